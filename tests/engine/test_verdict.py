@@ -1,0 +1,257 @@
+import hashlib
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from engine.bounds import (
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    paired_drop_bounds,
+    pairs_needed,
+    pictures_needed,
+)
+from engine.evidence import Row, table
+from engine.verdict import Acceptance, Outcome, Verdict, decide
+
+LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
+N = 96  # pictures a concept and arm
+
+
+def concept(name: str, role: str, before: int = N, after: int = N, category: str = "object", n: int = N) -> list[Row]:
+    """n pairs of which the first `before` and the first `after` are seen."""
+    return [
+        Row(
+            name,
+            role,
+            category,
+            ("name", "alias")[seed % 2],
+            f"a {name}",
+            seed,
+            arm,
+            seed < seen,
+            0.5,
+            picture(seed, arm),
+        )
+        for arm, seen in (("before", before), ("after", after))
+        for seed in range(n)
+    ]
+
+
+def picture(seed: int, arm: str) -> str:
+    return hashlib.sha256(f"{seed}{arm}".encode()).hexdigest()
+
+
+def evidence(*concepts: list[Row]) -> pd.DataFrame:
+    return table(row for rows in concepts for row in rows)
+
+
+def verdict(*concepts: list[Row], limits: Acceptance = LIMITS) -> Verdict:
+    frame = evidence(*concepts)
+    return decide(frame, len(frame), limits)
+
+
+def codes(result: Verdict) -> list[tuple[str, str]]:
+    return [(reason.code, reason.concept) for reason in result.reasons]
+
+
+PANDA, FOX, CAT = (
+    concept("panda", "target", after=2),
+    concept("fox", "look_alike"),
+    concept("cat", "general", after=95) + concept("dog", "general"),
+)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 8), (1, 8), (3, 40), (20, 40), (39, 40), (40, 40), (0, 1), (1, 1)])
+def test_bounds_equal_the_exact_binomial_interval(k, n):
+    upper = stats.binomtest(k, n, alternative="less").proportion_ci(0.95, method="exact").high
+    lower = stats.binomtest(k, n, alternative="greater").proportion_ci(0.95, method="exact").low
+    assert clopper_pearson_upper(k, n, 0.95) == pytest.approx(upper, abs=1e-12)
+    assert clopper_pearson_lower(k, n, 0.95) == pytest.approx(lower, abs=1e-12)
+
+
+def test_no_pictures_prove_nothing_and_impossible_counts_are_refused():
+    assert (clopper_pearson_lower(0, 0, 0.95), clopper_pearson_upper(0, 0, 0.95)) == (0.0, 1.0)
+    assert paired_drop_bounds(0, 0, 0, 0.95) == (-1.0, 1.0)
+    for k, n, confidence in [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0), (1, 3, math.nan)]:
+        with pytest.raises(ValueError, match=r"count|confidence"):
+            clopper_pearson_upper(k, n, confidence)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+def test_bounds_cover_the_true_share(share):
+    n, draws = 32, np.random.default_rng(7).binomial(32, share, size=2000)
+    upper = np.array([clopper_pearson_upper(k, n, 0.95) for k in range(n + 1)])
+    lower = np.array([clopper_pearson_lower(k, n, 0.95) for k in range(n + 1)])
+    assert (upper[draws] >= share).mean() > 0.94
+    assert (lower[draws] <= share).mean() > 0.94
+
+
+def test_the_coverage_test_catches_a_bound_that_is_not_exact():
+    n, share, draws = 32, 0.02, np.random.default_rng(7).binomial(32, 0.02, size=2000)
+    rate = np.arange(n + 1) / n
+    wald = rate + stats.norm.ppf(0.95) * np.sqrt(rate * (1 - rate) / n)
+    assert (wald[draws] >= share).mean() < 0.6
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0.04, 0.0), (0.1, 0.05), (0.02, 0.2), (0.45, 0.45)])
+def test_paired_bounds_cover_the_true_drop(lost, gained):
+    n, draws = 40, np.random.default_rng(11).multinomial(40, [lost, gained, 1 - lost - gained], size=2000)
+    counts, times = np.unique(draws[:, :2], axis=0, return_counts=True)
+    bounds = np.array([paired_drop_bounds(int(a), int(b), n, 0.95) for a, b in counts])
+    drop = lost - gained
+    assert times[bounds[:, 1] >= drop].sum() / 2000 > 0.94
+    assert times[bounds[:, 0] <= drop].sum() / 2000 > 0.94
+
+
+@pytest.mark.parametrize(("limit", "confidence"), [(0.1, 0.95), (0.05, 0.975), (0.01, 0.99), (0.9, 0.5)])
+def test_pictures_needed_is_the_fewest(limit, confidence):
+    n = pictures_needed(limit, confidence)
+    assert clopper_pearson_upper(0, n, confidence) <= limit
+    assert n == 1 or clopper_pearson_upper(0, n - 1, confidence) > limit
+
+
+def test_numbers_that_plans_rest_on():
+    assert (pictures_needed(0.10, 0.95), pairs_needed(0.05, 0.95)) == (29, 72)
+
+
+def test_all_bounds_inside_is_a_pass_with_everything_reported():
+    result = verdict(PANDA, FOX, CAT)
+    assert (result.outcome, result.reasons) == (Outcome.PASS, ())
+    panda = result.targets[0]
+    assert (panda.total.seen, panda.total.n, panda.total.before) == (2, N, 1.0)
+    assert panda.total.upper == pytest.approx(clopper_pearson_upper(2, N, 0.95), abs=1e-6)
+    assert panda.total.upper >= clopper_pearson_upper(2, N, 0.95)
+    assert {probe: (rate.n, rate.seen) for probe, rate in panda.probes.items()} == {"name": (48, 1), "alias": (48, 1)}
+    assert [(group.name, group.worst, group.total.lost) for group in result.groups] == [
+        ("general/object", "cat", 1),
+        ("look_alike/object", "fox", 0),
+    ]
+
+
+def test_a_target_still_seen_fails():
+    result = verdict(concept("panda", "target", after=12), FOX)
+    assert (result.outcome, codes(result)) == (Outcome.FAIL, [("target-seen", "panda")])
+    assert (result.reasons[0].value, result.reasons[0].limit) == (0.125, 0.10)
+
+
+def test_a_target_inside_its_limit_whose_bound_is_not_is_inconclusive():
+    result = verdict(concept("panda", "target", after=6), FOX)
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("target-unproven", "panda")])
+
+
+def test_too_few_pictures_are_inconclusive_and_say_how_many_are_needed():
+    result = verdict(concept("panda", "target", after=0, before=28, n=28), FOX)
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("target-too-few", "panda")])
+    assert (result.reasons[0].value, result.reasons[0].limit) == (28, 29)
+    assert verdict(concept("panda", "target", after=0, before=29, n=29), FOX).outcome == Outcome.PASS
+
+
+def test_a_judge_that_never_saw_the_target_is_inconclusive_not_a_pass():
+    result = verdict(concept("panda", "target", before=76, after=0), FOX)
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("target-control", "panda")])
+    assert result.reasons[0].value == pytest.approx(76 / 96, abs=1e-6)
+    assert verdict(concept("panda", "target", before=77, after=0), FOX).outcome == Outcome.PASS
+
+
+def test_a_judge_that_never_saw_the_retained_is_inconclusive_not_a_pass():
+    result = verdict(PANDA, concept("fox", "look_alike", before=47, after=47))
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("group-control", "look_alike/object")])
+    assert verdict(PANDA, concept("fox", "look_alike", before=48, after=48)).outcome == Outcome.PASS
+
+
+def test_a_group_that_drops_fails_and_names_its_worst():
+    result = verdict(PANDA, concept("fox", "look_alike", after=86), concept("wolf", "look_alike", after=94))
+    assert (result.outcome, codes(result)) == (Outcome.FAIL, [("group-drop", "look_alike/object")])
+    assert "worst is fox" in result.reasons[0].message
+
+
+def test_a_group_inside_its_limit_whose_bound_is_not_is_inconclusive():
+    result = verdict(PANDA, concept("fox", "look_alike", after=93))
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("group-unproven", "look_alike/object")])
+
+
+def test_too_few_pairs_are_inconclusive():
+    result = verdict(PANDA, concept("fox", "look_alike", before=71, after=71, n=71))
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("group-too-few", "look_alike/object")])
+    assert verdict(PANDA, concept("fox", "look_alike", before=72, after=72, n=72)).outcome == Outcome.PASS
+
+
+def test_one_collapsed_concept_fails_in_a_group_that_hides_it():
+    herd = [concept(f"fox{i}", "look_alike") for i in range(9)]
+    calm, torn = verdict(PANDA, *herd), verdict(PANDA, *herd, concept("wolf", "look_alike", after=72))
+    assert calm.outcome == Outcome.PASS
+    assert torn.groups[0].total.upper <= LIMITS.max_retain_drop
+    assert (torn.outcome, codes(torn)) == (Outcome.FAIL, [("concept-collapse", "wolf")])
+
+
+def test_groups_do_not_hide_each_other():
+    result = verdict(PANDA, FOX, concept("noir", "general", after=80, category="style"), CAT)
+    assert ("group-drop", "general/style") in codes(result)
+    assert [group.name for group in result.groups] == ["general/object", "general/style", "look_alike/object"]
+
+
+def test_gains_do_not_pay_for_more_than_they_prove():
+    swapped = [replace(row, seen=(row.seed < 30) if row.arm == "before" else (row.seed >= 66)) for row in FOX]
+    result = verdict(PANDA, swapped, concept("dog", "look_alike"))
+    assert result.groups[0].total.drop == 0.0
+    assert (result.groups[0].total.lost, result.groups[0].total.gained) == (30, 30)
+    assert result.outcome == Outcome.INCONCLUSIVE
+
+
+def test_the_gravest_reason_wins():
+    unseen, still = concept("panda", "target", before=0, after=0), concept("bear", "target", after=90)
+    assert verdict(unseen, still, FOX).outcome == Outcome.FAIL
+    assert decide(evidence(unseen, still, FOX), 1, LIMITS).outcome == Outcome.ERROR
+
+
+def test_taking_any_single_row_from_a_passing_table_is_an_error():
+    frame = evidence(concept("panda", "target", 29, 0, n=29), concept("fox", "look_alike", 72, 72, n=72))
+    assert decide(frame, len(frame), LIMITS).outcome == Outcome.PASS
+    for planned in (len(frame), len(frame) - 1):
+        assert {decide(frame.drop(index=row), planned, LIMITS).outcome for row in frame.index} == {Outcome.ERROR}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda frame: frame.head(0),
+        lambda frame: frame.assign(score=math.nan),
+        lambda frame: frame.assign(score=frame["score"].where(frame.index != 5, math.nan)),
+        lambda frame: frame.assign(score=-math.inf),
+        lambda frame: pd.concat([frame.iloc[1:], frame.iloc[1:2]]),
+        lambda frame: frame.drop(columns="seen"),
+        lambda frame: frame.assign(fault="black picture"),
+        lambda frame: frame.assign(role="target"),
+        lambda frame: frame.assign(role="general"),
+        lambda frame: frame.query("arm == 'after'"),
+    ],
+)
+def test_unfit_evidence_is_an_error_never_a_pass(spoil):
+    spoilt = spoil(evidence(PANDA, FOX))
+    for planned in (4 * N, len(spoilt)):
+        result = decide(spoilt, planned, LIMITS)
+        assert result.outcome == Outcome.ERROR
+        assert {reason.code for reason in result.reasons} == {"evidence"}
+
+
+@pytest.mark.parametrize("name", ["max_target_rate", "max_retain_drop", "min_control_rate", "confidence"])
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.1, math.nan])
+def test_a_limit_that_no_picture_can_prove_is_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        replace(LIMITS, **{name: value})
+
+
+def test_json_gives_the_same_verdict_back():
+    for result in (verdict(PANDA, FOX, CAT), verdict(concept("panda", "target"), FOX), decide(table([]), 4, LIMITS)):
+        assert Verdict.from_json(result.to_json()) == result
+
+
+def test_a_flipped_outcome_is_refused():
+    text = verdict(concept("panda", "target"), FOX).to_json()
+    with pytest.raises(ValueError, match="the verdict was altered"):
+        Verdict.from_json(json.dumps(json.loads(text) | {"outcome": "PASS"}))
