@@ -1,0 +1,197 @@
+"""Receipts: one canonical JSON file a step, chained by digest, so that the record cannot be changed unnoticed.
+
+A ledger is the folder of one model line, a receipt the file `<sequence>-<sha256 of its bytes>.json` in it, naming the
+digest of the one before. `verify` finds a receipt that was altered, deleted, reordered, inserted or forked. What no
+chain can show alone is its own end: whoever cuts off the last receipts, or writes all of them anew, leaves a sound
+chain. So the digest of the last receipt is also kept elsewhere and given to `verify` as `head`.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from engine.canonical import canonical_json, sha256
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
+LOCK, PART = ".lock", ".part-"
+
+
+class LedgerError(RuntimeError):
+    """The chain does not hold; the message lists what is wrong with it."""
+
+
+class Receipt(BaseModel):
+    """The record of one step: who did what, when (UTC), from which inputs to which outputs, by digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    line: Name
+    sequence: int = Field(ge=1, le=999_999)
+    step: Name
+    request_id: str = Field(min_length=1, max_length=200)
+    at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    who: str = Field(min_length=1, max_length=200)
+    inputs: dict[str, Digest]
+    outputs: dict[str, Digest]
+    settings: dict[str, JsonValue]
+    versions: dict[str, str]
+    verdict: dict[str, JsonValue] | None
+    previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
+
+    @property
+    def content(self) -> bytes:
+        """The canonical JSON that is stored."""
+        return canonical_json(self.model_dump())
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.content)
+
+    @property
+    def key(self) -> str:
+        return step_key(self.inputs, self.settings)
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.sequence:06d}-{self.digest}.json"
+
+
+def step_key(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """What makes a step the same step again: its inputs and its settings, whoever asks for it."""
+    return sha256(canonical_json({"inputs": dict(inputs), "settings": dict(settings)}))
+
+
+class Ledger:
+    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not ^[a-z0-9-]{1,64}$."""
+
+    def __init__(self, folder: Path, line: str) -> None:
+        if not re.fullmatch(r"[a-z0-9-]{1,64}", line):
+            raise ValueError(f"line {line!r}: use 1 to 64 lowercase letters, digits and dashes")
+        self.line = line
+        self.folder = folder / line
+
+    def append(
+        self,
+        step: str,
+        *,
+        request_id: str,
+        who: str,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, str],
+        settings: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        verdict: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / LOCK):  # the system frees it when its holder dies
+            chain = self.receipts()
+            receipt = Receipt(
+                line=self.line,
+                sequence=len(chain) + 1,
+                step=step,
+                request_id=request_id,
+                at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                who=who,
+                inputs=dict(inputs),
+                outputs=dict(outputs),
+                settings=dict(settings or {}),
+                versions=dict(versions or {}),
+                verdict=None if verdict is None else dict(verdict),
+                previous=chain[-1].digest if chain else "",
+            )
+            self._store(receipt)
+        return receipt
+
+    def receipts(self) -> list[Receipt]:
+        """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
+        receipts, problems = self._read()
+        if problems:
+            raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
+        return receipts
+
+    def find(self, step: str, key: str) -> Receipt | None:
+        """The latest receipt of this step with this `step_key`, or None: what makes a step idempotent."""
+        return next(
+            (receipt for receipt in reversed(self.receipts()) if (receipt.step, receipt.key) == (step, key)), None
+        )
+
+    def verify(self, head: str = "") -> list[str]:
+        """What is wrong with the chain, in words; empty if it holds. `head` is its last digest as kept elsewhere."""
+        receipts, problems = self._read()
+        last = receipts[-1].digest if receipts else "none"
+        return problems + ([f"the last receipt is {last}, kept elsewhere is {head}"] if head and last != head else [])
+
+    def _read(self) -> tuple[list[Receipt], list[str]]:
+        receipts, problems = [], []
+        for path in sorted(self.folder.iterdir()) if self.folder.exists() else []:
+            if path.name == LOCK or path.name.startswith(PART):
+                continue
+            try:
+                receipts.append(_open(path, self.line))
+            except LedgerError as error:
+                problems.append(f"{path.name}: {error}")
+        return receipts, problems + list(_broken_links(receipts))
+
+    def _store(self, receipt: Receipt) -> None:
+        """Whole or not at all, and never over another file: temporary file, fsync, link."""
+        for abandoned in self.folder.glob(PART + "*"):
+            abandoned.unlink()
+        handle, part = tempfile.mkstemp(prefix=PART, dir=self.folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(receipt.content)
+            file.flush()
+            os.fchmod(handle, 0o444)
+            os.fsync(handle)
+        os.link(part, self.folder / receipt.file_name)
+        os.unlink(part)
+        _sync_folder(self.folder)
+
+
+def _open(path: Path, line: str) -> Receipt:
+    name = FILE_NAME.fullmatch(path.name)
+    if name is None or path.is_symlink() or not path.is_file():
+        raise LedgerError("foreign file")
+    content = path.read_bytes()
+    if sha256(content) != name["digest"]:
+        raise LedgerError("altered: its content does not have the digest of its name")
+    try:
+        receipt = Receipt.model_validate_json(content)
+    except ValidationError as error:
+        raise LedgerError(f"not a receipt: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from error
+    if receipt.content != content:
+        raise LedgerError("not canonical JSON")
+    if receipt.line != line:
+        raise LedgerError(f"belongs to the line {receipt.line}")
+    if receipt.sequence != int(name["sequence"]):
+        raise LedgerError(f"reordered: inside it is number {receipt.sequence}")
+    return receipt
+
+
+def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
+    sequence, digest = 0, ""
+    for receipt in receipts:
+        if receipt.sequence == sequence:
+            yield f"{receipt.file_name}: forked, number {sequence} exists twice"
+        elif receipt.sequence != sequence + 1:
+            yield f"{sequence + 1:06d} to {receipt.sequence - 1:06d}: deleted or unreadable"
+        elif receipt.previous != digest:
+            yield f"{receipt.file_name}: does not follow the receipt before it"
+        sequence, digest = receipt.sequence, receipt.digest
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
