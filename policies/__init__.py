@@ -1,0 +1,28 @@
+"""Takedown policies: what a request asks for, read strictly, and the state that all requests in force add up to."""
+
+from policies.canonical import canonical_json
+from policies.errors import PolicyConflict, PolicyError, PolicyErrors
+from policies.ledger import DesiredState, desired_state
+from policies.reader import parse, read
+from policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
+from policies.text import name_key
+
+__all__ = [
+    "Acceptance",
+    "Base",
+    "Budget",
+    "Concept",
+    "DesiredState",
+    "Editor",
+    "Limits",
+    "Policy",
+    "PolicyConflict",
+    "PolicyError",
+    "PolicyErrors",
+    "Retained",
+    "canonical_json",
+    "desired_state",
+    "name_key",
+    "parse",
+    "read",
+]

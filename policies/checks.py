@@ -1,0 +1,100 @@
+"""What no single field can tell: names and ids that collide, and limits that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from policies.errors import PolicyError, shown
+from policies.text import name_key
+
+if TYPE_CHECKING:
+    from policies.schema import Policy
+
+MOST_PER_CONCEPT = 100
+MOST_RETAINED = 1000
+
+
+def cross_errors(policy: Policy) -> list[PolicyError]:
+    """Every contradiction inside `policy`, with its field but no line yet."""
+    checks = (_ids, _names, _anchors, _counts, _rates)
+    return [error for check in checks for error in check(policy)]
+
+
+def target_names(policy: Policy) -> Iterator[tuple[str, str]]:
+    """(field, name) of every name and alias to be erased, in the order of the file."""
+    for i, concept in enumerate(policy.concepts):
+        yield f"concepts[{i}].name", concept.name
+        for j, alias in enumerate(concept.aliases):
+            yield f"concepts[{i}].aliases[{j}]", alias
+
+
+def _ids(policy: Policy) -> Iterator[PolicyError]:
+    first: dict[str, str] = {}
+    for group, entries in (("concepts", policy.concepts), ("retain", policy.retain)):
+        for i, entry in enumerate(entries):
+            field = f"{group}[{i}].id"
+            if entry.id in first:
+                problem = f"{shown(entry.id)} is the id of {first[entry.id]} already"
+                yield PolicyError(field, problem, "give each entry an id of its own")
+            first.setdefault(entry.id, field)
+
+
+def _names(policy: Policy) -> Iterator[PolicyError]:
+    erased: dict[str, tuple[str, str]] = {}
+    for field, name in target_names(policy):
+        yield from _once(field, name, erased)
+    kept: dict[str, tuple[str, str]] = {}
+    for i, entry in enumerate(policy.retain):
+        field = f"retain[{i}].name"
+        if name_key(entry.name) in erased:
+            other, target = erased[name_key(entry.name)]
+            problem = f"{shown(entry.name)} is to be kept, but {other} {shown(target)} erases it"
+            yield PolicyError(field, problem, "remove one of the two")
+        else:
+            yield from _once(field, entry.name, kept)
+
+
+def _once(field: str, name: str, seen: dict[str, tuple[str, str]]) -> Iterator[PolicyError]:
+    key = name_key(name)
+    if key in seen:
+        other, twin = seen[key]
+        yield PolicyError(field, f"{shown(name)} repeats {other} {shown(twin)}", "name each thing once")
+    seen.setdefault(key, (field, name))
+
+
+def _anchors(policy: Policy) -> Iterator[PolicyError]:
+    erased = {name_key(name): (field, name) for field, name in target_names(policy)}
+    for i, concept in enumerate(policy.concepts):
+        if name_key(concept.anchor) in erased:
+            other, target = erased[name_key(concept.anchor)]
+            problem = f"{shown(concept.anchor)} is itself erased by {other} {shown(target)}"
+            yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" for the empty concept')
+
+
+def _counts(policy: Policy) -> Iterator[PolicyError]:
+    most = policy.limits.max_concepts
+    if not policy.concepts:
+        yield PolicyError("concepts", "is empty", "name at least one concept to erase")
+    if len(policy.concepts) > most:
+        problem = f"names {len(policy.concepts)} concepts, but limits.max_concepts is {most}"
+        yield PolicyError("concepts", problem, "split the request or raise the limit")
+    if len(policy.retain) > MOST_RETAINED:
+        yield PolicyError("retain", f"has {len(policy.retain)} entries", f"use at most {MOST_RETAINED}")
+    for group, entries in (("concepts", policy.concepts), ("retain", policy.retain)):
+        for i, entry in enumerate(entries):
+            for part in ("aliases", "prompts"):
+                count = len(getattr(entry, part, ()))
+                if count > MOST_PER_CONCEPT:
+                    field = f"{group}[{i}].{part}"
+                    yield PolicyError(field, f"has {count} entries", f"use at most {MOST_PER_CONCEPT}")
+
+
+def _rates(policy: Policy) -> Iterator[PolicyError]:
+    wanted = policy.acceptance
+    if wanted.max_target_rate >= wanted.min_control_rate:
+        problem = (
+            f"{wanted.max_target_rate} is not below acceptance.min_control_rate {wanted.min_control_rate}, "
+            "so the unedited model would pass"
+        )
+        yield PolicyError("acceptance.max_target_rate", problem, "lower it")

@@ -1,0 +1,220 @@
+"""The policies in force for one base, folded into the one state the model must be in. Pure, and blind to order.
+
+A state is the union of all concepts; what one policy erases no other can keep; of two demands the stricter holds. What
+cannot be folded without guessing is a PolicyConflict that names both requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from policies.canonical import canonical_json
+from policies.errors import PolicyConflict, shown
+from policies.schema import Acceptance, Base, Budget, Concept, Editor, Policy, Retained, Strict
+from policies.text import name_key
+
+Item = TypeVar("Item", Concept, Retained)
+
+
+class DesiredState(Strict):
+    """Everything in force for one base; concepts and retained sorted by id, request ids sorted."""
+
+    request_ids: tuple[str, ...]
+    base: Base
+    concepts: tuple[Concept, ...]
+    retain: tuple[Retained, ...]
+    acceptance: Acceptance
+    limits: Budget
+    editor: Editor
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of what is desired, whoever asked: the request ids do not count."""
+        content = self.model_dump(mode="json", exclude={"request_ids"})
+        return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Item]):
+    """A concept or retained concept, and the request that named it."""
+
+    request_id: str
+    item: Item
+
+    @property
+    def keys(self) -> set[str]:
+        return {name_key(name) for name in _names(self.item)}
+
+
+def desired_state(policies: Sequence[Policy]) -> DesiredState:
+    """The state that obeys all `policies`, the same for any order of them.
+
+    Raises ValueError on an empty sequence, PolicyConflict where two policies differ in base digest, editor or seed, use
+    one id for two names, or disagree on what a concept is or becomes.
+    """
+    if not policies:
+        raise ValueError("no policy in force: without policies the desired state is the base itself")
+    ordered = _unique(policies)
+    _refuse_different_runs(ordered)
+    groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
+    kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)
+    _refuse_shared_ids([*groups, *kept])
+    _refuse_erased_anchors(groups)
+    return DesiredState(
+        request_ids=tuple(p.request_id for p in ordered),
+        base=min((p.base for p in ordered), key=lambda base: base.uri),
+        concepts=tuple(sorted((_merged_concept(group) for group in groups), key=lambda item: item.id)),
+        retain=tuple(sorted((_merged_retained(group) for group in kept), key=lambda item: item.id)),
+        acceptance=_strictest([p.acceptance for p in ordered]),
+        limits=_smallest([p.limits for p in ordered]),
+        editor=ordered[0].editor,
+        seed=ordered[0].seed,
+    )
+
+
+def _unique(policies: Iterable[Policy]) -> list[Policy]:
+    """One policy a request id, sorted; the same policy twice counts once, two contents under one id are refused."""
+    by_id: dict[str, Policy] = {}
+    for policy in policies:
+        known = by_id.setdefault(policy.request_id, policy)
+        if known.digest != policy.digest:
+            pair = [policy.request_id, policy.request_id]
+            raise PolicyConflict("request_id", "stands over two different policies", "give one a new id", pair)
+    return [by_id[key] for key in sorted(by_id)]
+
+
+def _refuse_different_runs(policies: Sequence[Policy]) -> None:
+    first = policies[0]
+    for other in policies[1:]:
+        parts = (
+            ("base.sha256", first.base.sha256, other.base.sha256),
+            ("editor", _written(first.editor), _written(other.editor)),
+            ("seed", first.seed, other.seed),
+        )
+        for field, ours, theirs in parts:
+            if ours != theirs:
+                pair = [first.request_id, other.request_id]
+                raise PolicyConflict(field, f"differs: {ours} and {theirs}", "make them equal", pair)
+
+
+def _same_concepts(entries: Sequence[Entry[Concept]]) -> list[list[Entry[Concept]]]:
+    """Groups of entries that mean one concept: the name of one is a name or alias of another in the group."""
+    groups: list[list[Entry[Concept]]] = []
+    for entry in sorted(entries, key=_order):
+        linked = [group for group in groups if any(_is_same(entry, other) for other in group)]
+        groups = [group for group in groups if group not in linked]
+        groups.append(sorted([entry, *(other for group in linked for other in group)], key=_order))
+    return groups
+
+
+def _is_same(one: Entry[Concept], other: Entry[Concept]) -> bool:
+    return name_key(one.item.name) in other.keys or name_key(other.item.name) in one.keys
+
+
+def _kept(entries: Sequence[Entry[Retained]], groups: Sequence[list[Entry[Concept]]]) -> list[list[Entry[Retained]]]:
+    """Retained entries by name, without those that any policy erases."""
+    erased = {key for group in groups for entry in group for key in entry.keys}
+    by_name: dict[str, list[Entry[Retained]]] = {}
+    for entry in sorted(entries, key=_order):
+        key = name_key(entry.item.name)
+        if key not in erased:
+            by_name.setdefault(key, []).append(entry)
+    return list(by_name.values())
+
+
+def _refuse_shared_ids(groups: Sequence[list[Entry[Concept]] | list[Entry[Retained]]]) -> None:
+    owner: dict[str, tuple[int, Entry[Concept] | Entry[Retained]]] = {}
+    for number, group in enumerate(groups):
+        for entry in group:
+            known, other = owner.setdefault(entry.item.id, (number, entry))
+            if known != number:
+                problem = f"{shown(entry.item.id)} stands for {shown(other.item.name)} and for {shown(entry.item.name)}"
+                raise PolicyConflict("id", problem, "rename one", [other.request_id, entry.request_id])
+
+
+def _refuse_erased_anchors(groups: Sequence[list[Entry[Concept]]]) -> None:
+    erased = {key: entry for group in groups for entry in group for key in entry.keys}
+    for entry in (entry for group in groups for entry in group):
+        other = erased.get(name_key(entry.item.anchor))
+        if other:
+            problem = f"{shown(entry.item.anchor)}, what {shown(entry.item.name)} becomes, is itself erased"
+            raise PolicyConflict("anchor", problem, "choose another anchor", [entry.request_id, other.request_id])
+
+
+def _merged_concept(group: Sequence[Entry[Concept]]) -> Concept:
+    first = group[0]
+    for part in ("category", "anchor"):
+        _refuse_difference(part, group)
+    names = [name for entry in group for name in _names(entry.item)]
+    return Concept(
+        id=first.item.id,
+        name=first.item.name,
+        aliases=_union(names, without=first.item.name),
+        prompts=_union(prompt for entry in group for prompt in entry.item.prompts),
+        category=first.item.category,
+        anchor=first.item.anchor,
+    )
+
+
+def _merged_retained(group: Sequence[Entry[Retained]]) -> Retained:
+    first = group[0].item
+    _refuse_difference("category", group)
+    return Retained(
+        id=first.id,
+        name=first.name,
+        prompts=_union(prompt for entry in group for prompt in entry.item.prompts),
+        kind="look_alike" if any(entry.item.kind == "look_alike" for entry in group) else "general",
+        category=first.category,
+    )
+
+
+def _refuse_difference(part: str, group: Sequence[Entry[Concept]] | Sequence[Entry[Retained]]) -> None:
+    first = group[0]
+    for other in group[1:]:
+        ours, theirs = getattr(first.item, part), getattr(other.item, part)
+        if name_key(ours) != name_key(theirs):
+            problem = f"of {shown(first.item.name)} is {shown(ours)} in one and {shown(theirs)} in the other"
+            raise PolicyConflict(part, problem, "make them equal", [first.request_id, other.request_id])
+
+
+def _union(texts: Iterable[str], without: str = "") -> tuple[str, ...]:
+    """Each text once by its key, in the sorted order of the keys."""
+    by_key: dict[str, str] = {}
+    for text in sorted(texts):
+        by_key.setdefault(name_key(text), text)
+    by_key.pop(name_key(without), None)
+    return tuple(by_key[key] for key in sorted(by_key))
+
+
+def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
+    return Acceptance(
+        max_target_rate=min(one.max_target_rate for one in wanted),
+        max_retain_drop=min(one.max_retain_drop for one in wanted),
+        min_control_rate=max(one.min_control_rate for one in wanted),
+        confidence=max(one.confidence for one in wanted),
+        seeds=max(one.seeds for one in wanted),
+        prompts=max(one.prompts for one in wanted),
+    )
+
+
+def _smallest(limits: Sequence[Budget]) -> Budget:
+    return Budget(
+        max_weight_delta=min(one.max_weight_delta for one in limits),
+        max_compute_minutes=min(one.max_compute_minutes for one in limits),
+    )
+
+
+def _names(item: Concept | Retained) -> tuple[str, ...]:
+    return (item.name, *item.aliases) if isinstance(item, Concept) else (item.name,)
+
+
+def _written(item: Strict) -> str:
+    return canonical_json(item.model_dump(mode="json")).decode()
+
+
+def _order(entry: Entry[Concept] | Entry[Retained]) -> tuple[str, str, str]:
+    return entry.item.id, name_key(entry.item.name), _written(entry.item)

@@ -1,0 +1,190 @@
+"""The shape of a policy: strict, frozen, every unknown field refused. `reader` turns a file into one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
+
+from policies.canonical import canonical_json
+from policies.checks import cross_errors
+from policies.errors import PolicyError, PolicyErrors, shown
+from policies.text import checked_anchor, checked_name, checked_prompt, checked_prose
+
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+BASE_URI = re.compile(r"builtin:[a-z0-9-]{1,64}|file:/[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,999}")
+
+
+def spelled(pattern: str, words: str) -> AfterValidator:
+    """Text that matches `pattern` from end to end; `words` says in the error what that means."""
+    regex = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if not regex.fullmatch(text):
+            raise PolicyError("", f"{shown(text)} is not allowed here", f"use {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    cure = 'write it in quotes with date, time and zone, such as "2026-01-31T09:30:00+01:00"'
+    if not isinstance(value, str) or not TIMESTAMP.fullmatch(value):
+        raise PolicyError("", "is not an ISO date and time in quotes", cure)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise PolicyError("", f"{shown(value)} is no real moment ({error})", cure) from None
+    if moment.tzinfo is None:
+        raise PolicyError("", f"{shown(value)} has no time zone", cure)
+    return moment
+
+
+def _past(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC):
+        raise PolicyError("", f"{moment.isoformat()} lies in the future", "write when the request was received")
+    return moment
+
+
+def _base_uri(uri: str) -> str:
+    if not BASE_URI.fullmatch(uri) or not uri.isprintable():
+        cure = 'write "builtin:NAME" or "file:/absolute/path/of/a/pipeline/folder"'
+        raise PolicyError("", f"{shown(uri)} is no address of a model", cure)
+    if ".." in uri.split("/"):
+        raise PolicyError("", f"{shown(uri)} climbs with '..'", "write the resolved path")
+    return uri
+
+
+def _setting(value: Any) -> float | int | str | bool:
+    if isinstance(value, str):
+        return checked_prompt(value)
+    if isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise PolicyError("", "has no plain value", "write a decimal number, true, false, or text in quotes")
+
+
+Name = Annotated[str, AfterValidator(checked_name)]
+Anchor = Annotated[str, AfterValidator(checked_anchor)]
+Prompt = Annotated[str, AfterValidator(checked_prompt)]
+Prose = Annotated[str, AfterValidator(checked_prose)]
+RequestId = Annotated[str, spelled(r"[a-zA-Z0-9_-]{1,64}", "1 to 64 of a-z, A-Z, 0-9, - and _")]
+ConceptId = Annotated[str, spelled(r"[a-z0-9-]{1,64}", "1 to 64 of a-z, 0-9 and -")]
+Sha256 = Annotated[str, spelled(r"[0-9a-f]{64}", "the 64 lower-case hex digits of a sha256, in quotes")]
+EditorName = Annotated[str, spelled(r"[a-z][a-z0-9_-]{0,63}", "an editor's name such as scapre")]
+SettingName = Annotated[str, spelled(r"[a-z][a-z0-9_]{0,63}", "a setting's name such as strength")]
+Setting = Annotated[float | int | str | bool, PlainValidator(_setting)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_past)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
+Category = Literal["object", "style", "identity", "character", "explicit"]
+
+
+class Strict(BaseModel):
+    """No unknown field, no coercion, no change after the fact."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Base(Strict):
+    """The immutable checkpoint that every edit starts from; `sha256` is the digest of its folder."""
+
+    uri: Annotated[str, AfterValidator(_base_uri)]
+    sha256: Sha256
+
+
+class Concept(Strict):
+    """A target: what the model must forget, the names it goes by, and what it becomes ("" is the empty concept)."""
+
+    id: ConceptId
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    category: Category
+    anchor: Anchor = ""
+
+
+class Retained(Strict):
+    """What the model must keep: a near twin of a target, or something general."""
+
+    id: ConceptId
+    name: Name
+    prompts: tuple[Prompt, ...] = ()
+    kind: Literal["look_alike", "general"]
+    category: Category
+
+
+class Acceptance(Strict):
+    """When an edit counts as proven. Rates are shares of pictures; bounds are taken at `confidence`."""
+
+    max_target_rate: Share = 0.10
+    max_retain_drop: Share = 0.05
+    min_control_rate: Share = 0.85
+    confidence: Annotated[float, Field(gt=0.5, lt=1, allow_inf_nan=False)] = 0.95
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 8
+    prompts: Annotated[int, Field(ge=1, le=1_000)] = 5
+
+
+class Budget(Strict):
+    """How far an edit may go: relative Frobenius norm of any weight's change, and minutes of compute."""
+
+    max_weight_delta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.5
+    max_compute_minutes: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 60.0
+
+
+class Limits(Budget):
+    """The budget, and how many concepts one policy may name."""
+
+    max_concepts: Annotated[int, Field(ge=1, le=1_000)] = 32
+
+
+class Editor(Strict):
+    """Which editor computes the edit, and its settings where they differ from its own defaults."""
+
+    name: EditorName = "scapre"
+    settings: dict[SettingName, Setting] = Field(default_factory=dict)
+
+
+class Policy(Strict):
+    """One takedown request, as its file states it, with every default filled in."""
+
+    schema_version: Literal["1"]
+    request_id: RequestId
+    kind: Kind
+    received_at: Moment
+    title: Prose = ""
+    description: Prose = ""
+    base: Base
+    concepts: tuple[Concept, ...]
+    retain: tuple[Retained, ...] = ()
+    acceptance: Acceptance = Acceptance()
+    limits: Limits = Limits()
+    editor: Editor = Editor()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Policy:
+        errors = cross_errors(self)
+        if errors:
+            raise PolicyErrors(errors)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over the canonical JSON of the whole policy, defaults included."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()

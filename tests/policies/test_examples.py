@@ -1,0 +1,98 @@
+"""The shipped examples: good, about things the built-in model can draw, and the same after a round trip."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import policies
+from policies import Policy, PolicyConflict, PolicyError, PolicyErrors
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "policies" / "examples").glob("*.yaml"))
+
+
+def table(name: str) -> dict[str, dict[str, str]]:
+    with open(ROOT / "engine" / "emoji" / name, encoding="utf-8", newline="") as handle:
+        return {row["name"]: row for row in csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)}
+
+
+def dumped(policy: Policy) -> bytes:
+    return policies.canonical_json(policy.model_dump(mode="json"))
+
+
+def test_there_are_three_examples() -> None:
+    assert [path.stem for path in EXAMPLES] == ["demo", "five-objects", "one-object"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_survive_a_round_trip(path: Path) -> None:
+    policy = policies.read(path)
+    assert policies.parse(dumped(policy), "again") == policy
+    assert policies.read(str(path)).digest == policy.digest
+    assert Policy.model_validate_json(dumped(policy)).digest == policy.digest
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_name_what_the_built_in_model_draws(path: Path) -> None:
+    drawable = {"object": table("objects.tsv"), "style": table("styles.tsv")}
+    policy = policies.read(path)
+    for entry in (*policy.concepts, *policy.retain):
+        assert entry.name in drawable[entry.category]
+    for concept in policy.concepts:
+        assert set(concept.aliases) <= set(drawable[concept.category][concept.name]["synonyms"].split(","))
+
+
+def test_the_demo_erases_one_style_and_three_objects() -> None:
+    concepts = policies.read(ROOT / "policies" / "examples" / "demo.yaml").concepts
+    assert sorted(concept.category for concept in concepts) == ["object", "object", "object", "style"]
+
+
+def test_the_digest_sees_content_and_not_spelling() -> None:
+    text = EXAMPLES[0].read_text(encoding="utf-8")
+    digest = policies.parse(text.encode(), "a").digest
+    assert len(digest) == 64
+    assert policies.parse(("# a remark\n" + text + "\n").encode(), "b").digest == digest
+    assert policies.parse(text.replace("seeds: 8", "seeds: 9").encode(), "c").digest != digest
+
+
+def test_the_digest_is_the_same_for_composed_and_decomposed_text() -> None:
+    text = EXAMPLES[0].read_text(encoding="utf-8")
+    one, other = (text.replace("three objects", word).encode() for word in ("caf\u00e9", "cafe\u0301"))
+    assert one != other
+    assert policies.parse(one, "a").digest == policies.parse(other, "b").digest
+
+
+def test_a_policy_cannot_be_changed() -> None:
+    policy = policies.read(EXAMPLES[0])
+    with pytest.raises(ValidationError, match="frozen"):
+        policy.seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@dataclasses.dataclass
+class Odd:
+    x: int = 0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "\ud800", {1: 2}, {"\u00e9": 1, "e\u0301": 2}, Odd()])
+def test_canonical_json_refuses_what_has_no_one_spelling(bad: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        policies.canonical_json({"a": [bad]})
+
+
+def test_canonical_json_is_sorted_compact_and_composed() -> None:
+    assert policies.canonical_json({"b": (1, 0.1), "a": "e\u0301"}) == '{"a":"\u00e9","b":[1,0.1]}'.encode()
+
+
+def test_errors_survive_pickling() -> None:
+    one = PolicyError("seed", "is odd", "make it even", 3, "a.yaml")
+    for error in (one, PolicyErrors([one]), PolicyConflict("seed", "differs", "make them equal", ["b", "a"])):
+        again = pickle.loads(pickle.dumps(error))
+        assert str(again) == str(error)
+        assert vars(again) == vars(error) or isinstance(error, PolicyErrors)
+    assert str(one) == "a.yaml:3: seed: is odd; make it even"

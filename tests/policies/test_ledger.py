@@ -1,0 +1,197 @@
+"""The ledger: blind to order, a union of what is erased, the stricter of two demands, and no guessing."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from policies import DesiredState, Policy, PolicyConflict, desired_state
+
+WORDS = ["taxi", "cab", "panda", "bear", "koala", "owl", "rose", "tulip", "lion", "tiger"]
+
+
+def concept(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name.lower().replace(" ", "-"), "name": name, "category": "object", **more}
+
+
+def kept(name: str, **more: Any) -> dict[str, Any]:
+    return concept(name, **{"kind": "general", **more})
+
+
+def policy(
+    request_id: str, concepts: list[dict[str, Any]], retain: list[dict[str, Any]] | None = None, **more: Any
+) -> Policy:
+    fields = {
+        "schema_version": "1",
+        "request_id": request_id,
+        "kind": "copyright",
+        "received_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "base": {"uri": "builtin:emoji", "sha256": "ab" * 32},
+        "concepts": tuple(concepts),
+        "retain": tuple(retain or ()),
+    }
+    return Policy.model_validate(fields | more)
+
+
+def names(state: DesiredState) -> list[str]:
+    return [item.name for item in state.concepts]
+
+
+def random_policy(request_id: str, rng: random.Random) -> Policy:
+    """Some words erased, each with some others as aliases, some kept; ids are the words, so they never conflict."""
+    words = rng.sample(WORDS, len(WORDS))
+    cut = rng.randint(1, 4)
+    spelled = [rng.choice([word, word.upper(), word.title()]) for word in words]
+    concepts = [
+        concept(name, prompts=tuple(rng.sample(["a b", "c d", "e f"], rng.randint(0, 3)))) for name in spelled[:cut]
+    ]
+    for i in range(rng.randint(0, 2)):
+        concepts[i % cut].setdefault("aliases", (f"{words[i % cut]} {rng.randint(1, 3)}",))
+    retain = [kept(name, kind=rng.choice(["general", "look_alike"])) for name in spelled[cut : cut + 3]]
+    acceptance = {"max_target_rate": rng.choice([0.05, 0.1]), "seeds": rng.randint(1, 9)}
+    limits = {"max_weight_delta": rng.choice([0.1, 0.5]), "max_concepts": rng.randint(4, 9)}
+    return policy(request_id, concepts, retain, acceptance=acceptance, limits=limits)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_order_and_repetition_change_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    in_force = [random_policy(f"r{i}", rng) for i in range(4)]
+    state = desired_state(in_force)
+    assert all(desired_state(order) == state for order in itertools.permutations(in_force))
+    assert desired_state(in_force + in_force[:2]) == state
+    assert len({desired_state(order).digest for order in itertools.permutations(in_force)}) == 1
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_everything_asked_is_erased_and_nothing_erased_is_kept(seed: int) -> None:
+    rng = random.Random(seed)
+    in_force = [random_policy(f"r{i}", rng) for i in range(4)]
+    state = desired_state(in_force)
+    erased = {name.casefold() for item in state.concepts for name in (item.name, *item.aliases)}
+    asked = {name.casefold() for one in in_force for item in one.concepts for name in (item.name, *item.aliases)}
+    assert erased == asked
+    wished = {item.name.casefold() for one in in_force for item in one.retain}
+    assert {item.name.casefold() for item in state.retain} == wished - erased
+    assert state.acceptance.max_target_rate == min(one.acceptance.max_target_rate for one in in_force)
+    assert state.acceptance.seeds == max(one.acceptance.seeds for one in in_force)
+    assert state.limits.max_weight_delta == min(one.limits.max_weight_delta for one in in_force)
+    assert [item.id for item in state.concepts] == sorted(item.id for item in state.concepts)
+
+
+def test_a_withdrawn_policy_leaves_no_trace() -> None:
+    one, other = policy("a", [concept("taxi")], [kept("rose")]), policy("b", [concept("rose")])
+    assert desired_state([one, other]).retain == ()
+    assert desired_state([one]).digest == desired_state([policy("c", [concept("taxi")], [kept("rose")])]).digest
+    assert desired_state([one]).digest != desired_state([one, other]).digest
+    assert desired_state([one]).request_ids == ("a",)
+
+
+def test_one_concept_named_twice_is_one() -> None:
+    one = policy("a", [concept("taxi", aliases=("cab",), prompts=("a taxi in rain",))])
+    other = policy("b", [{**concept("Cab"), "aliases": ("hackney",), "prompts": ("a cab at night",)}])
+    state = desired_state([one, other])
+    assert names(state) == ["Cab"]
+    assert state.concepts[0].id == "cab"
+    assert state.concepts[0].aliases == ("hackney", "taxi")
+    assert state.concepts[0].prompts == ("a cab at night", "a taxi in rain")
+
+
+def test_a_chain_of_names_is_one_concept_in_any_order() -> None:
+    chain = [
+        policy("a", [concept("one", aliases=("two",))]),
+        policy("b", [concept("three", aliases=("four",))]),
+        policy("c", [concept("two", aliases=("three",))]),
+    ]
+    states = [desired_state(order) for order in itertools.permutations(chain)]
+    assert names(states[0]) == ["one"]
+    assert states[0].concepts[0].aliases == ("four", "three", "two")
+    assert all(state == states[0] for state in states)
+
+
+def test_an_alias_in_common_does_not_make_one_concept() -> None:
+    one, other = (
+        policy("a", [concept("tangerine", aliases=("orange",))]),
+        policy("b", [concept("clementine", aliases=("orange",))]),
+    )
+    assert names(desired_state([one, other])) == ["clementine", "tangerine"]
+
+
+def test_a_look_alike_stays_one_and_prompts_add_up() -> None:
+    one = policy("a", [concept("panda")], [kept("bear", prompts=("a bear",))])
+    other = policy("b", [concept("koala")], [kept("Bear", kind="look_alike", prompts=("the bear",))])
+    (bear,) = desired_state([one, other]).retain
+    assert bear.kind == "look_alike"
+    assert bear.prompts == ("a bear", "the bear")
+
+
+def test_an_erased_alias_is_not_kept() -> None:
+    one, other = (
+        policy("a", [concept("panda", aliases=("Bamboo Bear",))]),
+        policy("b", [concept("owl")], [kept("bamboo bear")]),
+    )
+    assert desired_state([one, other]).retain == ()
+
+
+def test_max_concepts_binds_a_policy_and_not_their_sum() -> None:
+    small = {"max_concepts": 1}
+    state = desired_state([policy("a", [concept("owl")], limits=small), policy("b", [concept("lion")], limits=small)])
+    assert names(state) == ["lion", "owl"]
+
+
+def test_the_order_of_settings_is_no_difference() -> None:
+    one = policy("a", [concept("owl")], editor={"name": "uce", "settings": {"x": 1, "y": 2}})
+    other = policy("b", [concept("lion")], editor={"name": "uce", "settings": {"y": 2, "x": 1}})
+    assert names(desired_state([one, other])) == ["lion", "owl"]
+
+
+def test_a_state_survives_json() -> None:
+    state = desired_state([policy("a", [concept("owl")], [kept("rose")])])
+    assert DesiredState.model_validate_json(state.model_dump_json()) == state
+
+
+OWL = policy("a", [concept("owl")], [kept("rose")])
+CONFLICTS = {
+    "base": (policy("b", [concept("lion")], base={"uri": "builtin:emoji", "sha256": "cd" * 32}), "base.sha256"),
+    "editor": (policy("b", [concept("lion")], editor={"name": "uce"}), "editor"),
+    "settings": (policy("b", [concept("lion")], editor={"settings": {"x": 1}}), "editor"),
+    "seed": (policy("b", [concept("lion")], seed=1), "seed"),
+    "one id, two targets": (policy("b", [concept("lion") | {"id": "owl"}]), "id"),
+    "one id, kept and erased": (policy("b", [concept("lion") | {"id": "rose"}]), "id"),
+    "one id, two kept": (policy("b", [concept("lion")], [kept("tulip") | {"id": "rose"}]), "id"),
+    "category": (policy("b", [concept("owl") | {"category": "character"}]), "category"),
+    "category of a kept one": (policy("b", [concept("lion")], [kept("rose") | {"category": "style"}]), "category"),
+    "anchor": (policy("b", [concept("owl", anchor="bird")]), "anchor"),
+    "erased anchor": (policy("b", [concept("lion", anchor="Owl")]), "anchor"),
+}
+
+
+@pytest.mark.parametrize(("other", "field"), CONFLICTS.values(), ids=CONFLICTS.keys())
+def test_a_conflict_names_both_requests_in_either_order(other: Policy, field: str) -> None:
+    told = []
+    for order in ([OWL, other], [other, OWL]):
+        with pytest.raises(PolicyConflict) as caught:
+            desired_state(order)
+        assert caught.value.request_ids == ("a", "b")
+        assert caught.value.field == field
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert told[0].startswith("a and b: ")
+
+
+def test_the_same_names_under_the_same_ids_do_not_conflict() -> None:
+    assert names(desired_state([OWL, policy("b", [concept("owl")], [kept("rose")])])) == ["owl"]
+
+
+def test_two_policies_under_one_request_id_conflict() -> None:
+    with pytest.raises(PolicyConflict, match="two different policies"):
+        desired_state([OWL, policy("a", [concept("lion")])])
+
+
+def test_no_policy_is_no_state() -> None:
+    with pytest.raises(ValueError, match="no policy in force"):
+        desired_state([])

@@ -1,0 +1,371 @@
+"""Every refusal of the reader: one edit of a good policy, and the field, line and words that the error must have."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import policies
+from policies import PolicyError, PolicyErrors
+
+GOOD = """\
+schema_version: "1"
+request_id: case-1
+kind: copyright
+received_at: "2026-01-12T09:30:00Z"
+title: A title
+base:
+  uri: "builtin:emoji"
+  sha256: "SHA"
+concepts:
+  - id: panda
+    name: panda
+    aliases: [bamboo eater]
+    category: object
+  - id: taxi
+    name: taxi
+    category: object
+retain:
+  - {id: bear, name: bear, kind: look_alike, category: object}
+acceptance:
+  max_target_rate: 0.10
+  confidence: 0.95
+  seeds: 8
+limits:
+  max_concepts: 2
+  max_weight_delta: 0.5
+editor:
+  name: scapre
+  settings: {strength: 1.5}
+seed: 0
+""".replace("SHA", "ab" * 32)
+
+NAMES = "    name: panda\n"
+
+
+def refusals(text: str | bytes) -> list[PolicyError]:
+    with pytest.raises(PolicyErrors) as caught:
+        policies.parse(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"), "case.yaml")
+    return list(caught.value.errors)
+
+
+def edited(old: str, new: str) -> str:
+    assert GOOD.count(old) == 1, f"the edit must hit once: {old!r}"
+    return GOOD.replace(old, new)
+
+
+def test_the_unedited_policy_is_good() -> None:
+    policy = policies.parse(GOOD.encode(), "case.yaml")
+    assert [concept.name for concept in policy.concepts] == ["panda", "taxi"]
+    assert policy.editor.settings == {"strength": 1.5}
+    assert policy.acceptance.seeds == 8
+    assert policy.acceptance.min_control_rate == 0.85
+
+
+# old text, new text, field, line, fragment of the error
+EDITS = {
+    "duplicate key": ("kind: copyright\n", "kind: copyright\nkind: ncii\n", "kind", 4, "on line 3 and on line 4"),
+    "duplicate nested": ("  seeds: 8\n", "  seeds: 8\n  seeds: 9\n", "acceptance.seeds", 23, "line 22 and on line 23"),
+    "misspelt": ("title: A title", "titel: A title", "titel", 5, "did you mean title?"),
+    "misspelt nested": ("    aliases:", "    alias:", "concepts[0].alias", 12, "did you mean aliases?"),
+    "misspelt limit": ("  max_concepts: 2", "  max_concept: 2", "limits.max_concept", 24, "did you mean max_concepts?"),
+    "unknown": ("seed: 0", "zzz: 0", "zzz", 29, "use one of: schema_version"),
+    "escape in key": ("seed: 0", '"\\e[31m": 0', r"'\x1b[31m'", 29, "unknown field"),
+    "list as key": ("seed: 0", "? [a]\n: 0", "", 29, "list or mapping as a key"),
+    "number as key": ("strength: 1.5", "1: 1.5", "editor.settings.1", 28, "no plain text to YAML"),
+    "no as key": ("strength: 1.5", "no: 1.5", "editor.settings.no", 28, "no plain text to YAML"),
+    "merge key": ("seed: 0", "<<: {}", "'<<'", 29, "no plain text to YAML"),
+    "missing": ("kind: copyright\n", "", "kind", 1, "is missing"),
+    "missing nested": (NAMES, "", "concepts[0].name", 10, "is missing"),
+    "version number": ('schema_version: "1"', "schema_version: 1", "schema_version", 1, 'put it in quotes: "1"'),
+    "version unknown": ('schema_version: "1"', 'schema_version: "2"', "schema_version", 1, "use one of: 1"),
+    "request id path": ("request_id: case-1", "request_id: ../x", "request_id", 2, "1 to 64 of"),
+    "request id newline": ("request_id: case-1", 'request_id: "case-1\\n"', "request_id", 2, "1 to 64 of"),
+    "request id long": ("request_id: case-1", "request_id: " + "a" * 65, "request_id", 2, "1 to 64 of"),
+    "request id empty": ("request_id: case-1", 'request_id: ""', "request_id", 2, "1 to 64 of"),
+    "kind": ("kind: copyright", "kind: copyrigth", "kind", 3, "did you mean copyright?"),
+    "kind NO": ("kind: copyright", "kind: NO", "kind", 3, "use one of: copyright"),
+    "kind list": ("kind: copyright", "kind: [copyright]", "kind", 3, "must be one word"),
+    "naive": ("09:30:00Z", "09:30:00", "received_at", 4, "no time zone"),
+    "future": ("2026-01-12T", "2999-01-12T", "received_at", 4, "in the future"),
+    "no such day": ("2026-01-12T", "2026-02-30T", "received_at", 4, "no real moment"),
+    "offset": ("09:30:00Z", "09:30:00+25:00", "received_at", 4, "no real moment"),
+    "date alone": ("2026-01-12T09:30:00Z", "2026-01-12", "received_at", 4, "not an ISO date"),
+    "unquoted": ('"2026-01-12T09:30:00Z"', "2026-01-12T09:30:00Z", "received_at", 4, "in quotes"),
+    "title empty": ("title: A title", "title:", "title", 5, "has no value"),
+    "title bell": ("title: A title", 'title: "a\\a"', "title", 5, "U+0007"),
+    "base text": ('base:\n  uri: "builtin:emoji"\n', "base: x\nlost:\n  uri: x\n", "base", 6, "not a mapping"),
+    "base relative": ("builtin:emoji", "models/emoji", "base.uri", 7, "no address of a model"),
+    "base http": ("builtin:emoji", "https://x.org/m", "base.uri", 7, "no address of a model"),
+    "base climbs": ("builtin:emoji", "file:/models/../etc", "base.uri", 7, "climbs"),
+    "base newline": ("builtin:emoji", "file:/models\\n", "base.uri", 7, "no address of a model"),
+    "sha short": ("ab" * 32, "ab", "base.sha256", 8, "64 lower-case hex"),
+    "sha upper": ("ab" * 32, "AB" * 32, "base.sha256", 8, "64 lower-case hex"),
+    "sha unquoted": (f'"{"ab" * 32}"', "0" * 64, "base.sha256", 8, "put it in quotes"),
+    "concept id": ("id: panda", "id: Panda", "concepts[0].id", 10, "1 to 64 of a-z"),
+    "concept id twice": ("id: taxi", "id: panda", "concepts[1].id", 14, "is the id of concepts[0].id already"),
+    "concept id kept": ("id: bear", "id: taxi", "retain[0].id", 18, "is the id of concepts[1].id already"),
+    "category": ("category: object\nretain", "category: objct\nretain", "concepts[1].category", 16, "mean object?"),
+    "aliases text": ("[bamboo eater]", "bamboo eater", "concepts[0].aliases", 12, "is not a list"),
+    "aliases empty": ("[bamboo eater]", '[""]', "concepts[0].aliases[0]", 12, "is empty"),
+    "alias repeats": ("[bamboo eater]", "[Panda]", "concepts[0].aliases[0]", 12, "repeats concepts[0].name 'panda'"),
+    "name repeats": ("name: taxi", "name: Bamboo Eater", "concepts[1].name", 15, "repeats concepts[0].aliases[0]"),
+    "kept target": (
+        "name: bear",
+        "name: PANDA",
+        "retain[0].name",
+        18,
+        "'PANDA' is to be kept, but concepts[0].name 'panda'",
+    ),
+    "kept alias": ("name: bear", "name: Bamboo Eater", "retain[0].name", 18, "concepts[0].aliases[0] 'bamboo eater'"),
+    "anchor erased": (NAMES, NAMES + "    anchor: Taxi\n", "concepts[0].anchor", 12, "itself erased"),
+    "anchor path": (NAMES, NAMES + "    anchor: a/b\n", "concepts[0].anchor", 12, "'/'"),
+    "prompt empty": (NAMES, NAMES + '    prompts: [" "]\n', "concepts[0].prompts[0]", 12, "is empty"),
+    "prompt lines": (NAMES, NAMES + '    prompts: ["a\\nb"]\n', "concepts[0].prompts[0]", 12, "U+000A"),
+    "prompt long": (NAMES, NAMES + f"    prompts: [{'a' * 501}]\n", "concepts[0].prompts[0]", 12, "501 characters"),
+    "retain kind": ("kind: look_alike", "kind: lookalike", "retain[0].kind", 18, "did you mean look_alike?"),
+    "nan": ("0.10", ".nan", "acceptance.max_target_rate", 20, "'.nan' is not a number"),
+    "word nan": ("0.10", "nan", "acceptance.max_target_rate", 20, "'nan' is not a number"),
+    "inf": ("0.5\n", ".inf\n", "limits.max_weight_delta", 25, "'.inf' is not a number"),
+    "overflow": ("0.10", "9" * 400 + ".0", "acceptance.max_target_rate", 20, "is not a number"),
+    "negative": ("0.10", "-0.10", "acceptance.max_target_rate", 20, "greater than or equal to 0"),
+    "over one": ("0.10", "1.01", "acceptance.max_target_rate", 20, "less than or equal to 1"),
+    "percent": ("0.10", "10%", "acceptance.max_target_rate", 20, "'10%' is not a number"),
+    "exponent": ("0.10", "1e-1", "acceptance.max_target_rate", 20, "plain decimal number"),
+    "quoted number": ("0.10", '"0.10"', "acceptance.max_target_rate", 20, "without quotes"),
+    "no zero": ("0.10", ".1", "acceptance.max_target_rate", 20, "plain decimal number"),
+    "above control": ("0.10", "0.85", "acceptance.max_target_rate", 20, "unedited model would pass"),
+    "confidence": ("0.95", "0.5", "acceptance.confidence", 21, "greater than 0.5"),
+    "confidence one": ("0.95", "1", "acceptance.confidence", 21, "less than 1"),
+    "seeds zero": ("seeds: 8", "seeds: 0", "acceptance.seeds", 22, "greater than or equal to 1"),
+    "seeds octal": ("seeds: 8", "seeds: 010", "acceptance.seeds", 22, "'010' is not a whole number"),
+    "seeds hex": ("seeds: 8", "seeds: 0x8", "acceptance.seeds", 22, "not a whole number"),
+    "seeds sexagesimal": ("seeds: 8", "seeds: 1:30", "acceptance.seeds", 22, "not a whole number"),
+    "seeds underscore": ("seeds: 8", "seeds: 1_0", "acceptance.seeds", 22, "not a whole number"),
+    "seeds fraction": ("seeds: 8", "seeds: 8.5", "acceptance.seeds", 22, "not a whole number"),
+    "seeds whole float": ("seeds: 8", "seeds: 8.0", "acceptance.seeds", 22, "not a whole number"),
+    "seeds true": ("seeds: 8", "seeds: true", "acceptance.seeds", 22, "not a whole number"),
+    "seeds huge": ("seeds: 8", "seeds: " + "9" * 5000, "acceptance.seeds", 22, "not a whole number"),
+    "seeds null": ("seeds: 8", "seeds: null", "acceptance.seeds", 22, "not a whole number"),
+    "too many concepts": (
+        "max_concepts: 2",
+        "max_concepts: 1",
+        "concepts",
+        9,
+        "names 2 concepts, but limits.max_concepts is 1",
+    ),
+    "editor name": ("name: scapre", "name: ../scapre", "editor.name", 27, "an editor's name"),
+    "setting name": ("strength: 1.5", "a.b: 1.5", "editor.settings.'a.b'", 28, "a setting's name"),
+    "setting nan": ("strength: 1.5", "strength: .nan", "editor.settings.strength", 28, "no plain value"),
+    "setting yes": ("strength: 1.5", "strength: yes", "editor.settings.strength", 28, "no plain value"),
+    "setting list": ("strength: 1.5", "strength: [1]", "editor.settings.strength", 28, "no plain value"),
+    "seed negative": ("seed: 0", "seed: -1", "seed", 29, "greater than or equal to 0"),
+    "seed wide": ("seed: 0", "seed: 999999999999999999999", "seed", 29, "not a whole number"),
+    "tag": ("seed: 0", "seed: !!int 0", "", 29, "uses the tag"),
+    "python tag": ("title: A title", "title: !!python/name:os.system x", "", 5, "uses the tag"),
+    "anchor": ("title: A title", "title: &t A title", "", 5, "anchor &t"),
+    "alias": ("title: A title", "title: *t", "", 5, "alias *t"),
+    "second document": ("seed: 0\n", "seed: 0\n---\nseed: 1\n", "", 30, "several documents"),
+    "tab": ("  seeds: 8", "\tseeds: 8", "", 22, "is not YAML"),
+    "open quote": ("title: A title", 'title: "A title', "", 7, "from line 1"),
+    "colon in text": ("title: A title", "title: a: b", "", 5, "is not YAML"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "field", "line", "fragment"), EDITS.values(), ids=EDITS.keys())
+def test_one_edit_is_refused(old: str, new: str, field: str, line: int, fragment: str) -> None:
+    errors = refusals(edited(old, new))
+    named = [error for error in errors if error.field == field]
+    assert named, [str(error) for error in errors]
+    assert named[0].line == line
+    assert fragment in str(named[0])
+    assert str(named[0]).startswith(f"case.yaml:{line}: ")
+    assert named[0].cure
+    assert str(named[0]).isprintable()
+
+
+# a plain scalar where text is wanted, which some reader of YAML takes for something else
+IMPLICIT = (
+    """NO no On y N true False null ~ 1.10 1 -1 +1 0123 0o17 0x1F 1_000 1e3 .5 5. .inf .NaN 22:30:00 2026-01-01 = <<"""
+)
+
+
+@pytest.mark.parametrize("text", [*IMPLICIT.split(), "2026-01-01 10:00:00"])
+def test_implicit_types_are_asked_to_wear_quotes(text: str) -> None:
+    errors = refusals(edited("name: taxi", f"name: {text}"))
+    assert [(error.field, error.line) for error in errors] == [("concepts[1].name", 15)]
+    assert errors[0].cure == f'put it in quotes: "{text}"'
+
+
+@pytest.mark.parametrize("text", ["No", "1.10", "22:30:00", "0123", "null"])
+def test_quotes_make_them_names(text: str) -> None:
+    assert policies.parse(edited("name: taxi", f'name: "{text}"').encode(), "case.yaml").concepts[1].name == text
+
+
+BAD_NAMES = {
+    "empty": ('""', "is empty"),
+    "blank": ('"  "', "is empty"),
+    "long": ("a" * 201, "201 characters"),
+    "very long": ("a" * 10_000, "10000 characters"),
+    "newline": ('"a\\nb"', "U+000A"),
+    "nul": ('"a\\0b"', "U+0000"),
+    "escape sequence": ('"\\e[31mred"', "U+001B"),
+    "zero width": ('"pan\\u200bda"', "ZERO WIDTH SPACE"),
+    "right to left": ('"pan\\u202eda"', "RIGHT-TO-LEFT OVERRIDE"),
+    "variation selector": ('"panda\\ufe0f"', "VARIATION SELECTOR-16"),
+    "hangul filler": ('"panda\\u3164"', "HANGUL FILLER"),
+    "private use": ('"\\ue000a"', "U+E000"),
+    "slash": ('"a/b"', "'/'"),
+    "backslash": ('"a\\\\b"', "holds"),
+    "dots": ('"a..b"', "'..'"),
+    "hash": ('"a#b"', "'#'"),
+    "dollar": ('"$HOME"', "'$'"),
+    "semicolon": ('"a;b"', "';'"),
+    "pipe": ('"a|b"', "'|'"),
+    "ampersand": ('"a&b"', "'&'"),
+    "less": ('"<b>"', "'<'"),
+    "greater": ('"a>b"', "'>'"),
+    "backtick": ('"`id`"', "'`'"),
+    "trailing space": ('"taxi "', "spaces"),
+    "double space": ('"a  taxi"', "spaces"),
+    "no-break space": ('"a\\u00a0taxi"', "spaces"),
+    "signs only": ('"!!!"', "no letter or digit"),
+    "cyrillic inside": ('"t\\u0430xi"', "U+0430 CYRILLIC SMALL LETTER A"),
+    "greek inside": ('"tax\\u03b9"', "U+03B9 GREEK SMALL LETTER IOTA"),
+    "latin inside": ('"\\u041f\\u0443\\u0442uн"', "U+0075 LATIN SMALL LETTER U"),
+    "cyrillic word": ('"\\u0441\\u0430\\u0440 taxi"', "U+0441 CYRILLIC SMALL LETTER ES"),
+    "full width": ('"\\uff54axi"', "FULLWIDTH LATIN SMALL LETTER T"),
+    "mathematical": ('"\\U0001d42daxi"', "MATHEMATICAL BOLD SMALL T"),
+    "ligature": ('"\\ufb01g"', "LATIN SMALL LIGATURE FI"),
+}
+
+
+@pytest.mark.parametrize(("text", "fragment"), BAD_NAMES.values(), ids=BAD_NAMES.keys())
+@pytest.mark.parametrize("place", ["concepts[1].name", "concepts[0].aliases[0]", "retain[0].name"])
+def test_bad_names_are_refused_wherever_a_name_stands(place: str, text: str, fragment: str) -> None:
+    old = {"concepts[1].name": "name: taxi", "concepts[0].aliases[0]": "[bamboo eater]", "retain[0].name": "name: bear"}
+    new = f"[{text}]" if place.startswith("concepts[0]") else f"name: {text}"
+    (error,) = refusals(edited(old[place], new))
+    assert error.field == place
+    assert fragment in error.message
+    assert str(error).isprintable()
+    assert len(str(error)) < 400
+
+
+GOOD_NAMES = [
+    "Café del Mar",
+    "Владимир",
+    "Vladimir Путин",
+    "東京タワー",
+    "Tシャツ",
+    "น้ำ",
+    "R2-D2",
+    "O'Neil",
+    "名探偵コナン 2",
+]
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_honest_names_in_any_script_are_taken(name: str) -> None:
+    assert policies.parse(edited("name: taxi", f'name: "{name}"').encode(), "case.yaml").concepts[1].name == name
+
+
+def test_decomposed_and_composed_names_collide() -> None:
+    text = edited("name: taxi", 'name: "Caf\\u00c9"').replace("name: bear", 'name: "cafe\\u0301"')
+    (error,) = refusals(text)
+    assert error.field == "retain[0].name"
+    assert "'café'" in error.message
+    assert "'CafÉ'" in error.message
+
+
+WHOLE_FILES = {
+    "empty": (b"", "is empty"),
+    "blank": (b" \n\n", "is empty"),
+    "comment only": (b"# nothing\n", "is empty"),
+    "dashes only": (b"---\n", "is not a mapping"),
+    "text": (b"hello\n", "is not a mapping"),
+    "list": (b"- a\n", "is not a mapping"),
+    "utf-8 mark": (b"\xef\xbb\xbf" + GOOD.encode(), "byte order mark"),
+    "utf-16": (GOOD.encode("utf-16"), "byte order mark"),
+    "utf-16 without mark": (GOOD.encode("utf-16-le"), "UTF-16?"),
+    "utf-32": (GOOD.encode("utf-32"), "byte order mark"),
+    "latin-1": (GOOD.replace("A title", "Caf\xe9").encode("latin-1"), "is not UTF-8 (byte 0xe9)"),
+    "surrogate": (GOOD.replace("A title", "\ud800").encode("utf-8", "surrogatepass"), "is not UTF-8"),
+    "nul": (GOOD.replace("A title", "A\0").encode(), "U+0000"),
+    "escape": (GOOD.replace("A title", "A\x1b[31m").encode(), "U+001B"),
+    "line separator": (GOOD.replace("A title", "A\u2028").encode(), "U+2028"),
+    "directive": (b"%YAML 1.1\n---\n" + GOOD.encode(), "directive"),
+    "html": (b"<!DOCTYPE html>\n<html></html>\n", "is not a mapping"),
+    "git lfs pointer": (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "is not a mapping"),
+}
+
+
+@pytest.mark.parametrize(("data", "fragment"), WHOLE_FILES.values(), ids=WHOLE_FILES.keys())
+def test_whole_files_are_refused(data: bytes, fragment: str) -> None:
+    (error,) = refusals(data)
+    assert error.field == ""
+    assert fragment in str(error)
+
+
+def test_byte_errors_name_their_line() -> None:
+    assert refusals(GOOD.replace("A title", "\xe9").encode("latin-1"))[0].line == 5
+    assert refusals(GOOD.replace("A title", "\0").encode())[0].line == 5
+
+
+BOMBS = {
+    "alias bomb": (
+        b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\n",
+        "anchor",
+    ),
+    "open brackets": (b"[" * 900_000, "nest"),
+    "open braces": (b"{a: " * 200_000, "nest"),
+    "few brackets": (b"a: " + b"[" * 30 + b"]" * 30, "deeper than 20 levels"),
+    "dashes": (b"- " * 450_000, "deeper than 20 levels"),
+    "questions": (b"? " * 450_000, "deeper than 20 levels"),
+    "indented": b"".join(b" " * i + b"a:\n" for i in range(1_300)),
+    "over 1 MB": (b"#" * 1_000_001, "over 1000000 bytes"),
+    "many items": (b"a: [" + b"x," * 490_000 + b"]", "more than 20000 values"),
+    "many keys": b"".join(b"k%d: v\n" % i for i in range(9_900)),
+    "same key": b"k: v\n" * 9_900,
+    "one long text": b"title: " + b"a" * 990_000,
+    "many names": GOOD.replace("[bamboo eater]", "[" + "a, " * 9_000 + "a]").encode(),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_bombs_are_refused_within_a_second(bomb: bytes | tuple[bytes, str]) -> None:
+    data, fragment = bomb if isinstance(bomb, tuple) else (bomb, "")
+    start = time.process_time()
+    errors = refusals(data)
+    assert time.process_time() - start < 1.0
+    assert any(fragment in str(error) for error in errors)
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
+    text = GOOD.replace("kind: copyright", "kind: x").replace("name: taxi", "name: 1.10").replace("seed: 0", "sed: 0")
+    errors = refusals(text.replace("  seeds: 8\n", "  seeds: 8\n  seeds: .nan\n"))
+    assert [error.field for error in errors] == ["kind", "concepts[1].name", "acceptance.seeds", "sed"]
+    assert [error.line for error in errors] == [3, 15, 23, 30]
+
+
+def test_all_collisions_are_told_at_once() -> None:
+    text = (
+        GOOD.replace("name: taxi", "name: panda").replace("name: bear", "name: Panda").replace("id: bear", "id: taxi")
+    )
+    assert [error.field for error in refusals(text)] == ["concepts[1].name", "retain[0].id", "retain[0].name"]
+
+
+def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, fragment in (
+        (tmp_path / "absent.yaml", "No such file"),
+        (tmp_path, "not a regular file"),
+        (tmp_path / "pipe", "not a regular file"),
+        ("a\0b", "cannot be read"),
+    ):
+        with pytest.raises(PolicyErrors, match=fragment) as caught:
+            policies.read(path)
+        assert str(caught.value).isprintable()
