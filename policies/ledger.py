@@ -182,9 +182,9 @@ def _refuse_difference(part: str, group: Sequence[Entry[Concept]] | Sequence[Ent
 
 
 def _union(texts: Iterable[str], without: str = "") -> tuple[str, ...]:
-    """Each text once by its key, in the sorted order of the keys."""
+    """Each text once by its key, as it is spelled first, in the sorted order of the keys."""
     by_key: dict[str, str] = {}
-    for text in sorted(texts):
+    for text in texts:
         by_key.setdefault(name_key(text), text)
     by_key.pop(name_key(without), None)
     return tuple(by_key[key] for key in sorted(by_key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_the_digest_is_the_same_for_composed_and_decomposed_text() -> None:
     assert policies.parse(one, "a").digest == policies.parse(other, "b").digest
 
 
+def test_minus_zero_is_zero() -> None:
+    text = EXAMPLES[0].read_text(encoding="utf-8")
+    plus, minus = (re.sub("max_target_rate: .*", f"max_target_rate: {zero}", text) for zero in ("0.0", "-0.0"))
+    assert plus != minus
+    assert policies.parse(plus.encode(), "a").digest == policies.parse(minus.encode(), "b").digest
+
+
 def test_a_policy_cannot_be_changed() -> None:
     policy = policies.read(EXAMPLES[0])
     with pytest.raises(ValidationError, match="frozen"):
@@ -96,3 +104,8 @@ def test_errors_survive_pickling() -> None:
         assert str(again) == str(error)
         assert vars(again) == vars(error) or isinstance(error, PolicyErrors)
     assert str(one) == "a.yaml:3: seed: is odd; make it even"
+
+
+def test_errors_without_a_line_come_last() -> None:
+    errors = PolicyErrors([PolicyError("", "x", "y"), PolicyError("b", "x", "y", 9), PolicyError("a", "x", "y", 2)])
+    assert [error.line for error in errors.errors] == [2, 9, None]

@@ -113,6 +113,21 @@ def test_a_chain_of_names_is_one_concept_in_any_order() -> None:
     assert all(state == states[0] for state in states)
 
 
+def test_a_merged_concept_keeps_its_place_by_id() -> None:
+    one = policy("a", [concept("bee"), concept("cat")])
+    other = policy("b", [concept("dog", aliases=("bee",))])
+    assert [item.id for item in desired_state([one, other]).concepts] == ["bee", "cat"]
+
+
+def test_one_base_at_two_addresses_is_one_base() -> None:
+    one = policy("a", [concept("owl")])
+    other = policy("b", [concept("lion")], base={"uri": "file:/models/emoji", "sha256": "ab" * 32})
+    for order in ([one, other], [other, one]):
+        assert desired_state(order).base.uri == "builtin:emoji"
+    early = policy("0", [concept("rose")], base={"uri": "file:/models/emoji", "sha256": "ab" * 32})
+    assert desired_state([early, one]).base.uri == "builtin:emoji"
+
+
 def test_an_alias_in_common_does_not_make_one_concept() -> None:
     one, other = (
         policy("a", [concept("tangerine", aliases=("orange",))]),

@@ -1,64 +1,21 @@
-"""Every refusal of the reader: one edit of a good policy, and the field, line and words that the error must have."""
+"""Every field's refusals: one edit of a good policy, and the field, line and words that the error must have."""
 
 from __future__ import annotations
 
-import os
-import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 import policies
-from policies import PolicyError, PolicyErrors
+from policies import PolicyError
 
-GOOD = """\
-schema_version: "1"
-request_id: case-1
-kind: copyright
-received_at: "2026-01-12T09:30:00Z"
-title: A title
-base:
-  uri: "builtin:emoji"
-  sha256: "SHA"
-concepts:
-  - id: panda
-    name: panda
-    aliases: [bamboo eater]
-    category: object
-  - id: taxi
-    name: taxi
-    category: object
-retain:
-  - {id: bear, name: bear, kind: look_alike, category: object}
-acceptance:
-  max_target_rate: 0.10
-  confidence: 0.95
-  seeds: 8
-limits:
-  max_concepts: 2
-  max_weight_delta: 0.5
-editor:
-  name: scapre
-  settings: {strength: 1.5}
-seed: 0
-""".replace("SHA", "ab" * 32)
-
+Refusals = Callable[[str | bytes], list[PolicyError]]
+Edited = Callable[[str, str], str]
 NAMES = "    name: panda\n"
 
 
-def refusals(text: str | bytes) -> list[PolicyError]:
-    with pytest.raises(PolicyErrors) as caught:
-        policies.parse(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"), "case.yaml")
-    return list(caught.value.errors)
-
-
-def edited(old: str, new: str) -> str:
-    assert GOOD.count(old) == 1, f"the edit must hit once: {old!r}"
-    return GOOD.replace(old, new)
-
-
-def test_the_unedited_policy_is_good() -> None:
-    policy = policies.parse(GOOD.encode(), "case.yaml")
+def test_the_unedited_policy_is_good(good: str) -> None:
+    policy = policies.parse(good.encode(), "case.yaml")
     assert [concept.name for concept in policy.concepts] == ["panda", "taxi"]
     assert policy.editor.settings == {"strength": 1.5}
     assert policy.acceptance.seeds == 8
@@ -176,7 +133,9 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("old", "new", "field", "line", "fragment"), EDITS.values(), ids=EDITS.keys())
-def test_one_edit_is_refused(old: str, new: str, field: str, line: int, fragment: str) -> None:
+def test_one_edit_is_refused(
+    old: str, new: str, field: str, line: int, fragment: str, edited: Edited, refusals: Refusals
+) -> None:
     errors = refusals(edited(old, new))
     named = [error for error in errors if error.field == field]
     assert named, [str(error) for error in errors]
@@ -194,178 +153,26 @@ IMPLICIT = (
 
 
 @pytest.mark.parametrize("text", [*IMPLICIT.split(), "2026-01-01 10:00:00"])
-def test_implicit_types_are_asked_to_wear_quotes(text: str) -> None:
+def test_implicit_types_are_asked_to_wear_quotes(text: str, edited: Edited, refusals: Refusals) -> None:
     errors = refusals(edited("name: taxi", f"name: {text}"))
     assert [(error.field, error.line) for error in errors] == [("concepts[1].name", 15)]
     assert errors[0].cure == f'put it in quotes: "{text}"'
 
 
 @pytest.mark.parametrize("text", ["No", "1.10", "22:30:00", "0123", "null"])
-def test_quotes_make_them_names(text: str) -> None:
+def test_quotes_make_them_names(text: str, edited: Edited) -> None:
     assert policies.parse(edited("name: taxi", f'name: "{text}"').encode(), "case.yaml").concepts[1].name == text
 
 
-BAD_NAMES = {
-    "empty": ('""', "is empty"),
-    "blank": ('"  "', "is empty"),
-    "long": ("a" * 201, "201 characters"),
-    "very long": ("a" * 10_000, "10000 characters"),
-    "newline": ('"a\\nb"', "U+000A"),
-    "nul": ('"a\\0b"', "U+0000"),
-    "escape sequence": ('"\\e[31mred"', "U+001B"),
-    "zero width": ('"pan\\u200bda"', "ZERO WIDTH SPACE"),
-    "right to left": ('"pan\\u202eda"', "RIGHT-TO-LEFT OVERRIDE"),
-    "variation selector": ('"panda\\ufe0f"', "VARIATION SELECTOR-16"),
-    "hangul filler": ('"panda\\u3164"', "HANGUL FILLER"),
-    "private use": ('"\\ue000a"', "U+E000"),
-    "slash": ('"a/b"', "'/'"),
-    "backslash": ('"a\\\\b"', "holds"),
-    "dots": ('"a..b"', "'..'"),
-    "hash": ('"a#b"', "'#'"),
-    "dollar": ('"$HOME"', "'$'"),
-    "semicolon": ('"a;b"', "';'"),
-    "pipe": ('"a|b"', "'|'"),
-    "ampersand": ('"a&b"', "'&'"),
-    "less": ('"<b>"', "'<'"),
-    "greater": ('"a>b"', "'>'"),
-    "backtick": ('"`id`"', "'`'"),
-    "trailing space": ('"taxi "', "spaces"),
-    "double space": ('"a  taxi"', "spaces"),
-    "no-break space": ('"a\\u00a0taxi"', "spaces"),
-    "signs only": ('"!!!"', "no letter or digit"),
-    "cyrillic inside": ('"t\\u0430xi"', "U+0430 CYRILLIC SMALL LETTER A"),
-    "greek inside": ('"tax\\u03b9"', "U+03B9 GREEK SMALL LETTER IOTA"),
-    "latin inside": ('"\\u041f\\u0443\\u0442uн"', "U+0075 LATIN SMALL LETTER U"),
-    "cyrillic word": ('"\\u0441\\u0430\\u0440 taxi"', "U+0441 CYRILLIC SMALL LETTER ES"),
-    "full width": ('"\\uff54axi"', "FULLWIDTH LATIN SMALL LETTER T"),
-    "mathematical": ('"\\U0001d42daxi"', "MATHEMATICAL BOLD SMALL T"),
-    "ligature": ('"\\ufb01g"', "LATIN SMALL LIGATURE FI"),
-}
-
-
-@pytest.mark.parametrize(("text", "fragment"), BAD_NAMES.values(), ids=BAD_NAMES.keys())
-@pytest.mark.parametrize("place", ["concepts[1].name", "concepts[0].aliases[0]", "retain[0].name"])
-def test_bad_names_are_refused_wherever_a_name_stands(place: str, text: str, fragment: str) -> None:
-    old = {"concepts[1].name": "name: taxi", "concepts[0].aliases[0]": "[bamboo eater]", "retain[0].name": "name: bear"}
-    new = f"[{text}]" if place.startswith("concepts[0]") else f"name: {text}"
-    (error,) = refusals(edited(old[place], new))
-    assert error.field == place
-    assert fragment in error.message
-    assert str(error).isprintable()
-    assert len(str(error)) < 400
-
-
-GOOD_NAMES = [
-    "Café del Mar",
-    "Владимир",
-    "Vladimir Путин",
-    "東京タワー",
-    "Tシャツ",
-    "น้ำ",
-    "R2-D2",
-    "O'Neil",
-    "名探偵コナン 2",
-]
-
-
-@pytest.mark.parametrize("name", GOOD_NAMES)
-def test_honest_names_in_any_script_are_taken(name: str) -> None:
-    assert policies.parse(edited("name: taxi", f'name: "{name}"').encode(), "case.yaml").concepts[1].name == name
-
-
-def test_decomposed_and_composed_names_collide() -> None:
-    text = edited("name: taxi", 'name: "Caf\\u00c9"').replace("name: bear", 'name: "cafe\\u0301"')
-    (error,) = refusals(text)
-    assert error.field == "retain[0].name"
-    assert "'café'" in error.message
-    assert "'CafÉ'" in error.message
-
-
-WHOLE_FILES = {
-    "empty": (b"", "is empty"),
-    "blank": (b" \n\n", "is empty"),
-    "comment only": (b"# nothing\n", "is empty"),
-    "dashes only": (b"---\n", "is not a mapping"),
-    "text": (b"hello\n", "is not a mapping"),
-    "list": (b"- a\n", "is not a mapping"),
-    "utf-8 mark": (b"\xef\xbb\xbf" + GOOD.encode(), "byte order mark"),
-    "utf-16": (GOOD.encode("utf-16"), "byte order mark"),
-    "utf-16 without mark": (GOOD.encode("utf-16-le"), "UTF-16?"),
-    "utf-32": (GOOD.encode("utf-32"), "byte order mark"),
-    "latin-1": (GOOD.replace("A title", "Caf\xe9").encode("latin-1"), "is not UTF-8 (byte 0xe9)"),
-    "surrogate": (GOOD.replace("A title", "\ud800").encode("utf-8", "surrogatepass"), "is not UTF-8"),
-    "nul": (GOOD.replace("A title", "A\0").encode(), "U+0000"),
-    "escape": (GOOD.replace("A title", "A\x1b[31m").encode(), "U+001B"),
-    "line separator": (GOOD.replace("A title", "A\u2028").encode(), "U+2028"),
-    "directive": (b"%YAML 1.1\n---\n" + GOOD.encode(), "directive"),
-    "html": (b"<!DOCTYPE html>\n<html></html>\n", "is not a mapping"),
-    "git lfs pointer": (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "is not a mapping"),
-}
-
-
-@pytest.mark.parametrize(("data", "fragment"), WHOLE_FILES.values(), ids=WHOLE_FILES.keys())
-def test_whole_files_are_refused(data: bytes, fragment: str) -> None:
-    (error,) = refusals(data)
-    assert error.field == ""
-    assert fragment in str(error)
-
-
-def test_byte_errors_name_their_line() -> None:
-    assert refusals(GOOD.replace("A title", "\xe9").encode("latin-1"))[0].line == 5
-    assert refusals(GOOD.replace("A title", "\0").encode())[0].line == 5
-
-
-BOMBS = {
-    "alias bomb": (
-        b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\n",
-        "anchor",
-    ),
-    "open brackets": (b"[" * 900_000, "nest"),
-    "open braces": (b"{a: " * 200_000, "nest"),
-    "few brackets": (b"a: " + b"[" * 30 + b"]" * 30, "deeper than 20 levels"),
-    "dashes": (b"- " * 450_000, "deeper than 20 levels"),
-    "questions": (b"? " * 450_000, "deeper than 20 levels"),
-    "indented": b"".join(b" " * i + b"a:\n" for i in range(1_300)),
-    "over 1 MB": (b"#" * 1_000_001, "over 1000000 bytes"),
-    "many items": (b"a: [" + b"x," * 490_000 + b"]", "more than 20000 values"),
-    "many keys": b"".join(b"k%d: v\n" % i for i in range(9_900)),
-    "same key": b"k: v\n" * 9_900,
-    "one long text": b"title: " + b"a" * 990_000,
-    "many names": GOOD.replace("[bamboo eater]", "[" + "a, " * 9_000 + "a]").encode(),
-}
-
-
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
-def test_bombs_are_refused_within_a_second(bomb: bytes | tuple[bytes, str]) -> None:
-    data, fragment = bomb if isinstance(bomb, tuple) else (bomb, "")
-    start = time.process_time()
-    errors = refusals(data)
-    assert time.process_time() - start < 1.0
-    assert any(fragment in str(error) for error in errors)
-
-
-def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
-    text = GOOD.replace("kind: copyright", "kind: x").replace("name: taxi", "name: 1.10").replace("seed: 0", "sed: 0")
+def test_all_problems_are_told_at_once_in_the_order_of_their_lines(good: str, refusals: Refusals) -> None:
+    text = good.replace("kind: copyright", "kind: x").replace("name: taxi", "name: 1.10").replace("seed: 0", "sed: 0")
     errors = refusals(text.replace("  seeds: 8\n", "  seeds: 8\n  seeds: .nan\n"))
     assert [error.field for error in errors] == ["kind", "concepts[1].name", "acceptance.seeds", "sed"]
     assert [error.line for error in errors] == [3, 15, 23, 30]
 
 
-def test_all_collisions_are_told_at_once() -> None:
+def test_all_collisions_are_told_at_once(good: str, refusals: Refusals) -> None:
     text = (
-        GOOD.replace("name: taxi", "name: panda").replace("name: bear", "name: Panda").replace("id: bear", "id: taxi")
+        good.replace("name: taxi", "name: panda").replace("name: bear", "name: Panda").replace("id: bear", "id: taxi")
     )
     assert [error.field for error in refusals(text)] == ["concepts[1].name", "retain[0].id", "retain[0].name"]
-
-
-def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path, fragment in (
-        (tmp_path / "absent.yaml", "No such file"),
-        (tmp_path, "not a regular file"),
-        (tmp_path / "pipe", "not a regular file"),
-        ("a\0b", "cannot be read"),
-    ):
-        with pytest.raises(PolicyErrors, match=fragment) as caught:
-            policies.read(path)
-        assert str(caught.value).isprintable()

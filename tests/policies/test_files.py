@@ -1,0 +1,122 @@
+"""Files that are refused whole: wrong bytes, bombs, damage; quickly, and never with a traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import policies
+from policies import PolicyError, PolicyErrors
+
+Refusals = Callable[[str | bytes], list[PolicyError]]
+SCRAPS = "'\":-[{}]&*!|>%@`#~9 \n\t\r\0é\ud800"
+
+WHOLE_FILES = {
+    "empty": (b"", "is empty"),
+    "blank": (b" \n\n", "is empty"),
+    "comment only": (b"# nothing\n", "is empty"),
+    "dashes only": (b"---\n", "is not a mapping"),
+    "text": (b"hello\n", "is not a mapping"),
+    "list": (b"- a\n", "is not a mapping"),
+    "utf-8 mark": (lambda good: b"\xef\xbb\xbf" + good.encode(), "byte order mark"),
+    "utf-16": (lambda good: good.encode("utf-16"), "byte order mark"),
+    "utf-16 without mark": (lambda good: good.encode("utf-16-le"), "UTF-16?"),
+    "utf-32": (lambda good: good.encode("utf-32"), "byte order mark"),
+    "latin-1": (lambda good: good.replace("A title", "Caf\xe9").encode("latin-1"), "is not UTF-8 (byte 0xe9)"),
+    "surrogate": (lambda good: good.replace("A title", "\ud800").encode("utf-8", "surrogatepass"), "is not UTF-8"),
+    "nul": (lambda good: good.replace("A title", "A\0").encode(), "U+0000"),
+    "escape": (lambda good: good.replace("A title", "A\x1b[31m").encode(), "U+001B"),
+    "line separator": (lambda good: good.replace("A title", "A\u2028").encode(), "U+2028"),
+    "directive": (lambda good: b"%YAML 1.1\n---\n" + good.encode(), "directive"),
+    "html": (b"<!DOCTYPE html>\n<html></html>\n", "is not a mapping"),
+    "git lfs pointer": (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "is not a mapping"),
+}
+
+
+@pytest.mark.parametrize(("data", "fragment"), WHOLE_FILES.values(), ids=WHOLE_FILES.keys())
+def test_whole_files_are_refused(
+    data: bytes | Callable[[str], bytes], fragment: str, good: str, refusals: Refusals
+) -> None:
+    (error,) = refusals(data(good) if callable(data) else data)
+    assert error.field == ""
+    assert fragment in str(error)
+
+
+def test_byte_errors_name_their_line(good: str, refusals: Refusals) -> None:
+    assert refusals(good.replace("A title", "\xe9").encode("latin-1"))[0].line == 5
+    assert refusals(good.replace("A title", "\0").encode())[0].line == 5
+
+
+BOMBS = {
+    "alias bomb": (
+        b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\n",
+        "anchor",
+    ),
+    "open brackets": (b"[" * 900_000, "nest"),
+    "open braces": (b"{a: " * 200_000, "nest"),
+    "few brackets": (b"a: " + b"[" * 30 + b"]" * 30, "deeper than 20 levels"),
+    "dashes": (b"- " * 450_000, "deeper than 20 levels"),
+    "questions": (b"? " * 450_000, "deeper than 20 levels"),
+    "indented": b"".join(b" " * i + b"a:\n" for i in range(1_300)),
+    "over 1 MB": (b"#" * 1_000_001, "over 1000000 bytes"),
+    "many items": (b"a: [" + b"x," * 490_000 + b"]", "more than 20000 values"),
+    "many keys": b"".join(b"k%d: v\n" % i for i in range(9_900)),
+    "same key": b"k: v\n" * 9_900,
+    "one long text": b"title: " + b"a" * 990_000,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_bombs_are_refused_within_a_second(bomb: bytes | tuple[bytes, str], refusals: Refusals) -> None:
+    data, fragment = bomb if isinstance(bomb, tuple) else (bomb, "")
+    start = time.process_time()
+    errors = refusals(data)
+    assert time.process_time() - start < 1.0
+    assert any(fragment in str(error) for error in errors)
+
+
+def test_ten_thousand_equal_names_are_refused_within_a_second(good: str, refusals: Refusals) -> None:
+    text = good.replace("[bamboo eater]", "[" + "a, " * 9_999 + "a]")
+    start = time.process_time()
+    errors = refusals(text)
+    assert time.process_time() - start < 1.0
+    assert any("repeats concepts[0].aliases[0]" in str(error) for error in errors)
+
+
+def test_a_flood_of_problems_is_cut_short(refusals: Refusals, problems: Refusals) -> None:
+    errors = refusals("".join(f"k{i}: v\n" for i in range(9_000)))
+    assert len(errors) == 101
+    assert "has 8906 more problems" in errors[-1].message
+
+
+def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, fragment in (
+        (tmp_path / "absent.yaml", "No such file"),
+        (tmp_path, "not a regular file"),
+        (tmp_path / "pipe", "not a regular file"),
+        ("a\0b", "cannot be read"),
+    ):
+        with pytest.raises(PolicyErrors, match=fragment) as caught:
+            policies.read(path)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_files_give_a_policy_or_its_errors_and_nothing_else(seed: int, good: str, problems: Refusals) -> None:
+    rng = random.Random(seed)
+    refused = 0
+    for _ in range(60):
+        text = good
+        for _ in range(rng.randint(1, 3)):
+            start = rng.randrange(len(text))
+            text = text[:start] + rng.choice(SCRAPS) + text[start + rng.randint(0, 3) :]
+        errors = problems(text.encode("utf-8", "surrogatepass"))
+        refused += bool(errors)
+        assert all(error.cure and str(error).isprintable() for error in errors)
+    assert refused > 20
