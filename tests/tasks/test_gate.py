@@ -1,0 +1,171 @@
+# pyright: reportPrivateImportUsage=false
+
+import hashlib
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import pandas as pd
+import pytest
+from prefect.cache_policies import NO_CACHE
+
+from engine.evidence import Row, table
+from engine.verdict import Acceptance, Outcome, Verdict, decide
+from tasks.gate import evidence_expectations, failures, gate, gate_task, open_context, validate
+
+LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
+MARKUP = '<script>alert(1)</script> $x "& `*'
+
+
+def concept(name: str, role: str, after: int, n: int) -> list[Row]:
+    return [
+        Row(name, role, "object", "name", f"a {name}", seed, arm, seed < seen, 0.5, picture(seed, arm))
+        for arm, seen in (("before", n), ("after", after))
+        for seed in range(n)
+    ]
+
+
+def picture(seed: int, arm: str) -> str:
+    return hashlib.sha256(f"{seed}{arm}".encode()).hexdigest()
+
+
+def sample(seen_after: int = 0, name: str = "panda") -> tuple[pd.DataFrame, Verdict]:
+    frame = table(concept(name, "target", seen_after, 40) + concept("fox", "look_alike", 80, 80))
+    return frame, decide(frame, len(frame), LIMITS)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory):
+    return open_context(tmp_path_factory.mktemp("context"))
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text()))
+
+
+def test_proof_opens_the_gate_and_the_pages_name_concept_bound_and_limit(tmp_path):
+    frame, verdict = sample()
+    result = gate(frame, len(frame), verdict, tmp_path)
+    assert (result.passed, result.outcome, result.failed_expectations) == (True, Outcome.PASS, ())
+    assert result.statistics["expected"] == result.statistics["evaluated"] == result.statistics["successful"] > 30
+    (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
+    upper = verdict.targets[0].total.upper
+    assert f"panda: upper bound of the rate seen after the edit &lt;= 0.1 at 0.95 confidence {upper:.5}" in text_of(
+        page
+    )
+    assert page.relative_to(tmp_path / "data_docs").as_posix() in result.data_docs.read_text()
+
+
+def test_a_failed_verdict_keeps_it_shut_and_names_the_statement(tmp_path):
+    frame, verdict = sample(seen_after=12)
+    result = gate(frame, len(frame), verdict, tmp_path)
+    assert (result.passed, result.outcome) == (False, Outcome.FAIL)
+    assert any("panda: upper bound" in failed for failed in result.failed_expectations)
+
+
+def test_an_error_verdict_without_any_number_keeps_it_shut(tmp_path):
+    empty = table([])
+    result = gate(empty, 0, decide(empty, 0, LIMITS), tmp_path)
+    assert (result.passed, result.outcome) == (False, Outcome.ERROR)
+    assert any("expect_table_row_count_to_be_between" in failed for failed in result.failed_expectations)
+
+
+def test_a_made_up_pass_keeps_it_shut(tmp_path):
+    frame, honest = sample(seen_after=12)
+    _, passing = sample()
+    result = gate(frame, len(frame), replace(passing, evidence=honest.evidence), tmp_path)
+    assert result.failed_expectations == ("the verdict does not follow from this evidence",)
+    assert not result.passed
+
+
+def test_another_number_of_planned_rows_keeps_it_shut(tmp_path):
+    frame, verdict = sample()
+    result = gate(frame, len(frame) + 2, verdict, tmp_path)
+    assert not result.passed
+    assert any("expect_table_row_count_to_equal" in failed for failed in result.failed_expectations)
+
+
+def test_pages_load_nothing_from_elsewhere_and_keep_markup_as_text(tmp_path):
+    frame, verdict = sample(name=MARKUP)
+    for _ in range(2):
+        assert gate(frame, len(frame), verdict, tmp_path).passed
+    pages = [path for path in tmp_path.rglob("data_docs/**/*") if path.suffix in (".html", ".css")]
+    assert len(pages) > 6
+    for page in pages:
+        assert "http" not in page.read_text(), page
+        assert "<script" not in page.read_text(), page
+
+
+SPOILT = {
+    "empty table": lambda frame: frame.head(0),
+    "all NaN": lambda frame: frame.assign(score=math.nan),
+    "NaN mixed with good": lambda frame: frame.assign(score=frame["score"].where(frame.index != 3)),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_the_suite_catches_what_a_range_alone_lets_pass(context, spoil):
+    frame, _ = sample()
+    spoilt = spoil(frame)
+    naive = [gxe.ExpectColumnValuesToBeBetween(column="score", min_value=0, max_value=1)]
+    assert validate(context, "naive", spoilt, naive).success is True  # the trap is real
+    ours = evidence_expectations(len(frame))
+    assert list(failures("ours", validate(context, "ours", spoilt, ours), len(ours)))
+
+
+def test_the_suite_catches_minus_infinity_that_an_upper_limit_alone_lets_pass(context):
+    frame, _ = sample()
+    spoilt = frame.assign(score=-math.inf)
+    naive = [gxe.ExpectColumnValuesToBeBetween(column="score", max_value=1)]
+    assert validate(context, "naive", spoilt, naive).success is True
+    ours = evidence_expectations(len(frame))
+    told = list(failures("ours", validate(context, "ours", spoilt, ours), len(ours)))
+    assert told == ["ours: expect_column_values_to_be_between score"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda frame: frame.drop(columns="seen"), "expect_table_columns_to_match_set"),
+        (lambda frame: frame.assign(note=""), "expect_table_columns_to_match_set"),
+        (lambda frame: frame.assign(seen=frame["seen"].astype("float64")), "expect_column_values_to_be_of_type seen"),
+        (lambda frame: frame.assign(arm="after"), "expect_compound_columns_to_be_unique"),
+        (lambda frame: frame.assign(role="friend"), "expect_column_values_to_be_in_set role"),
+        (lambda frame: frame.assign(fault="black picture"), "expect_column_values_to_be_in_set fault"),
+        (lambda frame: frame.head(-1), "expect_table_row_count_to_equal"),
+        (lambda frame: frame.assign(concept=frame["concept"].where(frame.index != 3)), "not_be_null concept"),
+    ],
+)
+def test_the_suite_names_what_is_wrong(context, spoil, expected):
+    frame, _ = sample()
+    ours = evidence_expectations(len(frame))
+    told = list(failures("ours", validate(context, "ours", spoil(frame), ours), len(ours)))
+    assert any(expected in failed for failed in told), told
+
+
+def test_a_sound_table_has_no_failures(context):
+    frame, _ = sample()
+    ours = evidence_expectations(len(frame))
+    assert list(failures("ours", validate(context, "ours", frame, ours), len(ours))) == []
+
+
+def test_an_empty_suite_succeeds_in_great_expectations_and_fails_here(context):
+    result = validate(context, "nothing", sample()[0], [])
+    assert result.success is True  # the trap is real
+    assert list(failures("nothing", result, 0)) == ["nothing: 0 expectations were evaluated of 0"]
+
+
+def test_an_expectation_that_was_not_evaluated_is_a_failure(context):
+    frame, _ = sample()
+    ours = evidence_expectations(len(frame))
+    result = validate(context, "ours", frame, ours)
+    result.results.pop()
+    assert list(failures("ours", result, len(ours))) == [
+        f"ours: {len(ours) - 1} expectations were evaluated of {len(ours)}"
+    ]
+
+
+def test_the_task_is_the_function_and_is_never_cached():
+    assert (gate_task.fn, gate_task.cache_policy) == (gate, NO_CACHE)
