@@ -183,7 +183,7 @@ def _unproven(evidence: pd.DataFrame, planned: int, verdict: Verdict) -> Iterato
 def open_context(folder: Path) -> FileDataContext:
     """The file context in `folder/gx`, silent, with its pages in `folder/data_docs`."""
     folder.mkdir(parents=True, exist_ok=True)
-    context = gx.getopen_context(mode="file", project_root_dir=folder)
+    context = gx.get_context(mode="file", project_root_dir=folder)
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     context.update_data_docs_site(
