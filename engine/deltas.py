@@ -1,0 +1,189 @@
+"""An edit as data: planned without touching the model, saved as safetensors, applied, and undone to the bit.
+
+Undoing needs the original weights, for W + D - D is not W in floating point: `apply` returns them and `undo` takes
+them back. `applied` is both as a context manager.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.digests import canonical_json, json_digest, tensor_digest
+from engine.editors import ConceptEmbeddings, editor_named, settings_for
+from engine.errors import DigestMismatch, EditError, ModelFormatError
+from engine.families import Projection, projections
+from engine.planning import gather
+from engine.spec import EditSpec
+from engine.wordings import templates_digest
+
+FORMAT = "expunge-plan-1"
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """The change of each projection by parameter name, float32, and where it comes from.
+
+    `base` is the tensor digest of the projections it was planned on and may be applied to. `diagnostics` gives, for
+    each of them, `change` |D|/|W0|, `residual` (energy of targets left over their anchors, 1 unedited) and `drift`
+    (relative energy by which retained and general tokens moved), to six digits; they are not part of the digest.
+    """
+
+    deltas: Mapping[str, Tensor]
+    spec: str
+    templates: str
+    base: str
+    editor: str
+    settings: Mapping[str, Any]
+    diagnostics: Mapping[str, Mapping[str, float]]
+
+    @cached_property
+    def digest(self) -> str:
+        identity = {name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings")}
+        return json_digest({"format": FORMAT, **identity, "deltas": tensor_digest(self.deltas)})
+
+    def save(self, path: str | Path) -> None:
+        """Write it whole or not at all; the bytes are the same for the same plan, since metadata is one key."""
+        path = Path(path)
+        record = {
+            name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings", "diagnostics")
+        }
+        text = canonical_json({"format": FORMAT, "digest": self.digest, **record}).decode()
+        scratch = path.with_name(path.name + ".part")
+        save_file({name: delta.cpu().contiguous() for name, delta in self.deltas.items()}, scratch, {"plan": text})
+        with open(scratch, "rb+") as handle:
+            os.fsync(handle.fileno())
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> EditPlan:
+        """ModelFormatError if it is not a plan, DigestMismatch if it is not the plan it says it is."""
+        try:
+            with safe_open(path, "pt") as handle:
+                record = json.loads(handle.metadata()["plan"])
+                deltas = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
+            digest, form = record.pop("digest"), record.pop("format")
+            plan = cls(deltas=deltas, **record)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ModelFormatError(f"{path} is not a saved edit plan; plan the edit again") from error
+        if form != FORMAT or plan.digest != digest:
+            raise DigestMismatch(f"edit plan {path}", digest, plan.digest, "it was altered; plan the edit again")
+        return plan
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What `apply` did: the original weights by name, and the relative error of rounding each to its own dtype."""
+
+    plan: EditPlan
+    originals: Mapping[str, Tensor]
+    rounding: Mapping[str, float]
+
+
+def base_digest(pipeline: Any) -> str:
+    """The tensor digest of the pipeline's text projections, in the dtype in which it was opened."""
+    return tensor_digest({p.name: p.weight for p in projections(pipeline)})
+
+
+@torch.no_grad()
+def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
+    """Plan an edit; the model is left as it was. SettingError, ConceptError, or EditError naming the layer."""
+    editor = editor_named(spec.editor)
+    settings = settings_for(editor, spec.settings)
+    found = projections(pipeline)
+    deltas: dict[str, Tensor] = {}
+    diagnostics: dict[str, dict[str, float]] = {}
+    for stream in sorted({p.stream for p in found}):
+        concepts = gather(pipeline, spec, settings, stream)
+        weights = {p.name: _wide(p, concepts) for p in found if p.stream == stream}
+        changes = editor.plan(weights, {p.name: p.kind for p in found}, concepts, settings)
+        for name, change in changes.items():
+            deltas[name] = _checked(name, change.float())
+            diagnostics[name] = _diagnosed(weights[name], deltas[name].double(), concepts)
+    origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline)}
+    return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
+
+
+@torch.no_grad()
+def apply(pipeline: Any, plan: EditPlan) -> Applied:
+    """Add the plan to the pipeline's projections. DigestMismatch if they are not those it was planned on.
+
+    The sum is taken in float32 or better and written in the parameter's own dtype; nothing is written unless all of it
+    is finite there.
+    """
+    if (found := base_digest(pipeline)) != plan.base:
+        raise DigestMismatch(
+            "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
+        )
+    named = {p.name: p.weight for p in projections(pipeline)}
+    exact = {name: named[name].double().cpu() + delta.double().cpu() for name, delta in plan.deltas.items()}
+    rounded = {name: _checked(name, weight.to(named[name].dtype)) for name, weight in exact.items()}
+    originals = {name: named[name].detach().clone() for name in exact}
+    for name, weight in rounded.items():
+        named[name].copy_(weight)
+    rounding = {name: _ratio((exact[name] - rounded[name].double()).norm(), exact[name].norm()) for name in exact}
+    return Applied(plan, originals, rounding)
+
+
+@torch.no_grad()
+def undo(pipeline: Any, applied: Applied) -> None:
+    """Put the original weights back, bit for bit; DigestMismatch if that is not the base the plan was made on."""
+    named = {p.name: p.weight for p in projections(pipeline)}
+    for name, weight in applied.originals.items():
+        named[name].copy_(weight)
+    if (found := base_digest(pipeline)) != applied.plan.base:
+        raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
+
+
+@contextlib.contextmanager
+def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
+    """The pipeline with the plan in force, and as it was afterwards, whatever happens in between."""
+    state = apply(pipeline, plan)
+    try:
+        yield state
+    finally:
+        undo(pipeline, state)
+
+
+def _wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
+    return _checked(projection.name, projection.weight.detach().to(concepts.targets.gram))
+
+
+def _checked(layer: str, tensor: Tensor) -> Tensor:
+    if not tensor.isfinite().all():
+        raise EditError(
+            layer, f"not finite in {tensor.dtype}; check the base for NaN, raise ridge or open it in float32"
+        )
+    return tensor
+
+
+def _diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
+    edited, targets, kept = weight + change, concepts.targets, concepts.retain + concepts.general
+    before = _energy(weight, targets.gram - targets.cross - targets.cross.T + targets.anchor, weight)
+    left = _energy(edited, targets.gram, edited) - 2 * _energy(weight, targets.cross, edited)
+    left = left + _energy(weight, targets.anchor, weight)
+    return {
+        "change": _ratio(change.norm(), weight.norm()),
+        "residual": _ratio(left, before),
+        "drift": _ratio(_energy(change, kept.gram, change), _energy(weight, kept.gram, weight)),
+    }
+
+
+def _energy(left: Tensor, moment: Tensor, right: Tensor) -> Tensor:
+    """trace(A M B^T)."""
+    return ((left @ moment) * right).sum()
+
+
+def _ratio(part: Tensor, whole: Tensor) -> float:
+    return float(f"{max(0.0, (part / whole).item()):.6g}") if whole > 0 else 0.0

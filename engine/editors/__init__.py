@@ -1,0 +1,51 @@
+"""The editors by name. A new one is a file beside `uce.py` and its name in `EDITORS`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from engine.editors import scapre, uce
+from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
+from engine.errors import SettingError
+
+EDITORS: dict[str, Editor] = {editor.name: editor for editor in (scapre.EDITOR, uce.EDITOR)}
+
+__all__ = ["EDITORS", "ConceptEmbeddings", "Editor", "Moments", "Settings", "editor_named", "settings_for"]
+
+
+def editor_named(name: str) -> Editor:
+    """The editor of that name; SettingError lists those there are."""
+    if name not in EDITORS:
+        raise SettingError(f"editor {name!r} does not exist{_nearest(name, EDITORS)}; known: {', '.join(EDITORS)}")
+    return EDITORS[name]
+
+
+def settings_for(editor: Editor, given: Mapping[str, Any]) -> Settings:
+    """The editor's settings with `given` in place of its defaults; SettingError on an unknown name or a bad value."""
+    fields = {field.name: field for field in dataclasses.fields(editor.settings)}
+    for name, value in given.items():
+        if name not in fields:
+            known = ", ".join(fields)
+            raise SettingError(f"{editor.name} has no setting {name!r}{_nearest(name, fields)}; known: {known}")
+        _check(editor.name, fields[name], value)
+    return editor.settings(**given)
+
+
+def _check(editor: str, field: dataclasses.Field, value: Any) -> None:
+    label, kind = f"{editor}.{field.name}", type(field.default)
+    if (choices := field.metadata.get("choices")) and value not in choices:
+        raise SettingError(f"{label} is {value!r}; use one of {', '.join(choices)}")
+    allowed = (int, float) if kind is float else (kind,)
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, allowed):
+        raise SettingError(f"{label} is {value!r}; use a value of type {kind.__name__}")
+    if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
+        raise SettingError(f"{label} is {value!r}; use a finite number that is not negative")
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

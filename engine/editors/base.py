@@ -1,0 +1,91 @@
+"""What every editor is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted second moments of embeddings x and what they should become y, each [d, d] in float64, additive.
+
+    `gram` sum x x^T, `cross` sum y x^T, `anchor` sum y y^T. They are all that a quadratic objective needs, so memory
+    does not grow with the number of concepts, and they are the same for every matrix that a text stream feeds.
+    """
+
+    gram: Tensor
+    cross: Tensor
+    anchor: Tensor
+
+    @classmethod
+    def zero(cls, d: int, device: torch.device | str = "cpu") -> Moments:
+        nothing = torch.zeros(d, d, dtype=torch.float64, device=device)
+        return cls(nothing, nothing, nothing)
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor | None = None, weights: Tensor | None = None) -> Moments:
+        """Moments of rows x [n, d] that become y [n, d] (themselves by default), with weights [n] (1 by default)."""
+        x = x.double()
+        scaled = x if weights is None else x * weights.double()[:, None]
+        if y is None:
+            gram = scaled.T @ x
+            return cls(gram, gram, gram)
+        y = y.double()
+        scaled_y = y if weights is None else y * weights.double()[:, None]
+        return cls(scaled.T @ x, y.T @ scaled, scaled_y.T @ y)
+
+    def scaled(self, factor: float) -> Moments:
+        return Moments(self.gram * factor, self.cross * factor, self.anchor * factor)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.gram + other.gram, self.cross + other.cross, self.anchor + other.anchor)
+
+
+@dataclass(frozen=True)
+class ConceptEmbeddings:
+    """The concepts of one text stream.
+
+    Every target and every retained concept weighs 1, spread over its wordings; so do the general words as a whole.
+    `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
+    in the anchor's, `concept` [n] which target they belong to, `lookalikes` [m, d] the last subject tokens of
+    retained look-alikes.
+    """
+
+    targets: Moments
+    retain: Moments
+    general: Moments
+    subjects: Tensor
+    neutral: Tensor
+    concept: Tensor
+    lookalikes: Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every editor can be told about the embeddings it works on.
+
+    `tokens`: `all` of a prompt, its `tail` from the last subject token on, or that `last` subject token alone.
+    `bare`: use the names alone instead of the templates. `general_words`: how many words of the model's own
+    vocabulary are retained.
+    """
+
+    tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
+    bare: bool = False
+    general_words: int = 2000
+
+
+@dataclass(frozen=True)
+class Editor:
+    """`plan(weights, kinds, concepts, settings)` returns the change of each weight, [d_out, d] in float64.
+
+    `weights` are W0 [d_out, d] in float64 by name, `kinds` says `key` or `value` for each. It is pure.
+    """
+
+    name: str
+    settings: type[Settings]
+    plan: Callable[[Mapping[str, Tensor], Mapping[str, str], ConceptEmbeddings, Any], dict[str, Tensor]]

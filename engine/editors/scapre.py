@@ -1,0 +1,137 @@
+"""ScaPre (Deng et al., ICLR 2026, arXiv 2601.06162) in a form that keeps what it is told to keep.
+
+Each row w of a projection, with its original w0, minimises
+
+    m [ s sum (w x - w0 y)^2 + g |w - w0 Q|^2 ]  +  r sum (w k - w0 k)^2 + v sum (w u - w0 u)^2
+                                                 +  (w - w0) (lam I + R) (w - w0)^T
+
+over target tokens x with anchors y, retained tokens k and the vocabulary's own words u; m is the row's mask. Parts:
+
+- Spectral trace regulariser, lam I + R. The paper puts it on W, whose only minimiser without replacement values is
+  W = 0; here it is on the change. R = p tau U diag(1 - sigmoid((e - median e) / median e)) U^T, from the singular
+  values e and vectors U of what sets targets apart from their anchors, x - y at the subject: it holds the directions
+  which the targets hardly speak of, and lets the dominant ones go.
+- Informax Decoupler, m. Mutual information of a row's binarised activation with the label target or not, where the
+  others are the anchors AND the retained look-alikes (against the empty prompt alone it saturates at ln 2 for every
+  row). m = (MI / max MI)^p, the largest over concepts. The mask is on both sides of the normal equations, so a row
+  that says nothing of the target is left exactly as it was, where the released code drives it to zero.
+- Geometry alignment, g. The Bures distance of W W^T and W0 W0^T is min over orthogonal Q of |W - W0 Q|, so it goes
+  into the objective and is minimised by turns: Q by Procrustes, W by the same solve. The paper moves W back along the
+  geodesic after the solve, which undoes part of the erasure and of the retention; inside the objective they are
+  weighed against it. Off by default: on the edits measured it only gave up erasure for nothing kept.
+
+With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves
+(G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix.
+tau, the mean squared component of the retained and target embeddings, is the unit of lam and p, so that settings
+mean the same for encoders of any scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.linalg import Pencil, diagonalise, procrustes
+
+
+@dataclass(frozen=True)
+class ScapreSettings(Settings):
+    """`strength` s, `retain` r, `general` v, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0: every
+    row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations."""
+
+    strength: float = 30.0
+    retain: float = 10.0
+    general: float = 10.0
+    ridge: float = 0.01
+    spectral: float = 0.0
+    informax: float = 0.0
+    geometry: float = 0.0
+    geometry_turns: int = 2
+
+
+def plan(
+    weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ScapreSettings
+) -> dict[str, Tensor]:
+    targets, unit = concepts.targets, _unit(concepts)
+    identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
+    pull = settings.strength * targets.gram + settings.geometry * unit * identity
+    pencil = diagonalise(_held(concepts, settings, unit, identity), pull)
+    wanted = settings.strength * targets.cross - pull
+    shared = wanted @ pencil.basis
+    masks = {name: informax(weight, concepts, settings.informax) for name, weight in weights.items()}
+    if not settings.geometry:
+        return {name: _change(weight @ shared, masks[name], pencil) for name, weight in weights.items()}
+    return {
+        name: _aligned(weight, masks[name], pencil, shared, settings.geometry * unit, settings.geometry_turns)
+        for name, weight in weights.items()
+    }
+
+
+def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Tensor:
+    """The mask [d_out] in [0, 1] of a weight's rows: mutual information with the best-told target, over the largest."""
+    rows = len(weight)
+    if exponent == 0:
+        return torch.ones(rows, dtype=torch.float64, device=weight.device)
+    subjects = weight @ concepts.subjects.double().T
+    others = weight @ torch.cat([concepts.neutral, concepts.lookalikes]).double().T
+    information = torch.zeros(rows, dtype=torch.float64, device=weight.device)
+    for concept in concepts.concept.unique().tolist():
+        told = subjects[:, concepts.concept == concept]
+        information = torch.maximum(information, _mutual_information(told, others))
+    return (information / information.max().clamp_min(1e-12)) ** exponent
+
+
+def _mutual_information(told: Tensor, others: Tensor) -> Tensor:
+    """Nats, [rows], between label and activation binarised half-way between the classes' means, classes weighed alike.
+
+    At most ln 2, reached by a row that separates the two without error.
+    """
+    threshold = (told.mean(1) + others.mean(1)) / 2
+    on_told = (told > threshold[:, None]).double().mean(1)
+    on_others = (others > threshold[:, None]).double().mean(1)
+    return _entropy((on_told + on_others) / 2) - (_entropy(on_told) + _entropy(on_others)) / 2
+
+
+def _entropy(p: Tensor) -> Tensor:
+    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+
+
+def _held(concepts: ConceptEmbeddings, settings: ScapreSettings, unit: float, identity: Tensor) -> Tensor:
+    """G: what keeps a row where it is."""
+    held = settings.retain * concepts.retain.gram + settings.general * concepts.general.gram
+    held = held + settings.ridge * unit * identity
+    return held + settings.spectral * unit * _spectral(concepts) if settings.spectral else held
+
+
+def _spectral(concepts: ConceptEmbeddings) -> Tensor:
+    """U diag(1 - sigmoid((e - median e) / median e)) U^T of the targets' differences from their anchors, [d, d]."""
+    apart = (concepts.subjects - concepts.neutral).double()
+    _, values, vectors = torch.linalg.svd(apart, full_matrices=False)
+    middle = values.median().clamp_min(1e-12)
+    return (vectors.T * (1 - torch.sigmoid((values - middle) / middle))) @ vectors
+
+
+def _unit(concepts: ConceptEmbeddings) -> float:
+    rows = torch.cat([concepts.subjects, concepts.neutral])
+    return rows.double().square().mean().item() if len(rows) else math.nan
+
+
+def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:
+    return pencil.solve_in_basis(mask[:, None] * right, mask)
+
+
+def _aligned(weight: Tensor, mask: Tensor, pencil: Pencil, shared: Tensor, pull: float, turns: int) -> Tensor:
+    """Turns of W given Q and Q given W; the objective falls with each, and ends where neither moves."""
+    change = torch.zeros_like(weight)
+    for _ in range(turns + 1):
+        turned = weight @ (pull * procrustes(weight, weight + change)) @ pencil.basis
+        change = _change(weight @ shared + turned, mask, pencil)
+    return change
+
+
+EDITOR = Editor("scapre", ScapreSettings, plan)

@@ -1,0 +1,49 @@
+"""Unified Concept Editing (Gandikota et al., WACV 2024, arXiv 2308.14761, equation 7).
+
+    W = (lam W0 + s sum (W0 a) c^T + r sum (W0 k) k^T) (lam I + s sum c c^T + r sum k k^T)^-1
+
+over targets c with anchors a and retained k. Since W0 factors out to the left, the change of every matrix is
+W0 s (C - S) G^-1 with one [d, d] matrix to its right: one solve for the whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.linalg import diagonalise
+
+
+@dataclass(frozen=True)
+class UceSettings(Settings):
+    """`erase_scale` s, `preserve_scale` r, `lamb` lam, and `general`, the weight of the vocabulary's own words.
+
+    The defaults are the published ones: bare names, last subject token, no general words.
+    """
+
+    tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
+    bare: bool = True
+    general_words: int = 0
+    erase_scale: float = 1.0
+    preserve_scale: float = 1.0
+    lamb: float = 0.5
+    general: float = 0.0
+
+
+def plan(
+    weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: UceSettings
+) -> dict[str, Tensor]:
+    targets = concepts.targets
+    identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
+    kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
+    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * targets.gram)
+    wanted = settings.erase_scale * (targets.cross - targets.gram)
+    change = pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+    return {name: weight @ change for name, weight in weights.items()}
+
+
+EDITOR = Editor("uce", UceSettings, plan)

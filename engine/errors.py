@@ -1,0 +1,39 @@
+"""What can go wrong in the engine. Every message names the thing at fault and what to do about it."""
+
+from __future__ import annotations
+
+
+class EngineError(ValueError):
+    """Base of all errors that the engine raises on purpose."""
+
+
+class ModelFormatError(EngineError):
+    """A model folder is not plain, complete safetensors in diffusers layout."""
+
+
+class DigestMismatch(EngineError):
+    """Content differs from the digest it was recorded under."""
+
+    def __init__(self, what: str, expected: str, found: str, cure: str) -> None:
+        super().__init__(f"{what}: expected digest {expected}, found {found}; {cure}")
+        self.expected, self.found = expected, found
+
+
+class UnknownArchitecture(EngineError):
+    """No family declares how text enters this model."""
+
+
+class ConceptError(EngineError):
+    """A concept cannot be worded or encoded as asked."""
+
+
+class SettingError(EngineError):
+    """An editor or one of its settings does not exist or has a value it cannot have."""
+
+
+class EditError(EngineError):
+    """The mathematics of an edit failed; `layer` says where."""
+
+    def __init__(self, layer: str, problem: str) -> None:
+        super().__init__(f"{layer}: {problem}")
+        self.layer = layer

@@ -1,0 +1,31 @@
+"""The model families the engine knows. A new one is a file beside `sd.py` and its name in `FAMILIES`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import UnknownArchitecture
+from engine.families import sd
+from engine.families.base import Family, Projection
+
+FAMILIES: tuple[Family, ...] = (sd.FAMILY,)
+
+__all__ = ["FAMILIES", "Family", "Projection", "family_named", "family_of", "projections"]
+
+
+def family_named(pipeline_class: str) -> Family:
+    """The family that covers a diffusers pipeline class; UnknownArchitecture lists what is known."""
+    for family in FAMILIES:
+        if pipeline_class in family.pipelines:
+            return family
+    known = ", ".join(name for family in FAMILIES for name in family.pipelines)
+    raise UnknownArchitecture(f"{pipeline_class} is not a model this engine can edit; known pipelines: {known}")
+
+
+def family_of(pipeline: Any) -> Family:
+    return family_named(type(pipeline).__name__)
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    """Every text key and value matrix of the pipeline's denoiser, in module order."""
+    return family_of(pipeline).projections(pipeline)

@@ -1,0 +1,42 @@
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder feeds `attn2` of every transformer block of a 2D UNet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from engine.errors import UnknownArchitecture
+from engine.families.base import Family, Projection
+
+KINDS = {"attn2.to_k": "key", "attn2.to_v": "value"}
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    unet = pipeline.unet
+    if not isinstance(unet, UNet2DConditionModel):
+        raise UnknownArchitecture(
+            f"the denoiser is a {type(unet).__name__}; Stable Diffusion has a UNet2DConditionModel"
+        )
+    found = [
+        Projection(f"unet.{name}.weight", kind, module.weight)  # type: ignore[arg-type]
+        for name, module in unet.named_modules()
+        for ending, kind in KINDS.items()
+        if name.endswith(ending)
+    ]
+    if not found:
+        raise UnknownArchitecture("the UNet has no attn2.to_k or attn2.to_v: text does not enter it by cross-attention")
+    return found
+
+
+def tokenizer(pipeline: Any, stream: int) -> Any:
+    return pipeline.tokenizer
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    """The last hidden state after the final norm, padding attended to, as the pipeline itself computes it."""
+    return pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
+
+
+FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizer, embed)

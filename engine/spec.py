@@ -1,0 +1,93 @@
+"""What an editor is asked to do: erase these, keep those, with this editor and these settings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine.digests import json_digest
+from engine.errors import ConceptError
+
+KINDS = ("look_alike", "general")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A concept to erase. `names` are its name and aliases; `anchor` is what it becomes, the empty prompt by default.
+
+    `category` chooses the templates it is worded in. `prompts` are further wordings: with {} in them they are
+    templates for its names, without they stand for the concept as they are.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    category: str = "object"
+    anchor: str = ""
+    prompts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self, "names", "prompts")
+        _check_names(self.id, self.names)
+
+
+@dataclass(frozen=True)
+class Retain:
+    """A concept to keep; a `look_alike` also serves as the counter-example that tells what is the target's own."""
+
+    id: str
+    names: tuple[str, ...]
+    category: str = "object"
+    kind: str = "look_alike"
+
+    def __post_init__(self) -> None:
+        _freeze(self, "names")
+        _check_names(self.id, self.names)
+        if self.kind not in KINDS:
+            raise ConceptError(f"retain {self.id}: kind {self.kind!r} does not exist; use one of {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True)
+class EditSpec:
+    """Targets and retained concepts in canonical order, so that the order of requests never matters."""
+
+    targets: tuple[Target, ...]
+    retain: tuple[Retain, ...] = ()
+    editor: str = "scapre"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", _ordered("target", self.targets))
+        object.__setattr__(self, "retain", _ordered("retain", self.retain))
+        object.__setattr__(self, "settings", dict(self.settings))
+        erased = {name.casefold(): target.id for target in self.targets for name in target.names}
+        for kept in self.retain:
+            for name in kept.names:
+                if name.casefold() in erased:
+                    raise ConceptError(
+                        f"{name!r} is to be erased ({erased[name.casefold()]}) and kept ({kept.id}); remove it from one"
+                    )
+
+    @property
+    def digest(self) -> str:
+        return json_digest(asdict(self))
+
+
+def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
+    ordered = tuple(sorted(concepts, key=lambda concept: concept.id))
+    for first, second in itertools.pairwise(ordered):
+        if first.id == second.id:
+            raise ConceptError(f"{what} {first.id} is given twice; merge their names")
+    return ordered
+
+
+def _freeze(concept: Any, *names: str) -> None:
+    for name in names:
+        object.__setattr__(concept, name, tuple(getattr(concept, name)))
+
+
+def _check_names(concept: str, names: tuple[str, ...]) -> None:
+    if not names or not all(name.strip() for name in names):
+        raise ConceptError(f"{concept}: it needs at least one name, and none may be empty")

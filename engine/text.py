@@ -1,0 +1,114 @@
+"""Prompts to what the denoiser is fed: every token's embedding, each token sequence encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import ConceptError
+from engine.families import family_of
+from engine.wordings import Wording
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """`embeddings` [n, T, d] float32; `lengths` [n] tokens, special ones but no padding; `spans` [n, 2] token range.
+
+    A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
+    `spans[:, 1] - 1` is the last subject token.
+    """
+
+    embeddings: Tensor
+    lengths: Tensor
+    spans: Tensor
+
+    def take(self, places: Sequence[int]) -> Encoded:
+        chosen = torch.tensor(places, dtype=torch.long)
+        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.lengths[chosen], self.spans[chosen])
+
+    def last(self) -> Tensor:
+        """Embeddings [n, d] of the last subject tokens; of the token before its place where the concept is empty."""
+        return self.embeddings[torch.arange(len(self.embeddings)), self.spans[:, 1] - 1]
+
+    def chosen(self, tokens: str) -> Tensor:
+        """Which tokens [n, T] are meant by `all`, `tail` (from the last subject token on) or `last` (it alone)."""
+        place, last = torch.arange(self.embeddings.shape[1])[None], self.spans[:, 1:] - 1
+        mask = {"all": place >= 0, "tail": place >= last, "last": place == last}[tokens]
+        return mask.expand(self.embeddings.shape[:2]).to(self.embeddings.device)
+
+
+def counterparts(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
+    """For every token of `texts`, the state of the token that stands in its place in `anchors`, [n, T, d].
+
+    Before the concept the places are the same; after it they are counted from the concept's end; the concept's own
+    tokens meet the anchor's from the last backwards. Where the anchor is empty they all meet the token that follows,
+    or, with `beside` -1, the one before.
+    """
+    (start, end), (first, past) = texts.spans.T[..., None], anchors.spans.T[..., None]
+    place = torch.arange(texts.embeddings.shape[1])[None]
+    within = torch.maximum(past - (end - place), first)
+    within = torch.where(past > first, within, first + beside)
+    index = torch.where(place < start, place, torch.where(place < end, within, place - end + past))
+    index = index.clamp(0, place.shape[1] - 1).to(anchors.embeddings.device)
+    return anchors.embeddings.take_along_dim(index[..., None], 1)
+
+
+@torch.no_grad()
+def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
+    """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
+
+    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads.
+    """
+    family = family_of(pipeline)
+    wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
+    tokens = _tokenize(family.tokenizer(pipeline, stream), wordings)
+    unique: dict[tuple[int, ...], int] = {}
+    places = [unique.setdefault(tuple(ids), len(unique)) for ids in tokens["input_ids"]]
+    ids = torch.tensor(list(unique), dtype=torch.long)
+    embeddings = torch.cat([family.embed(pipeline, part, stream).float() for part in ids.split(BATCH)])
+    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
+    spans = [_span(offsets, special, wording.span) for offsets, special, wording in _located(tokens, wordings)]
+    lengths = torch.tensor(tokens["attention_mask"], dtype=torch.long).sum(1)
+    return Encoded(embeddings[torch.tensor(places, device=embeddings.device)], lengths, torch.tensor(spans))
+
+
+def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:
+    if not wordings:
+        raise ConceptError("there is nothing to encode; give at least one prompt")
+    tokens = tokenizer(
+        [wording.text for wording in wordings],
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )
+    for wording, ids, offsets in zip(wordings, tokens["input_ids"], tokens["offset_mapping"], strict=True):
+        if len(ids) > tokenizer.model_max_length:
+            read = offsets[tokenizer.model_max_length - 2][1]
+            raise ConceptError(
+                f"a prompt has {len(ids)} tokens, the encoder reads {tokenizer.model_max_length}; it would read "
+                f"{wording.text[:read]!r} and lose {wording.text[read:][:200]!r}: shorten it"
+            )
+    return tokens
+
+
+def _located(tokens: Any, wordings: Sequence[Wording]) -> Any:
+    return zip(tokens["offset_mapping"], tokens["special_tokens_mask"], wordings, strict=True)
+
+
+def _span(offsets: Sequence[tuple[int, int]], special: Sequence[int], characters: tuple[int, int]) -> tuple[int, int]:
+    """The tokens that touch a range of characters, or the place after the tokens before it where none does."""
+    start, end = characters
+    content = [place for place, is_special in enumerate(special) if not is_special]
+    inside = [place for place in content if offsets[place][0] < end and offsets[place][1] > start]
+    if inside:
+        return inside[0], inside[-1] + 1
+    before = [place for place in content if offsets[place][1] <= start]
+    place = before[-1] + 1 if before else special.index(0) if content else 1
+    return place, place

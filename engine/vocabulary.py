@@ -1,0 +1,24 @@
+"""The model's own words: what is kept although no policy lists it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable
+from typing import Any
+
+WHOLE_WORD = re.compile(r"(?:▁(?P<piece>[^\W\d_]{3,})|(?P<pair>[^\W\d_]{3,})</w>)")
+
+
+def words(tokenizer: Any) -> list[str]:
+    """The whole words that are one token of a CLIP (`word</w>`) or sentence-piece (`▁word`) vocabulary, sorted."""
+    matches = (WHOLE_WORD.fullmatch(token) for token in tokenizer.get_vocab())
+    return sorted({(match["piece"] or match["pair"]).lower() for match in matches if match})
+
+
+def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
+    """At most `count` of the tokenizer's words, drawn by `seed`, without those in `names` and their plurals."""
+    said = {piece for name in names for piece in re.findall(r"[^\W\d_]+", name.lower())}
+    said |= {piece + ending for piece in said for ending in ("s", "es")} | {piece.removesuffix("s") for piece in said}
+    pool = [word for word in words(tokenizer) if word not in said]
+    return sorted(random.Random(f"general words/{seed}").sample(pool, min(count, len(pool))))

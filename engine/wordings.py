@@ -1,0 +1,87 @@
+"""Every way a concept is put into words: its names in the templates of its category, beside the same words without it.
+
+The templates are data, one wording a line, in `templates/CATEGORY.txt`; they are part of a plan by their digest.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from engine.digests import file_digest, json_digest
+from engine.errors import ConceptError
+from engine.spec import Target
+
+FOLDER = Path(__file__).parent / "templates"
+MIXTURES = 4  # how often a wording with {word} is drawn
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A prompt and the characters of it, `span`, that are the concept; `words` put another in the same place."""
+
+    text: str
+    span: tuple[int, int]
+
+
+@cache
+def templates(category: str) -> tuple[str, ...]:
+    """The wordings of a category; ConceptError lists the categories there are."""
+    path = FOLDER / f"{category}.txt"
+    known = sorted(file.stem for file in FOLDER.glob("*.txt"))
+    if category not in known:
+        raise ConceptError(f"category {category!r} has no templates; use one of {', '.join(known)}")
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def templates_digest() -> str:
+    return json_digest({path.stem: file_digest(path) for path in sorted(FOLDER.glob("*.txt"))})
+
+
+def fill(template: str, words: str, article_for: str | None = None) -> Wording:
+    """Put `words` in the place of {}, with the article (a, an) that suits `article_for`, by default the words.
+
+    A template keeps its article when the words are empty, so that all that comes before the concept stays the same.
+    """
+    before, after = template.split("{}")
+    suited = words if article_for is None else article_for
+    if suited:
+        before = re.sub(r"\ban? $", "an " if suited[0].lower() in "aeiou" else "a ", before)
+    return Wording(before + words + after, (len(before), len(before) + len(words)))
+
+
+def worded(names: Sequence[str], category: str, vocabulary: Sequence[str], seed: int) -> list[tuple[str, str]]:
+    """(template, name) for every name in every template, {word} filled with seeded draws from the vocabulary.
+
+    The draws are the same for every name, so that all targets with one anchor share its wordings.
+    """
+    return [(template, name) for name in names for template in _mixed(templates(category), vocabulary, seed)]
+
+
+def target_pairs(
+    target: Target, vocabulary: Sequence[str], seed: int, bare: bool = False
+) -> list[tuple[Wording, Wording]]:
+    """Each wording of a target beside the same wording with its anchor in the target's place."""
+    pairs = [("{}", name) for name in target.names] if bare else worded(target.names, target.category, vocabulary, seed)
+    pairs += [pair for prompt in target.prompts for pair in _own(prompt, target.names)]
+    return [(fill(template, name), fill(template, target.anchor, article_for=name)) for template, name in pairs]
+
+
+def _own(prompt: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(prompt, name) for name in names] if "{}" in prompt else [("{}", prompt)]
+
+
+def _mixed(lines: Sequence[str], vocabulary: Sequence[str], seed: int) -> list[str]:
+    filled: list[str] = []
+    for line in lines:
+        if "{word}" not in line:
+            filled.append(line)
+        elif vocabulary:
+            draws = random.Random(f"{seed}/{line}").sample(vocabulary, min(MIXTURES, len(vocabulary)))
+            filled += [line.replace("{word}", draw) for draw in draws]
+    return filled

@@ -1,0 +1,183 @@
+"""Planning reads, applying writes only text projections, undoing restores the bits, and a plan is a pure function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.deltas import EditPlan, applied, apply, plan, undo
+from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
+from engine.model import tensor_digest
+from engine.spec import EditSpec, Retain, Target
+from tests.engine import tiny
+
+SPEC = EditSpec(
+    targets=(Target("cat", ("cat", "kitty")), Target("noto", ("noto",), "style", anchor="picture")),
+    retain=(Retain("dog", ("dog",)), Retain("blob", ("blob",), "style"), Retain("tree", ("tree",), kind="general")),
+    settings={"general_words": 20},
+)
+PROGRAM = """
+from engine.deltas import plan
+from tests.engine import test_deltas, tiny
+print(plan(tiny.pipeline(), test_deltas.SPEC).digest)
+"""
+
+
+def digests(pipeline) -> dict[str, str]:
+    parts = {"unet": pipeline.unet, "text": pipeline.text_encoder, "vae": pipeline.vae}
+    return {f"{p}.{n}": tensor_digest({n: w}) for p, module in parts.items() for n, w in module.state_dict().items()}
+
+
+@pytest.fixture
+def pipeline():
+    return tiny.pipeline()
+
+
+@pytest.fixture(scope="module")
+def made() -> EditPlan:
+    return plan(tiny.pipeline(), SPEC)
+
+
+def test_planning_leaves_the_model_as_it_was(pipeline):
+    before = digests(pipeline)
+    made = plan(pipeline, SPEC)
+    assert digests(pipeline) == before
+    assert all(delta.abs().max() > 0 for delta in made.deltas.values())
+
+
+def test_only_text_projections_change_and_undo_restores_every_bit(pipeline, made: EditPlan):
+    before = digests(pipeline)
+    state = apply(pipeline, made)
+    after = digests(pipeline)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == set(made.deltas)
+    assert all("attn2.to_k" in name or "attn2.to_v" in name for name in changed)
+    undo(pipeline, state)
+    assert digests(pipeline) == before
+
+
+def test_the_context_undoes_even_after_an_error(pipeline, made: EditPlan):
+    before = digests(pipeline)
+
+    def fail() -> None:
+        assert digests(pipeline) != before
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), applied(pipeline, made):
+        fail()
+    assert digests(pipeline) == before
+
+
+def test_a_plan_is_refused_by_another_base_and_by_its_own_result(pipeline, made: EditPlan):
+    with pytest.raises(DigestMismatch, match="untouched base"):
+        apply(tiny.pipeline(seed=1), made)
+    apply(pipeline, made)
+    with pytest.raises(DigestMismatch, match="untouched base"):
+        apply(pipeline, made)
+
+
+def test_half_precision_is_planned_wide_and_its_rounding_reported(made: EditPlan):
+    half = tiny.pipeline().to(torch.bfloat16)
+    before = digests(half)
+    narrow = plan(half, SPEC)
+    assert all(delta.dtype == torch.float32 for delta in narrow.deltas.values())
+    state = apply(half, narrow)
+    assert all(1e-4 < error < 4e-3 for error in state.rounding.values())
+    assert all(error < 1e-7 for error in apply(tiny.pipeline(), made).rounding.values())
+    undo(half, state)
+    assert digests(half) == before
+
+
+def test_no_strength_is_the_identity(pipeline):
+    before = digests(pipeline)
+    idle = plan(pipeline, replace(SPEC, settings={"strength": 0.0, "general_words": 0}))
+    apply(pipeline, idle)
+    assert digests(pipeline) == before
+
+
+def test_the_same_inputs_give_the_same_digest_here_and_in_another_process(made: EditPlan):
+    assert plan(tiny.pipeline(), SPEC).digest == made.digest
+    root = Path(__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[-1] == made.digest
+
+
+def test_the_order_of_requests_does_not_matter_and_the_seed_does(made: EditPlan):
+    turned = EditSpec(SPEC.targets[::-1], SPEC.retain[::-1], settings=SPEC.settings)
+    assert turned.digest == SPEC.digest
+    assert plan(tiny.pipeline(), turned).digest == made.digest
+    assert plan(tiny.pipeline(), replace(SPEC, seed=1)).digest != made.digest
+
+
+def test_diagnostics_tell_what_was_erased_and_what_moved(made: EditPlan):
+    assert set(made.diagnostics) == set(made.deltas)
+    unheld = plan(tiny.pipeline(), replace(SPEC, settings={"retain": 0.0, "general": 0.0, "general_words": 20}))
+    for name, told in made.diagnostics.items():
+        assert told["change"] > 0
+        assert 0 < told["residual"] < 1
+        assert told["drift"] < unheld.diagnostics[name]["drift"]
+
+
+def test_saved_and_loaded_it_is_the_same_plan(made: EditPlan, tmp_path: Path):
+    made.save(tmp_path / "a.safetensors")
+    made.save(tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = EditPlan.load(tmp_path / "a.safetensors")
+    assert loaded.digest == made.digest
+    assert loaded.diagnostics == made.diagnostics
+    assert loaded.settings == made.settings
+    pipeline, twin = tiny.pipeline(), tiny.pipeline()
+    apply(pipeline, made)
+    apply(twin, loaded)
+    assert digests(pipeline) == digests(twin)
+
+
+def test_a_flipped_byte_or_another_file_is_not_a_plan(made: EditPlan, tmp_path: Path):
+    path = tmp_path / "plan.safetensors"
+    made.save(path)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(DigestMismatch, match="altered"):
+        EditPlan.load(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ModelFormatError, match="plan the edit again"):
+        EditPlan.load(path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_base_with_nan_is_refused_by_its_layer(pipeline):
+    name, weight = next((n, w) for n, w in pipeline.unet.named_parameters() if "attn2.to_v" in n)
+    with torch.no_grad():
+        weight[0, 0] = torch.nan
+    with pytest.raises(EditError) as caught:
+        plan(pipeline, SPEC)
+    assert caught.value.layer == f"unet.{name}"
+
+
+def test_an_overflow_is_refused_before_anything_is_written(made: EditPlan):
+    half = tiny.pipeline().to(torch.float16)
+    narrow = plan(half, SPEC)
+    last = list(narrow.deltas)[-1]
+    huge = replace(narrow, deltas={**narrow.deltas, last: narrow.deltas[last] + 1e6})
+    before = digests(half)
+    with pytest.raises(EditError) as caught:
+        apply(half, huge)
+    assert caught.value.layer == last
+    assert digests(half) == before
+
+
+def test_specifications_that_contradict_themselves_are_refused():
+    with pytest.raises(ConceptError, match=r"erased.*kept"):
+        EditSpec((Target("cat", ("Cat",)),), (Retain("pet", ("dog", "cat")),))
+    with pytest.raises(ConceptError, match="given twice"):
+        EditSpec((Target("cat", ("cat",)), Target("cat", ("kitty",))))
+    with pytest.raises(ConceptError, match="at least one name"):
+        Target("cat", ("cat", " "))
+    with pytest.raises(ConceptError, match="no target"):
+        plan(tiny.pipeline(), EditSpec(()))

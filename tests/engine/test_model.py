@@ -1,0 +1,114 @@
+"""A model opens only as complete safetensors with the digest it should have."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
+from engine.model import folder_digest, open_model, tensor_digest
+from tests.engine import tiny
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def weights(folder: Path) -> Path:
+    return folder / "unet" / "diffusion_pytorch_model.safetensors"
+
+
+def test_opens_by_digest_and_draws(saved: Path):
+    pipeline = open_model(saved, expected=folder_digest(saved))
+    assert pipeline.safety_checker is None
+    picture = pipeline("cat", num_inference_steps=1, output_type="np", height=16, width=16).images[0]
+    assert picture.max() > 0
+
+
+def test_opens_in_half_precision(saved: Path):
+    assert open_model(saved, dtype=torch.bfloat16).unet.dtype == torch.bfloat16
+
+
+def test_copies_have_one_digest_and_a_flipped_byte_another(saved: Path, folder: Path):
+    assert folder_digest(folder) == folder_digest(saved)
+    raw = bytearray(weights(folder).read_bytes())
+    raw[-100] ^= 1
+    weights(folder).write_bytes(raw)
+    open_model(folder)  # the flipped bit itself is not seen by the format
+    with pytest.raises(DigestMismatch, match="fetch the base model again"):
+        open_model(folder, expected=folder_digest(saved))
+
+
+def test_an_extra_file_is_another_model(saved: Path, folder: Path):
+    (folder / "extra.txt").write_text("x")
+    with pytest.raises(DigestMismatch):
+        open_model(folder, expected=folder_digest(saved))
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.ckpt", "unet/model.pt", "model.PTH", "model.pkl"])
+def test_pickles_are_refused(folder: Path, name: str):
+    (folder / name).write_bytes(b"\x80\x04N.")
+    with pytest.raises(ModelFormatError, match="is a pickle"):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html>sign in</html>", "web page"),
+        (b"", "not a safetensors file"),
+        (b"\x02\x00\x00\x00\x00\x00\x00\x00{}", "truncated"),
+        (b"\x40\x00\x00\x00\x00\x00\x00\x00not json", "truncated"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00not json", "not a safetensors file"),
+    ],
+)
+def test_bodies_that_are_not_weights_are_refused(folder: Path, body: bytes, problem: str):
+    weights(folder).write_bytes(body)
+    with pytest.raises(ModelFormatError, match=problem):
+        open_model(folder)
+
+
+@pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"\0"])
+def test_truncated_or_trailing_bytes_are_refused(folder: Path, change):
+    weights(folder).write_bytes(change(weights(folder).read_bytes()))
+    with pytest.raises(ModelFormatError, match="truncated"):
+        open_model(folder)
+
+
+def test_symlinks_are_refused(saved: Path, folder: Path):
+    weights(folder).unlink()
+    weights(folder).symlink_to(weights(saved))
+    for use in (open_model, folder_digest):
+        with pytest.raises(ModelFormatError, match="symbolic link"):
+            use(folder)
+
+
+def test_folders_that_are_not_models_are_refused(folder: Path, tmp_path: Path):
+    with pytest.raises(ModelFormatError, match="is not a folder"):
+        open_model(tmp_path / "nowhere")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "KandinskyPipeline"))
+    with pytest.raises(UnknownArchitecture, match="KandinskyPipeline"):
+        open_model(folder)
+    index.unlink()
+    with pytest.raises(ModelFormatError, match=r"model_index\.json"):
+        open_model(folder)
+
+
+def test_tensor_digest_knows_name_type_shape_and_bytes():
+    ones = torch.ones(2, 3)
+    digest = tensor_digest({"a": ones, "b": torch.zeros(1)})
+    assert digest == tensor_digest({"b": torch.zeros(1), "a": ones.T.contiguous().T})
+    others = [{"c": ones}, {"a": ones.T}, {"a": ones.half()}, {"a": torch.nextafter(ones, 2 * ones)}, {"a": ones}]
+    assert len({tensor_digest(other) for other in others} | {digest}) == 6
+    assert len(tensor_digest({"half": torch.ones(3, dtype=torch.bfloat16)})) == 64

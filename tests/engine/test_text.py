@@ -1,0 +1,103 @@
+"""Encoding gives what the pipeline itself would use, each sequence once, and truncates nothing in silence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.errors import ConceptError
+from engine.families import sd
+from engine.spec import Target
+from engine.text import counterparts, encode
+from engine.vocabulary import general_words, words
+from engine.wordings import Wording, fill, target_pairs, templates
+from tests.engine import tiny
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny.pipeline()
+
+
+def test_the_states_are_the_pipelines_own(pipeline):
+    prompts = ["a picture of a cat", "", "a dog in the garden"]
+    own = pipeline.encode_prompt(prompts, "cpu", 1, False)[0]
+    encoded = encode(pipeline, prompts)
+    assert encoded.embeddings.shape == (3, tiny.TOKENS, tiny.WIDTH)
+    assert torch.allclose(encoded.embeddings, own, atol=1e-5)
+    assert encoded.lengths.tolist() == [7, 2, 7]
+    assert not encoded.embeddings.requires_grad
+
+
+def test_identical_sequences_are_encoded_once(pipeline, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    real = pipeline.text_encoder.forward
+    monkeypatch.setattr(
+        pipeline.text_encoder, "forward", lambda ids, *a, **k: seen.append(len(ids)) or real(ids, *a, **k)
+    )
+    encoded = encode(pipeline, ["cat", "CAT", " cat ", "dog", "cat"])
+    assert sum(seen) == 2
+    assert torch.equal(encoded.embeddings[0], encoded.embeddings[4])
+
+
+def test_spans_point_at_the_subject(pipeline):
+    cases = [
+        ("a picture of a {}", "red cat", (5, 7)),
+        ("{}", "cat", (1, 2)),
+        ("a {} in {word}", "", (2, 2)),
+        ("{}", "", (1, 1)),
+    ]
+    spans = encode(pipeline, [fill(template, words) for template, words, _ in cases]).spans
+    assert [tuple(span) for span in spans.tolist()] == [span for *_, span in cases]
+
+
+def test_counterparts_line_up_around_the_subject(pipeline):
+    texts = encode(pipeline, [fill("a picture of a {} in noto style", "red cat")])
+    for anchor, beside, expected in [
+        ("dog", 0, [*range(5), 5, 5, 6, 7, 8]),
+        ("", 0, [*range(5), 5, 5, 5, 6, 7]),
+        ("", -1, [*range(5), 4, 4, 5, 6, 7]),
+        ("big blue dog", 0, [*range(5), 6, 7, 8, 9, 10]),
+    ]:
+        anchors = encode(pipeline, [fill("a picture of a {} in noto style", anchor)])
+        y = counterparts(texts, anchors, beside)
+        assert torch.equal(y[0, :10], anchors.embeddings[0, expected])
+
+
+def test_a_prompt_that_is_too_long_shows_what_would_be_lost(pipeline):
+    prompt = "a cat " + "and a dog " * 10 + "and a horse"
+    with pytest.raises(ConceptError, match=r"reads 24.*lose.*and a horse"):
+        encode(pipeline, ["cat", prompt])
+    assert encode(pipeline, ["cat " * (tiny.TOKENS - 2)]).lengths.tolist() == [tiny.TOKENS]
+
+
+def test_wordings_keep_all_before_the_concept_and_its_article():
+    assert fill("a photo of a {}", "apple") == Wording("a photo of an apple", (14, 19))
+    target = Target("apple", ("apple", "pear"), prompts=("{} on the table", "newton and gravity"))
+    pairs = target_pairs(target, ["noto", "flat"], seed=0)
+    for text, anchor in pairs:
+        assert text.text[: text.span[0]] == anchor.text[: anchor.span[0]]
+        assert text.text[text.span[1] :] == anchor.text[anchor.span[1] :]
+    said = [text.text for text, _ in pairs]
+    assert {"apple", "pear", "an apple", "apple by noto", "pear on the table", "newton and gravity"} <= set(said)
+    assert target_pairs(target, ["noto", "flat"], seed=0) == pairs
+
+
+def test_an_unknown_category_lists_the_known():
+    with pytest.raises(ConceptError, match="object, person, style"):
+        templates("weather")
+
+
+def test_general_words_are_the_models_own_without_the_targets(pipeline):
+    pool = words(pipeline.tokenizer)
+    assert {"cat", "noto", "horse"} <= set(pool)
+    chosen = general_words(pipeline.tokenizer, ["red Apples", "cat"], 20, seed=1)
+    assert len(chosen) == 20
+    assert not {"red", "apple", "cat"} & set(general_words(pipeline.tokenizer, ["red Apples", "cat"], 999, seed=1))
+    assert chosen == general_words(pipeline.tokenizer, ["red Apples", "cat"], 20, seed=1)
+    assert chosen != general_words(pipeline.tokenizer, ["red Apples", "cat"], 20, seed=2)
+
+
+def test_embedding_goes_through_the_family(pipeline):
+    ids = torch.tensor([pipeline.tokenizer("cat", padding="max_length")["input_ids"]])
+    assert torch.equal(sd.embed(pipeline, ids, 0), pipeline.text_encoder(ids)[0])
