@@ -1,0 +1,56 @@
+# Every target sets itself up: a virtual environment in this checkout, made again only when its inputs change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+EXPUNGE_HOME ?= .expunge
+
+# Nothing here reports usage or looks for weights on a network.
+export EXPUNGE_HOME
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench up down clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "expunge needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: up  ## one policy through the whole pipeline, on the local stack
+	$(BIN)/expunge submit policies/examples/demo.yaml
+
+test: $(INSTALLED)  ## the fast tests, on real servers
+	$(BIN)/python -m pytest -m "not slow and not bench"
+
+test-all: $(INSTALLED)  ## every test
+	$(BIN)/python -m pytest -m "not bench"
+
+lint: $(INSTALLED)  ## style, types and the arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## measurements
+	$(BIN)/python -m pytest -m bench -s
+
+up: $(INSTALLED)  ## start the local stack: S3, MLflow, Prefect
+	$(BIN)/python -m deployments.stack up
+
+down: $(INSTALLED)  ## stop the local stack; its data stay
+	$(BIN)/python -m deployments.stack down
+
+clean:  ## remove the environment and caches; the stack's data stay in $(EXPUNGE_HOME)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""Where the flows run: the local stack and the settings of larger places."""

@@ -1,0 +1,154 @@
+"""The local stack: `python -m deployments.stack up | down | status`. All its state lies under `$EXPUNGE_HOME/stack`."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from deployments.ports import Wish, choose
+from deployments.processes import Launched, is_running, launch, stop
+from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
+from tasks.errors import ExpungeError, ServiceUnreachable
+from tasks.settings import home_folder, stack_file
+
+READY_SECONDS = 180.0
+POLL_SECONDS = 0.2
+TITLES = {"s3": "S3 (SeaweedFS)", "mlflow": "MLflow", "prefect": "Prefect"}
+URLS = {"s3": "AWS_ENDPOINT_URL_S3", "mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
+
+
+def up(home: Path, console: Console) -> None:
+    """Start what is not running and return when all of it serves. Raises PortTaken or ServiceUnreachable."""
+    stack = _private_folder(home / "stack")
+    with FileLock(stack / ".lock"):
+        launched = _launched(stack)
+        if launched.keys() == TITLES.keys() and all(map(is_running, launched.values())) and stack_file(home).exists():
+            console.print("The local stack is already running.")
+        else:
+            _forget(home, launched)
+            _start(home, stack, console)
+    _print_urls(home, console)
+
+
+def down(home: Path, console: Console) -> None:
+    """Stop what `up` started; data and keys stay for the next `up`."""
+    stack = home / "stack"
+    if not stack.exists():
+        console.print(f"No local stack under {home}.")
+        return
+    with FileLock(stack / ".lock"):
+        launched = _launched(stack)
+        running = sum(map(is_running, launched.values()))
+        _forget(home, launched)
+    console.print(f"Stopped {running} of {len(TITLES)} services; their data stay in {stack}.")
+
+
+def status(home: Path, console: Console) -> bool:
+    """Say for each service whether it runs; True if all do."""
+    launched = _launched(home / "stack")
+    running = {name: name in launched and is_running(launched[name]) for name in TITLES}
+    for name, title in TITLES.items():
+        console.print(f"{title:<16}{'running, pid ' + str(launched[name].pid) if running[name] else 'stopped'}")
+    if all(running.values()):
+        _print_urls(home, console)
+    return all(running.values())
+
+
+def _start(home: Path, stack: Path, console: Console) -> None:
+    ports = choose(PUBLIC_PORTS + WEED_PORTS)
+    for wish in PUBLIC_PORTS:
+        _say_if_moved(wish, ports[wish.name], console)
+    variables = client_variables(stack, ports)
+    wanted = services(stack, ports, variables)
+    launched = {one.name: launch(one.argv, one.environ, one.folder, _log(stack, one.name)) for one in wanted}
+    (stack / "services.json").write_text(json.dumps({name: asdict(one) for name, one in launched.items()}))
+    try:
+        _wait(stack, wanted, launched, console)
+    except BaseException:  # Ctrl-C included: nothing half-started stays behind
+        _forget(home, launched)
+        raise
+    write_private(stack_file(home), json.dumps(variables, indent=2))
+
+
+def _wait(stack: Path, wanted: list[Service], launched: dict[str, Launched], console: Console) -> None:
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    deadline = time.monotonic() + READY_SECONDS
+    with Progress(*columns, console=console) as progress:
+        rows = {one.name: progress.add_task(TITLES[one.name], total=1) for one in wanted}
+        waiting = list(wanted)
+        while waiting:
+            for one in waiting:
+                if not is_running(launched[one.name]):
+                    raise ServiceUnreachable(_why(stack, one.name, "stopped while starting"))
+                if one.is_ready():
+                    progress.update(rows[one.name], completed=1)
+            waiting = [one for one in waiting if not progress.tasks[rows[one.name]].finished]
+            if waiting and time.monotonic() > deadline:
+                raise ServiceUnreachable(_why(stack, waiting[0].name, f"not ready after {READY_SECONDS:.0f} s"))
+            time.sleep(POLL_SECONDS)
+
+
+def _why(stack: Path, name: str, what: str) -> str:
+    log = _log(stack, name)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+    return f"{TITLES[name]} {what}; the end of {log} says:\n{tail}"
+
+
+def _say_if_moved(wish: Wish, port: int, console: Console) -> None:
+    if wish.usual != port and port:
+        console.print(f"{TITLES[wish.name]}: on port {port}, not its usual {wish.usual} ({wish.variable} chooses).")
+
+
+def _launched(stack: Path) -> dict[str, Launched]:
+    file = stack / "services.json"
+    records = json.loads(file.read_text()) if file.exists() else {}
+    return {name: Launched(record["pid"], tuple(record["argv"])) for name, record in records.items()}
+
+
+def _forget(home: Path, launched: dict[str, Launched]) -> None:
+    stop(list(launched.values()))
+    stack_file(home).unlink(missing_ok=True)
+    (home / "stack" / "services.json").unlink(missing_ok=True)
+
+
+def _print_urls(home: Path, console: Console) -> None:
+    variables = json.loads(stack_file(home).read_text())
+    for name, title in TITLES.items():
+        console.print(f"{title:<16}{variables[URLS[name]].removesuffix('/api')}")
+
+
+def _log(stack: Path, name: str) -> Path:
+    return stack / f"{name}.log"
+
+
+def _private_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m deployments.stack", description="The local stack of expunge.")
+    parser.add_argument("command", choices=["up", "down", "status"])
+    command, home, console = parser.parse_args().command, home_folder(), Console()
+    try:
+        if command == "status":
+            return 0 if status(home, console) else ServiceUnreachable.exit_code
+        (up if command == "up" else down)(home, console)
+    except ExpungeError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return error.exit_code
+    except ValueError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One file a side effect: what the flows are composed of."""

@@ -1,0 +1,45 @@
+"""What a task may refuse or fail with, each with the exit code that the command line returns for it."""
+
+from typing import ClassVar
+
+
+class ExpungeError(Exception):
+    """Base of every expected failure: its message names what is wrong and the cure."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class IntegrityError(ExpungeError):
+    """Bytes are not what their digest, manifest or record says."""
+
+    exit_code = 6
+
+
+class NotApproved(ExpungeError):
+    """A step needs an approval that is missing, void or for other bytes."""
+
+    exit_code = 7
+
+
+class ServiceUnreachable(ExpungeError):
+    """Prefect, MLflow or S3 does not answer, refuses the keys, or is not configured."""
+
+    exit_code = 8
+
+
+class LimitExceeded(ExpungeError):
+    """The edit would reach further than the policy's limits allow; nothing was published."""
+
+    exit_code = 4
+
+
+class VerdictNotPassed(ExpungeError):
+    """The verdict is not PASS; nothing was published, and the message says why."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return 4 if self.outcome == "FAIL" else 5

@@ -1,0 +1,159 @@
+"""Publication: the bundle's content first, under its digest, then the pointer of the model line that names it."""
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from engine.canonical import canonical_json
+from tasks import s3
+from tasks.errors import IntegrityError
+from tasks.manifest import DIGEST, MANIFEST, Bundle, check_bundle, parse
+from tasks.settings import Settings
+
+LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a bundle lies. `uploaded` counts the objects that this call sent; `versions`: S3 version id by path."""
+
+    bundle_digest: str
+    uri: str
+    pointer_uri: str
+    pointer_version_id: str | None
+    pointer_moved: bool
+    previous: str | None
+    versions: dict[str, str | None]
+    uploaded: int
+
+
+def publish_bundle(folder: Path, line: str, settings: Settings) -> Published:
+    """Upload the bundle in `folder` and make it the approved one of `line`; sends nothing that is there already.
+
+    Raises IntegrityError when folder and manifest differ or S3 holds other bytes, PointerMoved when another publisher
+    was faster, ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the
+    pointer.
+    """
+    pointer_key = _pointer_key(line)
+    bundle = check_bundle(folder)
+    client = s3.client(settings)
+    before = s3.get_pointer(client, settings.bucket, pointer_key)
+    stored = _upload(client, settings.bucket, bundle)
+    after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
+    return Published(
+        bundle_digest=bundle.digest,
+        uri=f"s3://{settings.bucket}/{_prefix(bundle.digest)}",
+        pointer_uri=f"s3://{settings.bucket}/{pointer_key}",
+        pointer_version_id=after.version_id,
+        pointer_moved=before is None or after.etag != before.etag,
+        previous=json.loads(after.body)["previous"],
+        versions={path: one.version_id for path, one in stored.items()},
+        uploaded=sum(one.uploaded for one in stored.values()),
+    )
+
+
+def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundle:
+    """Download the approved bundle of a line, or one by its digest, into `folder`; every file's sha256 is checked.
+
+    The folder appears whole or not at all; one that is there and right is left alone.
+    Raises IntegrityError when anything is missing or differs, ServiceUnreachable when S3 cannot be used.
+    """
+    client = s3.client(settings)
+    digest = _resolve(client, settings.bucket, line_or_digest)
+    if not folder.exists():
+        _download(client, settings.bucket, digest, folder)
+    bundle = check_bundle(folder)
+    if bundle.digest != digest:
+        raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
+    return bundle
+
+
+def approved(line: str, settings: Settings) -> str | None:
+    """The digest of the line's approved bundle, None before its first publication."""
+    pointer = s3.get_pointer(s3.client(settings), settings.bucket, _pointer_key(line))
+    return None if pointer is None else _named(pointer)
+
+
+publish_task = task(name="publish", cache_policy=NO_CACHE)(publish_bundle)
+fetch_task = task(name="fetch", cache_policy=NO_CACHE)(fetch_bundle)
+
+
+def _upload(client: Any, bucket: str, bundle: Bundle) -> dict[str, s3.Stored]:
+    """Payload first, manifest last: a manifest in the store means that the bundle there is whole."""
+    wanted = {**dict(sorted(bundle.files.items())), MANIFEST: bundle.digest}
+    return {
+        path: s3.put_once(client, bucket, f"{_prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
+        for path, sha256 in wanted.items()
+    }
+
+
+def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s3.Pointer | None) -> s3.Pointer:
+    if before is not None and _named(before) == digest:
+        return before
+    body = canonical_json(
+        {
+            "line": line,
+            "bundle": digest,
+            "manifest": f"{_prefix(digest)}/{MANIFEST}",
+            "previous": None if before is None else _named(before),
+            "published_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    )
+    try:
+        return s3.swing_pointer(client, bucket, key, body, None if before is None else before.etag)
+    except s3.PointerMoved as moved:
+        if moved.winner is not None and _named(moved.winner) == digest:
+            return moved.winner
+        raise
+
+
+def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
+    if DIGEST.fullmatch(line_or_digest):
+        return line_or_digest
+    pointer = s3.get_pointer(client, bucket, _pointer_key(line_or_digest))
+    if pointer is None:
+        raise IntegrityError(f"line {line_or_digest} has no approved bundle: publish one first")
+    return _named(pointer)
+
+
+def _download(client: Any, bucket: str, digest: str, folder: Path) -> None:
+    content = s3.read(client, bucket, f"{_prefix(digest)}/{MANIFEST}")
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for path, sha256 in parse(content, f"bundle {digest}").items():
+        (part / path).parent.mkdir(parents=True, exist_ok=True)
+        if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:
+            raise IntegrityError(f"{path} of bundle {digest} in s3://{bucket} was changed: publish it again")
+    (part / MANIFEST).write_bytes(content)
+    part.rename(folder)
+
+
+def _named(pointer: s3.Pointer) -> str:
+    try:
+        digest = json.loads(pointer.body)["bundle"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError("the line's pointer is no JSON with a bundle: restore an earlier version of it") from error
+    if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+        raise IntegrityError(f"the line's pointer names {digest!r}, no digest: restore an earlier version of it")
+    return digest
+
+
+def _pointer_key(line: str) -> str:
+    if not LINE.fullmatch(line):
+        raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
+    return f"lines/{line}/approved.json"
+
+
+def _prefix(digest: str) -> str:
+    return f"bundles/{digest}"

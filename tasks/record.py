@@ -1,0 +1,180 @@
+"""MLflow: the index that people read. It holds digests of the evidence, never the only copy of it."""
+
+import math
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.settings import Settings
+
+EXPERIMENT = "takedowns"
+KEY_TAG, RECEIPT_TAG, BUNDLE_TAG = "expunge.key", "expunge.receipt", "expunge.bundle"
+ALIAS = "approved"
+NAME = re.compile(r"[/\w.\- :]{1,250}")
+KEY = re.compile(r"[\w.\-]{1,128}")
+LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one request's run shows.
+
+    key: what makes the request the same request again; a second record with it re-uses the run.
+    identity: parameters (policy, base, bundle and desired-state digest, engine version, editor, seed).
+    metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture.
+    Raises ValueError naming the field that MLflow would refuse, change or cut.
+    """
+
+    key: str
+    request_id: str
+    receipt_digest: str
+    identity: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    evidence: Path
+    data_docs: Path | None = None
+    contact_sheets: tuple[Path, ...] = field(default=())
+    report: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not KEY.fullmatch(self.key):
+            raise ValueError(f"key {self.key!r}: use 1 to 128 letters, digits, dots and dashes")
+        for name, value in {**self.identity, **self.tags, "request_id": self.request_id}.items():
+            if len(value) > LONGEST_VALUE:
+                raise ValueError(f"{name}: {len(value)} characters, at most {LONGEST_VALUE}: give its digest instead")
+        for name in (*self.identity, *self.tags, *self.metrics):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: use letters, digits, spaces and / . - : _ in names")
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"metric {name} is {value}: only finite numbers are recorded")
+
+
+def record(settings: Settings, what: RunRecord) -> str:
+    """Write the run of a request, or find it; returns MLflow's run id.
+
+    A run counts once it is FINISHED; what a crash left behind is deleted and written anew. Raises IntegrityError when
+    the key is recorded with another receipt, ServiceUnreachable when MLflow does not answer.
+    """
+    with _reaching(settings) as client:
+        experiment = _experiment(client)
+        finished = _finished_run(client, experiment, what)
+        return finished or _new_run(client, experiment, what)
+
+
+def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) -> str:
+    """Enter the published bundle as a version of the line's registered model and alias it `approved`.
+
+    Returns the version; the same digest keeps its version. The source is the bundle's own S3 URI.
+    """
+    with _reaching(settings) as client:
+        _ensure_model(client, line)
+        found = [one for one in client.search_model_versions(f"name = '{line}'") if one.tags.get(BUNDLE_TAG) == digest]
+        version = (
+            found[0].version
+            if found
+            else client.create_model_version(line, uri, run_id, tags={BUNDLE_TAG: digest}).version
+        )
+        client.set_registered_model_alias(line, ALIAS, str(version))
+        return str(version)
+
+
+record_task = task(name="record", cache_policy=NO_CACHE)(record)
+register_task = task(name="register", cache_policy=NO_CACHE)(register)
+
+
+def _experiment(client: MlflowClient) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return found.experiment_id
+    try:
+        return client.create_experiment(EXPERIMENT)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return _experiment(client)  # made by another process in between
+
+
+def _finished_run(client: MlflowClient, experiment: str, what: RunRecord) -> str | None:
+    runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{what.key}'", order_by=["attributes.start_time ASC"])
+    for run in runs:
+        if run.info.status != "FINISHED":
+            client.delete_run(run.info.run_id)
+            continue
+        if run.data.tags.get(RECEIPT_TAG) != what.receipt_digest:
+            raise IntegrityError(
+                f"run {run.info.run_id} records {what.key} with another receipt: the record was changed"
+            )
+        return run.info.run_id
+    return None
+
+
+def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:
+    tags = {KEY_TAG: what.key, RECEIPT_TAG: what.receipt_digest, **what.tags}
+    run_id = client.create_run(experiment, tags=tags, run_name=what.request_id).info.run_id
+    try:
+        _log_values(client, run_id, what)
+        _log_files(client, run_id, what)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _log_values(client: MlflowClient, run_id: str, what: RunRecord) -> None:
+    parameters = {"request_id": what.request_id, "receipt": what.receipt_digest, **what.identity}
+    client.log_batch(
+        run_id,
+        params=[Param(name, value) for name, value in parameters.items()],
+        metrics=[Metric(name, float(value), 0, 0) for name, value in what.metrics.items()],
+        tags=[RunTag("mlflow.note.content", f"Request {what.request_id}, receipt {what.receipt_digest}")],
+    )
+
+
+def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
+    client.log_artifact(run_id, str(what.evidence), "evidence")
+    client.log_table(run_id, pd.read_parquet(what.evidence), "evidence.json")
+    if what.data_docs is not None:
+        client.log_artifacts(run_id, str(what.data_docs), "data_docs")
+    for sheet in what.contact_sheets:
+        client.log_artifact(run_id, str(sheet), "contact_sheets")
+    if what.report is not None:
+        client.log_artifact(run_id, str(what.report))
+
+
+def _ensure_model(client: MlflowClient, line: str) -> None:
+    try:
+        client.create_registered_model(line, description=f"Approved bundles of the model line {line}")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+@contextmanager
+def _reaching(settings: Settings) -> Iterator[MlflowClient]:
+    """A client of a server that answers now: MLflow's own retries would take minutes to say that it does not."""
+    url = settings.mlflow_tracking_uri
+    unreachable = f"MLflow at {url} does not answer: `make up`, or set MLFLOW_TRACKING_URI"
+    try:
+        urllib.request.urlopen(f"{url}/health", timeout=5).close()
+    except (urllib.error.URLError, OSError) as error:
+        raise ServiceUnreachable(f"{unreachable} ({error})") from error
+    try:
+        yield MlflowClient(tracking_uri=url, registry_uri=url)
+    except MlflowException as error:
+        if error.error_code != "INTERNAL_ERROR":
+            raise
+        raise ServiceUnreachable(f"{unreachable} ({error})") from error

@@ -1,0 +1,222 @@
+"""Conditional writes to S3: an object is written once, a pointer moves only from the version that was read."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
+from tasks.settings import Settings
+
+CONFLICT_TRIES = 5
+CONFLICT_PAUSE_SECONDS = 0.2
+CHUNK_BYTES = 1 << 20
+REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"}
+ABSENT = {"NoSuchKey", "404"}
+CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object that holds the wanted bytes; `uploaded` says whether this call sent them."""
+
+    version_id: str | None
+    uploaded: bool
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A small object that names another, as it was read: `etag` is what the next swing must find."""
+
+    body: bytes
+    etag: str
+    version_id: str | None
+
+
+class PointerMoved(ExpungeError):
+    """Somebody else moved the pointer first; `winner` is what it says now."""
+
+    exit_code = 6
+
+    def __init__(self, key: str, winner: Pointer | None) -> None:
+        super().__init__(f"{key} was moved by another publisher: read it again and decide anew")
+        self.winner = winner
+
+
+def client(settings: Settings) -> Any:
+    """A boto3 S3 client for the settings' endpoint, with short time-outs."""
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 3},
+            s3={"addressing_style": "path"},
+        ),
+    )
+
+
+def put_once(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str) -> Stored:
+    """Write `content` under `key` unless it is there; one PUT, so at most 5 GiB (S3's own limit).
+
+    sha256: hex digest of the content, sent along and enforced by the store.
+    Raises IntegrityError when the key holds other bytes, ServiceUnreachable when S3 cannot be used.
+    """
+    for _ in range(CONFLICT_TRIES):
+        if (found := _find(s3, bucket, key)) is not None:
+            return _must_equal(s3, bucket, key, sha256, found)
+        try:
+            return Stored(_put_new(s3, bucket, key, content, sha256).get("VersionId"), uploaded=True)
+        except ClientError as error:
+            if _code(error) in CHANGED:
+                raise IntegrityError(f"{key} does not have sha256 {sha256}: it changed while being sent") from error
+            if _status(error) not in (409, 412):
+                raise
+            time.sleep(CONFLICT_PAUSE_SECONDS)  # another writer of the same key is about to finish
+    raise ServiceUnreachable(f"s3://{bucket}/{key} stayed in conflict over {CONFLICT_TRIES} tries: run again later")
+
+
+def read(s3: Any, bucket: str, key: str) -> bytes:
+    """The bytes under `key`; raises IntegrityError when there are none."""
+    with reaching(s3):
+        try:
+            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            raise _absence(error, bucket, key) from error
+
+
+def download(s3: Any, bucket: str, key: str, path: Path) -> str:
+    """Stream the object to `path`; returns the sha256 of what was written."""
+    digest = hashlib.sha256()
+    with reaching(s3), path.open("wb") as file:
+        try:
+            for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        except ClientError as error:
+            raise _absence(error, bucket, key) from error
+    return digest.hexdigest()
+
+
+def get_pointer(s3: Any, bucket: str, key: str) -> Pointer | None:
+    """The pointer as it stands, None before the first publication."""
+    with reaching(s3):
+        try:
+            answer = s3.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
+            raise
+        return Pointer(answer["Body"].read(), answer["ETag"], answer.get("VersionId"))
+
+
+def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None) -> Pointer:
+    """Write `body` if the pointer still has `etag` (None: if there is no pointer yet).
+
+    Raises PointerMoved, carrying the winner, when the race is lost; a retried request that had won counts as won.
+    """
+    condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+    with reaching(s3):
+        try:
+            answer = s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                ChecksumSHA256=_base64(hashlib.sha256(body).hexdigest()),
+                **condition,
+            )
+            return Pointer(body, answer["ETag"], answer.get("VersionId"))
+        except ClientError as error:
+            if _status(error) not in (404, 409, 412) or _code(error) == "NoSuchBucket":
+                raise
+    winner = get_pointer(s3, bucket, key)
+    if winner is not None and winner.body == body:
+        return winner
+    raise PointerMoved(key, winner)
+
+
+@contextmanager
+def reaching(s3: Any) -> Iterator[None]:
+    """Turn connection failures and refused keys into ServiceUnreachable, with the cure."""
+    url = s3.meta.endpoint_url
+    try:
+        yield
+    except BotoCoreError as error:
+        raise ServiceUnreachable(
+            f"S3 at {url} does not answer ({error}): `make up`, or set AWS_ENDPOINT_URL_S3"
+        ) from error
+    except ClientError as error:
+        if _code(error) in REFUSED:
+            cure = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_code(error)}): {cure}") from error
+        if _code(error) == "NoSuchBucket" or _status(error) >= 500:
+            raise ServiceUnreachable(
+                f"S3 at {url} cannot serve: {error}: check EXPUNGE_BUCKET and the server"
+            ) from error
+        raise
+
+
+def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str) -> dict[str, Any]:
+    request = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": _base64(sha256)}
+    with reaching(s3):
+        if isinstance(content, bytes):
+            return s3.put_object(Body=content, **request)
+        with content.open("rb") as body:
+            return s3.put_object(Body=body, **request)
+
+
+def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    with reaching(s3):
+        try:
+            return s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
+            raise
+
+
+def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> Stored:
+    stored = found.get("ChecksumSHA256") or _base64(_sha256_of_object(s3, bucket, key))
+    if stored != _base64(sha256):
+        raise IntegrityError(f"s3://{bucket}/{key} exists with other bytes than sha256 {sha256}: it was tampered with")
+    return Stored(found.get("VersionId"), uploaded=False)
+
+
+def _sha256_of_object(s3: Any, bucket: str, key: str) -> str:
+    digest = hashlib.sha256()
+    with reaching(s3):
+        for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _absence(error: ClientError, bucket: str, key: str) -> Exception:
+    if _code(error) in ABSENT:
+        return IntegrityError(f"s3://{bucket}/{key} is missing: publish it again from its bundle folder")
+    return error
+
+
+def _base64(hexdigest: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexdigest)).decode()
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

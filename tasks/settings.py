@@ -1,0 +1,104 @@
+"""Where the services are: from the environment, else from the local stack's own record of itself."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.errors import ServiceUnreachable
+
+SILENCE: Mapping[str, str] = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "DO_NOT_TRACK": "true",
+}
+"""No library reports usage, and none looks for weights on a network."""
+
+S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+
+
+def home_folder() -> Path:
+    """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute."""
+    return Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
+
+
+def stack_file(home: Path) -> Path:
+    """The local stack's record of its own addresses and keys (mode 0600, gone when the stack is down)."""
+    return home / "stack" / "env.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Addresses of the services. Without S3 keys, boto3's own chain (an instance or pod role) finds them."""
+
+    home: Path
+    prefect_api_url: str
+    mlflow_tracking_uri: str
+    s3_endpoint_url: str
+    bucket: str = "expunge"
+    region: str = "us-east-1"
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment, else the local stack's record; raises ServiceUnreachable naming what is missing."""
+        home = home_folder()
+        file = stack_file(home)
+        stack = json.loads(file.read_text()) if file.exists() else {}
+        return cls.of(home, _merged(os.environ, stack))
+
+    @classmethod
+    def of(cls, home: Path, variables: Mapping[str, str]) -> "Settings":
+        """Settings from environment variables by their names; raises ServiceUnreachable naming what is missing."""
+        return cls(
+            home=home,
+            prefect_api_url=_need(variables, "PREFECT_API_URL"),
+            mlflow_tracking_uri=_need(variables, "MLFLOW_TRACKING_URI"),
+            s3_endpoint_url=_need(variables, "AWS_ENDPOINT_URL_S3"),
+            bucket=variables.get("EXPUNGE_BUCKET") or "expunge",
+            region=variables.get("AWS_DEFAULT_REGION") or "us-east-1",
+            access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
+            secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
+        )
+
+    def export(self) -> None:
+        """Put the addresses into this process's environment, where it has none. Do so before importing prefect."""
+        file = stack_file(self.home)
+        stack = json.loads(file.read_text()) if file.exists() else {}
+        os.environ.update(_merged(os.environ, {**SILENCE, **stack, **self._variables()}))
+
+    def _variables(self) -> dict[str, str]:
+        named = {
+            "EXPUNGE_HOME": str(self.home),
+            "EXPUNGE_BUCKET": self.bucket,
+            "PREFECT_API_URL": self.prefect_api_url,
+            "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            "AWS_ENDPOINT_URL_S3": self.s3_endpoint_url,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def _merged(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+    """The environment wins by variable, but S3 goes as one group: a key for elsewhere never meets our endpoint."""
+    own = {name: value for name, value in environ.items() if value}
+    if "AWS_ENDPOINT_URL_S3" not in own and "AWS_ENDPOINT_URL_S3" in stack:
+        own = {name: value for name, value in own.items() if name not in S3_VARIABLES}
+    elif "AWS_ENDPOINT_URL_S3" in own:
+        stack = {name: value for name, value in stack.items() if name not in S3_VARIABLES}
+    return {**stack, **own}
+
+
+def _need(variables: Mapping[str, str], name: str) -> str:
+    value = variables.get(name)
+    if not value:
+        raise ServiceUnreachable(f"{name} is not set and no local stack is up: set it, or run `make up` first")
+    return value

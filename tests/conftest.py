@@ -1,0 +1,61 @@
+"""The real local stack, once a session, on free ports and in a temporary home."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.ports import Wish, choose
+from tasks.settings import SILENCE, Settings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module imports prefect: no reports, and results of tests never land in the home folder."""
+    prefect_home = tempfile.TemporaryDirectory(prefix="prefect-")
+    config.add_cleanup(prefect_home.cleanup)
+    os.environ.update({**SILENCE, "PREFECT_HOME": prefect_home.name})
+
+
+def run_stack(command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`python -m deployments.stack COMMAND`, as a person would run it, with state under `home`."""
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.stack", command],
+        env={**os.environ, "EXPUNGE_HOME": str(home), **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="session")
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a stack that is up, started and stopped by the command that users run."""
+    home = tmp_path_factory.mktemp("home")
+    ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
+    started = run_stack("up", home, **{name: str(port) for name, port in ports.items()})
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield home
+    stopped = run_stack("down", home)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def stack(stack_home: Path) -> Iterator[Settings]:
+    """S3, MLflow and Prefect that run; `$EXPUNGE_HOME` is theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPUNGE_HOME", str(stack_home))
+        yield Settings.load()
+
+
+@pytest.fixture
+def prefect_api(stack: Settings) -> Iterator[Settings]:
+    """The stack, with flows of this test running against its Prefect server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+        yield stack

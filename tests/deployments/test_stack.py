@@ -1,0 +1,161 @@
+"""The local stack: idempotent, on ports that are free, gone when it is down."""
+
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deployments.ports import PortTaken, Wish, choose
+from deployments.processes import Launched, is_running, launch, stop
+from deployments.readiness import s3_serves
+from tasks import s3
+from tasks.errors import ServiceUnreachable
+from tasks.settings import Settings
+from tests.conftest import run_stack
+
+
+def session_members(pids: set[int]) -> list[str]:
+    return [p.name() for p in psutil.process_iter() if p.status() != "zombie" and _session(p.pid) in pids]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def pids(home: Path) -> set[int]:
+    return {record["pid"] for record in json.loads((home / "stack/services.json").read_text()).values()}
+
+
+def test_up_again_says_so_and_starts_nothing(stack_home):
+    before = pids(stack_home)
+    again = run_stack("up", stack_home)
+    assert again.returncode == 0
+    assert "already running" in again.stdout
+    assert pids(stack_home) == before
+
+
+def test_keys_are_private(stack_home):
+    for name in ("s3.json", "env.json"):
+        assert stat.S_IMODE((stack_home / "stack" / name).stat().st_mode) == 0o600
+
+
+def test_every_port_is_on_loopback(stack_home):
+    listening = [
+        connection.laddr.ip
+        for process in psutil.process_iter()
+        if _session(process.pid) in pids(stack_home)
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 12, "the positive control: S3's ten ports, MLflow's and Prefect's"
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_the_published_bucket_keeps_versions(stack):
+    answer = s3.client(stack).get_bucket_versioning(Bucket=stack.bucket)
+    assert answer["Status"] == "Enabled"
+
+
+def test_s3_is_not_ready_while_an_old_object_cannot_be_read(stack, tmp_path):
+    served = tmp_path / "served"
+    served.touch()
+    assert s3_serves(stack, served)
+    s3.client(stack).delete_object(Bucket="mlflow", Key="readiness")
+    assert not s3_serves(stack, served)
+    served.unlink()
+    assert s3_serves(stack, served), "it puts the object back on a first start"
+
+
+def test_a_demanded_port_that_is_taken_is_refused_and_nothing_is_left(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = run_stack("up", tmp_path, EXPUNGE_MLFLOW_PORT=str(port))
+    assert refused.returncode == 8
+    assert f"EXPUNGE_MLFLOW_PORT={port}: the port is taken" in refused.stderr
+    assert not (tmp_path / "stack/services.json").exists()
+    assert run_stack("status", tmp_path).returncode == 8
+
+
+def test_a_usual_port_that_is_taken_gives_way(monkeypatch):
+    monkeypatch.delenv("EXPUNGE_S3_PORT", raising=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert choose([Wish("s3", taken)])["s3"] != taken
+        monkeypatch.setenv("EXPUNGE_S3_PORT", str(taken))
+        with pytest.raises(PortTaken, match="EXPUNGE_S3_PORT"):
+            choose([Wish("s3", 8333, "EXPUNGE_S3_PORT")])
+    assert choose([Wish("s3", taken)])["s3"] == taken, "the positive control: it is free again"
+    monkeypatch.setenv("EXPUNGE_S3_PORT", "many")
+    with pytest.raises(ValueError, match="from 1 to 65535"):
+        choose([Wish("s3", 8333, "EXPUNGE_S3_PORT")])
+
+
+def test_chosen_ports_differ():
+    chosen = choose([Wish(str(number)) for number in range(12)])
+    assert len(set(chosen.values())) == 12
+
+
+def test_stop_ends_what_ignores_the_polite_signal_and_its_children(tmp_path, monkeypatch):
+    monkeypatch.setattr("deployments.processes.GRACE_SECONDS", 0.5)
+    script = "trap '' TERM; sleep 60 & echo ready > ready; while true; do sleep 1; done"
+    launched = launch(("sh", "-c", script), dict(os.environ), tmp_path, tmp_path / "log")
+    while not (tmp_path / "ready").exists():
+        assert is_running(launched)
+    assert len(session_members({launched.pid})) >= 2
+    stop([launched])
+    assert session_members({launched.pid}) == []
+
+
+def test_a_reused_process_id_is_not_ours(tmp_path):
+    ours = launch(("sleep", "60"), dict(os.environ), tmp_path, tmp_path / "log")
+    stop([Launched(ours.pid, ("sleep", "61"))])
+    assert is_running(ours)
+    stop([ours])
+    assert not is_running(ours)
+
+
+def test_without_stack_and_environment_the_missing_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ServiceUnreachable, match=r"PREFECT_API_URL is not set.*make up"):
+        Settings.load()
+
+
+def test_the_environment_wins_and_its_keys_never_meet_our_endpoint(stack, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-another-service")
+    loaded = Settings.load()
+    assert loaded.mlflow_tracking_uri == "http://elsewhere"
+    assert loaded.access_key_id == stack.access_key_id
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://elsewhere")
+    loaded = Settings.load()
+    assert (loaded.access_key_id, loaded.secret_access_key) == ("of-another-service", None)
+    assert "of-another-service" not in repr(loaded), "keys stay out of logs"
+
+
+@pytest.mark.slow
+def test_down_leaves_no_process_and_up_finds_the_data_again(tmp_path):
+    ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
+    variables = {name: str(port) for name, port in ports.items()}
+    assert run_stack("up", tmp_path, **variables).returncode == 0
+    started = pids(tmp_path)
+    assert len(session_members(started)) >= 3, "the positive control"
+    assert run_stack("down", tmp_path).returncode == 0
+    assert session_members(started) == []
+    assert not (tmp_path / "stack/env.json").exists()
+    assert "Stopped 0 of 3" in run_stack("down", tmp_path).stdout
+    assert run_stack("up", tmp_path, **variables).returncode == 0, "with the same keys and data"
+    assert run_stack("status", tmp_path).returncode == 0
+    assert run_stack("down", tmp_path).returncode == 0

@@ -1,0 +1,227 @@
+"""Publication on the real S3 server: content first, pointer last, one winner, nothing twice."""
+
+import dataclasses
+import hashlib
+import json
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from tasks import publish, s3
+from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.publish import approved, fetch_bundle, publish_bundle
+from tasks.settings import Settings
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def make_bundle(folder: Path, weights: bytes = b"weights") -> Path:
+    files = {"model_index.json": b"{}", "unet/model.safetensors": weights, "vae/model.safetensors": b"vae" + weights}
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    entries = {path: {"sha256": sha256(content), "bytes": len(content)} for path, content in files.items()}
+    (folder / "manifest.json").write_text(json.dumps({"files": entries}))
+    return folder
+
+
+@pytest.fixture
+def line() -> str:
+    return f"line-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def unique() -> bytes:
+    """Bytes that no earlier test has published: bundles are shared by digest."""
+    return uuid.uuid4().bytes
+
+
+def keys(settings: Settings, prefix: str) -> list[str]:
+    found = s3.client(settings).list_objects_v2(Bucket=settings.bucket, Prefix=prefix).get("Contents", [])
+    return [entry["Key"] for entry in found]
+
+
+def hook_puts(monkeypatch: pytest.MonkeyPatch, before_put) -> None:
+    """Real clients of the real server, with `before_put(key)` called as each PUT is about to be sent."""
+    make = s3.client
+
+    def hooked(settings: Settings):
+        client = make(settings)
+        client.meta.events.register(
+            "before-parameter-build.s3.PutObject", lambda params, **_: before_put(params["Key"])
+        )
+        return client
+
+    monkeypatch.setattr(publish.s3, "client", hooked)
+
+
+def test_what_is_published_comes_back_equal(stack, tmp_path, line, unique):
+    folder = make_bundle(tmp_path / "bundle", unique)
+    published = publish_bundle(folder, line, stack)
+    assert published.uploaded == 4
+    assert published.bundle_digest == sha256((folder / "manifest.json").read_bytes())
+    assert published.pointer_moved
+    assert all(published.versions.values()), "the bucket is versioned: each object has a version id"
+    by_line = fetch_bundle(line, tmp_path / "by_line", stack)
+    by_digest = fetch_bundle(published.bundle_digest, tmp_path / "by_digest", stack)
+    assert by_line.digest == by_digest.digest == approved(line, stack) == published.bundle_digest
+    assert (tmp_path / "by_line/unet/model.safetensors").read_bytes() == unique
+
+
+def test_the_second_publication_sends_nothing_and_leaves_the_pointer(stack, tmp_path, line, unique):
+    folder = make_bundle(tmp_path / "bundle", unique)
+    first, second = publish_bundle(folder, line, stack), publish_bundle(folder, line, stack)
+    assert (first.uploaded, second.uploaded) == (4, 0)
+    assert not second.pointer_moved
+    assert second.pointer_version_id == first.pointer_version_id
+    assert second.versions == first.versions
+
+
+def test_a_successor_names_its_predecessor(stack, tmp_path, line, unique):
+    first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack)
+    second = publish_bundle(make_bundle(tmp_path / "b", unique + b"b"), line, stack)
+    assert (first.previous, second.previous) == (None, first.bundle_digest)
+
+
+def _flip(folder: Path) -> None:
+    (folder / "unet/model.safetensors").write_bytes(b"other")
+
+
+def _remove(folder: Path) -> None:
+    (folder / "unet/model.safetensors").unlink()
+
+
+def _add(folder: Path) -> None:
+    (folder / "unet/extra.bin").write_bytes(b"")
+
+
+def _link(folder: Path) -> None:
+    target = folder.parent / "elsewhere"
+    (folder / "unet/model.safetensors").rename(target)
+    (folder / "unet/model.safetensors").symlink_to(target)
+
+
+def _empty(folder: Path) -> None:
+    (folder / "manifest.json").write_text('{"files": {}}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_flip, "was changed"), (_remove, "missing"), (_add, "extra"), (_link, "link"), (_empty, "lists no file")],
+)
+def test_a_folder_unlike_its_manifest_is_refused_before_anything_is_sent(stack, tmp_path, line, unique, spoil, says):
+    folder = make_bundle(tmp_path / "bundle", unique)
+    spoil(folder)
+    digest = sha256((folder / "manifest.json").read_bytes())
+    with pytest.raises(IntegrityError, match=says):
+        publish_bundle(folder, line, stack)
+    assert keys(stack, f"bundles/{digest}") == []
+    assert approved(line, stack) is None
+
+
+def test_a_broken_upload_leaves_no_pointer_and_is_completed_by_the_next(stack, tmp_path, line, unique, monkeypatch):
+    folder = make_bundle(tmp_path / "bundle", unique)
+
+    def cut_the_line(key: str) -> None:
+        if key.endswith("vae/model.safetensors"):
+            raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
+
+    with monkeypatch.context() as patch:
+        hook_puts(patch, cut_the_line)
+        with pytest.raises(ServiceUnreachable, match="make up"):
+            publish_bundle(folder, line, stack)
+    digest = sha256((folder / "manifest.json").read_bytes())
+    assert len(keys(stack, f"bundles/{digest}")) == 2, "the positive control: the upload had begun"
+    assert approved(line, stack) is None
+    with pytest.raises(IntegrityError, match="missing"):
+        fetch_bundle(digest, tmp_path / "early", stack)
+    assert publish_bundle(folder, line, stack).uploaded == 2
+    assert approved(line, stack) == digest
+
+
+def test_of_two_publishers_at_once_exactly_one_moves_the_pointer(stack, tmp_path, line, unique, monkeypatch):
+    folders = [make_bundle(tmp_path / name, unique + name.encode()) for name in ("a", "b")]
+    both = threading.Barrier(2, timeout=30)
+    hook_puts(monkeypatch, lambda key: both.wait() if key.endswith("approved.json") else None)
+
+    def attempt(folder: Path):
+        try:
+            return publish_bundle(folder, line, stack)
+        except s3.PointerMoved as lost:
+            return lost
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(attempt, folders))
+    won = [one for one in outcomes if isinstance(one, publish.Published)]
+    lost = [one for one in outcomes if isinstance(one, s3.PointerMoved)]
+    assert (len(won), len(lost)) == (1, 1)
+    assert approved(line, stack) == won[0].bundle_digest
+    assert lost[0].winner is not None
+    assert json.loads(lost[0].winner.body)["bundle"] == won[0].bundle_digest
+
+
+def test_of_many_writers_of_one_key_one_writes_and_all_agree(stack, unique):
+    key, digest = f"bundles/race-{unique.hex()}", sha256(unique)
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(lambda _: s3.put_once(s3.client(stack), stack.bucket, key, unique, digest), range(8)))
+    assert sum(one.uploaded for one in stored) == 1
+    assert len({one.version_id for one in stored}) == 1
+
+
+def test_other_bytes_under_a_key_are_found(stack, tmp_path, line, unique):
+    folder = make_bundle(tmp_path / "bundle", unique)
+    digest = sha256((folder / "manifest.json").read_bytes())
+    intruder = f"bundles/{digest}/unet/model.safetensors"
+    s3.client(stack).put_object(Bucket=stack.bucket, Key=intruder, Body=b"other")
+    with pytest.raises(IntegrityError, match="tampered"):
+        publish_bundle(folder, line, stack)
+    assert approved(line, stack) is None
+
+
+def test_a_published_object_that_changed_is_not_fetched(stack, tmp_path, line, unique):
+    published = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack)
+    changed = f"bundles/{published.bundle_digest}/unet/model.safetensors"
+    s3.client(stack).put_object(Bucket=stack.bucket, Key=changed, Body=b"other")
+    with pytest.raises(IntegrityError, match="was changed"):
+        fetch_bundle(line, tmp_path / "fetched", stack)
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_content_unlike_its_digest_is_refused_by_the_store(stack, unique):
+    with pytest.raises(IntegrityError, match="does not have sha256"):
+        s3.put_once(s3.client(stack), stack.bucket, f"bundles/lie-{unique.hex()}", unique, sha256(b"else"))
+    assert keys(stack, f"bundles/lie-{unique.hex()}") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"access_key_id": "nobody"}, "AWS_ACCESS_KEY_ID"),
+        ({"secret_access_key": "guessed"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"s3_endpoint_url": "http://127.0.0.1:1"}, "AWS_ENDPOINT_URL_S3"),
+        ({"bucket": "no-such-bucket"}, "EXPUNGE_BUCKET"),
+    ],
+)
+def test_an_unusable_store_is_named_with_its_cure(stack, tmp_path, line, unique, wrong, says):
+    settings = dataclasses.replace(stack, **wrong)
+    with pytest.raises(ServiceUnreachable, match=says):
+        publish_bundle(make_bundle(tmp_path / "bundle", unique), line, settings)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", "Line", "a" * 64])
+def test_a_line_name_never_becomes_a_path(stack, tmp_path, unique, name):
+    with pytest.raises(ValueError, match="lowercase letters"):
+        publish_bundle(make_bundle(tmp_path / "bundle", unique), name, stack)
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/x", "a/../b", "a\\b", "a//b", "manifest.json", "a\n"])
+def test_a_manifest_cannot_lead_out_of_its_folder(path):
+    content = json.dumps({"files": {path: {"sha256": sha256(b""), "bytes": 0}}}).encode()
+    with pytest.raises(IntegrityError, match="bad entry"):
+        publish.parse(content, "manifest")

@@ -1,0 +1,124 @@
+"""Records on the real MLflow server: one run a request, one model version a bundle."""
+
+import dataclasses
+import math
+import uuid
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.record import RunRecord, record, register
+from tasks.settings import Settings
+
+
+@pytest.fixture
+def what(tmp_path: Path) -> RunRecord:
+    rows = {"concept": ["apple", "apple"], "seed": [1, 2], "seen": [0.1, 0.2], "note": ["a", None]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "evidence.parquet")
+    Image.new("RGB", (8, 8)).save(tmp_path / "sheet.png")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.html").write_text("<p>docs</p>")
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    return RunRecord(
+        key=uuid.uuid4().hex,
+        request_id="REQ-1",
+        receipt_digest="a" * 64,
+        identity={"policy": "b" * 64, "editor": "uce", "seed": "7"},
+        metrics={"apple/rate_after": 0.05, "general/clip_drop": 0.01},
+        tags={"state": "validated", "verdict": "PASS"},
+        evidence=tmp_path / "evidence.parquet",
+        data_docs=tmp_path / "docs",
+        contact_sheets=(tmp_path / "sheet.png",),
+        report=tmp_path / "report.html",
+    )
+
+
+def client(settings: Settings) -> MlflowClient:
+    return MlflowClient(tracking_uri=settings.mlflow_tracking_uri, registry_uri=settings.mlflow_tracking_uri)
+
+
+def runs_of(settings: Settings, key: str) -> list[str]:
+    experiment = client(settings).get_experiment_by_name("takedowns")
+    assert experiment is not None
+    found = client(settings).search_runs([experiment.experiment_id], f"tags.`expunge.key` = '{key}'")
+    return [run.info.run_id for run in found]
+
+
+def test_a_run_shows_identity_metrics_state_and_files(stack, what):
+    run_id = record(stack, what)
+    run = client(stack).get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"request_id": "REQ-1", "receipt": "a" * 64, **what.identity}
+    assert run.data.metrics == what.metrics
+    assert run.data.tags["verdict"] == "PASS"
+    top = {entry.path for entry in client(stack).list_artifacts(run_id)}
+    assert top == {"contact_sheets", "data_docs", "evidence", "evidence.json", "report.html"}
+    assert [entry.path for entry in client(stack).list_artifacts(run_id, "data_docs")] == ["data_docs/index.html"]
+
+
+def test_the_artifacts_lie_in_s3(stack, what):
+    from tasks import s3
+
+    run_id = record(stack, what)
+    found = s3.client(stack).list_objects_v2(Bucket="mlflow", Prefix="artifacts/").get("Contents", [])
+    assert any(run_id in entry["Key"] and entry["Key"].endswith("evidence.parquet") for entry in found)
+
+
+def test_recording_twice_gives_one_run_and_one_table(stack, what, tmp_path):
+    first, second = record(stack, what), record(stack, what)
+    assert first == second
+    assert runs_of(stack, what.key) == [first]
+    table = client(stack).download_artifacts(first, "evidence.json", str(tmp_path))
+    assert len(pd.read_json(table, orient="split")) == 2
+
+
+def test_what_a_crash_left_is_replaced(stack, what):
+    with pytest.raises(FileNotFoundError):
+        record(stack, dataclasses.replace(what, report=Path("gone.html")))
+    assert len(runs_of(stack, what.key)) == 1, "the positive control: something was left behind"
+    run_id = record(stack, what)
+    assert runs_of(stack, what.key) == [run_id]
+    assert client(stack).get_run(run_id).info.status == "FINISHED"
+
+
+def test_one_key_with_another_receipt_is_refused(stack, what):
+    record(stack, what)
+    with pytest.raises(IntegrityError, match="another receipt"):
+        record(stack, dataclasses.replace(what, receipt_digest="c" * 64))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"metrics": {"apple/rate": math.nan}}, "apple/rate"),
+        ({"metrics": {"apple/rate": math.inf}}, "apple/rate"),
+        ({"metrics": {"apple;rate": 0.0}}, "apple;rate"),
+        ({"identity": {"policy": "b" * 501}}, "policy: 501 characters"),
+        ({"key": "it's"}, "key"),
+    ],
+)
+def test_what_mlflow_would_cut_or_change_is_refused(what, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(what, **wrong)
+
+
+def test_a_bundle_is_one_version_under_the_alias(stack, what):
+    line = f"line-{uuid.uuid4().hex[:8]}"
+    run_id = record(stack, what)
+    uri = f"s3://expunge/bundles/{'d' * 64}"
+    first = register(stack, uri, run_id, line, "d" * 64)
+    again = register(stack, uri, run_id, line, "d" * 64)
+    other = register(stack, f"s3://expunge/bundles/{'e' * 64}", run_id, line, "e" * 64)
+    assert (first, again, other) == ("1", "1", "2")
+    approved = client(stack).get_model_version_by_alias(line, "approved")
+    assert (str(approved.version), approved.tags["expunge.bundle"], approved.run_id) == ("2", "e" * 64, run_id)
+    assert client(stack).get_model_version(line, "1").source == uri
+
+
+def test_no_server_is_named_with_its_cure(stack, what):
+    with pytest.raises(ServiceUnreachable, match="MLFLOW_TRACKING_URI"):
+        record(dataclasses.replace(stack, mlflow_tracking_uri="http://127.0.0.1:1"), what)
