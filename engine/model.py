@@ -9,6 +9,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 
 from engine.digests import files, folder_digest, tensor_digest
 from engine.errors import DigestMismatch, ModelFormatError
@@ -34,6 +35,8 @@ def open_model(
     _check_format(folder)
     if expected is not None and (found := folder_digest(folder)) != expected:
         raise DigestMismatch(f"model folder {folder.name}", expected, found, "fetch the base model again")
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     pipeline = _pipeline_class(folder).from_pretrained(
         folder,
         local_files_only=True,

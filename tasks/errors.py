@@ -1,12 +1,10 @@
 """What a task may refuse or fail with, each with the exit code that the command line returns for it."""
 
-from typing import ClassVar
-
 
 class ExpungeError(Exception):
     """Base of every expected failure: its message names what is wrong and the cure."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class IntegrityError(ExpungeError):
@@ -39,7 +37,10 @@ class VerdictNotPassed(ExpungeError):
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
+        self.exit_code = 4 if outcome == "FAIL" else 5
 
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        return 4 if self.outcome == "FAIL" else 5
+
+class NothingOnRecord(ExpungeError):
+    """What is asked for was never made here."""
+
+    exit_code = 2

@@ -23,8 +23,6 @@ from great_expectations.data_context import FileDataContext
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from engine.canonical import sha256
 from engine.evidence import ARMS, COLUMNS, DTYPES, KEY, ROLES
@@ -77,9 +75,6 @@ def gate(evidence: pd.DataFrame, planned: int, verdict: Verdict, folder: Path) -
         statistics["successful"] += sum(item.success is True for item in result.results)
     docs = make_self_contained(folder / "data_docs")
     return GateResult(not failed, verdict.outcome, tuple(failed), docs, statistics)
-
-
-gate_task = task(name="gate", cache_policy=NO_CACHE)(gate)
 
 
 def evidence_expectations(planned: int) -> list[Expectation]:

@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
+from engine.bundle import MANIFEST
 from engine.canonical import canonical_json
 from tasks import s3
 from tasks.errors import IntegrityError
-from tasks.manifest import DIGEST, MANIFEST, Bundle, check_bundle, parse
+from tasks.manifest import DIGEST, Bundle, check_bundle, parse
 from tasks.settings import Settings
 
 LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
@@ -82,8 +80,9 @@ def approved(line: str, settings: Settings) -> str | None:
     return None if pointer is None else _named(pointer)
 
 
-publish_task = task(name="publish", cache_policy=NO_CACHE)(publish_bundle)
-fetch_task = task(name="fetch", cache_policy=NO_CACHE)(fetch_bundle)
+def is_published(digest: str, settings: Settings) -> bool:
+    """Whether the store holds the whole bundle: its manifest goes up last, so where it is, all of it is."""
+    return s3.exists(s3.client(settings), settings.bucket, f"{_prefix(digest)}/{MANIFEST}")
 
 
 def _upload(client: Any, bucket: str, bundle: Bundle) -> dict[str, s3.Stored]:

@@ -13,8 +13,6 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.errors import IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
@@ -91,8 +89,11 @@ def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) 
         return str(version)
 
 
-record_task = task(name="record", cache_policy=NO_CACHE)(record)
-register_task = task(name="register", cache_policy=NO_CACHE)(register)
+def is_recorded(settings: Settings, key: str) -> bool:
+    """Whether a finished run records this work."""
+    with _reaching(settings) as client:
+        query = f"tags.`{KEY_TAG}` = '{key}' and attributes.status = 'FINISHED'"
+        return bool(client.search_runs([_experiment(client)], query, max_results=1))
 
 
 def _experiment(client: MlflowClient) -> str:

@@ -89,6 +89,11 @@ def put_once(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str)
     raise ServiceUnreachable(f"s3://{bucket}/{key} stayed in conflict over {CONFLICT_TRIES} tries: run again later")
 
 
+def exists(s3: Any, bucket: str, key: str) -> bool:
+    """Whether there is an object under `key`."""
+    return _find(s3, bucket, key) is not None
+
+
 def read(s3: Any, bucket: str, key: str) -> bytes:
     """The bytes under `key`; raises IntegrityError when there are none."""
     with reaching(s3):

@@ -9,11 +9,10 @@ from pathlib import Path
 import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
-from prefect.cache_policies import NO_CACHE
 
 from engine.evidence import Row, table
 from engine.verdict import Acceptance, Outcome, Verdict, decide
-from tasks.gate import evidence_expectations, failures, gate, gate_task, open_context, validate
+from tasks.gate import evidence_expectations, failures, gate, open_context, validate
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 MARKUP = '<script>alert(1)</script> $x "& `*'
@@ -165,7 +164,3 @@ def test_an_expectation_that_was_not_evaluated_is_a_failure(context):
     assert list(failures("ours", result, len(ours))) == [
         f"ours: {len(ours) - 1} expectations were evaluated of {len(ours)}"
     ]
-
-
-def test_the_task_is_the_function_and_is_never_cached():
-    assert (gate_task.fn, gate_task.cache_policy) == (gate, NO_CACHE)

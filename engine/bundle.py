@@ -1,0 +1,104 @@
+"""The published folder: the edited model in diffusers layout, the edit alone, what proves it, and a manifest of all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.deltas import EditPlan
+from engine.digests import canonical_json, file_digest, files
+from engine.errors import DigestMismatch, EditError
+
+MANIFEST = "manifest.json"
+MODEL = "model"
+
+
+def write_edited(base: Path, plan: EditPlan, out: Path) -> None:
+    """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
+
+    The sum is taken in float64 and written in each weight's own type. EditError names a weight that is not in the base
+    or is not finite after the edit; then `out` is not there.
+    """
+    scratch = out.with_name(out.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(base, scratch)
+    left = dict(plan.deltas)
+    for component in sorted({name.split(".", 1)[0] for name in left}):
+        for path in sorted((scratch / component).glob("*.safetensors")):
+            _add(path, component, left)
+    if left:
+        raise EditError(next(iter(left)), "is not in the base model; plan the edit on this base")
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
+
+
+def _add(path: Path, component: str, left: dict[str, Tensor]) -> None:
+    """Add to the weights in one file the deltas that name them, and take those off `left`."""
+    with safe_open(path, "pt") as handle:
+        metadata = handle.metadata()
+        tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (a handle is no dict)
+    edited = {key: left.pop(f"{component}.{key}") for key in tensors if f"{component}.{key}" in left}
+    if not edited:
+        return
+    for key, delta in edited.items():
+        tensors[key] = (tensors[key].double() + delta.double()).to(tensors[key].dtype)
+        if not torch.isfinite(tensors[key]).all():
+            raise EditError(f"{component}.{key}", "overflows in its own type; lower the strength")
+    scratch = path.with_suffix(".part")
+    save_file(tensors, scratch, metadata)
+    scratch.replace(path)
+
+
+def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
+    """Put the edited model and `extras` (relative name to file or bytes) into `out`, write the manifest last.
+
+    Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
+    """
+    scratch = out.with_name(out.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(model, scratch / MODEL)
+    for name, content in extras.items():
+        target = scratch / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            shutil.copyfile(content, target)
+    entries = {
+        path.relative_to(scratch).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        for path in files(scratch)
+    }
+    with open(scratch / MANIFEST, "wb") as handle:
+        handle.write(canonical_json({"format": "expunge-bundle-1", "files": entries}))
+        handle.flush()
+        os.fsync(handle.fileno())
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
+    return file_digest(out / MANIFEST)
+
+
+def verify_bundle(folder: Path, expected: str | None = None) -> str:
+    """Check every file against the manifest and return the bundle's digest.
+
+    DigestMismatch names the first file that is missing, changed or extra.
+    """
+    digest = file_digest(folder / MANIFEST)
+    if expected is not None and digest != expected:
+        raise DigestMismatch("bundle manifest", expected, digest, "fetch the bundle again")
+    entries = json.loads((folder / MANIFEST).read_bytes())["files"]
+    found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
+    found.pop(MANIFEST, None)
+    for name in sorted(entries.keys() | found.keys()):
+        wanted = entries.get(name, {}).get("sha256", "not in the manifest")
+        actual = file_digest(found[name]) if name in found else "missing"
+        if wanted != actual:
+            raise DigestMismatch(f"bundle file {name}", wanted, actual, "fetch the bundle again")
+    return digest

@@ -1,0 +1,89 @@
+"""What every training stage shares: a seeded generator, a log, checkpoints every few minutes, resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+
+class Loop:
+    """One stage's folder: `log.jsonl`, `last.pt` (to resume) and `final.pt` (its weights).
+
+    The checkpoint is a training artefact of our own making that never leaves the work folder, so torch.save is used
+    for it; what is shipped is safetensors.
+    """
+
+    def __init__(self, work: Path, stage: str, seed: int = 0, every: float = 180.0) -> None:
+        self.work = work
+        self.folder = work / stage
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.draws = torch.Generator().manual_seed(seed)
+        self.start = 0
+        self._every = every
+        self._saved = time.monotonic()
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        torch.manual_seed(seed)
+
+    def done(self) -> bool:
+        return (self.folder / "final.pt").exists()
+
+    def finished(self, stage: str) -> dict[str, torch.Tensor]:
+        """The weights another stage ended with."""
+        return torch.load(self.work / stage / "final.pt", weights_only=True)
+
+    def resume(self, *parts: Any) -> None:
+        """Load the parts' states from the last checkpoint, if there is one."""
+        last = self.folder / "last.pt"
+        if not last.exists():
+            return
+        state = torch.load(last, weights_only=True)
+        self.start = state["step"] + 1
+        self.draws.set_state(state["draws"])
+        for part, saved in zip(parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
+
+    def steps(self, total: int) -> Iterator[int]:
+        bar = tqdm(range(self.start, total), initial=self.start, total=total, desc=self.folder.name, mininterval=10)
+        yield from bar
+
+    def log(self, step: int, every: int = 50, **values: float) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if self._count == every:
+            means = {name: round(total / every, 5) for name, total in self._sums.items()}
+            with open(self.folder / "log.jsonl", "a") as handle:
+                handle.write(json.dumps({"step": step, "at": round(time.time()), **means}) + "\n")
+            self._sums, self._count = {}, 0
+
+    def checkpoint(self, step: int, *parts: Any) -> None:
+        if time.monotonic() - self._saved < self._every:
+            return
+        states = [part.state_dict() for part in parts]
+        _write(self.folder / "last.pt", {"step": step, "draws": self.draws.get_state(), "parts": states})
+        self._saved = time.monotonic()
+
+    def finish(self, model: torch.nn.Module) -> None:
+        _write(self.folder / "final.pt", model.state_dict())
+
+
+def _write(path: Path, state: dict) -> None:
+    scratch = path.with_suffix(".part")
+    torch.save(state, scratch)
+    scratch.replace(path)
+
+
+def cosine(optimiser: torch.optim.Optimizer, peak: float, step: int, total: int, warmup: int = 100) -> None:
+    """Set the rate: a linear warm-up, then half a cosine down to a hundredth of the peak."""
+    progress = min(1.0, step / max(1, total))
+    rate = peak * min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    for group in optimiser.param_groups:
+        group["lr"] = rate

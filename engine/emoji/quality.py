@@ -1,0 +1,93 @@
+"""How well the built-in model draws: `python -m engine.emoji.quality` asks for everything in wordings it never saw.
+
+Each object is drawn 16 times: once in each style by name and style, and with 8 seeds by name alone; the judge says what
+it sees. Writes `quality.tsv` (concept, kind, pictures, rate) beside this file and, with `--sheet`, a sheet of all objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from engine.emoji import JUDGE, MODEL
+from engine.emoji.captions import UNSEEN_BOTH, UNSEEN_OBJECT, fill
+from engine.emoji.catalogue import HERE, OBJECTS, STYLES
+from engine.judges import ClipJudge
+from engine.model import open_model
+from engine.sampling import Sampler, Shot, generate
+
+TABLE = HERE / "quality.tsv"
+GOOD = 0.85
+Asked = tuple[str, str | None, Shot]
+Rates = dict[tuple[str, str], list[bool]]
+
+
+def asked() -> list[Asked]:
+    """(object, style or None, picture to take), 16 for each object."""
+    questions: list[Asked] = []
+    for thing in OBJECTS:
+        for seed, look in enumerate(STYLES):
+            named = fill(UNSEEN_BOTH[seed % len(UNSEEN_BOTH)], thing.name, look.name)
+            questions.append((thing.name, look.name, Shot(named, seed)))
+            bare = fill(UNSEEN_OBJECT[seed % len(UNSEEN_OBJECT)], thing.name)
+            questions.append((thing.name, None, Shot(bare, 100 + seed)))
+    return questions
+
+
+def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rates:
+    """What the judge saw, by (kind, concept)."""
+    seen: Rates = defaultdict(list)
+    sightings = judge.look(pictures, [question[0] for question in questions], "object")
+    for (name, _, _), sighting in zip(questions, sightings, strict=True):
+        seen["object", name].append(sighting.seen)
+    styled = [place for place, question in enumerate(questions) if question[1] is not None]
+    names = [str(questions[place][1]) for place in styled]
+    for name, sighting in zip(names, judge.look(pictures[styled], names, "style"), strict=True):
+        seen["style", name].append(sighting.seen)
+    return seen
+
+
+def write_table(seen: Rates, path: Path) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        table.writerow(["concept", "kind", "pictures", "rate"])
+        for (kind, name), hits in seen.items():
+            table.writerow([name, kind, len(hits), f"{np.mean(hits):.4f}"])
+
+
+def offered(path: Path = TABLE) -> set[str]:
+    """Names of the objects and styles that the model draws well enough to be offered as targets."""
+    with open(path, newline="", encoding="utf-8") as handle:
+        return {row["concept"] for row in csv.DictReader(handle, delimiter="\t") if float(row["rate"]) >= GOOD}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--judge", type=Path, default=JUDGE)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--sheet", type=Path, help="also write a sheet of the pictures drawn by name and style")
+    parser.add_argument("--objects", type=int, default=len(OBJECTS), help="only the first so many objects")
+    args = parser.parse_args()
+    questions = asked()[: 2 * len(STYLES) * args.objects]
+    drawn = generate(open_model(args.model), [question[2] for question in questions], Sampler())
+    pictures = np.stack([picture for _, picture in tqdm(drawn, total=len(questions), mininterval=5)])
+    seen = rates(pictures, questions, ClipJudge(args.judge))
+    write_table(seen, args.table)
+    if args.sheet:
+        rows = pictures[::2].reshape(-1, len(STYLES), *pictures.shape[1:])
+        Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(args.sheet)
+    for kind in ("object", "style"):
+        own = {name: float(np.mean(hits)) for (k, name), hits in seen.items() if k == kind}
+        good = sum(rate >= GOOD for rate in own.values())
+        print(f"{kind}s: {good} of {len(own)} at {GOOD:.0%} or better, mean {np.mean(list(own.values())):.3f}")
+
+
+if __name__ == "__main__":
+    main()

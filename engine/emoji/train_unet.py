@@ -1,0 +1,142 @@
+"""Stage `unet`: v-prediction on cached latents and cached caption embeddings, nothing in the loop but the UNet.
+
+The rate holds steady until `cooldown` steps before the end and then falls to nothing, so that a run can be stopped and
+cooled down from any checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from engine.emoji import nets
+from engine.emoji.captions import draw
+from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.emoji.loop import Loop
+from engine.emoji.train_vae import pixels
+
+UNCONDITIONAL = 0.1
+
+
+@torch.no_grad()
+def whiten(vae: Any, data: Tensor) -> None:
+    """Fold a whitening of the latent channels into the two 1 x 1 convolutions, so that the scaling factor is 1.
+
+    The decoder sees what it saw before: `post_quant_conv` takes the whitening back exactly.
+    """
+    means = torch.cat([vae.encode(part).latent_dist.mean for part in data.split(64)])
+    channels = means.shape[1]
+    points = means.permute(1, 0, 2, 3).reshape(channels, -1).double()
+    centre, spread = points.mean(1), points.std(1)
+    quant, post = vae.quant_conv, vae.post_quant_conv
+    quant.weight[:channels] /= spread[:, None, None, None].float()
+    quant.bias[:channels] = ((quant.bias[:channels] - centre) / spread).float()
+    quant.bias[channels:] -= 2 * spread.log().float()
+    post.bias += (post.weight[:, :, 0, 0].double() @ centre).float()
+    post.weight *= spread[None, :, None, None].float()
+    vae.register_to_config(scaling_factor=1.0)
+
+
+@torch.no_grad()
+def latents(vae: Any) -> Tensor:
+    """[variants, objects * styles, 16, 8, 8]."""
+    made = torch.cat([vae.encode(part).latent_dist.mean for part in pixels().split(64)])
+    return made.reshape(-1, len(OBJECTS) * len(STYLES), *made.shape[1:])
+
+
+@torch.no_grad()
+def encode(text_model: Any, tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Every token's last hidden state, [captions, TOKENS, WIDTH], as the pipeline computes it."""
+    tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return torch.cat([text_model(part).last_hidden_state.bfloat16() for part in tokens.split(512)])
+
+
+def pool(text_model: Any, tokenizer: CLIPTokenizer, per_picture: int, seed: int = 1) -> Tensor:
+    """Embeddings of `per_picture` drawn captions for each picture, [objects * styles, per_picture, TOKENS, WIDTH]."""
+    rng = random.Random(seed)
+    drawn = [draw(o, s, rng).text for o in range(len(OBJECTS)) for s in range(len(STYLES)) for _ in range(per_picture)]
+    unique = list(dict.fromkeys(drawn))
+    place = {caption: index for index, caption in enumerate(unique)}
+    embedded = encode(text_model, tokenizer, unique)
+    return embedded[[place[caption] for caption in drawn]].reshape(-1, per_picture, *embedded.shape[1:])
+
+
+class Average:
+    """An exponential moving average of a model's weights, with the usual short warm-up."""
+
+    def __init__(self, model: torch.nn.Module, decay: float = 0.9995) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay, self.count = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module) -> None:
+        self.count += 1
+        weight = 1 - min(self.decay, (1 + self.count) / (10 + self.count))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), weight)
+
+    def state_dict(self) -> dict:
+        return {"model": self.model.state_dict(), "count": self.count}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.count = state["count"]
+
+
+def train(
+    loop: Loop,
+    steps: int,
+    cooldown: int,
+    targets: Tensor,
+    texts: Tensor,
+    empty: Tensor,
+    batch_size: int = 40,
+    rate: float = 7e-4,
+    fuse: bool = False,
+) -> None:
+    """Train for `steps` steps on `targets` [variants, n, ...] and `texts` [n, captions, TOKENS, WIDTH].
+
+    `fuse` compiles the forward and backward pass, which needs a C++ compiler and saves about a third of the time.
+    """
+    model = nets.unet().to(memory_format=torch.channels_last)
+    average = Average(model)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    loop.resume(model, average, optimiser)
+    signal = nets.scheduler().alphas_cumprod
+    forward = torch.compile(model) if fuse else model
+    for step in loop.steps(steps):
+        hold(optimiser, rate, step, steps, cooldown)
+        which = torch.randint(targets.shape[1], (batch_size,), generator=loop.draws)
+        variant = torch.randint(targets.shape[0], (batch_size,), generator=loop.draws)
+        said = torch.randint(texts.shape[1], (batch_size,), generator=loop.draws)
+        clean, text = targets[variant, which], texts[which, said]
+        text[torch.rand(batch_size, generator=loop.draws) < UNCONDITIONAL] = empty
+        time = torch.randint(len(signal), (batch_size,), generator=loop.draws)
+        noise = torch.randn(clean.shape, generator=loop.draws)
+        a, b = signal[time].sqrt()[:, None, None, None], (1 - signal[time]).sqrt()[:, None, None, None]
+        noisy = (a * clean + b * noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = forward(noisy, time, text).sample
+        loss = F.mse_loss(made.float(), a * noise - b * clean)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        average.update(model)
+        loop.log(step, every=200, loss=loss.item())
+        loop.checkpoint(step, model, average, optimiser)
+    loop.finish(average.model)
+
+
+def hold(
+    optimiser: torch.optim.Optimizer, rate: float, step: int, total: int, cooldown: int, warmup: int = 300
+) -> None:
+    """Warm up, hold, and fall off in a straight line over the last `cooldown` steps."""
+    share = min(1.0, (step + 1) / warmup, max(0.0, (total - step) / max(1, cooldown)))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * share

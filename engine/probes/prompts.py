@@ -1,0 +1,93 @@
+"""Prompt families: a concept asked for by name, by alias, in variants, and in the policy's own words.
+
+The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file; none of them is among the
+templates an editor sees, so an edit is never examined in the very words it was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+
+from engine.errors import ConceptError
+from engine.sampling import Shot
+
+FOLDER = Path(__file__).parent
+FILES = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
+FALLBACK_SUBJECTS = ("house", "tree", "cup", "chair", "bridge")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A concept under examination: a target or a retained one."""
+
+    id: str
+    role: str
+    category: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """One picture to take and what to look for in it; `probe` is the prompt family."""
+
+    subject: Subject
+    probe: str
+    shot: Shot
+
+
+@cache
+def wordings(category: str) -> tuple[tuple[str, str], ...]:
+    """(family, wording) of a category; ConceptError names the categories there are."""
+    if category not in FILES:
+        raise ConceptError(f"category {category!r} has no probe wordings; use one of {', '.join(sorted(FILES))}")
+    lines = (FOLDER / f"{FILES[category]}.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(_pair(line) for line in lines if line and not line.startswith("#"))
+
+
+def _pair(line: str) -> tuple[str, str]:
+    family, wording = line.split("\t")
+    return family, wording
+
+
+def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[str, str]]:
+    """(family, prompt): `count` wordings of the name, one of every alias, and all of the policy's own."""
+    drawn = cycle(beside or FALLBACK_SUBJECTS)
+    lines = wordings(subject.category)[:count]
+    asked = [(family, _fill(wording, subject.name, next(drawn))) for family, wording in lines]
+    spoken = cycle(wordings(subject.category))
+    asked += [("alias", _fill(next(spoken)[1], alias, next(drawn))) for alias in subject.aliases]
+    asked += [("policy", prompt) for prompt in subject.prompts]
+    return [(family, prompt) for prompt, family in {prompt: family for family, prompt in reversed(asked)}.items()][::-1]
+
+
+def _fill(wording: str, name: str, subject: str) -> str:
+    return wording.format(name, a=_with_article(name), subject=_with_article(subject))
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
+
+
+def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:
+    """Every picture a verification takes: each subject in each of its prompts with `seeds` seeds from `seed` on.
+
+    Styles are asked for on kept objects, general ones before look-alikes, so that no erased object is in the way.
+    """
+    kept = [
+        item.name
+        for role in ("general", "look_alike")
+        for item in subjects
+        if item.role == role and item.category == "object"
+    ]
+    return [
+        Question(subject, family, Shot(prompt, seed + number))
+        for subject in subjects
+        for family, prompt in prompts(subject, count, kept)
+        for number in range(seeds)
+    ]

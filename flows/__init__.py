@@ -1,0 +1,1 @@
+"""The flows people run: from a notice to a published, verified model."""

@@ -1,0 +1,109 @@
+"""The command `expunge`: what a compliance officer, an operator or a script types."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows import show
+from policies import Policy, read
+from tasks.exit_codes import exit_code_of
+from tasks.settings import Settings, home_folder
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Every expected failure is one clear message on stderr and an exit code of its own."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        code = exit_code_of(error)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"expunge: {error}", style="red", markup=False)
+        if code == 1:
+            Console(stderr=True).print_exception()
+        raise typer.Exit(code) from None
+
+
+def say(as_json: bool, data: dict[str, Any], text: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        text(data)
+
+
+@app.command()
+def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Check a policy file and say what it asks for; nothing is run."""
+    with exit_codes():
+        say(as_json, show.summary(read(policy)), show.print_summary)
+
+
+@app.command()
+def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
+    with exit_codes():
+        known = read(policy)
+        from flows.dry import dry_run
+
+        say(as_json, dry_run(policy, known, home_folder()), show.print_plan)
+
+
+@app.command()
+def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Take a policy through the whole pipeline: erase, prove, record, publish."""
+    with exit_codes():
+        known = read(policy)
+        settings = Settings.load()
+        settings.export()
+        from flows.submission import submit as run
+
+        say(as_json, run(policy, known, settings), show.print_outcome)
+
+
+@app.command()
+def status(
+    policy: Annotated[Path | None, typer.Argument(help="a policy file; all requests if left out", exists=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happened to a request, or to all of them, from the receipts on disk."""
+    with exit_codes():
+        from flows.history import states
+
+        known: Policy | None = read(policy) if policy else None
+        say(as_json, {"requests": states(home_folder(), known)}, show.print_states)
+
+
+@app.command()
+def report(
+    policy: PolicyFile,
+    out: Annotated[Path | None, typer.Option(help="where to write the page; beside its evidence if left out")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a policy's last verification as one self-contained HTML page."""
+    with exit_codes():
+        from flows.history import write_report
+
+        say(
+            as_json, {"report": str(write_report(home_folder(), read(policy), out))}, lambda data: print(data["report"])
+        )
+
+
+def main() -> None:
+    app(args=sys.argv[1:], prog_name="expunge")
+
+
+if __name__ == "__main__":
+    main()

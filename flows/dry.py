@@ -1,0 +1,18 @@
+"""The dry run behind `expunge plan`: everything up to the edit, in a scratch folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from policies import Policy
+from tasks.edit import plan_edit
+from tasks.intake import intake
+from tasks.preview import preview
+
+
+def dry_run(path: Path, policy: Policy, home: Path) -> dict[str, Any]:
+    """What the edit would change, layer by layer, and what its verification would cost."""
+    order = intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), home)
+    return {"request_id": policy.request_id, **preview(order, plan_edit(order))}

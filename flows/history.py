@@ -1,0 +1,27 @@
+"""What is on record, for `expunge status` and `expunge report`: read from receipts and files, no server needed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from policies import Policy
+from tasks import history
+from tasks.errors import NothingOnRecord
+
+
+def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
+    """The state of all requests, or of one policy's; an unknown policy is an empty list."""
+    return history.states(home, policy.digest if policy else None)
+
+
+def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
+    """The report of the policy's last verification, rendered anew; returns where it is."""
+    from tasks.report import rerender
+
+    order = history.last_order(home, policy.digest)
+    if order is None or not (order.folder / "verdict.json").exists():
+        raise NothingOnRecord(f"{policy.request_id} has no verification on record here: submit it first")
+    page = rerender(order)
+    return Path(shutil.copyfile(page, out)) if out else page

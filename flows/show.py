@@ -1,0 +1,83 @@
+"""How results look in a terminal; every value comes from the same data that `--json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from policies import Policy
+
+console = Console(highlight=False, soft_wrap=True)
+COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
+
+
+def summary(policy: Policy) -> dict[str, Any]:
+    """What a policy asks for."""
+    return {
+        "request_id": policy.request_id,
+        "kind": policy.kind,
+        "received_at": policy.received_at.isoformat(),
+        "base": policy.base.uri,
+        "digest": policy.digest,
+        "erase": [{"id": c.id, "name": c.name, "category": c.category, "anchor": c.anchor} for c in policy.concepts],
+        "keep": [{"id": c.id, "name": c.name, "category": c.category, "kind": c.kind} for c in policy.retain],
+    }
+
+
+def print_summary(data: dict[str, Any]) -> None:
+    console.print(f"[bold]{escape(data['request_id'])}[/] is valid ({data['kind']}, received {data['received_at']})")
+    console.print(f"erase  {_names(data['erase'])}\nkeep   {_names(data['keep'])}\nbase   {escape(data['base'])}")
+    console.print(f"digest {data['digest']}", style="dim")
+
+
+def print_plan(data: dict[str, Any]) -> None:
+    console.print(
+        f"[bold]{escape(data['request_id'])}[/]: {data['editor']} would change {len(data['layers'])} projections"
+    )
+    table = _table("projection", ">change", ">residual", ">drift")
+    for layer in data["layers"]:
+        table.add_row(layer["name"], *(f"{layer[key]:.3f}" for key in ("change", "residual", "drift")))
+    console.print(table)
+    console.print(f"largest change {data['largest_change']:.3f}, limit {data['limit']}; plan {data['plan'][:16]}")
+    console.print(
+        f"verification would take {data['pictures']} pictures, {data['pictures_in_store']} of them are in the store"
+    )
+
+
+def print_outcome(data: dict[str, Any]) -> None:
+    if data["repeated"]:
+        console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
+    colour = COLOURS.get(data["verdict"], "white")
+    console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
+    table = _table("concept", "role", ">before", ">after", ">bound", ">limit")
+    for row in data["concepts"]:
+        figures = (f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit"))
+        table.add_row(escape(row["name"]), row["role"], *figures)
+    console.print(table)
+    for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
+        console.print(f"{title:<8} {escape(str(data[title]))}")
+
+
+def print_states(data: dict[str, Any]) -> None:
+    if not data["requests"]:
+        console.print("No request is on record here.")
+        return
+    table = _table("request", "line", "state", "verdict", "at", "receipt")
+    for row in data["requests"]:
+        cells = (row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"], row["receipt"][:12])
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for title in titles:
+        table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left")
+    return table
+
+
+def _names(items: list[dict[str, Any]]) -> str:
+    return escape(", ".join(item["name"] for item in items)) or "nothing"

@@ -1,0 +1,33 @@
+"""Submission: what is already done is not done again, what is missing runs as a flow."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from flows.takedown import takedown
+from policies import Policy
+from tasks.health import reach
+from tasks.history import publication
+from tasks.order import Order
+from tasks.outcome import outcome
+from tasks.publication import still_in_place
+from tasks.settings import Settings
+
+
+def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
+    """Run the takedown flow for a policy file, unless its work is done; returns what came of it.
+
+    Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
+    """
+    reach(settings)
+    receipt = publication(settings.home, policy.digest)
+    if receipt is not None and still_in_place(receipt, settings):
+        order = Order.load(settings.home, str(receipt.settings["work"]))
+        return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    key = takedown(str(path.absolute()), sha256, str(settings.home))
+    receipt = publication(settings.home, policy.digest)
+    assert receipt is not None, "the flow ended well, so the publication is on record"
+    return outcome(Order.load(settings.home, key), settings, receipt.outputs["bundle"], repeated=False)

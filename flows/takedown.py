@@ -1,0 +1,38 @@
+"""The takedown: from a policy file to a published, verified model, or to a reason why not.
+
+Every step finds what it made before by content, so running the flow again does only what is missing.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.bundle import bundle_task
+from tasks.edit import edit_task, plan_task
+from tasks.intake import read_policy
+from tasks.publication import gate_task, publish_task, record_task, refuse, report_task
+from tasks.verify import verdict_task, verify_task
+
+
+@flow(name="takedown", persist_result=False)
+def takedown(policy: str, sha256: str, home: str) -> str:
+    """Take the policy file at path `policy`, whose bytes have this sha256, through the whole pipeline.
+
+    Returns the key of the work order, whose folder under `home` holds all that was made. Ends Failed, with the
+    exception that says why, if anything is refused or the verdict is not PASS; then nothing has been published.
+    """
+    order = read_policy(policy, sha256, home)
+    plan = plan_task(order)
+    candidate = edit_task(order, plan)
+    evidence = verify_task(order, candidate)
+    verdict = verdict_task(order, candidate, evidence)
+    gate = gate_task(order, evidence, verdict)
+    if gate.shut:
+        report_task(order, candidate, verdict, evidence)
+        record_task(order, verdict, evidence, gate.receipt, None)
+        refuse(verdict)
+    bundle = bundle_task(order, candidate, verdict, evidence)
+    release = publish_task(order, bundle, verdict)
+    report_task(order, candidate, verdict, evidence)
+    record_task(order, verdict, evidence, release.receipt, release)
+    return order.key

@@ -1,0 +1,75 @@
+"""Edit: plan the erasure in closed form and write the candidate model, once for each work order."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from engine.bundle import write_edited
+from engine.deltas import EditPlan, plan
+from engine.digests import folder_digest
+from engine.model import open_model
+from tasks.errors import LimitExceeded
+from tasks.intake import load_state
+from tasks.journal import note
+from tasks.order import Order, Ref
+from tasks.translate import edit_spec
+
+
+def plan_edit(order: Order) -> Ref:
+    """The plan file of the order, from the store if it was made before.
+
+    Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`.
+    """
+    path = order.folder / "deltas.safetensors"
+    spec = edit_spec(load_state(order))
+    made = EditPlan.load(path) if path.exists() else None
+    if made is None or made.spec != spec.digest:
+        made = plan(open_model(order.base_folder, order.base), spec)
+        made.save(path)
+    check_limits(order, made)
+    return Ref.of(path)
+
+
+def check_limits(order: Order, made: EditPlan) -> None:
+    """The blast radius: no layer's relative change above the policy's limit."""
+    limit = load_state(order).limits.max_weight_delta
+    layer, change = max(
+        ((name, values["change"]) for name, values in made.diagnostics.items()), key=lambda item: item[1]
+    )
+    if change > limit:
+        raise LimitExceeded(
+            f"{layer} would change by {change:.3f} of its norm, limits.max_weight_delta allows {limit}: "
+            "ask for fewer concepts at once, lower the strength, or raise the limit"
+        )
+
+
+def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
+    """The edited model's folder and digest; written once, then found again by its digest."""
+    folder = order.folder / "candidate"
+    recorded = order.folder / "candidate.sha256"
+    if recorded.exists() and folder.exists() and folder_digest(folder) == recorded.read_text():
+        return folder, recorded.read_text()
+    shutil.rmtree(folder, ignore_errors=True)
+    write_edited(order.base_folder, EditPlan.load(made.path), folder)
+    digest = folder_digest(folder)
+    recorded.write_text(digest)
+    return folder, digest
+
+
+@task(name="plan the edit", cache_policy=NO_CACHE)
+def plan_task(order: Order) -> Ref:
+    made = plan_edit(order)
+    note(order, "planned", inputs={"state": order.state, "base": order.base}, outputs={"plan": made.sha256})
+    return made
+
+
+@task(name="write the candidate", cache_policy=NO_CACHE)
+def edit_task(order: Order, made: Ref) -> str:
+    """Returns the candidate's folder digest."""
+    _, digest = write_candidate(order, made)
+    note(order, "erased", inputs={"base": order.base, "plan": made.sha256}, outputs={"candidate": digest})
+    return digest

@@ -1,0 +1,30 @@
+"""Are the services there? Asked before any work, so that nobody waits for minutes to hear that one is not."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from tasks import s3
+from tasks.errors import ServiceUnreachable
+from tasks.settings import Settings
+
+SECONDS = 5
+
+
+def reach(settings: Settings) -> None:
+    """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not answer, and the cure."""
+    _get("Prefect", f"{settings.prefect_api_url}/health", "PREFECT_API_URL")
+    _get("MLflow", f"{settings.mlflow_tracking_uri}/health", "MLFLOW_TRACKING_URI")
+    client = s3.client(settings)
+    with s3.reaching(client):
+        client.head_bucket(Bucket=settings.bucket)
+
+
+def _get(service: str, url: str, variable: str) -> None:
+    try:
+        urllib.request.urlopen(url, timeout=SECONDS).close()
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise ServiceUnreachable(
+            f"{service} at {url} does not answer ({error}): `make up`, or set {variable}"
+        ) from error

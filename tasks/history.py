@@ -1,0 +1,56 @@
+"""What the receipts say of each request: the only source for its state, whether or not any server is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.journal import journal
+from tasks.order import Order
+from tasks.receipts import Receipt
+
+STATES = {
+    "read": "accepted",
+    "planned": "planned",
+    "erased": "erased",
+    "verified": "verified",
+    "gated": "gated",
+    "bundled": "validated",
+    "published": "published",
+}
+
+
+def receipts(home: Path) -> Iterator[Receipt]:
+    """All receipts of all lines, each line in order."""
+    folder = home / "receipts"
+    for line in sorted(path.name for path in folder.iterdir()) if folder.exists() else []:
+        yield from journal(home, line).receipts()
+
+
+def states(home: Path, policy: str | None = None) -> list[dict[str, Any]]:
+    """The state of every work order, the latest last; with `policy`, a policy's digest, only its own."""
+    orders: dict[str, dict[str, Any]] = {}
+    for receipt in receipts(home):
+        key = str(receipt.settings["work"])
+        row = orders.setdefault(
+            key, {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None}
+        )
+        row["policy"] = receipt.inputs.get("policy", row["policy"])
+        row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
+        if receipt.step == "verified" and receipt.verdict:
+            row["verdict"] = receipt.verdict["outcome"]
+        if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
+            row["state"] = "rejected"
+    return [row for row in orders.values() if policy in (None, row["policy"])]
+
+
+def last_order(home: Path, policy: str) -> Order | None:
+    """The work order that a policy came to last."""
+    found = states(home, policy)
+    return Order.load(home, found[-1]["work"]) if found else None
+
+
+def publication(home: Path, policy: str) -> Receipt | None:
+    """The receipt by which a policy's erasure was published, if it was."""
+    return next((r for r in receipts(home) if r.step == "published" and r.inputs["policy"] == policy), None)

@@ -1,0 +1,119 @@
+"""Intake: a policy file becomes a work order, together with all the policies in force on the same model line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import engine
+from engine import emoji
+from engine.digests import canonical_json, folder_digest, json_digest
+from engine.sampling import Sampler
+from policies import DesiredState, Policy, PolicyError, desired_state, parse
+from tasks.errors import IntegrityError
+from tasks.journal import journal, note
+from tasks.order import Order
+
+BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
+SAMPLER = Sampler()
+
+
+def intake(path: Path, sha256: str, home: Path) -> Order:
+    """Read the policy, find its base and its judge, fold it with what is in force, and keep a copy of all three.
+
+    Raises PolicyErrors or PolicyConflict on the policy, IntegrityError where file or base differ from their digest.
+    """
+    data = path.read_bytes()
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
+    policy = parse(data, str(path))
+    base, judge = locate(policy)
+    line = line_of(policy)
+    state = desired_state([*in_force(home, line), policy])
+    order = _order(policy, state, line, home, base, judge)
+    order.save()
+    keep_policy(home, policy.digest, data)
+    (order.folder / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
+    return order
+
+
+def locate(policy: Policy) -> tuple[Path, Path]:
+    """Folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
+    uri = policy.base.uri
+    if uri.startswith("builtin:"):
+        if uri not in BUILT_IN:
+            raise PolicyError("base.uri", f"there is no built-in model {uri}", f"use one of {', '.join(BUILT_IN)}")
+        base, judge = BUILT_IN[uri]
+    else:
+        base, judge = Path(uri.removeprefix("file:")), Path(os.environ.get("EXPUNGE_JUDGE", ""))
+        if not judge.name:
+            raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a CLIPModel folder")
+    if (found := folder_digest(base)) != policy.base.sha256:
+        raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
+    return base, judge
+
+
+def line_of(policy: Policy) -> str:
+    """The model line: one base, whoever asks."""
+    slug = re.sub(r"[^a-z0-9]+", "-", Path(policy.base.uri.split(":", 1)[1]).name.lower()).strip("-") or "model"
+    return f"{slug[:48]}-{policy.base.sha256[:12]}"
+
+
+def in_force(home: Path, line: str) -> Sequence[Policy]:
+    """The policies whose erasure is published on the line."""
+    digests = {receipt.inputs["policy"] for receipt in journal(home, line).receipts() if receipt.step == "published"}
+    return [parse(_kept(home, digest).read_bytes(), f"policy {digest[:12]}") for digest in sorted(digests)]
+
+
+def keep_policy(home: Path, digest: str, data: bytes) -> None:
+    """The policy as it was received, under the digest of what it says."""
+    path = _kept(home, digest)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def load_state(order: Order) -> DesiredState:
+    return DesiredState.model_validate_json((order.folder / "state.json").read_bytes())
+
+
+def _kept(home: Path, digest: str) -> Path:
+    return home / "policies" / f"{digest}.yaml"
+
+
+def _order(policy: Policy, state: DesiredState, line: str, home: Path, base: Path, judge: Path) -> Order:
+    judge_digest = folder_digest(judge)
+    identity = {
+        "engine": engine.__version__,
+        "policy": policy.digest,
+        "state": state.digest,
+        "judge": judge_digest,
+        "sampler": SAMPLER.digest,
+    }
+    return Order(
+        request_id=policy.request_id,
+        line=line,
+        key=json_digest(identity),
+        home=home,
+        policy=policy.digest,
+        state=state.digest,
+        base=policy.base.sha256,
+        base_folder=base,
+        judge=judge_digest,
+        judge_folder=judge,
+    )
+
+
+@task(name="read the policy", cache_policy=NO_CACHE)
+def read_policy(path: str, sha256: str, home: str) -> Order:
+    """One receipt: which policy on which base came to which desired state."""
+    order = intake(Path(path), sha256, Path(home))
+    inputs = {"policy": order.policy, "base": order.base}
+    note(order, "read", inputs=inputs, outputs={"state": order.state, "work": order.key})
+    return order

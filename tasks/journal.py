@@ -1,0 +1,50 @@
+"""What happened, receipt by receipt: each step of a work order is written once, however often it runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import engine
+from tasks.order import Order
+from tasks.receipts import Ledger, Receipt, step_key
+
+PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
+
+
+def journal(home: Path, line: str) -> Ledger:
+    return Ledger(home / "receipts", line)
+
+
+def note(
+    order: Order,
+    step: str,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    verdict: Mapping[str, Any] | None = None,
+) -> Receipt:
+    """The receipt of this step for these inputs: the one there is with the same outcome, or a new one."""
+    ledger, settings = journal(order.home, order.line), {"work": order.key}
+    found = ledger.find(step, step_key(inputs, settings))
+    if found is not None and found.outputs == dict(outputs):
+        return found
+    return ledger.append(
+        step,
+        request_id=order.request_id,
+        who=os.environ.get("EXPUNGE_ACTOR") or getpass.getuser(),
+        inputs=inputs,
+        outputs=outputs,
+        settings=settings,
+        versions={"expunge": engine.__version__, **{name: version(name) for name in PACKAGES}},
+        verdict=verdict,
+    )
+
+
+def last(order: Order, step: str) -> Receipt | None:
+    """The latest receipt of a step of this work order, if there is one."""
+    chain = journal(order.home, order.line).receipts()
+    return next((r for r in reversed(chain) if r.step == step and r.settings.get("work") == order.key), None)

@@ -1,0 +1,62 @@
+"""The work order of one submission, and the small frozen references that travel between tasks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.digests import canonical_json, file_digest
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A file by what it holds."""
+
+    uri: str
+    sha256: str
+    bytes: int
+
+    @property
+    def path(self) -> Path:
+        return Path(self.uri.removeprefix("file://"))
+
+    @classmethod
+    def of(cls, path: Path) -> Ref:
+        return cls(f"file://{path}", file_digest(path), path.stat().st_size)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one policy file comes to: all that identifies the work, by digest; `key` stands for the whole.
+
+    `folder` holds everything made for this key, so that the same work is found and never done again.
+    """
+
+    request_id: str
+    line: str
+    key: str
+    home: Path
+    policy: str
+    state: str
+    base: str
+    base_folder: Path
+    judge: str
+    judge_folder: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "work" / self.key
+
+    def save(self) -> None:
+        """Write `order.json` into the folder, which is made if need be."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plain = {name: str(value) for name, value in asdict(self).items()}
+        (self.folder / "order.json").write_bytes(canonical_json(plain))
+
+    @classmethod
+    def load(cls, home: Path, key: str) -> Order:
+        """The order that was saved under this key; FileNotFoundError if there is none."""
+        plain = json.loads((home / "work" / key / "order.json").read_bytes())
+        paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}
+        return cls(**{**plain, **paths, "home": home})

@@ -1,0 +1,56 @@
+"""What a finished work order comes to, as data: the same for terminal, `--json` and a repeated submission."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.results import Verdict
+from tasks.intake import load_state
+from tasks.order import Order
+from tasks.settings import Settings
+
+
+def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
+    """Verdict, figures by concept, and where everything lies."""
+    verdict = Verdict.from_json((order.folder / "verdict.json").read_text(encoding="utf-8"))
+    return {
+        "request_id": order.request_id,
+        "repeated": repeated,
+        "verdict": verdict.outcome.value,
+        "concepts": figures(order, verdict),
+        "bundle": f"s3://{settings.bucket}/bundles/{bundle}",
+        "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",
+        "mlflow": settings.mlflow_tracking_uri,
+        "prefect": settings.prefect_api_url.removesuffix("/api"),
+        "report": str(order.folder / "report.html"),
+        "work": order.key,
+    }
+
+
+def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
+    """One row a target and one a group of what must stay: rates before and after, the bound and its limit."""
+    state, limits = load_state(order), verdict.acceptance
+    names = {item.id: item.name for item in state.concepts}
+    gone = [
+        {
+            "name": names[target.concept],
+            "role": "erased",
+            "before": target.total.before,
+            "after": target.total.rate,
+            "bound": target.total.upper,
+            "limit": limits.max_target_rate,
+        }
+        for target in verdict.targets
+    ]
+    kept = [
+        {
+            "name": group.name,
+            "role": "kept",
+            "before": group.total.before,
+            "after": group.total.after,
+            "bound": group.total.upper,
+            "limit": limits.max_retain_drop,
+        }
+        for group in verdict.groups
+    ]
+    return gone + kept

@@ -1,0 +1,138 @@
+"""The last steps of a work order: gate, report, publish, record. Each leaves a receipt, a page or a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import engine
+from engine import evidence
+from engine.results import Verdict
+from tasks.errors import VerdictNotPassed
+from tasks.gate import gate
+from tasks.intake import load_state
+from tasks.journal import note
+from tasks.order import Order, Ref
+from tasks.publish import is_published, publish_bundle
+from tasks.receipts import Receipt
+from tasks.record import RunRecord, is_recorded, record, register
+from tasks.report import render_report
+from tasks.settings import Settings
+from tasks.sheets import sheets_of
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Whether the gate stayed shut, and the digest of the receipt that says so."""
+
+    shut: bool
+    receipt: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published bundle: its digest, where it lies, and the digest of the receipt that says so."""
+
+    bundle: str
+    uri: str
+    pointer: str
+    receipt: str
+
+
+def load_verdict(verdict: Ref) -> Verdict:
+    return Verdict.from_json(verdict.path.read_text(encoding="utf-8"))
+
+
+@task(name="gate", cache_policy=NO_CACHE)
+def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
+    """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
+    known = load_verdict(verdict)
+    result = gate(evidence.read(table.path), known.planned, known, order.folder / "gate")
+    inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
+    opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
+    receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
+    return Gated(not result.passed, receipt.digest)
+
+
+def refuse(verdict: Ref) -> NoReturn:
+    """Raise what ends the flow as Failed; the gate's own doubts count as much as the verdict's."""
+    known = load_verdict(verdict)
+    outcome = known.outcome.value if known.reasons else "ERROR"
+    reasons = [reason.message for reason in known.reasons] or ["the gate doubts the verdict, see its Data Docs"]
+    raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, nothing was published:", *reasons]))
+
+
+@task(name="publish", cache_policy=NO_CACHE)
+def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
+    """Content first, pointer last; the receipt names the policy, which is in force from here on."""
+    published = publish_bundle(order.folder / "bundle", order.line, Settings.load())
+    inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
+    receipt = note(order, "published", inputs, outputs={"bundle": bundle})
+    return Release(bundle, published.uri, published.pointer_uri, receipt.digest)
+
+
+@task(name="write the report", cache_policy=NO_CACHE)
+def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
+    sheets = sheets_of(order, candidate, table.path)
+    return Ref.of(render_report(order, load_verdict(verdict), sheets))
+
+
+@task(name="record in MLflow", cache_policy=NO_CACHE)
+def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
+    """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
+    settings, known = Settings.load(), load_verdict(verdict)
+    run = record(settings, run_record(order, known, table.path, receipt, release))
+    if release is not None:
+        register(settings, release.uri, run, order.line, release.bundle)
+    return run
+
+
+def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, release: Release | None) -> RunRecord:
+    state = load_state(order)
+    identity = {
+        "line": order.line,
+        "policy": order.policy,
+        "desired_state": order.state,
+        "base": order.base,
+        "judge": order.judge,
+        "engine_version": engine.__version__,
+        "editor": state.editor.name,
+        "seed": str(state.seed),
+        "bundle": release.bundle if release else "none",
+    }
+    return RunRecord(
+        key=order.key,
+        request_id=order.request_id,
+        receipt_digest=receipt,
+        identity=identity,
+        metrics=metrics(verdict),
+        tags={"expunge.verdict": verdict.outcome.value, "expunge.state": "published" if release else "rejected"},
+        evidence=table,
+        data_docs=order.folder / "gate" / "data_docs",
+        contact_sheets=tuple(sorted((order.folder / "sheets").glob("*.png"))),
+        report=order.folder / "report.html",
+    )
+
+
+def metrics(verdict: Verdict) -> dict[str, float]:
+    """Figures by concept, as MLflow shows them."""
+    figures = {"pictures": float(verdict.evaluated)}
+    for target in verdict.targets:
+        figures[f"{target.concept}/seen_before"] = target.total.before
+        figures[f"{target.concept}/seen_after"] = target.total.rate
+        figures[f"{target.concept}/seen_after_bound"] = target.total.upper
+    for kept in verdict.retained:
+        figures[f"{kept.concept}/drop"] = kept.total.drop
+    for group in verdict.groups:
+        figures[f"{group.name.replace(', ', '/')}/drop_bound"] = group.total.upper
+    return figures
+
+
+def still_in_place(receipt: Receipt, settings: Settings) -> bool:
+    """Whether S3 still has the bundle of a publication, and the run that records it is in MLflow."""
+    digest = receipt.outputs["bundle"]
+    return is_published(digest, settings) and is_recorded(settings, str(receipt.settings["work"]))
