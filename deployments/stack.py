@@ -17,7 +17,7 @@ from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_varia
 from tasks.errors import ExpungeError, ServiceUnreachable
 from tasks.settings import home_folder, stack_file
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
 POLL_SECONDS = 0.2
 TITLES = {"s3": "S3 (SeaweedFS)", "mlflow": "MLflow", "prefect": "Prefect"}
 URLS = {"s3": "AWS_ENDPOINT_URL_S3", "mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}

@@ -1,14 +1,14 @@
 """A bundle folder and its manifest: every file by its sha256, and nothing else in the folder."""
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from engine.bundle import MANIFEST, verify_bundle
+from engine.errors import EngineError
 from tasks.errors import IntegrityError
 
-MANIFEST = "manifest.json"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -26,16 +26,11 @@ def check_bundle(folder: Path) -> Bundle:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise IntegrityError(f"{manifest} is missing: {folder} is no bundle")
-    content = manifest.read_bytes()
-    listed = parse(content, str(manifest))
-    found = _files_in(folder)
-    if found != listed.keys():
-        missing, extra = sorted(listed.keys() - found), sorted(found - listed.keys())
-        raise IntegrityError(f"{folder} differs from its manifest: missing {missing}, extra {extra}")
-    for path, sha256 in listed.items():
-        if _sha256(folder / path) != sha256:
-            raise IntegrityError(f"{folder / path} does not have the sha256 of the manifest: it was changed")
-    return Bundle(folder, hashlib.sha256(content).hexdigest(), listed)
+    files = parse(manifest.read_bytes(), str(manifest))
+    try:
+        return Bundle(folder, verify_bundle(folder), files)
+    except EngineError as error:
+        raise IntegrityError(f"{folder} differs from its manifest: {error}") from error
 
 
 def parse(content: bytes, where: str) -> dict[str, str]:
@@ -63,16 +58,3 @@ def _is_plain(path: str) -> bool:
         and path not in (".", MANIFEST)
         and not (pure.is_absolute() or ".." in pure.parts)
     )
-
-
-def _files_in(folder: Path) -> set[str]:
-    entries = list(folder.rglob("*"))
-    for entry in entries:
-        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-            raise IntegrityError(f"{entry} is a link or no plain file: a bundle holds files only")
-    return {entry.relative_to(folder).as_posix() for entry in entries if entry.is_file()} - {MANIFEST}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,7 +28,7 @@ def run_stack(command: str, home: Path, **variables: str) -> subprocess.Complete
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
     )
 
 

@@ -113,7 +113,13 @@ def _empty(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
-    [(_flip, "was changed"), (_remove, "missing"), (_add, "extra"), (_link, "link"), (_empty, "lists no file")],
+    [
+        (_flip, "expected digest"),
+        (_remove, "found missing"),
+        (_add, "not in the manifest"),
+        (_link, "symbolic link"),
+        (_empty, "lists no file"),
+    ],
 )
 def test_a_folder_unlike_its_manifest_is_refused_before_anything_is_sent(stack, tmp_path, line, unique, spoil, says):
     folder = make_bundle(tmp_path / "bundle", unique)
