@@ -27,13 +27,13 @@ def gather(pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0) -
     names = [name for target in spec.targets for name in target.names]
     tokenizer = family_of(pipeline).tokenizer(pipeline, stream)
     vocabulary = general_words(tokenizer, names, settings.general_words, spec.seed)
-    reader = _Reader(pipeline, stream, settings, vocabulary, spec.seed)
+    reader = _Reader(pipeline, stream, settings)
     targets, subjects, neutral, concept = reader.targets(spec)
     lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
     others = [kept for kept in spec.retain if kept.kind != "look_alike"]
     near, rows = reader.kept(reader.retained(lookalikes))
     far, _ = reader.kept(reader.retained(others))
-    general, _ = reader.kept(reader.general())
+    general, _ = reader.kept(_general(vocabulary))
     return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows)
 
 
@@ -42,12 +42,10 @@ class _Reader:
     pipeline: Any
     stream: int
     settings: Settings
-    vocabulary: Sequence[str]
-    seed: int
 
     def targets(self, spec: EditSpec) -> tuple[Moments, Tensor, Tensor, Tensor]:
         """Moments of all targets; then, one row a wording, their subjects, what replaces these, and whose they are."""
-        pairs = [target_pairs(target, self.vocabulary, self.seed, self.settings.bare) for target in spec.targets]
+        pairs = [target_pairs(target, self.settings.bare) for target in spec.targets]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         places = {anchor: place for place, anchor in enumerate(dict.fromkeys(anchor for _, anchor, _, _ in rows))}
         encoded = encode(self.pipeline, list(places), self.stream)
@@ -77,18 +75,18 @@ class _Reader:
     def retained(self, concepts: Sequence[Retain]) -> list[tuple[Wording, float]]:
         return [(text, 1 / len(own)) for concept in concepts for own in [self._wordings(concept)] for text in own]
 
-    def general(self) -> list[tuple[Wording, float]]:
-        """The vocabulary's words in a few templates, and the empty prompt, on which all guidance leans."""
-        if not self.vocabulary:
-            return []
-        pairs = worded(self.vocabulary, "general", self.vocabulary, self.seed)
-        texts = [Wording("", (0, 0)), *(fill(template, word) for template, word in pairs)]
-        return [(text, 1 / len(texts)) for text in texts]
-
     def _wordings(self, concept: Retain) -> list[Wording]:
         if self.settings.bare:
             return [fill("{}", name) for name in concept.names]
-        return [fill(*pair) for pair in worded(concept.names, concept.category, self.vocabulary, self.seed)]
+        return worded(concept.names, concept.category)
+
+
+def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:
+    """The vocabulary's words in a few templates, and the empty prompt, on which all guidance leans."""
+    if not vocabulary:
+        return []
+    texts = [Wording("", (0, 0)), *worded(vocabulary, "general")]
+    return [(text, 1 / len(texts)) for text in texts]
 
 
 def _blocks(rows: Sequence[Any]) -> list[Sequence[Any]]:

@@ -5,7 +5,6 @@ The templates are data, one wording a line, in `templates/CATEGORY.txt`; they ar
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from engine.errors import ConceptError
 from engine.spec import Target
 
 FOLDER = Path(__file__).parent / "templates"
-MIXTURES = 4  # how often a wording with {word} is drawn
 
 
 @dataclass(frozen=True)
@@ -55,33 +53,18 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     return Wording(before + words + after, (len(before), len(before) + len(words)))
 
 
-def worded(names: Sequence[str], category: str, vocabulary: Sequence[str], seed: int) -> list[tuple[str, str]]:
-    """(template, name) for every name in every template, {word} filled with seeded draws from the vocabulary.
-
-    The draws are the same for every name, so that all targets with one anchor share its wordings.
-    """
-    return [(template, name) for name in names for template in _mixed(templates(category), vocabulary, seed)]
+def worded(names: Sequence[str], category: str) -> list[Wording]:
+    """Every name in every template of the category."""
+    return [fill(template, name) for template in templates(category) for name in names]
 
 
-def target_pairs(
-    target: Target, vocabulary: Sequence[str], seed: int, bare: bool = False
-) -> list[tuple[Wording, Wording]]:
-    """Each wording of a target beside the same wording with its anchor in the target's place."""
-    pairs = [("{}", name) for name in target.names] if bare else worded(target.names, target.category, vocabulary, seed)
+def target_pairs(target: Target, bare: bool = False) -> list[tuple[Wording, Wording]]:
+    """Each wording of a target beside the same wording with its anchor in the target's place; `bare`: names alone."""
+    lines = ("{}",) if bare else templates(target.category)
+    pairs = [(line, name) for line in lines for name in target.names]
     pairs += [pair for prompt in target.prompts for pair in _own(prompt, target.names)]
-    return [(fill(template, name), fill(template, target.anchor, article_for=name)) for template, name in pairs]
+    return [(fill(line, name), fill(line, target.anchor, article_for=name)) for line, name in pairs]
 
 
 def _own(prompt: str, names: Sequence[str]) -> list[tuple[str, str]]:
     return [(prompt, name) for name in names] if "{}" in prompt else [("{}", prompt)]
-
-
-def _mixed(lines: Sequence[str], vocabulary: Sequence[str], seed: int) -> list[str]:
-    filled: list[str] = []
-    for line in lines:
-        if "{word}" not in line:
-            filled.append(line)
-        elif vocabulary:
-            draws = random.Random(f"{seed}/{line}").sample(vocabulary, min(MIXTURES, len(vocabulary)))
-            filled += [line.replace("{word}", draw) for draw in draws]
-    return filled

@@ -28,7 +28,6 @@ mean the same for encoders of any scale.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,7 +117,7 @@ def _spectral(concepts: ConceptEmbeddings) -> Tensor:
 
 def _unit(concepts: ConceptEmbeddings) -> float:
     rows = torch.cat([concepts.subjects, concepts.neutral])
-    return rows.double().square().mean().item() if len(rows) else math.nan
+    return rows.double().square().mean().item()
 
 
 def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:

@@ -44,7 +44,7 @@ def test_spans_point_at_the_subject(pipeline):
     cases = [
         ("a picture of a {}", "red cat", (5, 7)),
         ("{}", "cat", (1, 2)),
-        ("a {} in {word}", "", (2, 2)),
+        ("a {} in noto", "", (2, 2)),
         ("{}", "", (1, 1)),
     ]
     spans = encode(pipeline, [fill(template, words) for template, words, _ in cases]).spans
@@ -74,13 +74,12 @@ def test_a_prompt_that_is_too_long_shows_what_would_be_lost(pipeline):
 def test_wordings_keep_all_before_the_concept_and_its_article():
     assert fill("a photo of a {}", "apple") == Wording("a photo of an apple", (14, 19))
     target = Target("apple", ("apple", "pear"), prompts=("{} on the table", "newton and gravity"))
-    pairs = target_pairs(target, ["noto", "flat"], seed=0)
+    pairs = target_pairs(target)
     for text, anchor in pairs:
         assert text.text[: text.span[0]] == anchor.text[: anchor.span[0]]
         assert text.text[text.span[1] :] == anchor.text[anchor.span[1] :]
     said = [text.text for text, _ in pairs]
-    assert {"apple", "pear", "an apple", "apple by noto", "pear on the table", "newton and gravity"} <= set(said)
-    assert target_pairs(target, ["noto", "flat"], seed=0) == pairs
+    assert {"apple", "pear", "an apple", "pear on the table", "newton and gravity"} <= set(said)
 
 
 def test_an_unknown_category_lists_the_known():
