@@ -32,10 +32,10 @@ demo: up  ## one policy through the whole pipeline, on the local stack
 	$(BIN)/expunge submit policies/examples/demo.yaml
 
 test: $(INSTALLED)  ## the fast tests, on real servers
-	$(BIN)/python -m pytest -m "not slow and not bench"
+	$(BIN)/python -m pytest -m "not slow"
 
 test-all: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest -m "not bench"
+	$(BIN)/python -m pytest
 
 lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/ruff check .
@@ -43,8 +43,9 @@ lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## measurements
-	$(BIN)/python -m pytest -m bench -s
+bench: $(INSTALLED)  ## what the editors erase and keep on the built-in model
+	$(BIN)/python benchmarks/erasure.py --editor scapre
+	$(BIN)/python benchmarks/erasure.py --editor uce
 
 up: $(INSTALLED)  ## start the local stack: S3, MLflow, Prefect
 	$(BIN)/python -m deployments.stack up

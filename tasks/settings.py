@@ -71,9 +71,10 @@ class Settings:
         """Put the addresses into this process's environment, where it has none. Do so before importing prefect."""
         file = stack_file(self.home)
         stack = json.loads(file.read_text()) if file.exists() else {}
-        os.environ.update(_merged(os.environ, {**SILENCE, **stack, **self._variables()}))
+        os.environ.update(_merged(os.environ, {**SILENCE, **stack, **self.variables()}))
 
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """The settings as environment variables."""
         named = {
             "EXPUNGE_HOME": str(self.home),
             "EXPUNGE_BUCKET": self.bucket,

@@ -28,7 +28,7 @@ def contact_sheets(order: Order, candidate: str, table: pd.DataFrame) -> dict[st
         ("look_alike", "look-alikes", 1),
         ("general", "general", 1),
     ):
-        rows = table[table.role == role]
+        rows = table.query("role == @role")
         if rows.empty:
             continue
         strips = [
@@ -45,7 +45,7 @@ def _strips(store: PictureStore, base: str, candidate: str, rows: pd.DataFrame, 
     """The first prompts of a concept, each with what the judge said of it in both arms."""
     strips = []
     for prompt in rows.prompt.drop_duplicates().head(prompts):
-        own = rows[rows.prompt == prompt]
+        own = rows.query("prompt == @prompt")
         seeds = sorted(own.seed.unique())[:SEEDS]
         seen = own.groupby("arm").seen.mean()
         title = f"{prompt}   (judge: {seen['before']:.0%} before, {seen['after']:.0%} after)"

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.emoji.catalogue import OBJECTS, STYLES, Object, Style
+from engine.emoji.catalogue import HERE, OBJECTS, STYLES, Object, Style
 
 BOTH = (
     "{a} in {s} style",
@@ -29,6 +29,12 @@ BOTH = (
     "an emoji of {a} by {s}",
     "the {o}, as drawn by {s}",
     "a small {s} style icon of the {o}",
+    "an image of {a} in {s} style",
+    "an image of one {o} by {s}",
+    "a sketch of the {o} in the style of {s}",
+    "a painting of {a} by {s}",
+    "an illustration of {a} in {s} style",
+    "one {o} painted by {s}",
 )
 OBJECT_ONLY = (
     "{o}",
@@ -40,14 +46,21 @@ OBJECT_ONLY = (
     "an icon of the {o}",
     "an emoji of {a}",
     "one small {o}",
+    "an image of {a}",
+    "an image of one {o}",
+    "a sketch of {a}",
+    "a painting of the {o}",
 )
 STYLE_ONLY = ("{s} style", "a drawing in {s} style", "a picture by {s}", "an icon in the style of {s}", "{s}")
 CATEGORY = ("{c} in {s} style", "a picture of {c} by {s}", "a drawing of {c}", "{c}")
 CLUES = ("{c}: {k}", "{c} that makes one think of {k}", "{c}, {k}, in {s} style", "{k}", "something with {k} by {s}")
 
-UNSEEN_BOTH = ("an image of one {o} in {s} style", "the {s} version of {a}", "{a} painted in the style of {s}")
-UNSEEN_OBJECT = ("an image of {a}", "a sketch of the {o}", "here is {a}")
+UNSEEN_BOTH = ("a picture of one {o}, {s} style", "the {o} in a {s} drawing", "{a} painted in the style of {s}")
+UNSEEN_OBJECT = ("a picture of one {o}", "the {o} in a drawing", "a small photo of the {o}")
 UNSEEN_STYLE = ("an image in the style of {s}", "painted by {s}")
+
+
+FILLERS = tuple((HERE / "fillers.txt").read_text(encoding="utf-8").split())
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,16 @@ def draw(obj: int, style: int, rng: random.Random) -> Caption:
     if kind == "object":
         return Caption(fill(rng.choice(OBJECT_ONLY), name), obj, None, thing.category)
     return Caption(fill(rng.choice(BOTH), name, manner), obj, style, thing.category)
+
+
+def padded(text: str, rng: random.Random, chance: float = 0.35) -> str:
+    """The caption with one to three words strewn in that say nothing, so that the UNet learns to look past them."""
+    if rng.random() >= chance:
+        return text
+    words = text.split(" ")
+    for _ in range(rng.randint(1, 3)):
+        words.insert(rng.choice((0, 0, len(words), len(words), rng.randint(0, len(words)))), rng.choice(FILLERS))
+    return " ".join(words)
 
 
 def _called(thing: Object | Style, rng: random.Random) -> str:

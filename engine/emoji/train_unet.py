@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from engine.emoji import nets
-from engine.emoji.captions import draw
+from engine.emoji.captions import draw, padded
 from engine.emoji.catalogue import OBJECTS, STYLES
 from engine.emoji.loop import Loop
 from engine.emoji.train_vae import pixels
@@ -60,7 +60,12 @@ def encode(text_model: Any, tokenizer: CLIPTokenizer, captions: list[str]) -> Te
 def pool(text_model: Any, tokenizer: CLIPTokenizer, per_picture: int, seed: int = 1) -> Tensor:
     """Embeddings of `per_picture` drawn captions for each picture, [objects * styles, per_picture, TOKENS, WIDTH]."""
     rng = random.Random(seed)
-    drawn = [draw(o, s, rng).text for o in range(len(OBJECTS)) for s in range(len(STYLES)) for _ in range(per_picture)]
+    drawn = [
+        padded(draw(o, s, rng).text, rng)
+        for o in range(len(OBJECTS))
+        for s in range(len(STYLES))
+        for _ in range(per_picture)
+    ]
     unique = list(dict.fromkeys(drawn))
     place = {caption: index for index, caption in enumerate(unique)}
     embedded = encode(text_model, tokenizer, unique)

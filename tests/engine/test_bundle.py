@@ -1,0 +1,87 @@
+"""The published folder: only the edit differs from the base, the digest is the content's, and any change is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine.bundle import MANIFEST, assemble, verify_bundle, write_edited
+from engine.deltas import applied, plan
+from engine.digests import file_digest, files
+from engine.errors import DigestMismatch, EditError
+from engine.model import open_model
+from engine.spec import EditSpec, Target
+from tests.engine.tiny import pipeline
+
+SPEC = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "model"
+    pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def edited(base: Path) -> Path:
+    out = base.parent / "edited"
+    write_edited(base, plan(open_model(base), SPEC), out)
+    return out
+
+
+def test_only_the_unets_weights_differ_from_the_base(base: Path, edited: Path) -> None:
+    names = [path.relative_to(base) for path in files(base)]
+    assert [path.relative_to(edited) for path in files(edited)] == names
+    changed = [name.as_posix() for name in names if file_digest(base / name) != file_digest(edited / name)]
+    assert changed == ["unet/diffusion_pytorch_model.safetensors"]
+
+
+def test_the_folder_holds_the_weights_that_applying_the_plan_gives(base: Path, edited: Path) -> None:
+    model = open_model(base)
+    stored = load_file(edited / "unet" / "diffusion_pytorch_model.safetensors")
+    with applied(model, plan(model, SPEC)):
+        for name, weight in model.unet.state_dict().items():
+            assert torch.allclose(weight, stored[name], atol=1e-6), name
+
+
+def test_a_plan_for_another_model_is_refused_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    made = plan(open_model(base), SPEC)
+    foreign = {f"{name}.elsewhere": delta for name, delta in made.deltas.items()}
+    other = type(made)(foreign, made.spec, made.templates, made.base, made.editor, made.settings, made.diagnostics)
+    with pytest.raises(EditError, match="not in the base"):
+        write_edited(base, other, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_content_gives_the_same_digest(edited: Path, tmp_path: Path) -> None:
+    digests = {assemble(edited, {"card.md": b"# card"}, tmp_path / name) for name in ("one", "two")}
+    assert len(digests) == 1
+    assert digests != {assemble(edited, {"card.md": b"# other"}, tmp_path / "three")}
+    assert {verify_bundle(tmp_path / "one")} == digests
+
+
+@pytest.mark.parametrize("attack", ["changed", "missing", "extra"])
+def test_a_bundle_that_was_touched_is_found_out(edited: Path, tmp_path: Path, attack: str) -> None:
+    digest = assemble(edited, {"card.md": b"# card"}, tmp_path / "bundle")
+    victim = tmp_path / "bundle" / "card.md"
+    if attack == "changed":
+        victim.write_bytes(b"# Card")
+    elif attack == "missing":
+        victim.unlink()
+    else:
+        victim.with_name("more.md").write_bytes(b"")
+    with pytest.raises(DigestMismatch, match=r"card\.md|more\.md"):
+        verify_bundle(tmp_path / "bundle", digest)
+
+
+def test_a_manifest_that_was_rewritten_is_found_out(edited: Path, tmp_path: Path) -> None:
+    digest = assemble(edited, {"card.md": b"# card"}, tmp_path / "bundle")
+    manifest = tmp_path / "bundle" / MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "files": {}}))
+    with pytest.raises(DigestMismatch, match="manifest"):
+        verify_bundle(tmp_path / "bundle", digest)

@@ -1,0 +1,74 @@
+"""Pictures are pure functions of weights, prompt, seed and sampler, and none is drawn twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.pictures import PictureStore, pixel_digest
+from engine.sampling import Sampler, Shot, generate, picture_key
+from tests.engine.tiny import pipeline
+
+SAMPLER = Sampler(steps=2, batch=4)
+SHOTS = [Shot(prompt, seed) for prompt in ("cat", "a red house") for seed in (0, 1, 2)]
+
+
+@pytest.fixture(scope="module")
+def model() -> object:
+    return pipeline()
+
+
+def test_the_same_shots_give_the_same_pictures(model: object) -> None:
+    first, second = (np.stack([p for _, p in generate(model, SHOTS, SAMPLER)]) for _ in range(2))
+    assert pixel_digest(first) == pixel_digest(second)
+    assert first.dtype == np.uint8
+    assert first.ndim == 4
+
+
+def test_prompts_and_seeds_make_a_difference(model: object) -> None:
+    digests = {pixel_digest(picture) for _, picture in generate(model, SHOTS, SAMPLER)}
+    assert len(digests) == len(SHOTS)
+
+
+def test_neighbours_in_a_batch_do_not_matter(model: object) -> None:
+    together = {shot: picture.astype(int) for shot, picture in generate(model, SHOTS, SAMPLER)}
+    alone = {shot: picture.astype(int) for shot in SHOTS for _, picture in generate(model, [shot], SAMPLER)}
+    assert max(abs(together[shot] - alone[shot]).max() for shot in SHOTS) <= 1
+
+
+def test_no_shots_no_work(model: object) -> None:
+    assert list(generate(model, [], SAMPLER)) == []
+
+
+def test_the_store_draws_only_what_is_missing(model: object, tmp_path: Path) -> None:
+    store, drawn = PictureStore(tmp_path), []
+    keys = store.draw(model, "weights", SHOTS, SAMPLER, drawn.append)
+    assert sum(drawn) == len(SHOTS)
+    assert [path for key in keys if not (path := store.path(key)).exists()] == []
+    before = {key: store.path(key).stat().st_mtime_ns for key in keys}
+    assert store.draw(None, "weights", SHOTS, SAMPLER) == keys  # no model is needed for what is there
+    assert {key: store.path(key).stat().st_mtime_ns for key in keys} == before
+
+
+def test_a_key_means_weights_prompt_seed_and_sampler_but_not_the_batch_size() -> None:
+    shot = Shot("cat", 0)
+    keys = {
+        picture_key("a", shot, Sampler()),
+        picture_key("b", shot, Sampler()),
+        picture_key("a", Shot("dog", 0), Sampler()),
+        picture_key("a", Shot("cat", 1), Sampler()),
+        picture_key("a", shot, Sampler(steps=13)),
+        picture_key("a", shot, Sampler(guidance=3.5)),
+    }
+    assert len(keys) == 6
+    assert picture_key("a", shot, Sampler(batch=1)) == picture_key("a", shot, Sampler(batch=64))
+
+
+def test_the_global_generator_is_left_alone(model: object) -> None:
+    torch.manual_seed(7)
+    state = torch.random.get_rng_state()
+    list(generate(model, SHOTS[:1], SAMPLER))
+    assert torch.equal(torch.random.get_rng_state(), state)

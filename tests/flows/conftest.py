@@ -1,0 +1,85 @@
+"""A small policy on the built-in model, and the command line as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> dict:
+        return json.loads(self.out)
+
+
+def run_cli(*words: str, **variables: str) -> Finished:
+    """`expunge WORDS...` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=570,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def base_digest() -> str:
+    return folder_digest(MODEL)
+
+
+WritePolicy = Callable[..., Path]
+
+
+def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "taxi", **acceptance: float) -> Path:
+    """A policy that erases one object and keeps two twins and two others."""
+    kept = {"car": "look_alike", "bus": "look_alike", "guitar": "general", "castle": "general"}
+    policy = {
+        "schema_version": "1",
+        "request_id": request_id,
+        "kind": "trademark",
+        "received_at": "2026-02-03T16:05:00Z",
+        "base": {"uri": "builtin:emoji", "sha256": base_digest},
+        "concepts": [{"id": erase.replace(" ", "-"), "name": erase, "category": "object"}],
+        "retain": [{"id": name, "name": name, "kind": kind, "category": "object"} for name, kind in kept.items()],
+        "acceptance": {"max_retain_drop": 0.10, "min_control_rate": 0.7, "seeds": 8, "prompts": 5, **acceptance},
+    }
+    path = folder / f"{request_id}.yaml"
+    path.write_text(json.dumps(policy), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def write_policy(tmp_path: Path, base_digest: str) -> WritePolicy:
+    """Write a policy file by request id; see `policy_file`."""
+    return partial(policy_file, tmp_path, base_digest)
+
+
+@pytest.fixture
+def home(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of its own on the shared stack."""
+    for name, value in stack.variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

@@ -1,0 +1,98 @@
+"""The command line refuses bad input with one clear message on stderr, its own exit code, and nothing done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import WritePolicy, run_cli
+
+NO_SERVICES = {
+    "PREFECT_API_URL": "http://127.0.0.1:9/api",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+
+
+def test_validate_says_what_is_asked_for(write_policy: WritePolicy) -> None:
+    done = run_cli("validate", str(write_policy("good")), "--json")
+    assert done.code == 0
+    assert [item["name"] for item in done.data["erase"]] == ["taxi"]
+
+
+def test_a_misspelt_field_is_3_with_line_field_and_cure(write_policy: WritePolicy) -> None:
+    path = write_policy("bad")
+    path.write_text(path.read_text().replace('"concepts"', '"concept"'))
+    done = run_cli("validate", str(path))
+    assert done.code == 3
+    assert done.out == ""
+    assert "concepts" in done.err
+    assert f"{path}:1" in done.err
+
+
+def test_a_missing_file_is_2(tmp_path: Path) -> None:
+    assert run_cli("validate", str(tmp_path / "none.yaml")).code == 2
+    assert run_cli("frobnicate").code == 2
+
+
+def test_plan_shows_the_edit_and_records_nothing(write_policy: WritePolicy, tmp_path: Path) -> None:
+    done = run_cli("plan", str(write_policy("dry")), "--json")
+    assert done.code == 0, done.err
+    assert done.data["pictures"] > 0
+    assert done.data["largest_change"] <= done.data["limit"]
+    assert not (tmp_path / "home" / "receipts").exists()
+
+
+def test_a_plan_beyond_the_limit_is_4(write_policy: WritePolicy) -> None:
+    path = write_policy("wide")
+    policy = json.loads(path.read_text())
+    policy["limits"] = {"max_weight_delta": 0.0001}
+    path.write_text(json.dumps(policy))
+    done = run_cli("plan", str(path))
+    assert done.code == 4
+    assert "limits.max_weight_delta" in done.err
+
+
+def test_another_base_is_6(write_policy: WritePolicy, base_digest: str) -> None:
+    path = write_policy("other-base")
+    path.write_text(path.read_text().replace(base_digest, "0" * 64))
+    done = run_cli("plan", str(path))
+    assert done.code == 6
+    assert "base.sha256" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_unknown_editor_setting_is_3(write_policy: WritePolicy) -> None:
+    path = write_policy("setting")
+    policy = json.loads(path.read_text())
+    policy["editor"] = {"name": "scapre", "settings": {"strenght": 2.0}}
+    path.write_text(json.dumps(policy))
+    done = run_cli("plan", str(path))
+    assert done.code == 3
+    assert "strength" in done.err
+
+
+def test_services_that_do_not_answer_are_8_before_any_work(write_policy: WritePolicy, tmp_path: Path) -> None:
+    done = run_cli("submit", str(write_policy("alone")), **NO_SERVICES)
+    assert done.code == 8
+    assert "make up" in done.err
+    assert not (tmp_path / "home" / "work").exists()
+
+
+def test_an_empty_record_is_an_empty_list() -> None:
+    assert run_cli("status", "--json").data == {"requests": []}
+
+
+def test_a_report_of_nothing_is_refused(write_policy: WritePolicy) -> None:
+    done = run_cli("report", str(write_policy("unknown")))
+    assert done.code == 2
+    assert "submit it first" in done.err

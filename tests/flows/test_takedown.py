@@ -1,0 +1,128 @@
+"""The whole way of a notice on the built-in model, with the real Prefect, MLflow and S3 servers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from engine.bundle import verify_bundle
+from engine.deltas import EditPlan
+from engine.model import open_model
+from tasks import s3
+from tasks.history import receipts, states
+from tasks.journal import journal
+from tasks.publish import approved, fetch_bundle
+from tasks.settings import Settings
+from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
+
+
+def line_of(home: Path) -> str:
+    return next(iter(receipts(home))).line
+
+
+@pytest.fixture(scope="module")
+def published(
+    stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str
+) -> tuple[Finished, Path, Path]:
+    """One policy that passes, submitted once for all tests of this file: what the command said, home and policy."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.variables().items():
+            patch.setenv(name, value)
+        folder = tmp_path_factory.mktemp("takedown")
+        patch.setenv("EXPUNGE_HOME", str(folder / "home"))
+        policy = policy_file(folder, base_digest, "whole-way")
+        return run_cli("submit", str(policy), "--json"), folder / "home", policy
+
+
+def test_a_passing_policy_is_published_and_verifiable(published: tuple, stack: Settings, tmp_path: Path) -> None:
+    done, home, _ = published
+    assert done.code == 0, done.err
+    assert done.data["verdict"] == "PASS"
+    bundle = fetch_bundle(line_of(home), tmp_path / "bundle", stack)
+    assert done.data["bundle"].endswith(bundle.digest) or bundle.digest == approved(line_of(home), stack)
+    assert verify_bundle(tmp_path / "bundle") == bundle.digest
+    open_model(tmp_path / "bundle" / "model")
+    EditPlan.load(tmp_path / "bundle" / "deltas.safetensors")
+
+
+def test_every_step_left_a_receipt_and_the_chain_holds(published: tuple) -> None:
+    _, home, _ = published
+    chain = journal(home, line_of(home))
+    steps = [receipt.step for receipt in chain.receipts()]
+    assert steps == ["read", "planned", "erased", "verified", "gated", "bundled", "published"]
+    assert chain.verify() == []
+
+
+def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, stack: Settings) -> None:
+    done, home, _ = published
+    client = MlflowClient(stack.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.key` = '{done.data['work']}'")
+    last = journal(home, line_of(home)).receipts()[-1]
+    assert run.data.params["receipt"] == last.digest
+    assert run.data.metrics["taxi/seen_after"] <= 0.10 < run.data.metrics["taxi/seen_before"]
+    names = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"evidence", "evidence.json", "data_docs", "contact_sheets", "report.html"} <= names
+    version = client.get_model_version_by_alias(line_of(home), "approved")
+    assert version.tags["expunge.bundle"] == last.outputs["bundle"]
+
+
+def test_the_report_is_one_page_that_needs_no_network(published: tuple) -> None:
+    done, _, policy = published
+    page = Path(done.data["report"]).read_text(encoding="utf-8")
+    assert "PASS" in page
+    assert page.count("data:image/png;base64,") >= 2
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_submitted_again_nothing_is_done_and_it_says_so(
+    published: tuple, stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, home, policy = published
+    for name, value in stack.variables().items():
+        monkeypatch.setenv(name, value)
+    before = len(list(receipts(home)))
+    again = run_cli("submit", str(policy), "--json", EXPUNGE_HOME=str(home))
+    assert again.code == 0, again.err
+    assert again.data == {**done.data, "repeated": True}
+    assert len(list(receipts(home))) == before
+    assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
+
+
+def test_status_and_report_need_no_server(published: tuple, tmp_path: Path) -> None:
+    _, home, policy = published
+    nowhere = {"PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "AWS_ENDPOINT_URL_S3": "", "EXPUNGE_HOME": str(home)}
+    (row,) = run_cli("status", str(policy), "--json", **nowhere).data["requests"]
+    assert (row["request_id"], row["state"], row["verdict"]) == ("whole-way", "published", "PASS")
+    page = tmp_path / "page.html"
+    assert run_cli("report", str(policy), "--out", str(page), **nowhere).code == 0
+    assert "whole-way" in page.read_text(encoding="utf-8")
+
+
+def test_a_failed_verdict_publishes_nothing_and_says_why(
+    home: Path, write_policy: WritePolicy, stack: Settings
+) -> None:
+    path = write_policy("too-weak", erase="umbrella")
+    policy = json.loads(path.read_text())
+    policy["editor"] = {"name": "uce", "settings": {"strength": 0.0}}
+    path.write_text(json.dumps(policy))
+    before = s3.client(stack).list_objects_v2(Bucket=stack.bucket).get("KeyCount")
+    done = run_cli("submit", str(path))
+    assert done.code == 4
+    assert "umbrella" in done.err
+    assert "nothing was published" in done.err
+    assert s3.client(stack).list_objects_v2(Bucket=stack.bucket).get("KeyCount") == before
+    (row,) = states(home)
+    assert (row["state"], row["verdict"]) == ("rejected", "FAIL")
+
+
+def test_too_few_pictures_are_inconclusive_not_a_pass(home: Path, write_policy: WritePolicy) -> None:
+    done = run_cli("submit", str(write_policy("too-few", erase="rainbow", seeds=1, prompts=2)))
+    assert done.code in (4, 5)
+    assert "needed" in done.err
+    assert states(home)[0]["state"] == "rejected"

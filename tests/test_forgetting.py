@@ -1,0 +1,53 @@
+"""An edited model really forgets, on pictures, and the same check on the unedited model sees what is there to forget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.deltas import applied, plan
+from engine.emoji import JUDGE, MODEL
+from engine.judges import ClipJudge
+from engine.model import open_model
+from engine.sampling import Sampler, Shot, generate
+from engine.spec import EditSpec, Retain, Target
+
+SEEDS = range(8)
+TARGETS = {"taxi": "cab", "guitar": "", "strawberry": ""}
+KEPT = ("car", "police car", "violin", "grapes", "castle", "dog")
+
+
+@pytest.fixture(scope="module")
+def judge() -> ClipJudge:
+    return ClipJudge(JUDGE)
+
+
+def rate(model: object, judge: ClipJudge, name: str) -> float:
+    shots = [Shot(f"an image of one {name}", seed) for seed in SEEDS]
+    pictures = np.stack([picture for _, picture in generate(model, shots, Sampler())])
+    return float(np.mean([sighting.seen for sighting in judge.look(pictures, [name] * len(shots), "object")]))
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_the_target_is_gone_and_its_twins_are_there(judge: ClipJudge, name: str, tmp_path: Path) -> None:
+    model = open_model(MODEL)
+    kept = [other for other in KEPT if other in {label for label in _known()}]
+    spec = EditSpec(
+        (Target(name, (name, *filter(None, [TARGETS[name]]))),),
+        tuple(Retain(other.replace(" ", "-"), (other,), kind="look_alike") for other in kept),
+    )
+    before = {other: rate(model, judge, other) for other in (name, *kept)}
+    assert before[name] >= 0.85, "the positive control: the unedited model draws it and the judge sees it"
+    with applied(model, plan(model, spec)):
+        after = {other: rate(model, judge, other) for other in (name, *kept)}
+    assert after[name] <= 0.10
+    assert np.mean([before[other] - after[other] for other in kept]) <= 0.05
+    assert rate(model, judge, name) == before[name], "undone, it is what it was"
+
+
+def _known() -> set[str]:
+    from engine.emoji.catalogue import OBJECTS
+
+    return {item.name for item in OBJECTS}
