@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from engine.editors import scapre, uce
+from engine.editors import mace, oce, rece, scapre, speed, uce
 from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
 from engine.errors import SettingError
 
-EDITORS: dict[str, Editor] = {editor.name: editor for editor in (scapre.EDITOR, uce.EDITOR)}
+EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in (scapre, uce, rece, speed, oce, mace)}
 
 __all__ = ["EDITORS", "ConceptEmbeddings", "Editor", "Moments", "Settings", "editor_named", "settings_for"]
 

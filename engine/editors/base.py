@@ -14,13 +14,15 @@ from torch import Tensor
 class Moments:
     """Weighted second moments of embeddings x and what they should become y, each [d, d] in float64, additive.
 
-    `gram` sum x x^T, `cross` sum y x^T, `anchor` sum y y^T. They are all that a quadratic objective needs, so memory
-    does not grow with the number of concepts, and they are the same for every matrix that a text stream feeds.
+    `gram` sum x x^T, `cross` sum y x^T, `anchor` sum y y^T, and `mass`, the sum of the weights. They are all that a
+    quadratic objective needs, so memory does not grow with the number of concepts, and they are the same for every
+    matrix that a text stream feeds.
     """
 
     gram: Tensor
     cross: Tensor
     anchor: Tensor
+    mass: float = 0.0
 
     @classmethod
     def zero(cls, d: int, device: torch.device | str = "cpu") -> Moments:
@@ -31,19 +33,21 @@ class Moments:
     def of(cls, x: Tensor, y: Tensor | None = None, weights: Tensor | None = None) -> Moments:
         """Moments of rows x [n, d] that become y [n, d] (themselves by default), with weights [n] (1 by default)."""
         x = x.double()
+        mass = float(len(x)) if weights is None else weights.double().sum().item()
         scaled = x if weights is None else x * weights.double()[:, None]
         if y is None:
             gram = scaled.T @ x
-            return cls(gram, gram, gram)
+            return cls(gram, gram, gram, mass)
         y = y.double()
         scaled_y = y if weights is None else y * weights.double()[:, None]
-        return cls(scaled.T @ x, y.T @ scaled, scaled_y.T @ y)
+        return cls(scaled.T @ x, y.T @ scaled, scaled_y.T @ y, mass)
 
     def scaled(self, factor: float) -> Moments:
-        return Moments(self.gram * factor, self.cross * factor, self.anchor * factor)
+        return Moments(self.gram * factor, self.cross * factor, self.anchor * factor, self.mass * factor)
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.gram + other.gram, self.cross + other.cross, self.anchor + other.anchor)
+        sums = (self.gram + other.gram, self.cross + other.cross, self.anchor + other.anchor)
+        return Moments(*sums, self.mass + other.mass)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class ConceptEmbeddings:
     Every target and every retained concept weighs 1, spread over its wordings; so do the general words as a whole.
     `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
     in the anchor's, `concept` [n] which target they belong to, `lookalikes` [m, d] the last subject tokens of
-    retained look-alikes.
+    retained look-alikes. `empty` [T, d] is the empty prompt, the start of text first, and every token after it; None
+    where it was not read.
     """
 
     targets: Moments
@@ -63,6 +68,12 @@ class ConceptEmbeddings:
     neutral: Tensor
     concept: Tensor
     lookalikes: Tensor
+    empty: Tensor | None = None
+
+    def subject_weights(self) -> Tensor:
+        """[n] in float64: each target's 1, spread over its rows in `subjects`."""
+        _, owner, rows = self.concept.unique(return_inverse=True, return_counts=True)
+        return 1 / rows[owner].double()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""OCE (Sun et al., ICML 2026, arXiv 2605.28902): value projections turned, W = R W0 with R a rotation.
+
+A rotation keeps W^T W = W0^T W0: the size of every value and the angle between any two are what they were, and only
+where they point changes. R maximises tr(R^T M), M = - s E (I - A) + p sum v_k v_k^T + g W0 C_g W0^T + lam W0 W0^T:
+
+- E and A project onto the span of the targets' values W0 c and of their anchors' W0 a. The first term is minus
+  s sum_i e_i^T R (I - A) e_i over an orthonormal basis e of the former: what a target's value has beyond its anchors'
+  is turned away from itself, and what it shares with them is left alone.
+- The others are, but for constants, minus |R v - v|^2 over the values v of the retained, of generic text of mean second
+  moment C_g, and of the embedding space as a whole.
+
+It is an orthogonal Procrustes problem: M = U diag(m) V^T gives R = U V^T.
+
+Our reading, where the paper's text or its code leaves it open:
+
+- All is done in the span of W0's columns, W0 = B T with orthonormal B [d_out, k], which no term of M leaves. Off that
+  span R is undetermined and without effect.
+- R must not reflect. Where B is square and det R < 0, the sign of the smallest m is turned, which costs the objective
+  least; the released code turns R's last column, which no longer maximises it. Where B is not square the reflection is
+  made good off the span of W0.
+- Spans are of numerical rank: an anchor that many targets share counts once, where a QR decomposition of repeated
+  columns would complete the span with directions of rounding error.
+- The units of s, against p, g and lam, are those of the model's squared values. The defaults are for Stable Diffusion
+  1.4. C_g is of the vocabulary's own words, where the authors use the captions of COCO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.errors import EditError
+from engine.linalg import WORST_CONDITION
+
+SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
+
+
+@dataclass(frozen=True)
+class OceSettings(Settings):
+    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam, as published."""
+
+    tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
+    bare: bool = True
+    erase_scale: float = 1.0
+    preserve_concept_scale: float = 0.3
+    preserve_global_scale: float = 0.5
+    lamb: float = 1.5
+
+
+def plan(
+    weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: OceSettings
+) -> dict[str, Tensor]:
+    kept = _kept(concepts, settings)
+    return {
+        name: _turned(name, weight, kept, concepts, settings)
+        for name, weight in weights.items()
+        if kinds[name] == "value"
+    }
+
+
+def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
+    """The orthogonal R [k, k] with the largest tr(R^T M), of determinant 1 if `proper`; EditError if M is singular."""
+    left, sizes, right = torch.linalg.svd(objective)
+    if sizes[-1] * WORST_CONDITION <= sizes[0]:
+        raise EditError(layer, f"the rotation is not determined (singular values down to {sizes[-1]:.1e}); raise lamb")
+    turned = left @ right
+    if proper and torch.linalg.det(turned) < 0:
+        turned = turned - 2 * torch.outer(left[:, -1], right[-1])
+    return turned
+
+
+def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
+    """The second moment [d, d] of all that R should leave in place."""
+    general = concepts.general.gram / (concepts.general.mass or 1.0)
+    kept = settings.preserve_concept_scale * concepts.retain.gram + settings.preserve_global_scale * general
+    return kept + settings.lamb * torch.eye(len(kept), dtype=torch.float64, device=kept.device)
+
+
+def _turned(layer: str, weight: Tensor, kept: Tensor, concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
+    """(R - I) W0."""
+    basis, inside = torch.linalg.qr(weight)
+    targets, anchors = (_projector(inside @ rows.double().T) for rows in (concepts.subjects, concepts.neutral))
+    identity = torch.eye(len(inside), dtype=torch.float64, device=inside.device)
+    objective = inside @ kept @ inside.T - settings.erase_scale * targets @ (identity - anchors)
+    turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])
+    return basis @ ((turned - identity) @ inside)
+
+
+def _projector(values: Tensor) -> Tensor:
+    """Onto the span of the columns of `values` [k, n]: [k, k]."""
+    directions, sizes, _ = torch.linalg.svd(values / values.norm(dim=0).clamp_min(1e-300), full_matrices=False)
+    span = directions[:, sizes > SAME_DIRECTION * sizes[0]]
+    return span @ span.T
+
+
+EDITOR = Editor("oce", OceSettings, plan)

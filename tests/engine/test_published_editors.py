@@ -1,0 +1,363 @@
+"""What the objectives of the published editors promise holds, and does not hold where its condition is taken away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from engine.deltas import applied, plan
+from engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
+from engine.editors.mace import surrounding
+from engine.editors.oce import rotation
+from engine.editors.rece import evoking
+from engine.editors.speed import invariants, weakest
+from engine.errors import EditError, SettingError
+from engine.spec import EditSpec, Retain, Target
+from tests.engine import tiny
+
+D, ROWS = 16, 24
+PUBLISHED = ("rece", "speed", "oce", "mace-cfr")
+
+
+def draw(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+X, Y, KEPT, WORDS, EMPTY = (draw(n, D, seed=n) for n in (3, 2, 4, 5, 6))
+Y = Y[[0, 0, 1]]  # the first target has two wordings and one anchor
+AROUND, AROUND_Y = draw(6, D, seed=7), draw(6, D, seed=8)
+WEIGHTS = {"to_k": draw(ROWS, D, seed=9), "to_v": draw(ROWS, D, seed=10), "narrow.to_v": draw(8, D, seed=11)}
+KINDS = {"to_k": "key", "to_v": "value", "narrow.to_v": "value"}
+SHARES = torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64)
+CONCEPTS = ConceptEmbeddings(
+    targets=Moments.of(X, Y, SHARES),
+    retain=Moments.of(KEPT),
+    general=Moments.of(WORDS, weights=torch.full((5,), 0.2)),
+    subjects=X,
+    neutral=Y,
+    concept=torch.tensor([0, 0, 1]),
+    lookalikes=KEPT,
+    empty=EMPTY,
+)
+
+
+def planned(editor: str, concepts: ConceptEmbeddings = CONCEPTS, **settings) -> dict[str, torch.Tensor]:
+    chosen = editor_named(editor)
+    return chosen.plan(WEIGHTS, KINDS, concepts, settings_for(chosen, settings))
+
+
+def moved(deltas: dict[str, torch.Tensor], rows: torch.Tensor) -> float:
+    """The largest relative change of what the edited projections give for any of `rows`."""
+    changes = [((deltas[n] @ rows.T).norm(dim=0) / (WEIGHTS[n] @ rows.T).norm(dim=0)).max() for n in deltas]
+    return torch.stack(changes).max().item()
+
+
+def missed(deltas: dict[str, torch.Tensor], rows: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The largest relative error of W x against W0 y."""
+    errors = [((WEIGHTS[n] + deltas[n]) @ rows.T - WEIGHTS[n] @ wanted.T).norm() for n in deltas]
+    return max(error.item() / (WEIGHTS[n] @ wanted.T).norm().item() for n, error in zip(deltas, errors, strict=True))
+
+
+# RECE
+
+
+def change_of(deltas: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.linalg.lstsq(WEIGHTS["to_k"], deltas["to_k"]).solution
+
+
+def layers() -> torch.Tensor:
+    return torch.stack([weight.T @ weight for weight in WEIGHTS.values()]).sum(0)
+
+
+def test_rece_without_rounds_is_uce():
+    rece = planned("rece", rounds=0)
+    uce = planned("uce", preserve_scale=0.1, lamb=0.1)
+    assert all(torch.allclose(rece[n], uce[n], rtol=0, atol=1e-12) for n in uce)
+    assert not torch.allclose(planned("rece", rounds=1)["to_k"], uce["to_k"], atol=1e-3)
+
+
+def test_rece_finds_the_embedding_that_evokes_a_concept_best():
+    """Equation 7 by its definition, layer by layer, and no embedding beside it does better."""
+    deltas, mu = planned("rece", rounds=0), 0.1
+    found = evoking(layers(), change_of(deltas), X, mu)
+
+    def objective(rows: torch.Tensor) -> float:
+        fit = sum(((WEIGHTS[n] + d) @ rows.T - WEIGHTS[n] @ X.T).square().sum() for n, d in deltas.items())
+        return float(fit + mu * rows.square().sum())
+
+    assert objective(found) < 0.2 * objective(X)  # UCE is not proof against it
+    for seed in range(20):
+        assert objective(found + 0.01 * draw(3, D, seed=seed)) > objective(found)
+
+
+def test_rece_leaves_less_of_the_concept_to_be_evoked_with_every_round():
+    """Erasing the name itself a hundred times harder does not."""
+
+    def evoked(**settings: Any) -> float:
+        """The share of what the original made of the targets that the best embedding brings back."""
+        deltas = planned("rece", **settings)
+        found = evoking(layers(), change_of(deltas), X, 0.1)
+        whole = sum((WEIGHTS[n] @ X.T).square().sum() for n in deltas)
+        left = sum(((WEIGHTS[n] + d) @ found.T - WEIGHTS[n] @ X.T).square().sum() for n, d in deltas.items())
+        return 1 - float(left / whole)
+
+    shares = [evoked(rounds=rounds) for rounds in range(4)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < 0.75 * shares[0]
+    assert evoked(rounds=0, erase_scale=100.0) > 0.95 * shares[0]
+
+
+def test_rece_erases_what_it_found_and_holds_what_is_retained():
+    before, after = (planned("rece", rounds=rounds, erase_scale=1e9) for rounds in (0, 1))
+    found = evoking(layers(), change_of(before), X, 0.1)
+    assert missed(after, found, Y) < 1e-6 < 0.5 < missed(before, found, Y)
+    assert moved(planned("rece", preserve_scale=1e9), KEPT) < 1e-6
+    assert moved(planned("rece", preserve_scale=0.0), KEPT) > 0.05
+
+
+def test_rece_says_when_no_embedding_evokes_best():
+    flat = -torch.eye(D, dtype=torch.float64)
+    with pytest.raises(EditError, match="raise regular_scale"):
+        evoking(layers(), flat, X, 0.0)
+
+
+# SPEED
+
+
+def test_speed_leaves_every_retained_embedding_where_it_is():
+    """To rounding, where the threshold is below what they speak; a threshold above it lets them move."""
+    held = planned("speed", threshold=1e-6)
+    assert moved(held, KEPT) < 1e-9
+    assert moved(held, X) > 0.01
+    assert moved(planned("speed", threshold=1e3), KEPT) > 0.01
+    assert moved(planned("uce"), KEPT) > 0.01
+
+
+def test_speed_holds_the_start_of_text_and_the_padding_exactly():
+    held = invariants(EMPTY)
+    assert torch.equal(held[0], EMPTY[0])
+    assert moved(planned("speed"), held) < 1e-9
+    assert moved(planned("speed", invariants=False), EMPTY[:1]) > 1e-3
+    assert moved(planned("speed", replace(CONCEPTS, empty=None)), EMPTY[:1]) > 1e-3
+
+
+def test_speed_holds_the_weakest_direction_of_each_matrix():
+    for augment, low, high in ((True, 0.0, 1e-9), (False, 1e-3, float("inf"))):
+        deltas = planned("speed", threshold=1e-6, augment=augment)
+        for name, delta in deltas.items():
+            assert low <= (delta @ weakest(WEIGHTS[name])).norm().item() <= high
+        assert moved(deltas, KEPT) < 1e-9
+
+
+def test_speed_is_its_published_formula():
+    """P, M and Q as the paper writes them, on one matrix."""
+    w0, r = WEIGHTS["to_v"], 0.5
+    values, vectors = torch.linalg.eigh(KEPT.T @ KEPT / 4)
+    projector = vectors[:, values < 1e-6] @ vectors[:, values < 1e-6].T
+    identity, k2 = torch.eye(D, dtype=torch.float64), invariants(EMPTY).T
+    spread, cross = CONCEPTS.targets.gram / 2, CONCEPTS.targets.cross / 2
+    m = torch.linalg.inv(spread @ projector + r * identity)
+    q = identity - m @ k2 @ torch.linalg.inv(k2.T @ projector @ m @ k2) @ k2.T @ projector
+    published = w0 @ (cross - spread) @ projector @ q @ m
+    ours = planned("speed", threshold=1e-6, retain_scale=r, augment=False)["to_v"]
+    assert torch.allclose(ours, published, rtol=0, atol=1e-9)
+    assert published.norm() > 0.1
+
+
+def test_speed_minimises_its_objective_among_the_changes_it_may_make():
+    deltas = planned("speed", threshold=1e-6, augment=False)
+
+    def objective(delta: torch.Tensor) -> float:
+        w0 = WEIGHTS["to_v"]
+        errors = ((w0 + delta) @ X.T - w0 @ Y.T).square().sum(0)
+        return float((errors * SHARES).sum() / 2 + delta.square().sum())
+
+    held = torch.cat([KEPT, invariants(EMPTY)])
+    allowed = torch.eye(D, dtype=torch.float64) - torch.linalg.pinv(held) @ held
+    best = objective(deltas["to_v"])
+    assert best < objective(torch.zeros_like(deltas["to_v"]))
+    for seed in range(20):
+        assert objective(deltas["to_v"] + 0.01 * draw(ROWS, D, seed=seed) @ allowed) > best
+
+
+def test_speed_edits_the_matrices_it_is_told_to_and_refuses_where_nothing_is_free():
+    assert set(planned("speed")) == {"to_v", "narrow.to_v"}
+    assert set(planned("speed", params="key")) == {"to_k"}
+    assert set(planned("speed", params="both")) == set(WEIGHTS)
+    everything = replace(CONCEPTS, retain=Moments.of(draw(2 * D, D, seed=12)))
+    with pytest.raises(EditError, match="no direction free; raise threshold"):
+        planned("speed", everything, threshold=1e-6)
+
+
+# OCE
+
+
+def test_oce_keeps_the_size_of_every_value_and_the_angle_between_any_two():
+    deltas = planned("oce", erase_scale=100.0)
+    assert set(deltas) == {"to_v", "narrow.to_v"}
+    for name, delta in deltas.items():
+        w0 = WEIGHTS[name]
+        assert torch.allclose((w0 + delta).T @ (w0 + delta), w0.T @ w0, rtol=0, atol=1e-10)
+        assert delta.norm() > 0.1 * w0.norm()
+    w, w0 = WEIGHTS["to_v"] + planned("uce")["to_v"], WEIGHTS["to_v"]
+    assert (w.T @ w - w0.T @ w0).norm() > 0.1
+
+
+def test_oce_turns_as_its_objective_wants():
+    """No rotation near it, and no reflection, has a larger tr(R^T M); M as the paper writes it, in all of d_out."""
+    scales: dict[str, Any] = {
+        "erase_scale": 100.0,
+        "preserve_concept_scale": 0.3,
+        "preserve_global_scale": 0.5,
+        "lamb": 1.5,
+    }
+    w0 = WEIGHTS["to_v"]
+    turned = w0 + planned("oce", **scales)["to_v"]
+    basis = torch.linalg.qr(w0).Q
+    r = turned @ torch.linalg.pinv(w0) + torch.eye(ROWS, dtype=torch.float64) - basis @ basis.T
+    span = [torch.linalg.qr(w0 @ rows.T).Q for rows in (X, Y[[0, 2]])]
+    targets, anchors = (columns @ columns.T for columns in span)
+    m = -100 * targets @ (torch.eye(ROWS, dtype=torch.float64) - anchors)
+    m = m + w0 @ (0.3 * KEPT.T @ KEPT + 0.5 * WORDS.T @ WORDS / 5 + 1.5 * torch.eye(D, dtype=torch.float64)) @ w0.T
+    best = (r * m).sum()
+    assert torch.allclose(r.T @ r, torch.eye(ROWS, dtype=torch.float64), atol=1e-9)
+    assert best > m.trace() + 1  # better than to stay
+    for seed in range(20):
+        noise = 0.05 * draw(ROWS, ROWS, seed=seed)
+        assert (torch.linalg.matrix_exp(noise - noise.T) @ r * m).sum() < best
+
+
+def test_oce_turns_the_targets_away_and_more_so_with_strength():
+    def along(strength: float) -> float:
+        deltas = planned("oce", erase_scale=strength)
+        values = {n: WEIGHTS[n] @ X.T for n in deltas}
+        return sum(
+            float(((values[n] + d @ X.T) * values[n]).sum() / values[n].square().sum()) for n, d in deltas.items()
+        )
+
+    shares = [along(strength) for strength in (0.0, 10.0, 100.0, 1000.0)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == pytest.approx(2.0, abs=1e-9)
+    assert shares[-1] < 0.5
+
+
+def test_oce_holds_what_is_retained_by_its_weight():
+    held = planned("oce", erase_scale=100.0, preserve_concept_scale=1e4)
+    assert moved(held, KEPT) < 0.1 * moved(planned("oce", erase_scale=100.0, preserve_concept_scale=0.0), KEPT)
+
+
+def test_oce_never_reflects_and_gives_up_the_least_for_it():
+    reflecting = torch.diag(torch.tensor([3.0, 2.0, -1.0], dtype=torch.float64))
+    proper, free = (rotation("layer", reflecting, proper) for proper in (True, False))
+    assert torch.linalg.det(proper).item() == pytest.approx(1.0)
+    assert torch.linalg.det(free).item() == pytest.approx(-1.0)
+    assert (proper * reflecting).sum().item() == pytest.approx(4.0)  # 3 + 2 - 1, where the reflection has 6
+    with pytest.raises(EditError, match="raise lamb"):
+        rotation("layer", torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64)), True)
+
+
+# MACE
+
+
+def spread_out() -> ConceptEmbeddings:
+    """The targets' own tokens and, around them, words that carry them."""
+    return replace(CONCEPTS, targets=CONCEPTS.targets + Moments.of(AROUND, AROUND_Y))
+
+
+def test_mace_maps_surrounding_words_to_what_they_are_without_the_concept():
+    def left(lamb: float) -> float:
+        return missed(planned("mace-cfr", spread_out(), lamb=lamb), AROUND, AROUND_Y)
+
+    errors = [left(lamb) for lamb in (1.0, 1e-3, 1e-6, 1e-9)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-6 < 0.05 < errors[0]
+
+
+def test_mace_leaves_the_concepts_own_token_to_its_other_stage():
+    """A token that has nothing in common with the words around it stays; with it in the moments it goes, as in UCE."""
+    apart = torch.linalg.qr(AROUND.T, mode="complete").Q[:, 6:9].T
+    alone = replace(CONCEPTS, subjects=apart, targets=Moments.of(apart, Y, SHARES) + Moments.of(AROUND, AROUND_Y))
+    assert moved(planned("mace-cfr", alone), apart) < 1e-9
+    assert moved(planned("mace-cfr", alone), AROUND) > 0.1
+    assert moved(planned("uce", alone), apart) > 0.1
+    assert torch.allclose(surrounding(alone).gram, AROUND.T @ AROUND, atol=1e-12)
+
+
+def test_mace_is_its_published_formula():
+    lam, keep = 10.0, 0.5
+    deltas = planned("mace-cfr", spread_out(), lamb=lam, preserve_scale=keep)
+    left = lam * torch.eye(D, dtype=torch.float64) + AROUND.T @ AROUND + keep * KEPT.T @ KEPT
+    for name, w0 in WEIGHTS.items():
+        right = lam * w0 + (w0 @ AROUND_Y.T) @ AROUND + keep * (w0 @ KEPT.T) @ KEPT
+        assert torch.allclose(w0 + deltas[name], right @ torch.linalg.inv(left), atol=1e-10)
+
+
+def test_mace_retains_by_weight():
+    assert moved(planned("mace-cfr", spread_out(), preserve_scale=1e9), KEPT) < 1e-6
+    assert moved(planned("mace-cfr", spread_out()), KEPT) > 0.05
+
+
+# All of them
+
+
+@pytest.mark.parametrize("editor", ["rece", "mace-cfr"])
+def test_no_strength_is_no_change(editor: str):
+    deltas = planned(editor, spread_out(), erase_scale=0.0)
+    assert all(torch.equal(delta, torch.zeros_like(delta)) for delta in deltas.values())
+
+
+def test_no_strength_is_no_change_to_rounding():
+    still = planned("oce", erase_scale=0.0)
+    assert max(delta.norm() / WEIGHTS[n].norm() for n, delta in still.items()) < 1e-12
+    assert moved(planned("speed", retain_scale=1e12), X) < 1e-9
+
+
+@pytest.mark.parametrize("editor", PUBLISHED)
+def test_planning_is_deterministic_and_reads_only(editor: str):
+    weights = {name: weight.clone() for name, weight in WEIGHTS.items()}
+    first, again = planned(editor), planned(editor)
+    assert all(torch.equal(first[n], again[n]) for n in first)
+    assert all(torch.equal(weights[n], WEIGHTS[n]) for n in weights)
+
+
+@pytest.mark.parametrize("editor", PUBLISHED)
+def test_unknown_settings_and_impossible_values_are_refused(editor: str):
+    with pytest.raises(SettingError, match=f"{editor} has no setting 'strenght'; known: tokens"):
+        planned(editor, strenght=1.0)
+    for value in (float("nan"), -1.0, "much", True):
+        with pytest.raises(SettingError, match=f"{editor}.general_words"):
+            planned(editor, general_words=value)
+
+
+DEFAULTS = {
+    "rece": {"erase_scale": 1.0, "preserve_scale": 0.1, "lamb": 0.1, "rounds": 3, "regular_scale": 0.1},
+    "speed": {"params": "value", "threshold": 0.1, "retain_scale": 1.0, "augment": True},
+    "oce": {"erase_scale": 1.0, "preserve_concept_scale": 0.3, "preserve_global_scale": 0.5, "lamb": 1.5},
+    "mace-cfr": {"tokens": "all", "bare": False, "lamb": 1 / 3, "preserve_scale": 0.0},
+}
+
+
+@pytest.mark.parametrize("editor", PUBLISHED)
+def test_defaults_are_the_published_ones(editor: str):
+    settings = editor_named(editor).settings()
+    found = {name: getattr(settings, name) for name in DEFAULTS[editor]}
+    assert found == DEFAULTS[editor]
+    if editor != "mace-cfr":
+        assert (settings.tokens, settings.bare) == ("last", True)
+
+
+@pytest.mark.parametrize("editor", PUBLISHED)
+def test_it_edits_a_real_pipeline_and_undoes_it(editor: str):
+    pipeline = tiny.pipeline()
+    given = {"general_words": 10} if editor != "speed" else {"threshold": 1e-3}
+    spec = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)),), editor, given)
+    before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
+    made = plan(pipeline, spec)
+    with applied(pipeline, made):
+        changed = {n for n, value in pipeline.unet.state_dict().items() if not torch.equal(value, before[n])}
+        assert {f"unet.{name}" for name in changed} == set(made.deltas)
+    assert all(torch.equal(value, before[n]) for n, value in pipeline.unet.state_dict().items())
+    assert all(row["change"] > 1e-4 for row in made.diagnostics.values())
