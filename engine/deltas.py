@@ -7,10 +7,11 @@ them back. `applied` is both as a context manager.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,9 @@ def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
     found = projections(pipeline)
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
-    for stream in sorted({p.stream for p in found}):
-        concepts = gather(pipeline, spec, settings, stream)
-        weights = {p.name: _wide(p, concepts) for p in found if p.stream == stream}
+    for streams in sorted({p.streams for p in found}):
+        concepts = functools.reduce(_beside, [gather(pipeline, spec, settings, stream) for stream in streams])
+        weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
         changes = editor.plan(weights, {p.name: p.kind for p in found}, concepts, settings)
         for name, change in changes.items():
             deltas[name] = _checked(name, change.float())
@@ -154,6 +155,15 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
         yield state
     finally:
         undo(pipeline, state)
+
+
+def _beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
+    """What two text streams that feed the same matrix say of the same concepts."""
+
+    def joined(left: Any, right: Any) -> Any:
+        return left if left is None else torch.cat([left, right]) if isinstance(left, Tensor) else left + right
+
+    return ConceptEmbeddings(*(joined(getattr(one, part.name), getattr(other, part.name)) for part in fields(one)))
 
 
 def _wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from engine.canonical import canonical_json, sha256
+from engine.families import family_of
 from engine.text import encode
 
 
@@ -49,17 +50,20 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     """
     if not shots:
         return
+    family = family_of(pipeline)
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
-    embeddings = dict(zip(prompts, encode(pipeline, prompts).embeddings, strict=True))
-    empty = encode(pipeline, [""]).embeddings
+    place = {prompt: number for number, prompt in enumerate(prompts)}
+    encoded = [encode(pipeline, prompts, stream).embeddings for stream in range(family.streams)]
+    encoder = pipeline.text_encoder
+    arguments = family.arguments(pipeline, [states.to(encoder.device, encoder.dtype) for states in encoded])
     for start in range(0, len(shots), sampler.batch):
         block = shots[start : start + sampler.batch]
-        pictures = pipeline(
-            prompt_embeds=torch.stack([embeddings[shot.prompt] for shot in block]),
-            negative_prompt_embeds=empty.expand(len(block), -1, -1),
+        chosen = [place[shot.prompt] for shot in block]
+        output = pipeline(
+            **{name: argument[chosen] for name, argument in arguments.items()},
             generator=[torch.Generator().manual_seed(shot.seed) for shot in block],
             num_inference_steps=sampler.steps,
             guidance_scale=sampler.guidance,
             output_type="np",
-        ).images
-        yield from zip(block, (pictures * 255).round().astype(np.uint8), strict=True)
+        )
+        yield from zip(block, (family.pictures(output) * 255).round().astype(np.uint8), strict=True)

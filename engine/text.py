@@ -21,7 +21,7 @@ class Encoded:
     """`embeddings` [n, T, d] float32; `lengths` [n] tokens, special ones but no padding; `spans` [n, 2] token range.
 
     A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
-    `spans[:, 1] - 1` is the last subject token.
+    Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
     """
 
     embeddings: Tensor
@@ -32,13 +32,18 @@ class Encoded:
         chosen = torch.tensor(places, dtype=torch.long)
         return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.lengths[chosen], self.spans[chosen])
 
+    @property
+    def subjects(self) -> Tensor:
+        """[n]: the last subject token; where the concept is empty the token before its place, if there is one."""
+        return (self.spans[:, 1] - 1).clamp(min=0)
+
     def last(self) -> Tensor:
-        """Embeddings [n, d] of the last subject tokens; of the token before its place where the concept is empty."""
-        return self.embeddings[torch.arange(len(self.embeddings)), self.spans[:, 1] - 1]
+        """Embeddings [n, d] of the last subject tokens."""
+        return self.embeddings[torch.arange(len(self.embeddings)), self.subjects]
 
     def chosen(self, tokens: str) -> Tensor:
         """Which tokens [n, T] are meant by `all`, `tail` (from the last subject token on) or `last` (it alone)."""
-        place, last = torch.arange(self.embeddings.shape[1])[None], self.spans[:, 1:] - 1
+        place, last = torch.arange(self.embeddings.shape[1])[None], self.subjects[:, None]
         mask = {"all": place >= 0, "tail": place >= last, "last": place == last}[tokens]
         return mask.expand(self.embeddings.shape[:2]).to(self.embeddings.device)
 
@@ -73,9 +78,14 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     ids = torch.tensor(list(unique), dtype=torch.long)
     embeddings = torch.cat([family.embed(pipeline, part, stream).float() for part in ids.split(BATCH)])
     embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
-    spans = [_span(offsets, special, wording.span) for offsets, special, wording in _located(tokens, wordings)]
-    lengths = torch.tensor(tokens["attention_mask"], dtype=torch.long).sum(1)
-    return Encoded(embeddings[torch.tensor(places, device=embeddings.device)], lengths, torch.tensor(spans))
+    lengths = [sum(mask) for mask in tokens["attention_mask"]]
+    located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
+    spans = [_span(offsets, special, length - 1, wording.span) for offsets, special, length, wording in located]
+    if embeddings.shape[1] == 1:
+        spans = [(0, 1)] * len(spans)
+    return Encoded(
+        embeddings[torch.tensor(places, device=embeddings.device)], torch.tensor(lengths), torch.tensor(spans)
+    )
 
 
 def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:
@@ -98,17 +108,18 @@ def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:
     return tokens
 
 
-def _located(tokens: Any, wordings: Sequence[Wording]) -> Any:
-    return zip(tokens["offset_mapping"], tokens["special_tokens_mask"], wordings, strict=True)
+def _span(
+    offsets: Sequence[tuple[int, int]], special: Sequence[int], end: int, characters: tuple[int, int]
+) -> tuple[int, int]:
+    """The tokens that touch a range of characters, or the place after the tokens before it where none does.
 
-
-def _span(offsets: Sequence[tuple[int, int]], special: Sequence[int], characters: tuple[int, int]) -> tuple[int, int]:
-    """The tokens that touch a range of characters, or the place after the tokens before it where none does."""
-    start, end = characters
+    In an empty prompt that is the place of its `end` token; not every tokenizer puts a token before the text.
+    """
+    first, past = characters
     content = [place for place, is_special in enumerate(special) if not is_special]
-    inside = [place for place in content if offsets[place][0] < end and offsets[place][1] > start]
+    inside = [place for place in content if offsets[place][0] < past and offsets[place][1] > first]
     if inside:
         return inside[0], inside[-1] + 1
-    before = [place for place in content if offsets[place][1] <= start]
-    place = before[-1] + 1 if before else special.index(0) if content else 1
+    before = [place for place in content if offsets[place][1] <= first]
+    place = before[-1] + 1 if before else content[0] if content else end
     return place, place

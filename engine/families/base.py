@@ -1,22 +1,39 @@
-"""What a model family declares: where text enters it, and what each entrance is fed."""
+"""What a model family declares: where text enters it, what each entrance is fed, and how it is asked for pictures.
+
+An edit in closed form is exact only where a matrix is fed by text alone, so a family declares the first linear map
+that each text state meets and none behind it. In a UNet that is every key and value matrix of cross-attention; a
+transformer that mixes text with the image or the timestep has one embedder in front of all its blocks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A text key or value matrix of a denoiser: `weight` is [d_out, d], fed by text stream number `stream`."""
+    """A text key or value matrix of a denoiser: `weight` is [d_out, d], fed by the text streams numbered `streams`.
+
+    An embedder in front of keys and values alike counts as a value.
+    """
 
     name: str
     kind: Literal["key", "value"]
     weight: nn.Parameter
-    stream: int = 0
+    streams: tuple[int, ...] = (0,)
+
+
+def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {"prompt_embeds": states[0]}
+
+
+def images(output: Any) -> np.ndarray:
+    return output.images
 
 
 @dataclass(frozen=True)
@@ -25,7 +42,9 @@ class Family:
 
     `pipelines` are the diffusers classes it covers. `projections(pipeline)` lists the matrices in module order.
     `tokenizer(pipeline, stream)` is the tokenizer of a text stream and `embed(pipeline, ids, stream)` what the denoiser
-    is fed for token ids [n, T]: every token's embedding, [n, T, d].
+    is fed for token ids [n, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
+    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, and `pictures`
+    takes pictures [n, height, width, 3] from its output.
     """
 
     name: str
@@ -33,3 +52,6 @@ class Family:
     projections: Callable[[Any], list[Projection]]
     tokenizer: Callable[[Any, int], Any]
     embed: Callable[[Any, Tensor, int], Tensor]
+    streams: int = 1
+    arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
+    pictures: Callable[[Any], np.ndarray] = images

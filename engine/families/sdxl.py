@@ -1,0 +1,85 @@
+"""Stable Diffusion XL: two CLIP text encoders side by side feed `attn2` of a 2D UNet, and a pooled vector its timestep.
+
+The keys and values see, token by token, the penultimate states of both encoders, concatenated. The second encoder's
+pooled vector of the whole prompt enters by `add_embedding.linear_1`, whose other columns are fed with picture sizes.
+That vector speaks of the prompt's subject too, so the entrance is edited like the others: its stream has zeros in the
+columns of the sizes, which an edit therefore leaves as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from engine.errors import UnknownArchitecture
+from engine.families import sd
+from engine.families.base import Family, Projection
+
+TOKENS, POOLED = 0, 1
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    check_twins(pipeline)
+    if pipeline.unet.config.addition_embed_type != "text_time":
+        raise UnknownArchitecture(
+            f"the UNet takes {pipeline.unet.config.addition_embed_type!r} beside the tokens; Stable Diffusion XL takes "
+            "'text_time', a pooled text vector and sizes"
+        )
+    entrance = pipeline.unet.add_embedding.linear_1.weight
+    return [*sd.projections(pipeline), Projection("unet.add_embedding.linear_1.weight", "value", entrance, (POOLED,))]
+
+
+def check_twins(pipeline: Any) -> None:
+    """The two CLIP encoders read the same tokens; only what they pad with differs."""
+    if pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
+        raise UnknownArchitecture(
+            "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
+        )
+    first, second = pipeline.tokenizer, pipeline.tokenizer_2
+    if first.get_vocab() != second.get_vocab() or first.model_max_length != second.model_max_length:
+        raise UnknownArchitecture("the two CLIP tokenizers differ, so their tokens do not stand side by side")
+
+
+def tokenizer(pipeline: Any, stream: int) -> Any:
+    return pipeline.tokenizer
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    outputs = encode_twice(pipeline, ids)
+    if stream == TOKENS:
+        return penultimate(outputs)
+    sizes = pipeline.unet.add_embedding.linear_1.in_features - outputs[1].text_embeds.shape[-1]
+    return pad(outputs[1].text_embeds, (0, sizes))[:, None]
+
+
+def encode_twice(pipeline: Any, ids: Tensor) -> list[Any]:
+    """What the two CLIP encoders make of ids [n, T] of the first tokenizer, each with its own padding."""
+    second = repadded(ids, pipeline.tokenizer_2)
+    pairs = ((pipeline.text_encoder, ids), (pipeline.text_encoder_2, second))
+    return [encoder(own.to(encoder.device), output_hidden_states=True) for encoder, own in pairs]
+
+
+def penultimate(outputs: Sequence[Any]) -> Tensor:
+    """The states before the last layer, side by side, [n, T, d1 + d2]."""
+    return torch.cat([output.hidden_states[-2] for output in outputs], -1)
+
+
+def repadded(ids: Tensor, tokenizer: Any) -> Tensor:
+    """Token ids [n, T] with what stands behind the first end token replaced by this tokenizer's own padding."""
+    ends = (ids == tokenizer.eos_token_id).cumsum(1)
+    behind = (ends - (ids == tokenizer.eos_token_id).long()) > 0
+    return ids.masked_fill(behind, tokenizer.pad_token_id)
+
+
+def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    width = pipeline.text_encoder_2.config.projection_dim
+    return {"prompt_embeds": states[TOKENS], "pooled_prompt_embeds": states[POOLED][:, 0, :width]}
+
+
+FAMILY = Family(
+    "stable-diffusion-xl", ("StableDiffusionXLPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments
+)
