@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
+from engine.errors import UnknownArchitecture
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -26,6 +28,18 @@ class Projection:
     kind: Literal["key", "value"]
     weight: nn.Parameter
     streams: tuple[int, ...] = (0,)
+
+
+def entrance(pipeline: Any, name: str, streams: tuple[int, ...]) -> Projection:
+    """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
+    component, _, path = name.partition(".")
+    try:
+        layer = getattr(pipeline, component).get_submodule(path)
+    except AttributeError as error:
+        raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
+    if type(layer) is not nn.Linear:
+        raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
+    return Projection(f"{name}.weight", "value", layer.weight, streams)  # type: ignore[arg-type]
 
 
 def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Family, Projection
+from engine.families.base import Family, Projection, entrance
 
 TOKENS, POOLED = 0, 1
 
@@ -29,8 +29,7 @@ def projections(pipeline: Any) -> list[Projection]:
             f"the UNet takes {pipeline.unet.config.addition_embed_type!r} beside the tokens; Stable Diffusion XL takes "
             "'text_time', a pooled text vector and sizes"
         )
-    entrance = pipeline.unet.add_embedding.linear_1.weight
-    return [*sd.projections(pipeline), Projection("unet.add_embedding.linear_1.weight", "value", entrance, (POOLED,))]
+    return [*sd.projections(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,))]
 
 
 def check_twins(pipeline: Any) -> None:

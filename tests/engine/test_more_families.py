@@ -22,9 +22,21 @@ from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from tests.engine import tiny_families
 
-BUILDERS = {"sdxl": tiny_families.sdxl}
+BUILDERS = {
+    "sdxl": tiny_families.sdxl,
+    "sd3": tiny_families.sd3,
+    "flux": tiny_families.flux,
+    "unet3d": tiny_families.unet3d,
+    "animatediff": tiny_families.animatediff,
+}
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],
+    "sd3": lambda pipeline, prompts: pipeline.encode_prompt(prompts, None, None, do_classifier_free_guidance=False)[
+        ::2
+    ],
+    "flux": lambda pipeline, prompts: pipeline.encode_prompt(prompts)[:2],
+    "unet3d": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
+    "animatediff": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
 }
 PROMPTS = ["a picture of a cat", "", "a dog in the garden!", "cat"]
 CONCEPTS = {

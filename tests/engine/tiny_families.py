@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from diffusers import (
+    AnimateDiffPipeline,
     AutoencoderKL,
     DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    MotionAdapter,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionXLPipeline,
+    TextToVideoSDPipeline,
     UNet2DConditionModel,
+    UNet3DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from tests.engine import tiny
 
-SECOND, POOLED, SIZES = 24, 20, 6 * 4
+SECOND, POOLED, SIZES, T5_WIDTH = 24, 20, 6 * 4, 64
 
 
 def seeded(build: Callable[[], Any]) -> Callable[..., Any]:
@@ -28,6 +46,9 @@ def seeded(build: Callable[[], Any]) -> Callable[..., Any]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             pipeline = build()
+        for part in pipeline.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.eval()
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -61,6 +82,27 @@ def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH) -> Any:
     )
 
 
+def pieces() -> T5Tokenizer:
+    """Sentence pieces: the words whole, and letters for all others."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -4.0)]
+    words = [("▁" + word, -2.0) for word in tiny.WORDS]
+    return T5Tokenizer(vocab=[*special, *words, *((letter, -6.0) for letter in string.ascii_lowercase)], extra_ids=2)
+
+
+def t5() -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(pieces()),
+            d_model=T5_WIDTH,
+            d_kv=8,
+            d_ff=32,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="gated-gelu",
+        )
+    )
+
+
 def vae(**more: Any) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 8),  # type: ignore[arg-type]
@@ -90,3 +132,81 @@ def sdxl() -> StableDiffusionXLPipeline:
     encoders = clip(), clip(CLIPTextModelWithProjection, SECOND)
     scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False)
     return StableDiffusionXLPipeline(vae(), *encoders, tiny.tokenizer(), bang_padded(), unet, scheduler)
+
+
+@seeded
+def sd3() -> StableDiffusion3Pipeline:
+    transformer = SD3Transformer2DModel(
+        sample_size=4,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=T5_WIDTH,
+        caption_projection_dim=16,
+        pooled_projection_dim=2 * POOLED,
+        pos_embed_max_size=4,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    first, second = clip(CLIPTextModelWithProjection), clip(CLIPTextModelWithProjection, SECOND)
+    readers = tiny.tokenizer(), bang_padded(), pieces()
+    return StableDiffusion3Pipeline(
+        transformer,
+        FlowMatchEulerDiscreteScheduler(),
+        vae(shift_factor=0.0),
+        first,
+        readers[0],
+        second,
+        readers[1],
+        t5(),
+        readers[2],
+    )
+
+
+@seeded
+def flux() -> FluxPipeline:
+    transformer = FluxTransformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=T5_WIDTH,
+        pooled_projection_dim=tiny.WIDTH,
+        guidance_embeds=True,
+        axes_dims_rope=(2, 2, 4),
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    made = FluxPipeline(scheduler, vae(shift_factor=0.0), clip(), tiny.tokenizer(), t5(), pieces(), transformer)
+    made.default_sample_size = 8
+    return made
+
+
+def spatial(**more: Any) -> dict[str, Any]:
+    shape = {"sample_size": 4, "block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 4}
+    return {**shape, "cross_attention_dim": tiny.WIDTH, "attention_head_dim": 2, **more}
+
+
+@seeded
+def unet3d() -> TextToVideoSDPipeline:
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
+        "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
+    }
+    scheduler: Any = DDIMScheduler(clip_sample=False)
+    return TextToVideoSDPipeline(vae(), clip(), tiny.tokenizer(), UNet3DConditionModel(**spatial(**blocks)), scheduler)
+
+
+@seeded
+def animatediff() -> AnimateDiffPipeline:
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }
+    adapter = MotionAdapter(
+        block_out_channels=(16, 32), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4
+    )
+    unet = UNet2DConditionModel(**spatial(**blocks))
+    return AnimateDiffPipeline(vae(), clip(), tiny.tokenizer(), unet, adapter, DDIMScheduler(clip_sample=False))

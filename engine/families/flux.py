@@ -1,0 +1,48 @@
+"""FLUX.1: T5 states enter by `context_embedder`, CLIP's pooled vector by `time_text_embed.text_embedder.linear_1`.
+
+As in Stable Diffusion 3 these are the only two matrices fed by text alone: `add_k_proj` and `add_v_proj` of the double
+blocks act on what norms, modulation and earlier blocks made of it, and the single blocks on text and picture together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from engine.errors import UnknownArchitecture
+from engine.families.base import Family, Projection, entrance
+from engine.families.sd3 import reading
+
+T5, POOLED = 0, 1
+T5_TOKENS = 512  # which the pipeline reads unless told otherwise
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    if pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
+        raise UnknownArchitecture(
+            "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
+        )
+    return [
+        entrance(pipeline, "transformer.time_text_embed.text_embedder.linear_1", (POOLED,)),
+        entrance(pipeline, "transformer.context_embedder", (T5,)),
+    ]
+
+
+def tokenizer(pipeline: Any, stream: int) -> Any:
+    return reading(pipeline.tokenizer_2, T5_TOKENS) if stream == T5 else pipeline.tokenizer
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    """T5 attends to padding too, as the pipeline has it."""
+    if stream == T5:
+        return pipeline.text_encoder_2(ids.to(pipeline.text_encoder_2.device))[0]
+    return pipeline.text_encoder(ids.to(pipeline.text_encoder.device)).pooler_output[:, None]
+
+
+def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {"prompt_embeds": states[T5], "pooled_prompt_embeds": states[POOLED][:, 0]}
+
+
+FAMILY = Family("flux", ("FluxPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments)

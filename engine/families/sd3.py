@@ -1,0 +1,70 @@
+"""Stable Diffusion 3 and 3.5: two CLIP encoders and a T5, all let in by one embedder in front of joint attention.
+
+`context_embedder` meets the raw states of every text token: the two CLIP encoders' side by side, zeros up to T5's
+width, then T5's own. Both streams feed the same matrix, so an edit answers to both. The pooled vectors of the two CLIP
+encoders enter by `time_text_embed.text_embedder.linear_1`.
+
+Nothing behind these two is edited. `add_k_proj` and `add_v_proj` of a block act on text states that were normalised
+and modulated by timestep and pooled text, and from the second block on have mixed with the picture: no fixed set of
+text vectors feeds them, so no closed form over text vectors holds there. What the embedder sends to its anchor is
+gone from them all.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from engine.errors import UnknownArchitecture
+from engine.families.base import Family, Projection, entrance
+from engine.families.sdxl import check_twins, encode_twice, penultimate
+
+CLIP, T5, POOLED = 0, 1, 2
+T5_TOKENS = 256  # which the pipeline reads unless told otherwise, whatever its tokenizer could
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    check_twins(pipeline)
+    if pipeline.text_encoder_3 is None:
+        raise UnknownArchitecture("the T5 encoder is missing, and an edit made without it would not hold beside it")
+    return [
+        entrance(pipeline, "transformer.time_text_embed.text_embedder.linear_1", (POOLED,)),
+        entrance(pipeline, "transformer.context_embedder", (CLIP, T5)),
+    ]
+
+
+def tokenizer(pipeline: Any, stream: int) -> Any:
+    return reading(pipeline.tokenizer_3, T5_TOKENS) if stream == T5 else pipeline.tokenizer
+
+
+def reading(tokenizer: Any, tokens: int) -> Any:
+    """The tokenizer, made to read so many tokens."""
+    reader = copy.copy(tokenizer)
+    reader.model_max_length = tokens
+    return reader
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    """T5 attends to padding too, as the pipeline has it."""
+    if stream == T5:
+        return pipeline.text_encoder_3(ids.to(pipeline.text_encoder_3.device))[0]
+    outputs = encode_twice(pipeline, ids)
+    if stream == POOLED:
+        return torch.cat([output.text_embeds for output in outputs], -1)[:, None]
+    states = penultimate(outputs)
+    return pad(states, (0, pipeline.text_encoder_3.config.d_model - states.shape[-1]))
+
+
+def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    tokens = torch.cat([states[CLIP], states[T5]], 1)
+    return {"prompt_embeds": tokens, "pooled_prompt_embeds": states[POOLED][:, 0]}
+
+
+FAMILY = Family(
+    "stable-diffusion-3", ("StableDiffusion3Pipeline",), projections, tokenizer, embed, streams=3, arguments=arguments
+)

@@ -1,0 +1,45 @@
+"""Text to video by UNets, UNet3DConditionModel and AnimateDiff: Stable Diffusion's text in the spatial blocks.
+
+The temporal blocks have an `attn2` too, which attends from each frame to the others and sees no text: only attention
+that is cross-attention is taken. A video is judged by the frame in its middle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from diffusers import UNet3DConditionModel, UNetMotionModel
+
+from engine.errors import UnknownArchitecture
+from engine.families import sd
+from engine.families.base import Family, Projection
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    unet = pipeline.unet
+    if not isinstance(unet, (UNet3DConditionModel, UNetMotionModel)):
+        raise UnknownArchitecture(
+            f"the denoiser is a {type(unet).__name__}; text to video has a UNet3DConditionModel or a UNetMotionModel"
+        )
+    attentions = [(n, a) for n, a in unet.named_modules() if n.endswith(".attn2") and a.is_cross_attention]
+    return [
+        Projection(f"unet.{name}.{part}.weight", kind, getattr(attention, part).weight)  # type: ignore[arg-type]
+        for name, attention in attentions
+        for part, kind in (("to_k", "key"), ("to_v", "value"))
+    ]
+
+
+def middle(output: Any) -> np.ndarray:
+    """[n, height, width, 3] of the output's frames [n, frames, height, width, 3]."""
+    return output.frames[:, output.frames.shape[1] // 2]
+
+
+FAMILY = Family(
+    "text-to-video",
+    ("TextToVideoSDPipeline", "AnimateDiffPipeline"),
+    projections,
+    sd.tokenizer,
+    sd.embed,
+    pictures=middle,
+)
