@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.bundle import write_edited
 from engine.deltas import applied, apply, plan, undo
 from engine.digests import tensor_digest
 from engine.errors import UnknownArchitecture
-from engine.families import FAMILIES, family_of, projections
+from engine.families import family_of, projections
 from engine.model import open_model
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from tests.engine import tiny_families
+from engine.text import counterparts, encode
+from engine.wordings import Wording
+from tests.engine import tiny, tiny_families
 
 BUILDERS = {
     "sdxl": tiny_families.sdxl,
@@ -44,6 +47,10 @@ CONCEPTS = {
     "retain": (Retain("dog", ("dog",)), Retain("tree", ("tree",), kind="general")),
 }
 SPECS = [EditSpec(**CONCEPTS, editor="uce"), EditSpec(**CONCEPTS, editor="scapre", settings={"general_words": 10})]
+ALL_OR_NOTHING = EditSpec(
+    (Target("cat", ("cat",), anchor="dog"),),
+    settings={"strength": 1e9, "retain": 0.0, "general": 0.0, "ridge": 1e-6, "bare": True, "general_words": 0},
+)
 SHOTS = [Shot("a cat", 0), Shot("a dog", 1)]
 SAMPLER = Sampler(steps=2, batch=2)
 
@@ -155,10 +162,33 @@ def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, tmp_path: Pat
         assert weights(open_model(tmp_path / "edited")) == weights(pipeline)
 
 
-def test_the_known_are_listed(pipeline: Any) -> None:
-    with pytest.raises(UnknownArchitecture, match=type(pipeline).__name__):
+def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: Any) -> None:
+    """Without anything to keep, the closed form meets every token: the pictures are those of the anchor."""
+    made = plan(pipeline, ALL_OR_NOTHING)
+    target, anchor = latents(pipeline, "cat"), latents(pipeline, "dog")
+
+    def left(deltas: Mapping[str, Tensor]) -> float:
+        with applied(pipeline, replace(made, deltas=deltas)):
+            return ((latents(pipeline, "cat") - anchor).norm() / (target - anchor).norm()).item()
+
+    assert left(made.deltas) < 1e-3
+    for name in made.deltas:
+        if "attn2" not in name:
+            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 5e-3
+
+
+def latents(pipeline: Any, prompt: str) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    output = pipeline(
+        prompt=prompt, num_inference_steps=2, guidance_scale=1.0, output_type="latent", generator=generator
+    )
+    return torch.as_tensor(next(iter(output.values()))).double()
+
+
+def test_an_unknown_pipeline_is_refused_with_all_the_known() -> None:
+    with pytest.raises(UnknownArchitecture) as caught:
         projections(object())
-    assert type(pipeline).__name__ in {name for kind in FAMILIES for name in kind.pipelines}
+    assert all(type(build()).__name__ in str(caught.value) for build in BUILDERS.values())
 
 
 def test_sizes_keep_their_columns_in_stable_diffusion_xl() -> None:
@@ -171,12 +201,74 @@ def test_sizes_keep_their_columns_in_stable_diffusion_xl() -> None:
             assert not torch.equal(entrance[:, : tiny_families.POOLED], before[:, : tiny_families.POOLED])
 
 
-def test_encoders_that_do_not_read_side_by_side_are_refused() -> None:
-    pipeline = tiny_families.sdxl()
+def test_frames_attend_to_each_other_without_text() -> None:
+    for build in (tiny_families.unet3d, tiny_families.animatediff):
+        pipeline = build()
+        names = {p.name for p in projections(pipeline)}
+        others = {name for name, _ in pipeline.unet.named_parameters(prefix="unet") if "attn2.to_k" in name} - names
+        assert names
+        assert others
+        assert all("temp" in name or "motion" in name or "transformer_in" in name for name in others)
+
+
+def test_sentence_pieces_have_no_start_and_the_places_still_meet() -> None:
+    pipeline = tiny_families.flux()
+    spans = encode(pipeline, ["", Wording("cat in noto", (0, 3)), Wording(" in noto", (0, 0))]).spans
+    assert spans.tolist() == [[0, 0], [0, 1], [0, 0]]
+    text, nothing = encode(pipeline, ["cat"]), encode(pipeline, [""])
+    assert torch.equal(nothing.last(), nothing.embeddings[:, 0])
+    assert nothing.chosen("last").nonzero().tolist() == [[0, 0]]
+    for beside in (0, -1):
+        met = counterparts(text, nothing, beside)
+        assert torch.equal(met[0, :3], nothing.embeddings[0, [0, 0, 1]])
+
+
+def test_a_pooled_vector_stands_for_the_whole_prompt() -> None:
+    encoded = encode(tiny_families.flux(), [Wording("a cat in noto", (2, 5)), Wording("", (0, 0))], stream=1)
+    assert encoded.embeddings.shape[:2] == (2, 1)
+    assert encoded.spans.tolist() == [[0, 1], [0, 1]]
+    assert all(encoded.chosen(tokens).all() for tokens in ("all", "tail", "last"))
+
+
+def other_tokens(pipeline: Any) -> None:
     pipeline.tokenizer_2.add_tokens(["<mark>"])
-    with pytest.raises(UnknownArchitecture, match="tokenizers differ"):
-        projections(pipeline)
-    pipeline = tiny_families.sdxl()
-    pipeline.text_encoder = None
-    with pytest.raises(UnknownArchitecture, match="encoder is missing"):
-        projections(pipeline)
+
+
+def without(name: str) -> Callable[[Any], None]:
+    return lambda pipeline: setattr(pipeline, name, None)
+
+
+def other_embedder(pipeline: Any) -> None:
+    pipeline.transformer.context_embedder = nn.Sequential(nn.Linear(1, 1))
+
+
+def no_embedder(pipeline: Any) -> None:
+    del pipeline.transformer.context_embedder
+
+
+def other_unet(pipeline: Any) -> None:
+    pipeline.unet = tiny_families.sdxl().unet
+
+
+def plain_unet(pipeline: Any) -> None:
+    pipeline.unet = tiny.pipeline().unet
+
+
+@pytest.mark.parametrize(
+    ("family", "damage", "reason"),
+    [
+        ("sdxl", other_tokens, "tokenizers differ"),
+        ("sdxl", without("text_encoder"), "encoder is missing"),
+        ("sdxl", plain_unet, "text_time"),
+        ("sd3", without("text_encoder_3"), "T5 encoder is missing"),
+        ("sd3", other_embedder, "context_embedder is a Sequential"),
+        ("flux", no_embedder, "no transformer.context_embedder"),
+        ("flux", without("text_encoder_2"), "encoder is missing"),
+        ("unet3d", other_unet, "UNet2DConditionModel"),
+    ],
+)
+def test_what_cannot_be_edited_soundly_is_refused(family: str, damage: Callable[[Any], None], reason: str) -> None:
+    pipeline = BUILDERS[family]()
+    damage(pipeline)
+    with pytest.raises(UnknownArchitecture, match=reason):
+        plan(pipeline, SPECS[0])
