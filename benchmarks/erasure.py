@@ -1,10 +1,9 @@
 """What the editors erase and keep on the built-in model, on pictures: `python benchmarks/erasure.py [--editor NAME]`.
 
-Each case erases some concepts with an editor's defaults, told only of the targets' look-alikes (and, for a style, of the
-other styles). Targets are asked for with 8 seeds in wordings the editor never saw; kept objects (all look-alikes and every
-fourth of the others) and kept styles are asked for before and after with the same prompts and seeds. Prints one line a
-case: share of pictures in which the judge sees a target, and the points that kept objects, their look-alikes and kept
-styles lost.
+Each case erases some concepts with an editor's defaults, told only of the targets' look-alikes and of the other styles.
+Targets are asked for with 8 seeds; kept objects (all look-alikes and every fourth of the others) and kept styles are
+asked for before and after with the same prompts and seeds. Prints one line a case: share of pictures in which the judge
+sees a target, and the points that look-alikes, other objects and other styles lost.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from engine.spec import EditSpec, Retain, Target
 
 CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one object": (["taxi"], []),
-    "one style": ([], ["twemoji"]),
+    "one style": ([], ["contrast"]),
     "five objects": (["police car", "panda", "red apple", "guitar", "owl"], []),
-    "one style and three objects": (["police car", "panda", "red apple"], ["twemoji"]),
+    "one style and three objects": (["police car", "panda", "red apple"], ["contrast"]),
 }
-STYLE_ANCHOR = "noto"
+STYLE_ANCHOR = "flat"
 PROMPTS, SEEDS = 3, 8
 
 

@@ -143,7 +143,7 @@ class Acceptance(Strict):
 class Budget(Strict):
     """How far an edit may go: relative Frobenius norm of any weight's change, and minutes of compute."""
 
-    max_weight_delta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.5
+    max_weight_delta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 5.0
     max_compute_minutes: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 60.0
 
 

@@ -28,7 +28,7 @@ def contact_sheets(order: Order, candidate: str, table: pd.DataFrame) -> dict[st
         ("look_alike", "look-alikes", 1),
         ("general", "general", 1),
     ):
-        rows = table.query("role == @role")
+        rows = _where(table, "role", role)
         if rows.empty:
             continue
         strips = [
@@ -45,7 +45,7 @@ def _strips(store: PictureStore, base: str, candidate: str, rows: pd.DataFrame, 
     """The first prompts of a concept, each with what the judge said of it in both arms."""
     strips = []
     for prompt in rows.prompt.drop_duplicates().head(prompts):
-        own = rows.query("prompt == @prompt")
+        own = _where(rows, "prompt", prompt)
         seeds = sorted(own.seed.unique())[:SEEDS]
         seen = own.groupby("arm").seen.mean()
         title = f"{prompt}   (judge: {seen['before']:.0%} before, {seen['after']:.0%} after)"
@@ -55,6 +55,10 @@ def _strips(store: PictureStore, base: str, candidate: str, rows: pd.DataFrame, 
         ]
         strips.append(Strip(title, *arms))
     return strips
+
+
+def _where(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
+    return pd.DataFrame(table[table[column] == value])
 
 
 def sheets_of(order: Order, candidate: str, table: Path) -> dict[str, Path]:

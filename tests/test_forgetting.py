@@ -1,8 +1,6 @@
-"""An edited model really forgets, on pictures, and the same check on the unedited model sees what is there to forget."""
+"""An edited model really forgets, on pictures; the same check on the unedited model sees what is there to forget."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from engine.spec import EditSpec, Retain, Target
 
 SEEDS = range(8)
 TARGETS = {"taxi": "cab", "guitar": "", "strawberry": ""}
-KEPT = ("car", "police car", "violin", "grapes", "castle", "dog")
+KEPT = ("car", "police car", "trumpet", "grapes", "castle", "dog")
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +29,16 @@ def rate(model: object, judge: ClipJudge, name: str) -> float:
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
-def test_the_target_is_gone_and_its_twins_are_there(judge: ClipJudge, name: str, tmp_path: Path) -> None:
+def test_the_target_is_gone_and_its_twins_are_there(judge: ClipJudge, name: str) -> None:
     model = open_model(MODEL)
-    kept = [other for other in KEPT if other in {label for label in _known()}]
     spec = EditSpec(
         (Target(name, (name, *filter(None, [TARGETS[name]]))),),
-        tuple(Retain(other.replace(" ", "-"), (other,), kind="look_alike") for other in kept),
+        tuple(Retain(other.replace(" ", "-"), (other,), kind="look_alike") for other in KEPT),
     )
-    before = {other: rate(model, judge, other) for other in (name, *kept)}
+    before = {other: rate(model, judge, other) for other in (name, *KEPT)}
     assert before[name] >= 0.85, "the positive control: the unedited model draws it and the judge sees it"
     with applied(model, plan(model, spec)):
-        after = {other: rate(model, judge, other) for other in (name, *kept)}
+        after = {other: rate(model, judge, other) for other in (name, *KEPT)}
     assert after[name] <= 0.10
-    assert np.mean([before[other] - after[other] for other in kept]) <= 0.05
+    assert np.mean([before[other] - after[other] for other in KEPT]) <= 0.05
     assert rate(model, judge, name) == before[name], "undone, it is what it was"
-
-
-def _known() -> set[str]:
-    from engine.emoji.catalogue import OBJECTS
-
-    return {item.name for item in OBJECTS}

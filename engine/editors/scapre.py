@@ -43,10 +43,10 @@ class ScapreSettings(Settings):
     """`strength` s, `retain` r, `general` v, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0: every
     row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations."""
 
-    strength: float = 30.0
-    retain: float = 10.0
-    general: float = 10.0
-    ridge: float = 0.01
+    strength: float = 3.0
+    retain: float = 6.0
+    general: float = 60.0
+    ridge: float = 1.0
     spectral: float = 0.0
     informax: float = 0.0
     geometry: float = 0.0

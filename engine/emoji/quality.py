@@ -1,7 +1,7 @@
 """How well the built-in model draws: `python -m engine.emoji.quality` asks for everything in wordings it never saw.
 
 Each object is drawn 16 times: once in each style by name and style, and with 8 seeds by name alone; the judge says what
-it sees. Writes `quality.tsv` (concept, kind, pictures, rate) beside this file and, with `--sheet`, a sheet of all objects.
+it sees. Writes `quality.tsv` (concept, kind, pictures, rate) beside this file and, with `--sheet`, a sheet of them all.
 """
 
 from __future__ import annotations

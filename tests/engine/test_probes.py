@@ -1,4 +1,4 @@
-"""Probe prompts: name, alias and policy wordings, none of them an editor's template, none naming what is erased beside it."""
+"""Probe prompts: name, alias and policy wordings, hardly ever an editor's template, never naming an erased thing."""
 
 from __future__ import annotations
 

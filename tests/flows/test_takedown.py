@@ -72,7 +72,7 @@ def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, sta
 
 
 def test_the_report_is_one_page_that_needs_no_network(published: tuple) -> None:
-    done, _, policy = published
+    done, _, _ = published
     page = Path(done.data["report"]).read_text(encoding="utf-8")
     assert "PASS" in page
     assert page.count("data:image/png;base64,") >= 2
