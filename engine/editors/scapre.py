@@ -18,7 +18,8 @@ over target tokens x with anchors y, retained tokens k and the vocabulary's own 
 - Geometry alignment, g. The Bures distance of W W^T and W0 W0^T is min over orthogonal Q of |W - W0 Q|, so it goes
   into the objective and is minimised by turns: Q by Procrustes, W by the same solve. The paper moves W back along the
   geodesic after the solve, which undoes part of the erasure and of the retention; inside the objective they are
-  weighed against it. Off by default: on the edits measured it only gave up erasure for nothing kept.
+  weighed against it. Off by default: on the built-in model it does what the ridge does (smaller change, a little less
+  erased) and no more, at one singular value decomposition a matrix and turn.
 
 With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves
 (G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix.
