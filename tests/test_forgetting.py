@@ -13,8 +13,8 @@ from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 
 SEEDS = range(8)
-TARGETS = {"taxi": "cab", "guitar": "", "strawberry": ""}
-KEPT = ("car", "police car", "trumpet", "grapes", "castle", "dog")
+TARGETS = {"bicycle": "bike", "lion": "", "umbrella": ""}
+KEPT = ("car", "police car", "guitar", "tiger", "castle", "cactus")
 
 
 @pytest.fixture(scope="module")

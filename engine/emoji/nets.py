@@ -40,7 +40,8 @@ def clip(vocabulary: int, end_token: Any) -> Any:
 
 def vae() -> Any:
     """64 x 64 x 3 to 8 x 8 x 16."""
-    return AutoencoderKL(
+    build: Any = AutoencoderKL
+    return build(
         block_out_channels=(16, 32, 64, 128),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -54,7 +55,8 @@ def vae() -> Any:
 
 def unet() -> Any:
     """Two levels (8 x 8 and 4 x 4), text cross-attention in both."""
-    return UNet2DConditionModel(
+    build: Any = UNet2DConditionModel
+    return build(
         sample_size=8,
         in_channels=16,
         out_channels=16,

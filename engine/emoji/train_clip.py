@@ -100,8 +100,8 @@ def train(loop: Loop, steps: int, tokenizer: CLIPTokenizer, batch_size: int = 96
         with torch.autocast("cpu", torch.bfloat16):
             text = model.text_model(**tokens).pooler_output
             image = model.vision_model(pixel_values=seen).pooler_output
-            projected = model.text_projection(text), model.visual_projection(image)
-        loss = contrast(*(part.float() for part in projected), model.logit_scale, agreement(captions, objects, styles))
+            told_text, told_image = model.text_projection(text).float(), model.visual_projection(image).float()
+        loss = contrast(told_text, told_image, model.logit_scale, agreement(captions, objects, styles))
         told = [
             torch.tensor([-1 if v is None else v for v in values])
             for values in zip(*((c.object, c.style) for c in captions), strict=True)

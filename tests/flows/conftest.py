@@ -52,7 +52,7 @@ def base_digest() -> str:
 WritePolicy = Callable[..., Path]
 
 
-def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "taxi", **acceptance: float) -> Path:
+def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "bicycle", **acceptance: float) -> Path:
     """A policy that erases one object and keeps two twins and two others."""
     kept = {"car": "look_alike", "bus": "look_alike", "guitar": "general", "castle": "general"}
     policy = {
@@ -63,7 +63,8 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "t
         "base": {"uri": "builtin:emoji", "sha256": base_digest},
         "concepts": [{"id": erase.replace(" ", "-"), "name": erase, "category": "object"}],
         "retain": [{"id": name, "name": name, "kind": kind, "category": "object"} for name, kind in kept.items()],
-        "acceptance": {"max_retain_drop": 0.10, "min_control_rate": 0.7, "seeds": 8, "prompts": 5, **acceptance},
+        "limits": {"max_weight_delta": 8.0},
+        "acceptance": {"max_retain_drop": 0.15, "min_control_rate": 0.7, "seeds": 8, "prompts": 5, **acceptance},
     }
     path = folder / f"{request_id}.yaml"
     path.write_text(json.dumps(policy), encoding="utf-8")

@@ -26,7 +26,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_validate_says_what_is_asked_for(write_policy: WritePolicy) -> None:
     done = run_cli("validate", str(write_policy("good")), "--json")
     assert done.code == 0
-    assert [item["name"] for item in done.data["erase"]] == ["taxi"]
+    assert [item["name"] for item in done.data["erase"]] == ["bicycle"]
 
 
 def test_a_misspelt_field_is_3_with_line_field_and_cure(write_policy: WritePolicy) -> None:

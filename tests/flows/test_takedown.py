@@ -64,7 +64,7 @@ def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, sta
     (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.key` = '{done.data['work']}'")
     last = journal(home, line_of(home)).receipts()[-1]
     assert run.data.params["receipt"] == last.digest
-    assert run.data.metrics["taxi/seen_after"] <= 0.10 < run.data.metrics["taxi/seen_before"]
+    assert run.data.metrics["bicycle/seen_after"] <= 0.10 < run.data.metrics["bicycle/seen_before"]
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"evidence", "evidence.json", "data_docs", "contact_sheets", "report.html"} <= names
     version = client.get_model_version_by_alias(line_of(home), "approved")
