@@ -61,6 +61,7 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
         chosen = [place[shot.prompt] for shot in block]
         output = pipeline(
             **{name: argument[chosen] for name, argument in arguments.items()},
+            **family.options,
             generator=[torch.Generator().manual_seed(shot.seed) for shot in block],
             num_inference_steps=sampler.steps,
             guidance_scale=sampler.guidance,

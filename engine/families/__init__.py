@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import UnknownArchitecture
-from engine.families import flux, sd, sd3, sdxl, video
+from engine.families import flux, sd, sd3, sdxl, video, wan
 from engine.families.base import Family, Projection
 
-FAMILIES: tuple[Family, ...] = (sd.FAMILY, sdxl.FAMILY, sd3.FAMILY, flux.FAMILY, video.FAMILY)
+FAMILIES: tuple[Family, ...] = (sd.FAMILY, sdxl.FAMILY, sd3.FAMILY, flux.FAMILY, video.FAMILY, wan.FAMILY)
 
 __all__ = ["FAMILIES", "Family", "Projection", "family_named", "family_of", "projections"]
 

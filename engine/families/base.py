@@ -7,8 +7,8 @@ transformer that mixes text with the image or the timestep has one embedder in f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -57,8 +57,8 @@ class Family:
     `pipelines` are the diffusers classes it covers. `projections(pipeline)` lists the matrices in module order.
     `tokenizer(pipeline, stream)` is the tokenizer of a text stream and `embed(pipeline, ids, stream)` what the denoiser
     is fed for token ids [n, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
-    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, and `pictures`
-    takes pictures [n, height, width, 3] from its output.
+    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, `options` are what
+    else it is told, and `pictures` takes pictures [n, height, width, 3] from its output.
     """
 
     name: str
@@ -68,4 +68,5 @@ class Family:
     embed: Callable[[Any, Tensor, int], Tensor]
     streams: int = 1
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
+    options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images

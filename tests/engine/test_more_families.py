@@ -31,6 +31,7 @@ BUILDERS = {
     "flux": tiny_families.flux,
     "unet3d": tiny_families.unet3d,
     "animatediff": tiny_families.animatediff,
+    "wan": tiny_families.wan,
 }
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],
@@ -40,6 +41,7 @@ OWN = {  # what the pipeline makes of prompts by itself: the states of their tok
     "flux": lambda pipeline, prompts: pipeline.encode_prompt(prompts)[:2],
     "unet3d": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "animatediff": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
+    "wan": lambda pipeline, prompts: pipeline.encode_prompt(prompts, max_sequence_length=512)[:1],
 }
 PROMPTS = ["a picture of a cat", "", "a dog in the garden!", "cat"]
 CONCEPTS = {
@@ -103,7 +105,7 @@ def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(pipeline: Any
         module = pipeline.components[component].get_submodule(name)
         assert module.weight is projection.weight
         hooks.append(module.register_forward_pre_hook(lambda m, x, p=projection: seen.update({p.name: x[0]})))
-    pipeline(prompt="a cat", num_inference_steps=1, guidance_scale=2.0, output_type="latent")
+    latents(pipeline, "a cat", guidance=2.0)
     for hook in hooks:
         hook.remove()
     for projection in projections(pipeline):
@@ -123,11 +125,11 @@ def test_plan_apply_undo(family: str, pipeline: Any, spec: EditSpec) -> None:
     assert set(made.deltas) == names
     state = apply(pipeline, made)
     after = weights(pipeline)
-    assert {name for name in before if after[name] != before[name]} == names
-    assert all(error < 1e-7 for error in state.rounding.values())
-    assert all(kept["residual"] < 0.9 for kept in made.diagnostics.values())
     undo(pipeline, state)
     assert weights(pipeline) == before
+    assert {name for name in before if after[name] != before[name]} == names
+    assert all(error < 1e-7 for error in state.rounding.values())
+    assert all(kept["residual"] < 1 for kept in made.diagnostics.values())
 
 
 def test_pictures_before_and_after(pipeline: Any) -> None:
@@ -138,6 +140,13 @@ def test_pictures_before_and_after(pipeline: Any) -> None:
     with applied(pipeline, plan(pipeline, SPECS[0])):
         assert (drawn(pipeline)[0] != before[0]).any()
     assert (drawn(pipeline) == before).all()
+
+
+def test_pictures_are_those_of_the_pipeline_asked_by_prompt(pipeline: Any) -> None:
+    kind, generator = family_of(pipeline), torch.Generator().manual_seed(SHOTS[0].seed)
+    how = {"num_inference_steps": SAMPLER.steps, "guidance_scale": SAMPLER.guidance, "output_type": "np"}
+    output = pipeline(prompt=SHOTS[0].prompt, generator=generator, **how, **kind.options)
+    assert abs(drawn(pipeline)[0] - kind.pictures(output)[0] * 255).max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -171,17 +180,16 @@ def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: A
         with applied(pipeline, replace(made, deltas=deltas)):
             return ((latents(pipeline, "cat") - anchor).norm() / (target - anchor).norm()).item()
 
-    assert left(made.deltas) < 1e-3
+    assert (whole := left(made.deltas)) < 1e-3
     for name in made.deltas:
         if "attn2" not in name:
-            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 5e-3
+            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 20 * whole
 
 
-def latents(pipeline: Any, prompt: str) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    output = pipeline(
-        prompt=prompt, num_inference_steps=2, guidance_scale=1.0, output_type="latent", generator=generator
-    )
+def latents(pipeline: Any, prompt: str, guidance: float = 1.0) -> Tensor:
+    """What the pipeline draws of a prompt that it encodes by itself."""
+    how = {"generator": torch.Generator().manual_seed(0), "num_inference_steps": 3, "output_type": "latent"}
+    output = pipeline(prompt=prompt, guidance_scale=guidance, **how, **family_of(pipeline).options)
     return torch.as_tensor(next(iter(output.values()))).double()
 
 

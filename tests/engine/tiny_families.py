@@ -11,6 +11,7 @@ import torch
 from diffusers import (
     AnimateDiffPipeline,
     AutoencoderKL,
+    AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -22,6 +23,8 @@ from diffusers import (
     TextToVideoSDPipeline,
     UNet2DConditionModel,
     UNet3DConditionModel,
+    WanPipeline,
+    WanTransformer3DModel,
 )
 from transformers import (
     CLIPTextConfig,
@@ -31,6 +34,8 @@ from transformers import (
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 from tests.engine import tiny
@@ -89,18 +94,9 @@ def pieces() -> T5Tokenizer:
     return T5Tokenizer(vocab=[*special, *words, *((letter, -6.0) for letter in string.ascii_lowercase)], extra_ids=2)
 
 
-def t5() -> T5EncoderModel:
-    return T5EncoderModel(
-        T5Config(
-            vocab_size=len(pieces()),
-            d_model=T5_WIDTH,
-            d_kv=8,
-            d_ff=32,
-            num_layers=2,
-            num_heads=2,
-            feed_forward_proj="gated-gelu",
-        )
-    )
+def t5(model: Any = T5EncoderModel, config: Any = T5Config) -> Any:
+    shape = {"d_model": T5_WIDTH, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    return model(config(vocab_size=len(pieces()), feed_forward_proj="gated-gelu", **shape))
 
 
 def vae(**more: Any) -> AutoencoderKL:
@@ -210,3 +206,29 @@ def animatediff() -> AnimateDiffPipeline:
     )
     unet = UNet2DConditionModel(**spatial(**blocks))
     return AnimateDiffPipeline(vae(), clip(), tiny.tokenizer(), unet, adapter, DDIMScheduler(clip_sample=False))
+
+
+@seeded
+def wan() -> WanPipeline:
+    """Two transformers as in Wan 2.2; a compression that is only said to be large keeps the default size small."""
+    shape: dict[str, Any] = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 12,
+        "in_channels": 4,
+        "out_channels": 4,
+        "ffn_dim": 32,
+    }
+    transformers = [WanTransformer3DModel(**shape, text_dim=T5_WIDTH, freq_dim=16, num_layers=1) for _ in range(2)]
+    compressor = AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+        scale_factor_spatial=64,
+    )
+    reader: Any = pieces()
+    encoder, scheduler = t5(UMT5EncoderModel, UMT5Config), FlowMatchEulerDiscreteScheduler()
+    return WanPipeline(reader, encoder, compressor, scheduler, *transformers, boundary_ratio=0.9)

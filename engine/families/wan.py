@@ -1,0 +1,40 @@
+"""Wan text to video: T5 states enter by `condition_embedder.text_embedder.linear_1`, which stands before all blocks.
+
+Padding is not attended to and its states are zeros. The blocks' `attn2` act on what that embedder made of the text,
+so what it sends to its anchor is gone from them all. Wan 2.2 denoises with two transformers by turns; both are edited.
+A model is judged by single frames, which it draws when asked for a video of one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.errors import UnknownArchitecture
+from engine.families.base import Family, Projection, entrance
+from engine.families.sd3 import reading
+from engine.families.video import middle
+
+T5_TOKENS = 512  # which the pipeline reads unless told otherwise
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    present = [name for name in ("transformer", "transformer_2") if getattr(pipeline, name) is not None]
+    if not present:
+        raise UnknownArchitecture("there is no transformer to edit; open the model whole")
+    return [entrance(pipeline, f"{name}.condition_embedder.text_embedder.linear_1", (0,)) for name in present]
+
+
+def tokenizer(pipeline: Any, stream: int) -> Any:
+    return reading(pipeline.tokenizer, T5_TOKENS)
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    ids = ids.to(pipeline.text_encoder.device)
+    mask = (ids != pipeline.tokenizer.pad_token_id).long()
+    states = pipeline.text_encoder(ids, mask).last_hidden_state
+    return states * mask[..., None].to(states.dtype)
+
+
+FAMILY = Family("wan", ("WanPipeline",), projections, tokenizer, embed, options={"num_frames": 1}, pictures=middle)
