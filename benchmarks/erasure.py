@@ -1,7 +1,7 @@
 """What the editors erase and keep on the built-in model, on pictures: `python benchmarks/erasure.py [--editor NAME]`.
 
 Each case erases some concepts with an editor's defaults, told only of the targets' look-alikes and of the other styles.
-Targets are asked for with 8 seeds; kept objects (all look-alikes and every fourth of the others) and kept styles are
+Targets are asked for with 8 seeds; kept objects (all look-alikes and every eighth of the others) and kept styles are
 asked for before and after with the same prompts and seeds. Prints one line a case: share of pictures in which the judge
 sees a target, and the points that look-alikes, other objects and other styles lost.
 """
@@ -36,14 +36,14 @@ CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one style and three objects": (["police car", "panda", "red apple"], ["contrast"]),
 }
 STYLE_ANCHOR = "flat"
-PROMPTS, SEEDS = 3, 8
+PROMPTS, SEEDS = 2, 8
 
 
 def subjects(objects: Sequence[str], styles: Sequence[str]) -> list[Subject]:
-    """Targets, then every look-alike, every fourth other object and every other style that the model draws well."""
+    """Targets, then every look-alike, every eighth other object and every other style that the model draws well."""
     good = offered()
     near = [twin for name in objects for twin in twins(name) if twin not in objects and twin in good]
-    far = [item.name for item in OBJECTS if item.name in good and item.name not in (*objects, *near)][::4]
+    far = [item.name for item in OBJECTS if item.name in good and item.name not in (*objects, *near)][::8]
     known = {item.name: item.synonyms for item in (*OBJECTS, *STYLES)}
     asked = [Subject(name, "target", "object", name, known[name]) for name in objects]
     asked += [Subject(name, "target", "style", name, known[name]) for name in styles]

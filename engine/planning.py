@@ -34,7 +34,8 @@ def gather(pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0) -
     near, rows = reader.kept(reader.retained(lookalikes))
     far, _ = reader.kept(reader.retained(others))
     general, _ = reader.kept(_general(vocabulary))
-    return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows)
+    empty = encode(pipeline, [""], stream).embeddings[0]
+    return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 
 SEEDS = range(8)
-TARGETS = {"bicycle": "bike", "lion": "", "umbrella": ""}
-KEPT = ("car", "police car", "guitar", "tiger", "castle", "cactus")
+TARGETS = {"bicycle": "bike", "lion": "", "police car": "cop car"}
+KEPT = ("car", "taxi", "guitar", "tiger", "castle", "cactus")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def rate(model: object, judge: ClipJudge, name: str) -> float:
 def test_the_target_is_gone_and_its_twins_are_there(judge: ClipJudge, name: str) -> None:
     model = open_model(MODEL)
     spec = EditSpec(
-        (Target(name, (name, *filter(None, [TARGETS[name]]))),),
+        (Target(name.replace(" ", "-"), (name, *filter(None, [TARGETS[name]]))),),
         tuple(Retain(other.replace(" ", "-"), (other,), kind="look_alike") for other in KEPT),
     )
     before = {other: rate(model, judge, other) for other in (name, *KEPT)}

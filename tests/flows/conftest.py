@@ -64,7 +64,14 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
         "concepts": [{"id": erase.replace(" ", "-"), "name": erase, "category": "object"}],
         "retain": [{"id": name, "name": name, "kind": kind, "category": "object"} for name, kind in kept.items()],
         "limits": {"max_weight_delta": 8.0},
-        "acceptance": {"max_retain_drop": 0.15, "min_control_rate": 0.7, "seeds": 8, "prompts": 5, **acceptance},
+        "acceptance": {
+            "max_target_rate": 0.20,
+            "max_retain_drop": 0.15,
+            "min_control_rate": 0.7,
+            "seeds": 8,
+            "prompts": 5,
+            **acceptance,
+        },
     }
     path = folder / f"{request_id}.yaml"
     path.write_text(json.dumps(policy), encoding="utf-8")

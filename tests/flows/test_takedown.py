@@ -109,7 +109,7 @@ def test_a_failed_verdict_publishes_nothing_and_says_why(
 ) -> None:
     path = write_policy("too-weak", erase="umbrella")
     policy = json.loads(path.read_text())
-    policy["editor"] = {"name": "uce", "settings": {"strength": 0.0}}
+    policy["editor"] = {"name": "uce", "settings": {"erase_scale": 0.0}}
     path.write_text(json.dumps(policy))
     before = s3.client(stack).list_objects_v2(Bucket=stack.bucket).get("KeyCount")
     done = run_cli("submit", str(path))
