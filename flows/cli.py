@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +70,9 @@ def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
         settings.export()
         from flows.submission import submit as run
 
-        say(as_json, run(policy, known, settings), show.print_outcome)
+        with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
+            outcome = run(policy, known, settings)
+        say(as_json, outcome, show.print_outcome)
 
 
 @app.command()

@@ -25,7 +25,8 @@ def text_encoder(clip: Any) -> Any:
 
 
 def pipeline(clip: Any, vae: Any, unet: Any, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
-    return StableDiffusionPipeline(
+    build: Any = StableDiffusionPipeline
+    return build(
         vae=vae.eval(),
         text_encoder=text_encoder(clip),
         tokenizer=tokenizer,

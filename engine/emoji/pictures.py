@@ -45,7 +45,7 @@ def fetch(style: Style, folder: Path) -> dict:
 
 def render(icons: dict, name: str) -> Image.Image:
     """Draw one icon of an Iconify set on white, `SIDE` x `SIDE`."""
-    import resvg_py
+    import resvg_py  # pyright: ignore[reportMissingImports] (the extra `train`)
 
     name = icons.get("aliases", {}).get(name, {}).get("parent", name)
     icon = icons["icons"][name]
