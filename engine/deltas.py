@@ -97,6 +97,12 @@ def base_digest(pipeline: Any) -> str:
     return tensor_digest({p.name: p.weight for p in projections(pipeline)})
 
 
+def is_plan_of(made: EditPlan, spec: EditSpec) -> bool:
+    """Whether planning `spec` today would go by the same specification, wordings and settings as `made` did."""
+    settings = asdict(settings_for(editor_named(spec.editor), spec.settings))
+    return (made.spec, made.templates, made.settings) == (spec.digest, templates_digest(), settings)
+
+
 @torch.no_grad()
 def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
     """Plan an edit; the model is left as it was. SettingError, ConceptError, or EditError naming the layer."""

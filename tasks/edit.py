@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.bundle import write_edited
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan, is_plan_of, plan
 from engine.digests import folder_digest
 from engine.model import open_model
 from tasks.errors import LimitExceeded
@@ -27,7 +27,7 @@ def plan_edit(order: Order) -> Ref:
     path = order.folder / "deltas.safetensors"
     spec = edit_spec(load_state(order))
     made = EditPlan.load(path) if path.exists() else None
-    if made is None or made.spec != spec.digest:
+    if made is None or not is_plan_of(made, spec):
         made = plan(open_model(order.base_folder, order.base), spec)
         made.save(path)
     check_limits(order, made)
@@ -37,10 +37,10 @@ def plan_edit(order: Order) -> Ref:
 def check_limits(order: Order, made: EditPlan) -> None:
     """The blast radius: no layer's relative change above the policy's limit."""
     limit = load_state(order).limits.max_weight_delta
-    layer, change = max(
-        ((name, values["change"]) for name, values in made.diagnostics.items()), key=lambda item: item[1]
-    )
-    if change > limit:
+    changes = {name: made.diagnostics[name]["change"] for name in made.deltas}
+    beyond = {name: change for name, change in changes.items() if not change <= limit}  # NaN is beyond any limit
+    if beyond:
+        layer, change = max(beyond.items(), key=lambda item: item[1])
         raise LimitExceeded(
             f"{layer} would change by {change:.3f} of its norm, limits.max_weight_delta allows {limit}: "
             "ask for fewer concepts at once, lower the strength, or raise the limit"

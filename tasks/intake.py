@@ -80,7 +80,12 @@ def keep_policy(home: Path, digest: str, data: bytes) -> None:
 
 
 def load_state(order: Order) -> DesiredState:
-    return DesiredState.model_validate_json((order.folder / "state.json").read_bytes())
+    """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
+    path = order.folder / "state.json"
+    state = DesiredState.model_validate_json(path.read_bytes())
+    if state.digest != order.state:
+        raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
+    return state
 
 
 def _kept(home: Path, digest: str) -> Path:

@@ -30,7 +30,7 @@ def note(
     """The receipt of this step for these inputs: the one there is with the same outcome, or a new one."""
     ledger, settings = journal(order.home, order.line), {"work": order.key}
     found = ledger.find(step, step_key(inputs, settings))
-    if found is not None and found.outputs == dict(outputs):
+    if found is not None and (found.outputs, found.verdict) == (dict(outputs), verdict):
         return found
     return ledger.append(
         step,
@@ -42,9 +42,3 @@ def note(
         versions={"expunge": engine.__version__, **{name: version(name) for name in PACKAGES}},
         verdict=verdict,
     )
-
-
-def last(order: Order, step: str) -> Receipt | None:
-    """The latest receipt of a step of this work order, if there is one."""
-    chain = journal(order.home, order.line).receipts()
-    return next((r for r in reversed(chain) if r.step == step and r.settings.get("work") == order.key), None)

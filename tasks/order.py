@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.digests import canonical_json, file_digest
+from tasks.errors import IntegrityError
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A file by what it holds."""
+    """A file by what it holds; whoever reads it gets those bytes or an IntegrityError."""
 
     uri: str
     sha256: str
@@ -19,7 +20,10 @@ class Ref:
 
     @property
     def path(self) -> Path:
-        return Path(self.uri.removeprefix("file://"))
+        path = Path(self.uri.removeprefix("file://"))
+        if not path.is_file() or file_digest(path) != self.sha256:
+            raise IntegrityError(f"{path} is no longer what an earlier step made (sha256 {self.sha256}): submit again")
+        return path
 
     @classmethod
     def of(cls, path: Path) -> Ref:

@@ -23,6 +23,7 @@ from tasks.record import RunRecord, is_recorded, record, register
 from tasks.report import render_report
 from tasks.settings import Settings
 from tasks.sheets import sheets_of
+from tasks.verify import planned_questions
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def load_verdict(verdict: Ref) -> Verdict:
 @task(name="gate", cache_policy=NO_CACHE)
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
-    known = load_verdict(verdict)
-    result = gate(evidence.read(table.path), known.planned, known, order.folder / "gate")
+    planned = 2 * len(planned_questions(order))
+    result = gate(evidence.read(table.path), planned, load_verdict(verdict), order.folder / "gate")
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)

@@ -1,0 +1,90 @@
+"""What lies on disk between two steps is believed only if it is still what the earlier step made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.deltas import EditPlan, is_plan_of, plan
+from engine.spec import EditSpec, Target
+from policies import desired_state, read
+from tasks.edit import check_limits
+from tasks.errors import IntegrityError, LimitExceeded
+from tasks.intake import load_state
+from tasks.journal import journal, note
+from tasks.order import Order, Ref
+from tests.engine.tiny import pipeline
+
+EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    """An order for the demo's policy, as intake leaves it."""
+    state = desired_state([read(EXAMPLE)])
+    digests = {name: character * 64 for name, character in zip(("key", "policy", "base", "judge"), "abcd", strict=True)}
+    folders = {"home": tmp_path, "base_folder": tmp_path, "judge_folder": tmp_path}
+    made = Order(request_id="one", line="line", state=state.digest, **digests, **folders)
+    made.save()
+    (made.folder / "state.json").write_text(state.model_dump_json(), encoding="utf-8")
+    return made
+
+
+def test_a_reference_gives_the_file_it_was_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_text("PASS")
+    assert Ref.of(path).path == path
+
+
+@pytest.mark.parametrize("attack", ["altered", "deleted"])
+def test_a_file_that_changed_between_two_steps_is_refused(tmp_path: Path, attack: str) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_text("FAIL")
+    reference = Ref.of(path)
+    path.unlink() if attack == "deleted" else path.write_text("PASS")
+    with pytest.raises(IntegrityError, match="verdict"):
+        _ = reference.path
+
+
+def test_a_loosened_acceptance_on_disk_is_refused(order: Order) -> None:
+    path = order.folder / "state.json"
+    assert load_state(order).digest == order.state
+    state = json.loads(path.read_text())
+    state["acceptance"]["max_target_rate"] = 0.5
+    path.write_text(json.dumps(state))
+    with pytest.raises(IntegrityError, match="desired state"):
+        load_state(order)
+
+
+def test_an_order_is_loaded_as_it_was_saved(order: Order) -> None:
+    assert Order.load(order.home, order.key) == order
+
+
+def test_a_step_that_ends_as_before_leaves_one_receipt_and_otherwise_another(order: Order) -> None:
+    inputs = {"evidence": "1" * 64}
+    shut = note(order, "gated", inputs, {}, {"outcome": "shut"})
+    assert note(order, "gated", inputs, {}, {"outcome": "shut"}) == shut
+    opened = note(order, "gated", inputs, {}, {"outcome": "open"})
+    assert opened.verdict == {"outcome": "open"}
+    assert [receipt.verdict for receipt in journal(order.home, order.line).receipts()] == [shut.verdict, opened.verdict]
+
+
+@pytest.mark.parametrize("change", [9.0, float("nan")])
+def test_a_change_beyond_the_limit_or_unknown_is_refused(order: Order, change: float) -> None:
+    made = EditPlan({"layer": torch.ones(1)}, "", "", "", "scapre", {}, {"layer": {"change": 0.1}})
+    check_limits(order, made)
+    with pytest.raises(LimitExceeded, match="layer"):
+        check_limits(order, replace(made, diagnostics={"layer": {"change": change}}))
+
+
+def test_a_stored_plan_counts_only_for_the_same_wish_wordings_and_settings() -> None:
+    spec = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
+    made = plan(pipeline(), spec)
+    assert is_plan_of(made, spec)
+    assert not is_plan_of(made, replace(spec, targets=(Target("dog", ("dog",)),)))
+    assert not is_plan_of(replace(made, templates="0" * 64), spec)
+    assert not is_plan_of(replace(made, settings={**made.settings, "strength": 1.0}), spec)
