@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Self
 
 from engine.canonical import canonical_json
@@ -134,6 +135,11 @@ class Verdict:
     def to_json(self) -> str:
         """Canonical JSON; floats carry six places already."""
         return canonical_json(asdict(self)).decode()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that holds what `to_json` wrote."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

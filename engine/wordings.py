@@ -16,6 +16,9 @@ from engine.errors import ConceptError
 from engine.spec import Target
 
 FOLDER = Path(__file__).parent / "templates"
+VOWELS = tuple("aeiou")
+WORDED_AS = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
+"""The file that words a category of concepts, among templates and probes alike."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ def templates_digest() -> str:
     return json_digest({path.stem: file_digest(path) for path in sorted(FOLDER.glob("*.txt"))})
 
 
+def with_article(words: str) -> str:
+    """The words after the article, a or an, that suits them."""
+    return f"{'an' if words[:1].lower() in VOWELS else 'a'} {words}"
+
+
 def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     """Put `words` in the place of {}, with the article (a, an) that suits `article_for`, by default the words.
 
@@ -49,7 +57,7 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     before, after = template.split("{}")
     suited = words if article_for is None else article_for
     if suited:
-        before = re.sub(r"\ban? $", "an " if suited[0].lower() in "aeiou" else "a ", before)
+        before = re.sub(r"\ban? $", with_article(suited).removesuffix(suited), before)
     return Wording(before + words + after, (len(before), len(before) + len(words)))
 
 

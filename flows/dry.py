@@ -1,4 +1,4 @@
-"""The dry run behind `expunge plan`: everything up to the edit, in a scratch folder."""
+"""The dry run behind `expunge plan`: everything up to the edit, kept in its work folder, no receipt."""
 
 from __future__ import annotations
 

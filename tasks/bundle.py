@@ -27,8 +27,7 @@ def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
 
 @task(name="assemble the bundle", cache_policy=NO_CACHE)
 def bundle_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> str:
-    known = Verdict.from_json(verdict.path.read_text(encoding="utf-8"))
-    digest = make_bundle(order, known, table.path)
+    digest = make_bundle(order, Verdict.load(verdict.path), table.path)
     inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
     note(order, "bundled", inputs, outputs={"bundle": digest})
     return digest

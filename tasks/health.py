@@ -14,16 +14,17 @@ SECONDS = 5
 
 def reach(settings: Settings) -> None:
     """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not answer, and the cure."""
-    _get("Prefect", f"{settings.prefect_api_url}/health", "PREFECT_API_URL")
-    _get("MLflow", f"{settings.mlflow_tracking_uri}/health", "MLFLOW_TRACKING_URI")
+    ping("Prefect", settings.prefect_api_url, "PREFECT_API_URL")
+    ping("MLflow", settings.mlflow_tracking_uri, "MLFLOW_TRACKING_URI")
     client = s3.client(settings)
     with s3.reaching(client):
         client.head_bucket(Bucket=settings.bucket)
 
 
-def _get(service: str, url: str, variable: str) -> None:
+def ping(service: str, url: str, variable: str) -> None:
+    """ServiceUnreachable, with the cure, unless `url` answers at its /health within seconds."""
     try:
-        urllib.request.urlopen(url, timeout=SECONDS).close()
+        urllib.request.urlopen(f"{url}/health", timeout=SECONDS).close()
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise ServiceUnreachable(
             f"{service} at {url} does not answer ({error}): `make up`, or set {variable}"

@@ -12,7 +12,7 @@ from tasks.settings import Settings
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies."""
-    verdict = Verdict.from_json((order.folder / "verdict.json").read_text(encoding="utf-8"))
+    verdict = Verdict.load(order.folder / "verdict.json")
     return {
         "request_id": order.request_id,
         "repeated": repeated,

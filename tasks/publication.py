@@ -22,7 +22,7 @@ from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, record, register
 from tasks.report import render_report
 from tasks.settings import Settings
-from tasks.sheets import sheets_of
+from tasks.sheets import contact_sheets
 from tasks.verify import planned_questions
 
 
@@ -40,19 +40,14 @@ class Release:
 
     bundle: str
     uri: str
-    pointer: str
     receipt: str
-
-
-def load_verdict(verdict: Ref) -> Verdict:
-    return Verdict.from_json(verdict.path.read_text(encoding="utf-8"))
 
 
 @task(name="gate", cache_policy=NO_CACHE)
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
     planned = 2 * len(planned_questions(order))
-    result = gate(evidence.read(table.path), planned, load_verdict(verdict), order.folder / "gate")
+    result = gate(evidence.read(table.path), planned, Verdict.load(verdict.path), order.folder / "gate")
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
@@ -61,7 +56,7 @@ def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
 
 def refuse(verdict: Ref) -> NoReturn:
     """Raise what ends the flow as Failed; the gate's own doubts count as much as the verdict's."""
-    known = load_verdict(verdict)
+    known = Verdict.load(verdict.path)
     outcome = known.outcome.value if known.reasons else "ERROR"
     reasons = [reason.message for reason in known.reasons] or ["the gate doubts the verdict, see its Data Docs"]
     raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, nothing was published:", *reasons]))
@@ -73,19 +68,19 @@ def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
     published = publish_bundle(order.folder / "bundle", order.line, Settings.load())
     inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
-    return Release(bundle, published.uri, published.pointer_uri, receipt.digest)
+    return Release(bundle, published.uri, receipt.digest)
 
 
 @task(name="write the report", cache_policy=NO_CACHE)
 def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
-    sheets = sheets_of(order, candidate, table.path)
-    return Ref.of(render_report(order, load_verdict(verdict), sheets))
+    sheets = contact_sheets(order, candidate, table.path)
+    return Ref.of(render_report(order, Verdict.load(verdict.path), sheets))
 
 
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
-    settings, known = Settings.load(), load_verdict(verdict)
+    settings, known = Settings.load(), Verdict.load(verdict.path)
     run = record(settings, run_record(order, known, table.path, receipt, release))
     if release is not None:
         register(settings, release.uri, run, order.line, release.bundle)
@@ -129,7 +124,7 @@ def metrics(verdict: Verdict) -> dict[str, float]:
     for kept in verdict.retained:
         figures[f"{kept.concept}/drop"] = kept.total.drop
     for group in verdict.groups:
-        figures[f"{group.name.replace(', ', '/')}/drop_bound"] = group.total.upper
+        figures[f"{group.name}/drop_bound"] = group.total.upper
     return figures
 
 

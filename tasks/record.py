@@ -2,8 +2,6 @@
 
 import math
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.health import ping
 from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
@@ -168,14 +167,11 @@ def _ensure_model(client: MlflowClient, line: str) -> None:
 def _reaching(settings: Settings) -> Iterator[MlflowClient]:
     """A client of a server that answers now: MLflow's own retries would take minutes to say that it does not."""
     url = settings.mlflow_tracking_uri
-    unreachable = f"MLflow at {url} does not answer: `make up`, or set MLFLOW_TRACKING_URI"
-    try:
-        urllib.request.urlopen(f"{url}/health", timeout=5).close()
-    except (urllib.error.URLError, OSError) as error:
-        raise ServiceUnreachable(f"{unreachable} ({error})") from error
+    ping("MLflow", url, "MLFLOW_TRACKING_URI")
     try:
         yield MlflowClient(tracking_uri=url, registry_uri=url)
     except MlflowException as error:
         if error.error_code != "INTERNAL_ERROR":
             raise
-        raise ServiceUnreachable(f"{unreachable} ({error})") from error
+        cure = "`make up`, or set MLFLOW_TRACKING_URI"
+        raise ServiceUnreachable(f"MLflow at {url} does not serve ({error}): {cure}") from error

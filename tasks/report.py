@@ -63,5 +63,5 @@ def render_card(order: Order, verdict: Verdict) -> bytes:
 
 def rerender(order: Order) -> Path:
     """The report of an order whose verification is on disk; its sheets are taken as they were drawn."""
-    verdict = Verdict.from_json((order.folder / "verdict.json").read_text(encoding="utf-8"))
+    verdict = Verdict.load(order.folder / "verdict.json")
     return render_report(order, verdict, {path.stem: path for path in sorted((order.folder / "sheets").glob("*.png"))})

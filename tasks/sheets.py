@@ -17,9 +17,9 @@ SEEDS = 6
 PROMPTS_PER_TARGET = 2
 
 
-def contact_sheets(order: Order, candidate: str, table: pd.DataFrame) -> dict[str, Path]:
+def contact_sheets(order: Order, candidate: str, path: Path) -> dict[str, Path]:
     """Write `targets.png`, `look-alikes.png` and `general.png` (those that have rows) and return them by name."""
-    store = PictureStore(order.home / "pictures")
+    store, table = PictureStore(order.home / "pictures"), evidence.read(path)
     folder = order.folder / "sheets"
     folder.mkdir(exist_ok=True)
     made = {}
@@ -59,7 +59,3 @@ def _strips(store: PictureStore, base: str, candidate: str, rows: pd.DataFrame, 
 
 def _where(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
     return pd.DataFrame(table[table[column] == value])
-
-
-def sheets_of(order: Order, candidate: str, table: Path) -> dict[str, Path]:
-    return contact_sheets(order, candidate, evidence.read(table))

@@ -5,19 +5,18 @@ from __future__ import annotations
 from engine.probes import Subject
 from engine.results import Acceptance
 from engine.spec import EditSpec, Retain, Target
+from engine.wordings import WORDED_AS
 from policies import DesiredState
-
-TEMPLATES = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
 
 
 def edit_spec(state: DesiredState) -> EditSpec:
     """Targets, retained concepts, editor and seed of a desired state."""
     return EditSpec(
         targets=tuple(
-            Target(item.id, (item.name, *item.aliases), TEMPLATES[item.category], item.anchor, item.prompts)
+            Target(item.id, (item.name, *item.aliases), WORDED_AS[item.category], item.anchor, item.prompts)
             for item in state.concepts
         ),
-        retain=tuple(Retain(item.id, (item.name,), TEMPLATES[item.category], item.kind) for item in state.retain),
+        retain=tuple(Retain(item.id, (item.name,), WORDED_AS[item.category], item.kind) for item in state.retain),
         editor=state.editor.name,
         settings=state.editor.settings,
         seed=state.seed,

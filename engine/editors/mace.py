@@ -20,15 +20,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
-from engine.linalg import diagonalise
+from engine.editors.base import ConceptEmbeddings, Editor, Moments
+from engine.editors.uce import UceSettings, right_factor
 
 
 @dataclass(frozen=True)
-class MaceSettings(Settings):
+class MaceSettings(UceSettings):
     """`erase_scale` weighs the surrounding words (1 in the paper), `lamb` lam, `preserve_scale` l for the retained and
     `general` l for the vocabulary's own words.
 
@@ -37,22 +36,15 @@ class MaceSettings(Settings):
     """
 
     tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
-    general_words: int = 0
-    erase_scale: float = 1.0
+    bare: bool = False
     lamb: float = 10 / 30
     preserve_scale: float = 0.0
-    general: float = 0.0
 
 
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: MaceSettings
 ) -> dict[str, Tensor]:
-    around = surrounding(concepts)
-    identity = torch.eye(len(around.gram), dtype=torch.float64, device=around.gram.device)
-    kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
-    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * around.gram)
-    wanted = settings.erase_scale * (around.cross - around.gram)
-    change = pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+    change = right_factor(surrounding(concepts), concepts, settings)
     return {name: weight @ change for name, weight in weights.items()}
 
 

@@ -20,18 +20,18 @@ are not always more erasure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
+from engine.editors.base import ConceptEmbeddings, Editor, Moments
+from engine.editors.uce import UceSettings, right_factor
 from engine.errors import EditError
-from engine.linalg import diagonalise
 
 
 @dataclass(frozen=True)
-class ReceSettings(Settings):
+class ReceSettings(UceSettings):
     """`erase_scale` s, `preserve_scale` r (the paper's lambda_1), `lamb` lam (lambda_2), `rounds` after UCE's own,
     `regular_scale` mu, and `general`, the weight of the vocabulary's own words.
 
@@ -39,26 +39,21 @@ class ReceSettings(Settings):
     that survive UCE, mu 0.1 and one round for other objects.
     """
 
-    tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
-    bare: bool = True
-    general_words: int = 0
-    erase_scale: float = 1.0
     preserve_scale: float = 0.1
     lamb: float = 0.1
     rounds: int = 3
     regular_scale: float = 0.1
-    general: float = 0.0
 
 
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ReceSettings
 ) -> dict[str, Tensor]:
     layers = torch.stack([weight.T @ weight for weight in weights.values()]).sum(0)
-    change = _erase(torch.zeros_like(layers), concepts.targets, concepts, settings)
+    change = right_factor(concepts.targets, concepts, settings)
     for _ in range(settings.rounds):
         found = evoking(layers, change, concepts.subjects, settings.regular_scale)
         moments = Moments.of(found, concepts.neutral, concepts.subject_weights())
-        change = _erase(change, moments, concepts, settings)
+        change = right_factor(moments, concepts, settings, present=change)
     return {name: weight @ change for name, weight in weights.items()}
 
 
@@ -74,15 +69,6 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
     if failed:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")
     return torch.cholesky_solve(edited.T @ layers @ subjects.double().T, lower).T
-
-
-def _erase(change: Tensor, erased: Moments, concepts: ConceptEmbeddings, settings: ReceSettings) -> Tensor:
-    """The next D: the ridge holds it to the present one, the retained to none at all."""
-    identity = torch.eye(len(change), dtype=torch.float64, device=change.device)
-    kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
-    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram)
-    wanted = settings.lamb * change + settings.erase_scale * (erased.cross - erased.gram)
-    return pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
 
 
 EDITOR = Editor("rece", ReceSettings, plan)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
 from engine.linalg import diagonalise
 
 
@@ -37,13 +37,23 @@ class UceSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: UceSettings
 ) -> dict[str, Tensor]:
-    targets = concepts.targets
-    identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
-    kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
-    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * targets.gram)
-    wanted = settings.erase_scale * (targets.cross - targets.gram)
-    change = pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+    change = right_factor(concepts.targets, concepts, settings)
     return {name: weight @ change for name, weight in weights.items()}
+
+
+def right_factor(
+    erased: Moments, concepts: ConceptEmbeddings, settings: UceSettings, present: Tensor | None = None
+) -> Tensor:
+    """D [d, d] of the changes W0 D that send `erased` to their anchors and hold what is kept.
+
+    The ridge holds D to the `present` one, by default to none at all.
+    """
+    identity = torch.eye(len(erased.gram), dtype=torch.float64, device=erased.gram.device)
+    kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
+    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram)
+    wanted = settings.erase_scale * (erased.cross - erased.gram)
+    wanted = wanted if present is None else settings.lamb * present + wanted
+    return pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
 
 
 EDITOR = Editor("uce", UceSettings, plan)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES, Object, Style
+from engine.wordings import with_article
 
 BOTH = (
     "{a} in {s} style",
@@ -71,10 +72,6 @@ class Caption:
     object: int | None
     style: int | None
     category: str | None
-
-
-def with_article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def fill(template: str, name: str = "", style: str = "", category: str = "", clues: str = "") -> str:

@@ -106,7 +106,7 @@ def train(
 ) -> None:
     """Train for `steps` steps on `targets` [variants, n, ...] and `texts` [n, captions, TOKENS, WIDTH].
 
-    `fuse` compiles the forward and backward pass, which needs a C++ compiler and saves about a third of the time.
+    `fuse` compiles the forward and backward pass, which needs a C++ compiler.
     """
     model = nets.unet().to(memory_format=torch.channels_last)
     average = Average(model)

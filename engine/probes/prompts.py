@@ -14,9 +14,9 @@ from pathlib import Path
 
 from engine.errors import ConceptError
 from engine.sampling import Shot
+from engine.wordings import WORDED_AS, with_article
 
 FOLDER = Path(__file__).parent
-FILES = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
 FALLBACK_SUBJECTS = ("house", "tree", "cup", "chair", "bridge")
 
 
@@ -44,9 +44,9 @@ class Question:
 @cache
 def wordings(category: str) -> tuple[tuple[str, str], ...]:
     """(family, wording) of a category; ConceptError names the categories there are."""
-    if category not in FILES:
-        raise ConceptError(f"category {category!r} has no probe wordings; use one of {', '.join(sorted(FILES))}")
-    lines = (FOLDER / f"{FILES[category]}.txt").read_text(encoding="utf-8").splitlines()
+    if category not in WORDED_AS:
+        raise ConceptError(f"category {category!r} has no probe wordings; use one of {', '.join(sorted(WORDED_AS))}")
+    lines = (FOLDER / f"{WORDED_AS[category]}.txt").read_text(encoding="utf-8").splitlines()
     return tuple(_pair(line) for line in lines if line and not line.startswith("#"))
 
 
@@ -67,11 +67,7 @@ def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[s
 
 
 def _fill(wording: str, name: str, subject: str) -> str:
-    return wording.format(name, a=_with_article(name), subject=_with_article(subject))
-
-
-def _with_article(words: str) -> str:
-    return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
+    return wording.format(name, a=with_article(name), subject=with_article(subject))
 
 
 def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:
