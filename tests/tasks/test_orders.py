@@ -26,9 +26,18 @@ EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
 def order(tmp_path: Path) -> Order:
     """An order for the demo's policy, as intake leaves it."""
     state = desired_state([read(EXAMPLE)])
-    digests = {name: character * 64 for name, character in zip(("key", "policy", "base", "judge"), "abcd", strict=True)}
-    folders = {"home": tmp_path, "base_folder": tmp_path, "judge_folder": tmp_path}
-    made = Order(request_id="one", line="line", state=state.digest, **digests, **folders)
+    made = Order(
+        request_id="one",
+        line="line",
+        key="a" * 64,
+        home=tmp_path,
+        policy="b" * 64,
+        state=state.digest,
+        base="c" * 64,
+        base_folder=tmp_path,
+        judge="d" * 64,
+        judge_folder=tmp_path,
+    )
     made.save()
     (made.folder / "state.json").write_text(state.model_dump_json(), encoding="utf-8")
     return made
