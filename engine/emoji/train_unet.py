@@ -45,9 +45,12 @@ def whiten(vae: Any, data: Tensor) -> None:
 
 @torch.no_grad()
 def latents(vae: Any) -> Tensor:
-    """[variants, objects * styles, 16, 8, 8]."""
-    made = torch.cat([vae.encode(part).latent_dist.mean for part in pixels().split(64)])
-    return made.reshape(-1, len(OBJECTS) * len(STYLES), *made.shape[1:])
+    """Of the pictures as drawn, [objects * styles, 16, 8, 8].
+
+    Other variants are for the judge and the autoencoder: the first denoising steps would average them.
+    """
+    drawn = pixels()[: len(OBJECTS) * len(STYLES)]
+    return torch.cat([vae.encode(part).latent_dist.mean for part in drawn.split(64)])
 
 
 @torch.no_grad()
@@ -104,7 +107,7 @@ def train(
     rate: float = 7e-4,
     fuse: bool = False,
 ) -> None:
-    """Train for `steps` steps on `targets` [variants, n, ...] and `texts` [n, captions, TOKENS, WIDTH].
+    """Train for `steps` steps on `targets` [n, ...] and `texts` [n, captions, TOKENS, WIDTH].
 
     `fuse` compiles the forward and backward pass, which needs a C++ compiler.
     """
@@ -116,10 +119,9 @@ def train(
     forward = torch.compile(model) if fuse else model
     for step in loop.steps(steps):
         hold(optimiser, rate, step, steps, cooldown)
-        which = torch.randint(targets.shape[1], (batch_size,), generator=loop.draws)
-        variant = torch.randint(targets.shape[0], (batch_size,), generator=loop.draws)
+        which = torch.randint(len(targets), (batch_size,), generator=loop.draws)
         said = torch.randint(texts.shape[1], (batch_size,), generator=loop.draws)
-        clean, text = targets[variant, which], texts[which, said]
+        clean, text = targets[which], texts[which, said]
         text[torch.rand(batch_size, generator=loop.draws) < UNCONDITIONAL] = empty
         time = torch.randint(len(signal), (batch_size,), generator=loop.draws)
         noise = torch.randn(clean.shape, generator=loop.draws)
