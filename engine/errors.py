@@ -31,6 +31,14 @@ class SettingError(EngineError):
     """An editor or one of its settings does not exist or has a value it cannot have."""
 
 
+class MissingExtra(EngineError):
+    """An optional library that was asked for is not installed."""
+
+
+class QualityError(EngineError):
+    """The pictures cannot carry the number that was asked of them."""
+
+
 class EditError(EngineError):
     """The mathematics of an edit failed; `layer` says where."""
 

@@ -87,6 +87,24 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class JudgeError:
+    """How a judge did on labelled pictures.
+
+    It saw the label in `hits` of `labelled` pictures, and in `false_alarms` of `negatives` pictures it saw what they do
+    not show. Raises ValueError where a count is more than its whole.
+    """
+
+    hits: int
+    labelled: int
+    false_alarms: int
+    negatives: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.hits <= self.labelled and 0 <= self.false_alarms <= self.negatives):
+            raise ValueError(f"{self} has a count above its whole: measure the judge again")
+
+
+@dataclass(frozen=True)
 class TargetResult:
     """One concept to erase; `probes` holds the same rate by prompt family, to read and not to decide on."""
 
