@@ -38,7 +38,8 @@ class EditPlan:
 
     `base` is the tensor digest of the projections it was planned on and may be applied to. `diagnostics` gives, for
     each of them, `change` |D|/|W0|, `residual` (energy of targets left over their anchors, 1 unedited) and `drift`
-    (relative energy by which retained and general tokens moved), to six digits; they are not part of the digest.
+    (relative energy by which retained and general tokens moved), to six digits. They are what was seen while planning,
+    to be read by people, and not part of the digest: a limit is checked against `relative_changes`.
     """
 
     deltas: Mapping[str, Tensor]
@@ -123,17 +124,24 @@ def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
 
 
 @torch.no_grad()
+def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
+    """|D|/|W0| of each projection in the Frobenius norm, from the deltas and the weights themselves.
+
+    A change of weights that are all zero is infinite. DigestMismatch if the plan was made on other weights.
+    """
+    named = _planned_on(pipeline, plan)
+    norms = {name: (delta.double().norm(), named[name].double().cpu().norm()) for name, delta in plan.deltas.items()}
+    return {name: (change / whole).item() if change != 0 else 0.0 for name, (change, whole) in norms.items()}
+
+
+@torch.no_grad()
 def apply(pipeline: Any, plan: EditPlan) -> Applied:
     """Add the plan to the pipeline's projections. DigestMismatch if they are not those it was planned on.
 
     The sum is taken in float32 or better and written in the parameter's own dtype; nothing is written unless all of it
     is finite there.
     """
-    if (found := base_digest(pipeline)) != plan.base:
-        raise DigestMismatch(
-            "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
-        )
-    named = {p.name: p.weight for p in projections(pipeline)}
+    named = _planned_on(pipeline, plan)
     exact = {name: named[name].double().cpu() + delta.double().cpu() for name, delta in plan.deltas.items()}
     rounded = {name: _checked(name, weight.to(named[name].dtype)) for name, weight in exact.items()}
     originals = {name: named[name].detach().clone() for name in exact}
@@ -161,6 +169,15 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
         yield state
     finally:
         undo(pipeline, state)
+
+
+def _planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
+    """The projections by name, if they are those that the plan was made on."""
+    if (found := base_digest(pipeline)) != plan.base:
+        raise DigestMismatch(
+            "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
+        )
+    return {p.name: p.weight for p in projections(pipeline)}
 
 
 def _beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:

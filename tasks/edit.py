@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.bundle import write_edited
-from engine.deltas import EditPlan, is_plan_of, plan
+from engine.deltas import EditPlan, is_plan_of, plan, relative_changes
 from engine.digests import folder_digest
 from engine.model import open_model
 from tasks.errors import LimitExceeded
@@ -25,20 +26,19 @@ def plan_edit(order: Order) -> Ref:
     Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`.
     """
     path = order.folder / "deltas.safetensors"
-    spec = edit_spec(load_state(order))
+    state = load_state(order)
+    spec, base = edit_spec(state), open_model(order.base_folder, order.base)
     made = EditPlan.load(path) if path.exists() else None
     if made is None or not is_plan_of(made, spec):
-        made = plan(open_model(order.base_folder, order.base), spec)
+        made = plan(base, spec)
         made.save(path)
-    check_limits(order, made)
+    check_reach(relative_changes(base, made), state.limits.max_weight_delta)
     return Ref.of(path)
 
 
-def check_limits(order: Order, made: EditPlan) -> None:
-    """The blast radius: no layer's relative change above the policy's limit."""
-    limit = load_state(order).limits.max_weight_delta
-    changes = {name: made.diagnostics[name]["change"] for name in made.deltas}
-    beyond = {name: change for name, change in changes.items() if not change <= limit}  # NaN is beyond any limit
+def check_reach(reach: Mapping[str, float], limit: float) -> None:
+    """The blast radius: LimitExceeded if a layer's relative change, `reach`, is above the policy's limit."""
+    beyond = {name: change for name, change in reach.items() if not change <= limit}  # NaN is beyond any limit
     if beyond:
         layer, change = max(beyond.items(), key=lambda item: item[1])
         raise LimitExceeded(

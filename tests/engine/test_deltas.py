@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.deltas import EditPlan, applied, apply, plan, undo
+from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_changes, undo
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
 from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
@@ -121,6 +121,22 @@ def test_diagnostics_tell_what_was_erased_and_what_moved(made: EditPlan):
         assert told["change"] > 0
         assert 0 < told["residual"] < 1
         assert told["drift"] < unheld.diagnostics[name]["drift"]
+
+
+def test_relative_changes_come_from_deltas_and_weights_not_from_what_a_plan_says(pipeline, made: EditPlan):
+    told = {name: told["change"] for name, told in made.diagnostics.items()}
+    assert relative_changes(pipeline, made) == pytest.approx(told, rel=1e-5)
+    belittled = {name: {**values, "change": 0.0} for name, values in made.diagnostics.items()}
+    assert relative_changes(pipeline, replace(made, diagnostics=belittled)) == relative_changes(pipeline, made)
+
+
+def test_any_change_of_weights_that_are_zero_is_infinite(pipeline, made: EditPlan):
+    name = next(iter(made.deltas))
+    with torch.no_grad():
+        pipeline.unet.get_parameter(name.removeprefix("unet.")).zero_()
+    with pytest.raises(DigestMismatch, match="untouched base"):
+        relative_changes(pipeline, made)
+    assert relative_changes(pipeline, replace(made, base=base_digest(pipeline)))[name] == float("inf")
 
 
 def test_saved_and_loaded_it_is_the_same_plan(made: EditPlan, tmp_path: Path):

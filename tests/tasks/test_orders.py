@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from engine.deltas import EditPlan, is_plan_of, plan
+from engine.digests import folder_digest
+from engine.errors import DigestMismatch
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
-from tasks.edit import check_limits
+from tasks.edit import check_reach, plan_edit
 from tasks.errors import IntegrityError, LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import journal, note
 from tasks.order import Order, Ref
-from tests.engine.tiny import pipeline
+from tests.engine import tiny
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
 
@@ -82,17 +83,36 @@ def test_a_step_that_ends_as_before_leaves_one_receipt_and_otherwise_another(ord
     assert [receipt.verdict for receipt in journal(order.home, order.line).receipts()] == [shut.verdict, opened.verdict]
 
 
-@pytest.mark.parametrize("change", [9.0, float("nan")])
-def test_a_change_beyond_the_limit_or_unknown_is_refused(order: Order, change: float) -> None:
-    made = EditPlan({"layer": torch.ones(1)}, "", "", "", "scapre", {}, {"layer": {"change": 0.1}})
-    check_limits(order, made)
+@pytest.mark.parametrize("change", [9.0, float("inf"), float("nan")])
+def test_a_change_beyond_the_limit_or_unknown_is_refused(change: float) -> None:
+    check_reach({"layer": 8.0}, 8.0)
     with pytest.raises(LimitExceeded, match="layer"):
-        check_limits(order, replace(made, diagnostics={"layer": {"change": change}}))
+        check_reach({"layer": change}, 8.0)
+
+
+def test_a_plan_that_belittles_its_own_change_is_refused(order: Order, tmp_path: Path) -> None:
+    base = tiny.save(tmp_path / "base")
+    order = replace(order, base_folder=base, base=folder_digest(base))
+    honest = EditPlan.load(plan_edit(order).path)
+    wild = {name: 1000 * delta for name, delta in honest.deltas.items()}
+    replace(honest, deltas=wild).save(order.folder / "deltas.safetensors")  # its digest fits, its diagnostics lie
+    with pytest.raises(LimitExceeded, match=r"limits\.max_weight_delta"):
+        plan_edit(order)
+
+
+def test_a_plan_of_another_base_is_refused(order: Order, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        base = tiny.save(tmp_path / f"base-{seed}", seed)
+        order = replace(order, base_folder=base, base=folder_digest(base))
+        if seed == 0:
+            plan_edit(order)
+    with pytest.raises(DigestMismatch, match="untouched base"):
+        plan_edit(order)
 
 
 def test_a_stored_plan_counts_only_for_the_same_wish_wordings_and_settings() -> None:
     spec = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
-    made = plan(pipeline(), spec)
+    made = plan(tiny.pipeline(), spec)
     assert is_plan_of(made, spec)
     assert not is_plan_of(made, replace(spec, targets=(Target("dog", ("dog",)),)))
     assert not is_plan_of(replace(made, templates="0" * 64), spec)

@@ -1,0 +1,41 @@
+"""Every expected failure has an exit code of its own kind; only the unexpected is 1."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import errors as engine_errors
+from engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
+from policies import PolicyError
+from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord, ServiceUnreachable, VerdictNotPassed
+from tasks.exit_codes import exit_code_of
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("a bug"), 1),
+        (NothingOnRecord(""), 2),
+        (PolicyError("seed", "is text", "write a number"), 3),
+        (ConceptError("no name"), 3),
+        (EditError("unet.attn2.to_k.weight", "not finite"), 4),
+        (LimitExceeded(""), 4),
+        (VerdictNotPassed("FAIL", ""), 4),
+        (VerdictNotPassed("INCONCLUSIVE", ""), 5),
+        (VerdictNotPassed("ERROR", ""), 5),
+        (ModelFormatError("a pickle"), 6),
+        (DigestMismatch("base", "a", "b", "fetch it again"), 6),
+        (IntegrityError(""), 6),
+        (ServiceUnreachable(""), 8),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_what_the_command_line_returns(error: Exception, code: int) -> None:
+    assert exit_code_of(error) == code
+
+
+def test_no_error_of_the_engine_is_taken_for_a_bug() -> None:
+    kinds = [kind for kind in vars(engine_errors).values() if isinstance(kind, type) and issubclass(kind, EngineError)]
+    assert len(kinds) >= 7
+    for kind in kinds:
+        assert kind is EngineError or exit_code_of(kind.__new__(kind)) != 1, kind
