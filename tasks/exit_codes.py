@@ -1,20 +1,27 @@
 """One exit code for each kind of failure, wherever it comes from."""
 
-from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
+from engine import errors
 from policies import PolicyError, PolicyErrors
 from tasks.errors import ExpungeError
 from tasks.receipts import LedgerError
 
+CODES: dict[type[Exception], int] = {
+    errors.MissingExtra: 2,
+    PolicyError: 3,
+    PolicyErrors: 3,
+    errors.ConceptError: 3,
+    errors.SettingError: 3,
+    errors.UnknownArchitecture: 3,
+    errors.EditError: 4,  # it cannot be computed, and is refused like one that reaches too far
+    errors.QualityError: 5,
+    errors.DigestMismatch: 6,
+    errors.ModelFormatError: 6,
+    LedgerError: 6,
+}
+
 
 def exit_code_of(error: Exception) -> int:
-    """What the command line returns: 3 for a policy, 6 for integrity, a task's own code, 1 for the unexpected.
-
-    An edit that cannot be computed (`EditError`) is refused like one that reaches too far, 4.
-    """
+    """What the command line returns: a task's own code, 3 for a policy, 6 for integrity, 1 for the unexpected."""
     if isinstance(error, ExpungeError):
         return error.exit_code
-    if isinstance(error, PolicyError | PolicyErrors | ConceptError | SettingError | UnknownArchitecture):
-        return 3
-    if isinstance(error, EditError):
-        return 4
-    return 6 if isinstance(error, DigestMismatch | ModelFormatError | LedgerError) else 1
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)
