@@ -22,11 +22,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.digests import canonical_json, json_digest, tensor_digest
-from engine.editors import ConceptEmbeddings, editor_named, settings_for
+from engine.editors import ConceptEmbeddings, Settings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections
 from engine.planning import gather
 from engine.spec import EditSpec
+from engine.tuning import AUTO, Proof, Tuned, could_be, least, search_digest
 from engine.wordings import templates_digest
 
 FORMAT = "expunge-plan-1"
@@ -100,20 +101,38 @@ def base_digest(pipeline: Any) -> str:
 
 def is_plan_of(made: EditPlan, spec: EditSpec) -> bool:
     """Whether planning `spec` today would go by the same specification, wordings and settings as `made` did."""
+    if made.templates != templates_digest():
+        return False
+    if spec.editor == AUTO:
+        return made.spec == search_digest(spec) and could_be(made.settings, spec)
     settings = asdict(settings_for(editor_named(spec.editor), spec.settings))
-    return (made.spec, made.templates, made.settings) == (spec.digest, templates_digest(), settings)
+    return (made.spec, made.settings) == (spec.digest, settings)
 
 
 @torch.no_grad()
 def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
     """Plan an edit; the model is left as it was. SettingError, ConceptError, or EditError naming the layer."""
+    return tuned(pipeline, spec).plan if spec.editor == AUTO else _draft(pipeline, {}, spec)
+
+
+@torch.no_grad()
+def tuned(pipeline: Any, spec: EditSpec, proof: Proof | None = None) -> Tuned:
+    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` accepts or refuses a plan on pictures."""
+    return least(spec, functools.partial(_draft, pipeline, {}), proof)
+
+
+def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec) -> EditPlan:
+    """A plan by the editor that `spec` names; `gathered` keeps what was read for drafts that differ in settings."""
     editor = editor_named(spec.editor)
     settings = settings_for(editor, spec.settings)
     found = projections(pipeline)
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
-        concepts = functools.reduce(_beside, [gather(pipeline, spec, settings, stream) for stream in streams])
+        reading = (streams, *(getattr(settings, part.name) for part in fields(Settings)))
+        if reading not in gathered:
+            gathered[reading] = functools.reduce(_beside, [gather(pipeline, spec, settings, s) for s in streams])
+        concepts = gathered[reading]
         weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
         changes = editor.plan(weights, {p.name: p.kind for p in found}, concepts, settings)
         for name, change in changes.items():

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.editors import mace, oce, rece, scapre, speed, uce
 from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
@@ -14,25 +14,41 @@ from engine.errors import SettingError
 
 EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in (scapre, uce, rece, speed, oce, mace)}
 
-__all__ = ["EDITORS", "ConceptEmbeddings", "Editor", "Moments", "Settings", "editor_named", "settings_for"]
+__all__ = [
+    "EDITORS",
+    "ConceptEmbeddings",
+    "Editor",
+    "Moments",
+    "Settings",
+    "checked_settings",
+    "editor_named",
+    "settings_for",
+]
+S = TypeVar("S")
 
 
 def editor_named(name: str) -> Editor:
     """The editor of that name; SettingError lists those there are."""
     if name not in EDITORS:
-        raise SettingError(f"editor {name!r} does not exist{_nearest(name, EDITORS)}; known: {', '.join(EDITORS)}")
+        known = ", ".join([*EDITORS, "auto"])
+        raise SettingError(f"editor {name!r} does not exist{_nearest(name, EDITORS)}; known: {known}")
     return EDITORS[name]
 
 
 def settings_for(editor: Editor, given: Mapping[str, Any]) -> Settings:
     """The editor's settings with `given` in place of its defaults; SettingError on an unknown name or a bad value."""
-    fields = {field.name: field for field in dataclasses.fields(editor.settings)}
+    return checked_settings(editor.name, editor.settings, given)
+
+
+def checked_settings(owner: str, settings: type[S], given: Mapping[str, Any]) -> S:
+    """As `settings_for`, for any frozen dataclass of settings; `owner` is whose they are."""
+    fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     for name, value in given.items():
         if name not in fields:
             known = ", ".join(fields)
-            raise SettingError(f"{editor.name} has no setting {name!r}{_nearest(name, fields)}; known: {known}")
-        _check(editor.name, fields[name], value)
-    return editor.settings(**given)
+            raise SettingError(f"{owner} has no setting {name!r}{_nearest(name, fields)}; known: {known}")
+        _check(owner, fields[name], value)
+    return settings(**given)
 
 
 def _check(editor: str, field: dataclasses.Field, value: Any) -> None:

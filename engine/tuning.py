@@ -1,0 +1,172 @@
+"""Choice of settings: the least change that does what is asked, by proxies first and pictures last.
+
+`editor: auto` stands for an editor whose settings are not given but found. What there is to choose from is a ladder:
+a few values of the settings that say how much is erased at the cost of how much else. Each rung is planned, which takes
+no picture, and passes if its proxies do, over the worst layer: `residual`, the energy of the targets left over their
+anchors, and `drift`, the relative energy by which what is kept moved. Those that pass are taken from the smallest
+relative change of a layer upwards; the first one is the choice, or, where the caller gives a proof on pictures, the
+first one that the proof accepts. So every rung with a smaller change than the choice failed the proxies or the proof,
+which the trials tell one by one. Nothing is drawn at random.
+
+The proxies are no promise about pictures: they decide what is worth a picture, and with what to start.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from engine.editors import checked_settings, editor_named, settings_for
+from engine.errors import EditError
+from engine.spec import EditSpec
+
+if TYPE_CHECKING:
+    from engine.deltas import EditPlan
+
+AUTO = "auto"
+LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
+    "scapre": {"general": (60.0, 20.0, 6.0), "strength": (0.3, 1.0, 3.0, 10.0, 30.0)},
+    "uce": {"preserve_scale": (1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    "rece": {"preserve_scale": (0.1, 1.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    "speed": {"threshold": (0.001, 0.01, 0.1), "retain_scale": (10.0, 1.0, 0.1, 0.01)},
+    "oce": {"erase_scale": (1.0, 10.0, 100.0, 1000.0, 10000.0)},
+    "mace-cfr": {"lamb": (10.0, 1 / 3, 0.01), "preserve_scale": (0.0, 1.0)},
+}
+
+
+@dataclass(frozen=True)
+class AutoSettings:
+    """`editor` whose ladder is searched; the proxies' limits `max_residual` and `max_drift`, over the worst layer;
+    `proofs`, how many rungs may be put to a proof on pictures."""
+
+    editor: str = field(default="scapre", metadata={"choices": tuple(LADDERS)})
+    max_residual: float = 0.15
+    max_drift: float = 0.05
+    proofs: int = 6
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One rung: what sets it apart, and how it fared.
+
+    `worst` is the largest `change`, `residual` and `drift` of any layer, empty if it could not be planned. `problem`
+    says why it was not worth a picture, "" if it was; `accepted` is the proof's answer, None if not asked.
+    """
+
+    settings: Mapping[str, Any]
+    worst: Mapping[str, float]
+    problem: str = ""
+    accepted: bool | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The plan that was chosen and every rung that was tried, in the order of the ladder."""
+
+    plan: EditPlan
+    trials: tuple[Trial, ...]
+
+
+class NothingAccepted(EditError):
+    """No rung meets what was asked; `trials` are all that were tried."""
+
+    def __init__(self, problem: str, trials: Sequence[Trial]) -> None:
+        super().__init__(AUTO, problem)
+        self.trials = tuple(trials)
+
+
+Proof = Callable[["EditPlan"], bool]
+
+
+def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | None = None) -> Tuned:
+    """The least change on the ladder that passes; NothingAccepted if none does, SettingError as for any editor.
+
+    `draft` plans one specification that names its editor, `proof` says whether a plan is accepted on pictures. The plan
+    names the editor and the settings that were chosen; the specification it records is the one that left them open.
+    """
+    auto, choices = asked(spec), ladder(spec)
+    trials = [_tried(choice, draft, auto) for choice in choices]
+    worth = sorted(
+        (n for n, trial in enumerate(trials) if not trial.problem), key=lambda n: (trials[n].worst["change"], n)
+    )
+    if not worth:
+        raise NothingAccepted(_none_worth_it(trials, auto), trials)
+    for place in worth[: auto.proofs] if proof else worth[:1]:
+        made = replace(draft(choices[place]), spec=search_digest(spec))
+        if proof is None:
+            return Tuned(made, tuple(trials))
+        trials[place] = replace(trials[place], accepted=bool(proof(made)))
+        if trials[place].accepted:
+            return Tuned(made, tuple(trials))
+    raise NothingAccepted(_none_accepted(trials), trials)
+
+
+def asked(spec: EditSpec) -> AutoSettings:
+    """What a specification with `editor: auto` asks of the search; its other settings are the editor's, and fixed."""
+    given = {name: value for name, value in spec.settings.items() if name in _NAMES}
+    return checked_settings(AUTO, AutoSettings, given)
+
+
+def ladder(spec: EditSpec) -> list[EditSpec]:
+    """What there is to choose from for a specification with `editor: auto`: specifications that name their editor."""
+    editor = asked(spec).editor
+    fixed = {name: value for name, value in spec.settings.items() if name not in _NAMES}
+    return [replace(spec, editor=editor, settings={**rung, **fixed}) for rung in rungs(editor, without=fixed)]
+
+
+def rungs(editor: str, without: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Settings of an editor, from what erases least on; `without` those that are settled."""
+    axes = {name: values for name, values in LADDERS[editor].items() if name not in (without or {})}
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def search_digest(spec: EditSpec) -> str:
+    """Of the specification with every default of the search filled in, so that another search is another digest."""
+    return replace(spec, settings={**asdict(asked(spec)), **spec.settings}).digest
+
+
+def could_be(settings: Mapping[str, Any], spec: EditSpec) -> bool:
+    """Whether `settings`, all of an editor's, are on the ladder that the specification is searched on."""
+    return any(settings == asdict(settings_for(editor_named(rung.editor), rung.settings)) for rung in ladder(spec))
+
+
+def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSettings) -> Trial:
+    try:
+        told = list(draft(rung).diagnostics.values())
+    except EditError as error:
+        return Trial(rung.settings, {}, str(error))
+    worst = {name: max(layer[name] for layer in told) for name in ("change", "residual", "drift")}
+    beyond = [
+        f"{name} {worst[name]:.3g} is above {limit:g}"
+        for name, limit in (("residual", auto.max_residual), ("drift", auto.max_drift))
+        if not worst[name] <= limit
+    ]
+    return Trial(rung.settings, worst, "; ".join(beyond))
+
+
+def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:
+    planned = [trial for trial in trials if trial.worst]
+    if not planned:
+        return f"none of {len(trials)} settings could be planned; the first failed with: {trials[0].problem}"
+    residual, drift = (max(limit, 1e-9) for limit in (auto.max_residual, auto.max_drift))
+    nearest = min(planned, key=lambda trial: max(trial.worst["residual"] / residual, trial.worst["drift"] / drift))
+    left, moved = nearest.worst["residual"], nearest.worst["drift"]
+    return (
+        f"none of {len(trials)} settings of {auto.editor} leaves at most {auto.max_residual:g} of the targets and "
+        f"moves what is kept by at most {auto.max_drift:g}; nearest is {dict(nearest.settings)}, which leaves "
+        f"{left:.3g} and moves {moved:.3g}: name fewer concepts at once, or raise max_residual or max_drift"
+    )
+
+
+def _none_accepted(trials: Sequence[Trial]) -> str:
+    shown = sum(trial.accepted is not None for trial in trials)
+    fit = sum(not trial.problem for trial in trials)
+    return (
+        f"pictures accepted none of the {shown} settings put to them, of {fit} that pass by their proxies: name an "
+        "anchor, name fewer concepts at once, raise proofs, or widen the policy's acceptance"
+    )
+
+
+_NAMES = {entry.name for entry in fields(AutoSettings)}

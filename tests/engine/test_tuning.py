@@ -1,0 +1,162 @@
+"""`editor: auto` takes the least change that passes, tells all it tried, and refuses where nothing passes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from engine.canonical import canonical_json
+from engine.deltas import EditPlan, is_plan_of, plan, tuned
+from engine.editors import EDITORS, editor_named, settings_for
+from engine.errors import EditError, SettingError
+from engine.spec import EditSpec, Retain, Target
+from engine.tuning import LADDERS, NothingAccepted, Trial, ladder, rungs
+from tests.engine import tiny
+
+LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}
+SPEC = EditSpec(
+    (Target("cat", ("cat", "kitty")), Target("noto", ("noto",), "style")),
+    (Retain("dog", ("dog",)), Retain("tree", ("tree",), kind="general")),
+    "auto",
+    {"general_words": 20, **LIMITS},
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny.pipeline()
+
+
+@pytest.fixture(scope="module")
+def planned(pipeline) -> list[EditPlan]:
+    """Every rung by its own editor, without the search."""
+    return [plan(pipeline, rung) for rung in ladder(SPEC)]
+
+
+def worst(made: EditPlan, name: str) -> float:
+    return max(layer[name] for layer in made.diagnostics.values())
+
+
+def passes(made: EditPlan) -> bool:
+    return worst(made, "residual") <= LIMITS["max_residual"] and worst(made, "drift") <= LIMITS["max_drift"]
+
+
+def test_it_is_the_least_change_that_passes(pipeline, planned: list[EditPlan]):
+    chosen = plan(pipeline, SPEC)
+    weaker = [made for made in planned if worst(made, "change") < worst(chosen, "change")]
+    assert passes(chosen)
+    assert weaker
+    assert not any(passes(made) for made in weaker)
+    assert sum(passes(made) for made in planned) > 1, "there was something to choose from"
+    assert chosen.deltas.keys() == planned[0].deltas.keys()
+    twin = next(made for made in planned if made.settings == chosen.settings)
+    assert all((twin.deltas[name] == delta).all() for name, delta in chosen.deltas.items())
+
+
+def test_the_plan_names_what_was_chosen_and_is_deterministic(pipeline):
+    first, again = plan(pipeline, SPEC), plan(tiny.pipeline(), SPEC)
+    assert first.digest == again.digest
+    assert first.editor == "scapre"
+    assert first.settings == asdict(
+        settings_for(editor_named("scapre"), {k: first.settings[k] for k in first.settings})
+    )
+    assert first.settings["general_words"] == 20
+    assert tuned(pipeline, SPEC).trials == tuned(pipeline, SPEC).trials
+
+
+def test_the_trace_tells_every_rung_and_why(pipeline, planned: list[EditPlan]):
+    found = tuned(pipeline, SPEC)
+    assert [dict(trial.settings) for trial in found.trials] == [rung.settings for rung in ladder(SPEC)]
+    for trial, made in zip(found.trials, planned, strict=True):
+        assert trial.worst == {name: worst(made, name) for name in ("change", "residual", "drift")}
+        assert bool(trial.problem) is not passes(made)
+        assert trial.accepted is None
+    assert json.loads(canonical_json([asdict(trial) for trial in found.trials]))
+
+
+def test_pictures_decide_last_and_from_the_least_change_on(pipeline, planned: list[EditPlan]):
+    shown: list[EditPlan] = []
+
+    def third(made: EditPlan) -> bool:
+        shown.append(made)
+        return len(shown) == 3
+
+    found = tuned(pipeline, SPEC, third)
+    changes = [worst(made, "change") for made in shown]
+    assert changes == sorted(worst(made, "change") for made in planned if passes(made))[:3]
+    assert found.plan is shown[-1]
+    answers = {trial.worst["change"]: trial.accepted for trial in found.trials if trial.accepted is not None}
+    assert answers == dict(zip(changes, (False, False, True), strict=True))
+
+
+def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):
+    strict = replace(SPEC, settings={"general_words": 20, "max_residual": 1e-6, "max_drift": 1e-6})
+    with pytest.raises(
+        NothingAccepted, match=r"auto: none of 15 .*nearest is .*raise max_residual or max_drift"
+    ) as caught:
+        plan(pipeline, strict)
+    assert isinstance(caught.value, EditError)
+    assert len(caught.value.trials) == 15
+    assert all(trial.problem for trial in caught.value.trials)
+
+
+def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(pipeline):
+    few = replace(SPEC, settings={**SPEC.settings, "proofs": 2})
+    with pytest.raises(NothingAccepted, match="accepted none of the 2 settings") as caught:
+        tuned(pipeline, few, lambda made: False)
+    assert [trial.accepted for trial in caught.value.trials].count(False) == 2
+
+
+def test_a_rung_that_cannot_be_planned_is_a_trial_and_no_choice(pipeline):
+    """SPEED has no direction left free where its threshold is below what it must hold."""
+    speed = replace(
+        SPEC,
+        settings={"editor": "speed", "max_residual": 0.999, "max_drift": 10.0, "general": 1.0, "general_words": 50},
+    )
+    found = tuned(pipeline, speed)
+    failed = [trial for trial in found.trials if not trial.worst]
+    assert found.plan.editor == "speed"
+    assert failed
+    assert all("no direction free" in trial.problem for trial in failed)
+    hopeless = replace(speed, settings={**speed.settings, "threshold": 1e-9})
+    with pytest.raises(NothingAccepted, match=r"none of 4 settings could be planned; .*no direction free"):
+        plan(pipeline, hopeless)
+
+
+def test_what_is_given_is_settled_and_what_is_unknown_refused(pipeline):
+    settled = replace(SPEC, settings={**SPEC.settings, "strength": 7.0, "max_residual": 1.0, "max_drift": 10.0})
+    assert len(ladder(settled)) == len(LADDERS["scapre"]["general"])
+    assert plan(pipeline, settled).settings["strength"] == 7.0
+    for given, message in (
+        ({"max_drfit": 1.0}, "no setting 'max_drfit'"),
+        ({"max_drift": -1.0}, "auto.max_drift"),
+        ({"editor": "best"}, "auto.editor"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            plan(pipeline, replace(SPEC, settings=given))
+
+
+def test_a_stored_choice_is_known_again_and_another_search_is_not(pipeline):
+    chosen = plan(pipeline, SPEC)
+    assert is_plan_of(chosen, SPEC)
+    assert not is_plan_of(chosen, replace(SPEC, settings={**SPEC.settings, "max_drift": 0.19}))
+    assert not is_plan_of(chosen, replace(SPEC, editor="scapre", settings={}))
+    assert not is_plan_of(replace(chosen, settings={**chosen.settings, "strength": 2.0}), SPEC)
+    assert plan(pipeline, replace(SPEC, settings={**SPEC.settings, "max_drift": 0.19})).digest != chosen.digest
+
+
+@pytest.mark.parametrize("editor", LADDERS)
+def test_every_ladder_is_of_settings_that_its_editor_has(editor: str):
+    assert editor in EDITORS
+    made = [settings_for(editor_named(editor), rung) for rung in rungs(editor)]
+    assert len(set(made)) == len(made) > 1
+    assert editor_named(editor).settings() in made or editor == "speed", "the defaults are among them"
+
+
+def test_trials_are_data():
+    trial = Trial({"strength": 1.0}, {"change": 0.5, "residual": 0.1, "drift": 0.01})
+    with pytest.raises(AttributeError):
+        trial.problem = "none"  # type: ignore[misc]
