@@ -49,7 +49,13 @@ class Encoded:
 
 
 def counterparts(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
-    """For every token of `texts`, the state of the token that stands in its place in `anchors`, [n, T, d].
+    """For every token of `texts`, the state of the token that stands in its place in `anchors`, [n, T, d]."""
+    places = partners(texts, anchors, beside).to(anchors.embeddings.device)
+    return anchors.embeddings.take_along_dim(places[..., None], 1)
+
+
+def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
+    """For every token of `texts`, which token of `anchors` stands in its place, [n, T].
 
     Before the concept the places are the same; after it they are counted from the concept's end; the concept's own
     tokens meet the anchor's from the last backwards. Where the anchor is empty they all meet the token that follows,
@@ -60,8 +66,7 @@ def counterparts(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
     within = torch.maximum(past - (end - place), first)
     within = torch.where(past > first, within, first + beside)
     index = torch.where(place < start, place, torch.where(place < end, within, place - end + past))
-    index = index.clamp(0, place.shape[1] - 1).to(anchors.embeddings.device)
-    return anchors.embeddings.take_along_dim(index[..., None], 1)
+    return index.clamp(0, place.shape[1] - 1)
 
 
 @torch.no_grad()

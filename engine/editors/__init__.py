@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from engine.editors import mace, oce, rece, scapre, speed, uce
+from engine.editors import mace, oce, rece, scapre, scapre_released, speed, uce
 from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
 from engine.errors import SettingError
 
-EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in (scapre, uce, rece, speed, oce, mace)}
+MODULES = (scapre, uce, rece, speed, oce, mace, scapre_released)
+EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in MODULES}
 
 __all__ = [
     "EDITORS",

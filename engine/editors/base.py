@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,29 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The targets' tokens one by one, where moments do not do; they grow with the number of concepts.
+
+    `x` [n, d] are tokens in the encoder's own precision, `wording` [n] the row of `ConceptEmbeddings.subjects` that
+    each belongs to, ascending; `anchors` [a, d] are the anchors' tokens and `partner` [n] which of them x becomes.
+    """
+
+    x: Tensor
+    wording: Tensor
+    anchors: Tensor
+    partner: Tensor
+
+    def __add__(self, other: Tokens) -> Tokens:
+        wording = other.wording + (self.wording.max() + 1 if len(self.wording) else 0)
+        return Tokens(
+            torch.cat([self.x, other.x]),
+            torch.cat([self.wording, wording]),
+            torch.cat([self.anchors, other.anchors]),
+            torch.cat([self.partner, other.partner + len(self.anchors)]),
+        )
+
+
+@dataclass(frozen=True)
 class ConceptEmbeddings:
     """The concepts of one text stream.
 
@@ -58,7 +81,7 @@ class ConceptEmbeddings:
     `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
     in the anchor's, `concept` [n] which target they belong to, `lookalikes` [m, d] the last subject tokens of
     retained look-alikes. `empty` [T, d] is the empty prompt, the start of text first, and every token after it; None
-    where it was not read.
+    where it was not read. `tokens` are there for editors whose settings ask for them.
     """
 
     targets: Moments
@@ -69,6 +92,7 @@ class ConceptEmbeddings:
     concept: Tensor
     lookalikes: Tensor
     empty: Tensor | None = None
+    tokens: Tokens | None = None
 
     def subject_weights(self) -> Tensor:
         """[n] in float64: each target's 1, spread over its rows in `subjects`."""
@@ -82,9 +106,10 @@ class Settings:
 
     `tokens`: `all` of a prompt, its `tail` from the last subject token on, or that `last` subject token alone.
     `bare`: use the names alone instead of the templates. `general_words`: how many words of the model's own
-    vocabulary are retained.
+    vocabulary are retained. `one_by_one` is no setting but the editor's need of the targets' tokens beside moments.
     """
 
+    one_by_one: ClassVar[bool] = False
     tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
     bare: bool = False
     general_words: int = 2000

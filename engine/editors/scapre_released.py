@@ -1,0 +1,247 @@
+"""The two scripts released with ScaPre (Deng et al., ICLR 2026, arXiv 2601.06162), as a baseline.
+
+It is their mathematics as it is, faults included, batched exactly. `engine/editors/scapre.py` is ours.
+
+Each name is a concept: c is its last subject token, x_t the tokens from there to the end of the padding, y_t as many of
+the anchor's from its last. C has the c for columns, Pi = C (C^T C + 1e-8 I)^-1 C^T.
+
+`erase_scale` solves for every row i of a matrix W0, with mask m of its mutual information (`released_rows`), its
+largest value over concepts w_i by a draw of its own, and mu the mean entropy of the matrix's rows,
+
+    [ (lam + mu) I + R + C C^T + s sum x x^T + s w_i Pi ] a = (lam + mu) w0_i + s sum_k m_ki sum_t (w0_i y_t) x_t
+    R = mu U diag(1 - sigmoid((e - median e) / T)^q) U^T of C's singular values e and vectors U, or 0,
+
+and then moves a some steps towards w0_i along the geodesic of one row (`proximal`). `erase` solves
+
+    W (lam I + C C^T + s sum x x^T) = lam W0 + s sum_k m_k sum_t (W0 y_t) x_t^T - s' W0 P C C^T P
+    P = I - U diag(sigmoid((e - median e) / T)^q) U^T, the last term optional,
+
+and mixes every row with the original by its entropy H_i: a W + (1 - a) W0, a = a_min + (1 - a_min)(1 - H_i).
+
+How it is batched. mu differs by matrix only, so one generalised eigendecomposition B of (lam I + K, I + R / mu),
+K = C C^T + s sum x x^T, inverts G = lam I + K + mu (I + R / mu) for all matrices. With Pi = Q Q^T and
+Q^T G^-1 Q = U diag(l) U^T, every row is G^-1 b - G^-1 Q U diag(s w_i / (1 + s w_i l)) U^T Q^T G^-1 b. Tokens are taken
+into the basis B in float64 before they are summed with the masks; there they are of size 1 and less, so that sums in
+float32 do not lose what G, conditioned like 1e7, would lose of them.
+
+Draws are by name and seed, the same for all matrices. An anchor longer than the name meets its last token more than
+once, where the scripts drop the name's last padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens
+from engine.editors.released_rows import COPIES, EPS, noise, row_entropy, soft_mask
+from engine.errors import EditError
+from engine.linalg import Pencil, diagonalise
+
+LARGEST, OWN = "largest mask", "own masks"
+CONCEPTS = 64  # whose tokens are summed at a time
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "large scale": {},
+    "diversi50": {"erase_scale": 3.0, "exponent": 5.0, "spectral": False, "entropy_samples": 20},
+    "explicit": {"mask": False, "spectral": False, "entropy_samples": 20},
+    "imagenette": {"script": "erase", "erase_scale": 1.0, "exponent": 2.0, "entropy_samples": 20},
+    "artists": {"script": "erase", "erase_scale": 1.0, "exponent": 2.0, "entropy_samples": 20, "least_edit": 0.5},
+    "residual": {
+        "script": "erase",
+        "erase_scale": 1.0,
+        "exponent": 2.0,
+        "entropy_samples": 20,
+        "least_edit": 1.0,
+        "residual": True,
+    },
+}
+"""The settings of the published commands other than the defaults. `residual` is theirs for Confuse5 and nudity."""
+
+
+@dataclass(frozen=True)
+class ReleasedSettings(Settings):
+    """`erase_scale` s, `lamb` lam, `exponent` p of the mask, `noise` its and the entropy's standard deviation,
+    `entropy_samples` of a concept in `entropy_bins`, `temperature` T and `gate` q of the spectral part.
+
+    Of the script `erase_scale`: `mask`, `spectral` R, `steps` of the proximal map. Of `erase`, where the mask is
+    always on: `least_edit` a_min, `residual` the last term, `residual_scale` s' (0: s). `precision` of what is done
+    row by row; the systems are solved in float64. The defaults are the published command for large scale.
+    """
+
+    one_by_one: ClassVar[bool] = True
+    tokens: str = field(default="tail", metadata={"choices": ("tail",)})
+    bare: bool = True
+    general_words: int = 0
+    script: str = field(default="erase_scale", metadata={"choices": ("erase_scale", "erase")})
+    erase_scale: float = 2.0
+    lamb: float = 0.5
+    mask: bool = True
+    exponent: float = 8.0
+    noise: float = 0.01
+    entropy_samples: int = 30
+    entropy_bins: int = 20
+    spectral: bool = True
+    temperature: float = 1.0
+    gate: float = 1.0
+    steps: int = 1
+    least_edit: float = 0.8
+    residual: bool = False
+    residual_scale: float = 0.0
+    seed: int = 0
+    precision: str = field(default="float32", metadata={"choices": ("float32", "float64")})
+
+
+def plan(
+    weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ReleasedSettings
+) -> dict[str, Tensor]:
+    """EditError where tokens or the empty prompt were not read, or `lamb` is too small for the targets."""
+    if concepts.tokens is None or concepts.empty is None:
+        raise EditError("targets", "their tokens were not read; gather them by this editor's own settings")
+    narrow = {name: weight.to(getattr(torch, settings.precision)) for name, weight in weights.items()}
+    script = _scaled if settings.script == "erase_scale" else _mixed
+    return {name: rows.double() - weights[name].double() for name, rows in script(narrow, concepts, settings)}
+
+
+def proximal(weight: Tensor, rows: Tensor, mu: float, pull: float, steps: int) -> Tensor:
+    """`rows` a [d_out, d] moved towards `weight` w0, by turns in length and direction, u = a/|a| at first:
+    k = max(0, u u0), r = (pull |a| + mu |w0| k) / (pull + mu), u along pull a + mu |w0| k u0; the result is r u."""
+    size, size0 = (matrix.norm(dim=1, keepdim=True).clamp_min(EPS) for matrix in (rows, weight))
+    length, direction, direction0 = size, rows / size, weight / size0
+    for _ in range(max(1, steps)):
+        alike = (direction * direction0).sum(1, keepdim=True).clamp_min(0)
+        length = (pull * size + mu * size0 * alike) / (pull + mu)
+        turned = pull * rows + mu * size0 * alike * direction0
+        direction = turned / turned.norm(dim=1, keepdim=True).clamp_min(EPS)
+    return length * direction
+
+
+def _scaled(
+    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings
+) -> Iterator[tuple[str, Tensor]]:
+    """The script `erase_scale`, matrix by matrix."""
+    subjects, identity = concepts.subjects.double(), _identity(concepts)
+    spread, vectors = _spectrum(subjects)
+    shape = vectors * (1 - _gate(spread, settings)) @ vectors.T if settings.spectral else 0 * identity
+    pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape)
+    own = pencil.basis.T @ (vectors * (spread**2 / (spread**2 + EPS)).sqrt())
+    values, widest = _masked_values(weights, concepts, settings, pencil.basis)
+    samples = _samples(concepts, settings, like=next(iter(weights.values())))
+    for name, weight in weights.items():
+        mu = row_entropy(weight, samples, settings.entropy_bins).clamp(0, 1).mean().item()
+        right = (settings.lamb + mu) * weight @ pencil.basis.to(weight) + values[name]
+        rows = _solved(right, settings.erase_scale * widest[name], pencil, own, mu)
+        yield name, proximal(weight, rows, mu, settings.lamb + mu, settings.steps)
+
+
+def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float) -> Tensor:
+    """The rows of (G + pull_i Pi) a_i = b_i for `right` b [d_out, d] in the pencil's basis, where Pi is `own` own^T."""
+    shrink = 1 / (1 + mu * pencil.values)
+    sizes, turn = torch.linalg.eigh(own.T @ (shrink[:, None] * own))
+    shrink, sizes, own, basis = (part.to(right) for part in (shrink, sizes.clamp_min(0), own @ turn, pencil.basis))
+    free = right * shrink
+    spoken = (free @ own) * (pull / (1 + pull * sizes))
+    return (free - (spoken @ own.T) * shrink) @ basis.T
+
+
+def _mixed(
+    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings
+) -> Iterator[tuple[str, Tensor]]:
+    """The script `erase`, matrix by matrix."""
+    identity = _identity(concepts)
+    basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity).basis
+    values, _ = _masked_values(weights, concepts, settings, basis)
+    samples = _samples(concepts, settings, like=next(iter(weights.values())))
+    start = (settings.lamb * identity - _residual(concepts, settings, identity)) @ basis
+    for name, weight in weights.items():
+        rows = (weight @ start.to(weight) + values[name]) @ basis.T.to(weight)
+        told = 1 - row_entropy(weight, samples, settings.entropy_bins)
+        share = (settings.least_edit + (1 - settings.least_edit) * told)[:, None]
+        yield name, share * rows + (1 - share) * weight
+
+
+def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity: Tensor) -> Tensor:
+    """s' P C C^T P, [d, d]."""
+    if not settings.residual:
+        return 0 * identity
+    subjects = concepts.subjects.double()
+    spread, vectors = _spectrum(subjects)
+    left = subjects @ (identity - vectors * _gate(spread, settings) @ vectors.T)
+    return (settings.residual_scale or settings.erase_scale) * left.T @ left
+
+
+def _masked_values(
+    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings, basis: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """For each matrix s sum_k m_k sum_t (W0 y_t) x_t^T in `basis` [d_out, d], and the largest mask w [d_out, 1]."""
+    like = next(iter(weights.values()))
+    draws = _mask_draws(concepts, settings, like)
+    subjects, empty = concepts.subjects.to(like), concepts.empty[1].to(like)  # type: ignore[index]
+    values = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    widest = {name: torch.full_like(weight[:, :1], 0 if LARGEST in draws else 1) for name, weight in weights.items()}
+    for start in range(0, len(subjects), CONCEPTS):
+        part = slice(start, start + CONCEPTS)
+        x, owner, anchors, partner = _block(concepts.tokens, start, basis, like)  # type: ignore[arg-type]
+        for name, weight in weights.items():
+            masks = {
+                use: soft_mask(weight, subjects[part], empty, drawn[:, part], settings.exponent)
+                for use, drawn in draws.items()
+            }
+            told = (settings.erase_scale * anchors @ weight.T)[partner]
+            told = told.mul_(masks[OWN].T[owner]) if OWN in masks else told
+            values[name].addmm_(told.T, x)
+            if LARGEST in masks:
+                widest[name] = torch.maximum(widest[name], masks[LARGEST].amax(1, keepdim=True))
+    return values, widest
+
+
+def _block(tokens: Tokens, start: int, basis: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the concepts from `start` on: tokens in `basis`, whose they are, anchors' tokens, which each becomes."""
+    bounds = torch.tensor([start, start + CONCEPTS], device=tokens.wording.device)
+    first, past = torch.searchsorted(tokens.wording, bounds).tolist()
+    used, partner = tokens.partner[first:past].unique(return_inverse=True)
+    x = (tokens.x[first:past].double() @ basis).to(like)
+    return x, tokens.wording[first:past] - start, tokens.anchors[used].to(like), partner
+
+
+def _mask_draws(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: Tensor) -> dict[str, Tensor]:
+    """The noise [2, m, COPIES, d] of each mask that the script takes, the largest and the concepts' own."""
+    uses = (OWN,) if settings.script == "erase" else (LARGEST, OWN) if settings.mask else ()
+    shape = (2, len(concepts.subjects), COPIES, like.shape[1])
+    return {use: noise(use, settings.seed, shape, like).mul_(settings.noise) for use in uses}
+
+
+def _samples(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: Tensor) -> Tensor:
+    """The noisy copies of all concepts, [m n, d]."""
+    shape = (len(concepts.subjects), settings.entropy_samples, like.shape[1])
+    drawn = noise("entropy", settings.seed, shape, like).mul_(settings.noise)
+    return drawn.add_(concepts.subjects.to(like)[:, None]).flatten(0, 1)
+
+
+def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tensor:
+    """C C^T + s sum x x^T."""
+    subjects, gram = concepts.subjects.double(), 0 * _identity(concepts)
+    for part in concepts.tokens.x.split(CONCEPTS * len(concepts.empty)):  # type: ignore[union-attr,arg-type]
+        part = part.double()
+        gram += part.T @ part
+    return subjects.T @ subjects + settings.erase_scale * gram
+
+
+def _spectrum(subjects: Tensor) -> tuple[Tensor, Tensor]:
+    """C's singular values [r] and left singular vectors [d, r]."""
+    _, spread, vectors = torch.linalg.svd(subjects, full_matrices=False)
+    return spread, vectors.T
+
+
+def _gate(spread: Tensor, settings: ReleasedSettings) -> Tensor:
+    return torch.sigmoid((spread - spread.median()) / (settings.temperature + EPS)) ** settings.gate
+
+
+def _identity(concepts: ConceptEmbeddings) -> Tensor:
+    return torch.eye(concepts.subjects.shape[1], dtype=torch.float64, device=concepts.subjects.device)
+
+
+EDITOR = Editor("scapre-released", ReleasedSettings, plan)
