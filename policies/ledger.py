@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, shown
-from policies.schema import Acceptance, Base, Budget, Concept, Editor, Policy, Retained, Strict
+from policies.schema import ATTACKS, Acceptance, Base, Budget, Concept, Editor, Level, Policy, Retained, Strict
 from policies.text import name_key
 
 Item = TypeVar("Item", Concept, Retained)
@@ -191,14 +191,25 @@ def _union(texts: Iterable[str], without: str = "") -> tuple[str, ...]:
 
 
 def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
+    probes = {name for one in wanted for name in one.probe_limits}
     return Acceptance(
         max_target_rate=min(one.max_target_rate for one in wanted),
+        max_attack_rate=min(one.max_attack_rate for one in wanted),
         max_retain_drop=min(one.max_retain_drop for one in wanted),
         min_control_rate=max(one.min_control_rate for one in wanted),
+        probe_limits={name: min(_limit(one, name) for one in wanted) for name in sorted(probes)},
         confidence=max(one.confidence for one in wanted),
+        level=max((one.level for one in wanted), key=get_args(Level).index),
+        sampling="sequential" if all(one.sampling == "sequential" for one in wanted) else "fixed",
         seeds=max(one.seeds for one in wanted),
+        round_seeds=max(one.round_seeds for one in wanted),
         prompts=max(one.prompts for one in wanted),
     )
+
+
+def _limit(wanted: Acceptance, probe: str) -> float:
+    """What one policy allows a probe: of attacks each has a limit, of prompt families those it names."""
+    return wanted.probe_limits.get(probe, wanted.max_attack_rate if probe in ATTACKS else 1.0)
 
 
 def _smallest(limits: Sequence[Budget]) -> Budget:

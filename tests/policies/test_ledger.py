@@ -164,6 +164,19 @@ def test_the_order_of_settings_is_no_difference() -> None:
     assert names(desired_state([one, other])) == ["lion", "owl"]
 
 
+def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
+    mild = {"level": "adversarial", "sampling": "sequential", "probe_limits": {"inversion": 0.5, "alias": 0.3}}
+    hard = {"level": "standard", "max_attack_rate": 0.1, "probe_limits": {"alias": 0.2}, "round_seeds": 4}
+    one = policy("a", [concept("owl")], acceptance=mild)
+    other = policy("b", [concept("lion")], acceptance=hard)
+    for order in ([one, other], [other, one]):
+        merged = desired_state(order).acceptance
+        assert (merged.level, merged.sampling, merged.round_seeds) == ("adversarial", "fixed", 4)
+        assert merged.max_attack_rate == 0.1
+        assert merged.probe_limits == {"alias": 0.2, "inversion": 0.1}  # b allows no attack more than 0.1
+    assert desired_state([one]).acceptance.sampling == "sequential"
+
+
 def test_a_state_survives_json() -> None:
     state = desired_state([policy("a", [concept("owl")], [kept("rose")])])
     assert DesiredState.model_validate_json(state.model_dump_json()) == state
