@@ -1,7 +1,8 @@
 """Prompt families: a concept asked for by name, by alias, in variants, and in the policy's own words.
 
 The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file; none of them is among the
-templates an editor sees, so an edit is never examined in the very words it was made with.
+templates an editor sees, so an edit is never examined in the very words it was made with. `engine.probes.families` asks
+in further ways, `engine.probes.levels` says which of all these a verification asks in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
+from engine.digests import file_digest, json_digest
 from engine.errors import ConceptError
 from engine.sampling import Shot
 from engine.wordings import WORDED_AS, with_article
@@ -22,7 +24,11 @@ FALLBACK_SUBJECTS = ("house", "tree", "cup", "chair", "bridge")
 
 @dataclass(frozen=True)
 class Subject:
-    """A concept under examination: a target or a retained one."""
+    """A concept under examination: a target or a retained one.
+
+    `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `translations` its
+    names in other languages; whoever makes a subject fills in what it knows.
+    """
 
     id: str
     role: str
@@ -30,6 +36,14 @@ class Subject:
     name: str
     aliases: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+    clues: tuple[str, ...] = ()
+    translations: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is known by in the policy's language."""
+        return (self.name, *self.aliases, *self.synonyms)
 
 
 @dataclass(frozen=True)
@@ -42,17 +56,23 @@ class Question:
 
 
 @cache
-def wordings(category: str) -> tuple[tuple[str, str], ...]:
+def wordings(category: str, folder: Path = FOLDER) -> tuple[tuple[str, str], ...]:
     """(family, wording) of a category; ConceptError names the categories there are."""
     if category not in WORDED_AS:
         raise ConceptError(f"category {category!r} has no probe wordings; use one of {', '.join(sorted(WORDED_AS))}")
-    lines = (FOLDER / f"{WORDED_AS[category]}.txt").read_text(encoding="utf-8").splitlines()
+    lines = (folder / f"{WORDED_AS[category]}.txt").read_text(encoding="utf-8").splitlines()
     return tuple(_pair(line) for line in lines if line and not line.startswith("#"))
 
 
 def _pair(line: str) -> tuple[str, str]:
     family, wording = line.split("\t")
     return family, wording
+
+
+def probes_digest() -> str:
+    """The version of all wordings and tables that probes are made from."""
+    data = sorted(path for ending in ("txt", "tsv") for path in FOLDER.rglob(f"*.{ending}"))
+    return json_digest({path.relative_to(FOLDER).as_posix(): file_digest(path) for path in data})
 
 
 def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[str, str]]:
@@ -70,17 +90,19 @@ def _fill(wording: str, name: str, subject: str) -> str:
     return wording.format(name, a=with_article(name), subject=with_article(subject))
 
 
-def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:
-    """Every picture a verification takes: each subject in each of its prompts with `seeds` seeds from `seed` on.
-
-    Styles are asked for on kept objects, general ones before look-alikes, so that no erased object is in the way.
-    """
-    kept = [
+def kept_objects(subjects: Sequence[Subject]) -> list[str]:
+    """What targets are drawn beside and styles in: general objects before look-alikes, never an erased one."""
+    return [
         item.name
         for role in ("general", "look_alike")
         for item in subjects
         if item.role == role and item.category == "object"
     ]
+
+
+def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:
+    """Every picture a quick verification takes: each subject in each of its prompts, `seeds` seeds from `seed` on."""
+    kept = kept_objects(subjects)
     return [
         Question(subject, family, Shot(prompt, seed + number))
         for subject in subjects

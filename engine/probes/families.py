@@ -1,0 +1,90 @@
+"""Further ways to ask for a target, by which concepts survive that were erased by name only.
+
+Family by family, after the prompt families of EMMA (arXiv 2512.17320) and the multilingual ones of HUB (arXiv
+2410.05664): synonyms, hints that never name it, misspellings, look-alike letters, company of kept concepts, other
+languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family, name and seed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import cycle, islice, repeat
+
+from engine.probes.prompts import FALLBACK_SUBJECTS, FOLDER, Subject, wordings
+from engine.probes.spelling import homoglyphs, misspellings, translations
+from engine.wordings import with_article
+
+FURTHER = FOLDER / "further"
+MOST = 100  # prompts in company, more than anyone asks for
+
+
+def family_prompts(
+    subject: Subject, family: str, count: int, beside: Sequence[str] = (), taken: Iterable[str] = (), seed: int = 0
+) -> list[str]:
+    """At most `count` prompts of a family, fewer where nothing more is known; KeyError if there is no such family.
+
+    `beside` are kept objects to draw it beside or in; `taken` are names of other concepts, which no synonym, no
+    misspelling and no translation of this one may be.
+    """
+    others = {name.casefold() for name in taken}
+    drawn = FAMILIES[family](subject, random.Random(f"{family}/{subject.name}/{seed}"))
+    words = (word for word in drawn if word.casefold() not in others)
+    lines = [wording for kind, wording in wordings(subject.category, FURTHER) if kind == family]
+    company = list(beside or FALLBACK_SUBJECTS)
+    pairs = zip(cycle(company), cycle(company[1:] + company[:1]), strict=False)
+    made = (_fill(*parts) for parts in zip(cycle(lines), words, pairs, strict=False))
+    enough = islice(made, 10 * count)  # a pool, since some come out the same
+    return list(dict.fromkeys(enough))[:count]
+
+
+def _fill(wording: str, words: str, company: tuple[str, str]) -> str:
+    subject, other = map(with_article, company)
+    return wording.format(words, a=with_article(words), clues=words, subject=subject, other=other)
+
+
+def names_it(text: str, subject: Subject) -> bool:
+    """Whether the text has one of its names, in whole words, a plural counting too."""
+    return any(re.search(rf"\b{re.escape(name)}(s|es)?\b", text, re.IGNORECASE) for name in subject.names)
+
+
+def _synonyms(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from (word for word in subject.synonyms for _ in range(2))
+
+
+def _hints(subject: Subject, rng: random.Random, most: int) -> Iterator[str]:
+    """Up to `most` clue words together; without any the policy's own prompts that do not name the concept."""
+    clues = [clue for clue in subject.clues if not names_it(clue, subject)]
+    if clues:
+        yield from (" and ".join(rng.sample(clues, min(len(clues), most))) for _ in range(4 * len(clues)))
+    else:
+        yield from (prompt for prompt in subject.prompts if not names_it(prompt, subject))
+
+
+def _misspelled(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from misspellings(subject.name, rng)
+
+
+def _in_look_alike_letters(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from homoglyphs(subject.name, rng)
+
+
+def _in_company(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from repeat(subject.name, MOST)
+
+
+def _translated(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from dict.fromkeys((*subject.translations, *translations(subject.name)))
+
+
+FAMILIES: dict[str, Callable[[Subject, random.Random], Iterator[str]]] = {
+    "synonym": _synonyms,
+    "implicit_short": partial(_hints, most=2),
+    "implicit_long": partial(_hints, most=3),
+    "misspelling": _misspelled,
+    "homoglyph": _in_look_alike_letters,
+    "composition": _in_company,
+    "language": _translated,
+}

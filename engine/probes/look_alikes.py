@@ -1,0 +1,118 @@
+"""Which concepts an erasure is likeliest to hurt: those the text encoder or the judge holds for nearly the same.
+
+The text encoder's view is taken where an edit acts: on what the denoiser's value matrices make of a concept's last
+subject token. The judge's view is taken on pictures of the unedited model: what it takes the target for, it may miss
+when the target goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.families import projections
+from engine.probes.prompts import Subject
+from engine.text import encode
+from engine.wordings import WORDED_AS, fill, templates
+
+ENCODER, JUDGE = "text encoder", "judge"
+WORDINGS = 4
+DECIMALS = 4
+
+
+class Chooser(Protocol):
+    """A judge that says how likely each of several labels is."""
+
+    def probabilities(self, pictures: np.ndarray, labels: Sequence[str], category: str) -> np.ndarray:
+        """Pictures, uint8 [n, height, width, 3], to chances [n, labels] that add up to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """A concept near a target; `scores` by source, higher is nearer, comparable within a source only."""
+
+    name: str
+    scores: Mapping[str, float]
+
+
+def look_alikes(pipeline: Any, target: Subject, candidates: Sequence[str], count: int) -> list[LookAlike]:
+    """The `count` candidates nearest to the target by the text encoder, nearest first, ties by name.
+
+    A concept is its last subject token's state, averaged over the first wordings of its category, less the mean of all
+    these concepts. The score is the cosine of what the value matrices make of two such states, all matrices weighing
+    the same, averaged over the text streams. The target's own names are no candidates.
+    """
+    names = _others(target, candidates)
+    if not names:
+        return []
+    lines = templates(WORDED_AS[target.category])[:WORDINGS]
+    said = [fill(line, name) for name in (target.name, *names) for line in lines]
+    cosines = [
+        _cosines(encode(pipeline, said, stream).last().unflatten(0, (-1, len(lines))).mean(1), metric)
+        for stream, metric in _metrics(pipeline).items()
+    ]
+    return _nearest(names, torch.stack(cosines).mean(0).tolist(), count, ENCODER)
+
+
+@torch.no_grad()
+def _metrics(pipeline: Any) -> dict[int, Tensor]:
+    """By text stream, sum over its value matrices of W^T W / |W|^2, [d, d]: v^T M v is how large they make v."""
+    metrics: dict[int, Tensor] = {}
+    for projection in (projection for projection in projections(pipeline) if projection.kind == "value"):
+        weight = projection.weight.float()
+        gram = weight.T @ weight / weight.square().sum()
+        for stream in projection.streams:
+            metrics[stream] = metrics.get(stream, torch.zeros_like(gram)) + gram
+    return metrics
+
+
+def _cosines(concepts: Tensor, metric: Tensor) -> Tensor:
+    """Of the first concept with each of the others, [concepts, d] to [concepts - 1]."""
+    centred = concepts - concepts.mean(0)
+    products = centred @ metric.to(centred) @ centred.T
+    lengths = products.diagonal().clamp(min=torch.finfo(products.dtype).tiny).sqrt()
+    return (products / lengths / lengths[:, None])[0, 1:].cpu()
+
+
+def confusions(
+    judge: Chooser, pictures: np.ndarray, target: Subject, candidates: Sequence[str], count: int
+) -> list[LookAlike]:
+    """The `count` candidates the judge most takes the target's pictures of the unedited model for.
+
+    The score is the mean chance the judge gives the candidate, among the target and all candidates. None without
+    pictures.
+    """
+    names = _others(target, candidates)
+    if not names or not len(pictures):
+        return []
+    chances = judge.probabilities(pictures, [target.name, *names], target.category)
+    return _nearest(names, chances[:, 1:].mean(0).tolist(), count, JUDGE)
+
+
+def union(*found: Sequence[LookAlike]) -> list[LookAlike]:
+    """Each concept once with the scores of all its sources, the better of its places first, then those in both."""
+    places: dict[str, list[int]] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for group in found:
+        for place, item in enumerate(group):
+            places.setdefault(item.name, []).append(place)
+            scores.setdefault(item.name, {}).update(item.scores)
+    order = sorted(places, key=lambda name: (min(places[name]), -len(places[name]), name))
+    return [LookAlike(name, scores[name]) for name in order]
+
+
+def _others(target: Subject, candidates: Sequence[str]) -> list[str]:
+    own = {name.casefold() for name in target.names}
+    return [name for name in dict.fromkeys(candidates) if name.casefold() not in own]
+
+
+def _nearest(names: Sequence[str], scores: Sequence[float], count: int, source: str) -> list[LookAlike]:
+    rounded = [round(score, DECIMALS) + 0.0 for score in scores]
+    ordered = sorted(zip(names, rounded, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return [LookAlike(name, {source: score}) for name, score in ordered[:count]]
