@@ -8,12 +8,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.deltas import EditPlan
+from engine.deltas import EditPlan, edited
 from engine.digests import canonical_json, file_digest, files
 from engine.errors import DigestMismatch, EditError
 
@@ -21,40 +20,43 @@ MANIFEST = "manifest.json"
 MODEL = "model"
 
 
-def write_edited(base: Path, plan: EditPlan, out: Path) -> None:
+def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
-    The sum is taken in float64 and written in each weight's own type. EditError names a weight that is not in the base
-    or is not finite after the edit; then `out` is not there.
+    The sum is taken in float64 and written in each weight's own type; returned is the relative error of rounding each
+    to it. EditError names a weight that is not in the base or is not finite after the edit; then `out` is not there.
     """
     scratch = out.with_name(out.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(base, scratch)
-    left = dict(plan.deltas)
-    for component in sorted({name.split(".", 1)[0] for name in left}):
+    rounding: dict[str, float] = {}
+    for component in sorted({name.split(".", 1)[0] for name in plan.deltas}):
         for path in sorted((scratch / component).glob("*.safetensors")):
-            _add(path, component, left)
-    if left:
-        raise EditError(next(iter(left)), "is not in the base model; plan the edit on this base")
+            rounding |= _add(path, component, plan.deltas)
+    if missing := sorted(plan.deltas.keys() - rounding.keys()):
+        raise EditError(missing[0], "is not in the base model; plan the edit on this base")
     shutil.rmtree(out, ignore_errors=True)
     scratch.rename(out)
+    return rounding
 
 
-def _add(path: Path, component: str, left: dict[str, Tensor]) -> None:
-    """Add to the weights in one file the deltas that name them, and take those off `left`."""
+def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """Add to the weights in one file the deltas that name them; the errors of rounding.
+
+    A folder may hold the same weights in several variants, and each must forget.
+    """
     with safe_open(path, "pt") as handle:
         metadata = handle.metadata()
         tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (a handle is no dict)
-    edited = {key: left.pop(f"{component}.{key}") for key in tensors if f"{component}.{key}" in left}
-    if not edited:
-        return
-    for key, delta in edited.items():
-        tensors[key] = (tensors[key].double() + delta.double()).to(tensors[key].dtype)
-        if not torch.isfinite(tensors[key]).all():
-            raise EditError(f"{component}.{key}", "overflows in its own type; lower the strength")
-    scratch = path.with_suffix(".part")
-    save_file(tensors, scratch, metadata)
-    scratch.replace(path)
+    rounding = {}
+    for key in [key for key in tensors if f"{component}.{key}" in deltas]:
+        name = f"{component}.{key}"
+        tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
+    if rounding:
+        scratch = path.with_suffix(".part")
+        save_file(tensors, scratch, metadata)
+        scratch.replace(path)
+    return rounding
 
 
 def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.digests import canonical_json, json_digest, tensor_digest
 from engine.editors import ConceptEmbeddings, Settings, editor_named, settings_for
@@ -37,7 +37,8 @@ FORMAT = "expunge-plan-1"
 class EditPlan:
     """The change of each projection by parameter name, float32, and where it comes from.
 
-    `base` is the tensor digest of the projections it was planned on and may be applied to. `diagnostics` gives, for
+    `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
+    that it changes (an editor that trains may change all of them). `diagnostics` gives, for
     each of them, `change` |D|/|W0|, `residual` (energy of targets left over their anchors, 1 unedited) and `drift`
     (relative energy by which retained and general tokens moved), to six digits. They are what was seen while planning,
     to be read by people, and not part of the digest: a limit is checked against `relative_changes`.
@@ -94,9 +95,9 @@ class Applied:
     rounding: Mapping[str, float]
 
 
-def base_digest(pipeline: Any) -> str:
-    """The tensor digest of the pipeline's text projections, in the dtype in which it was opened."""
-    return tensor_digest({p.name: p.weight for p in projections(pipeline)})
+def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
+    """The tensor digest of the text projections and of the parameters `names`, in the dtype they were opened in."""
+    return tensor_digest(_parameters(pipeline, names))
 
 
 def is_plan_of(made: EditPlan, spec: EditSpec) -> bool:
@@ -157,26 +158,31 @@ def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
 def apply(pipeline: Any, plan: EditPlan) -> Applied:
     """Add the plan to the pipeline's projections. DigestMismatch if they are not those it was planned on.
 
-    The sum is taken in float32 or better and written in the parameter's own dtype; nothing is written unless all of it
-    is finite there.
+    The sum is taken in float64 and written in the parameter's own dtype; nothing is written unless all of it is finite
+    there.
     """
     named = _planned_on(pipeline, plan)
-    exact = {name: named[name].double().cpu() + delta.double().cpu() for name, delta in plan.deltas.items()}
-    rounded = {name: _checked(name, weight.to(named[name].dtype)) for name, weight in exact.items()}
-    originals = {name: named[name].detach().clone() for name in exact}
-    for name, weight in rounded.items():
+    sums = {name: edited(name, named[name], delta) for name, delta in plan.deltas.items()}
+    originals = {name: named[name].detach().clone() for name in sums}
+    for name, (weight, _) in sums.items():
         named[name].copy_(weight)
-    rounding = {name: _ratio((exact[name] - rounded[name].double()).norm(), exact[name].norm()) for name in exact}
-    return Applied(plan, originals, rounding)
+    return Applied(plan, originals, {name: error for name, (_, error) in sums.items()})
+
+
+def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
+    """Weight and delta added up in float64, in the weight's own dtype, and the relative error of rounding to that."""
+    exact = weight.double().cpu() + delta.double().cpu()
+    rounded = _checked(name, exact.to(weight.dtype))
+    return rounded, _ratio((exact - rounded.double()).norm(), exact.norm())
 
 
 @torch.no_grad()
 def undo(pipeline: Any, applied: Applied) -> None:
     """Put the original weights back, bit for bit; DigestMismatch if that is not the base the plan was made on."""
-    named = {p.name: p.weight for p in projections(pipeline)}
+    named = _parameters(pipeline, applied.originals)
     for name, weight in applied.originals.items():
         named[name].copy_(weight)
-    if (found := base_digest(pipeline)) != applied.plan.base:
+    if (found := base_digest(pipeline, applied.originals)) != applied.plan.base:
         raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
 
 
@@ -191,12 +197,26 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
 
 
 def _planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
-    """The projections by name, if they are those that the plan was made on."""
-    if (found := base_digest(pipeline)) != plan.base:
+    """The projections, and what else it changes, by name, if they are those that the plan was made on."""
+    named = _parameters(pipeline, plan.deltas)
+    if (found := tensor_digest(named)) != plan.base:
         raise DigestMismatch(
             "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
         )
-    return {p.name: p.weight for p in projections(pipeline)}
+    if missing := sorted(plan.deltas.keys() - named.keys()):
+        raise EditError(missing[0], "is not in the base model; plan the edit on this base")
+    return named
+
+
+def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
+    """The text projections, and those of the named parameters, `component.path`, that the pipeline has."""
+    found: dict[str, Tensor] = {p.name: p.weight for p in projections(pipeline)}
+    wanted = [name for name in names if name not in found]
+    for component in sorted({name.partition(".")[0] for name in wanted}):
+        module = getattr(pipeline, component, None)
+        present = dict(module.named_parameters(component)) if isinstance(module, nn.Module) else {}
+        found |= {name: present[name] for name in wanted if name in present}
+    return found
 
 
 def _beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:

@@ -1,0 +1,119 @@
+"""An edit in the form that somebody else's program reads: a model folder, the deltas, a LoRA or one file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from engine.bundle import MODEL, verify_bundle, write_edited
+from engine.deltas import EditPlan, base_digest
+from engine.errors import DigestMismatch, SettingError
+from engine.lora import lora_of
+from engine.model import open_model
+from engine.single_file import write_single_file
+
+FORMATS = ("diffusers", "delta", "lora", "lora-webui", "single-file")
+DELTAS = "deltas.safetensors"
+HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. `rounding` is the relative error of writing each changed weight in the model's own type,
+    `error` and `ranks` those of a LoRA; empty or 0 where the format has none."""
+
+    out: Path
+    format: str
+    plan: str
+    error: float = 0.0
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    rounding: Mapping[str, float] = field(default_factory=dict)
+
+
+def export(
+    source: Path, to: str, out: Path, base: Path | None = None, rank: int | None = None, expected: str | None = None
+) -> Exported:
+    """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
+
+    A bundle is checked against its manifest (and against its digest, `expected`) and holds the edited model; a plan
+    alone needs its `base` for formats that hold a whole model. `rank` limits that of a LoRA. Raises SettingError,
+    DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
+    """
+    if to not in FORMATS:
+        raise SettingError(f"format {to!r} does not exist; use one of {', '.join(FORMATS)}")
+    if rank is not None and not to.startswith("lora"):
+        raise SettingError(f"a rank is for a LoRA, the format is {to}; leave it out")
+    bundled = source.is_dir()
+    if bundled:
+        verify_bundle(source, expected)
+    plan = EditPlan.load(source / DELTAS if bundled else source)
+    if to == "delta":
+        plan.save(out)
+    elif to.startswith("lora"):
+        lora = lora_of(plan, rank)
+        lora.save(out, "webui" if to == "lora-webui" else "diffusers")
+        return Exported(out, to, plan.digest, lora.error, lora.ranks)
+    elif bundled:
+        _whole(source / MODEL, to, out)
+    elif base is None:
+        raise SettingError(f"the format {to} holds a whole model: name the base that the edit was planned on")
+    else:
+        return Exported(out, to, plan.digest, rounding=_edited(plan, base, to, out))
+    return Exported(out, to, plan.digest)
+
+
+def apply_to_folder(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
+    """Write the pipeline folder `model`, edited, to `out`: all of it or nothing; the errors of rounding by weight.
+
+    DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it.
+    """
+    check_base(plan, model)
+    return write_edited(model, plan, out)
+
+
+def check_base(plan: EditPlan, model: Path) -> None:
+    """DigestMismatch unless the plan was made on this model, opened in float32 or in its own type."""
+    pipeline = open_model(model)
+    found = base_digest(pipeline, plan.deltas)
+    if found != plan.base and (own := _half(model, plan)):
+        found = base_digest(pipeline.to(own), plan.deltas)
+        pipeline.to(torch.float32)
+    if found != plan.base:
+        raise DigestMismatch(
+            f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on"
+        )
+
+
+def _half(model: Path, plan: EditPlan) -> torch.dtype | None:
+    """The narrow type in which the model's folder holds the first weight that the plan changes."""
+    component, _, key = min(plan.deltas, default=".").partition(".")
+    for path in sorted((model / component).glob("*.safetensors")):
+        with safe_open(path, "pt") as handle:
+            if key in handle.keys():  # noqa: SIM118 - it is no dict
+                return HALF.get(handle.get_slice(key).get_dtype())
+    return None
+
+
+def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> dict[str, float]:
+    if to == "diffusers":
+        return apply_to_folder(plan, base, out)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        rounding = apply_to_folder(plan, base, Path(scratch) / MODEL)
+        write_single_file(Path(scratch) / MODEL, out)
+    return rounding
+
+
+def _whole(model: Path, to: str, out: Path) -> None:
+    if to == "single-file":
+        write_single_file(model, out)
+        return
+    scratch = out.with_name(out.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(model, scratch)
+    scratch.rename(out)

@@ -1,0 +1,122 @@
+"""An edit as a LoRA: every delta as a product B A of low rank, in a key layout that others' loaders read.
+
+The deltas of most editors have few directions, at most as many as there are tokens to move, and then the factors hold
+them exactly. Where a rank is asked for that is too small, the singular value decomposition gives the nearest matrix of
+that rank (Eckart and Young, Psychometrika 1936), and how far it is from the edit is stated, layer by layer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.deltas import EditPlan
+from engine.digests import canonical_json
+from engine.errors import EditError, SettingError
+
+EXACT = 1e-6
+"""What float32 leaves of a relative error: factors this near to a delta are the delta."""
+
+LAYOUTS = ("diffusers", "webui")
+COMPONENTS = ("unet", "transformer")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Factors by layer: `down` A [r, d] and `up` B [d_out, r], float32, for W + B A at strength 1.
+
+    `errors` is |B A - D|_F / |D|_F of each layer as stored, `error` the same over all layers together; both to six
+    digits. `plan` is the digest of the edit they stand for and `base` of the projections it was planned on.
+    """
+
+    down: Mapping[str, Tensor]
+    up: Mapping[str, Tensor]
+    errors: Mapping[str, float]
+    error: float
+    plan: str
+    base: str
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        return {layer: len(factor) for layer, factor in self.down.items()}
+
+    def tensors(self, layout: str = "diffusers") -> dict[str, Tensor]:
+        """`diffusers`: `unet.LAYER.lora_A.weight`; `webui`: `lora_unet_LAYER.lora_down.weight`, by its converter."""
+        if layout not in LAYOUTS:
+            raise SettingError(f"LoRA layout {layout!r} does not exist; use one of {', '.join(LAYOUTS)}")
+        own = {f"{layer}.lora_A.weight": factor for layer, factor in self.down.items()}
+        own |= {f"{layer}.lora_B.weight": factor for layer, factor in self.up.items()}
+        return own if layout == "diffusers" else _for_webui(own)
+
+    def save(self, path: str | Path, layout: str = "diffusers") -> None:
+        """Write it whole or not at all; the error, ranks and digests stand in the file's metadata under `expunge`."""
+        path = Path(path)
+        record = {"plan": self.plan, "base": self.base, "error": self.error, "errors": self.errors, "ranks": self.ranks}
+        scratch = path.with_name(path.name + ".part")
+        save_file(self.tensors(layout), scratch, {"format": "pt", "expunge": canonical_json(record).decode()})
+        with open(scratch, "rb+") as handle:
+            os.fsync(handle.fileno())
+        scratch.replace(path)
+
+
+@torch.no_grad()
+def lora_of(plan: EditPlan, rank: int | None = None) -> Lora:
+    """The plan's factors: of the least rank that holds each delta exactly, or of at most `rank`.
+
+    EditError names a parameter that a LoRA cannot hold, or that its loader would leave out without a word.
+    """
+    if rank is not None and rank < 1:
+        raise SettingError(f"rank is {rank}; use a whole number from 1, or none for an exact LoRA")
+    down, up, left, whole = {}, {}, {}, {}
+    for name, delta in plan.deltas.items():
+        _check(name, delta)
+        size = delta.double().norm().item()
+        if size > 0:
+            layer = name.removesuffix(".weight")
+            up[layer], down[layer] = _factors(delta.double().cpu(), rank)
+            left[layer] = (up[layer].double() @ down[layer].double() - delta.double().cpu()).norm().item()
+            whole[layer] = size
+    if not down:
+        raise EditError(next(iter(plan.deltas), "plan"), "the plan changes nothing, so there is no LoRA of it")
+    errors = {layer: _rounded(left[layer] / whole[layer]) for layer in left}
+    error = _rounded(_length(left) / _length(whole))
+    return Lora(down, up, errors, error, plan.digest, plan.base)
+
+
+def _factors(delta: Tensor, rank: int | None) -> tuple[Tensor, Tensor]:
+    """B [d_out, r] and A [r, d], the singular values shared evenly between them."""
+    u, values, v = torch.linalg.svd(delta, full_matrices=False)
+    tail = values.square().flip(0).cumsum(0).flip(0).sqrt()  # what is lost by keeping the directions before each
+    exact = int((tail > EXACT * tail[0]).sum())
+    kept = exact if rank is None else min(rank, exact)
+    root = values[:kept].sqrt()
+    return (u[:, :kept] * root).float().contiguous(), (root[:, None] * v[:kept]).float().contiguous()
+
+
+def _check(name: str, delta: Tensor) -> None:
+    if delta.ndim != 2 or not name.endswith(".weight"):
+        raise EditError(name, "a LoRA holds weights of linear layers only; export the full model or the delta")
+    if name.split(".", 1)[0] not in COMPONENTS:
+        raise EditError(name, f"`load_lora_weights` fills {' or '.join(COMPONENTS)} only; export the full model")
+
+
+def _for_webui(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name in tensors:
+        if not (name.startswith("unet.") and ".attentions." in name):
+            raise EditError(name, "the webui layout has no name for it; use the diffusers layout or the full model")
+    return convert_state_dict_to_kohya(tensors)
+
+
+def _length(parts: Mapping[str, float]) -> float:
+    return torch.tensor(list(parts.values()), dtype=torch.float64).norm().item()
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.6g}")

@@ -1,0 +1,234 @@
+"""What is exported is the edit: opened again by diffusers it gives the weights and pictures of the applied plan."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from engine.bundle import assemble
+from engine.deltas import EditPlan, apply, plan
+from engine.digests import files, folder_digest
+from engine.errors import DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
+from engine.export import apply_to_folder, check_base, export
+from engine.model import open_model
+from engine.single_file import unet_name, write_single_file
+from engine.spec import EditSpec, Retain, Target
+from tests.engine import tiny, tiny_families
+
+SPEC = EditSpec((Target("cat", ("cat",)),), (Retain("dog", ("dog",)),), editor="uce")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def made(base: Path) -> EditPlan:
+    return plan(open_model(base), SPEC)
+
+
+@pytest.fixture
+def saved(made: EditPlan, tmp_path: Path) -> Path:
+    made.save(tmp_path / "plan.safetensors")
+    return tmp_path / "plan.safetensors"
+
+
+def weights(pipeline: Any) -> dict[str, torch.Tensor]:
+    parts = [name for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)]
+    return {f"{part}.{name}": w for part in parts for name, w in getattr(pipeline, part).state_dict().items()}
+
+
+def same(one: Any, other: Any) -> None:
+    left, right = weights(one), weights(other)
+    assert left.keys() == right.keys()
+    for name, weight in left.items():
+        assert torch.equal(weight, right[name]), name
+
+
+def edited(base: Path, made: EditPlan) -> Any:
+    pipeline = open_model(base)
+    apply(pipeline, made)
+    return pipeline
+
+
+def test_the_folder_opens_as_the_edited_model(base: Path, made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    result = export(saved, "diffusers", tmp_path / "out", base)
+    assert result.rounding.keys() == made.deltas.keys()
+    same(open_model(tmp_path / "out"), edited(base, made))
+
+
+def test_the_single_file_opens_as_the_edited_model(base: Path, made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    export(saved, "single-file", tmp_path / "out.safetensors", base)
+    read = StableDiffusionPipeline.from_single_file(
+        str(tmp_path / "out.safetensors"), config=str(base), local_files_only=True, safety_checker=None
+    )
+    same(read, edited(base, made))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.safetensors", "plan.safetensors"]
+
+
+@pytest.mark.parametrize(("kind", "act"), [("sdxl", "quick_gelu"), ("sd2", "gelu")])
+def test_encoders_of_open_clip_go_round_too(kind: str, act: str, tmp_path: Path) -> None:
+    pipeline: Any = tiny_families.sdxl() if kind == "sdxl" else tiny.pipeline()
+    pipeline.text_encoder.config.hidden_act = act
+    pipeline.save_pretrained(tmp_path / "model")
+    write_single_file(tmp_path / "model", tmp_path / "one.safetensors")
+    names = load_file(tmp_path / "one.safetensors").keys()
+    assert any(name.endswith("attn.in_proj_weight") for name in names)
+    loader: Any = StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
+    read = loader.from_single_file(
+        str(tmp_path / "one.safetensors"), config=str(tmp_path / "model"), local_files_only=True
+    )
+    same(read, pipeline)
+
+
+FULL_SIZE: dict[str, dict[str, Any]] = {
+    "sd": {"cross_attention_dim": 768},
+    "sdxl": {
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "cross_attention_dim": 2048,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FULL_SIZE)
+def test_at_full_size_every_name_is_read_back_by_the_official_converter(kind: str) -> None:
+    with torch.device("meta"):
+        unet: Any = UNet2DConditionModel(**FULL_SIZE[kind])
+    weights = unet.state_dict()
+    attending = [place for place, name in enumerate(unet.config.up_block_types) if "CrossAttn" in name]
+    original = {f"model.diffusion_model.{unet_name(name, 2, attending)}": weight for name, weight in weights.items()}
+    back = convert_ldm_unet_checkpoint(dict(original), dict(unet.config))
+    assert back.keys() == weights.keys()
+    assert all(back[name] is weight for name, weight in weights.items())
+    assert "model.diffusion_model.output_blocks.5.2.conv.weight" in original  # as in the published checkpoints
+
+
+def test_a_single_file_keeps_half_precision_and_leaves_nothing_out(tmp_path: Path) -> None:
+    half = tiny.pipeline().to(torch.bfloat16)
+    half.save_pretrained(tmp_path / "model")
+    write_single_file(tmp_path / "model", tmp_path / "one.safetensors")
+    stored = load_file(tmp_path / "one.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.bfloat16}
+    assert sum(value.numel() for value in stored.values()) == sum(w.numel() for w in weights(half).values())
+
+
+def test_a_weight_without_a_name_in_the_single_file_is_refused(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    path = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(path), "class_embedding.weight": torch.ones(2)}, path)
+    with pytest.raises(EditError, match=r"unet\.class_embedding\.weight"):
+        write_single_file(tmp_path / "model", tmp_path / "one.safetensors")
+    tiny_families.sd3().save_pretrained(tmp_path / "sd3")
+    with pytest.raises(UnknownArchitecture, match=r"known: StableDiffusionPipeline"):
+        write_single_file(tmp_path / "sd3", tmp_path / "one.safetensors")
+    assert not list(tmp_path.glob("one*"))
+
+
+def test_a_bundle_is_exported_after_its_manifest_was_checked(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    made.save(tmp_path / "deltas.safetensors")
+    apply_to_folder(made, base, tmp_path / "edited")
+    assemble(tmp_path / "edited", {"deltas.safetensors": tmp_path / "deltas.safetensors"}, tmp_path / "bundle")
+    for form in ("diffusers", "delta", "lora", "single-file"):
+        assert export(tmp_path / "bundle", form, tmp_path / form).plan == made.digest
+    assert folder_digest(tmp_path / "diffusers") == folder_digest(tmp_path / "edited")
+    assert (tmp_path / "delta").read_bytes() == (tmp_path / "deltas.safetensors").read_bytes()
+    write_single_file(tmp_path / "edited", tmp_path / "again")
+    assert (tmp_path / "single-file").read_bytes() == (tmp_path / "again").read_bytes()
+    (tmp_path / "bundle" / "model" / "model_index.json").write_text("{}")
+    with pytest.raises(DigestMismatch, match="model_index"):
+        export(tmp_path / "bundle", "lora", tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_the_lora_states_its_error(made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    result = export(saved, "lora", tmp_path / "lora.safetensors", rank=1)
+    with safe_open(tmp_path / "lora.safetensors", "pt") as handle:
+        assert json.loads(handle.metadata()["expunge"])["error"] == result.error
+    assert set(result.ranks.values()) == {1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("narrow", [False, True], ids=["planned in float32", "planned as it is stored"])
+def test_a_half_precision_checkpoint_is_solved_wide_and_written_in_its_own_type(
+    dtype: torch.dtype, narrow: bool, tmp_path: Path
+) -> None:
+    tiny.pipeline().to(dtype).save_pretrained(tmp_path / "half")
+    opened = open_model(tmp_path / "half", dtype=dtype if narrow else torch.float32)
+    made = plan(opened, SPEC)
+    assert {delta.dtype for delta in made.deltas.values()} == {torch.float32}
+    wide = plan(open_model(tmp_path / "half"), SPEC)
+    rounding = apply_to_folder(made, tmp_path / "half", tmp_path / "out")
+    name, delta = next(iter(made.deltas.items()))
+    if not narrow:
+        assert torch.equal(delta, wide.deltas[name])
+    before, after = (load_file(tmp_path / f / "unet" / "diffusion_pytorch_model.safetensors") for f in ("half", "out"))
+    assert {value.dtype for value in after.values()} == {dtype}
+    exact = before[name.removeprefix("unet.")].double() + delta.double()
+    lost = (exact - after[name.removeprefix("unet.")].double()).norm() / exact.norm()
+    assert rounding[name] == pytest.approx(lost.item(), rel=1e-4)
+    unit = torch.finfo(dtype).eps
+    assert all(unit / 100 < error < unit for error in rounding.values())
+
+
+def test_every_variant_in_the_folder_forgets(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    path = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(
+        {n: w.half() for n, w in load_file(path).items()}, path.with_name("diffusion_pytorch_model.fp16.safetensors")
+    )
+    apply_to_folder(made, tmp_path / "model", tmp_path / "out")
+    for stored in (tmp_path / "out" / "unet").glob("*.safetensors"):
+        was, now = load_file(tmp_path / "model" / "unet" / stored.name), load_file(stored)
+        assert all((was[n.removeprefix("unet.")] != now[n.removeprefix("unet.")]).any() for n in made.deltas)
+
+
+def test_another_base_or_an_unknown_one_is_refused_and_nothing_is_written(made: EditPlan, tmp_path: Path) -> None:
+    other = tiny.save(tmp_path / "other", seed=1)
+    with pytest.raises(DigestMismatch, match="other"):
+        apply_to_folder(made, other, tmp_path / "out")
+    tiny_families.sdxl().save_pretrained(tmp_path / "larger")
+    with pytest.raises(DigestMismatch, match="larger"):
+        apply_to_folder(made, tmp_path / "larger", tmp_path / "out")
+    index = other / "model_index.json"
+    index.write_text(index.read_text().replace('"StableDiffusionPipeline"', '"KandinskyPipeline"'))
+    with pytest.raises(UnknownArchitecture, match=r"known pipelines: StableDiffusionPipeline, StableDiffusionXL"):
+        apply_to_folder(made, other, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"other", "larger"}
+
+
+def test_an_edit_that_cannot_be_written_leaves_nothing(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    name = next(iter(made.deltas))
+    foreign = replace(made, deltas={**made.deltas, "unet.elsewhere.weight": made.deltas[name]})
+    check_base(foreign, base)
+    with pytest.raises(EditError, match="not in the base"):
+        apply_to_folder(foreign, base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wishes_that_make_no_sense_are_refused(saved: Path, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"format 'ckpt' .*single-file"):
+        export(saved, "ckpt", tmp_path / "out", base)
+    with pytest.raises(SettingError, match="name the base"):
+        export(saved, "diffusers", tmp_path / "out")
+    with pytest.raises(SettingError, match="a rank is for a LoRA"):
+        export(saved, "delta", tmp_path / "out", rank=4)
+    with pytest.raises(ModelFormatError, match="plan the edit again"):
+        export(files(base)[0], "delta", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
