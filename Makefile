@@ -43,9 +43,9 @@ lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## what the editors erase and keep on the built-in model
-	$(BIN)/python benchmarks/erasure.py --editor scapre
-	$(BIN)/python benchmarks/erasure.py --editor uce
+bench: $(INSTALLED)  ## editors compared on pictures, and timed; a few hours, goes on where it was stopped
+	$(BIN)/python -m benchmarks.compare --tune --tuned --write
+	$(BIN)/python -m benchmarks.speed --write
 
 up: $(INSTALLED)  ## start the local stack: S3, MLflow, Prefect
 	$(BIN)/python -m deployments.stack up

@@ -1,4 +1,4 @@
-"""What the editors erase and keep on the built-in model, on pictures: `python benchmarks/erasure.py [--editor NAME]`.
+"""What the editors erase and keep on the built-in model, on pictures: `python -m benchmarks.erasure [--editor NAME]`.
 
 Each case erases some concepts with an editor's defaults, told only of the targets' look-alikes and of the other styles.
 Targets are asked for with 8 seeds; kept objects (all look-alikes and every eighth of the others) and kept styles are
@@ -12,11 +12,11 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import PICTURES, pictures, seen
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
@@ -26,7 +26,6 @@ from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question, Subject, questions
-from engine.sampling import Sampler
 from engine.spec import EditSpec, Retain, Target
 
 CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
@@ -65,28 +64,21 @@ def spec(asked: Sequence[Subject], editor: str, settings: dict[str, Any]) -> Edi
     return EditSpec(tuple(targets), tuple(retain), editor, settings)
 
 
-def seen(model: Any, weights: str, store: PictureStore, judge: ClipJudge, asked: Sequence[Question]) -> np.ndarray:
+def judged(model: Any, weights: str, store: PictureStore, judge: ClipJudge, asked: Sequence[Question]) -> np.ndarray:
     """Whether the judge sees what each question asks for, bool [questions]."""
-    keys = store.draw(model, weights, [question.shot for question in asked], Sampler())
-    found = np.zeros(len(asked), bool)
-    for category in {question.subject.category for question in asked}:
-        places = [place for place, question in enumerate(asked) if question.subject.category == category]
-        pictures = np.stack([store.read(keys[place]) for place in places])
-        sightings = judge.look(pictures, [asked[place].subject.name for place in places], category)
-        found[places] = [sighting.seen for sighting in sightings]
-    return found
+    return seen(judge, pictures(model, weights, store, asked), asked)
 
 
 def measure(case: str, editor: str, settings: dict[str, Any], store: PictureStore, judge: ClipJudge) -> str:
     model, base = open_model(MODEL), folder_digest(MODEL)
     group = subjects(*CASES[case])
     asked = questions(group, PROMPTS, SEEDS)
-    before = seen(model, base, store, judge, asked)
+    before = judged(model, base, store, judge, asked)
     start = time.perf_counter()
     edit = plan(model, spec(group, editor, settings))
     seconds = time.perf_counter() - start
     with applied(model, edit):
-        after = seen(model, edit.digest, store, judge, asked)
+        after = judged(model, edit.digest, store, judge, asked)
     change = max(values["change"] for values in edit.diagnostics.values())
 
     def points(role: str, category: str) -> str:
@@ -106,7 +98,7 @@ def main() -> None:
     parser.add_argument("--editor", default="scapre")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings other than the defaults")
     parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--pictures", type=Path, default=Path(gettempdir()) / "expunge-pictures")
+    parser.add_argument("--pictures", type=Path, default=PICTURES)
     args = parser.parse_args()
     settings = {name: float(value) for name, value in (pair.split("=") for pair in args.set)}
     store, judge = PictureStore(args.pictures), ClipJudge(JUDGE)

@@ -1,0 +1,162 @@
+"""Every editor on the same work, on pictures of the built-in model: `python -m benchmarks.compare`.
+
+Erases 1 to 100 objects, 1 to 4 styles, mixed sets and a look-alike set, each in three seeded draws, with every editor
+at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/concepts.py`) and
+`--tuned` measures with these as well. Editors are told the targets' names, their look-alikes and the kept styles; what
+is reported of synonyms and of other objects is of things that none was told of. Asked are the targets by name (once
+each at least) and by synonyms, look-alikes, other objects and other styles, 32 pictures a group, by the same prompts
+and seeds on the unedited and on every edited model.
+
+Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
+again, so it may be stopped at any time. An editor whose code has changed is measured again once its lines are deleted.
+The tables and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks import concepts, measure, tables
+from benchmarks.concepts import Case
+from benchmarks.results import FOLDER, Results
+from engine.canonical import canonical_json
+from engine.deltas import applied, plan
+from engine.digests import folder_digest
+from engine.editors import EDITORS, editor_named, settings_for
+from engine.emoji import JUDGE, MODEL
+from engine.errors import EngineError
+from engine.judges import ClipJudge
+from engine.model import open_model
+from engine.pictures import PictureStore
+from engine.tuning import AUTO, LADDERS, asked, rungs
+
+UNEDITED = "unedited"
+KEY = ("model", "arm", "settings", "case", "draw", "pictures")
+RATES = (*measure.GROUPS, "h_o", "distance")
+COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "plan", "problem")
+PICTURES = 32
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An editor with settings, under the `name` by which it is reported."""
+
+    name: str
+    editor: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def recorded(self, case: Case) -> str:
+        """All of its settings as canonical JSON, defaults included."""
+        if self.editor == UNEDITED:
+            return "{}"
+        if self.editor == AUTO:
+            return canonical_json(asdict(asked(measure.spec(case, AUTO, self.settings)))).decode()
+        return canonical_json(asdict(settings_for(editor_named(self.editor), self.settings))).decode()
+
+
+class Bench:
+    """The built-in model, its judge and the pictures drawn so far."""
+
+    def __init__(self, folder: Path = measure.PICTURES) -> None:
+        self.model, self.digest = open_model(MODEL), folder_digest(MODEL)
+        self.judge, self.store = ClipJudge(JUDGE), PictureStore(folder)
+
+    def run(self, arms: Sequence[Arm], cases: Iterable[Case], pictures: int, results: Results) -> None:
+        """Measure what `results` lacks, case by case."""
+        for case in cases:
+            due = [arm for arm in arms if self._key(arm, case, pictures) not in results]
+            for arm in tqdm(due, desc=f"{case.name} #{case.draw}", unit="editor"):
+                results.add({**self._key(arm, case, pictures), **self.measured(arm, case, pictures)})
+
+    def measured(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
+        """Rates, distance, change and time of one arm; of an editor that refuses, its `problem`."""
+        asked = measure.asked(case, pictures)
+        questions = [item.question for item in asked]
+        before = measure.pictures(self.model, self.digest, self.store, questions)
+        if arm.editor == UNEDITED:
+            return measure.scores(asked, measure.seen(self.judge, before, questions), before, before)
+        start = time.perf_counter()
+        try:
+            edit = plan(self.model, measure.spec(case, arm.editor, arm.settings))
+        except EngineError as error:
+            return {"problem": " ".join(str(error).split())}
+        seconds = time.perf_counter() - start
+        with applied(self.model, edit):
+            after = measure.pictures(self.model, edit.digest, self.store, questions)
+        found = measure.seen(self.judge, after, questions)
+        change = max(layer["change"] for layer in edit.diagnostics.values())
+        told = {"change": change, "seconds": seconds, "plan": edit.digest[:12]}
+        return {**measure.scores(asked, found, after, before), **told}
+
+    def _key(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
+        named = {"model": self.digest[:12], "arm": arm.name, "settings": arm.recorded(case)}
+        return {**named, "case": case.name, "draw": case.draw, "pictures": pictures}
+
+
+def results(name: str) -> Results:
+    return Results(FOLDER / name, COLUMNS, KEY)
+
+
+def ladder(editor: str) -> list[Arm]:
+    """The editor at each setting that tuning may choose."""
+    return [Arm(f"{editor} {place}", editor, rung) for place, rung in enumerate(rungs(editor))]
+
+
+def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None:
+    """The editor at the settings with the best mean H_o on the tuning cases; None if these were not measured."""
+    scored = []
+    for arm in ladder(editor):
+        rows = trials.where(model=model[:12], arm=arm.name, pictures=pictures)
+        rows = [row for row in rows if row["settings"] == arm.recorded(concepts.tuning_cases()[0])]
+        if len(rows) < len(concepts.tuning_cases()):
+            return None
+        scored.append((fmean(float(row["h_o"] or 0) for row in rows), arm))
+    best = max(scored, key=lambda pair: pair[0])[1]
+    return Arm(f"{editor}, tuned", editor, best.settings)
+
+
+def main() -> None:
+    args = arguments()
+    cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
+    names = args.editor or [UNEDITED, *EDITORS, AUTO]
+    ladders = [name for name in names if name in LADDERS]
+    found = results("compare.tsv")
+    if not args.only_write:
+        bench = Bench(args.store)
+        arms = [Arm(name, name) for name in names]
+        if args.tune or args.tuned:
+            trials = results("tuning.tsv")
+            if args.tune:
+                for name in ladders:
+                    bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
+            best = [tuned(name, trials, bench.digest, args.pictures) for name in ladders]
+            arms += [arm for arm in best if arm is not None]
+        bench.run(arms, cases, args.pictures, found)
+    if args.write or args.only_write:
+        tables.write(found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--editor", action="append", help="one or more; every editor by default")
+    parser.add_argument("--case", action="append", help='such as "5 objects"; every case by default')
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
+    parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
+    parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
+    parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
+    parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
+    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The matrix products that an editor's formula cannot do without, timed bare: what its closed form is measured against.
+
+For `scapre` the targets' three moments, and two products a matrix between the shared right side and the shared
+eigenvectors. For `scapre-released`, whose masks tie every row to every token, the sum over tokens, the activations of
+which it takes entropy and mutual information, and the same two products. Sizes are those of the case, numbers random,
+precision the editor's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.timing import settle
+
+COPIES = 5  # of a concept and of the empty prompt, in each of the two draws of the masks
+SAMPLES = 30  # of a concept, of which the entropy is taken
+
+
+@dataclass(frozen=True)
+class Product:
+    """[m, k] times [k, n]."""
+
+    m: int
+    k: int
+    n: int
+    dtype: torch.dtype
+
+    @property
+    def operations(self) -> int:
+        return 2 * self.m * self.k * self.n
+
+
+def products(editor: str, rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
+    """Of one plan: matrices of `rows` by d, `concepts` of `tokens` tokens in all. KeyError where no floor is stated."""
+    yield from {"scapre": _scapre, "scapre-released": _released}[editor](rows, d, concepts, tokens)
+
+
+def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) -> float:
+    """The least time, of `repeats`, that all of the products take one after the other."""
+    drawn = torch.Generator().manual_seed(0)
+    sizes = {(p.m, p.k, p.dtype) for p in needed} | {(p.k, p.n, p.dtype) for p in needed}
+    matrices = {size: torch.randn(size[:2], generator=drawn).to(device, size[2]) for size in sorted(sizes, key=str)}
+    times = []
+    for _ in range(repeats):
+        settle(device)
+        start = time.perf_counter()
+        for p in needed:
+            torch.mm(matrices[p.m, p.k, p.dtype], matrices[p.k, p.n, p.dtype])
+        settle(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _scapre(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
+    yield from [Product(d, tokens, d, torch.float64)] * 3
+    for r in rows:
+        yield from [Product(r, d, d, torch.float64)] * 2
+
+
+def _released(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
+    yield Product(d, tokens, d, torch.float64)
+    yield Product(tokens, d, d, torch.float64)
+    for r in rows:
+        yield from [Product(r, d, d, torch.float32)] * 2
+        yield Product(r, tokens, d, torch.float32)
+        yield from [Product(r, d, 2 * COPIES * concepts, torch.float32)] * 2
+        yield Product(r, d, SAMPLES * concepts, torch.float32)

@@ -1,0 +1,72 @@
+"""Closed form and peak memory of every editor by number of concepts, each cell in a process of its own.
+
+A cell is measured with a text encoder of one layer, whose depth does not matter to either; lines that are in
+`measured/speed.tsv` are not measured again. `python -m benchmarks.grid EDITOR CONCEPTS DEVICE THREADS` is one cell.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.fullsize import SHALLOW, Size, pipeline
+from benchmarks.page import table
+from benchmarks.results import FOLDER, Results
+from benchmarks.timing import timed
+
+COLUMNS = ("editor", "concepts", "device", "threads", "closed_form", "peak_gb", "problem")
+
+
+def cell(editor: str, count: int, device: str, size: Size = SHALLOW) -> dict[str, Any]:
+    """In this process: seconds of closed form, and the largest resident size, or size on the GPU, in GB."""
+    model = pipeline(size, device=device)
+    closed_form = timed(model, editor, count, device).closed_form
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if device.startswith("cuda"):
+        peak = torch.cuda.max_memory_allocated()
+    return {"closed_form": closed_form, "peak_gb": peak / 1e9}
+
+
+def measure(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> Results:
+    """Every cell that was not measured yet, within `limit` seconds each."""
+    found = Results(FOLDER / "speed.tsv", COLUMNS, COLUMNS[:4])
+    for editor in editors:
+        for count in counts:
+            key = {"editor": editor, "concepts": count, "device": device, "threads": threads}
+            if key not in found:
+                found.add({**key, **_apart(editor, count, device, threads, limit)})
+                print(found.where(**key)[0], flush=True)
+    return found
+
+
+def _apart(editor: str, count: int, device: str, threads: int, limit: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.grid", editor, str(count), device, str(threads)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"problem": f"more than {limit:.0f} s"}
+    if done.returncode:
+        return {"problem": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def shown_in(found: Results, editors: Sequence[str], counts: Sequence[int], device: str, threads: int) -> str:
+    def shown(editor: str, count: int) -> str:
+        rows = found.where(editor=editor, concepts=count, device=device, threads=threads)
+        if not rows:
+            return "-"
+        return rows[0]["problem"] or f"{float(rows[0]['closed_form']):.2f} s, {float(rows[0]['peak_gb']):.2f} GB"
+
+    lines = [[editor, *(shown(editor, count) for count in counts)] for editor in editors]
+    return "Closed form and peak memory by number of concepts:\n\n" + table(["editor", *map(str, counts)], lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[4]))
+    print(json.dumps(cell(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

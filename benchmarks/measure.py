@@ -1,0 +1,145 @@
+"""What the benchmarks on pictures share: what is asked, what editors are told, and what the judge sees."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import harmonic_mean
+from tempfile import gettempdir
+from typing import Any
+
+import numpy as np
+
+from benchmarks.concepts import Case
+from engine.emoji.catalogue import OBJECTS, STYLES, twins
+from engine.emoji.quality import offered
+from engine.judges import ClipJudge, fault
+from engine.pictures import PictureStore
+from engine.probes import Question, Subject, questions
+from engine.sampling import Sampler
+from engine.spec import EditSpec, Retain, Target
+
+PICTURES = Path(gettempdir()) / "expunge-pictures"
+PROMPTS, SEEDS = 8, 4  # of which a sample is asked
+GROUPS = ("target", "synonym", "look_alike", "other", "style")
+KEPT = ("look_alike", "other", "style")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and the group that its answer counts in."""
+
+    group: str
+    question: Question
+
+
+def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
+    """What an editor is told: targets by name alone, their look-alikes and the kept styles, and no other objects."""
+    gone = [Target(_id(name), (name,)) for name in case.objects]
+    gone += [Target(_id(name), (name,), "style", case.anchor) for name in case.styles]
+    near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
+    kept = [Retain(_id(name), (name,)) for name in sorted(near)]
+    kept += [Retain(_id(look.name), (look.name,), "style") for look in STYLES if look.name not in case.styles]
+    return EditSpec(tuple(gone), tuple(kept), editor, dict(settings))
+
+
+def asked(case: Case, pictures: int) -> list[Asked]:
+    """What is asked of every model in a case: about `pictures` questions a group, each subject as often as any other.
+
+    Only concepts that the model draws well are asked for. Every target is asked for at least once. The prompts are the
+    probes' wordings, which no editor sees, and synonyms, which none is told of.
+    """
+    pool: dict[str, list[Question]] = defaultdict(list)
+    for question in questions(subjects(case), PROMPTS, SEEDS, 1000 * case.draw):
+        pool[_group(question)].append(question)
+    least = {"target": len({question.subject.id for question in pool["target"]})}
+    return [
+        Asked(group, question)
+        for group in GROUPS
+        for question in balanced(pool[group], max(pictures, least.get(group, 0)), f"{case.name}/{case.draw}/{group}")
+    ]
+
+
+def subjects(case: Case) -> list[Subject]:
+    """Targets, look-alikes, other objects and other styles, all that the model draws well."""
+    good = offered()
+    known = {item.name: item.synonyms for item in (*OBJECTS, *STYLES)}
+    near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
+    far = [item.name for item in OBJECTS if item.name not in near and item.name not in case.objects]
+    gone = [Subject(_id(name), "target", "object", name, known[name]) for name in case.objects if name in good]
+    gone += [Subject(_id(name), "target", "style", name, known[name]) for name in case.styles if name in good]
+    kept = [Subject(_id(name), "look_alike", "object", name) for name in sorted(near) if name in good]
+    kept += [Subject(_id(name), "general", "object", name) for name in far if name in good]
+    looks = [look.name for look in STYLES if look.name not in case.styles and look.name in good]
+    return gone + kept + [Subject(_id(name), "general", "style", name) for name in looks]
+
+
+def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
+    """At most `count` questions, drawn by `seed`, one of each subject in turn."""
+    order = random.Random(seed)
+    own: dict[str, list[Question]] = defaultdict(list)
+    for question in pool:
+        own[question.subject.id].append(question)
+    for rows in own.values():
+        order.shuffle(rows)
+    turns = list(own.values())
+    order.shuffle(turns)
+    mixed = (question for turn in itertools.zip_longest(*turns) for question in turn if question is not None)
+    return list(itertools.islice(mixed, count))
+
+
+def pictures(model: Any, weights: str, store: PictureStore, asked: Sequence[Question]) -> np.ndarray:
+    """The picture of each question, uint8 [n, height, width, 3]; drawn if the store lacks it."""
+    keys = store.draw(model, weights, [question.shot for question in asked], Sampler())
+    return np.stack([store.read(key) for key in keys])
+
+
+def seen(judge: ClipJudge, shown: np.ndarray, asked: Sequence[Question]) -> np.ndarray:
+    """Whether the judge sees what each question asks for, bool [n]."""
+    found = np.zeros(len(asked), bool)
+    for category in {question.subject.category for question in asked}:
+        places = [place for place, question in enumerate(asked) if question.subject.category == category]
+        sightings = judge.look(shown[places], [asked[place].subject.name for place in places], category)
+        found[places] = [sighting.seen for sighting in sightings]
+    return found
+
+
+def scores(asked: Sequence[Asked], found: np.ndarray, shown: np.ndarray, before: np.ndarray) -> dict[str, float]:
+    """Rates by group, H_o and the distance from the pictures `before`; a group that was not asked for has no rate.
+
+    A faulty picture (black or constant) counts against the edit: as a target seen, as a kept concept lost.
+    """
+    faulty = np.array([bool(fault(picture)) for picture in shown])
+    groups = np.array([item.group for item in asked])
+    kept = np.isin(groups, KEPT)
+    counted = np.where(faulty, ~kept, found)
+    rates = {group: float(counted[groups == group].mean()) for group in GROUPS if (groups == group).any()}
+    moved = np.sqrt(((shown[kept] / 255.0 - before[kept] / 255.0) ** 2).mean((1, 2, 3)))
+    return {**rates, "h_o": h_o(rates), "distance": float(moved.mean()), "faults": float(faulty.sum())}
+
+
+def h_o(rates: Mapping[str, float]) -> float:
+    """MACE's overall score (arXiv 2403.06135): the harmonic mean of 1 - Acc_e, Acc_s and 1 - Acc_g.
+
+    Acc_e and Acc_g are the rates of targets by name and by synonyms, Acc_s is the mean of the kept groups' rates, each
+    group weighing alike. A term of which nothing was asked is left out.
+    """
+    kept = [rates[group] for group in KEPT if group in rates]
+    terms = [1 - rates[group] for group in ("target", "synonym") if group in rates]
+    return harmonic_mean([*terms, *([sum(kept) / len(kept)] if kept else [])])
+
+
+def _group(question: Question) -> str:
+    if question.subject.role == "target":
+        return "synonym" if question.probe == "alias" else "target"
+    if question.subject.category == "style":
+        return "style"
+    return "look_alike" if question.subject.role == "look_alike" else "other"
+
+
+def _id(name: str) -> str:
+    return name.replace(" ", "-")

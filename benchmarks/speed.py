@@ -1,0 +1,151 @@
+"""How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
+
+Three parts, on random weights (`benchmarks/fullsize.py`), each a ratio within one run:
+
+1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
+   their formula cannot avoid (`benchmarks/floor.py`); with text encoding, diagnostics and digests, end to end; and both
+   beside the released algorithm at the released script's pace (`benchmarks/transcription.py`), taken on the key and
+   value matrices of two layers: its seconds a matrix for the encoder, times 32, and a row for the rest, times 24,960.
+2. The engine's text encoding beside the encoder's own forward pass.
+3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
+
+Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. Names are bare and
+no general words are retained, since these cost the same for any number of concepts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+
+from benchmarks import floor, grid
+from benchmarks.fullsize import FULL, Size, pipeline, spec
+from benchmarks.page import put, table
+from benchmarks.timing import Timed, settings, settle, timed
+from benchmarks.transcription import transcribed
+from engine.deltas import plan
+from engine.editors import EDITORS
+from engine.editors.scapre_released import ReleasedSettings
+from engine.families import projections
+from engine.text import BATCH, encode
+
+HEADLINE, COUNTS = 50, (1, 10, 100, 1000, 10_000)
+HEADLINERS = ("scapre", "scapre-released")
+CLOSED_FORM = (*HEADLINERS, "uce", "rece", "speed", "oce", "mace-cfr")
+
+
+def headline(size: Size, count: int, device: str, repeats: int, most: int | None) -> str:
+    """Part 1; `most` rows of a matrix are transcribed."""
+    told, slow = released(size, count, most)
+    model = pipeline(size, device=device)
+    lines = []
+    for editor in HEADLINERS:
+        best, whole = fastest(model, editor, count, device, repeats)
+        bare = floor.seconds(list(needed(model, editor, size, count)), device, repeats)
+        seconds = (bare, best.closed_form, best.encoding, whole)
+        ratios = (best.closed_form / bare, slow / best.closed_form, slow / whole)
+        lines.append([editor, *(f"{value:.2f}" for value in (*seconds, ratios[0])), *(f"{r:.0f}" for r in ratios[1:])])
+    header = ["editor", "bare products, s", "closed form, s", "text encoding, s", "whole plan, s"]
+    header += ["closed form / bare", "released / closed form", "released / whole"]
+    return f"{count} concepts, all their tokens:\n\n{table(header, lines)}\n\n{told}"
+
+
+def fastest(model: object, editor: str, count: int, device: str, repeats: int) -> tuple[Timed, float]:
+    """The parts of the plan with the fastest closed form of `repeats`, and the least seconds of the whole."""
+    parts, wholes = [], []
+    for _ in range(repeats):
+        parts.append(timed(model, editor, count, device))
+        start = time.perf_counter()
+        plan(model, spec(count, editor, settings(editor)))
+        wholes.append(time.perf_counter() - start)
+    return min(parts, key=lambda part: part.closed_form), min(wholes)
+
+
+def needed(model: object, editor: str, size: Size, count: int) -> list[floor.Product]:
+    """The products that the editor cannot do without here; of a name of two words two tokens come before its last."""
+    tokens = count * (size.tokens if editor == "scapre" else size.tokens - 2)
+    return list(floor.products(editor, [len(p.weight) for p in projections(model)], size.width, count, tokens))
+
+
+def released(size: Size, count: int, most: int | None) -> tuple[str, float]:
+    """The transcription on the first `most` rows of the matrices of two layers, told, and in seconds for the model."""
+    model = pipeline(size)
+    found = projections(model)
+    names = [target.names[0] for target in spec(count, "scapre-released", {}).targets]
+    firsts = {len(p.weight): p.name.rsplit(".", 2)[0] for p in reversed(found)}
+    layers = [firsts[rows] for rows in sorted(firsts)[:2]]
+    chosen = [p.weight.detach()[:most] for p in found if p.name.rsplit(".", 2)[0] in layers]
+    runs = [transcribed(model, names, weight, ReleasedSettings()) for weight in chosen]
+    encoding = sum(run.encoding for run in runs) / len(runs)
+    row = sum(run.solving for run in runs) / sum(len(run.rows) for run in runs)
+    total = encoding * len(found) + row * sum(len(p.weight) for p in found)
+    measured = sum(len(run.rows) for run in runs)
+    spent = sum(run.encoding + run.solving for run in runs)
+    text = (
+        f"The released algorithm, text encoder inside its loops, {count} concepts: {measured} rows of {len(chosen)} "
+        f"matrices took {spent:.1f} s: {encoding:.2f} s a matrix for the encoder and {1000 * row:.1f} ms a row, for "
+        f"the whole model {total:.0f} s."
+    )
+    return text, total
+
+
+def encoding(size: Size, count: int, device: str) -> str:
+    """The engine's encoding of names against the encoder's own forward pass on the same tokens in the same batches."""
+    model = pipeline(size, device=device)
+    names = [target.names[0] for target in spec(count, "uce", {}).targets]
+    encode(model, names[:BATCH])
+    start = time.perf_counter()
+    encode(model, names)
+    settle(device)
+    ours = time.perf_counter() - start
+    ids = model.tokenizer(names, padding="max_length", return_tensors="pt").input_ids.to(device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        for part in ids.split(BATCH):
+            model.text_encoder(part)
+    settle(device)
+    bare = time.perf_counter() - start
+    return (
+        f"Text encoding of {count} names takes {ours:.2f} s, the encoder alone in the same batches {bare:.2f} s "
+        f"(ratio {ours / bare:.2f}), {1000 * bare / count:.0f} ms a name."
+    )
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    count, rows, counts, repeats = (5, 8, (1, 10), 1) if args.quick else (HEADLINE, args.rows, COUNTS, 3)
+    counts = args.concepts or counts
+    editors = args.editor or [name for name in CLOSED_FORM if name in EDITORS]
+    parts = [f"torch {torch.__version__}, {args.device}, {args.threads} threads, float32 weights."]
+    if "headline" in args.part:
+        parts.append(headline(FULL, count, args.device, repeats, rows))
+    if "encoding" in args.part:
+        parts.append(encoding(FULL, 2 * count, args.device))
+    if "grid" in args.part:
+        found = grid.measure(editors, counts, args.device, args.threads, args.limit)
+        parts.append(grid.shown_in(found, editors, counts, args.device, args.threads))
+    print("\n\n".join(parts))
+    if args.write:
+        put("speed", "\n\n".join(parts))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ["headline", "encoding", "grid"]
+    parser.add_argument("--part", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
+    parser.add_argument("--editor", action="append", help="of the grid; every closed-form editor by default")
+    parser.add_argument("--concepts", type=int, nargs="+", help="of the grid")
+    parser.add_argument("--rows", type=int, help="of each matrix in the transcription; all by default")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=1800, help="seconds that a cell of the grid may take")
+    parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

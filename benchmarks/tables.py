@@ -1,0 +1,111 @@
+"""The lines of `benchmarks/compare.py` as tables and a plot for `docs/benchmarks.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.concepts import cases
+from benchmarks.page import DOCS, put, table
+from benchmarks.results import FOLDER
+
+Row = dict[str, str]
+PLOT = "benchmarks.png"
+SHARES = {
+    "target": "target",
+    "synonym": "synonym",
+    "look_alike": "look-alikes",
+    "other": "others",
+    "style": "styles",
+    "h_o": "H_o",
+}
+PLOTTED = {"h_o": "H_o", "target": "targets seen", "other": "other objects kept"}
+OBJECT_CASES = ("1 object", "5 objects", "10 objects", "20 objects", "50 objects", "100 objects")
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Both parts of the page, and its plot. ValueError if nothing was measured."""
+    if not rows:
+        raise ValueError(f"nothing was measured on this model; run benchmarks.compare first ({FOLDER})")
+    plot(rows)
+    sections = [_section(case, rows) for case in order(rows)]
+    put("compare", "\n\n".join([overview(rows), f"![H_o and what is kept]({PLOT})", *sections]))
+
+
+def order(rows: Sequence[Row]) -> list[str]:
+    """The cases that were measured, in the order in which they are drawn."""
+    measured = {row["case"] for row in rows}
+    return [name for name in dict.fromkeys(case.name for case in cases(1)) if name in measured]
+
+
+def arms(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["arm"] for row in rows))
+
+
+def over_draws(rows: Sequence[Row], column: str, shown: Callable[[float], str]) -> str:
+    """The mean over draws, and from the least to the most in brackets; "-" of nothing."""
+    values = [float(row[column]) for row in rows if row[column]]
+    if not values:
+        return "-"
+    mean = shown(fmean(values))
+    return mean if len(values) == 1 else f"{mean} [{shown(min(values))}, {shown(max(values))}]"
+
+
+def overview(rows: Sequence[Row]) -> str:
+    """H_o of every editor in every case."""
+    names = order(rows)
+    lines = [[arm, *(over_draws(_of(rows, arm, case), "h_o", _percent) for case in names)] for arm in arms(rows)]
+    return "H_o in per cent, mean over draws [least, most]:\n\n" + table(["editor", *names], lines)
+
+
+def _section(case: str, rows: Sequence[Row]) -> str:
+    own = [row for row in rows if row["case"] == case]
+    lines = [_line(arm, _of(rows, arm, case)) for arm in arms(own)]
+    header = ["editor", *SHARES.values(), "distance", "change", "seconds"]
+    refused = dict.fromkeys(f"{row['arm']}, draw {row['draw']}: {row['problem']}" for row in own if row["problem"])
+    return "\n\n".join([f"### {case}", table(header, lines), *(f"- {line}" for line in refused)])
+
+
+def _line(arm: str, rows: Sequence[Row]) -> list[str]:
+    shares = [over_draws(rows, column, _percent) for column in SHARES]
+    rest = [("distance", "{:.3f}"), ("change", "{:.2f}"), ("seconds", "{:.1f}")]
+    return [arm, *shares, *(over_draws(rows, column, form.format) for column, form in rest)]
+
+
+def plot(rows: Sequence[Row]) -> None:
+    """H_o, targets seen and other objects kept against the number of objects; bars from the least to the most."""
+    figure = Figure(figsize=(13, 4))
+    counts = [case.split()[0] for case in OBJECT_CASES]
+    for axis, (column, title) in zip(figure.subplots(1, len(PLOTTED), sharex=True), PLOTTED.items(), strict=True):
+        for arm in arms(rows):
+            _curve(axis, arm, rows, column)
+        axis.set(title=title, xscale="log", xlabel="objects erased", ylim=(-2, 102))
+        axis.set_xticks([int(count) for count in counts], counts)
+        axis.minorticks_off()
+    figure.axes[0].set_ylabel("per cent")
+    figure.axes[-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(DOCS / PLOT, dpi=110, bbox_inches="tight", metadata={"Software": None})
+
+
+def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str) -> None:
+    places, means, below, above = [], [], [], []
+    for case in OBJECT_CASES:
+        values = [100 * float(row[column]) for row in _of(rows, arm, case) if row[column]]
+        if values:
+            places.append(int(case.split()[0]))
+            means.append(fmean(values))
+            below.append(means[-1] - min(values))
+            above.append(max(values) - means[-1])
+    if places:
+        axis.errorbar(places, means, [below, above], label=arm, marker="o", capsize=3)
+
+
+def _of(rows: Sequence[Row], arm: str, case: str) -> list[Row]:
+    return [row for row in rows if row["arm"] == arm and row["case"] == case]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

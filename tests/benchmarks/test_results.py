@@ -1,0 +1,87 @@
+"""Lines that were measured stay measured, and the page takes them in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tables
+from benchmarks.compare import COLUMNS, KEY, Arm, ladder, tuned
+from benchmarks.concepts import tuning_cases
+from benchmarks.page import put, table
+from benchmarks.results import Results
+
+
+def row(arm: str, case: str, draw: int, **values: object) -> dict[str, object]:
+    return {"model": "m", "arm": arm, "settings": "{}", "case": case, "draw": draw, "pictures": 8, **values}
+
+
+def test_what_was_added_is_found_again_by_another_process(tmp_path: Path):
+    first = Results(tmp_path / "a" / "r.tsv", COLUMNS, KEY)
+    line = row("uce", "1 object", 0, target=0.25, problem="")
+    assert line not in first
+    first.add(line)
+    again = Results(tmp_path / "a" / "r.tsv", COLUMNS, KEY)
+    assert line in again
+    assert row("uce", "1 object", 1) not in again
+    assert again.where(arm="uce", draw=0)[0]["target"] == "0.25"
+    again.add({**line, "target": 0.5})
+    (kept,) = Results(first.path, COLUMNS, KEY).where()
+    assert kept["target"] == "0.5", "the last line of a measurement counts"
+
+
+def test_a_file_with_other_columns_is_refused(tmp_path: Path):
+    Results(tmp_path / "r.tsv", COLUMNS, KEY).add(row("uce", "1 object", 0))
+    with pytest.raises(ValueError, match="other columns"):
+        Results(tmp_path / "r.tsv", COLUMNS[:-1], KEY)
+
+
+def test_the_best_tuned_setting_is_the_best_mean_over_tuning_cases(tmp_path: Path):
+    trials, cases = Results(tmp_path / "t.tsv", COLUMNS, KEY), tuning_cases()
+    arms = ladder("oce")
+    assert tuned("oce", trials, "m", 8) is None
+    for place, arm in enumerate(arms):
+        for case in cases:
+            score = {1: 0.6, 2: 0.9 if case is cases[0] else 0.5}.get(place, 0.1)
+            trials.add({**row(arm.name, case.name, 0, h_o=score), "settings": arm.recorded(case)})
+    best = tuned("oce", trials, "m", 8)
+    assert best == Arm("oce, tuned", "oce", arms[2].settings)
+    assert tuned("oce", trials, "other", 8) is None
+
+
+def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "DOCS", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- compare -->\nold\n<!-- /compare -->\nafter\n", encoding="utf-8")
+    monkeypatch.setattr(tables, "put", lambda part, text: put(part, text, page))
+    measured = {"target": "0.1", "other": "0.9", "h_o": "0.9", "distance": "0.05", "change": "1.5", "seconds": "3"}
+    empty = dict.fromkeys(COLUMNS, "")
+    rows = [
+        {**empty, **{k: str(v) for k, v in row("uce", "1 object", draw).items()}, **measured, "h_o": h_o}
+        for draw, h_o in enumerate(("0.8", "0.9", "0.7"))
+    ]
+    rows.append(
+        {**empty, **{k: str(v) for k, v in row("speed", "1 object", 0).items()}, "problem": "no direction free"}
+    )
+    tables.write(rows)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- compare -->\n")
+    assert text.endswith("<!-- /compare -->\nafter\n")
+    assert "| uce | 80.0 [70.0, 90.0] |" in text
+    assert "- speed, draw 0: no direction free" in text
+    assert "old" not in text
+    assert (tmp_path / tables.PLOT).stat().st_size > 5000
+    with pytest.raises(ValueError, match="nothing was measured"):
+        tables.write([])
+
+
+def test_a_page_without_the_place_is_refused(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="put <!-- speed -->"):
+        put("speed", "text", page)
+
+
+def test_a_table_is_markdown():
+    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"

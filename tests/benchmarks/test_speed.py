@@ -1,0 +1,94 @@
+"""The benchmark's model has the sizes it says, its transcription is the editor it is timed against, parts add up."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from benchmarks import floor, grid, speed, timing
+from benchmarks.fullsize import Size, pipeline, spec
+from benchmarks.transcription import transcribed
+from engine.deltas import plan
+from engine.editors import editor_named
+from engine.editors.scapre_released import ReleasedSettings
+from engine.families import projections
+
+SMALL = Size(width=32, layers=2, heads=2, channels=(16, 32, 32, 32), tokens=24, vocabulary=1544)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pipeline(SMALL)
+
+
+def test_the_full_size_is_that_of_stable_diffusion():
+    found = projections(pipeline(Size(layers=1, vocabulary=1544)))
+    assert len(found) == 32
+    assert sum(len(p.weight) for p in found) == 24_960
+    assert {p.weight.shape[1] for p in found} == {768}
+    assert all(p.weight.device.type == "cpu" for p in found)
+
+
+def test_it_is_seeded_and_names_are_the_same_first_ones(model):
+    first, again, other = (projections(pipeline(SMALL, seed=seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(one.weight, two.weight) for one, two in zip(first, again, strict=True))
+    assert not torch.equal(first[0].weight, other[0].weight)
+    few, many = spec(3, "uce", {}), spec(9, "uce", {})
+    assert many.targets[:3] == few.targets
+    assert len({target.names for target in many.targets}) == 9
+
+
+def test_the_transcription_is_the_editor(model):
+    """On every row; with another seed of the noise it is not."""
+    given = ReleasedSettings(precision="float64")
+    told = spec(4, "scapre-released", {"precision": "float64"})
+    names = [target.names[0] for target in told.targets]
+    made = plan(model, told)
+    for p in projections(model)[:4]:
+        weight = p.weight.detach().double()
+        edited = transcribed(model, names, weight, given).rows - weight
+        error = (edited - made.deltas[p.name].double()).norm() / edited.norm()
+        assert error < 1e-5
+        assert edited.norm() > 0.01 * weight.norm()
+    other = transcribed(model, names, weight, ReleasedSettings(precision="float64", seed=1)).rows - weight
+    assert (other - made.deltas[p.name].double()).norm() > 1e-4 * other.norm()
+
+
+def test_the_parts_of_a_plan_add_up_and_encoding_is_told_apart(model):
+    start = time.perf_counter()
+    parts = timing.timed(model, "scapre", 6, "cpu")
+    whole = time.perf_counter() - start
+    assert min(parts.encoding, parts.moments, parts.editor) > 0
+    assert parts.closed_form + parts.encoding <= whole
+    original = timing.planning.encode
+    with pytest.raises(ZeroDivisionError), timing.clock(timing.planning, "encode", []):
+        _ = 1 / 0
+    assert timing.planning.encode is original
+
+
+def test_the_floor_is_part_of_what_the_editor_does():
+    rows = [16, 32]
+    scapre = list(floor.products("scapre", rows, 8, concepts=5, tokens=100))
+    assert sum(p.operations for p in scapre) == 2 * (3 * 8 * 100 * 8 + 2 * 8 * 8 * sum(rows))
+    released = list(floor.products("scapre-released", rows, 8, concepts=5, tokens=100))
+    assert sum(p.operations for p in released) > sum(p.operations for p in scapre)
+    assert floor.seconds(scapre, repeats=1) > 0
+    with pytest.raises(KeyError):
+        list(floor.products("uce", rows, 8, 5, 100))
+
+
+def test_the_parts_print_what_they_measured(model):
+    table = speed.headline(SMALL, 3, "cpu", 1, 4)
+    assert "| scapre-released |" in table
+    assert "rows of 4 matrices took" in table
+    assert "ratio" in speed.encoding(SMALL, 6, "cpu")
+
+
+@pytest.mark.parametrize("editor", speed.CLOSED_FORM)
+def test_a_cell_is_a_measurement(editor: str):
+    assert editor_named(editor)
+    found = grid.cell(editor, 3, "cpu", SMALL)
+    assert found["closed_form"] > 0
+    assert 0.1 < found["peak_gb"] < 50
