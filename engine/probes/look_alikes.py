@@ -85,14 +85,16 @@ def confusions(
 ) -> list[LookAlike]:
     """The `count` candidates the judge most takes the target's pictures of the unedited model for.
 
-    The score is the mean chance the judge gives the candidate, among the target and all candidates. None without
-    pictures.
+    The score is the mean chance the judge gives the candidate, among the target and all candidates; whoever gets less
+    than an even share of it is no look-alike. None without pictures.
     """
     names = _others(target, candidates)
     if not names or not len(pictures):
         return []
     chances = judge.probabilities(pictures, [target.name, *names], target.category)
-    return _nearest(names, chances[:, 1:].mean(0).tolist(), count, JUDGE)
+    means = dict(zip(names, chances[:, 1:].mean(0).tolist(), strict=True))
+    mixed_up = {name: mean for name, mean in means.items() if mean > 1 / (1 + len(names))}
+    return _nearest(list(mixed_up), list(mixed_up.values()), count, JUDGE)
 
 
 def union(*found: Sequence[LookAlike]) -> list[LookAlike]:

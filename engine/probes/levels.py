@@ -1,0 +1,110 @@
+"""How hard a model is questioned: the prompt families and attacks of each level, their budgets and their cost.
+
+`quick` asks in the words that name the concept. `standard` adds every further prompt family and the attacks that need
+no gradient of the denoiser. `adversarial` adds those that do and asks for more of everything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import ConceptError
+from engine.families import family_of
+from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from engine.probes.families import FAMILIES, family_prompts
+from engine.probes.prompts import Question, Subject, kept_objects, questions
+from engine.sampling import Shot
+
+ARMS = 2
+REQUIRED = ("name", "prefix", "variant", "policy")
+"""Families to which the unedited model must respond: a policy that asks in vain proves nothing."""
+INFORMATIVE = ("alias", *FAMILIES)
+"""Families to which it may not respond; where it does not, they add nothing to the proof (`Acceptance.informative`)."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """`families` are prompts a target by further family; `attacks` carry their own budgets.
+
+    `look_alikes` and `general` are how many kept concepts must be examined, near each target and in each category.
+    """
+
+    name: str
+    families: Mapping[str, int] = field(default_factory=dict)
+    attacks: tuple[Attack, ...] = ()
+    look_alikes: int = 0
+    general: int = 0
+
+
+BLACK_BOX: tuple[Attack, ...] = (ConceptVector(), StartPicture())
+WHITE_BOX: tuple[Attack, ...] = (Inversion(), PromptSearch(), Relearn())
+LEVELS: dict[str, Level] = {
+    level.name: level
+    for level in (
+        Level("quick"),
+        Level("standard", dict.fromkeys(FAMILIES, 2), BLACK_BOX, look_alikes=5, general=3),
+        Level("adversarial", dict.fromkeys(FAMILIES, 4), (*BLACK_BOX, *WHITE_BOX), look_alikes=10, general=5),
+    )
+}
+
+
+def level_named(name: str) -> Level:
+    """ConceptError names the levels there are."""
+    if name not in LEVELS:
+        raise ConceptError(f"there is no level {name!r}; use one of {', '.join(LEVELS)}")
+    return LEVELS[name]
+
+
+def questions_at(level: str, subjects: Sequence[Subject], prompts: int, seeds: int, seed: int = 0) -> list[Question]:
+    """Every prompt question of a level: those of `quick` for all subjects, then the further families of the targets.
+
+    No prompt is asked of a subject twice; it counts for the family that asked first.
+    """
+    asked = questions(subjects, prompts, seeds, seed)
+    known = {(question.subject.id, question.shot.prompt) for question in asked}
+    further = [
+        Question(subject, family, Shot(prompt, seed + number))
+        for subject, family, prompt in _further(level_named(level), subjects, seed)
+        if (subject.id, prompt) not in known
+        for number in range(seeds)
+    ]
+    return asked + further
+
+
+def _further(level: Level, subjects: Sequence[Subject], seed: int) -> list[tuple[Subject, str, str]]:
+    kept, found = kept_objects(subjects), {}
+    for subject in (subject for subject in subjects if subject.role == "target"):
+        taken = {name for other in subjects if other.id != subject.id for name in other.names}
+        for family, count in level.families.items():
+            for prompt in family_prompts(subject, family, count, kept, taken, seed):
+                found.setdefault((subject.id, prompt), (subject, family, prompt))
+    return list(found.values())
+
+
+def readable(pipeline: Any, asked: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """(what the model's encoders can read, what is too long for one of them and to be reported as left out).
+
+    Only prompts of the further families are ever left out; encoding refuses any other that is too long.
+    """
+    family = family_of(pipeline)
+    tokenizers = [family.tokenizer(pipeline, stream) for stream in range(family.streams)]
+    fits = {
+        prompt: all(len(words(prompt).input_ids) <= words.model_max_length for words in tokenizers)
+        for prompt in {question.shot.prompt for question in asked if question.probe in FAMILIES}
+    }
+    kept = [question for question in asked if fits.get(question.shot.prompt, True)]
+    return kept, [question for question in asked if not fits.get(question.shot.prompt, True)]
+
+
+def cost(level: str, subjects: Sequence[Subject], prompts: int, seeds: int) -> dict[str, int]:
+    """Pictures each probe of a level asks for, both models together, by prompt family and attack.
+
+    An upper limit: what two concepts ask alike is drawn once, and a store may have the unedited model's already.
+    """
+    asked = Counter(question.probe for question in questions_at(level, subjects, prompts, seeds))
+    targets = sum(subject.role == "target" for subject in subjects)
+    attacks = {attack.name: targets * attack.cost for attack in level_named(level).attacks}
+    return {probe: ARMS * count for probe, count in {**asked, **attacks}.items() if count}
