@@ -1,0 +1,71 @@
+"""Editors that train, the baselines the field compares with: many steps of descent where others solve once.
+
+`train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
+further than text projections (`esd` changes all of cross-attention, `salun` half of all weights) and its settings are
+checked the same way. A new one is a file beside `esd.py` and its name in `TRAINERS`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from engine.deltas import EditPlan, base_digest
+from engine.editors import checked_settings
+from engine.errors import ConceptError, EditError, SettingError
+from engine.spec import EditSpec
+from engine.training import esd, salun
+from engine.training.base import Report, Trainer
+from engine.training.denoiser import check
+from engine.wordings import templates_digest
+
+TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module in (esd, salun)}
+
+__all__ = ["TRAINERS", "Trainer", "train"]
+
+
+def train(pipeline: Any, spec: EditSpec, report: Report = lambda step, loss: None) -> EditPlan:
+    """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
+
+    All draws come from `spec.seed`. `report` is told each step's number and loss. The plan's diagnostics give the
+    `change` |D|/|W0| of each weight that was not all zero. Raises SettingError, ConceptError, UnknownArchitecture, or
+    EditError when the loss is no longer finite.
+    """
+    if spec.editor not in TRAINERS:
+        raise SettingError(f"editor {spec.editor!r} does not train; those that do: {', '.join(TRAINERS)}")
+    if not spec.targets:
+        raise ConceptError("there is no target; name at least one concept to erase")
+    trainer = TRAINERS[spec.editor]
+    settings = checked_settings(trainer.name, trainer.settings, spec.settings)
+    check(pipeline)
+    student = copy.deepcopy(pipeline.unet).float().requires_grad_(False).eval()
+    with torch.enable_grad():
+        trainer.train(pipeline, student, spec, settings, _stopping(report))
+    return _plan(pipeline, student, spec, asdict(settings))
+
+
+def _stopping(report: Report) -> Report:
+    def told(step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise EditError("unet", f"the loss is {loss} at step {step}; lower the rate")
+        report(step, loss)
+
+    return told
+
+
+@torch.no_grad()
+def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any]) -> EditPlan:
+    deltas, diagnostics = {}, {}
+    trained = dict(student.named_parameters())
+    for name, weight in pipeline.unet.named_parameters():
+        change = (trained[name].double() - weight.double()).float().cpu()
+        if change.any():
+            deltas[f"unet.{name}"] = change
+            ratio = (change.double().norm() / weight.double().norm().cpu()).item()
+            diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
+    origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline, deltas)}
+    return EditPlan(deltas, **origin, editor=spec.editor, settings=settings, diagnostics=diagnostics)

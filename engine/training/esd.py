@@ -1,0 +1,75 @@
+"""Erased Stable Diffusion, ESD-x (Gandikota et al., ICCV 2023, arXiv 2303.07345, equation 7): cross-attention is
+fine-tuned until the prompt of a concept is denoised away from it, as guidance with a negative scale would do.
+
+    e(x_t, c)  ->  e*(x_t) - eta (e*(x_t, c) - e*(x_t))
+
+e* is the model as it was, e the one in training, c a target's name, and x_t is taken from the path on which e itself
+denoises c. The coefficients on the right sum to 1, so the aim is the same for whatever affine function of the noise a
+model predicts (noise itself or velocity); the error is measured in the model's own prediction. Of several targets one
+is drawn for each sample. What is retained has no part in it, nor do anchors: the aim is always the empty prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from engine.spec import EditSpec
+from engine.training.base import Report, Trainer
+from engine.training.denoiser import Conditions, chosen, ddim, noise_like_latents, predict, read, walk
+from engine.wordings import target_pairs
+
+
+@dataclass(frozen=True)
+class EsdSettings:
+    """`eta` of the equation; `alpha`, the guidance under which x_t is made in `steps` DDIM steps; `iterations` of Adam
+    at `rate` with `batch` samples each; `bare`: names alone instead of the templates. Defaults are the published ones.
+    """
+
+    eta: float = 1.0
+    alpha: float = 3.0
+    steps: int = 50
+    iterations: int = 1000
+    rate: float = 1e-5
+    batch: int = 1
+    bare: bool = True
+
+
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
+    draws = torch.Generator().manual_seed(spec.seed)
+    wordings = [[text.text for text, _ in target_pairs(target, settings.bare)] for target in spec.targets]
+    texts = ["", *(text for own in wordings for text in own)]
+    conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
+    optimiser = torch.optim.Adam(chosen(student, "cross-attention").values(), lr=settings.rate)
+    nothing = conditions.take([0] * settings.batch)
+    for step in range(settings.iterations):
+        said = conditions.take([texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)])
+        until = int(torch.randint(settings.steps, (), generator=draws))
+        noise = noise_like_latents(student, settings.batch, draws)
+        noisy = walk(student, scheduler, said, nothing, noise, settings.alpha, until)
+        time = scheduler.timesteps[until]
+        aim = away(pipeline.unet, noisy, time, said, nothing, settings.eta)
+        loss = F.mse_loss(predict(student, noisy, time, said), aim)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        report(step, loss.item())
+
+
+@torch.no_grad()
+def away(
+    unet: Any, noisy: torch.Tensor, time: torch.Tensor, said: Conditions, nothing: Conditions, eta: float
+) -> torch.Tensor:
+    """The right-hand side: from the unconditional prediction as far again on the other side of it, times `eta`."""
+    without = predict(unet, noisy, time, nothing)
+    return without - eta * (predict(unet, noisy, time, said) - without)
+
+
+def _drawn(items: list[Any], draws: torch.Generator) -> Any:
+    return items[int(torch.randint(len(items), (), generator=draws))]
+
+
+TRAINER = Trainer("esd", EsdSettings, train)

@@ -1,0 +1,169 @@
+"""Saliency unlearning, SalUn (Fan et al., ICLR 2024, arXiv 2310.12508, equations 3, 4 and 6), for text-to-image models.
+
+First a mask: of all weights, those on which the training loss of the pictures to forget, at the untouched model,
+depends most. Then the model is fine-tuned under it: pictures of a target c are denoised under its name as under
+another's c', and pictures of what is kept are learnt on as ever:
+
+    min  E |e(x_t, c) - e(x_t, c')|^2  +  beta  E |e(x_r,t, c_r) - noise|^2        over the weights in the mask
+
+c' is held fixed in each step, as in the released code. The pictures are latents that the untouched model draws under
+the names of targets and of what is retained; c' is a target's anchor, or, where that is empty, a retained concept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.errors import SettingError
+from engine.spec import EditSpec
+from engine.training.base import Report, Trainer
+from engine.training.denoiser import PARAMETERS, Conditions, chosen, ddim, noise_like_latents, predict, read, walk
+from engine.wordings import target_pairs, worded
+
+DRAWN_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class SalunSettings:
+    """`beta` as above; `share` of weights in the mask (the median as threshold is 0.5); `pictures` to forget, and as
+    many to keep, drawn in `steps` DDIM steps under `guidance`; `epochs` of Adam at `rate` over them, `batch` at a time;
+    `parameters` that may be in the mask; `bare`: names alone instead of the templates.
+
+    Defaults are those of the released class-wise forgetting; its pictures are photographs, about 900 a class.
+    """
+
+    beta: float = 0.1
+    share: float = 0.5
+    pictures: int = 800
+    steps: int = 50
+    guidance: float = 7.5
+    epochs: int = 5
+    rate: float = 1e-5
+    batch: int = 8
+    parameters: str = field(default="full", metadata={"choices": PARAMETERS})
+    bare: bool = True
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Latents [n, ...], the prompts they were drawn under and, of those to forget, the prompts to mistake them for."""
+
+    latents: Tensor
+    said: Conditions
+    instead: Conditions
+
+    def take(self, places: Sequence[int]) -> Drawn:
+        return Drawn(self.latents[list(places)], self.said.take(places), self.instead.take(places))
+
+
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report) -> None:
+    if not 0 < settings.share <= 1:
+        raise SettingError(f"salun.share is {settings.share}; use a share above 0 and up to 1")
+    if settings.pictures < settings.batch:
+        raise SettingError(f"salun.pictures is {settings.pictures}; use at least one batch of {settings.batch}")
+    draws = torch.Generator().manual_seed(spec.seed)
+    scheduler = ddim(pipeline, settings.steps)
+    forget, keep = rows(spec, settings)
+    forgotten, kept = (draw(pipeline, scheduler, pairs, settings, draws) for pairs in (forget, keep))
+    weights = chosen(student, settings.parameters)
+    mask = salient(student, weights, scheduler, forgotten, settings, draws)
+    optimiser = torch.optim.Adam(weights.values(), lr=settings.rate)
+    per_epoch = settings.pictures // settings.batch
+    for step in range(settings.epochs * per_epoch):
+        if step % per_epoch == 0:
+            order = torch.randperm(settings.pictures, generator=draws).tolist()
+        batch = order[step % per_epoch * settings.batch :][: settings.batch]
+        loss = misled(student, scheduler, forgotten.take(batch), draws)
+        loss = loss + settings.beta * learnt(student, scheduler, kept.take(batch), draws)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for name, parameter in weights.items():
+            if parameter.grad is not None:
+                parameter.grad *= mask[name]  # and Adam leaves a weight that never had a gradient to the bit
+        optimiser.step()
+        report(step, loss.item())
+
+
+def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """For every picture to forget its prompt and the one to mistake it for; for every one to keep its prompt twice."""
+    held = [name for concept in spec.retain for name in concept.names]
+    if not settings.bare:
+        held = [text.text for concept in spec.retain for text in worded(concept.names, concept.category)]
+    others = held or [""]
+    forget: list[tuple[str, str]] = []
+    for place in range(settings.pictures):
+        round_, turn = divmod(place, len(spec.targets))
+        target = spec.targets[turn]
+        pairs = target_pairs(target, settings.bare)
+        text, anchored = pairs[round_ % len(pairs)]
+        forget.append((text.text, anchored.text if target.anchor else others[place % len(others)]))
+    keep = [others[place % len(others)] for place in range(settings.pictures)]
+    return forget, [(text, text) for text in keep]
+
+
+def draw(
+    pipeline: Any, scheduler: Any, pairs: Sequence[tuple[str, str]], settings: SalunSettings, draws: torch.Generator
+) -> Drawn:
+    texts = list(dict.fromkeys(["", *(text for pair in pairs for text in pair)]))
+    place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
+    said, instead = (conditions.take([place[text] for text in column]) for column in zip(*pairs, strict=True))
+    latents = []
+    for start in range(0, len(pairs), DRAWN_AT_ONCE):
+        block = range(start, min(start + DRAWN_AT_ONCE, len(pairs)))
+        noise = noise_like_latents(pipeline.unet, len(block), draws)
+        nothing = conditions.take([0] * len(block))
+        latents.append(walk(pipeline.unet, scheduler, said.take(block), nothing, noise, settings.guidance))
+    return Drawn(torch.cat(latents), said, instead)
+
+
+def salient(
+    student: Any,
+    weights: Mapping[str, nn.Parameter],
+    scheduler: Any,
+    forgotten: Drawn,
+    settings: SalunSettings,
+    draws: torch.Generator,
+) -> dict[str, Tensor]:
+    """Which entries have, over one pass, a gradient of the forgetting loss among the largest `share`, as 0 and 1."""
+    for start in range(0, settings.pictures, settings.batch):
+        block = range(start, min(start + settings.batch, settings.pictures))
+        learnt(student, scheduler, forgotten.take(block), draws).backward()
+    sizes = {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs() for name, weight in weights.items()
+    }
+    everything = torch.cat([size.flatten() for size in sizes.values()])
+    below = int((1 - settings.share) * len(everything))
+    threshold = everything.kthvalue(below + 1).values if below else everything.new_zeros(())
+    return {name: (size >= threshold).to(size.dtype) for name, size in sizes.items()}
+
+
+def learnt(unet: Any, scheduler: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
+    """The loss that diffusion models are trained on, at random times, in the model's own kind of prediction."""
+    noisy, time, noise = _noised(scheduler, drawn.latents, draws)
+    kind = scheduler.config.prediction_type
+    velocity = kind == "v_prediction"
+    aim = scheduler.get_velocity(drawn.latents, noise, time) if velocity else noise
+    return F.mse_loss(predict(unet, noisy, time, drawn.said), drawn.latents if kind == "sample" else aim)
+
+
+def misled(unet: Any, scheduler: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
+    """How far the prediction under a target's name is from the one under the name it is to be mistaken for."""
+    noisy, time, _ = _noised(scheduler, drawn.latents, draws)
+    with torch.no_grad():
+        aim = predict(unet, noisy, time, drawn.instead)
+    return F.mse_loss(predict(unet, noisy, time, drawn.said), aim)
+
+
+def _noised(scheduler: Any, clean: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    time = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), generator=draws).to(clean.device)
+    noise = torch.randn(clean.shape, generator=draws).to(clean.device)
+    return scheduler.add_noise(clean, noise, time), time, noise
+
+
+TRAINER = Trainer("salun", SalunSettings, train)
