@@ -76,6 +76,29 @@ def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def verify(
+    model: Annotated[
+        Path,
+        typer.Argument(help="a published bundle, or a model folder in diffusers layout", exists=True, file_okay=False),
+    ],
+    policy: Annotated[Path, typer.Option(help="the policy file", exists=True, dir_okay=False, readable=True)],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for verdict, evidence and report; the home if left out")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
+    with exit_codes():
+        known = read(policy)
+        from flows.verify import verify as run
+
+        with redirect_stdout(sys.stderr):
+            result = run(model, known, home_folder(), out)
+        say(as_json, result, show.print_examination)
+        raise typer.Exit(result["exit_code"])
+
+
+@app.command()
 def status(
     policy: Annotated[Path | None, typer.Argument(help="a policy file; all requests if left out", exists=True)] = None,
     as_json: AsJson = False,
@@ -101,6 +124,36 @@ def report(
         say(
             as_json, {"report": str(write_report(home_folder(), read(policy), out))}, lambda data: print(data["report"])
         )
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="PLAN_OR_BUNDLE", help="a saved plan or a bundle", exists=True)],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="diffusers, delta, lora, lora-webui or single-file")],
+    out: Annotated[Path, typer.Option(help="the file or folder to write; it must not be there yet")],
+    base: Annotated[str | None, typer.Option(help="the plan's base model, where a whole model is wanted")] = None,
+    rank: Annotated[int | None, typer.Option(help="at most this rank for a LoRA; exact if left out", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an edit in the form that other programs read: a model folder, one file, a LoRA, or the deltas alone."""
+    with exit_codes():
+        from tasks.export import export_edit
+
+        say(as_json, export_edit(source, to, out, base, rank), show.print_fields)
+
+
+@app.command()
+def apply(
+    delta: Annotated[Path, typer.Argument(help="a saved plan, `deltas.safetensors` of a bundle", exists=True)],
+    to: Annotated[str, typer.Option(metavar="MODEL", help="its base: a folder in diffusers layout, or builtin:emoji")],
+    out: Annotated[Path, typer.Option(help="the folder to write; it must not be there yet")],
+    as_json: AsJson = False,
+) -> None:
+    """Apply an edit to the model it was planned on, and to no other, in a new folder."""
+    with exit_codes():
+        from tasks.export import apply_edit
+
+        say(as_json, apply_edit(delta, to, out), show.print_fields)
 
 
 def main() -> None:

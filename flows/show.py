@@ -45,11 +45,27 @@ def print_plan(data: dict[str, Any]) -> None:
     console.print(
         f"verification would take {data['pictures']} pictures, {data['pictures_in_store']} of them are in the store"
     )
+    pace = "not known yet, nothing was drawn here" if data["minutes"] is None else f"{data['minutes']} minutes"
+    console.print(f"drawing them would take: {pace}; limit {data['minutes_limit']:g} minutes")
 
 
 def print_outcome(data: dict[str, Any]) -> None:
     if data["repeated"]:
         console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
+    _print_verdict(data)
+    for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
+        console.print(f"{title:<8} {escape(str(data[title]))}")
+
+
+def print_examination(data: dict[str, Any]) -> None:
+    _print_verdict(data)
+    for reason in data["reasons"]:
+        console.print(f"- {escape(reason)}")
+    for title in ("model", "bundle", "base", "judge", "evidence", "report"):
+        console.print(f"{title:<8} {escape(data[title])}" if data[title] else f"{title:<8} none")
+
+
+def _print_verdict(data: dict[str, Any]) -> None:
     colour = COLOURS.get(data["verdict"], "white")
     console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
     table = _table("concept", "role", ">before", ">after", ">bound", ">limit")
@@ -57,8 +73,6 @@ def print_outcome(data: dict[str, Any]) -> None:
         figures = (f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit"))
         table.add_row(escape(row["name"]), row["role"], *figures)
     console.print(table)
-    for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
-        console.print(f"{title:<8} {escape(str(data[title]))}")
 
 
 def print_states(data: dict[str, Any]) -> None:
@@ -70,6 +84,12 @@ def print_states(data: dict[str, Any]) -> None:
         cells = (row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"], row["receipt"][:12])
         table.add_row(*map(escape, cells))
     console.print(table)
+
+
+def print_fields(data: dict[str, Any]) -> None:
+    """One line a field."""
+    for name, value in data.items():
+        console.print(f"{name:<8} {escape(str(value))}")
 
 
 def _table(*titles: str) -> Table:

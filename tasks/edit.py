@@ -15,7 +15,7 @@ from engine.digests import folder_digest
 from engine.model import open_model
 from tasks.errors import LimitExceeded
 from tasks.intake import load_state
-from tasks.journal import note
+from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.translate import edit_spec
 
@@ -62,14 +62,18 @@ def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
 
 @task(name="plan the edit", cache_policy=NO_CACHE)
 def plan_task(order: Order) -> Ref:
-    made = plan_edit(order)
-    note(order, "planned", inputs={"state": order.state, "base": order.base}, outputs={"plan": made.sha256})
+    inputs = {"state": order.state, "base": order.base}
+    with refusals_noted(order, inputs):
+        made = plan_edit(order)
+    note(order, "planned", inputs, outputs={"plan": made.sha256})
     return made
 
 
 @task(name="write the candidate", cache_policy=NO_CACHE)
 def edit_task(order: Order, made: Ref) -> str:
     """Returns the candidate's folder digest."""
-    _, digest = write_candidate(order, made)
-    note(order, "erased", inputs={"base": order.base, "plan": made.sha256}, outputs={"candidate": digest})
+    inputs = {"base": order.base, "plan": made.sha256}
+    with refusals_noted(order, inputs):
+        _, digest = write_candidate(order, made)
+    note(order, "erased", inputs, outputs={"candidate": digest})
     return digest

@@ -31,16 +31,26 @@ class LimitExceeded(ExpungeError):
     exit_code = 4
 
 
+EXIT_CODE_OF = {"PASS": 0, "FAIL": 4, "INCONCLUSIVE": 5, "ERROR": 5}
+"""What the command line returns for a verdict."""
+
+
 class VerdictNotPassed(ExpungeError):
     """The verdict is not PASS; nothing was published, and the message says why."""
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
-        self.exit_code = 4 if outcome == "FAIL" else 5
+        self.exit_code = EXIT_CODE_OF[outcome]
 
 
 class NothingOnRecord(ExpungeError):
     """What is asked for was never made here."""
+
+    exit_code = 2
+
+
+class UsageError(ExpungeError):
+    """An option or an environment variable has a value it cannot have."""
 
     exit_code = 2

@@ -18,6 +18,7 @@ STATES = {
     "gated": "gated",
     "bundled": "validated",
     "published": "published",
+    "refused": "rejected",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import task
@@ -14,14 +14,13 @@ from prefect.cache_policies import NO_CACHE
 import engine
 from engine import emoji
 from engine.digests import canonical_json, folder_digest, json_digest
-from engine.sampling import Sampler
 from policies import DesiredState, Policy, PolicyError, desired_state, parse
 from tasks.errors import IntegrityError
 from tasks.journal import journal, note
 from tasks.order import Order
+from tasks.shards import SAMPLER
 
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
-SAMPLER = Sampler()
 
 
 def intake(path: Path, sha256: str, home: Path) -> Order:
@@ -33,14 +32,14 @@ def intake(path: Path, sha256: str, home: Path) -> Order:
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
     policy = parse(data, str(path))
-    base, judge = locate(policy)
-    line = line_of(policy)
-    state = desired_state([*in_force(home, line), policy])
-    order = _order(policy, state, line, home, base, judge)
-    order.save()
+    order = _saved(policy, [*in_force(home, line_of(policy)), policy], home)
     keep_policy(home, policy.digest, data)
-    (order.folder / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
     return order
+
+
+def examination(policy: Policy, model: str, home: Path) -> Order:
+    """The order for examining a model, by its folder's digest, against this policy alone, whatever else is in force."""
+    return _saved(policy, [policy], home, {"model": model})
 
 
 def locate(policy: Policy) -> tuple[Path, Path]:
@@ -92,18 +91,21 @@ def _kept(home: Path, digest: str) -> Path:
     return home / "policies" / f"{digest}.yaml"
 
 
-def _order(policy: Policy, state: DesiredState, line: str, home: Path, base: Path, judge: Path) -> Order:
-    judge_digest = folder_digest(judge)
+def _saved(policy: Policy, obeyed: Sequence[Policy], home: Path, further: Mapping[str, str] | None = None) -> Order:
+    """The order, on disk beside its desired state; `further` digests set it apart from others of the same policies."""
+    base, judge = locate(policy)
+    state, judge_digest = desired_state(obeyed), folder_digest(judge)
     identity = {
         "engine": engine.__version__,
         "policy": policy.digest,
         "state": state.digest,
         "judge": judge_digest,
         "sampler": SAMPLER.digest,
+        **(further or {}),
     }
-    return Order(
+    order = Order(
         request_id=policy.request_id,
-        line=line,
+        line=line_of(policy),
         key=json_digest(identity),
         home=home,
         policy=policy.digest,
@@ -113,6 +115,9 @@ def _order(policy: Policy, state: DesiredState, line: str, home: Path, base: Pat
         judge=judge_digest,
         judge_folder=judge,
     )
+    order.save()
+    (order.folder / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
+    return order
 
 
 @task(name="read the policy", cache_policy=NO_CACHE)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import engine
+from engine.errors import EditError
+from tasks.errors import LimitExceeded
 from tasks.order import Order
 from tasks.receipts import Ledger, Receipt, step_key
 
@@ -42,3 +45,13 @@ def note(
         versions={"expunge": engine.__version__, **{name: version(name) for name in PACKAGES}},
         verdict=verdict,
     )
+
+
+@contextmanager
+def refusals_noted(order: Order, inputs: Mapping[str, str]) -> Iterator[None]:
+    """Leave a receipt that says why, where the policy's limits or the mathematics refuse a step."""
+    try:
+        yield
+    except (LimitExceeded, EditError) as error:
+        note(order, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+        raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from engine.results import Verdict
+from tasks.errors import EXIT_CODE_OF
 from tasks.intake import load_state
-from tasks.order import Order
+from tasks.order import Order, Ref
 from tasks.settings import Settings
 
 
@@ -24,6 +26,25 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "prefect": settings.prefect_api_url.removesuffix("/api"),
         "report": str(order.folder / "report.html"),
         "work": order.key,
+    }
+
+
+def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) -> dict[str, Any]:
+    """What the examination of a given model came to; its evidence, verdict and report are in `folder`."""
+    known = Verdict.load(verdict.path)
+    return {
+        "request_id": order.request_id,
+        "verdict": known.outcome.value,
+        "exit_code": EXIT_CODE_OF[known.outcome.value],
+        "reasons": [reason.message for reason in known.reasons],
+        "concepts": figures(order, known),
+        "model": model,
+        "bundle": bundle,
+        "base": order.base,
+        "judge": order.judge,
+        "evidence": str(folder / "evidence.parquet"),
+        "verdict_file": str(folder / "verdict.json"),
+        "report": str(folder / "report.html"),
     }
 
 

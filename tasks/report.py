@@ -13,7 +13,8 @@ from engine.deltas import EditPlan
 from engine.results import Verdict
 from tasks.intake import load_state
 from tasks.journal import journal
-from tasks.order import Order
+from tasks.order import Order, Ref
+from tasks.sheets import contact_sheets
 
 PAGES = Environment(
     loader=PackageLoader("tasks", "pages"),
@@ -28,22 +29,36 @@ PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
     """What report and model card say, as data."""
     state = load_state(order)
-    plan = EditPlan.load(order.folder / "deltas.safetensors")
-    changes = [values["change"] for values in plan.diagnostics.values()]
     return {
         "order": order,
         "state": state,
         "names": {item.id: item.name for item in (*state.concepts, *state.retain)},
         "verdict": verdict,
+        "edit": edit_facts(order.folder / "deltas.safetensors"),
+        "engine_version": engine.__version__,
+        "receipts": [r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key],
+    }
+
+
+def edit_facts(path: Path) -> dict[str, Any] | None:
+    """What the plan says of the edit; None where a model was given for examination, and no plan made."""
+    if not path.exists():
+        return None
+    plan = EditPlan.load(path)
+    changes = [values["change"] for values in plan.diagnostics.values()]
+    return {
         "editor": plan.editor,
         "settings": dict(plan.settings),
         "layers": len(changes),
         "largest_change": max(changes),
         "mean_change": sum(changes) / len(changes),
-        "plan_digest": plan.digest,
-        "engine_version": engine.__version__,
-        "receipts": [r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key],
+        "plan": plan.digest,
     }
+
+
+def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path:
+    """Contact sheets and the page on them; `candidate` is the digest of the model that was judged."""
+    return render_report(order, Verdict.load(verdict.path), contact_sheets(order, candidate, table.path))
 
 
 def render_report(order: Order, verdict: Verdict, sheets: dict[str, Path]) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.errors import ServiceUnreachable
+from tasks.errors import ServiceUnreachable, UsageError
 
 SILENCE: Mapping[str, str] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -25,6 +25,14 @@ S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_K
 def home_folder() -> Path:
     """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute."""
     return Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
+
+
+def workers() -> int:
+    """`$EXPUNGE_WORKERS`, how many processes draw pictures side by side, by default one; UsageError if it is none."""
+    value = os.environ.get("EXPUNGE_WORKERS") or "1"
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"EXPUNGE_WORKERS is {value!r}: give how many processes may draw side by side, such as 2")
+    return int(value)
 
 
 def stack_file(home: Path) -> Path:

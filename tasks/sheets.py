@@ -10,8 +10,8 @@ from engine import evidence
 from engine.pictures import PictureStore
 from engine.sampling import Shot, picture_key
 from engine.sheets import Strip, contact_sheet
-from tasks.intake import SAMPLER
 from tasks.order import Order
+from tasks.shards import SAMPLER, picture_store
 
 SEEDS = 6
 PROMPTS_PER_TARGET = 2
@@ -19,7 +19,7 @@ PROMPTS_PER_TARGET = 2
 
 def contact_sheets(order: Order, candidate: str, path: Path) -> dict[str, Path]:
     """Write `targets.png`, `look-alikes.png` and `general.png` (those that have rows) and return them by name."""
-    store, table = PictureStore(order.home / "pictures"), evidence.read(path)
+    store, table = picture_store(order.home), evidence.read(path)
     folder = order.folder / "sheets"
     folder.mkdir(exist_ok=True)
     made = {}

@@ -56,6 +56,38 @@ def test_every_step_left_a_receipt_and_the_chain_holds(published: tuple) -> None
     assert chain.verify() == []
 
 
+def test_the_published_bundle_is_verified_again_without_a_server_and_comes_to_the_same(
+    published: tuple, stack: Settings, tmp_path: Path
+) -> None:
+    done, home, policy = published
+    bundle = fetch_bundle(line_of(home), tmp_path / "bundle", stack)
+    drawn = {path: path.stat().st_mtime_ns for path in (home / "pictures").rglob("*.png")}
+    nowhere = {"PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "AWS_ENDPOINT_URL_S3": "", "EXPUNGE_HOME": str(home)}
+    again = run_cli("verify", str(tmp_path / "bundle"), "--policy", str(policy), "--json", **nowhere)
+    assert again.code == 0, again.err
+    assert (again.data["verdict"], again.data["bundle"]) == ("PASS", bundle.digest)
+    assert again.data["concepts"] == done.data["concepts"]
+    verdict = Path(again.data["verdict_file"]).read_bytes()
+    assert verdict == (tmp_path / "bundle" / "verdict.json").read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in (home / "pictures").rglob("*.png")} == drawn
+
+
+def test_a_budget_that_is_too_small_publishes_nothing_and_the_receipt_says_why(
+    home: Path, write_policy: WritePolicy
+) -> None:
+    path = write_policy("hurried", erase="rainbow")
+    policy = json.loads(path.read_text())
+    policy["limits"]["max_compute_minutes"] = 0.001
+    path.write_text(json.dumps(policy))
+    done = run_cli("submit", str(path))
+    assert done.code == 4
+    assert "limits.max_compute_minutes" in done.err
+    last = journal(home, line_of(home)).receipts()[-1]
+    assert last.step == "refused"
+    assert "limits.max_compute_minutes" in str(last.verdict)
+    assert states(home)[0]["state"] == "rejected"
+
+
 def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, stack: Settings) -> None:
     done, home, _ = published
     client = MlflowClient(stack.mlflow_tracking_uri)

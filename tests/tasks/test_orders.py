@@ -15,8 +15,9 @@ from engine.spec import EditSpec, Target
 from policies import desired_state, read
 from tasks.edit import check_reach, plan_edit
 from tasks.errors import IntegrityError, LimitExceeded
+from tasks.history import states
 from tasks.intake import load_state
-from tasks.journal import journal, note
+from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tests.engine import tiny
 
@@ -117,3 +118,18 @@ def test_a_stored_plan_counts_only_for_the_same_wish_wordings_and_settings() -> 
     assert not is_plan_of(made, replace(spec, targets=(Target("dog", ("dog",)),)))
     assert not is_plan_of(replace(made, templates="0" * 64), spec)
     assert not is_plan_of(replace(made, settings={**made.settings, "strength": 1.0}), spec)
+
+
+def test_a_refusal_leaves_a_receipt_that_says_why(order: Order) -> None:
+    with pytest.raises(LimitExceeded), refusals_noted(order, {"plan": "1" * 64}):
+        raise LimitExceeded("limits.max_weight_delta allows 8")
+    (receipt,) = journal(order.home, order.line).receipts()
+    assert receipt.step == "refused"
+    assert receipt.verdict == {"outcome": "refused", "reasons": ["limits.max_weight_delta allows 8"]}
+    assert [row["state"] for row in states(order.home)] == ["rejected"]
+
+
+def test_a_bug_is_no_refusal(order: Order) -> None:
+    with pytest.raises(ZeroDivisionError), refusals_noted(order, {}):
+        raise ZeroDivisionError
+    assert not journal(order.home, order.line).receipts()

@@ -1,0 +1,28 @@
+"""The verification behind `expunge verify`: the pipeline's questions and statistics on any model, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from policies import Policy
+from tasks.given import given_model, hand_out, refuse_inside
+from tasks.intake import examination
+from tasks.outcome import examined
+from tasks.report import write_report
+from tasks.verify import gather_evidence, reach_verdict
+
+
+def verify(folder: Path, policy: Policy, home: Path, out: Path | None) -> dict[str, Any]:
+    """Ask the policy's base and the model in `folder` the same, judge one against the other, and write it down.
+
+    Pictures that the store in `home` has are not drawn again. Verdict, evidence and report are put into `out`, or stay
+    in the home. Raises IntegrityError on a bundle that is not as published, LimitExceeded beyond the policy's budget.
+    """
+    refuse_inside(folder, out)
+    model, bundle = given_model(folder.absolute())
+    order = examination(policy, model.digest, home)
+    evidence = gather_evidence(order, model)
+    verdict = reach_verdict(order, evidence)
+    write_report(order, model.digest, verdict, evidence)
+    return examined(order, verdict, model.digest, bundle, hand_out(order, out))

@@ -1,0 +1,49 @@
+"""A model that somebody hands over for examination: a published bundle, or any folder in diffusers layout."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from engine.bundle import MANIFEST, MODEL
+from engine.digests import folder_digest
+from engine.errors import ModelFormatError
+from tasks.errors import UsageError
+from tasks.manifest import check_bundle
+from tasks.order import Order
+from tasks.shards import Weights
+
+RESULTS = ("verdict.json", "evidence.parquet", "report.html")
+
+
+def given_model(folder: Path) -> tuple[Weights, str]:
+    """The model to question, and the bundle's digest, "" if it is no bundle.
+
+    A bundle is checked file by file first: IntegrityError names what is missing, changed or extra. ModelFormatError if
+    the folder is neither.
+    """
+    if (folder / MANIFEST).is_file():
+        digest = check_bundle(folder).digest
+        return Weights(folder / MODEL, folder_digest(folder / MODEL)), digest
+    if (folder / "model_index.json").is_file():
+        return Weights(folder, folder_digest(folder)), ""
+    raise ModelFormatError(
+        f"{folder} is neither a bundle ({MANIFEST}) nor a model in diffusers layout (model_index.json); give the "
+        "folder that was published, whole"
+    )
+
+
+def refuse_inside(given: Path, out: Path | None) -> None:
+    """UsageError if results would go into the model under examination, which would then be another."""
+    if out is not None and out.resolve().is_relative_to(given.resolve()):
+        raise UsageError(f"--out {out} lies inside the model under examination; name a folder elsewhere")
+
+
+def hand_out(order: Order, out: Path | None) -> Path:
+    """Copy verdict, evidence and report into `out`, if one is named, and return the folder where they lie."""
+    if out is None:
+        return order.folder
+    out.mkdir(parents=True, exist_ok=True)
+    for name in RESULTS:
+        shutil.copyfile(order.folder / name, out / name)
+    return out

@@ -1,0 +1,155 @@
+"""Shards: one model, one concept, one probe and a block of seeds; drawn where pictures are missing, then judged.
+
+A shard's pictures are in the store before the next shard is begun, so a run that is killed loses one shard for each
+worker. What was judged is judged again, which costs little beside drawing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from engine.evidence import Row
+from engine.judges import ClipJudge, fault
+from engine.model import open_model
+from engine.pictures import PictureStore, pixel_digest
+from engine.probes import Question
+from engine.sampling import Sampler, Shot, picture_key
+
+SAMPLER = Sampler()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model to be questioned: its folder in diffusers layout and the digest of that folder."""
+
+    folder: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The rows of a shard, and how many pictures had to be drawn for them."""
+
+    rows: list[Row]
+    drawn: int
+
+
+class Bench:
+    """What one process works with: the store, the judge, and the model that it drew with last."""
+
+    def __init__(self, home: Path, judge: Path) -> None:
+        self.home, self.store, self.judge = home, picture_store(home), ClipJudge(judge)
+        self._open = lru_cache(maxsize=1)(open_model)
+
+    def model(self, weights: Weights) -> Any:
+        return self._open(weights.folder, weights.digest)
+
+
+class Work(Protocol):
+    """Part of an examination that one process does at once."""
+
+    def do(self, bench: Bench) -> Done: ...
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Questions about one concept by one probe, to one model; `arm` is "before" or "after"."""
+
+    arm: str
+    model: Weights
+    asked: tuple[Question, ...]
+
+    def missing(self, store: PictureStore) -> list[Shot]:
+        """What must be drawn, each picture once."""
+        shots = dict.fromkeys(question.shot for question in self.asked)
+        return [shot for shot in shots if picture_key(self.model.digest, shot, SAMPLER) not in store]
+
+    def do(self, bench: Bench) -> Done:
+        missing = self.missing(bench.store)
+        if missing:  # a model is opened only to draw with it
+            bench.store.draw(bench.model(self.model), self.model.digest, missing, SAMPLER)
+        return Done(self._judged(bench), len(missing))
+
+    def _judged(self, bench: Bench) -> list[Row]:
+        pictures = [bench.store.read(picture_key(self.model.digest, asked.shot, SAMPLER)) for asked in self.asked]
+        subject = self.asked[0].subject
+        sightings = bench.judge.look(np.stack(pictures), [subject.name] * len(pictures), subject.category)
+        return [
+            Row(
+                concept=subject.id,
+                role=subject.role,
+                category=subject.category,
+                probe=question.probe,
+                prompt=question.shot.prompt,
+                seed=question.shot.seed,
+                arm=self.arm,
+                seen=sighting.seen,
+                score=sighting.score,
+                picture=pixel_digest(picture),
+                fault=fault(picture),
+            )
+            for question, picture, sighting in zip(self.asked, pictures, sightings, strict=True)
+        ]
+
+
+def picture_store(home: Path) -> PictureStore:
+    """All pictures of a home, whoever asked for them."""
+    return PictureStore(home / "pictures")
+
+
+def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
+    """Shards of at most one batch of pictures."""
+    groups: dict[tuple[str, str], list[Question]] = {}
+    for question in asked:
+        groups.setdefault((question.subject.id, question.probe), []).append(question)
+    size = SAMPLER.batch
+    blocks = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+    return [Shard(arm, model, tuple(block)) for block in blocks]
+
+
+def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:
+    """Do all work, in its order; with several `workers` each is a process with its share of the cores."""
+    if workers == 1:
+        bench = Bench(home, judge)
+        yield from (part.do(bench) for part in work)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (home, judge, workers)) as pool:
+        try:
+            yield from pool.map(_do, work)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_bench: Bench | None = None  # one for each worker process
+
+
+def _begin(home: Path, judge: Path, workers: int) -> None:
+    global _bench
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    _bench = Bench(home, judge)
+
+
+def _do(work: Work) -> Done:
+    assert _bench is not None, "the pool begins every worker with `_begin`"
+    return work.do(_bench)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

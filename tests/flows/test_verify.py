@@ -1,0 +1,106 @@
+"""`expunge verify` examines what it is given, bundle or folder, alone with the policy and without any server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import evidence
+from engine.bundle import MODEL, assemble
+from engine.digests import folder_digest
+from engine.emoji import JUDGE
+from engine.emoji import MODEL as EMOJI
+from engine.errors import ModelFormatError
+from engine.results import Verdict
+from flows.verify import verify
+from policies import Policy, read
+from tasks.errors import IntegrityError, UsageError
+from tests.engine import tiny
+from tests.flows.conftest import WritePolicy, policy_file, run_cli
+from tests.flows.test_cli import NO_SERVICES
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of another model, whose manifest fits."""
+    folder = tmp_path_factory.mktemp("given")
+    assemble(tiny.save(folder / "model", seed=1), {"README.md": b"a card"}, folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture
+def policy(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
+    """Few questions, on a base that is not the built-in one."""
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    path = policy_file(tmp_path, folder_digest(base), "given", seeds=1, prompts=1)
+    path.write_text(path.read_text().replace("builtin:emoji", f"file:{base}"))
+    return read(path)
+
+
+def test_an_unedited_model_fails_with_4_and_leaves_verdict_evidence_and_report(
+    write_policy: WritePolicy, tmp_path: Path
+) -> None:
+    path = write_policy("unedited", seeds=2, prompts=2, min_control_rate=0.5)
+    home = {**NO_SERVICES, "EXPUNGE_HOME": str(tmp_path / "home")}
+    done = run_cli("verify", str(EMOJI), "--policy", str(path), "--out", str(tmp_path / "out"), "--json", **home)
+    assert done.code == 4, done.err
+    assert (done.data["verdict"], done.data["exit_code"], done.data["bundle"]) == ("FAIL", 4, "")
+    assert any("bicycle is still seen" in reason for reason in done.data["reasons"])
+    verdict = Verdict.load(tmp_path / "out" / "verdict.json")
+    table = evidence.read(tmp_path / "out" / "evidence.parquet")
+    assert verdict.evidence == evidence.digest(table)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "The model does not pass" in page
+    assert page.count("data:image/png;base64,") >= 2
+
+
+def test_a_bundle_and_the_folder_in_it_come_to_the_same_and_are_drawn_once(
+    policy: Policy, given: Path, tmp_path: Path
+) -> None:
+    first = verify(given, policy, tmp_path / "home", tmp_path / "out")
+    drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "home" / "pictures").rglob("*.png")}
+    again = verify(given / MODEL, policy, tmp_path / "home", None)
+    assert len(drawn) == 2 * 5
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "home" / "pictures").rglob("*.png")} == drawn
+    same = ("verdict", "reasons", "concepts", "model", "base", "judge")
+    assert [first[key] for key in same] == [again[key] for key in same]
+    assert (tmp_path / "out" / "verdict.json").read_bytes() == Path(again["verdict_file"]).read_bytes()
+    assert first["bundle"]
+    assert not again["bundle"]
+
+
+@pytest.mark.parametrize("harm", ["change", "add", "delete"])
+def test_a_bundle_that_is_not_as_published_is_refused_before_anything_is_drawn(
+    policy: Policy, tmp_path: Path, harm: str
+) -> None:
+    assemble(tiny.save(tmp_path / "model"), {"README.md": b"a card"}, tmp_path / "bundle")
+    card = tmp_path / "bundle" / "README.md"
+    match harm:
+        case "change":
+            card.write_bytes(b"a Card")
+        case "add":
+            card.with_name("more.txt").write_text("more")
+        case "delete":
+            card.unlink()
+    with pytest.raises(IntegrityError, match="more" if harm == "add" else "README"):
+        verify(tmp_path / "bundle", policy, tmp_path / "home", None)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_bundle_without_its_manifest_is_no_model(policy: Policy, tmp_path: Path) -> None:
+    assemble(tiny.save(tmp_path / "model"), {}, tmp_path / "bundle")
+    (tmp_path / "bundle" / "manifest.json").unlink()
+    with pytest.raises(ModelFormatError, match="neither a bundle"):
+        verify(tmp_path / "bundle", policy, tmp_path / "home", None)
+
+
+def test_results_never_go_into_what_was_examined(policy: Policy, given: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--out"):
+        verify(given, policy, tmp_path / "home", given / "out")
+    assert not (given / "out").exists()

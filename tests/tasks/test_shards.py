@@ -1,0 +1,120 @@
+"""Shards are drawn once, whoever is killed in between, and judged to one row a question and arm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import JUDGE
+from engine.probes import Question, Subject, questions
+from engine.sampling import Shot
+from tasks.shards import SAMPLER, Shard, Weights, cut, examine, picture_store
+from tests.engine import tiny
+
+ROOT = Path(__file__).parents[2]
+CAT = Subject("cat", "target", "object", "cat", aliases=("kitty",))
+DOG = Subject("dog", "general", "object", "dog")
+ASKED = questions([CAT, DOG], count=2, seeds=3)
+PROGRAM = """
+import sys
+from pathlib import Path
+from tasks.shards import examine
+from tests.tasks.test_shards import JUDGE, shards
+
+if __name__ == "__main__":
+    for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), JUDGE, workers=int(sys.argv[3])):
+        print("shard", flush=True)
+"""
+
+
+def shards(folder: Path) -> list[Shard]:
+    """All questions, to two models."""
+    models = [Weights(folder / name, folder_digest(folder / name)) for name in ("before", "after")]
+    return [shard for arm, model in zip(("before", "after"), models, strict=True) for shard in cut(arm, model, ASKED)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for seed, name in enumerate(("before", "after")):
+        tiny.save(folder / name, seed)
+    return folder
+
+
+def start(folder: Path, models: Path, home: Path, workers: int) -> subprocess.Popen[bytes]:
+    """The whole examination in a process of its own, which says "shard" after each."""
+    (script := folder / "examination.py").write_text(PROGRAM)
+    command = [sys.executable, str(script), str(models), str(home), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_a_shard_is_one_concept_one_probe_and_at_most_a_batch() -> None:
+    many = questions([CAT, DOG], count=3, seeds=SAMPLER.batch + 1)
+    made = cut("before", Weights(Path("model"), "0" * 64), many)
+    assert sorted(map(repr, (question for shard in made for question in shard.asked))) == sorted(map(repr, many))
+    assert max(len(shard.asked) for shard in made) == SAMPLER.batch
+    assert all(len({(question.subject, question.probe) for question in shard.asked}) == 1 for shard in made)
+
+
+def test_every_question_gets_a_row_in_each_arm_and_the_second_time_nothing_is_drawn(
+    models: Path, tmp_path: Path
+) -> None:
+    first = list(examine(shards(models), tmp_path, JUDGE))
+    again = list(examine(shards(models), tmp_path, JUDGE))
+    rows = [row for done in first for row in done.rows]
+    assert len(rows) == len({(row.arm, row.concept, row.prompt, row.seed) for row in rows}) == 2 * len(ASKED)
+    assert sum(done.drawn for done in first) == 2 * len({question.shot for question in ASKED})
+    assert [row for done in again for row in done.rows] == rows
+    assert sum(done.drawn for done in again) == 0
+
+
+def test_a_picture_that_two_concepts_ask_for_is_drawn_once(models: Path, tmp_path: Path) -> None:
+    asked = questions([CAT], 1, 2)
+    asked += [Question(replace(CAT, id="twin"), question.probe, question.shot) for question in asked]
+    done = list(examine(cut("before", shards(models)[0].model, asked), tmp_path, JUDGE))
+    assert sum(len(part.rows) for part in done) == len(asked)
+    assert sum(part.drawn for part in done) == len(asked) / 2
+
+
+def test_killed_half_way_it_loses_at_most_one_shard_and_draws_nothing_twice(models: Path, tmp_path: Path) -> None:
+    running = start(tmp_path, models, tmp_path / "home", workers=1)
+    assert running.stdout is not None
+    finished = [running.stdout.readline() for _ in range(3)]
+    running.send_signal(signal.SIGKILL)
+    finished += running.stdout.read().splitlines()
+    running.stdout.close()
+    assert running.wait() == -signal.SIGKILL
+    assert finished[:3] == [b"shard\n"] * 3
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("*.png")}
+    todo, store = shards(models), picture_store(tmp_path / "home")
+    missing = [len(shard.missing(store)) for shard in todo]
+    assert sum(missing) > 0  # it was killed half-way indeed
+    assert sum(missing[: len(finished)]) == 0  # no shard that was finished is lost
+    done = list(examine(todo, tmp_path / "home", JUDGE))
+    assert sum(part.drawn for part in done) == sum(missing)
+    assert {path: path.stat().st_mtime_ns for path in stored} == stored
+
+
+def test_several_workers_do_the_same_work(models: Path, tmp_path: Path) -> None:
+    todo = shards(models)
+    done = list(examine(todo, tmp_path, JUDGE, workers=2))
+    asked = [[(part.arm, question.shot) for question in part.asked] for part in todo]
+    assert [[(row.arm, Shot(row.prompt, row.seed)) for row in part.rows] for part in done] == asked
+    assert sum(part.drawn for part in examine(todo, tmp_path, JUDGE)) == 0
+
+
+def test_workers_end_when_their_parent_is_killed(models: Path, tmp_path: Path) -> None:
+    running = start(tmp_path, models, tmp_path / "home", workers=2)
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"shard\n"
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    running.stdout.read()  # ends only when the last process that could write to it has ended
+    running.stdout.close()
