@@ -1,0 +1,60 @@
+"""Hand an edit to other programs, or put it on its base: what `expunge export` and `expunge apply` do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.deltas import EditPlan
+from engine.digests import file_digest, folder_digest
+from engine.export import apply_to_folder, export
+from tasks.errors import UsageError
+from tasks.intake import BUILT_IN
+
+
+def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
+    """Write the edit in `source`, a plan or a bundle, to `out`; what was written, and how near it is, as data."""
+    _check_new(out)
+    made = export(source, to, out, model_folder(base) if base else None, rank)
+    result = {"out": str(out), "format": to, "plan": made.plan, "sha256": _digest(out)}
+    if made.ranks:
+        result |= {"rank": max(made.ranks.values()), "error": made.error}
+    if made.rounding:
+        result |= {"rounding": max(made.rounding.values())}
+    return result
+
+
+def apply_edit(delta: Path, to: str, out: Path) -> dict[str, Any]:
+    """Write the model `to`, edited by the plan in `delta`, to the new folder `out`."""
+    _check_new(out)
+    plan = EditPlan.load(delta)
+    rounding = apply_to_folder(plan, model_folder(to), out)
+    largest = max(rounding.values(), default=0.0)
+    return {
+        "out": str(out),
+        "plan": plan.digest,
+        "sha256": folder_digest(out),
+        "changed": len(rounding),
+        "rounding": largest,
+    }
+
+
+def model_folder(uri: str) -> Path:
+    """The folder that a model is in; `uri` is a path or the name of a built-in model."""
+    if uri in BUILT_IN:
+        return BUILT_IN[uri][0]
+    folder = Path(uri.removeprefix("file:"))
+    if not folder.is_dir():
+        raise UsageError(f"there is no model {uri}: give a folder in diffusers layout or {' or '.join(BUILT_IN)}")
+    return folder
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise UsageError(f"{out} is there already: name one that is not, or remove it")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}: make it first")
+
+
+def _digest(path: Path) -> str:
+    return folder_digest(path) if path.is_dir() else file_digest(path)
