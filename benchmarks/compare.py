@@ -10,6 +10,10 @@ and seeds on the unedited and on every edited model.
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. An editor whose code has changed is measured again once its lines are deleted.
 The tables and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
+
+Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
+again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in a case of its own, in which
+the others erase those objects.
 """
 
 from __future__ import annotations
@@ -22,23 +26,26 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from benchmarks import concepts, measure, tables
 from benchmarks.concepts import Case
 from benchmarks.results import FOLDER, Results
 from engine.canonical import canonical_json
-from engine.deltas import applied, plan
+from engine.deltas import applied, plan, relative_changes
 from engine.digests import folder_digest
-from engine.editors import EDITORS, editor_named, settings_for
+from engine.editors import EDITORS, checked_settings, editor_named, settings_for
 from engine.emoji import JUDGE, MODEL
 from engine.errors import EngineError
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
+from engine.probes import Question
+from engine.training import TRAINERS, train
 from engine.tuning import AUTO, LADDERS, asked, rungs
 
-UNEDITED = "unedited"
+UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")
 RATES = (*measure.GROUPS, "h_o", "distance")
 COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "plan", "problem")
@@ -55,11 +62,18 @@ class Arm:
 
     def recorded(self, case: Case) -> str:
         """All of its settings as canonical JSON, defaults included."""
+        return canonical_json(self._settings(case)).decode()
+
+    def _settings(self, case: Case) -> dict[str, Any]:
         if self.editor == UNEDITED:
-            return "{}"
+            return {}
+        if self.editor == RETRAINED:
+            return {"model": folder_digest(self.settings["folder"])}
         if self.editor == AUTO:
-            return canonical_json(asdict(asked(measure.spec(case, AUTO, self.settings)))).decode()
-        return canonical_json(asdict(settings_for(editor_named(self.editor), self.settings))).decode()
+            return asdict(asked(measure.spec(case, AUTO, self.settings)))
+        if self.editor in TRAINERS:
+            return asdict(checked_settings(self.editor, TRAINERS[self.editor].settings, self.settings))
+        return asdict(settings_for(editor_named(self.editor), self.settings))
 
 
 class Bench:
@@ -81,28 +95,35 @@ class Bench:
         asked = measure.asked(case, pictures)
         questions = [item.question for item in asked]
         before = measure.pictures(self.model, self.digest, self.store, questions)
-        if arm.editor == UNEDITED:
-            return measure.scores(asked, measure.seen(self.judge, before, questions), before, before)
-        start = time.perf_counter()
         try:
-            edit = plan(self.model, measure.spec(case, arm.editor, arm.settings))
+            after, told = self._after(arm, case, questions)
         except EngineError as error:
             return {"problem": " ".join(str(error).split())}
+        return {**measure.scores(asked, measure.seen(self.judge, after, questions), after, before), **told}
+
+    def _after(self, arm: Arm, case: Case, questions: Sequence[Question]) -> tuple[np.ndarray, dict[str, Any]]:
+        """The arm's pictures, and what there is to tell of its plan."""
+        if arm.editor == UNEDITED:
+            return measure.pictures(self.model, self.digest, self.store, questions), {}
+        if arm.editor == RETRAINED:
+            folder = arm.settings["folder"]
+            return measure.pictures(open_model(folder), folder_digest(folder), self.store, questions), {}
+        start = time.perf_counter()
+        make = train if arm.editor in TRAINERS else plan
+        edit = make(self.model, measure.spec(case, arm.editor, arm.settings))
         seconds = time.perf_counter() - start
         with applied(self.model, edit):
             after = measure.pictures(self.model, edit.digest, self.store, questions)
-        found = measure.seen(self.judge, after, questions)
-        change = max(layer["change"] for layer in edit.diagnostics.values())
-        told = {"change": change, "seconds": seconds, "plan": edit.digest[:12]}
-        return {**measure.scores(asked, found, after, before), **told}
+        change = max(relative_changes(self.model, edit).values())
+        return after, {"change": change, "seconds": seconds, "plan": edit.digest[:12]}
 
     def _key(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         named = {"model": self.digest[:12], "arm": arm.name, "settings": arm.recorded(case)}
         return {**named, "case": case.name, "draw": case.draw, "pictures": pictures}
 
 
-def results(name: str) -> Results:
-    return Results(FOLDER / name, COLUMNS, KEY)
+def results(path: Path) -> Results:
+    return Results(path, COLUMNS, KEY)
 
 
 def ladder(editor: str) -> list[Arm]:
@@ -125,23 +146,26 @@ def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None
 
 def main() -> None:
     args = arguments()
-    cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
-    names = args.editor or [UNEDITED, *EDITORS, AUTO]
-    ladders = [name for name in names if name in LADDERS]
-    found = results("compare.tsv")
+    found = results(args.measured / "compare.tsv")
     if not args.only_write:
-        bench = Bench(args.store)
-        arms = [Arm(name, name) for name in names]
-        if args.tune or args.tuned:
-            trials = results("tuning.tsv")
-            if args.tune:
-                for name in ladders:
-                    bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
-            best = [tuned(name, trials, bench.digest, args.pictures) for name in ladders]
-            arms += [arm for arm in best if arm is not None]
-        bench.run(arms, cases, args.pictures, found)
+        _measure(args, Bench(args.store), found)
     if args.write or args.only_write:
         tables.write(found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures))
+
+
+def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
+    names = args.editor or [UNEDITED, *EDITORS, AUTO]
+    trials = results(args.measured / "tuning.tsv")
+    ladders = [name for name in names if name in LADDERS]
+    for name in ladders if args.tune else []:
+        bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
+    best = [tuned(name, trials, bench.digest, args.pictures) for name in ladders if args.tuned]
+    arms = [*(Arm(name, name) for name in names), *(arm for arm in best if arm)]
+    cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
+    bench.run(arms, cases, args.pictures, found)
+    if args.retrained:
+        erased = Case("without " + ", ".join(args.without), 0, tuple(sorted(args.without)))
+        bench.run([*arms, Arm(RETRAINED, RETRAINED, {"folder": args.retrained})], [erased], args.pictures, found)
 
 
 def arguments() -> argparse.Namespace:
@@ -154,6 +178,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
+    parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some objects")
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects it was trained without")
+    parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
     return parser.parse_args()
 

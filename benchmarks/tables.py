@@ -36,9 +36,10 @@ def write(rows: Sequence[Row]) -> None:
 
 
 def order(rows: Sequence[Row]) -> list[str]:
-    """The cases that were measured, in the order in which they are drawn."""
-    measured = {row["case"] for row in rows}
-    return [name for name in dict.fromkeys(case.name for case in cases(1)) if name in measured]
+    """The cases that were measured, in the order in which they are drawn, others last."""
+    measured = dict.fromkeys(row["case"] for row in rows)
+    known = dict.fromkeys(case.name for case in cases(1))
+    return [*(name for name in known if name in measured), *(name for name in measured if name not in known)]
 
 
 def arms(rows: Sequence[Row]) -> list[str]:

@@ -1,0 +1,48 @@
+"""Arms are measured on the real built-in model, on few pictures, once each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, results
+from benchmarks.concepts import Case
+from engine.emoji import MODEL
+from engine.errors import SettingError
+
+CASE = Case("trial", 0, ("lemon",))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("pictures"))
+
+
+def test_an_edit_changes_pictures_and_what_is_measured_is_not_measured_again(bench: Bench, tmp_path: Path):
+    arms = [
+        Arm(UNEDITED, UNEDITED),
+        Arm("uce", "uce"),
+        Arm(RETRAINED, RETRAINED, {"folder": MODEL}),
+        Arm("hopeless", "speed", {"threshold": 1e-12, "general_words": 300, "general": 1.0}),
+    ]
+    found = results(tmp_path / "compare.tsv")
+    bench.run(arms, [CASE], 2, found)
+    plain, edited, same, refused = found.where()
+    assert (plain["distance"], same["distance"]) == ("0", "0"), "the same model draws the same pictures"
+    assert float(edited["distance"]) > 0
+    assert float(edited["change"]) > 0
+    assert all(0 <= float(edited[name]) <= 1 for name in ("target", "look_alike", "other", "style", "h_o"))
+    assert "no direction free" in refused["problem"]
+    assert refused["h_o"] == ""
+    lines = found.path.read_text(encoding="utf-8")
+    bench.run(arms, [CASE], 2, results(found.path))
+    assert found.path.read_text(encoding="utf-8") == lines
+
+
+def test_settings_are_recorded_with_their_defaults_and_checked():
+    assert '"lamb":0.5' in Arm("uce", "uce", {"erase_scale": 2.0}).recorded(CASE)
+    assert '"max_drift"' in Arm("auto", "auto").recorded(CASE)
+    assert '"iterations"' in Arm("esd", "esd").recorded(CASE)
+    with pytest.raises(SettingError, match="no setting 'speed'"):
+        Arm("esd", "esd", {"speed": 1}).recorded(CASE)
