@@ -1,0 +1,101 @@
+"""What each attack brings back on the built-in model: `python -m benchmarks.attacks [--target NAME] [--editor NAME]`.
+
+The target is erased as in `benchmarks/erasure.py`; each attack with its default budget then runs on the unedited and on
+the edited model with the same seeds. Prints, for plain prompts and for each attack, the share of pictures in which the
+judge sees the target before and after, the attack success rate (with what plain prompts of the same seeds show counted
+in), the processor seconds for one model and the words found on the edited one; last, how often a start picture is seen
+although something else was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.erasure import spec, subjects
+from engine.deltas import applied, plan
+from engine.emoji import JUDGE, MODEL
+from engine.judges import ClipJudge
+from engine.model import open_model
+from engine.probes import Subject
+from engine.probes.attacks import ATTACKS, Attempt, Kept, attack_rows, reference_pictures, remains, success_rate
+from engine.sampling import Sampler, Shot, generate
+
+REFERENCES, KEPT, SEED = 8, 16, 100
+STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def kept_pictures(model: Any, group: Sequence[Subject]) -> list[Kept]:
+    """Pictures of the look-alikes and of other objects, drawn by the unedited model."""
+    names = [item.name for item in group if item.role != "target" and item.category == "object"][:KEPT]
+    shots = [Shot(f"a picture of a {names[number % len(names)]}", SEED + number) for number in range(KEPT)]
+    return [Kept(shot.prompt, picture) for shot, picture in generate(model, shots, Sampler())]
+
+
+def plainly(model: Any, target: Subject, seeds: Sequence[int]) -> list[Attempt]:
+    """The target asked for by name, once a seed."""
+    shots = [Shot(f"a picture of a {target.name}", seed) for seed in seeds]
+    return [
+        Attempt(target, "plain", shot.prompt, shot.seed, picture) for shot, picture in generate(model, shots, Sampler())
+    ]
+
+
+def seen(judge: ClipJudge, attempts: Sequence[Attempt], arm: str) -> list[bool]:
+    rows = list(attack_rows(judge, attempts, arm))
+    if faults := [row.fault for row in rows if row.fault]:
+        raise SystemExit(f"{len(faults)} pictures prove nothing: {faults[0]}")
+    return [row.seen for row in rows]
+
+
+def line(name: str, before: Sequence[bool], after: Sequence[bool], rate: float, seconds: float, words: str) -> str:
+    shares = f"{100 * np.mean(before):5.1f} | {100 * np.mean(after):5.1f} | {100 * rate:5.1f}"
+    return f"{name:14} | {len(after):8} | {shares} | {seconds:7.1f} | {words}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="panda")
+    parser.add_argument("--editor", default="scapre")
+    parser.add_argument("--attack", choices=ATTACKS, action="append")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="attack settings, not the defaults")
+    args = parser.parse_args()
+    settings = {name: float(value) if "." in value else int(value) for name, value in (p.split("=") for p in args.set)}
+    model, judge = open_model(MODEL), ClipJudge(JUDGE)
+    group = subjects([args.target], [])
+    target = group[0]
+    references = reference_pictures(model, judge, target, REFERENCES, Sampler())
+    kept = kept_pictures(model, group)
+    edit = plan(model, spec(group, args.editor, {}))
+    with applied(model, edit):
+        plain_after = plainly(model, target, range(8))
+    told = seen(judge, plain_after, "after")
+    print(f"{args.target} erased by {args.editor}; {settings or 'default budgets'}")
+    print("attack         | pictures | before| after |   ASR | seconds | found on the edited model")
+    print(line("plain", seen(judge, plainly(model, target, range(8)), "before"), told, float(np.mean(told)), 0, ""))
+    for name in args.attack or ATTACKS:
+        attack = replace(ATTACKS[name](), **settings)
+        before = attack.attempts(model, target, references, kept, 0)
+        start = time.process_time()
+        with applied(model, edit):
+            after = attack.attempts(model, target, references, kept, 0)
+        seconds = time.process_time() - start
+        shown = seen(judge, after, "after")
+        rate = success_rate(shown, [told[attempt.seed] for attempt in after])
+        words = "; ".join(dict.fromkeys(attempt.found for attempt in after if attempt.found))
+        print(line(name, seen(judge, before, "before"), shown, rate, seconds, words), flush=True)
+        titles = list(dict.fromkeys(attempt.prompt for attempt in after))
+        for title in titles:
+            own = [hit for attempt, hit in zip(after, shown, strict=True) if attempt.prompt == title]
+            print(f"    {title}: {sum(own)} of {len(own)}", flush=True)
+    others = [f"a picture of a {item.name}" for item in group if item.role == "general" and item.category == "object"]
+    left = remains(model, judge, target, references, others[:3], STRENGTHS, Sampler())
+    print("start pictures still seen though asked for something else:", {s: round(r, 3) for s, r in left.items()})
+
+
+if __name__ == "__main__":
+    main()

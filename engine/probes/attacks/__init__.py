@@ -1,0 +1,35 @@
+"""Attacks: attempts to bring an erased concept back, by more than a user's words. Each is one idea, one file."""
+
+from engine.probes.attacks.base import (
+    Attack,
+    Attempt,
+    Kept,
+    attack_rows,
+    reference_pictures,
+    run_attacks,
+    success_rate,
+)
+from engine.probes.attacks.concept_vector import ConceptVector
+from engine.probes.attacks.inversion import Inversion
+from engine.probes.attacks.prompt_search import PromptSearch
+from engine.probes.attacks.relearn import Relearn
+from engine.probes.attacks.start_picture import StartPicture, remains
+
+ATTACKS = {attack.name: attack for attack in (Inversion, PromptSearch, ConceptVector, StartPicture, Relearn)}
+
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Attempt",
+    "ConceptVector",
+    "Inversion",
+    "Kept",
+    "PromptSearch",
+    "Relearn",
+    "StartPicture",
+    "attack_rows",
+    "reference_pictures",
+    "remains",
+    "run_attacks",
+    "success_rate",
+]

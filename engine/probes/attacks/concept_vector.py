@@ -1,0 +1,99 @@
+"""Words whose embedding points where the concept's does, found without ever looking at the denoiser.
+
+Ring-A-Bell (arXiv 2310.10012): the concept's direction is the mean difference of prompts with and without it, in the
+text encoder alone; a genetic search finds words near prompt + strength * direction. Erasing by name leaves such words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.families import family_of
+from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.words import words_without
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler, Shot
+from engine.text import encode
+
+Genes = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConceptVector:
+    """`searches` prompts of `words` words, bred for `generations` from `population`, half of which survive each.
+
+    `strengths` are how far along the concept's direction the searches aim, by turns; `pairs` prompts with and without
+    the concept give the direction; `seeds` pictures are drawn of each prompt found.
+    """
+
+    name: ClassVar[str] = "concept_vector"
+    words: int = 4
+    searches: int = 3
+    strengths: tuple[float, ...] = (1.0, 2.0, 3.0)
+    pairs: int = 8
+    population: int = 64
+    generations: int = 30
+    mutation: float = 0.25
+    seeds: int = 5
+    sampler: Sampler = field(default_factory=Sampler)
+
+    @property
+    def digest(self) -> str:
+        return budget_digest(self)
+
+    @property
+    def cost(self) -> int:
+        return self.searches * self.seeds
+
+    def attempts(
+        self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
+    ) -> list[Attempt]:
+        """Search in the text encoders, then draw on the model; the prompts are the same on every edit of it."""
+        pool = words_without(pipeline, subject.names)
+        neutral = vectors_of(pipeline, said(subject, "", self.pairs))
+        direction = (vectors_of(pipeline, said(subject, subject.name, self.pairs)) - neutral).mean(0)
+        made: list[Attempt] = []
+        for number in range(self.searches):
+            goal = neutral[0] + self.strengths[number % len(self.strengths)] * direction
+            found = self.search(pipeline, pool, goal, Random(f"{self.name}/{seed}/{number}"))
+            shots = [Shot(found, seed + place) for place in range(self.seeds)]
+            title = f"{self.name} {number + 1} of {self.searches}"
+            made += [
+                Attempt(subject, self.name, title, shot.seed, picture, found)
+                for shot, picture in zip(shots, draw(pipeline, shots, self.sampler), strict=True)
+            ]
+        return made
+
+    def search(self, pipeline: Any, pool: Sequence[str], goal: Tensor, rng: Random) -> str:
+        """The words of the pool whose embedding is nearest to `goal`, as far as breeding finds them."""
+        prompts = [tuple(rng.choices(pool, k=self.words)) for _ in range(self.population)]
+        for _ in range(self.generations):
+            parents = _nearest(pipeline, prompts, goal)[: self.population // 2]
+            children = [self._child(rng.choice(parents), rng.choice(parents), pool, rng) for _ in parents]
+            prompts = [*parents, *children]
+        return " ".join(_nearest(pipeline, prompts, goal)[0])
+
+    def _child(self, one: Genes, other: Genes, pool: Sequence[str], rng: Random) -> Genes:
+        cut = rng.randint(0, self.words)
+        mixed = (*one[:cut], *other[cut:])
+        return tuple(rng.choice(pool) if rng.random() < self.mutation else word for word in mixed)
+
+
+def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor) -> list[Genes]:
+    """The distinct prompts, the nearest to the goal first."""
+    distinct = sorted(set(prompts))
+    distances = (vectors_of(pipeline, [" ".join(words) for words in distinct]) - goal).square().sum(1)
+    return [distinct[place] for place in torch.sort(distances, stable=True).indices.tolist()]
+
+
+def vectors_of(pipeline: Any, prompts: Sequence[str]) -> Tensor:
+    """All that the text encoders say of each prompt, one row a prompt."""
+    streams = range(family_of(pipeline).streams)
+    return torch.cat([encode(pipeline, prompts, stream).embeddings.flatten(1) for stream in streams], 1)

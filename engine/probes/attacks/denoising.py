@@ -1,0 +1,152 @@
+"""The model as its own examiner: how well it predicts the noise in a picture, given words for it.
+
+A concept lives on in a model to the degree that some words make it denoise the concept's pictures well (Diffusion
+Classifier, arXiv 2303.16203; UnlearnDiffAtk, arXiv 2310.11868). What is predicted follows from the scheduler: noise,
+velocity or picture under a variance-preserving schedule, or the flow from picture to noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from engine.errors import EditError, UnknownArchitecture
+from engine.families import family_of
+
+Arguments = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents with noise in them, [n, c, h, w], the timesteps [n] that say how much, and what is to be predicted."""
+
+    noisy: Tensor
+    times: Tensor
+    goal: Tensor
+
+
+def denoiser(pipeline: Any) -> Any:
+    return pipeline.unet if getattr(pipeline, "unet", None) is not None else pipeline.transformer
+
+
+@contextmanager
+def still(pipeline: Any) -> Iterator[None]:
+    """While it lasts no weight asks for a gradient; afterwards those do that did before."""
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    asking = [weight for part in parts for weight in part.parameters() if weight.requires_grad]
+    for weight in asking:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in asking:
+            weight.requires_grad_(True)
+
+
+@torch.no_grad()
+def latents_of(pipeline: Any, pictures: np.ndarray) -> Tensor:
+    """The latents [n, c, h, w] in which pictures, uint8 [n, height, width, 3], are denoised."""
+    _predictor(pipeline)
+    vae = pipeline.vae
+    pixels = torch.tensor(pictures).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
+    latents = torch.cat([vae.encode(pixel[None]).latent_dist.mode() for pixel in pixels])
+    latents = (latents - (getattr(vae.config, "shift_factor", None) or 0)) * vae.config.scaling_factor
+    if not latents.isfinite().all():
+        raise EditError("vae", f"latents are not finite in {vae.dtype}; open the model in float32")
+    return latents.to(denoiser(pipeline).dtype)
+
+
+def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: float = 0.0) -> Noised:
+    """Put noise into latents; the levels, from the share `least` on, are evenly spread over even a small batch."""
+    count = len(latents)
+    share = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    share = least + (1 - least) * share
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    config = pipeline.scheduler.config
+    steps = config.num_train_timesteps
+    kind = getattr(config, "prediction_type", "flow")
+    if kind == "flow":
+        level = share.to(latents)[:, None, None, None]
+        return Noised(latents.lerp(noise, level), (share * steps).to(latents), noise - latents)
+    times = (share * steps).long().clamp(max=steps - 1).to(latents.device)
+    kept = pipeline.scheduler.alphas_cumprod.to(latents.device)[times][:, None, None, None]
+    signal, spread = kept.sqrt().to(latents), (1 - kept).sqrt().to(latents)
+    goals = {"epsilon": noise, "v_prediction": signal * noise - spread * latents, "sample": latents}
+    if kind not in goals:
+        raise UnknownArchitecture(f"the scheduler predicts {kind!r}; an attack knows {', '.join([*goals, 'flow'])}")
+    return Noised(signal * latents + spread * noise, times, goals[kind])
+
+
+def errors(pipeline: Any, task: Noised, arguments: Arguments) -> Tensor:
+    """The denoiser's mean squared error on each latent, [n] in float32 or wider; arguments have one row for each."""
+    predicted = _predictor(pipeline)(pipeline, task.noisy, task.times, arguments)
+    left = predicted - task.goal
+    return left.to(torch.promote_types(left.dtype, torch.float32)).square().flatten(1).mean(1)
+
+
+def _stable_diffusion(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    return pipeline.unet(noisy, times, encoder_hidden_states=arguments["prompt_embeds"]).sample
+
+
+def _stable_diffusion_xl(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    height, width = (pipeline.vae_scale_factor * side for side in noisy.shape[-2:])
+    sizes = torch.tensor([[height, width, 0, 0, height, width]]).repeat(len(noisy), 1).to(noisy)
+    added = {"text_embeds": arguments["pooled_prompt_embeds"], "time_ids": sizes}
+    states = arguments["prompt_embeds"]
+    return pipeline.unet(noisy, times, encoder_hidden_states=states, added_cond_kwargs=added).sample
+
+
+def _stable_diffusion_3(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    pooled, states = arguments["pooled_prompt_embeds"], arguments["prompt_embeds"]
+    return pipeline.transformer(noisy, states, pooled_projections=pooled, timestep=times).sample
+
+
+def _flux(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """FLUX sees squares of 2 x 2 latents as one token, each with its place."""
+    packed = pixel_unshuffle(noisy, 2)
+    rows, columns = packed.shape[-2:]
+    places = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(noisy)
+    states = arguments["prompt_embeds"]
+    guided = pipeline.transformer.config.guidance_embeds
+    predicted = pipeline.transformer(
+        hidden_states=packed.flatten(2).transpose(1, 2),
+        timestep=times / pipeline.scheduler.config.num_train_timesteps,
+        guidance=torch.ones(len(noisy)).to(noisy) if guided else None,
+        pooled_projections=arguments["pooled_prompt_embeds"],
+        encoder_hidden_states=states,
+        txt_ids=torch.zeros(states.shape[1], 3).to(noisy),
+        img_ids=places,
+    ).sample
+    return pixel_shuffle(predicted.transpose(1, 2).unflatten(2, (rows, columns)), 2)
+
+
+def _video(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """A picture is a video of one frame."""
+    states = arguments["prompt_embeds"]
+    return pipeline.unet(noisy[:, :, None], times, encoder_hidden_states=states).sample[:, :, 0]
+
+
+PREDICTORS: dict[str, Callable[[Any, Tensor, Tensor, Arguments], Tensor]] = {
+    "stable-diffusion": _stable_diffusion,
+    "stable-diffusion-xl": _stable_diffusion_xl,
+    "stable-diffusion-3": _stable_diffusion_3,
+    "flux": _flux,
+    "text-to-video": _video,
+}
+
+
+def _predictor(pipeline: Any) -> Callable[[Any, Tensor, Tensor, Arguments], Tensor]:
+    family = family_of(pipeline).name
+    if family not in PREDICTORS:
+        raise UnknownArchitecture(
+            f"attacks that look into the denoiser do not know {family}; they know {', '.join(PREDICTORS)}. Choose "
+            "concept_vector, which needs text encoders only"
+        )
+    return PREDICTORS[family]

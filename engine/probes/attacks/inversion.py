@@ -1,0 +1,90 @@
+"""Textual inversion of the erased concept: new words for it, learned as vectors from its pictures.
+
+Circumventing Concept Erasure (arXiv 2308.01508): if the model can be told by any input embedding to draw the concept,
+the name alone was erased. The vectors minimise the model's own denoising loss on the references; no weight changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.denoising import errors, latents_of, noised, still
+from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, random_words, words_without
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler, Shot
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """`tokens` vectors learned in `steps` of `batch` pictures; `rate` is Adam's first step, in typical coordinates.
+
+    It falls to 0 along a straight line. Then `seeds` pictures are drawn in each of `wordings` wordings.
+    """
+
+    name: ClassVar[str] = "inversion"
+    tokens: int = 2
+    steps: int = 100
+    batch: int = 4
+    rate: float = 0.2
+    wordings: int = 2
+    seeds: int = 8
+    sampler: Sampler = field(default_factory=Sampler)
+
+    @property
+    def digest(self) -> str:
+        return budget_digest(self)
+
+    @property
+    def cost(self) -> int:
+        return self.wordings * self.seeds
+
+    def attempts(
+        self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
+    ) -> list[Attempt]:
+        """Learn, then draw. UnknownArchitecture for a family whose denoising loss is not known."""
+        words = words_without(pipeline, [*subject.names, *said(subject, "", 99)])[: self.tokens]
+        texts = said(subject, " ".join(words), self.wordings)
+        vectors = self.learned(pipeline, subject, words, references, seed)
+        shots = [Shot(text, seed + number) for text in texts for number in range(self.seeds)]
+        with embedded_as(pipeline, words, vectors):
+            pictures = draw(pipeline, shots, self.sampler)
+        shown = dict(zip(texts, said(subject, "<*>", self.wordings), strict=True))
+        return [
+            Attempt(subject, self.name, f"{self.name}: {shown[shot.prompt]}", shot.seed, picture)
+            for shot, picture in zip(shots, pictures, strict=True)
+        ]
+
+    def learned(
+        self, pipeline: Any, subject: Subject, words: Sequence[str], references: np.ndarray, seed: int
+    ) -> dict[str, Tensor]:
+        """The vectors, [tokens, d] for each text encoder, that `words` must be embedded as; starts from other words."""
+        generator = torch.Generator().manual_seed(seed)
+        pool = words_without(pipeline, subject.names)
+        start = random_words(pool, len(words), generator)
+        vectors = {name: vector.clone().requires_grad_() for name, vector in input_embeddings(pipeline, start).items()}
+        groups = [{"params": [v], "lr": self.rate * v.detach().std().item()} for v in vectors.values()]
+        optimizer = torch.optim.Adam(groups)
+        decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(self.steps, 1))
+        latents = latents_of(pipeline, references)
+        texts = islice(cycle(said(subject, " ".join(words), self.wordings + 2)), self.steps)
+        with still(pipeline), embedded_as(pipeline, words, vectors):
+            for text in texts:
+                chosen = torch.randperm(len(latents), generator=generator)[: self.batch]
+                fed = {
+                    key: value.expand(len(chosen), *value.shape[1:])
+                    for key, value in conditioning(pipeline, [text]).items()
+                }
+                loss = errors(pipeline, noised(pipeline, latents[chosen], generator), fed).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                decay.step()
+        return {name: vector.detach() for name, vector in vectors.items()}

@@ -1,0 +1,120 @@
+"""Words that bring the concept back, found with the model's own gradient.
+
+UnlearnDiffAtk (arXiv 2310.11868) and P4D (arXiv 2309.06135): the model is its own classifier, so words that make it
+denoise the concept's pictures well make it draw them. The gradient at a slot's embedding ranks all words at once, as in
+HotFlip (arXiv 1712.06751); the best ranked are then tried for what they truly do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.denoising import Noised, errors, latents_of, noised, still
+from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, random_words, words_without
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler, Shot
+
+TELLING = 0.3  # with less noise than this share of all levels a picture shows by itself what the words would say
+
+
+@dataclass(frozen=True)
+class PromptSearch:
+    """`searches` prompts with `words` searched words, each improved `steps` times by the best of `trials` changes.
+
+    Every other search puts its words before the concept's name, the first and third instead of it. Prompts are compared
+    on the same `batch` noised references; `seeds` pictures are drawn of each prompt found.
+    """
+
+    name: ClassVar[str] = "prompt_search"
+    words: int = 4
+    searches: int = 2
+    steps: int = 12
+    trials: int = 12
+    batch: int = 6
+    seeds: int = 8
+    sampler: Sampler = field(default_factory=Sampler)
+
+    @property
+    def digest(self) -> str:
+        return budget_digest(self)
+
+    @property
+    def cost(self) -> int:
+        return self.searches * self.seeds
+
+    def attempts(
+        self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
+    ) -> list[Attempt]:
+        """Search, then draw. UnknownArchitecture for a family whose denoising loss is not known."""
+        pool = words_without(pipeline, subject.names)
+        latents = latents_of(pipeline, references)
+        made: list[Attempt] = []
+        for number in range(self.searches):
+            generator = torch.Generator().manual_seed(seed + number)
+            chosen = torch.randperm(len(latents), generator=generator)[: self.batch]
+            with still(pipeline):
+                task = noised(pipeline, latents[chosen], generator, TELLING)
+                ending = said(subject, subject.name, 1)[0] if number % 2 else ""
+                found = self.search(pipeline, pool, ending, task, generator)
+            shots = [Shot(found, seed + place) for place in range(self.seeds)]
+            title = f"{self.name} {number + 1} of {self.searches}" + (", before the name" if ending else "")
+            made += [
+                Attempt(subject, self.name, title, shot.seed, picture, found)
+                for shot, picture in zip(shots, draw(pipeline, shots, self.sampler), strict=True)
+            ]
+        return made
+
+    def search(self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator) -> str:
+        """The prompt, `words` of the pool and then `ending`, under which the task's latents are denoised best."""
+        words = random_words(pool, self.words, generator)
+        least = self.losses(pipeline, [_joined(words, ending)], task).item()
+        table = input_embeddings(pipeline, pool)
+        for _ in range(self.steps):
+            ranked = self.ranking(pipeline, words, ending, table, task)
+            best = ranked.flatten().topk(min(4 * self.trials, ranked.numel())).indices
+            picked = best[torch.randperm(len(best), generator=generator)[: self.trials]].tolist()
+            changes = [divmod(place, len(pool)) for place in picked]
+            tried = [[*words[:slot], pool[word], *words[slot + 1 :]] for slot, word in changes]
+            losses = self.losses(pipeline, [_joined(own, ending) for own in tried], task)
+            if losses.min() < least:
+                least, words = losses.min().item(), tried[int(losses.argmin())]
+        return _joined(words, ending)
+
+    def ranking(
+        self, pipeline: Any, words: Sequence[str], ending: str, table: dict[str, Tensor], task: Noised
+    ) -> Tensor:
+        """By how much each word of the table [pool] should lower the loss in each slot [words], to first order.
+
+        A word that stands twice is one word to the table, so its slots share a gradient.
+        """
+        distinct = list(dict.fromkeys(words))
+        vectors = {name: own.requires_grad_() for name, own in input_embeddings(pipeline, distinct).items()}
+        with embedded_as(pipeline, distinct, vectors):
+            fed = _spread(conditioning(pipeline, [_joined(words, ending)]), len(task.noisy))
+        gradients = torch.autograd.grad(errors(pipeline, task, fed).mean(), list(vectors.values()))
+        gain = torch.zeros(len(distinct), len(next(iter(table.values()))))
+        for (name, vector), gradient in zip(vectors.items(), gradients, strict=True):
+            gain += ((vector.detach() * gradient).sum(1, keepdim=True) - gradient @ table[name].T).cpu()
+        return gain[[distinct.index(word) for word in words]]
+
+    @torch.no_grad()
+    def losses(self, pipeline: Any, prompts: Sequence[str], task: Noised) -> Tensor:
+        """The mean denoising loss [prompts] of each prompt on the same noised latents."""
+        fed = conditioning(pipeline, prompts)
+        each = [{key: value[place : place + 1] for key, value in fed.items()} for place in range(len(prompts))]
+        return torch.stack([errors(pipeline, task, _spread(own, len(task.noisy))).mean() for own in each]).cpu()
+
+
+def _joined(words: Sequence[str], ending: str) -> str:
+    return " ".join([*words, ending]).strip()
+
+
+def _spread(arguments: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    return {key: value.expand(count, *value.shape[1:]) for key, value in arguments.items()}

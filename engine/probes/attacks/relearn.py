@@ -1,0 +1,111 @@
+"""Revival by honest training: does the concept come back when the model is tuned on what it was meant to keep?
+
+Whoever publishes a model must expect it to be fine-tuned. If some steps on pictures of KEPT concepts, with never a
+picture or a name of the target, undo an edit, then it hid the concept and did not remove it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.errors import ConceptError, EditError
+from engine.families import projections
+from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.denoising import denoiser, errors, latents_of, noised
+from engine.probes.attacks.words import conditioning
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler, Shot
+
+
+@dataclass(frozen=True)
+class Relearn:
+    """`steps` of AdamW at `rate` on `batch` kept pictures each; of the text projections, or of the `whole` denoiser.
+
+    Then the concept is asked for by name, `seeds` pictures in each of `wordings` wordings.
+    """
+
+    name: ClassVar[str] = "relearn"
+    steps: int = 50
+    batch: int = 8
+    rate: float = 1e-4
+    whole: bool = True
+    wordings: int = 2
+    seeds: int = 8
+    sampler: Sampler = field(default_factory=Sampler)
+
+    @property
+    def digest(self) -> str:
+        return budget_digest(self)
+
+    @property
+    def cost(self) -> int:
+        return self.wordings * self.seeds
+
+    def attempts(
+        self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
+    ) -> list[Attempt]:
+        """Tune, ask by name, put every weight back. ConceptError if no kept picture is left without its name."""
+        lessons = _nameless(subject, kept)
+        texts = said(subject, subject.name, self.wordings)
+        shots = [Shot(text, seed + number) for text in texts for number in range(self.seeds)]
+        tuned = list(denoiser(pipeline).parameters()) if self.whole else [p.weight for p in projections(pipeline)]
+        with restored(tuned):
+            self.tune(pipeline, tuned, lessons, seed)
+            pictures = draw(pipeline, shots, self.sampler)
+        return [
+            Attempt(subject, self.name, f"{self.name}: {shot.prompt}", shot.seed, picture)
+            for shot, picture in zip(shots, pictures, strict=True)
+        ]
+
+    def tune(self, pipeline: Any, tuned: Sequence[nn.Parameter], kept: Sequence[Kept], seed: int) -> None:
+        """Fine-tune in place on the kept pictures by the model's own denoising loss."""
+        if any(weight.dtype == torch.float16 for weight in tuned):
+            raise EditError("denoiser", "fine-tuning in float16 overflows; open the model in float32 for relearn")
+        generator = torch.Generator().manual_seed(seed)
+        latents = latents_of(pipeline, np.stack([item.picture for item in kept]))
+        with torch.no_grad():
+            spoken = conditioning(pipeline, [item.prompt for item in kept])
+        optimizer = torch.optim.AdamW(tuned, lr=self.rate)
+        for _ in range(self.steps):
+            chosen = torch.randperm(len(kept), generator=generator)[: self.batch]
+            fed = {key: value[chosen.to(value.device)] for key, value in spoken.items()}
+            loss = errors(pipeline, noised(pipeline, latents[chosen.to(latents.device)], generator), fed).mean()
+            loss.backward(inputs=list(tuned))
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@contextmanager
+def restored(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Weights that may be tuned inside, and are afterwards what they were, bit for bit, whatever happened."""
+    originals = [(weight.detach().clone(), weight.requires_grad) for weight in weights]
+    for weight in weights:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, (original, asked) in zip(weights, originals, strict=True):
+                weight.copy_(original)
+                weight.grad = None
+                weight.requires_grad_(asked)
+
+
+def _nameless(subject: Subject, kept: Sequence[Kept]) -> list[Kept]:
+    """Without what names the target: "police car" when a car was erased; revival by that would prove nothing."""
+    named = re.compile(rf"\b({'|'.join(map(re.escape, subject.names))})(e?s)?\b", re.IGNORECASE)
+    left = [item for item in kept if not named.search(item.prompt)]
+    if not left:
+        raise ConceptError(
+            f"{subject.id}: relearn tunes on pictures of kept concepts, and of {len(kept)} none is without the "
+            "target's name; give some"
+        )
+    return left

@@ -1,0 +1,130 @@
+"""Starting from a noised picture of the concept: does the model complete it, asked by name or by no words at all?
+
+Diffusion completion of When Are Concepts Erased (arXiv 2505.17013). With little noise the start is simply handed back,
+whatever the model knows, and proves nothing. `remains` measures that: how often the concept is still seen although the
+UNEDITED model was asked for something else from the same start. A strength may be used where hardly anything remains.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import AutoPipelineForImage2Image
+from PIL import Image
+
+from engine.errors import SettingError, UnknownArchitecture
+from engine.families import family_of
+from engine.judges import Judge
+from engine.probes.attacks.base import Attempt, Kept, budget_digest, said
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler
+from engine.text import encode
+
+WORDLESS = "no words"
+
+
+@dataclass(frozen=True)
+class StartPicture:
+    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts.
+
+    From each start one picture is drawn by the concept's name and one by the empty prompt.
+    """
+
+    name: ClassVar[str] = "start_picture"
+    strengths: tuple[float, ...] = (0.8, 0.9)
+    starts: int = 4
+    sampler: Sampler = field(default_factory=Sampler)
+
+    def __post_init__(self) -> None:
+        for strength in self.strengths:
+            if not 0 < strength <= 1 or int(strength * self.sampler.steps) < 1:
+                raise SettingError(f"start_picture: strength {strength} draws none of {self.sampler.steps} steps anew")
+
+    @property
+    def digest(self) -> str:
+        return budget_digest(self)
+
+    @property
+    def cost(self) -> int:
+        return 2 * len(self.strengths) * self.starts
+
+    def attempts(
+        self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
+    ) -> list[Attempt]:
+        """One attempt a strength, wording and start; UnknownArchitecture if the family cannot start from a picture."""
+        starts = references[np.arange(self.starts) % len(references)]
+        made: list[Attempt] = []
+        for strength in self.strengths:
+            for prompt in (said(subject, subject.name, 5)[-1], ""):
+                title = f"{self.name} {strength:g}: {prompt or WORDLESS}"
+                pictures = completed(pipeline, starts, prompt, strength, self.sampler, seed)
+                made += [
+                    Attempt(subject, self.name, title, seed + number, picture)
+                    for number, picture in enumerate(pictures)
+                ]
+        return made
+
+
+def remains(
+    pipeline: Any,
+    judge: Judge,
+    subject: Subject,
+    references: np.ndarray,
+    others: Sequence[str],
+    strengths: Sequence[float],
+    sampler: Sampler,
+    seed: int = 0,
+) -> dict[float, float]:
+    """For each strength the share of starts in which the judge still sees `subject`, though the prompt was another.
+
+    To be measured on the UNEDITED model with prompts of `others` that it draws well.
+    """
+    found = {}
+    for strength in strengths:
+        drawn = [completed(pipeline, references, prompt, strength, sampler, seed) for prompt in others]
+        pictures = np.concatenate(drawn)
+        sightings = judge.look(pictures, [subject.name] * len(pictures), subject.category)
+        found[strength] = float(np.mean([sighting.seen for sighting in sightings]))
+    return found
+
+
+@torch.no_grad()
+def completed(
+    pipeline: Any, starts: np.ndarray, prompt: str, strength: float, sampler: Sampler, seed: int
+) -> np.ndarray:
+    """Pictures uint8 [n, height, width, 3]: each start noised, and the last `strength` of the steps drawn anew.
+
+    The start with number i has the seed `seed` + i, whatever the batch.
+    """
+    family = family_of(pipeline)
+    try:
+        model = AutoPipelineForImage2Image.from_pipe(pipeline)
+    except ValueError as error:
+        raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
+    model.set_progress_bar_config(disable=True)
+    encoder = pipeline.text_encoder
+    states = [encode(pipeline, [prompt], stream).embeddings for stream in range(family.streams)]
+    height, width = starts.shape[1:3]
+    accepted = inspect.signature(model.__call__).parameters
+    size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
+    spoken = family.arguments(pipeline, [state.to(encoder.device, encoder.dtype) for state in states])
+    drawn = []
+    for first in range(0, len(starts), sampler.batch):
+        block = starts[first : first + sampler.batch]
+        output = model(
+            **{key: value.expand(len(block), *value.shape[1:]) for key, value in spoken.items()},
+            image=[Image.fromarray(start) for start in block],
+            **size,
+            strength=strength,
+            generator=[torch.Generator().manual_seed(seed + first + place) for place in range(len(block))],
+            num_inference_steps=sampler.steps,
+            guidance_scale=sampler.guidance,
+            output_type="np",
+        )
+        drawn.append((family.pictures(output) * 255).round().astype(np.uint8))
+    return np.concatenate(drawn)

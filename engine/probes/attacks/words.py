@@ -1,0 +1,102 @@
+"""Words as an attacker sees them: single tokens whose input embeddings can be read, replaced and differentiated.
+
+Nothing here touches a weight: a hook on the encoder's embedding table swaps what the table says of some words while a
+context lasts, so the pipeline draws with the swapped words by its own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import ConceptError
+from engine.families import family_of
+from engine.vocabulary import general_words
+
+Vectors = Mapping[str, Tensor]
+
+
+def encoders(pipeline: Any) -> dict[str, tuple[Any, Any]]:
+    """Every text encoder beside its tokenizer, by component name."""
+    pairs = {
+        f"text_encoder{end}": (getattr(pipeline, f"text_encoder{end}", None), f"tokenizer{end}")
+        for end in ("", "_2", "_3")
+    }
+    return {name: (encoder, getattr(pipeline, own)) for name, (encoder, own) in pairs.items() if encoder is not None}
+
+
+def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
+    """The whole words that are one token for every encoder, sorted, without those in `names` and their plurals.
+
+    ConceptError if there are none.
+    """
+    tokenizers = [tokenizer for _, tokenizer in encoders(pipeline).values()]
+    pools = [set(general_words(tokenizer, names, len(tokenizer), seed=0)) for tokenizer in tokenizers]
+    words = sorted(set.intersection(*pools))
+    for tokenizer in tokenizers:
+        ids = tokenizer(words, add_special_tokens=False)["input_ids"]
+        words = [word for word, own in zip(words, ids, strict=True) if len(own) == 1]
+    if not words:
+        raise ConceptError("the model's text encoders share no word that is one token for each of them")
+    return words
+
+
+def random_words(pool: Sequence[str], count: int, generator: torch.Generator) -> list[str]:
+    """`count` different words of the pool."""
+    places: list[int] = torch.randperm(len(pool), generator=generator)[:count].tolist()
+    return [pool[place] for place in places]
+
+
+def token_ids(tokenizer: Any, words: Sequence[str]) -> Tensor:
+    """The tokens [n] of words that are one token each."""
+    return torch.tensor([own[0] for own in tokenizer(list(words), add_special_tokens=False)["input_ids"]])
+
+
+def input_embeddings(pipeline: Any, words: Sequence[str]) -> dict[str, Tensor]:
+    """What each encoder's table says of the words, float32 [n, d] by component name."""
+    found = {}
+    for name, (encoder, tokenizer) in encoders(pipeline).items():
+        table = encoder.get_input_embeddings().weight.detach()
+        found[name] = table[token_ids(tokenizer, words).to(table.device)].float()
+    return found
+
+
+@contextmanager
+def embedded_as(pipeline: Any, words: Sequence[str], vectors: Vectors) -> Iterator[None]:
+    """While it lasts each encoder embeds `words` as `vectors[component]` [n, d], gradients included."""
+    with ExitStack() as hooks:
+        for name, (encoder, tokenizer) in encoders(pipeline).items():
+            swap = partial(_swapped, token_ids(tokenizer, words).tolist(), vectors[name])
+            for table in _tables(encoder):
+                hooks.callback(table.register_forward_hook(swap).remove)
+        yield
+
+
+def _tables(encoder: Any) -> list[nn.Module]:
+    """The modules that look words up: T5 has two, one weight."""
+    weight = encoder.get_input_embeddings().weight
+    return [part for part in encoder.modules() if isinstance(part, nn.Embedding) and part.weight is weight]
+
+
+def _swapped(ids: Sequence[int], vectors: Tensor, table: nn.Module, given: tuple[Tensor], output: Tensor) -> Tensor:
+    for place, token in enumerate(ids):
+        output = torch.where((given[0] == token)[..., None], vectors[place].to(output), output)
+    return output
+
+
+def conditioning(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:
+    """What the denoiser is fed for the prompts, by the pipeline's own keywords, [n, ...] each; keeps gradients."""
+    family = family_of(pipeline)
+    states = []
+    for stream in range(family.streams):
+        tokenizer = family.tokenizer(pipeline, stream)
+        tokens = tokenizer(list(prompts), padding="max_length", max_length=tokenizer.model_max_length)["input_ids"]
+        if (longest := max(map(len, tokens))) > tokenizer.model_max_length:
+            raise ConceptError(f"an attacked prompt has {longest} tokens, too many; give it fewer words of its own")
+        states.append(family.embed(pipeline, torch.tensor(tokens), stream))
+    return family.arguments(pipeline, states)
