@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from engine.errors import ConceptError
+
+FLAT_LEVELS = 16
+FLAT_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -18,19 +23,61 @@ class Sighting:
 
 
 class Judge(Protocol):
-    """`digest` names the judge's weights, labels and wording; a verdict is worth only as much as they are."""
+    """A verdict is worth only as much as the judge's weights, labels and wording, all named by `digest`.
+
+    `version` names how an answer is computed from them; `threshold` is the score from which a concept counts as seen,
+    None where the likeliest label wins; `categories` are the kinds of concept it can judge ("object", "style").
+    """
 
     digest: str
+    version: str
+    categories: frozenset[str]
+
+    @property
+    def threshold(self) -> float | None: ...
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
-        """Say for each picture, uint8 [n, height, width, 3], whether it shows the concept beside it."""
+        """Say for each picture, uint8 [n, height, width, 3], whether it shows the concept beside it.
+
+        Raises ConceptError on a category, or a concept of it, that the judge cannot judge.
+        """
         ...
 
 
 def fault(picture: np.ndarray) -> str:
-    """Why a picture proves nothing, or "": a black or constant picture must never count as forgotten."""
-    if picture.max() <= 8:
-        return "black picture"
-    if picture.std() < 1.0:
-        return "constant picture"
-    return ""
+    """Why a picture proves nothing, or "": a black or constant picture must never count as forgotten.
+
+    A picture is constant where fewer than `FLAT_SHARE` of its pixels differ from its median colour by more than
+    `FLAT_LEVELS` of 255 in any channel. So a plain red picture is one, faint noise does not save it, nor do a few hot
+    pixels. A model that computes NaN ends here: its pictures are one colour once they are bytes. Of the built-in
+    model's training pictures, line drawings included, none has less than 9 % of such pixels.
+    """
+    if not np.isfinite(picture).all():
+        return "picture with NaN or infinity"
+    pixels = picture.reshape(-1, picture.shape[-1]).astype(np.float32)
+    colour = np.median(pixels, axis=0)
+    if (np.abs(pixels - colour) > FLAT_LEVELS).any(axis=1).mean() >= FLAT_SHARE:
+        return ""
+    return "black picture" if colour.max() <= FLAT_LEVELS else "constant picture"
+
+
+def refuse_unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    """ConceptError if something is asked that is not known; the match is exact, never a part of a word."""
+    known = sorted(known)
+    if unknown := sorted(set(asked) - set(known)):
+        named = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        raise ConceptError(f"this judge knows no {what} {unknown[0]!r}; use one of {named}, or another judge")
+
+
+def likeliest(chances: np.ndarray, labels: Sequence[str], concepts: Sequence[str]) -> list[Sighting]:
+    """The concept beside a picture is seen where it is the likeliest of the labels; chances [pictures, labels]."""
+    places = {label: place for place, label in enumerate(labels)}
+    return [
+        Sighting(seen=int(row.argmax()) == places[concept], score=float(row[places[concept]]))
+        for row, concept in zip(chances, concepts, strict=True)
+    ]
+
+
+def from_scores(scores: np.ndarray, threshold: float) -> list[Sighting]:
+    """The concept beside a picture is seen where its score reaches the threshold; scores [pictures] in [0, 1]."""
+    return [Sighting(seen=bool(score >= threshold), score=float(score)) for score in scores]

@@ -14,6 +14,8 @@ from engine.emoji import JUDGE, pictures
 from engine.emoji.catalogue import OBJECTS, STYLES
 from engine.emoji.train_clip import augmented, drawn
 from engine.judges import ClipJudge, fault
+from engine.sampling import Sampler, Shot, generate
+from tests.engine import tiny
 
 HELD_OUT = 20_261_124  # a seed that no training stage draws from
 
@@ -66,7 +68,41 @@ def test_the_digest_covers_the_labels(judge: ClipJudge, tmp_path: Path) -> None:
 
 
 def test_black_and_constant_pictures_are_faults() -> None:
-    shape = (8, 8, 3)
+    shape = (32, 32, 3)
     assert fault(np.zeros(shape, np.uint8)) == "black picture"
     assert fault(np.full(shape, 255, np.uint8)) == "constant picture"
-    assert fault(pictures.load()[0, 0]) == ""
+    assert fault(np.full(shape, (250, 0, 0), np.uint8)) == "constant picture", "one colour, though its channels differ"
+
+
+def test_faint_noise_and_hot_pixels_make_no_picture() -> None:
+    grain = np.random.default_rng(0).normal(size=(32, 32, 3))
+    assert fault((128 + 4 * grain).astype(np.uint8)) == "constant picture"
+    assert fault((4 + 2 * grain).clip(0, 255).astype(np.uint8)) == "black picture"
+    hot = np.zeros((32, 32, 3), np.uint8)
+    hot[5, 5:14] = 255
+    assert fault(hot) == "black picture"
+    hot[5:7, 5:14] = 255
+    assert fault(hot) == "", "2 % of the pixels are a drawing"
+
+
+def test_numbers_that_are_none_are_faults() -> None:
+    picture = pictures.load()[0, 0].astype(np.float32)
+    assert fault(picture) == ""
+    picture[3, 3, 0] = np.nan
+    assert fault(picture) == "picture with NaN or infinity"
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_model_that_computes_nan_draws_a_fault(part: str) -> None:
+    model = tiny.pipeline()
+    shots, sampler = [Shot("a cat", 0)], Sampler(steps=2)
+    assert fault(next(generate(model, shots, sampler))[1]) == ""
+    weights = getattr(model, part)
+    with torch.no_grad():
+        (weights.decoder if part == "vae" else weights).conv_in.weight.view(-1)[0] = torch.nan
+    assert fault(next(generate(model, shots, sampler))[1]) != ""
+
+
+def test_no_built_in_picture_is_a_fault_not_even_the_line_drawings() -> None:
+    assert {fault(picture) for picture in pictures.load().reshape(-1, pictures.SIDE, pictures.SIDE, 3)} == {""}

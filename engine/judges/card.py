@@ -1,0 +1,140 @@
+"""What a judge's folder says about its judge, read without loading a weight.
+
+`judge.json` names the `kind`; a folder with a `labels.json` alone is a CLIP judge. The other fields, by kind:
+
+clip                 none; `labels.json` holds labels and wordings by category
+classifier           `categories`, the kinds of concept its labels are
+explicit-classifier  `threshold`, and `concepts`: for each concept the labels whose probabilities are added up
+nudenet              `threshold`, `version` of the library, and `concepts`: for each concept the detector's classes
+face                 `threshold`; `references.safetensors` holds embeddings by name
+ensemble             `members`, the folders inside this one
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from engine.errors import ModelFormatError
+
+CARD, LABELS, REFERENCES = "judge.json", "labels.json", "references.safetensors"
+NEEDS: dict[str, set[str]] = {
+    "clip": set(),
+    "classifier": {"categories"},
+    "explicit-classifier": {"threshold", "concepts"},
+    "nudenet": {"threshold", "version", "concepts"},
+    "face": {"threshold"},
+    "ensemble": {"members"},
+}
+Known = dict[str, frozenset[str] | None]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The content of a `judge.json`."""
+
+    kind: str
+    version: str = ""
+    threshold: float = 0.0
+    categories: tuple[str, ...] = ()
+    concepts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+def read_card(folder: Path) -> Card:
+    """The folder's card; ModelFormatError names the field at fault and what it must be."""
+    if not (folder / CARD).exists() and (folder / LABELS).exists():
+        return Card("clip")
+    raw = read_json(folder / CARD)
+    kind = raw.get("kind")
+    if kind not in NEEDS:
+        raise ModelFormatError(f"{folder / CARD}: kind is {kind!r}; use one of {', '.join(NEEDS)}")
+    if raw.keys() - {"kind"} != NEEDS[kind]:
+        wanted = ", ".join(sorted(NEEDS[kind])) or "no other field"
+        raise ModelFormatError(f"{folder / CARD}: a {kind} has {wanted}; found {', '.join(sorted(raw)) or 'nothing'}")
+    _check_values(folder, raw)
+    lists = {name: tuple(raw[name]) for name in ("categories", "members") if name in raw}
+    concepts = {name: tuple(labels) for name, labels in raw.get("concepts", {}).items()}
+    return Card(**{**raw, **lists, "concepts": concepts})
+
+
+def known(folder: Path) -> Known:
+    """The categories a judge's folder can judge, each with the names it knows; None where it takes any name."""
+    card = read_card(folder)
+    match card.kind:
+        case "clip":
+            return dict.fromkeys(read_json(folder / LABELS))
+        case "classifier":
+            return dict.fromkeys(card.categories, _labels(folder))
+        case "face":
+            with safe_open(folder / REFERENCES, framework="np") as references:
+                return {"identity": frozenset(references.keys())}
+        case "ensemble":
+            return _known_to_all([known(folder / member) for member in card.members])
+        case _:
+            return {"explicit": frozenset(card.concepts)}
+
+
+def categories(folder: Path) -> frozenset[str]:
+    """The kinds of concept that the judge in `folder` can judge ("object", "style"), without loading its weights."""
+    return frozenset(known(folder))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} cannot be read as JSON; a judge's folder needs it") from error
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"{path} holds a {type(value).__name__}; it must be a JSON object")
+    return value
+
+
+def _labels(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset((AutoConfig.from_pretrained(folder, local_files_only=True).id2label or {}).values())
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{folder} holds no classifier that transformers can open: {error}") from error
+
+
+def _known_to_all(members: list[Known]) -> Known:
+    """Each category of any member, with the names that all members of the category know."""
+    together: Known = {}
+    for member in members:
+        for category, names in member.items():
+            before = together.get(category)
+            together[category] = names if before is None else before if names is None else before & names
+    return together
+
+
+def _check_values(folder: Path, raw: dict[str, Any]) -> None:
+    for name, value in raw.items():
+        holds, must = RULES[name]
+        if not holds(value):
+            raise ModelFormatError(f"{folder / CARD}: {name} is {value!r}; it must be {must}")
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "kind": (NEEDS.__contains__, f"one of {', '.join(NEEDS)}"),
+    "version": (lambda value: isinstance(value, str), "text"),
+    "threshold": (lambda value: isinstance(value, float) and 0 < value < 1, "a number above 0 and below 1"),
+    "categories": (_texts, "a list of texts"),
+    "concepts": (
+        lambda value: isinstance(value, dict) and bool(value) and all(map(_texts, value.values())),
+        "a list of labels for each concept",
+    ),
+    "members": (
+        lambda value: _texts(value) and all(Path(text).name == text for text in value),
+        "a list of names of folders inside this one",
+    ),
+}

@@ -1,0 +1,72 @@
+"""Judging with any image classifier in transformers layout: a picture shows the likeliest of its own labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from engine.errors import MissingExtra, ModelFormatError
+from engine.judges.base import Sighting, likeliest, refuse_unknown
+from engine.judges.card import read_card
+from engine.model import folder_digest
+
+
+class PictureClassifier:
+    """An `AutoModelForImageClassification` folder; one saved from timm opens where timm is installed.
+
+    Raises ModelFormatError unless its labels are distinct and exclude each other.
+    """
+
+    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+        options: Any = {"local_files_only": True}
+        try:
+            model = AutoModelForImageClassification.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, **options
+            )
+            self._processor = AutoImageProcessor.from_pretrained(folder, **options)
+        except ImportError as error:
+            raise MissingExtra(f"{folder} needs a library that is not installed: {error}") from error
+        except (OSError, ValueError) as error:
+            raise ModelFormatError(f"{folder} holds no classifier with safetensors and a processor: {error}") from error
+        self._model = model.eval().to(device)
+        self._batch, self._device = batch, device
+        names = model.config.id2label
+        self.labels = [names[place] for place in range(len(names))]
+        if len(set(self.labels)) != len(self.labels):
+            raise ModelFormatError(f"{folder / 'config.json'}: id2label repeats a name; an exact match needs each once")
+        if model.config.problem_type == "multi_label_classification":
+            raise ModelFormatError(f"{folder} gives a picture several labels; use a classifier that gives it one")
+
+    @torch.no_grad()
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """Softmax over `labels` for each picture, float32 [n, labels]."""
+        rows = [np.zeros((0, len(self.labels)), np.float32)]
+        for start in range(0, len(pictures), self._batch):
+            block = list(pictures[start : start + self._batch])
+            pixels = self._processor(block, return_tensors="pt")["pixel_values"]
+            rows.append(self._model(pixel_values=pixels.to(self._device)).logits.float().softmax(-1).cpu().numpy())
+        return np.concatenate(rows)
+
+
+class ClassifierJudge:
+    """A classifier beside a `judge.json` that names the categories its labels are; it knows no other concept."""
+
+    version = "classifier/1"
+    threshold = None
+
+    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+        self.digest = folder_digest(folder)
+        self.categories = frozenset(read_card(folder).categories)
+        self._classifier = PictureClassifier(folder, batch, device)
+
+    def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+        """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on a category or label it lacks."""
+        labels = self._classifier.labels
+        refuse_unknown("category", [category], self.categories)
+        refuse_unknown("label", concepts, labels)
+        return likeliest(self._classifier.probabilities(pictures), labels, concepts)

@@ -1,0 +1,105 @@
+"""How often a judge errs, counted on pictures whose content is known, and kept beside it as data.
+
+    python -m engine.judges.error JUDGE CATEGORY PICTURES     PICTURES holds one folder of pictures a label
+
+writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.canonical import canonical_json
+from engine.digests import folder_digest
+from engine.errors import DigestMismatch
+from engine.judges.base import Judge, fault
+from engine.judges.card import read_json
+from engine.judges.opening import open_judge
+from engine.results import JudgeError
+
+
+def measure(
+    judge: Judge, pictures: np.ndarray, labels: Sequence[str], category: str, rivals: Sequence[str] | None = None
+) -> JudgeError:
+    """Ask the judge of each picture, uint8 [n, height, width, 3], for its label and for one rival it does not show.
+
+    One rival a picture, by default the label next in the alphabet: asked for more, a picture would count several times
+    and the counts could not be bounded as independent. Raises ValueError on a faulty picture, or with one label only.
+    """
+    if faults := [f"picture {place} is a {why}" for place, why in enumerate(map(fault, pictures)) if why]:
+        raise ValueError(f"{faults[0]}: leave it out, it shows no label")
+    others = next_labels(labels) if rivals is None else rivals
+    if same := [label for label, rival in zip(labels, others, strict=True) if label == rival]:
+        raise ValueError(f"a picture of {same[0]!r} has its own label as its rival: name another")
+    hits = [sighting.seen for sighting in judge.look(pictures, labels, category)]
+    alarms = [sighting.seen for sighting in judge.look(pictures, others, category)]
+    return JudgeError(sum(hits), len(hits), sum(alarms), len(alarms))
+
+
+def next_labels(labels: Sequence[str]) -> list[str]:
+    """For each label the next in the alphabet, the first after the last. Raises ValueError on fewer than two."""
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise ValueError(f"the labelled pictures show {names}: give pictures of two labels or more")
+    after = dict(zip(names, names[1:] + names[:1], strict=True))
+    return [after[label] for label in labels]
+
+
+def place_of(folder: Path) -> Path:
+    """Where the error of the judge in `folder` is kept."""
+    return folder.with_name(f"{folder.name}_error.json")
+
+
+def write(folder: Path, errors: Mapping[str, JudgeError], pictures: str) -> Path:
+    """Keep the errors by category, under the judge's digest; `pictures` says in words what they were counted on."""
+    content = {
+        "judge": folder_digest(folder),
+        "pictures": pictures,
+        "errors": {category: asdict(error) for category, error in errors.items()},
+    }
+    path = place_of(folder)
+    path.write_bytes(canonical_json(content) + b"\n")
+    return path
+
+
+def read(folder: Path) -> dict[str, JudgeError]:
+    """The judge's errors by category; empty if never measured, DigestMismatch if measured on another judge."""
+    path = place_of(folder)
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    if content["judge"] != (digest := folder_digest(folder)):
+        raise DigestMismatch(f"{path.name}: error of the judge", content["judge"], digest, "measure this judge's error")
+    return {category: JudgeError(**error) for category, error in content["errors"].items()}
+
+
+def labelled(folder: Path) -> tuple[np.ndarray, list[str]]:
+    """Pictures of one size, uint8 [n, height, width, 3], and their labels: the names of the folders they lie in."""
+    paths = sorted(path for path in folder.glob("*/*") if path.is_file())
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    if len(shapes := {picture.shape for picture in pictures}) != 1:
+        raise ValueError(f"{folder} holds pictures of {len(shapes)} sizes; give one or more, all of one size")
+    return np.stack(pictures), [path.parent.name for path in paths]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("judge", type=Path)
+    parser.add_argument("category")
+    parser.add_argument("pictures", type=Path)
+    args = parser.parse_args()
+    pictures, labels = labelled(args.pictures)
+    error = measure(open_judge(args.judge), pictures, labels, args.category)
+    found = read(args.judge) if place_of(args.judge).exists() else {}
+    path = write(args.judge, {**found, args.category: error}, f"{len(labels)} pictures in {args.pictures.name}")
+    print(f"{path}: {error}")
+
+
+if __name__ == "__main__":
+    main()

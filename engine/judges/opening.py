@@ -1,0 +1,35 @@
+"""From a folder to its judge: the `kind` in its card picks the class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.digests import folder_digest
+from engine.judges.base import Judge
+from engine.judges.card import read_card
+from engine.judges.classifier import ClassifierJudge
+from engine.judges.clip import ClipJudge
+from engine.judges.ensemble import Ensemble
+from engine.judges.explicit import ExplicitClassifier, NudeNetJudge
+from engine.judges.face import FaceJudge
+
+
+def open_judge(folder: Path) -> Judge:
+    """The judge in `folder`; its digest is the folder's. Raises ModelFormatError or MissingExtra, with the cure."""
+    return KINDS[read_card(folder).kind](folder)
+
+
+def _ensemble(folder: Path) -> Ensemble:
+    members = [open_judge(folder / member) for member in read_card(folder).members]
+    return Ensemble(members, folder_digest(folder))
+
+
+KINDS: dict[str, Callable[[Path], Judge]] = {
+    "clip": ClipJudge,
+    "classifier": ClassifierJudge,
+    "explicit-classifier": ExplicitClassifier,
+    "nudenet": NudeNetJudge,
+    "face": FaceJudge.open,
+    "ensemble": _ensemble,
+}

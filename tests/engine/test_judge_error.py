@@ -1,0 +1,116 @@
+"""A judge's own error: counted as it is, kept under the judge's digest, and never read for another judge."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.emoji import JUDGE, judge_error, pictures
+from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.errors import DigestMismatch
+from engine.judges import Sighting, error
+from engine.results import JudgeError
+
+
+class ByColour:
+    """Knows red from green by the mean colour, and takes every dark picture for red: an error that can be counted."""
+
+    digest, version, threshold, categories = "colour", "1", None, frozenset({"object"})
+
+    def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+        names = ["green" if picture[..., 1].mean() > 60 else "red" for picture in pictures]
+        return [
+            Sighting(name == concept, float(name == concept)) for name, concept in zip(names, concepts, strict=True)
+        ]
+
+
+def patch(colour: tuple[int, int, int]) -> np.ndarray:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:4] = colour
+    return picture
+
+
+RED, GREEN, DIM_GREEN = patch((250, 0, 0)), patch((0, 250, 0)), patch((0, 60, 0))
+
+
+def test_misses_and_false_alarms_are_counted() -> None:
+    shown = np.stack([RED, RED, GREEN, DIM_GREEN])
+    found = error.measure(ByColour(), shown, ["red", "red", "green", "green"], "object")
+    assert found == JudgeError(hits=3, labelled=4, false_alarms=1, negatives=4)
+
+
+def test_rivals_can_be_named_and_are_never_the_label() -> None:
+    shown = np.stack([RED, GREEN])
+    found = error.measure(ByColour(), shown, ["red", "green"], "object", ["green", "blue"])
+    assert found == JudgeError(hits=2, labelled=2, false_alarms=0, negatives=2)
+    with pytest.raises(ValueError, match="own label as its rival"):
+        error.measure(ByColour(), shown, ["red", "green"], "object", ["green", "green"])
+
+
+def test_one_label_or_a_black_picture_proves_nothing() -> None:
+    with pytest.raises(ValueError, match="two labels or more"):
+        error.measure(ByColour(), np.stack([RED]), ["red"], "object")
+    with pytest.raises(ValueError, match="picture 1 is a black picture"):
+        error.measure(ByColour(), np.stack([RED, np.zeros_like(RED)]), ["red", "green"], "object")
+
+
+def test_counts_above_their_whole_are_refused() -> None:
+    with pytest.raises(ValueError, match="above its whole"):
+        JudgeError(hits=2, labelled=1, false_alarms=0, negatives=1)
+
+
+def test_errors_are_kept_beside_the_judge_under_its_digest(tmp_path: Path) -> None:
+    folder = tmp_path / "judge"
+    folder.mkdir()
+    (folder / "judge.json").write_text("{}")
+    assert error.read(folder) == {}
+    found = {"object": JudgeError(9, 10, 1, 10)}
+    path = error.write(folder, found, "ten pictures")
+    assert path == tmp_path / "judge_error.json"
+    assert error.read(folder) == found
+    (folder / "judge.json").write_text("{} ")
+    with pytest.raises(DigestMismatch, match="measure this judge's error"):
+        error.read(folder)
+
+
+def test_labelled_pictures_are_read_from_folders(tmp_path: Path) -> None:
+    for name, picture in (("red", RED), ("green", GREEN)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(picture).save(tmp_path / name / "1.png")
+    shown, labels = error.labelled(tmp_path)
+    assert labels == ["green", "red"]
+    assert np.array_equal(shown, np.stack([GREEN, RED]))
+
+
+def test_the_command_measures_a_folder_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = shutil.copytree(JUDGE, tmp_path / "judge")
+    names = ("banana", "guitar")
+    for item, row in zip(OBJECTS, pictures.load(), strict=True):
+        if item.name in names:
+            (tmp_path / "shown" / item.name).mkdir(parents=True)
+            for look, picture in zip(STYLES, row, strict=True):
+                Image.fromarray(picture).save(tmp_path / "shown" / item.name / f"{look.name}.png")
+    monkeypatch.setattr("sys.argv", ["error", str(judge), "object", str(tmp_path / "shown")])
+    error.main()
+    assert error.read(judge)["object"].labelled == 2 * len(STYLES)
+    assert error.read(judge)["object"].hits >= 2 * len(STYLES) - 2
+
+
+def test_the_built_in_questions_never_ask_for_what_is_shown() -> None:
+    for labels, rivals in judge_error.questions().values():
+        assert len(labels) == len(rivals) == len(OBJECTS) * len(STYLES)
+        assert all(label != rival for label, rival in zip(labels, rivals, strict=True))
+
+
+def test_the_built_in_judges_error_is_its_own_and_small() -> None:
+    stored = error.read(JUDGE)
+    assert stored.keys() == {"object", "style"}
+    for found in stored.values():
+        assert found.labelled == found.negatives == len(OBJECTS) * len(STYLES)
+        assert found.hits >= 0.95 * found.labelled
+        assert found.false_alarms <= 0.03 * found.negatives
