@@ -11,7 +11,7 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from engine.adapting import adapted_targets
 from engine.digests import canonical_json, json_digest, tensor_digest
 from engine.editors import ConceptEmbeddings, Settings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
@@ -135,7 +136,11 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
             gathered[reading] = functools.reduce(_beside, [gather(pipeline, spec, settings, s) for s in streams])
         concepts = gathered[reading]
         weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
-        changes = editor.plan(weights, {p.name: p.kind for p in found}, concepts, settings)
+        kinds = {p.name: p.kind for p in found}
+        changes = editor.plan(weights, kinds, concepts, settings)
+        if settings.adaptive:
+            targets = adapted_targets(pipeline, spec, settings, streams, weights, changes)
+            changes = editor.plan(weights, kinds, replace(concepts, targets=targets), settings)
         for name, change in changes.items():
             deltas[name] = _checked(name, change.float())
             diagnostics[name] = _diagnosed(weights[name], deltas[name].double(), concepts)

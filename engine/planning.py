@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,9 @@ from engine.editors.base import ConceptEmbeddings, Moments, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec, Retain
-from engine.text import Encoded, counterparts, encode, partners
+from engine.text import Encoded, encode, partners
 from engine.vocabulary import general_words
-from engine.wordings import Wording, fill, target_pairs, worded
+from engine.wordings import Wording, fill, kin_of, target_pairs, worded
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
@@ -32,45 +32,57 @@ def gather(pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0) -
     names = [name for target in spec.targets for name in target.names]
     tokenizer = family_of(pipeline).tokenizer(pipeline, stream)
     vocabulary = general_words(tokenizer, names, settings.general_words, spec.seed)
-    reader = _Reader(pipeline, stream, settings, encode(pipeline, [""], stream))
+    reader = Reader.of(pipeline, settings, stream)
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
     others = [kept for kept in spec.retain if kept.kind != "look_alike"]
-    near, rows = reader.kept(reader.retained(lookalikes))
-    far, _ = reader.kept(reader.retained(others))
+    near, rows = reader.kept(reader.retained(lookalikes, names))
+    far, _ = reader.kept(reader.retained(others, names))
     general, _ = reader.kept(_general(vocabulary))
     empty = reader.empty.embeddings[0]
     return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty, tokens)
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
+    """What one text stream makes of wordings, as an editor's settings have it; `empty` is the empty prompt."""
+
     pipeline: Any
     stream: int
     settings: Settings
     empty: Encoded
 
+    @classmethod
+    def of(cls, pipeline: Any, settings: Settings, stream: int) -> Reader:
+        return cls(pipeline, stream, settings, encode(pipeline, [""], stream))
+
     def targets(self, spec: EditSpec) -> tuple[Moments, Tensor, Tensor, Tensor, Tokens | None]:
         """Moments of all targets; then, one row a wording, their subjects, what replaces these, and whose they are."""
+        moments, subjects, neutral, concept = self._none(), [], [], []
+        tokens = _TokenList(self.empty.embeddings[0]) if self.settings.one_by_one else None
+        for block in self.target_blocks(spec):
+            moments += block.moments()
+            subjects.append(block.texts.last())
+            neutral.append(block.neutral())
+            concept.append(block.concept)
+            if tokens:
+                tokens.add(block)
+        return moments, torch.cat(subjects), torch.cat(neutral), torch.cat(concept), tokens and tokens.whole()
+
+    def target_blocks(self, spec: EditSpec) -> Iterator[Block]:
+        """Every wording of every target, the target's 1 spread over its wordings."""
         pairs = [target_pairs(target, self.settings.bare) for target in spec.targets]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         anchored = _Anchors(self, [anchor for _, anchor, _, _ in rows])
-        moments, subjects, neutral = self._none(), [], []
-        tokens = _TokenList(len(rows), self.empty.embeddings[0]) if self.settings.one_by_one else None
+        beside = 0 if self.settings.tokens == "all" else -1
         for block in self.blocks(rows):
             texts = self.encode([text for text, _, _, _ in block])
             known, places = anchored.of([anchor for _, anchor, _, _ in block])
-            anchors = known.take(places)
-            beside = 0 if self.settings.tokens == "all" else -1
-            y = counterparts(texts, anchors, beside)
+            partner = partners(texts, known.take(places), beside)
+            partner = partner + torch.tensor(places)[:, None] * partner.shape[1]
+            concept = torch.tensor([k for _, _, k, _ in block], device=texts.embeddings.device)
             chosen = texts.chosen(self.settings.tokens)
-            moments += Moments.of(texts.embeddings[chosen], y[chosen], _spread([w for _, _, _, w in block], chosen))
-            subjects.append(texts.last())
-            neutral.append(y[torch.arange(len(y)), texts.spans[:, 1] - 1])
-            if tokens:
-                tokens.add(texts.embeddings, chosen, known.embeddings, places, partners(texts, anchors, beside))
-        concept = torch.tensor([k for _, _, k, _ in rows], device=moments.gram.device)
-        return moments, torch.cat(subjects), torch.cat(neutral), concept, tokens and tokens.whole()
+            yield Block(texts, chosen, known.embeddings, partner.to(chosen.device), concept, [w for *_, w in block])
 
     def kept(self, weighted: Sequence[tuple[Wording, float]]) -> tuple[Moments, Tensor]:
         """Moments of wordings that stay what they are, and their last subject tokens, one row a wording."""
@@ -85,8 +97,14 @@ class _Reader:
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
 
-    def retained(self, concepts: Sequence[Retain]) -> list[tuple[Wording, float]]:
-        return [(text, 1 / len(own)) for concept in concepts for own in [self._wordings(concept)] for text in own]
+    def retained(self, concepts: Sequence[Retain], erased: Sequence[str]) -> list[tuple[Wording, float]]:
+        """The wordings of retained concepts with their weights, given the names that are erased."""
+        weighted, is_kin = [], kin_of(erased)
+        for concept in concepts:
+            own = self._wordings(concept)
+            whole = self.settings.kin if is_kin(concept.names) else 1.0
+            weighted += [(text, whole / len(own)) for text in own]
+        return weighted
 
     def _wordings(self, concept: Retain) -> list[Wording]:
         if self.settings.bare:
@@ -102,10 +120,45 @@ class _Reader:
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Some wordings of targets: their tokens, which of these are `chosen` [n, T], and which token of `known` [a, T, d],
+    numbered through, each becomes, `partner` [n, T]; which target they are of, and their share of it."""
+
+    texts: Encoded
+    chosen: Tensor
+    known: Tensor
+    partner: Tensor
+    concept: Tensor
+    shares: Sequence[float]
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """The chosen tokens and what they become, both [rows, d]."""
+        return self.texts.embeddings[self.chosen], self.known.flatten(0, 1)[self.partner[self.chosen]]
+
+    def neutral(self) -> Tensor:
+        """What the last subject tokens become, [n, d]."""
+        last = self.partner[torch.arange(len(self.partner)), self.texts.spans[:, 1] - 1]
+        return self.known.flatten(0, 1)[last]
+
+    def moments(self, strengths: Tensor | None = None) -> Moments:
+        """Of the chosen tokens, with `strengths` [targets] on top of the shares."""
+        weights = self.weights()
+        return Moments.of(*self.pairs(), weights if strengths is None else weights * strengths[self.owners()])
+
+    def weights(self) -> Tensor:
+        """Of each chosen token, [rows]."""
+        return _spread(self.shares, self.chosen)
+
+    def owners(self) -> Tensor:
+        """The target of each chosen token, [rows]."""
+        return self.concept[:, None].expand(self.chosen.shape)[self.chosen]
+
+
 class _Anchors:
     """What targets become, each wording encoded once where they all fit in a block, else once a block."""
 
-    def __init__(self, reader: _Reader, wordings: Sequence[Wording]) -> None:
+    def __init__(self, reader: Reader, wordings: Sequence[Wording]) -> None:
         self.reader = reader
         distinct = list(dict.fromkeys(wordings))
         self.held = self._encoded(distinct) if len(reader.blocks(distinct)) == 1 else None
@@ -120,29 +173,34 @@ class _Anchors:
 
 
 class _TokenList:
-    """`Tokens` block by block, written where they stay, so that they are never in memory twice."""
+    """`Tokens` block by block."""
 
-    def __init__(self, wordings: int, like: Tensor) -> None:
-        self.x = like.new_empty(wordings * len(like), like.shape[-1])
-        self.wording, self.partner, self.anchors = [], [], []
-        self.filled = self.wordings = self.known = 0
+    def __init__(self, like: Tensor) -> None:
+        self.x, self.wording, self.partner, self.anchors = [like[:0]], [], [], [like[:0]]
+        self.wordings = 0
 
-    def add(self, texts: Tensor, chosen: Tensor, known: Tensor, places: Sequence[int], partner: Tensor) -> None:
-        """Of `texts` [n, T, d] the `chosen` [n, T]; they become tokens `partner` [n, T] of rows `places` of `known`."""
-        found = texts[chosen]
-        self.x[self.filled : self.filled + len(found)] = found
-        self.filled += len(found)
-        self.wording.append(chosen.nonzero()[:, 0] + self.wordings)
-        self.wordings += len(texts)
-        if not self.anchors or self.anchors[-1] is not known:
-            self.known = sum(table[..., 0].numel() for table in self.anchors)
-            self.anchors.append(known)
-        flat = torch.tensor(places)[:, None] * known.shape[1] + partner
-        self.partner.append(flat.to(chosen.device)[chosen] + self.known)
+    def add(self, block: Block) -> None:
+        if self.anchors[-1].data_ptr() != block.known.data_ptr():
+            self.anchors.append(block.known.flatten(0, 1))
+        known = sum(len(table) for table in self.anchors[:-1])
+        self.x.append(block.texts.embeddings[block.chosen])
+        self.wording.append(block.chosen.nonzero()[:, 0] + self.wordings)
+        self.partner.append(block.partner[block.chosen] + known)
+        self.wordings += len(block.chosen)
 
     def whole(self) -> Tokens:
-        anchors = torch.cat([table.flatten(0, 1) for table in self.anchors])
-        return Tokens(self.x[: self.filled], torch.cat(self.wording), anchors, torch.cat(self.partner))
+        return Tokens(*(_joined(parts) for parts in (self.x, self.wording, self.anchors, self.partner)))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """`torch.cat`, which lets go of each part as it is copied."""
+    whole = parts[0].new_empty(sum(len(part) for part in parts), *parts[0].shape[1:])
+    filled = 0
+    while parts:
+        part = parts.pop(0)
+        whole[filled : filled + len(part)] = part
+        filled += len(part)
+    return whole
 
 
 def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:

@@ -6,7 +6,7 @@ The templates are data, one wording a line, in `templates/CATEGORY.txt`; they ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from engine.spec import Target
 
 FOLDER = Path(__file__).parent / "templates"
 VOWELS = tuple("aeiou")
+WORD = re.compile(r"\w+")
 WORDED_AS = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
 """The file that words a category of concepts, among templates and probes alike."""
 
@@ -64,6 +65,23 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
 def worded(names: Sequence[str], category: str) -> list[Wording]:
     """Every name in every template of the category."""
     return [fill(template, name) for template in templates(category) for name in names]
+
+
+def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+    """Tells of a concept's names whether one has all words of an erased name in a row, or the other way round.
+
+    So `police car` is kin of `car`.
+    """
+    whole = {_runs(name)[-1] for name in erased}
+    parts = {run for name in erased for run in _runs(name)}
+    return lambda names: any(_runs(name)[-1] in parts or not whole.isdisjoint(_runs(name)) for name in names)
+
+
+def _runs(name: str) -> list[str]:
+    """Every run of words of a name, the whole name last."""
+    words = WORD.findall(name.casefold()) or [name.casefold().strip()]
+    ends = range(1, len(words) + 1)
+    return [" ".join(words[start:end]) for end in ends for start in reversed(range(end))]
 
 
 def target_pairs(target: Target, bare: bool = False) -> list[tuple[Wording, Wording]]:

@@ -56,9 +56,11 @@ def _check(editor: str, field: dataclasses.Field, value: Any) -> None:
     label, kind = f"{editor}.{field.name}", type(field.default)
     if (choices := field.metadata.get("choices")) and value not in choices:
         raise SettingError(f"{label} is {value!r}; use one of {', '.join(choices)}")
+    if value in (words := field.metadata.get("words", ())):
+        return
     allowed = (int, float) if kind is float else (kind,)
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, allowed):
-        raise SettingError(f"{label} is {value!r}; use a value of type {kind.__name__}")
+        raise SettingError(f"{label} is {value!r}; use a value of type {' or '.join([kind.__name__, *words])}")
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
         raise SettingError(f"{label} is {value!r}; use a finite number that is not negative")
 

@@ -106,13 +106,20 @@ class Settings:
 
     `tokens`: `all` of a prompt, its `tail` from the last subject token on, or that `last` subject token alone.
     `bare`: use the names alone instead of the templates. `general_words`: how many words of the model's own
-    vocabulary are retained. `one_by_one` is no setting but the editor's need of the targets' tokens beside moments.
+    vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a target's, or is held by
+    one, as `police car` and `car`. `one_by_one` is no setting: whether the editor needs tokens beside moments.
     """
 
     one_by_one: ClassVar[bool] = False
     tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
     bare: bool = False
     general_words: int = 2000
+    kin: float = 1.0
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether targets are weighed by how hard each is to erase."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ mean the same for encoders of any scale.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -38,13 +38,20 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.linalg import Pencil, diagonalise, procrustes
 
+AUTO = "auto"
+STRENGTH = 3.0
+
 
 @dataclass(frozen=True)
 class ScapreSettings(Settings):
-    """`strength` s, `retain` r, `general` v, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0: every
-    row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations."""
+    """`strength` s, or `auto`: the default on average, more where a target is hard to erase (`engine/adapting.py`).
 
-    strength: float = 3.0
+    `retain` r, `general` v, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0: every row is edited in
+    full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.
+    """
+
+    kin: float = 10.0
+    strength: float | str = field(default=STRENGTH, metadata={"words": (AUTO,)})
     retain: float = 6.0
     general: float = 60.0
     ridge: float = 1.0
@@ -53,15 +60,23 @@ class ScapreSettings(Settings):
     geometry: float = 0.0
     geometry_turns: int = 2
 
+    @property
+    def adaptive(self) -> bool:
+        return self.strength == AUTO
+
+    @property
+    def s(self) -> float:
+        return STRENGTH if isinstance(self.strength, str) else self.strength
+
 
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ScapreSettings
 ) -> dict[str, Tensor]:
     targets, unit = concepts.targets, _unit(concepts)
     identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
-    pull = settings.strength * targets.gram + settings.geometry * unit * identity
+    pull = settings.s * targets.gram + settings.geometry * unit * identity
     pencil = diagonalise(_held(concepts, settings, unit, identity), pull)
-    wanted = settings.strength * targets.cross - pull
+    wanted = settings.s * targets.cross - pull
     shared = wanted @ pencil.basis
     masks = {name: informax(weight, concepts, settings.informax) for name, weight in weights.items()}
     if not settings.geometry:
