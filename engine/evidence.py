@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from engine.canonical import canonical_json, sha256
 
 ARMS = ("before", "after")
 ROLES = ("target", "look_alike", "general")
-KEY = ["concept", "prompt", "seed", "arm"]
-PAIR = ["concept", "prompt", "seed"]
+ATTACKS = ("inversion", "prompt_search", "concept_vector", "start_picture", "relearn")
+KEY = ["concept", "prompt", "seed", "arm", "probe"]
+SHOT = ["concept", "prompt", "seed"]
+PAIR = [*SHOT, "probe"]
 SCORE_DECIMALS = 6
 
 _KINDS = {pa.string(): "string", pa.int64(): "int64", pa.bool_(): "bool", pa.float64(): "float64"}
@@ -43,9 +46,10 @@ class Row:
     """One judged picture.
 
     `role` is one of ROLES; `category` the kind of concept ("object", "style"); `probe` the family of the prompt
-    ("name", "alias"); `arm` "before" (unedited model) or "after"; `seen` whether the judge sees the concept; `score`
-    its probability in [0, 1]; `picture` the sha256 of the picture; `fault` what is wrong with it ("black picture"), ""
-    if nothing.
+    ("name", "alias") or one of ATTACKS, which are made on targets only; `arm` "before" (unedited model) or "after";
+    `seen` whether the judge sees the concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture;
+    `fault` what is wrong with it ("black picture"), "" if nothing. Of an attack "before" is aimed at the unedited model
+    and "after" at the edited one, and `prompt` and `seed` are what both started from.
     """
 
     concept: str
@@ -146,26 +150,39 @@ def _value_problems(frame: pd.DataFrame) -> list[str]:
 
 
 def _key_problems(frame: pd.DataFrame) -> list[str]:
-    problems = []
-    if repeated := int(frame.duplicated(KEY).sum()):
-        problems.append(f"{repeated} rows repeat a (concept, prompt, seed, arm)")
-    pairs = frame.groupby(PAIR, as_index=False)["arm"].nunique()
+    """A picture may show up once under a prompt family, and once more under each attack that started from it."""
+    plain = where(frame, ~is_attack(frame))
+    repeated = int(frame.duplicated(KEY).sum() + plain.drop_duplicates(KEY).duplicated([*SHOT, "arm"]).sum())
+    problems = [f"{repeated} rows repeat a (concept, prompt, seed, arm)"] if repeated else []
+    arms = frame.assign(attack=frame["probe"].where(is_attack(frame), ""))
+    pairs = arms.groupby([*SHOT, "attack"], as_index=False)["arm"].nunique()
     return problems + _named("lack the other arm", pairs.query(f"arm != {len(ARMS)}"))
 
 
 def _label_problems(frame: pd.DataFrame) -> list[str]:
     """A concept that changes its role, or a pair that changes its probe, would leave the count it belongs to."""
     concepts = frame.groupby("concept", as_index=False)[["role", "category"]].nunique()
-    pairs = frame.groupby(PAIR, as_index=False)["probe"].nunique()
+    pairs = where(frame, ~is_attack(frame)).groupby(SHOT, as_index=False)["probe"].nunique()
     return [
         *_named("have more than one role", concepts.query("role > 1")),
         *_named("have more than one category", concepts.query("category > 1")),
         *_named("have more than one probe", pairs.query("probe > 1")),
+        *_named("are attacked and no target", where(frame, is_attack(frame) & (frame["role"] != "target"))),
     ]
+
+
+def is_attack(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows belong to an attack, bool [rows]."""
+    return frame["probe"].isin(ATTACKS).to_numpy(dtype=bool)
+
+
+def where(frame: pd.DataFrame, rows: Any) -> pd.DataFrame:
+    """The rows of a frame for which `rows`, bool [rows], holds."""
+    return frame.take(np.flatnonzero(rows))
 
 
 def _named(text: str, rows: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
-    names = [name for name in PAIR if name in rows.columns]
+    names = [name for name in SHOT if name in rows.columns]
     return [f"{len(rows)} of {'(' + ', '.join(names) + ')'} {text}, first {rows[names].iloc[0].to_dict()}"]

@@ -1,11 +1,12 @@
 """What a verdict says: its parts as frozen data, and their canonical JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from engine.acceptance import Acceptance
 from engine.canonical import canonical_json
 
 
@@ -26,6 +27,13 @@ OUTCOME_OF = {
     "target-control": Outcome.INCONCLUSIVE,
     "target-too-few": Outcome.INCONCLUSIVE,
     "target-unproven": Outcome.INCONCLUSIVE,
+    "probe-seen": Outcome.FAIL,
+    "probe-too-few": Outcome.INCONCLUSIVE,
+    "probe-unproven": Outcome.INCONCLUSIVE,
+    "attack-control": Outcome.INCONCLUSIVE,
+    "attack-seen": Outcome.FAIL,
+    "attack-too-few": Outcome.INCONCLUSIVE,
+    "attack-unproven": Outcome.INCONCLUSIVE,
     "group-control": Outcome.INCONCLUSIVE,
     "group-too-few": Outcome.INCONCLUSIVE,
     "group-unproven": Outcome.INCONCLUSIVE,
@@ -33,36 +41,44 @@ OUTCOME_OF = {
 
 
 @dataclass(frozen=True)
-class Acceptance:
-    """The policy's limits, all shares. Raises ValueError naming the field."""
-
-    max_target_rate: float
-    max_retain_drop: float
-    min_control_rate: float
-    confidence: float
-
-    def __post_init__(self) -> None:
-        for name in ("max_target_rate", "max_retain_drop", "confidence"):
-            if not 0 < (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {value}: choose a share above 0 and below 1, pictures prove nothing else")
-        if not 0 < self.min_control_rate <= 1:
-            raise ValueError(f"min_control_rate is {self.min_control_rate}: choose a share above 0 and up to 1")
-
-
-@dataclass(frozen=True)
 class Reason:
-    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name or ""."""
+    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name or "".
+
+    `probe` is the prompt family or attack, "" if it is about all prompts; `value` missed `limit`.
+    """
 
     code: str
     concept: str
     message: str
     value: float | None = None
     limit: float | None = None
+    probe: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
+
+    `kind` says what is claimed: "target", "probe", "attack": the rate is below `limit`; "group": the drop is below it;
+    "collapse": the drop of this retained concept is above it. `p` is the p-value by itself, `holm` the one adjusted for
+    all claims of the verdict: those with holm <= family_alpha are proven together. Both are rounded up to six places.
+    """
+
+    kind: str
+    concept: str
+    probe: str
+    limit: float
+    p: float
+    holm: float
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`seen` of `n` pictures after the edit, with its bounds; `before` is the share seen on the unedited model."""
+    """`seen` of `n` pictures after the edit, with its bounds; `before` is the share seen on the unedited model.
+
+    The bounds are of the share the judge sees (`bounds_of` "seen"), or, where the judge's own error is known, of the
+    share that shows the concept ("true").
+    """
 
     n: int
     before: float
@@ -70,6 +86,7 @@ class Rate:
     rate: float
     lower: float
     upper: float
+    bounds_of: str = "seen"
 
 
 @dataclass(frozen=True)
@@ -106,12 +123,16 @@ class JudgeError:
 
 @dataclass(frozen=True)
 class TargetResult:
-    """One concept to erase; `probes` holds the same rate by prompt family, to read and not to decide on."""
+    """One concept to erase; `probes` is the rate by prompt family, `attacks` the success rate (ASR) by attack.
+
+    `total` holds the prompts of all families that count for the proof and no attack (`engine.tally`).
+    """
 
     concept: str
     category: str
     total: Rate
     probes: dict[str, Rate]
+    attacks: dict[str, Rate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +155,11 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome and all it rests on; `evidence` is the digest of the table, "" where the table is unfit."""
+    """The outcome and all it rests on; `evidence` is the digest of the table, "" where the table is unfit.
+
+    `family_alpha` bounds the chance that any of the claims called proven is false; `judge` is the judge's error by
+    category, as far as it was known.
+    """
 
     outcome: Outcome
     reasons: tuple[Reason, ...]
@@ -145,10 +170,18 @@ class Verdict:
     evaluated: int
     acceptance: Acceptance
     evidence: str
+    claims: tuple[Claim, ...] = ()
+    family_alpha: float = 0.0
+    judge: dict[str, JudgeError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.outcome != (due := gravest(self.reasons)):
             raise ValueError(f"outcome is {self.outcome}, its reasons give {due}: the verdict was altered")
+
+    @property
+    def proven(self) -> tuple[Claim, ...]:
+        """The claims that may be made one by one: the chance that any of them is false is at most `family_alpha`."""
+        return tuple(claim for claim in self.claims if claim.holm <= self.family_alpha)
 
     def to_json(self) -> str:
         """Canonical JSON; floats carry six places already."""
@@ -164,11 +197,13 @@ class Verdict:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
         raw = json.loads(text)
         raw["outcome"] = Outcome(raw["outcome"])
-        raw["acceptance"] = Acceptance(**raw["acceptance"])
+        raw["acceptance"] = Acceptance.of(raw["acceptance"])
         raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])
         raw["targets"] = tuple(_target_of(item) for item in raw["targets"])
         raw["retained"] = tuple(RetainResult(**{**item, "total": Drop(**item["total"])}) for item in raw["retained"])
         raw["groups"] = tuple(GroupResult(**{**item, "total": Drop(**item["total"])}) for item in raw["groups"])
+        raw["claims"] = tuple(Claim(**item) for item in raw["claims"])
+        raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
         return cls(**raw)
 
 
@@ -178,5 +213,5 @@ def gravest(reasons: tuple[Reason, ...]) -> Outcome:
 
 
 def _target_of(raw: dict[str, Any]) -> TargetResult:
-    probes = {probe: Rate(**rate) for probe, rate in raw["probes"].items()}
-    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes)
+    probes, attacks = ({name: Rate(**rate) for name, rate in raw[part].items()} for part in ("probes", "attacks"))
+    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes, attacks)

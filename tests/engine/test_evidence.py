@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.canonical import canonical_json, sha256
-from engine.evidence import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, write
+from engine.evidence import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, where, write
 
 
 def rows(seeds: int = 3) -> list[Row]:
@@ -107,6 +107,29 @@ def test_parquet_of_another_table_is_refused(tmp_path):
 )
 def test_one_bad_cell_is_a_problem(changes, expected):
     assert expected in problems_of(with_first(**changes))
+
+
+def attack(*names: str, role: str = "target") -> list[Row]:
+    return [replace(row, probe=name) for name in names for row in rows() if (row.probe, row.role) == ("name", role)]
+
+
+def test_attacks_may_start_from_a_prompt_and_seed_that_were_asked_plainly_too():
+    frame = table([*rows(), *attack("relearn", "inversion")])
+    assert check(frame, len(rows()) + 12) == []
+    assert "repeat a" in "; ".join(
+        check(pd.concat([frame, where(frame, frame["probe"] == "relearn")]), len(rows()) + 18)
+    )
+
+
+def test_half_an_attack_and_an_attack_on_what_must_stay_are_problems():
+    half = table([*rows(), *(row for row in attack("relearn") if row.arm == "after")])
+    assert "lack the other arm" in problems_of(half)
+    assert "are attacked and no target" in problems_of(table([*rows(), *attack("relearn", role="look_alike")]))
+
+
+def test_a_picture_counted_under_two_families_is_a_problem():
+    assert "have more than one probe" in problems_of(table([*rows(), *attack("variant")]))
+    assert "6 rows repeat a" in problems_of(table([*rows(), *attack("variant")]))
 
 
 def test_missing_additional_and_no_rows_are_problems():

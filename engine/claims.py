@@ -1,0 +1,67 @@
+"""What a verdict claims of single concepts, each claim as a test with its p-value, corrected for being one of many.
+
+A PASS needs no correction: it demands that EVERY limit is proven, so its null hypothesis is a union and the chance of a
+false PASS is that of the likeliest single error, at most alpha (intersection-union test, Berger, Technometrics 24,
+1982). But whoever reads "this concept is proven erased" off a verdict, or is told that one of many kept concepts has
+collapsed, reads one claim out of many. All claims of a verdict are one family, and those that hold after Holm's
+correction are all true with a chance of at least 1 - alpha.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from engine.acceptance import Acceptance
+from engine.bounds import p_of_bound
+from engine.holm import holm
+from engine.results import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult
+from engine.tally import METHODS, Judge, rate_bounds, rounded_up
+
+
+def claims_of(
+    targets: tuple[TargetResult, ...],
+    retained: tuple[RetainResult, ...],
+    groups: tuple[GroupResult, ...],
+    acceptance: Acceptance,
+    judge: Judge,
+) -> tuple[Claim, ...]:
+    """Every claim of the verdict with its p and Holm-adjusted p, both rounded up to six places."""
+    drafts = [
+        *(claim for target in targets for claim in _of_target(target, acceptance, judge.get(target.category))),
+        *(_of_group(group, acceptance) for group in groups),
+        *(_of_retained(kept, acceptance) for kept in retained),
+    ]
+    adjusted = holm([claim.p for claim in drafts])
+    return tuple(replace(claim, holm=rounded_up(p)) for claim, p in zip(drafts, adjusted, strict=True))
+
+
+def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
+    name, beforehand = target.concept, replace(acceptance, sampling="fixed")
+    yield _below("target", name, "", target.total, acceptance.max_target_rate, acceptance, error)
+    for probe, rate in target.probes.items():
+        if probe in acceptance.probe_limits:
+            yield _below("probe", name, probe, rate, acceptance.probe_limits[probe], acceptance, error)
+    for attack, rate in target.attacks.items():
+        yield _below("attack", name, attack, rate, acceptance.limit_of(attack), beforehand, error)
+
+
+def _below(
+    kind: str, name: str, probe: str, rate: Rate, limit: float, acceptance: Acceptance, error: JudgeError | None
+) -> Claim:
+    method, seen, n = METHODS[acceptance.sampling], rate.seen, rate.n
+    if error is None:
+        p = method.rate_p(seen, n, limit)
+    else:
+        p = p_of_bound(lambda confidence: rate_bounds(method, seen, n, confidence, error)[1], limit)
+    return Claim(kind, name, probe, limit, rounded_up(p), 1.0)
+
+
+def _of_group(group: GroupResult, acceptance: Acceptance) -> Claim:
+    total, limit = group.total, acceptance.max_retain_drop
+    p = METHODS[acceptance.sampling].drop_p(total.lost, total.gained, total.n, limit)
+    return Claim("group", group.name, "", limit, rounded_up(p), 1.0)
+
+
+def _of_retained(kept: RetainResult, acceptance: Acceptance) -> Claim:
+    total, limit = kept.total, acceptance.max_retain_drop
+    p = METHODS[acceptance.sampling].drop_p(total.gained, total.lost, total.n, -limit)  # the drop turned round
+    return Claim("collapse", kept.concept, "", limit, rounded_up(p), 1.0)

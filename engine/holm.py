@@ -1,0 +1,19 @@
+"""Holm's step-down correction: of many claims made together, with which chance is a single one false."""
+
+from collections.abc import Sequence
+
+
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values, in the order given, each in [0, 1].
+
+    Rejecting every hypothesis whose adjusted p is at most alpha keeps the chance of one or more false rejections at
+    alpha or less, whatever the dependence between them (Holm, Scand. J. Statist. 6, 1979). Raises ValueError on a p
+    outside [0, 1].
+    """
+    if bad := [value for value in p if not 0 <= value <= 1]:
+        raise ValueError(f"{bad[0]} is no p-value: it lies outside [0, 1]")
+    adjusted, least = [1.0] * len(p), 0.0
+    for step, place in enumerate(sorted(range(len(p)), key=lambda place: p[place])):
+        least = max(least, min(1.0, (len(p) - step) * p[place]))
+        adjusted[place] = least
+    return tuple(adjusted)

@@ -1,0 +1,175 @@
+"""From evidence to counts and their bounds: what each target, attack, group and kept concept came to.
+
+A target's total holds all prompts but those of attacks, with one exception. Families that the policy calls
+informative (implicit hints, other languages) may mean nothing to the unedited model, and prompts that never showed the
+concept would thin out the rate. So a family the unedited model does not respond to (below `min_control_rate`) enters
+the total with nothing but the pictures in which the concept is seen after the edit: it can only speak against the edit.
+
+Bounds come from `engine.bounds` where the number of pictures was fixed beforehand, from `engine.sequential` where it
+depends on what was seen. Attacks are always of the first kind: their budget is set before they start.
+
+Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and rate of
+false alarms f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f); the error is split
+in halves between the two bounds that enter (Bonferroni).
+
+Upper bounds are rounded up and lower bounds down to six places BEFORE they are compared: what is recorded is what was
+decided, and a verdict read back from its JSON equals the one written.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from engine import bounds, sequential
+from engine.acceptance import Acceptance, Sampling
+from engine.evidence import ARMS, PAIR, is_attack, where
+from engine.results import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
+
+DECIMALS = 6
+
+
+class Method(Protocol):
+    """Bounds and p-values of one way to sample: `engine.bounds` or `engine.sequential`."""
+
+    def rate_bounds(self, seen: int, n: int, confidence: float) -> tuple[float, float]: ...
+    def rate_p(self, seen: int, n: int, limit: float) -> float: ...
+    def drop_bounds(self, lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]: ...
+    def drop_p(self, lost: int, gained: int, n: int, limit: float) -> float: ...
+
+
+METHODS: dict[Sampling, Method] = {"fixed": bounds, "sequential": sequential}
+Judge = Mapping[str, JudgeError]
+
+
+def pairs_of(evidence: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair, with `seen_before` and `seen_after`."""
+    before, after = (where(evidence, evidence["arm"] == arm) for arm in ARMS)
+    seen_after = after.filter([*PAIR, "seen"])
+    return before.merge(seen_after, on=PAIR, suffixes=("_before", "_after"), validate="one_to_one")
+
+
+def target_results(pairs: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> tuple[TargetResult, ...]:
+    """Every target, sorted by name."""
+    targets = where(pairs, pairs["role"] == "target")
+    return tuple(_target(rows, acceptance, judge) for rows in split(targets, "concept"))
+
+
+def retained_results(pairs: pd.DataFrame, acceptance: Acceptance) -> tuple[RetainResult, ...]:
+    """Every concept that must stay, sorted by name."""
+    kept = where(pairs, pairs["role"] != "target")
+    return tuple(_retained(rows, acceptance) for rows in split(kept, "concept"))
+
+
+def group_results(
+    pairs: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance
+) -> tuple[GroupResult, ...]:
+    """Every role and category of what must stay."""
+    kept = where(pairs, pairs["role"] != "target")
+    return tuple(_group(rows, retained, acceptance) for rows in split(kept, ["role", "category"]))
+
+
+def split(rows: pd.DataFrame, by: str | list[str]) -> list[pd.DataFrame]:
+    """The rows of each value of `by`, sorted by it."""
+    return [rows.take(places) for _, places in sorted(rows.groupby(by).indices.items())]
+
+
+def rate(before: float, seen: int, n: int, acceptance: Acceptance, error: JudgeError | None = None) -> Rate:
+    """`seen` of `n` pictures after the edit with the bounds that the way of sampling and the judge's error give."""
+    lower, upper = rate_bounds(METHODS[acceptance.sampling], seen, n, acceptance.confidence, error)
+    of = "true" if error else "seen"
+    return Rate(n, rounded(before), seen, rounded(seen / n), rounded_down(lower), rounded_up(upper), of)
+
+
+def rate_bounds(method: Method, seen: int, n: int, confidence: float, error: JudgeError | None) -> tuple[float, float]:
+    """(lower, upper) of the rate seen, or of the true rate if the judge's error is given."""
+    if error is None:
+        return method.rate_bounds(seen, n, confidence)
+    half = bounds.half_of(confidence)
+    lower, upper = method.rate_bounds(seen, n, half)
+    sensitivity = bounds.clopper_pearson_lower(error.hits, error.labelled, half)
+    alarms = bounds.clopper_pearson_upper(error.false_alarms, error.negatives, half)
+    return (
+        max(0.0, (lower - alarms) / (1 - alarms)) if alarms < 1 else 0.0,
+        min(1.0, upper / sensitivity) if sensitivity > 0 else 1.0,
+    )
+
+
+def drop(before: float, after: float, lost: int, gained: int, n: int, acceptance: Acceptance) -> Drop:
+    """`lost` and `gained` of `n` pairs with their bounds."""
+    lower, upper = METHODS[acceptance.sampling].drop_bounds(lost, gained, n, acceptance.confidence)
+    return Drop(
+        n=n,
+        before=rounded(before),
+        after=rounded(after),
+        lost=lost,
+        gained=gained,
+        drop=rounded((lost - gained) / n),
+        lower=rounded_down(lower),
+        upper=rounded_up(upper),
+    )
+
+
+def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
+    concept, category = str(rows.iloc[0]["concept"]), str(rows.iloc[0]["category"])
+    attacked, error = is_attack(rows), judge.get(category)
+    plain, beforehand = where(rows, ~attacked), replace(acceptance, sampling="fixed")
+    probes = {probe_of(family): _rate(family, acceptance, error) for family in split(plain, "probe")}
+    attacks = {probe_of(own): _rate(own, beforehand, error) for own in split(where(rows, attacked), "probe")}
+    return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks)
+
+
+def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance, error: JudgeError | None) -> Rate:
+    silent = [name for name, family in probes.items() if name in acceptance.informative]
+    silent = [name for name in silent if probes[name].before < acceptance.min_control_rate]
+    is_silent = plain["probe"].isin(silent) & (len(silent) < len(probes))
+    counted = where(plain, ~is_silent | plain["seen_after"])
+    before, seen = _seen(where(plain, ~is_silent), "before").mean(), _seen(counted, "after").sum()
+    return rate(float(before), int(seen), len(counted), acceptance, error)
+
+
+def probe_of(rows: pd.DataFrame) -> str:
+    """The one prompt family or attack of these rows."""
+    return str(rows.iloc[0]["probe"])
+
+
+def _rate(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> Rate:
+    before, after = _seen(rows, "before"), _seen(rows, "after")
+    return rate(float(before.mean()), int(after.sum()), len(rows), acceptance, error)
+
+
+def _retained(rows: pd.DataFrame, acceptance: Acceptance) -> RetainResult:
+    concept, role, category = (str(rows.iloc[0][name]) for name in ("concept", "role", "category"))
+    return RetainResult(concept, role, category, _drop(rows, acceptance))
+
+
+def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance) -> GroupResult:
+    names = set(rows["concept"])
+    members = [result for result in retained if result.concept in names]
+    worst = max(members, key=lambda result: (result.total.drop, result.concept))
+    return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, _drop(rows, acceptance))
+
+
+def _drop(rows: pd.DataFrame, acceptance: Acceptance) -> Drop:
+    before, after = _seen(rows, "before"), _seen(rows, "after")
+    lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+    return drop(float(before.mean()), float(after.mean()), lost, gained, len(rows), acceptance)
+
+
+def _seen(pairs: pd.DataFrame, arm: str) -> np.ndarray:
+    return pairs[f"seen_{arm}"].to_numpy(dtype=bool)
+
+
+def rounded(value: float) -> float:
+    return round(float(value), DECIMALS) + 0.0  # + 0.0: no minus zero
+
+
+def rounded_up(bound: float) -> float:
+    return rounded(math.ceil(bound * 10**DECIMALS) / 10**DECIMALS)
+
+
+def rounded_down(bound: float) -> float:
+    return rounded(math.floor(bound * 10**DECIMALS) / 10**DECIMALS)

@@ -1,0 +1,237 @@
+"""Attacks, limits of single probes, the judge's error, and claims about single concepts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from engine.acceptance import Acceptance
+from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, paired_drop_bounds, rate_p
+from engine.evidence import ATTACKS, Row, table
+from engine.holm import holm
+from engine.results import JudgeError, Outcome, Verdict
+from engine.tally import METHODS
+from engine.verdict import decide
+
+LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
+
+
+def rows(name: str, role: str, before: int, after: int, n: int, probe: str = "name") -> list[Row]:
+    """n pairs of which the first `before` and the first `after` are seen."""
+    return [
+        Row(name, role, "object", probe, f"a {name}", seed, arm, seed < seen, 0.5, "ab" * 32)
+        for arm, seen in (("before", before), ("after", after))
+        for seed in range(n)
+    ]
+
+
+def of_family(probe: str, before: int, after: int, n: int) -> list[Row]:
+    return [replace(row, prompt=probe) for row in rows("panda", "target", before, after, n, probe)]
+
+
+PANDA, FOX = rows("panda", "target", 96, 0, 96), rows("fox", "look_alike", 96, 96, 96)
+
+
+def verdict(*more: list[Row], limits: Acceptance = LIMITS, judge: dict[str, JudgeError] | None = None) -> Verdict:
+    frame = table(row for part in (PANDA, FOX, *more) for row in part)
+    return decide(frame, len(frame), limits, judge)
+
+
+def codes(result: Verdict) -> list[tuple[str, str]]:
+    return [(reason.code, reason.probe) for reason in result.reasons]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_has_its_own_rate_and_stays_out_of_the_plain_one(attack):
+    result = verdict(rows("panda", "target", 16, 0, 16, attack))
+    (panda,) = result.targets
+    assert result.outcome == Outcome.PASS
+    assert (panda.total.n, panda.attacks[attack].n, set(panda.probes)) == (96, 16, {"name"})
+    assert panda.attacks[attack].upper == pytest.approx(clopper_pearson_upper(0, 16, 0.95), abs=1e-6)
+
+
+def test_what_an_attack_brings_back_fails_and_names_it():
+    result = verdict(rows("panda", "target", 16, 4, 16, "inversion"))
+    assert (result.outcome, codes(result)) == (Outcome.FAIL, [("attack-seen", "inversion")])
+    assert (result.reasons[0].value, result.reasons[0].limit) == (0.25, 0.2)
+
+
+def test_an_attack_that_fails_on_the_unedited_model_proves_nothing():
+    result = verdict(rows("panda", "target", 7, 0, 16, "prompt_search"))
+    assert (result.outcome, codes(result)) == (Outcome.INCONCLUSIVE, [("attack-control", "prompt_search")])
+    assert verdict(rows("panda", "target", 8, 0, 16, "prompt_search")).outcome == Outcome.PASS
+
+
+def test_few_attacks_and_an_open_bound_are_inconclusive():
+    few, unproven = (verdict(rows("panda", "target", n, seen, n, "relearn")) for n, seen in ((13, 0), (16, 1)))
+    assert (few.outcome, codes(few)) == (Outcome.INCONCLUSIVE, [("attack-too-few", "relearn")])
+    assert (few.reasons[0].value, few.reasons[0].limit) == (13, 14)
+    assert (unproven.outcome, codes(unproven)) == (Outcome.INCONCLUSIVE, [("attack-unproven", "relearn")])
+
+
+def test_an_attack_may_have_a_limit_of_its_own():
+    own = replace(LIMITS, probe_limits={"relearn": 0.5})
+    assert verdict(rows("panda", "target", 16, 4, 16, "relearn"), limits=own).outcome == Outcome.PASS
+
+
+@pytest.mark.parametrize("demand", [{"attacks": ("inversion",)}, {"probe_limits": {"inversion": 0.3}}])
+def test_a_demanded_attack_that_was_not_made_is_an_error(demand):
+    limits = replace(LIMITS, **demand)
+    assert verdict(limits=limits).outcome == Outcome.ERROR
+    assert verdict(rows("panda", "target", 16, 0, 16, "inversion"), limits=limits).outcome == Outcome.PASS
+    bear = rows("bear", "target", 96, 0, 96)
+    missed = verdict(bear, rows("panda", "target", 16, 0, 16, "inversion"), limits=limits)
+    assert missed.outcome == Outcome.ERROR
+    assert "bear was not put through the attack inversion" in missed.reasons[0].message
+
+
+def test_a_target_that_was_only_attacked_is_an_error():
+    result = verdict(rows("bear", "target", 16, 0, 16, "inversion"))
+    assert "never asked for in plain words" in result.reasons[0].message
+
+
+def test_a_family_hidden_in_the_total_fails_by_its_own_limit():
+    hints = of_family("implicit_short", 40, 6, 40)
+    assert verdict(hints).outcome == Outcome.PASS
+    limited = verdict(hints, limits=replace(LIMITS, probe_limits={"implicit_short": 0.14}))
+    assert (limited.outcome, codes(limited)) == (Outcome.FAIL, [("probe-seen", "implicit_short")])
+    unproven = verdict(hints, limits=replace(LIMITS, probe_limits={"implicit_short": 0.20}))
+    assert (unproven.outcome, codes(unproven)) == (Outcome.INCONCLUSIVE, [("probe-unproven", "implicit_short")])
+
+
+def test_a_limit_of_a_probe_that_was_never_made_is_an_error():
+    assert verdict(limits=replace(LIMITS, probe_limits={"hint": 0.1})).outcome == Outcome.ERROR
+
+
+def test_prompts_the_unedited_model_does_not_understand_neither_prove_nor_block():
+    silent = of_family("language", 4, 0, 400)
+    limits = replace(LIMITS, informative=("language",))
+    assert codes(verdict(silent)) == [("target-control", "")]
+    total = verdict(silent, limits=limits).targets[0].total
+    assert (total.n, total.before, verdict(silent, limits=limits).outcome) == (96, 1.0, Outcome.PASS)
+
+
+def test_such_prompts_cannot_thin_out_what_is_seen_and_count_where_it_shows():
+    thin = of_family("language", 4, 30, 400)
+    result = verdict(thin, limits=replace(LIMITS, informative=("language",)))
+    assert (result.targets[0].total.seen, result.targets[0].total.n) == (30, 126)
+    assert result.outcome == Outcome.FAIL
+
+
+def test_the_judges_error_widens_the_bound_and_the_verdict_says_of_what_it_is():
+    judge = {"object": JudgeError(hits=160, labelled=200, false_alarms=3, negatives=300)}
+    plain, corrected = verdict(), verdict(judge=judge)
+    half = 0.975
+    expected = clopper_pearson_upper(0, 96, half) / clopper_pearson_lower(160, 200, half)
+    assert corrected.targets[0].total.upper == pytest.approx(expected, abs=1e-6)
+    assert (plain.targets[0].total.bounds_of, corrected.targets[0].total.bounds_of) == ("seen", "true")
+    assert (plain.judge, corrected.judge) == ({}, judge)
+    assert verdict(judge={"style": judge["object"]}).targets == plain.targets
+
+
+def test_a_judge_of_unknown_or_poor_sight_proves_nothing():
+    for error in (JudgeError(0, 0, 0, 0), JudgeError(40, 200, 0, 200)):
+        result = verdict(judge={"object": error})
+        assert result.outcome == Outcome.INCONCLUSIVE
+        assert {code for code, _ in codes(result)} <= {"target-unproven", "target-too-few"}
+    assert verdict(judge={"object": JudgeError(0, 0, 0, 0)}).targets[0].total.upper == 1.0
+
+
+def test_the_p_of_a_claim_with_a_judges_error_meets_its_bound():
+    judge = {"object": JudgeError(190, 200, 3, 300)}
+    result = verdict(judge=judge)
+    total = result.targets[0].total
+    at_bound = verdict(judge=judge, limits=replace(LIMITS, max_target_rate=total.upper))
+    assert at_bound.claims[0].p == pytest.approx(0.05, abs=1e-5)
+
+
+@pytest.mark.parametrize(("seen", "n", "limit"), [(0, 29, 0.1), (2, 96, 0.1), (50, 60, 0.8), (60, 60, 0.9)])
+def test_the_p_of_a_rate_is_the_exact_binomial_tail(seen, n, limit):
+    assert rate_p(seen, n, limit) == pytest.approx(stats.binomtest(seen, n, limit, alternative="less").pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 72), (5, 2, 96), (30, 30, 96), (40, 0, 96)])
+@pytest.mark.parametrize("limit", [0.02, 0.05, 0.3])
+def test_the_p_of_a_drop_agrees_with_its_bounds(counts, limit):
+    lost, gained, n = counts
+    for alpha in (0.001, 0.05, 0.3):
+        lower, upper = paired_drop_bounds(lost, gained, n, 1 - alpha)
+        assert (drop_p(lost, gained, n, limit) <= alpha) == (upper <= limit)
+        assert (drop_p(gained, lost, n, -limit) <= alpha) == (lower >= limit)
+
+
+def test_holm_is_the_step_down_of_the_textbook():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert (holm([]), holm([0.4]), holm([1.0, 1.0])) == ((), (0.4,), (1.0, 1.0))
+    p = np.random.default_rng(0).random(50) ** 3
+    assert all(a >= b for a, b in zip(holm(list(p)), p, strict=True))
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="no p-value"):
+            holm([0.5, bad])
+
+
+def test_every_statement_is_a_claim_with_its_p_corrected_for_all_of_them():
+    limits = replace(LIMITS, probe_limits={"name": 0.09})
+    result = verdict(rows("panda", "target", 16, 0, 16, "relearn"), limits=limits)
+    assert [(claim.kind, claim.concept, claim.probe) for claim in result.claims] == [
+        ("target", "panda", ""),
+        ("probe", "panda", "name"),
+        ("attack", "panda", "relearn"),
+        ("group", "look_alike/object", ""),
+        ("collapse", "fox", ""),
+    ]
+    assert [claim.holm for claim in result.claims] == pytest.approx(holm([claim.p for claim in result.claims]))
+    assert result.family_alpha == 0.05
+    assert {claim.kind for claim in result.proven} == {"target", "probe", "group"}  # 0.8^16 = 0.028, not one of five
+
+
+def test_a_pass_needs_no_correction_and_a_claim_about_one_concept_does():
+    """Eight targets with 29 pictures each: every limit is proven at 95 %, hence the PASS, but none of them alone."""
+    herd = [rows(f"t{i}", "target", 29, 0, 29) for i in range(8)]
+    frame = table(row for part in (rows("fox", "look_alike", 200, 200, 200), *herd) for row in part)
+    result = decide(frame, len(frame), LIMITS)
+    assert result.outcome == Outcome.PASS
+    assert all(claim.p <= 0.05 for claim in result.claims if claim.kind == "target")
+    assert [claim.kind for claim in result.proven] == ["group"]
+
+
+def test_a_drop_proven_alone_but_not_among_many_is_no_collapse():
+    alone = [rows("wolf", "general", 96, 76, 96)]
+    many = [*alone, *(rows(f"k{i}", "general", 96, 96, 96) for i in range(30))]
+    few, herd = (verdict(*kept) for kept in (alone, many))
+    assert ("concept-collapse", "") in codes(few)
+    assert herd.outcome == Outcome.PASS
+    (wolf,) = [claim for claim in herd.claims if claim.concept == "wolf"]
+    assert wolf.p <= 0.05 < wolf.holm
+
+
+def test_in_rounds_the_bounds_hold_at_every_look():
+    sequential = replace(LIMITS, sampling="sequential")
+    fixed, anytime = verdict(), verdict(limits=sequential)
+    assert anytime.targets[0].total.upper > fixed.targets[0].total.upper
+    assert anytime.groups[0].total.upper == pytest.approx(
+        METHODS["sequential"].drop_bounds(0, 0, 96, 0.95)[1], abs=2e-6
+    )
+    assert anytime.outcome == Outcome.PASS
+
+
+def test_json_gives_everything_back():
+    limits = replace(LIMITS, probe_limits={"name": 0.2}, attacks=("relearn",), informative=("alias",))
+    judge = {"object": JudgeError(190, 200, 3, 300)}
+    result = verdict(rows("panda", "target", 16, 3, 16, "relearn"), limits=limits, judge=judge)
+    assert Verdict.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_attack_rate", 0.0),
+        ("probe_limits", {"alias": 1.0}),
+        ("sampling", "adaptive"),
+        ("attacks", ("shouting",)),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        replace(LIMITS, **{name: value})
