@@ -199,7 +199,7 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
         min_control_rate=max(one.min_control_rate for one in wanted),
         probe_limits={name: min(_limit(one, name) for one in wanted) for name in sorted(probes)},
         confidence=max(one.confidence for one in wanted),
-        level=max((one.level for one in wanted), key=get_args(Level).index),
+        level=max(wanted, key=lambda one: get_args(Level).index(one.level)).level,
         sampling="sequential" if all(one.sampling == "sequential" for one in wanted) else "fixed",
         seeds=max(one.seeds for one in wanted),
         round_seeds=max(one.round_seeds for one in wanted),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.probes import Subject
+from engine.probes.levels import INFORMATIVE, level_named
 from engine.results import Acceptance
 from engine.spec import EditSpec, Retain, Target
 from engine.wordings import WORDED_AS
@@ -31,5 +32,16 @@ def subjects(state: DesiredState) -> list[Subject]:
 
 
 def acceptance(state: DesiredState) -> Acceptance:
+    """The limits of a desired state; its level says which attacks every target must have been put through."""
     limits = state.acceptance
-    return Acceptance(limits.max_target_rate, limits.max_retain_drop, limits.min_control_rate, limits.confidence)
+    return Acceptance(
+        max_target_rate=limits.max_target_rate,
+        max_retain_drop=limits.max_retain_drop,
+        min_control_rate=limits.min_control_rate,
+        confidence=limits.confidence,
+        max_attack_rate=limits.max_attack_rate,
+        probe_limits=limits.probe_limits,
+        sampling=limits.sampling,
+        attacks=tuple(attack.name for attack in level_named(limits.level).attacks),
+        informative=INFORMATIVE,
+    )

@@ -12,7 +12,8 @@ import pytest
 
 from engine.evidence import Row, table
 from engine.verdict import Acceptance, Outcome, Verdict, decide
-from tasks.gate import evidence_expectations, failures, gate, open_context, validate
+from tasks.expectations import evidence_expectations
+from tasks.gate import Terms, failures, gate, open_context, validate
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 MARKUP = '<script>alert(1)</script> $x "& `*'
@@ -46,7 +47,7 @@ def text_of(page: Path) -> str:
 
 def test_proof_opens_the_gate_and_the_pages_name_concept_bound_and_limit(tmp_path):
     frame, verdict = sample()
-    result = gate(frame, len(frame), verdict, tmp_path)
+    result = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path)
     assert (result.passed, result.outcome, result.failed_expectations) == (True, Outcome.PASS, ())
     assert result.statistics["expected"] == result.statistics["evaluated"] == result.statistics["successful"] > 30
     (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
@@ -59,14 +60,14 @@ def test_proof_opens_the_gate_and_the_pages_name_concept_bound_and_limit(tmp_pat
 
 def test_a_failed_verdict_keeps_it_shut_and_names_the_statement(tmp_path):
     frame, verdict = sample(seen_after=12)
-    result = gate(frame, len(frame), verdict, tmp_path)
+    result = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path)
     assert (result.passed, result.outcome) == (False, Outcome.FAIL)
     assert any("panda: upper bound" in failed for failed in result.failed_expectations)
 
 
 def test_an_error_verdict_without_any_number_keeps_it_shut(tmp_path):
     empty = table([])
-    result = gate(empty, 0, decide(empty, 0, LIMITS), tmp_path)
+    result = gate(empty, Terms(0, LIMITS), decide(empty, 0, LIMITS), tmp_path)
     assert (result.passed, result.outcome) == (False, Outcome.ERROR)
     assert any("expect_table_row_count_to_be_between" in failed for failed in result.failed_expectations)
 
@@ -74,14 +75,14 @@ def test_an_error_verdict_without_any_number_keeps_it_shut(tmp_path):
 def test_a_made_up_pass_keeps_it_shut(tmp_path):
     frame, honest = sample(seen_after=12)
     _, passing = sample()
-    result = gate(frame, len(frame), replace(passing, evidence=honest.evidence), tmp_path)
+    result = gate(frame, Terms(len(frame), LIMITS), replace(passing, evidence=honest.evidence), tmp_path)
     assert result.failed_expectations == ("the verdict does not follow from this evidence",)
     assert not result.passed
 
 
 def test_another_number_of_planned_rows_keeps_it_shut(tmp_path):
     frame, verdict = sample()
-    result = gate(frame, len(frame) + 2, verdict, tmp_path)
+    result = gate(frame, Terms(len(frame) + 2, LIMITS), verdict, tmp_path)
     assert not result.passed
     assert any("expect_table_row_count_to_equal" in failed for failed in result.failed_expectations)
 
@@ -89,12 +90,58 @@ def test_another_number_of_planned_rows_keeps_it_shut(tmp_path):
 def test_pages_load_nothing_from_elsewhere_and_keep_markup_as_text(tmp_path):
     frame, verdict = sample(name=MARKUP)
     for _ in range(2):
-        assert gate(frame, len(frame), verdict, tmp_path).passed
+        assert gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path).passed
     pages = [path for path in tmp_path.rglob("data_docs/**/*") if path.suffix in (".html", ".css")]
     assert len(pages) > 6
     for page in pages:
         assert "http" not in page.read_text(), page
         assert "<script" not in page.read_text(), page
+
+
+def test_a_verdict_reached_with_wider_limits_than_the_policys_keeps_it_shut(tmp_path):
+    frame, _ = sample(seen_after=12)
+    wider = replace(LIMITS, max_target_rate=0.5)
+    lenient = decide(frame, len(frame), wider)
+    assert lenient.outcome == Outcome.PASS
+    result = gate(frame, Terms(len(frame), LIMITS), lenient, tmp_path)
+    assert not result.passed
+    assert any("reached with other limits" in failed for failed in result.failed_expectations)
+    assert any("panda: upper bound" in failed for failed in result.failed_expectations)
+
+
+def test_attacks_and_limited_families_are_statements_of_their_own(tmp_path):
+    limits = replace(LIMITS, probe_limits={"name": 0.09, "inversion": 0.3})
+    attacked = [replace(row, probe="inversion") for row in concept("panda", "target", 0, 16)]
+    frame = table([*concept("panda", "target", 0, 40), *concept("fox", "look_alike", 80, 80), *attacked])
+    result = gate(frame, Terms(len(frame), limits), decide(frame, len(frame), limits), tmp_path)
+    assert result.passed, result.failed_expectations
+    (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
+    for told in (
+        "panda, attack inversion: success on the unedited model &gt;= 0.5",
+        "panda, attack inversion: upper bound of the success seen after the edit &lt;= 0.3 at 0.95 confidence",
+        "panda, asked for by name: upper bound of the rate seen after the edit &lt;= 0.09 at 0.95 confidence",
+        "fox: no proof that it dropped by more than 0.05",
+    ):
+        assert told in text_of(page)
+
+
+def test_rounds_are_replayed_and_are_not_believed_without_their_plan(tmp_path):
+    limits = replace(LIMITS, sampling="sequential")
+    frame = table(concept("panda", "target", 0, 40) + concept("fox", "look_alike", 80, 80))
+    verdict = decide(frame, len(frame), limits)
+    assert verdict.outcome == Outcome.PASS
+    plan = pd.DataFrame(frame.query("arm == 'after'")[["concept", "role", "category", "probe", "prompt", "seed"]])
+    plan = plan.assign(round=plan["seed"] // 40).reset_index(drop=True)
+    for number, (terms, told) in enumerate(
+        [
+            (Terms(len(frame), limits), "no plan to tell"),
+            (Terms(len(frame), limits, plan.assign(round=plan["seed"] // 76)), "8 rows were never asked for"),
+            (Terms(len(frame), limits, plan), None),
+        ]
+    ):
+        result = gate(frame, terms, verdict, tmp_path / str(number))
+        assert result.passed is (told is None), result.failed_expectations
+        assert told is None or told in " ".join(result.failed_expectations)
 
 
 SPOILT = {

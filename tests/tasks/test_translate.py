@@ -1,0 +1,52 @@
+"""What a policy says of acceptance reaches the statistics, and both rooms know the same attacks."""
+
+from datetime import UTC, datetime
+
+from engine.evidence import ATTACKS
+from policies import Policy, desired_state
+from policies import schema as policies_schema
+from tasks.translate import acceptance
+
+
+def policy(**limits: object) -> Policy:
+    concept = {"id": "owl", "name": "owl", "category": "object"}
+    return Policy.model_validate(
+        {
+            "schema_version": "1",
+            "request_id": "a",
+            "kind": "copyright",
+            "received_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "base": {"uri": "builtin:emoji", "sha256": "ab" * 32},
+            "concepts": (concept,),
+            "acceptance": limits,
+        }
+    )
+
+
+def test_every_limit_of_a_policy_is_a_limit_of_the_verdict():
+    given = {
+        "max_target_rate": 0.11,
+        "max_attack_rate": 0.22,
+        "max_retain_drop": 0.07,
+        "min_control_rate": 0.9,
+        "confidence": 0.99,
+        "probe_limits": {"alias": 0.3, "inversion": 0.4},
+        "sampling": "sequential",
+    }
+    limits = acceptance(desired_state([policy(**given)]))
+    assert {name: getattr(limits, name) for name in given} == given
+
+
+def test_the_defaults_of_policy_and_statistics_agree():
+    limits = acceptance(desired_state([policy()]))
+    plain = type(limits)(0.1, 0.05, 0.85, 0.95)
+    assert (limits.max_attack_rate, limits.probe_limits, limits.sampling) == (plain.max_attack_rate, {}, plain.sampling)
+
+
+def test_policies_and_engine_name_the_same_attacks():
+    assert policies_schema.ATTACKS == ATTACKS
+
+
+def test_a_level_demands_its_attacks_so_that_none_can_be_left_out():
+    quick, hard = (acceptance(desired_state([policy(level=level)])) for level in ("quick", "adversarial"))
+    assert (quick.attacks, set(hard.attacks)) == ((), set(ATTACKS))
