@@ -13,7 +13,7 @@ import engine
 from engine import evidence
 from engine.results import Verdict
 from tasks.errors import VerdictNotPassed
-from tasks.gate import gate
+from tasks.gate import Terms, gate
 from tasks.intake import load_state
 from tasks.journal import note
 from tasks.order import Order, Ref
@@ -23,6 +23,7 @@ from tasks.record import RunRecord, is_recorded, record, register
 from tasks.report import render_report
 from tasks.settings import Settings
 from tasks.sheets import contact_sheets
+from tasks.translate import acceptance
 from tasks.verify import planned_questions
 
 
@@ -46,8 +47,8 @@ class Release:
 @task(name="gate", cache_policy=NO_CACHE)
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
-    planned = 2 * len(planned_questions(order))
-    result = gate(evidence.read(table.path), planned, Verdict.load(verdict.path), order.folder / "gate")
+    terms = Terms(2 * len(planned_questions(order)), acceptance(load_state(order)))
+    result = gate(evidence.read(table.path), terms, Verdict.load(verdict.path), order.folder / "gate")
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
