@@ -27,7 +27,7 @@ class Sampler:
     """How pictures are drawn: denoising steps, classifier-free guidance, pictures at a time."""
 
     steps: int = 12
-    guidance: float = 3.0
+    guidance: float = 2.0
     batch: int = 32
 
     @property

@@ -54,7 +54,7 @@ def run_unet(loop: Loop, args: argparse.Namespace) -> None:
     captions = train_unet.pool(text, words_, per_picture=40)
     empty = train_unet.encode(text, words_, [""])[0]
     targets = train_unet.latents(vae(args.work))
-    train_unet.train(loop, args.unet_steps, args.cooldown, targets, captions, empty, fuse=args.fuse)
+    train_unet.train(loop, args.unet_steps, args.cooldown, targets, captions, empty, rate=args.unet_rate, fuse=args.fuse)
 
 
 def run_judge(loop: Loop, args: argparse.Namespace) -> None:
@@ -104,6 +104,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clip-steps", type=int, default=1400)
     parser.add_argument("--vae-steps", type=int, default=4100)
     parser.add_argument("--unet-steps", type=int, default=10000)
+    parser.add_argument("--unet-rate", type=float, default=7e-4)
     parser.add_argument("--cooldown", type=int, default=3000)
     parser.add_argument("--judge-steps", type=int, default=500)
     parser.add_argument("--decoder-steps", type=int, default=2500)
