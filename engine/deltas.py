@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.adapting import adapted_targets
+from engine.diagnostics import diagnosed, ratio
 from engine.digests import canonical_json, json_digest, tensor_digest
 from engine.editors import ConceptEmbeddings, Settings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
@@ -143,7 +144,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
             changes = editor.plan(weights, kinds, replace(concepts, targets=targets), settings)
         for name, change in changes.items():
             deltas[name] = _checked(name, change.float())
-            diagnostics[name] = _diagnosed(weights[name], deltas[name].double(), concepts)
+            diagnostics[name] = diagnosed(weights[name], deltas[name].double(), concepts)
     origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline)}
     return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
 
@@ -178,7 +179,7 @@ def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
     """Weight and delta added up in float64, in the weight's own dtype, and the relative error of rounding to that."""
     exact = weight.double().cpu() + delta.double().cpu()
     rounded = _checked(name, exact.to(weight.dtype))
-    return rounded, _ratio((exact - rounded.double()).norm(), exact.norm())
+    return rounded, ratio((exact - rounded.double()).norm(), exact.norm())
 
 
 @torch.no_grad()
@@ -243,24 +244,3 @@ def _checked(layer: str, tensor: Tensor) -> Tensor:
             layer, f"not finite in {tensor.dtype}; check the base for NaN, raise ridge or open it in float32"
         )
     return tensor
-
-
-def _diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
-    edited, targets, kept = weight + change, concepts.targets, concepts.retain + concepts.general
-    before = _energy(weight, targets.gram - targets.cross - targets.cross.T + targets.anchor, weight)
-    left = _energy(edited, targets.gram, edited) - 2 * _energy(weight, targets.cross, edited)
-    left = left + _energy(weight, targets.anchor, weight)
-    return {
-        "change": _ratio(change.norm(), weight.norm()),
-        "residual": _ratio(left, before),
-        "drift": _ratio(_energy(change, kept.gram, change), _energy(weight, kept.gram, weight)),
-    }
-
-
-def _energy(left: Tensor, moment: Tensor, right: Tensor) -> Tensor:
-    """trace(A M B^T)."""
-    return ((left @ moment) * right).sum()
-
-
-def _ratio(part: Tensor, whole: Tensor) -> float:
-    return float(f"{max(0.0, (part / whole).item()):.6g}") if whole > 0 else 0.0

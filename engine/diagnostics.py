@@ -1,0 +1,33 @@
+"""What a change of one matrix does to the tokens that it was planned on, from their moments alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from engine.editors import ConceptEmbeddings
+
+
+def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
+    """`change` |D|/|W|, `residual` and `drift` of W and D [d_out, d] in float64, to six digits.
+
+    Residual is sum |(W + D) x - W y|^2 over targets x with anchors y, over what it is without D; drift is sum |D k|^2
+    over sum |W k|^2 of what is kept. With M the moments, sum |W x|^2 = <W^T W, M>, so three products serve them all.
+    """
+    targets, kept = concepts.targets, concepts.retain.gram + concepts.general.gram
+    own, mixed, moved = weight.T @ weight, weight.T @ change, change.T @ change
+    before = _inner(targets.gram - targets.cross - targets.cross.T + targets.anchor, own)
+    left = before + 2 * _inner(targets.gram - targets.cross, mixed) + _inner(targets.gram, moved)
+    return {
+        "change": ratio(change.norm(), weight.norm()),
+        "residual": ratio(left, before),
+        "drift": ratio(_inner(kept, moved), _inner(kept, own)),
+    }
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """To six digits, at least 0; 0 of nothing."""
+    return float(f"{max(0.0, (part / whole).item()):.6g}") if whole > 0 else 0.0
+
+
+def _inner(one: Tensor, other: Tensor) -> Tensor:
+    return (one * other).sum()
