@@ -14,6 +14,7 @@ from rich.console import Console
 
 from flows import show
 from policies import Policy, read
+from policies.schema import Level
 from tasks.exit_codes import exit_code_of
 from tasks.settings import Settings, home_folder
 
@@ -82,6 +83,9 @@ def verify(
         typer.Argument(help="a published bundle, or a model folder in diffusers layout", exists=True, file_okay=False),
     ],
     policy: Annotated[Path, typer.Option(help="the policy file", exists=True, dir_okay=False, readable=True)],
+    level: Annotated[
+        Level | None, typer.Option(help="how hard it is questioned; the policy's level if left out")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="folder for verdict, evidence and report; the home if left out")
     ] = None,
@@ -93,7 +97,7 @@ def verify(
         from flows.verify import verify as run
 
         with redirect_stdout(sys.stderr):
-            result = run(model, known, home_folder(), out)
+            result = run(model, known, home_folder(), out, level)
         say(as_json, result, show.print_examination)
         raise typer.Exit(result["exit_code"])
 

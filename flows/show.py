@@ -61,6 +61,9 @@ def print_examination(data: dict[str, Any]) -> None:
     _print_verdict(data)
     for reason in data["reasons"]:
         console.print(f"- {escape(reason)}")
+    console.print(f"level    {data['level']}, {data['pictures']} pictures judged")
+    if data["unread"]:
+        console.print(f"unasked  {len(data['unread'])} questions are too long for the model's text encoder")
     for title in ("model", "bundle", "base", "judge", "evidence", "report"):
         console.print(f"{title:<8} {escape(data[title])}" if data[title] else f"{title:<8} none")
 

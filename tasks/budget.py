@@ -10,11 +10,15 @@ from tasks.errors import LimitExceeded
 
 
 class Budget:
-    """`minutes` in which `missing` pictures are to be drawn, from now on, on the machine as it is."""
+    """`minutes` of drawing from now on, on the machine as it is."""
 
-    def __init__(self, minutes: float, missing: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.minutes, self.missing, self.drawn = minutes, missing, 0
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.minutes, self.missing, self.drawn = minutes, 0, 0
         self._clock, self._begun = clock, clock()
+
+    def expect(self, pictures: int) -> None:
+        """So many more are to be drawn."""
+        self.missing += pictures
 
     @property
     def pace(self) -> float:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from prefect import task
@@ -14,7 +15,9 @@ from prefect.cache_policies import NO_CACHE
 import engine
 from engine import emoji
 from engine.digests import canonical_json, folder_digest, json_digest
-from policies import DesiredState, Policy, PolicyError, desired_state, parse
+from engine.judges import error, known
+from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
+from policies.schema import Level
 from tasks.errors import IntegrityError
 from tasks.journal import journal, note
 from tasks.order import Order
@@ -32,14 +35,21 @@ def intake(path: Path, sha256: str, home: Path) -> Order:
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
     policy = parse(data, str(path))
-    order = _saved(policy, [*in_force(home, line_of(policy)), policy], home)
+    order = _saved(policy, desired_state([*in_force(home, line_of(policy)), policy]), home)
     keep_policy(home, policy.digest, data)
     return order
 
 
-def examination(policy: Policy, model: str, home: Path) -> Order:
-    """The order for examining a model, by its folder's digest, against this policy alone, whatever else is in force."""
-    return _saved(policy, [policy], home, {"model": model})
+def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
+    """The order for examining a model, by its folder's digest, against this policy alone, whatever else is in force.
+
+    `level` takes the place of the policy's own.
+    """
+    state = desired_state([policy])
+    if level is not None:
+        wanted = state.acceptance.model_copy(update={"level": level})
+        state = state.model_copy(update={"acceptance": wanted})
+    return _saved(policy, state, home, {"model": model})
 
 
 def locate(policy: Policy) -> tuple[Path, Path]:
@@ -56,6 +66,23 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     if (found := folder_digest(base)) != policy.base.sha256:
         raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
     return base, judge
+
+
+def refuse_unjudged(policy: Policy, judge: Path) -> None:
+    """PolicyErrors naming each concept that this judge cannot judge: nothing could be proven of it."""
+    names = known(judge)
+    errors = [
+        PolicyError(f"{group}[{i}].{field}", f"the judge knows no {field} {value!r}", f"use one of {', '.join(usable)}")
+        for group, entries in (("concepts", policy.concepts), ("retain", policy.retain))
+        for i, entry in enumerate(entries)
+        for field, value, usable in (
+            ("category", entry.category, sorted(names)),
+            ("name", entry.name, sorted(names.get(entry.category) or {entry.name})),
+        )
+        if value not in usable
+    ]
+    if errors:
+        raise PolicyErrors(errors)
 
 
 def line_of(policy: Policy) -> str:
@@ -91,15 +118,17 @@ def _kept(home: Path, digest: str) -> Path:
     return home / "policies" / f"{digest}.yaml"
 
 
-def _saved(policy: Policy, obeyed: Sequence[Policy], home: Path, further: Mapping[str, str] | None = None) -> Order:
-    """The order, on disk beside its desired state; `further` digests set it apart from others of the same policies."""
+def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str, str] | None = None) -> Order:
+    """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
     base, judge = locate(policy)
-    state, judge_digest = desired_state(obeyed), folder_digest(judge)
+    refuse_unjudged(policy, judge)
+    judge_digest = folder_digest(judge)
     identity = {
         "engine": engine.__version__,
         "policy": policy.digest,
         "state": state.digest,
         "judge": judge_digest,
+        "judge_error": json_digest({category: asdict(counted) for category, counted in error.read(judge).items()}),
         "sampler": SAMPLER.digest,
         **(further or {}),
     }

@@ -9,6 +9,7 @@ from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
 from tasks.intake import load_state
 from tasks.order import Order, Ref
+from tasks.questions import examination
 from tasks.settings import Settings
 
 
@@ -37,12 +38,16 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
         "verdict": known.outcome.value,
         "exit_code": EXIT_CODE_OF[known.outcome.value],
         "reasons": [reason.message for reason in known.reasons],
+        "level": examination(order).level.name,
+        "pictures": known.evaluated,
+        "unread": [question.shot.prompt for question in examination(order).unread],
         "concepts": figures(order, known),
         "model": model,
         "bundle": bundle,
         "base": order.base,
         "judge": order.judge,
         "evidence": str(folder / "evidence.parquet"),
+        "work": order.key,
         "verdict_file": str(folder / "verdict.json"),
         "report": str(folder / "report.html"),
     }

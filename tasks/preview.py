@@ -9,8 +9,8 @@ from engine.sampling import picture_key
 from tasks.budget import known_pace, minutes
 from tasks.intake import load_state
 from tasks.order import Order, Ref
+from tasks.questions import examination
 from tasks.shards import SAMPLER, picture_store
-from tasks.verify import planned_questions
 
 
 def preview(order: Order, made: Ref) -> dict[str, Any]:
@@ -18,19 +18,19 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
 
     `minutes` is None as long as nothing was drawn here with this base, so that its pace is not known.
     """
-    plan = EditPlan.load(made.path)
-    shots = {question.shot for question in planned_questions(order)}
-    store = picture_store(order.home)
+    plan, exam = EditPlan.load(made.path), examination(order)
+    shots, store = {question.shot for question in exam.questions}, picture_store(order.home)
     stored = sum(picture_key(order.base, shot, SAMPLER) in store for shot in shots)
-    pace, limits = known_pace(order.home, order.base), load_state(order).limits
+    pace, limits, pictures = known_pace(order.home, order.base), load_state(order).limits, 2 * (len(shots) + exam.tries)
     return {
         "editor": plan.editor,
         "plan": plan.digest,
         "layers": [{"name": name, **values} for name, values in plan.diagnostics.items()],
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),
         "limit": limits.max_weight_delta,
-        "pictures": 2 * len(shots),
+        "level": exam.level.name,
+        "pictures": pictures,
         "pictures_in_store": stored,
-        "minutes": None if pace is None else round(minutes(pace, 2 * len(shots) - stored), 1),
+        "minutes": None if pace is None else round(minutes(pace, pictures - stored), 1),
         "minutes_limit": limits.max_compute_minutes,
     }

@@ -18,13 +18,11 @@ from tasks.intake import load_state
 from tasks.journal import note
 from tasks.order import Order, Ref
 from tasks.publish import is_published, publish_bundle
+from tasks.questions import examination
 from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, record, register
-from tasks.report import render_report
+from tasks.report import write_report
 from tasks.settings import Settings
-from tasks.sheets import contact_sheets
-from tasks.translate import acceptance
-from tasks.verify import planned_questions
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,9 @@ class Release:
 @task(name="gate", cache_policy=NO_CACHE)
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
-    terms = Terms(2 * len(planned_questions(order)), acceptance(load_state(order)))
-    result = gate(evidence.read(table.path), terms, Verdict.load(verdict.path), order.folder / "gate")
+    exam, frame = examination(order), evidence.read(table.path)
+    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge)
+    result = gate(frame, terms, Verdict.load(verdict.path), order.folder / "gate")
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
@@ -74,8 +73,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
 
 @task(name="write the report", cache_policy=NO_CACHE)
 def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
-    sheets = contact_sheets(order, candidate, table.path)
-    return Ref.of(render_report(order, Verdict.load(verdict.path), sheets))
+    return Ref.of(write_report(order, candidate, verdict, table))
 
 
 @task(name="record in MLflow", cache_policy=NO_CACHE)

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from engine.evidence import Row
-from engine.judges import ClipJudge, fault
+from engine.judges import fault, open_judge
 from engine.model import open_model
 from engine.pictures import PictureStore, pixel_digest
 from engine.probes import Question
-from engine.sampling import Sampler, Shot, picture_key
+from engine.sampling import Sampler, picture_key
 
 SAMPLER = Sampler()
 
@@ -49,7 +49,7 @@ class Bench:
     """What one process works with: the store, the judge, and the model that it drew with last."""
 
     def __init__(self, home: Path, judge: Path) -> None:
-        self.home, self.store, self.judge = home, picture_store(home), ClipJudge(judge)
+        self.store, self.judge = picture_store(home), open_judge(judge)
         self._open = lru_cache(maxsize=1)(open_model)
 
     def model(self, weights: Weights) -> Any:
@@ -57,7 +57,16 @@ class Bench:
 
 
 class Work(Protocol):
-    """Part of an examination that one process does at once."""
+    """Part of an examination that one process does at once, and that is lost or kept as a whole."""
+
+    @property
+    def size(self) -> int:
+        """Rows that it makes."""
+        ...
+
+    def lacks(self, store: PictureStore) -> set[str]:
+        """The keys of the pictures that have to be drawn for it."""
+        ...
 
     def do(self, bench: Bench) -> Done: ...
 
@@ -70,19 +79,25 @@ class Shard:
     model: Weights
     asked: tuple[Question, ...]
 
-    def missing(self, store: PictureStore) -> list[Shot]:
-        """What must be drawn, each picture once."""
-        shots = dict.fromkeys(question.shot for question in self.asked)
-        return [shot for shot in shots if picture_key(self.model.digest, shot, SAMPLER) not in store]
+    @property
+    def size(self) -> int:
+        return len(self.asked)
+
+    def lacks(self, store: PictureStore) -> set[str]:
+        return {key for question in self.asked if (key := self._key(question)) not in store}
 
     def do(self, bench: Bench) -> Done:
-        missing = self.missing(bench.store)
-        if missing:  # a model is opened only to draw with it
-            bench.store.draw(bench.model(self.model), self.model.digest, missing, SAMPLER)
-        return Done(self._judged(bench), len(missing))
+        lacking = self.lacks(bench.store)
+        if lacking:  # a model is opened only to draw with it
+            shots = [question.shot for question in self.asked]
+            bench.store.draw(bench.model(self.model), self.model.digest, shots, SAMPLER)
+        return Done(self._judged(bench), len(lacking))
+
+    def _key(self, question: Question) -> str:
+        return picture_key(self.model.digest, question.shot, SAMPLER)
 
     def _judged(self, bench: Bench) -> list[Row]:
-        pictures = [bench.store.read(picture_key(self.model.digest, asked.shot, SAMPLER)) for asked in self.asked]
+        pictures = [bench.store.read(self._key(question)) for question in self.asked]
         subject = self.asked[0].subject
         sightings = bench.judge.look(np.stack(pictures), [subject.name] * len(pictures), subject.category)
         return [

@@ -1,4 +1,7 @@
-"""Verify: the same prompts and seeds on the unedited and on the edited model, judged picture by picture."""
+"""Verify: the same questions to the unedited and to the edited model, judged picture by picture.
+
+First the prompts, round by round where the policy samples in sequence, then the attacks of the policy's level.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,37 @@ from prefect.cache_policies import NO_CACHE
 from tqdm import tqdm
 
 from engine import evidence
-from engine.pictures import PictureStore
-from engine.probes import Question, questions
+from engine.evidence import ARMS, Row
 from engine.results import Verdict
-from engine.sampling import Shot
+from engine.rounds import next_round
 from engine.verdict import decide
+from tasks.attacks import attack_shards
 from tasks.budget import Budget, remember_pace
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
+from tasks.questions import examination
 from tasks.settings import workers
-from tasks.shards import Shard, Weights, cut, examine, picture_store
-from tasks.translate import acceptance, subjects
-
-
-def planned_questions(order: Order) -> list[Question]:
-    """All that will be asked of each model; the evidence has two rows for each, one an arm."""
-    state = load_state(order)
-    return questions(subjects(state), state.acceptance.prompts, state.acceptance.seeds, state.seed)
+from tasks.shards import Weights, Work, cut, examine, picture_store
 
 
 def gather_evidence(order: Order, candidate: Weights) -> Ref:
-    """Draw what the store does not have yet, judge all of it, and write the table.
+    """Draw what the store does not have yet, attack, judge all of it, and write the table.
 
     Raises LimitExceeded where that takes longer than the policy's `limits.max_compute_minutes`.
     """
-    asked = planned_questions(order)
-    base = Weights(order.base_folder, order.base)
-    shards = [*cut("before", base, asked), *cut("after", candidate, asked)]
-    missing = len(missing_pictures(shards, picture_store(order.home)))
-    budget = Budget(load_state(order).limits.max_compute_minutes, missing)
-    rows = []
-    with tqdm(total=sum(len(shard.asked) for shard in shards), desc="pictures", unit="picture", mininterval=1) as bar:
-        for done in examine(shards, order.home, order.judge_folder, workers()):
-            rows += done.rows
-            bar.update(len(done.rows))
-            budget.drew(done.drawn)
+    exam, state = examination(order), load_state(order)
+    budget = Budget(state.limits.max_compute_minutes)
+    models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
+    rows, table = [], evidence.table([])
+    while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
+        round_of = [exam.questions[place] for place in due.index]
+        shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
+        rows += work_off(order, shards, "pictures", budget)
+        table = evidence.table(rows)
+    if exam.level.attacks:
+        attacks = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
+        rows += work_off(order, attacks, "attacks", budget)
     if budget.drawn:
         remember_pace(order.home, order.base, budget.pace)
     path = order.folder / "evidence.parquet"
@@ -52,15 +50,23 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     return Ref.of(path)
 
 
-def missing_pictures(shards: Sequence[Shard], store: PictureStore) -> set[tuple[str, Shot]]:
-    """What is to be drawn, each picture once, by the digest of its model."""
-    return {(shard.model.digest, shot) for shard in shards for shot in shard.missing(store)}
+def work_off(order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
+    """The rows of all work, with progress, within the budget."""
+    store, rows = picture_store(order.home), []
+    budget.expect(len({key for part in work for key in part.lacks(store)}))
+    with tqdm(total=sum(part.size for part in work), desc=title, unit="picture", mininterval=1) as bar:
+        for done in examine(work, order.home, order.judge_folder, workers()):
+            rows += done.rows
+            bar.update(len(done.rows))
+            budget.drew(done.drawn)
+    return rows
 
 
 def reach_verdict(order: Order, table: Ref) -> Ref:
     """The statistics of the evidence against the policy's acceptance, written beside it."""
-    verdict = decide(evidence.read(table.path), 2 * len(planned_questions(order)), acceptance(load_state(order)))
+    exam, frame = examination(order), evidence.read(table.path)
     path = order.folder / "verdict.json"
+    verdict = decide(frame, exam.rows(frame), exam.acceptance, exam.judge)
     path.write_text(verdict.to_json(), encoding="utf-8")
     return Ref.of(path)
 

@@ -13,9 +13,12 @@ from engine.emoji import JUDGE
 from engine.emoji import MODEL as EMOJI
 from engine.errors import ModelFormatError
 from engine.results import Verdict
+from engine.rounds import breaches
 from flows.verify import verify
-from policies import Policy, read
+from policies import Acceptance, Policy, read
 from tasks.errors import IntegrityError, UsageError
+from tasks.order import Order
+from tasks.questions import examination
 from tests.engine import tiny
 from tests.flows.conftest import WritePolicy, policy_file, run_cli
 from tests.flows.test_cli import NO_SERVICES
@@ -98,6 +101,17 @@ def test_a_bundle_without_its_manifest_is_no_model(policy: Policy, tmp_path: Pat
     (tmp_path / "bundle" / "manifest.json").unlink()
     with pytest.raises(ModelFormatError, match="neither a bundle"):
         verify(tmp_path / "bundle", policy, tmp_path / "home", None)
+
+
+def test_sampled_in_rounds_the_evidence_is_what_the_rule_asks_for(policy: Policy, given: Path, tmp_path: Path) -> None:
+    raw = {**policy.acceptance.model_dump(), "sampling": "sequential", "seeds": 3, "round_seeds": 1}
+    rounds = policy.model_copy(update={"acceptance": Acceptance.model_validate(raw)})
+    result = verify(given, rounds, tmp_path / "home", None)
+    assert result["pictures"] == 2 * 3 * 5  # one picture an arm and concept decides nothing, so every round was asked
+    assert not any("rows" in reason for reason in result["reasons"])
+    exam, table = examination(Order.load(tmp_path / "home", result["work"])), evidence.read(Path(result["evidence"]))
+    assert list(breaches(exam.plan, table, exam.acceptance)) == []
+    assert list(breaches(exam.plan, table.query("seed < 2"), exam.acceptance)) != []
 
 
 def test_results_never_go_into_what_was_examined(policy: Policy, given: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class Clock:
 
 def test_what_fits_is_drawn_to_the_end() -> None:
     clock = Clock()
-    budget = Budget(minutes=1.0, missing=60, clock=clock)
+    budget = Budget(minutes=1.0, clock=clock)
+    budget.expect(60)
     for _ in range(6):
         clock.now += 10.0
         budget.drew(10)
@@ -31,7 +32,8 @@ def test_what_fits_is_drawn_to_the_end() -> None:
 
 def test_the_first_pictures_already_tell_that_the_rest_will_not_fit() -> None:
     clock = Clock()
-    budget = Budget(minutes=1.0, missing=600, clock=clock)
+    budget = Budget(minutes=1.0, clock=clock)
+    budget.expect(600)
     clock.now += 10.0
     with pytest.raises(
         LimitExceeded, match=r"600 pictures would take 10 minutes.*limits\.max_compute_minutes allows 1:"
@@ -41,7 +43,8 @@ def test_the_first_pictures_already_tell_that_the_rest_will_not_fit() -> None:
 
 def test_a_machine_that_slows_down_meets_the_limit_as_a_deadline() -> None:
     clock = Clock()
-    budget = Budget(minutes=1.0, missing=60, clock=clock)
+    budget = Budget(minutes=1.0, clock=clock)
+    budget.expect(60)
     clock.now += 10.0
     budget.drew(30)
     clock.now += 51.0
@@ -51,7 +54,8 @@ def test_a_machine_that_slows_down_meets_the_limit_as_a_deadline() -> None:
 
 def test_what_the_store_has_already_costs_nothing() -> None:
     clock = Clock()
-    budget = Budget(minutes=0.01, missing=0, clock=clock)
+    budget = Budget(minutes=0.01, clock=clock)
+    budget.expect(0)
     clock.now += 1000.0
     budget.drew(0)
     assert budget.pace == 0.0

@@ -94,7 +94,7 @@ def test_killed_half_way_it_loses_at_most_one_shard_and_draws_nothing_twice(mode
     assert finished[:3] == [b"shard\n"] * 3
     stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("*.png")}
     todo, store = shards(models), picture_store(tmp_path / "home")
-    missing = [len(shard.missing(store)) for shard in todo]
+    missing = [len(shard.lacks(store)) for shard in todo]
     assert sum(missing) > 0  # it was killed half-way indeed
     assert sum(missing[: len(finished)]) == 0  # no shard that was finished is lost
     done = list(examine(todo, tmp_path / "home", JUDGE))

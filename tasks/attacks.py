@@ -1,0 +1,129 @@
+"""Attacks as work for the bench: one attack on one target and one model; what it came to is kept, and never run twice.
+
+An attack knows the target by pictures of the unedited model that the judge sees it in, and trains on pictures of what
+is kept; both were drawn and judged before. With no picture of the target there is nothing to attack with, no row is
+made, and the verdict says that the attack is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine.canonical import canonical_json
+from engine.digests import json_digest
+from engine.pictures import PictureStore
+from engine.probes import Subject
+from engine.probes.attacks import Attack, Attempt, Kept, attack_rows, run_attacks
+from engine.sampling import Shot, picture_key
+from tasks.shards import SAMPLER, Bench, Done, Weights
+
+REFERENCES = 8
+KEPT = 32
+
+
+@dataclass(frozen=True)
+class AttackShard:
+    """`references` and `kept` are shots that the model `base` was drawn with."""
+
+    arm: str
+    model: Weights
+    base: str
+    attack: Attack
+    subject: Subject
+    references: tuple[Shot, ...]
+    kept: tuple[Shot, ...]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """The identity of what the attack comes to; the arm is none of it."""
+        shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
+        identity = [self.model.digest, self.base, self.attack.digest, asdict(self.subject), shots, self.seed]
+        return json_digest([*identity, SAMPLER.digest])
+
+    @property
+    def size(self) -> int:
+        return self.attack.cost
+
+    def lacks(self, store: PictureStore) -> set[str]:
+        return set() if self._record(store).exists() else {self._picture(number) for number in range(self.size)}
+
+    def do(self, bench: Bench) -> Done:
+        lacking = self.lacks(bench.store)
+        if lacking:
+            self._keep(bench.store, self._made(bench))
+        return Done(list(attack_rows(bench.judge, self._kept(bench.store), self.arm)), len(lacking))
+
+    def _keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
+        """Pictures first and the record last, so that a record vouches for all of them."""
+        for number, attempt in enumerate(attempts):
+            store.write(self._picture(number), attempt.picture)
+        told = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
+        record = self._record(store)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        scratch = record.with_suffix(f".{os.getpid()}.part")
+        scratch.write_bytes(canonical_json(told))
+        scratch.replace(record)
+
+    def _kept(self, store: PictureStore) -> list[Attempt]:
+        return [
+            Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
+            for number, told in enumerate(json.loads(self._record(store).read_bytes()))
+        ]
+
+    def _record(self, store: PictureStore) -> Path:
+        return store.folder / "attacks" / f"{self.key}.json"
+
+    def _made(self, bench: Bench) -> list[Attempt]:
+        references = np.stack([self._seen(bench, shot) for shot in self.references])
+        kept = [Kept(shot.prompt, self._seen(bench, shot)) for shot in self.kept]
+        return run_attacks(bench.model(self.model), [self.attack], self.subject, references, kept, self.seed)
+
+    def _seen(self, bench: Bench, shot: Shot) -> np.ndarray:
+        return bench.store.read(picture_key(self.base, shot, SAMPLER))
+
+    def _picture(self, number: int) -> str:
+        return json_digest([self.key, number])
+
+
+def attack_shards(
+    attacks: Sequence[Attack],
+    targets: Sequence[Subject],
+    models: Sequence[tuple[str, Weights]],
+    plain: pd.DataFrame,
+    seed: int,
+) -> list[AttackShard]:
+    """Every attack on every target and model; `models` are (arm, model), the unedited one first.
+
+    `plain` is the evidence of all plain questions.
+    """
+    base = models[0][1].digest
+    shown = plain.query("arm == 'before' and seen and fault == ''")
+    erased = [name.casefold() for target in targets for name in target.names]
+    others = _shots(shown.query("role != 'target'"), "concept")
+    kept = [shot for shot in others if not any(name in shot.prompt.casefold() for name in erased)]
+    known = {target.id: _shots(shown.query("concept == @target.id"), "prompt") for target in targets}
+    return [
+        AttackShard(arm, model, base, attack, target, tuple(known[target.id][:REFERENCES]), tuple(kept[:KEPT]), seed)
+        for target in targets
+        if known[target.id]
+        for attack in attacks
+        for arm, model in models
+    ]
+
+
+def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:
+    """The shots of the rows, each once: one of every value of `by` in turn, so that the first few hold all of them."""
+    groups = [
+        [Shot(str(prompt), int(seed)) for prompt, seed in zip(own["prompt"], own["seed"], strict=True)]
+        for _, own in rows.groupby(by, sort=True)
+    ]
+    return list(dict.fromkeys(shot for turn in zip_longest(*groups) for shot in turn if shot is not None))

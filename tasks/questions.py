@@ -1,0 +1,108 @@
+"""What a desired state has a model asked: the policy's own concepts, what its level adds, and how many pictures.
+
+It follows from state, base and judge alone. So every step that needs it works it out anew, and no file between two
+steps says how little was to be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine import emoji
+from engine.acceptance import Acceptance
+from engine.emoji.catalogue import OBJECTS
+from engine.evidence import ARMS
+from engine.judges import error, known
+from engine.judges.card import LABELS, read_json
+from engine.model import open_model
+from engine.probes import Question, Subject
+from engine.probes.levels import Level, level_named, questions_at, readable
+from engine.probes.look_alikes import look_alikes
+from engine.probes.retained import retained_subjects
+from engine.results import JudgeError
+from engine.rounds import asked, plan_of
+from tasks.intake import load_state
+from tasks.order import Order
+from tasks.translate import acceptance, subjects
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that is asked and how it is judged.
+
+    `plan` has a row for each of the questions, with its round; `unread` are questions too long for the text encoder;
+    `judge` is the judge's own error by category, where it was measured.
+    """
+
+    level: Level
+    acceptance: Acceptance
+    judge: Mapping[str, JudgeError]
+    subjects: tuple[Subject, ...]
+    questions: tuple[Question, ...]
+    plan: pd.DataFrame
+    unread: tuple[Question, ...]
+
+    @property
+    def targets(self) -> list[Subject]:
+        return [subject for subject in self.subjects if subject.role == "target"]
+
+    @property
+    def tries(self) -> int:
+        """Pictures that all attacks on all targets take of one model."""
+        return len(self.targets) * sum(attack.cost for attack in self.level.attacks)
+
+    def rows(self, evidence: pd.DataFrame) -> int:
+        """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries."""
+        return len(ARMS) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + self.tries)
+
+
+@lru_cache(maxsize=4)
+def examination(order: Order) -> Examination:
+    """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened."""
+    state = load_state(order)
+    wanted, limits, level = state.acceptance, acceptance(state), level_named(state.acceptance.level)
+    examined, unread = subjects(state), []
+    if level.families or level.look_alikes or level.general:
+        base = open_model(order.base_folder, order.base)
+        examined = _examined(order, base, examined, level, state.seed)
+        questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
+        questions, unread = readable(base, questions)
+    else:
+        questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
+    plan = plan_of(questions, limits, wanted.round_seeds)
+    judge = error.read(order.judge_folder)
+    return Examination(level, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
+
+
+def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, seed: int) -> list[Subject]:
+    """The policy's concepts with what is known of them, and those that the level wants examined for damage as well."""
+    given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
+    pools = _pools(order.judge_folder)
+    near = {
+        target.id: look_alikes(base, target, pools.get(target.category, ()), level.look_alikes)
+        for target in given
+        if target.role == "target"
+    }
+    return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, seed)]
+
+
+def _pools(judge: Path) -> Mapping[str, Sequence[str]]:
+    """The names of each category among which the judge chooses, or that it knows at all."""
+    labels = read_json(judge / LABELS) if (judge / LABELS).exists() else {}
+    chosen = {category: labels.get(category, {}).get("labels", ()) for category in known(judge)}
+    return {category: sorted(names or chosen[category]) for category, names in known(judge).items()}
+
+
+def _told(subject: Subject) -> Subject:
+    """With the synonyms and clues that the built-in model was trained on."""
+    entry = next((item for item in OBJECTS if item.name == subject.name and subject.category == "object"), None)
+    if entry is None or subject.role != "target":
+        return subject
+    others = tuple(word for word in entry.synonyms if word not in subject.names)
+    return replace(subject, synonyms=others, clues=entry.clues)

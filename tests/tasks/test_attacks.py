@@ -1,0 +1,86 @@
+"""An attack is run once on a model, on what the unedited model shows, and its pictures become rows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import JUDGE
+from engine.evidence import Row, table
+from engine.probes import Subject
+from engine.probes.attacks import StartPicture
+from engine.sampling import Sampler, Shot
+from tasks.attacks import AttackShard, attack_shards
+from tasks.shards import SAMPLER, Bench, Weights
+from tests.engine import tiny
+
+CAT = Subject("cat", "target", "object", "cat")
+ATTACK = StartPicture(strengths=(1.0,), starts=1, sampler=Sampler(steps=2))
+
+
+def row(
+    concept: str, role: str, prompt: str, seed: int, arm: str = "before", seen: bool = True, fault: str = ""
+) -> Row:
+    return Row(concept, role, "object", "name", prompt, seed, arm, seen, 0.5, "a" * 64, fault)
+
+
+def shards(*rows: Row) -> list[AttackShard]:
+    models = [("before", Weights(Path("base"), "b" * 64)), ("after", Weights(Path("candidate"), "c" * 64))]
+    return attack_shards([ATTACK], [CAT], models, table(rows), seed=3)
+
+
+def test_references_are_what_the_judge_saw_on_the_unedited_model_and_nothing_else() -> None:
+    made = shards(
+        row("cat", "target", "cat", 0),
+        row("cat", "target", "cat", 1, seen=False),
+        row("cat", "target", "cat", 2, fault="black picture"),
+        row("cat", "target", "cat", 0, arm="after"),
+        row("cat", "target", "a cat", 7, arm="after"),
+        row("dog", "look_alike", "dog", 0),
+    )
+    assert [shard.arm for shard in made] == ["before", "after"]
+    assert {shard.references for shard in made} == {(Shot("cat", 0),)}
+    assert {shard.kept for shard in made} == {(Shot("dog", 0),)}
+
+
+def test_no_kept_picture_was_asked_for_with_the_targets_name() -> None:
+    made = shards(
+        row("cat", "target", "cat", 0), row("dog", "general", "a dog beside a Cat", 0), row("dog", "general", "dog", 0)
+    )
+    assert {shard.kept for shard in made} == {(Shot("dog", 0),)}
+
+
+def test_a_target_that_the_unedited_model_never_shows_cannot_be_attacked() -> None:
+    assert shards(row("cat", "target", "cat", 0, seen=False), row("dog", "general", "dog", 0)) == []
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> AttackShard:
+    """The attack on a model of its own, whose reference is drawn."""
+    folder = tiny.save(tmp_path / "model")
+    model, shot = Weights(folder, folder_digest(folder)), Shot("cat", 0)
+    bench = Bench(tmp_path, JUDGE)
+    bench.store.draw(bench.model(model), model.digest, [shot], SAMPLER)
+    return AttackShard("before", model, model.digest, ATTACK, CAT, (shot,), (), seed=3)
+
+
+def test_it_is_run_once_and_then_known_even_without_the_model(shard: AttackShard, tmp_path: Path) -> None:
+    first = shard.do(Bench(tmp_path, JUDGE))
+    shutil.rmtree(shard.model.folder)
+    again = shard.do(Bench(tmp_path, JUDGE))
+    assert (first.drawn, again.drawn) == (ATTACK.cost, 0)
+    assert again.rows == first.rows
+    assert {(made.probe, made.arm, made.concept) for made in first.rows} == {("start_picture", "before", "cat")}
+    assert len(first.rows) == shard.size == ATTACK.cost
+
+
+def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, JUDGE)
+    first = shard.do(bench)
+    (record,) = (bench.store.folder / "attacks").glob("*.json")
+    record.unlink()
+    assert len(shard.lacks(bench.store)) == ATTACK.cost
+    assert shard.do(bench) == first

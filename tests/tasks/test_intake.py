@@ -1,0 +1,66 @@
+"""Intake refuses what nobody could judge, and folds a policy with those in force only where it is to be published."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from policies import PolicyErrors, read
+from tasks.exit_codes import exit_code_of
+from tasks.intake import intake, load_state, order_for
+from tasks.journal import note
+from tasks.order import Order
+from tests.flows.conftest import policy_file
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    return folder_digest(MODEL)
+
+
+def taken_in(path: Path, home: Path) -> Order:
+    return intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), home)
+
+
+def concepts(order: Order) -> list[str]:
+    return [concept.id for concept in load_state(order).concepts]
+
+
+@pytest.mark.parametrize(("place", "field"), [(0, "concepts[0].category"), (1, "retain[0].category")])
+@pytest.mark.parametrize("category", ["identity", "explicit"])
+def test_a_category_that_the_judge_does_not_know_is_refused_with_those_it_knows(
+    tmp_path: Path, base: str, category: str, place: int, field: str
+) -> None:
+    path = policy_file(tmp_path, base, "unjudged")
+    parts = path.read_text().split('"category": "object"')
+    path.write_text(
+        '"category": "object"'.join(parts[: place + 1])
+        + f'"category": "{category}"'
+        + '"category": "object"'.join(parts[place + 1 :])
+    )
+    with pytest.raises(PolicyErrors) as caught:
+        taken_in(path, tmp_path / "home")
+    (error,) = caught.value.errors
+    assert error.field == field
+    assert "object, style" in error.cure
+    assert exit_code_of(caught.value) == 3
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_given_model_is_examined_against_one_policy_alone(tmp_path: Path, base: str) -> None:
+    home = tmp_path / "home"
+    first = policy_file(tmp_path, base, "first", erase="rainbow")
+    note(taken_in(first, home), "published", {"policy": read(first).digest}, {})
+    second = policy_file(tmp_path, base, "second")
+    assert concepts(taken_in(second, home)) == ["bicycle", "rainbow"]
+    assert concepts(order_for("0" * 64, read(second), home)) == ["bicycle"]
+
+
+def test_every_given_model_has_an_order_of_its_own(tmp_path: Path, base: str) -> None:
+    policy = read(policy_file(tmp_path, base, "one"))
+    keys = [order_for(digit * 64, policy, tmp_path / "home").key for digit in "001"]
+    assert keys[0] == keys[1] != keys[2]

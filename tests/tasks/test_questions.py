@@ -1,0 +1,58 @@
+"""What is asked follows from the desired state; a harder level asks more, and says how many rows there must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from engine.evidence import ATTACKS, table
+from policies import Policy, read
+from tasks.intake import order_for
+from tasks.questions import Examination, examination
+from tests.flows.conftest import policy_file
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    return read(policy_file(tmp_path_factory.mktemp("policy"), folder_digest(MODEL), "asked", seeds=2, prompts=2))
+
+
+@pytest.fixture(scope="module")
+def levels(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examination]:
+    home = tmp_path_factory.mktemp("home")
+    return {level: examination(order_for("0" * 64, policy, home, level)) for level in ("quick", "standard")}
+
+
+def test_quick_asks_the_policys_own_concepts_and_nothing_else(levels: dict[str, Examination]) -> None:
+    quick = levels["quick"]
+    assert [subject.id for subject in quick.subjects] == ["bicycle", "bus", "car", "castle", "guitar"]
+    assert quick.tries == 0
+    assert quick.rows(table([])) == 2 * len(quick.questions) == 2 * 2 * 2 * 5
+
+
+def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of(
+    levels: dict[str, Examination],
+) -> None:
+    quick, standard = levels["quick"], levels["standard"]
+    plain, further = ({(q.subject.id, q.probe, q.shot) for q in exam.questions} for exam in (quick, standard))
+    assert plain < further
+    assert {"synonym", "implicit_short", "misspelling"} <= {question.probe for question in standard.questions}
+    added = [subject for subject in standard.subjects if subject not in quick.subjects and subject.role != "target"]
+    assert {subject.role for subject in added} == {"look_alike", "general"}
+    assert {subject.category for subject in added} == {"object", "style"}
+    assert "bicycle" not in {subject.name for subject in added}
+
+
+def test_the_attacks_of_a_level_count_among_the_rows_there_must_be(levels: dict[str, Examination]) -> None:
+    standard = levels["standard"]
+    assert {attack.name for attack in standard.level.attacks} == set(standard.acceptance.attacks) <= set(ATTACKS)
+    assert standard.tries == sum(attack.cost for attack in standard.level.attacks) > 0
+    assert standard.rows(table([])) == 2 * (len(standard.questions) + standard.tries)
+
+
+def test_another_level_is_another_order(policy: Policy, tmp_path: Path) -> None:
+    keys = {order_for("0" * 64, policy, tmp_path, level).key for level in (None, "quick", "standard")}
+    assert len(keys) == 2  # quick is the policy's own
