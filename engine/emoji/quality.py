@@ -29,14 +29,14 @@ Rates = dict[tuple[str, str], list[bool]]
 
 
 def asked() -> list[Asked]:
-    """(object, style or None, picture to take), 16 for each object."""
+    """(object, style or None, picture to take), 16 for each object; every object and every style meets 8 seeds."""
     questions: list[Asked] = []
-    for thing in OBJECTS:
-        for seed, look in enumerate(STYLES):
-            named = fill(UNSEEN_BOTH[seed % len(UNSEEN_BOTH)], thing.name, look.name)
-            questions.append((thing.name, look.name, Shot(named, seed)))
-            bare = fill(UNSEEN_OBJECT[seed % len(UNSEEN_OBJECT)], thing.name)
-            questions.append((thing.name, None, Shot(bare, 100 + seed)))
+    for row, thing in enumerate(OBJECTS):
+        for column, look in enumerate(STYLES):
+            named = fill(UNSEEN_BOTH[column % len(UNSEEN_BOTH)], thing.name, look.name)
+            questions.append((thing.name, look.name, Shot(named, (row + column) % len(STYLES))))
+            bare = fill(UNSEEN_OBJECT[column % len(UNSEEN_OBJECT)], thing.name)
+            questions.append((thing.name, None, Shot(bare, 100 + column)))
     return questions
 
 

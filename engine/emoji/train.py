@@ -54,7 +54,9 @@ def run_unet(loop: Loop, args: argparse.Namespace) -> None:
     captions = train_unet.pool(text, words_, per_picture=40)
     empty = train_unet.encode(text, words_, [""])[0]
     targets = train_unet.latents(vae(args.work))
-    train_unet.train(loop, args.unet_steps, args.cooldown, targets, captions, empty, rate=args.unet_rate, fuse=args.fuse)
+    train_unet.train(
+        loop, args.unet_steps, args.cooldown, targets, captions, empty, rate=args.unet_rate, fuse=args.fuse
+    )
 
 
 def run_judge(loop: Loop, args: argparse.Namespace) -> None:
