@@ -15,8 +15,11 @@ class DigestMismatch(EngineError):
     """Content differs from the digest it was recorded under."""
 
     def __init__(self, what: str, expected: str, found: str, cure: str) -> None:
-        super().__init__(f"{what}: expected digest {expected}, found {found}; {cure}")
-        self.expected, self.found = expected, found
+        super().__init__(what, expected, found, cure)  # all of them, so that it can come out of a worker process
+        self.what, self.expected, self.found, self.cure = what, expected, found, cure
+
+    def __str__(self) -> str:
+        return f"{self.what}: expected digest {self.expected}, found {self.found}; {self.cure}"
 
 
 class UnknownArchitecture(EngineError):
@@ -43,5 +46,8 @@ class EditError(EngineError):
     """The mathematics of an edit failed; `layer` says where."""
 
     def __init__(self, layer: str, problem: str) -> None:
-        super().__init__(f"{layer}: {problem}")
-        self.layer = layer
+        super().__init__(layer, problem)
+        self.layer, self.problem = layer, problem
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.problem}"

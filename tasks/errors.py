@@ -39,9 +39,12 @@ class VerdictNotPassed(ExpungeError):
     """The verdict is not PASS; nothing was published, and the message says why."""
 
     def __init__(self, outcome: str, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
+        super().__init__(outcome, message)
+        self.outcome, self.message = outcome, message
         self.exit_code = EXIT_CODE_OF[outcome]
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class NothingOnRecord(ExpungeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from engine import errors as engine_errors
@@ -32,6 +34,8 @@ from tasks.exit_codes import exit_code_of
 )
 def test_what_the_command_line_returns(error: Exception, code: int) -> None:
     assert exit_code_of(error) == code
+    back = pickle.loads(pickle.dumps(error))  # as it comes out of a worker process
+    assert (type(back), str(back), exit_code_of(back)) == (type(error), str(error), code)
 
 
 def test_no_error_of_the_engine_is_taken_for_a_bug() -> None:
