@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.editors.released_rows import COPIES, EPS, noise, row_entropy, soft_mask
+from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.editors.scapre_released import LARGEST, OWN, ReleasedSettings
 from engine.text import Encoded, encode
 
@@ -65,7 +65,7 @@ def _masks(weight: Tensor, subjects: Tensor, empty: Tensor, use: str, settings: 
     """[d_out, m], concept after concept."""
     drawn = settings.noise * noise(use, settings.seed, (2, len(subjects), COPIES, weight.shape[1]), weight)
     columns = [
-        soft_mask(weight, subjects[k : k + 1], empty, drawn[:, k : k + 1], settings.exponent)
+        soft_masks(weight, mask_samples(subjects[k : k + 1], empty, drawn[:, k : k + 1]), settings.exponent)
         for k in range(len(subjects))
     ]
     return torch.cat(columns, 1)

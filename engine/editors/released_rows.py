@@ -39,25 +39,27 @@ def _entropy(activations: Tensor, bins: int) -> Tensor:
     return -(share * (share + EPS).log()).sum(1) / math.log(bins)
 
 
-def soft_mask(weight: Tensor, subjects: Tensor, empty: Tensor, drawn: Tensor, exponent: float) -> Tensor:
-    """m [d_out, m]: for each concept of `subjects` [m, d], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
+def mask_samples(subjects: Tensor, empty: Tensor, drawn: Tensor) -> Tensor:
+    """`COPIES` of each of `subjects` [m, d], then of `empty` [d], plus `drawn` [2, m, COPIES, d]: [m, 2 COPIES, d]."""
+    return torch.cat([subjects[:, None] + drawn[0], empty + drawn[1]], 1)
 
-    It is taken between a row's activation, above its median or not, and the label concept or `empty` [d], over
-    `COPIES` of each with the noise `drawn` [2, m, COPIES, d] added.
+
+def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
+    """[d_out, ...]: for `samples` [..., 2 COPIES, d], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
+
+    It is taken between a row's activation, above its median or not, and the label concept or empty.
     """
-    told = weight @ (subjects[:, None] + drawn[0]).flatten(0, 1).T
-    others = weight @ (empty + drawn[1]).flatten(0, 1).T
-    shape = (len(weight), len(subjects), COPIES)
-    both = torch.cat([told.view(shape), others.view(shape)], 2)
-    above = both > both.median(2, keepdim=True).values
-    information = mutual_information(above[..., :COPIES].sum(2), above[..., COPIES:].sum(2))
-    information = information.to(weight.dtype)
+    activations = (weight @ samples.flatten(0, -2).T).view(len(weight), *samples.shape[:-1])
+    above = activations > activations.median(-1, keepdim=True).values
+    count = torch.arange(COPIES + 1)
+    nats = mutual_information(count[:, None], count).to(weight)
+    information = nats[above[..., :COPIES].sum(-1), above[..., COPIES:].sum(-1)]
     scores = (information - information.mean(0)) / (information.std(0) + EPS)
     return torch.sigmoid(scores / MASK_TEMPERATURE) ** exponent
 
 
 def mutual_information(told: Tensor, others: Tensor) -> Tensor:
     """Nats, in float64, of a pair of binary variables by how many of `COPIES` are above in either class."""
-    above = torch.stack([told, others]).double()
+    above = torch.stack(torch.broadcast_tensors(told, others)).double()
     joint = (torch.stack([above, COPIES - above]) + EPS) / (2 * COPIES)  # above or not, concept or empty
     return (joint * (joint / (joint.sum(0) * joint.sum(1, keepdim=True))).log()).sum((0, 1))

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens
-from engine.editors.released_rows import COPIES, EPS, noise, row_entropy, soft_mask
+from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.errors import EditError
 from engine.linalg import Pencil, diagonalise
 
@@ -185,11 +185,9 @@ def _masked_values(
     for start in range(0, len(subjects), CONCEPTS):
         part = slice(start, start + CONCEPTS)
         x, owner, anchors, partner = _block(concepts.tokens, start, basis, like)  # type: ignore[arg-type]
+        samples = {use: mask_samples(subjects[part], empty, drawn[:, part]) for use, drawn in draws.items()}
         for name, weight in weights.items():
-            masks = {
-                use: soft_mask(weight, subjects[part], empty, drawn[:, part], settings.exponent)
-                for use, drawn in draws.items()
-            }
+            masks = {use: soft_masks(weight, drawn, settings.exponent) for use, drawn in samples.items()}
             told = (settings.erase_scale * anchors @ weight.T)[partner]
             told = told.mul_(masks[OWN].T[owner]) if OWN in masks else told
             values[name].addmm_(told.T, x)
