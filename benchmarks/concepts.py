@@ -21,7 +21,8 @@ SIZES = (1, 5, 10, 20, 50, 100)
 STYLE_COUNTS = (1, 2, 3, 4)
 MIXED = ((5, 1), (20, 2))
 LOOK_ALIKE_TARGETS = 10
-STYLE_ANCHORS = ("flat", "noto")  # what an erased style becomes, the second where the first is itself erased
+# An erased style becomes the first of these that stays.
+STYLE_ANCHORS = tuple(dict.fromkeys(("flat", "noto", *(look.name for look in STYLES))))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from benchmarks.concepts import Case
 from engine.emoji import MODEL
 from engine.errors import SettingError
 
-CASE = Case("trial", 0, ("lemon",))
+CASE = Case("trial", 0, ("cherry",))
 
 
 @pytest.fixture(scope="module")
