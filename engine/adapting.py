@@ -44,13 +44,17 @@ def adapted_targets(
     Targets are read twice more, block by block, so that memory does not grow with them.
     """
     readers = [Reader.of(pipeline, settings, stream) for stream in streams]
-    metrics = Metrics.of(weights, changes)
+    strengths = balanced(left_of(readers, spec, Metrics.of(weights, changes)))
+    parts = (block.moments(strengths) for reader in readers for block in reader.target_blocks(spec))
+    return functools.reduce(Moments.__add__, parts)
+
+
+def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tensor:
+    """The share of each target's energy over its anchors that is left of it, [targets]."""
     energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64, device=metrics.before.device)
     for block in (block for reader in readers for block in reader.target_blocks(spec)):
         energies.index_add_(0, block.owners(), metrics.energies(*block.pairs()) * block.weights()[:, None])
-    strengths = balanced(energies[:, 0] / energies[:, 1].clamp_min(1e-300))
-    parts = (block.moments(strengths) for reader in readers for block in reader.target_blocks(spec))
-    return functools.reduce(Moments.__add__, parts)
+    return energies[:, 0] / energies[:, 1].clamp_min(1e-300)
 
 
 def balanced(left: Tensor) -> Tensor:

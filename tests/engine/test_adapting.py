@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.adapting import FURTHEST, Metrics, adapted_targets, balanced
+from engine.adapting import FURTHEST, Metrics, adapted_targets, balanced, left_of
 from engine.deltas import plan
 from engine.editors import editor_named, settings_for
 from engine.emoji import MODEL
@@ -71,11 +71,9 @@ def measured(model, **settings) -> tuple[list[float], float]:
     weights = {p.name: p.weight.detach().double() for p in projections(model)}
     metrics = Metrics.of(weights, {name: delta.double() for name, delta in made.deltas.items()})
     chosen = settings_for(editor_named("scapre"), spec().settings)
-    energies = torch.zeros(len(ERASED), 2, dtype=torch.float64)
-    for block in Reader.of(model, chosen, 0).target_blocks(spec()):
-        energies.index_add_(0, block.owners(), metrics.energies(*block.pairs()) * block.weights()[:, None])
+    left = left_of([Reader.of(model, chosen, 0)], spec(), metrics)
     drift = sum(row["drift"] for row in made.diagnostics.values()) / len(made.diagnostics)
-    return (energies[:, 0] / energies[:, 1]).tolist(), drift
+    return left.tolist(), drift
 
 
 def test_the_hardest_target_is_erased_further_for_less_than_more_strength_for_all():

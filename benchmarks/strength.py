@@ -1,0 +1,107 @@
+"""One strength for all beside `strength: auto`, and kin kept, in projection space: `python -m benchmarks.strength`.
+
+No pictures: what is left of a target is the energy over its anchors that the edited key and value matrices still give
+its tokens, drift the relative energy by which those of what is kept moved, both over all matrices of the built-in
+model. The first table erases some objects with their look-alikes kept; the second one erases a concept with another
+kept whose name holds its own, or is held by it, and tells how much of the kept one's difference from the same words
+without it was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.page import table
+from engine.adapting import Metrics, left_of
+from engine.deltas import EditPlan, plan
+from engine.editors import editor_named, settings_for
+from engine.emoji import MODEL
+from engine.emoji.catalogue import twins
+from engine.families import projections
+from engine.model import open_model
+from engine.planning import Reader, gather
+from engine.spec import EditSpec, Retain, Target
+
+OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
+STRENGTHS: tuple[float | str, ...] = (3.0, 4.0, 5.0, 6.0, 8.0, "auto")
+KIN = (("car", "police car"), ("police car", "car"), ("tree", "christmas tree"), ("christmas tree", "tree"))
+
+
+def spec(erased: Sequence[str], kept: Sequence[str], **settings: Any) -> EditSpec:
+    targets = tuple(Target(name.replace(" ", "-"), (name,)) for name in erased)
+    retain = tuple(Retain("kept-" + name.replace(" ", "-"), (name,)) for name in kept)
+    return EditSpec(targets, retain, settings=settings)
+
+
+def metrics(model: Any, made: EditPlan) -> Metrics:
+    weights = {p.name: p.weight.detach().double() for p in projections(model)}
+    return Metrics.of(weights, {name: delta.double() for name, delta in made.deltas.items()})
+
+
+def left(model: Any, asked: EditSpec, made: EditPlan) -> torch.Tensor:
+    reader = Reader.of(model, settings_for(editor_named(asked.editor), asked.settings), 0)
+    return left_of([reader], asked, metrics(model, made))
+
+
+def strengths(model: Any, words: int) -> str:
+    near = sorted({twin for name in OBJECTS for twin in twins(name)} - set(OBJECTS))
+    lines = []
+    for strength in STRENGTHS:
+        asked = spec(OBJECTS, near, general_words=words, strength=strength)
+        made = plan(model, asked)
+        found = left(model, asked, made)
+        told = (found.max(), found.mean(), found.min(), _drift(model, asked, made))
+        lines.append([str(strength), *(f"{100 * value:.2f}" for value in told)])
+    return table(["strength", "most left, %", "mean left, %", "least left, %", "drift of look-alikes, %"], lines)
+
+
+def kin(model: Any, words: int) -> str:
+    lines = []
+    for erased, kept in KIN:
+        row = [erased, kept]
+        for named, factor in (((), 1.0), ((kept,), 1.0), ((kept,), 10.0)):
+            asked = spec([erased], named, general_words=words, kin=factor)
+            made = plan(model, asked)
+            row += [f"{100 * left(model, asked, made)[0]:.1f}", f"{100 * lost(model, kept, made):.2f}"]
+        lines.append(row)
+    ways = ("kept not named", "kin 1", "kin 10")
+    return table(["erased", "kept", *(f"{what}, {way}, %" for way in ways for what in ("left", "lost"))], lines)
+
+
+def lost(model: Any, kept: str, made: EditPlan) -> float:
+    """The energy by which the tokens of `kept` moved in its own wordings, of that by which they tell it."""
+    asked = spec([kept], [])
+    weights = {p.name: p.weight.detach().double() for p in projections(model)}
+    told = Metrics.of(weights, {name: torch.zeros_like(weight) for name, weight in weights.items()})
+    moved = Metrics.of({name: delta.double() for name, delta in made.deltas.items()}, made.deltas)
+    part, whole = 0.0, 0.0
+    for block in Reader.of(model, settings_for(editor_named("scapre"), {}), 0).target_blocks(asked):
+        x, y = block.pairs()
+        part += (moved.energies(x, torch.zeros_like(x))[:, 1] * block.weights()).sum().item()
+        whole += (told.energies(x, y)[:, 1] * block.weights()).sum().item()
+    return part / whole
+
+
+def _drift(model: Any, asked: EditSpec, made: EditPlan) -> float:
+    concepts = gather(model, asked, settings_for(editor_named("scapre"), {"general_words": 0}))
+    weights = {p.name: p.weight.detach().double() for p in projections(model)}
+    pairs = [(weights[name], delta.double()) for name, delta in made.deltas.items()]
+    energies = [[((m @ concepts.retain.gram) * m).sum() for m in pair] for pair in pairs]
+    return float(sum(moved for _, moved in energies) / sum(before for before, _ in energies))
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--general-words", type=int, default=2000)
+    args = parser.parse_args()
+    model = open_model(MODEL)
+    print(strengths(model, args.general_words), kin(model, args.general_words), sep="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
