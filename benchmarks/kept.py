@@ -1,0 +1,90 @@
+"""What an edit does to the quality of what it should keep: `python -m benchmarks.kept [--case CASE] [--editor NAME]`.
+
+The cases are those of `benchmarks.erasure`. Other objects and styles are the general prompts; the worst kept concept is
+looked for among them and the look-alikes. `control` compares the unedited model with itself under other seeds, which
+says how far figures move when nothing is wrong. Prints the figures as JSON, one line a case.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.erasure import CASES, spec, subjects
+from benchmarks.measure import PICTURES
+from engine.deltas import applied, plan
+from engine.digests import folder_digest
+from engine.emoji import JUDGE, MODEL
+from engine.evidence import Row, table
+from engine.features import ClipNetwork
+from engine.judges import Judge, fault, open_judge
+from engine.model import open_model
+from engine.pictures import PictureStore, pixel_digest
+from engine.probes import Question, questions
+from engine.quality import Drawn, Quality, compare
+from engine.sampling import Sampler, Shot, picture_key
+
+CONTROL = "control"
+OTHER_SEEDS = 1000
+
+
+def rows(judge: Judge, asked: Sequence[Question], arm: str, drawn: Drawn) -> Iterator[Row]:
+    """The evidence of one arm, a row a question."""
+    for category in sorted({question.subject.category for question in asked}):
+        own = [question for question in asked if question.subject.category == category]
+        shown = np.stack([drawn(question.shot) for question in own])
+        seen = judge.look(shown, [question.subject.name for question in own], category)
+        for question, picture, sighting in zip(own, shown, seen, strict=True):
+            subject, shot = question.subject, question.shot
+            told = (subject.id, subject.role, category, question.probe, shot.prompt, shot.seed, arm)
+            yield Row(*told, sighting.seen, sighting.score, pixel_digest(picture), fault(picture))
+
+
+def measure(asked: Sequence[Question], before: Drawn, after: Drawn) -> Quality:
+    judge = open_judge(JUDGE)
+    evidence: pd.DataFrame = table([*rows(judge, asked, "before", before), *rows(judge, asked, "after", after)])
+    general = [question.shot for question in asked if question.subject.role == "general"]
+    return compare(ClipNetwork(JUDGE), general, before, after, evidence)
+
+
+def run(case: str, editor: str, store: PictureStore, seeds: int) -> Quality:
+    """Draw what the store lacks and compare."""
+    model, base = open_model(MODEL), folder_digest(MODEL)
+    group = subjects(*CASES.get(case, next(iter(CASES.values()))))
+    asked = questions(group, 1, seeds)
+    shots = [question.shot for question in asked]
+    store.draw(model, base, shots, Sampler())
+    if case == CONTROL:
+        store.draw(model, base, [Shot(shot.prompt, shot.seed + OTHER_SEEDS) for shot in shots], Sampler())
+        return measure(asked, _read(store, base), _read(store, base, OTHER_SEEDS))
+    edit: Any = plan(model, spec(group, editor, {}))
+    with applied(model, edit):
+        store.draw(model, edit.digest, shots, Sampler())
+    return measure(asked, _read(store, base), _read(store, edit.digest))
+
+
+def _read(store: PictureStore, weights: str, later: int = 0) -> Drawn:
+    def drawn(shot: Shot) -> np.ndarray:
+        return store.read(picture_key(weights, Shot(shot.prompt, shot.seed + later), Sampler()))
+
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=[CONTROL, *CASES], action="append")
+    parser.add_argument("--editor", default="scapre")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--pictures", type=Path, default=PICTURES)
+    args = parser.parse_args()
+    for case in args.case or [CONTROL, *CASES]:
+        print(case, run(case, args.editor, PictureStore(args.pictures), args.seeds).to_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
