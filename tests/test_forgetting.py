@@ -13,6 +13,7 @@ from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 
 SEEDS = range(8)
+PROMPTS = ("an image of one {}", "a photo of the {}", "{}")
 TARGETS = {"bicycle": "bike", "lion": "", "police car": "cop car"}
 KEPT = ("car", "taxi", "guitar", "tiger", "castle", "cactus")
 
@@ -23,7 +24,7 @@ def judge() -> ClipJudge:
 
 
 def rate(model: object, judge: ClipJudge, name: str) -> float:
-    shots = [Shot(f"an image of one {name}", seed) for seed in SEEDS]
+    shots = [Shot(prompt.format(name), seed) for prompt in PROMPTS for seed in SEEDS]
     pictures = np.stack([picture for _, picture in generate(model, shots, Sampler())])
     return float(np.mean([sighting.seen for sighting in judge.look(pictures, [name] * len(shots), "object")]))
 
