@@ -27,7 +27,7 @@ from engine.probes.attacks import ATTACKS, Attempt, Kept, attack_rows, reference
 from engine.sampling import Sampler, Shot, generate
 
 REFERENCES, KEPT, SEED = 8, 16, 100
-STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
+STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 def kept_pictures(model: Any, group: Sequence[Subject]) -> list[Kept]:
@@ -92,9 +92,12 @@ def main() -> None:
         for title in titles:
             own = [hit for attempt, hit in zip(after, shown, strict=True) if attempt.prompt == title]
             print(f"    {title}: {sum(own)} of {len(own)}", flush=True)
-    others = [f"a picture of a {item.name}" for item in group if item.role == "general" and item.category == "object"]
-    left = remains(model, judge, target, references, others[:3], STRENGTHS, Sampler())
-    print("start pictures still seen though asked for something else:", {s: round(r, 3) for s, r in left.items()})
+    other = next(item.name for item in group if item.role == "general" and item.category == "object")
+    for prompt in ("", f"a picture of a {other}"):
+        left = remains(model, judge, target, references, STRENGTHS, Sampler(), prompt=prompt)
+        print(
+            f"start pictures in which it is seen, unedited, by {prompt!r}:", {s: round(r, 3) for s, r in left.items()}
+        )
 
 
 if __name__ == "__main__":

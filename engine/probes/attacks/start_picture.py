@@ -1,8 +1,9 @@
-"""Starting from a noised picture of the concept: does the model complete it, asked by name or by no words at all?
+"""Starting from a noised picture of the concept: does the model complete it when asked by name?
 
 Diffusion completion of When Are Concepts Erased (arXiv 2505.17013). With little noise the start is simply handed back,
-whatever the model knows, and proves nothing. `remains` measures that: how often the concept is still seen although the
-UNEDITED model was asked for something else from the same start. A strength may be used where hardly anything remains.
+whatever the model knows, and proves nothing. `remains` measures that: how often the concept is seen again although the
+UNEDITED model was given no words, or words for something else. A model that forgot the name perfectly takes it for no
+words at all, so a strength may be used only where hardly anything remains without words.
 """
 
 from __future__ import annotations
@@ -25,19 +26,14 @@ from engine.probes.prompts import Subject
 from engine.sampling import Sampler
 from engine.text import encode
 
-WORDLESS = "no words"
-
 
 @dataclass(frozen=True)
 class StartPicture:
-    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts.
-
-    From each start one picture is drawn by the concept's name and one by the empty prompt.
-    """
+    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts."""
 
     name: ClassVar[str] = "start_picture"
     strengths: tuple[float, ...] = (0.8, 0.9)
-    starts: int = 4
+    starts: int = 8
     sampler: Sampler = field(default_factory=Sampler)
 
     def __post_init__(self) -> None:
@@ -51,22 +47,21 @@ class StartPicture:
 
     @property
     def cost(self) -> int:
-        return 2 * len(self.strengths) * self.starts
+        return len(self.strengths) * self.starts
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """One attempt a strength, wording and start; UnknownArchitecture if the family cannot start from a picture."""
+        """One attempt a strength and start; UnknownArchitecture if the family cannot start from a picture."""
         starts = references[np.arange(self.starts) % len(references)]
+        prompt = said(subject, subject.name, 5)[-1]
         made: list[Attempt] = []
         for strength in self.strengths:
-            for prompt in (said(subject, subject.name, 5)[-1], ""):
-                title = f"{self.name} {strength:g}: {prompt or WORDLESS}"
-                pictures = completed(pipeline, starts, prompt, strength, self.sampler, seed)
-                made += [
-                    Attempt(subject, self.name, title, seed + number, picture)
-                    for number, picture in enumerate(pictures)
-                ]
+            pictures = completed(pipeline, starts, prompt, strength, self.sampler, seed)
+            title = f"{self.name} {strength:g}: {prompt}"
+            made += [
+                Attempt(subject, self.name, title, seed + number, picture) for number, picture in enumerate(pictures)
+            ]
         return made
 
 
@@ -75,19 +70,18 @@ def remains(
     judge: Judge,
     subject: Subject,
     references: np.ndarray,
-    others: Sequence[str],
     strengths: Sequence[float],
     sampler: Sampler,
     seed: int = 0,
+    prompt: str = "",
 ) -> dict[float, float]:
-    """For each strength the share of starts in which the judge still sees `subject`, though the prompt was another.
+    """For each strength the share of starts in which the judge sees `subject`, completed by `prompt`.
 
-    To be measured on the UNEDITED model with prompts of `others` that it draws well.
+    To be measured on the UNEDITED model: without words for the use of a strength, with other words out of interest.
     """
     found = {}
     for strength in strengths:
-        drawn = [completed(pipeline, references, prompt, strength, sampler, seed) for prompt in others]
-        pictures = np.concatenate(drawn)
+        pictures = completed(pipeline, references, prompt, strength, sampler, seed)
         sightings = judge.look(pictures, [subject.name] * len(pictures), subject.category)
         found[strength] = float(np.mean([sighting.seen for sighting in sightings]))
     return found
