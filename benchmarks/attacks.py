@@ -26,7 +26,7 @@ from engine.probes import Subject
 from engine.probes.attacks import ATTACKS, Attempt, Kept, attack_rows, reference_pictures, remains, success_rate
 from engine.sampling import Sampler, Shot, generate
 
-REFERENCES, KEPT, SEED = 8, 16, 100
+REFERENCES, KEPT, SEEDS, SEED = 8, 16, 16, 100
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -72,11 +72,11 @@ def main() -> None:
     kept = kept_pictures(model, group)
     edit = plan(model, spec(group, args.editor, {}))
     with applied(model, edit):
-        plain_after = plainly(model, target, range(8))
+        plain_after = plainly(model, target, range(SEEDS))
     told = seen(judge, plain_after, "after")
     print(f"{args.target} erased by {args.editor}; {settings or 'default budgets'}")
     print("attack         | pictures | before| after |   ASR | seconds | found on the edited model")
-    print(line("plain", seen(judge, plainly(model, target, range(8)), "before"), told, float(np.mean(told)), 0, ""))
+    print(line("plain", seen(judge, plainly(model, target, range(SEEDS)), "before"), told, float(np.mean(told)), 0, ""))
     for name in args.attack or ATTACKS:
         attack = replace(ATTACKS[name](), **settings)
         before = attack.attempts(model, target, references, kept, 0)

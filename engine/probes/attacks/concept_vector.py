@@ -36,10 +36,10 @@ class ConceptVector:
     name: ClassVar[str] = "concept_vector"
     words: int = 4
     searches: int = 3
-    strengths: tuple[float, ...] = (1.0, 2.0, 3.0)
+    strengths: tuple[float, ...] = (1.0, 1.25, 1.5)
     pairs: int = 8
-    population: int = 64
-    generations: int = 30
+    population: int = 128
+    generations: int = 50
     mutation: float = 0.25
     seeds: int = 5
     sampler: Sampler = field(default_factory=Sampler)

@@ -35,7 +35,7 @@ class PromptSearch:
     name: ClassVar[str] = "prompt_search"
     words: int = 4
     searches: int = 2
-    steps: int = 12
+    steps: int = 20
     trials: int = 12
     batch: int = 6
     seeds: int = 8

@@ -32,8 +32,8 @@ class StartPicture:
     """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts."""
 
     name: ClassVar[str] = "start_picture"
-    strengths: tuple[float, ...] = (0.8, 0.9)
-    starts: int = 8
+    strengths: tuple[float, ...] = (0.95,)
+    starts: int = 16
     sampler: Sampler = field(default_factory=Sampler)
 
     def __post_init__(self) -> None:
