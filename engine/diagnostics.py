@@ -25,8 +25,8 @@ def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> di
 
 
 def ratio(part: Tensor, whole: Tensor) -> float:
-    """To six digits, at least 0; 0 of nothing."""
-    return float(f"{max(0.0, (part / whole).item()):.6g}") if whole > 0 else 0.0
+    """To six digits, at least 0; 0 of nothing. NaN stays NaN, which is within no limit."""
+    return 0.0 if whole <= 0 else float(f"{max((part / whole).item(), 0.0):.6g}")
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:

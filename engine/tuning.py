@@ -14,7 +14,8 @@ The proxies are no promise about pictures: they decide what is worth a picture, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -138,13 +139,18 @@ def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSett
         told = list(draft(rung).diagnostics.values())
     except EditError as error:
         return Trial(rung.settings, {}, str(error))
-    worst = {name: max(layer[name] for layer in told) for name in ("change", "residual", "drift")}
+    worst = {name: _worst(layer[name] for layer in told) for name in ("change", "residual", "drift")}
     beyond = [
         f"{name} {worst[name]:.3g} is above {limit:g}"
         for name, limit in (("residual", auto.max_residual), ("drift", auto.max_drift))
         if not worst[name] <= limit
     ]
     return Trial(rung.settings, worst, "; ".join(beyond))
+
+
+def _worst(values: Iterable[float]) -> float:
+    """The largest, NaN if any is."""
+    return max(values, key=lambda value: (math.isnan(value), value))
 
 
 def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:

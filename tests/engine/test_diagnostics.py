@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -54,3 +56,9 @@ def test_no_change_leaves_everything_and_an_exact_one_leaves_nothing():
 
 def test_of_nothing_there_is_no_share():
     assert ratio(torch.tensor(1.0), torch.tensor(0.0)) == 0.0
+
+
+@pytest.mark.parametrize(("part", "whole"), [(float("nan"), 1.0), (1.0, float("nan"))])
+def test_a_nan_is_not_taken_for_nothing(part: float, whole: float) -> None:
+    assert ratio(torch.tensor(1.0), torch.tensor(4.0)) == 0.25
+    assert math.isnan(ratio(torch.tensor(part), torch.tensor(whole)))

@@ -13,7 +13,7 @@ from engine.deltas import EditPlan, is_plan_of, plan, tuned
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec, Retain, Target
-from engine.tuning import LADDERS, NothingAccepted, Trial, ladder, rungs
+from engine.tuning import LADDERS, NothingAccepted, Trial, ladder, least, rungs
 from tests.engine import tiny
 
 LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}
@@ -160,3 +160,15 @@ def test_trials_are_data():
     trial = Trial({"strength": 1.0}, {"change": 0.5, "residual": 0.1, "drift": 0.01})
     with pytest.raises(AttributeError):
         trial.problem = "none"  # type: ignore[misc]
+
+
+def test_a_layer_that_is_nan_does_not_pass_among_others_that_do(planned: list[EditPlan]):
+    def blind(rung: EditSpec) -> EditPlan:
+        made = planned[0]
+        layers = list(made.diagnostics)
+        told = {name: {"change": 1.0, "residual": 0.0, "drift": 0.0} for name in layers}
+        told[layers[-1]] |= {"residual": float("nan")}
+        return replace(made, diagnostics=told)
+
+    with pytest.raises(NothingAccepted):
+        least(SPEC, blind)
