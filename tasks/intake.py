@@ -16,6 +16,7 @@ import engine
 from engine import emoji
 from engine.digests import canonical_json, folder_digest, json_digest
 from engine.judges import error, known
+from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from policies.schema import Level
 from tasks.errors import IntegrityError
@@ -130,6 +131,7 @@ def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str
         "judge": judge_digest,
         "judge_error": json_digest({category: asdict(counted) for category, counted in error.read(judge).items()}),
         "sampler": SAMPLER.digest,
+        "probes": probes_digest(),
         **(further or {}),
     }
     order = Order(

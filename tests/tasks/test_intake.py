@@ -64,3 +64,13 @@ def test_every_given_model_has_an_order_of_its_own(tmp_path: Path, base: str) ->
     policy = read(policy_file(tmp_path, base, "one"))
     keys = [order_for(digit * 64, policy, tmp_path / "home").key for digit in "001"]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_other_wordings_of_the_probes_are_another_order(
+    tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = read(policy_file(tmp_path, base, "worded"))
+    before = order_for("0" * 64, policy, tmp_path / "home").key
+    assert order_for("0" * 64, policy, tmp_path / "home").key == before
+    monkeypatch.setattr("tasks.intake.probes_digest", lambda: "1" * 64)
+    assert order_for("0" * 64, policy, tmp_path / "home").key != before
