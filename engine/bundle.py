@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.deltas import EditPlan, edited
 from engine.digests import canonical_json, file_digest, files
 from engine.errors import DigestMismatch, EditError
+from engine.whole import save_whole
 
 MANIFEST = "manifest.json"
 MODEL = "model"
@@ -53,9 +53,7 @@ def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, 
         name = f"{component}.{key}"
         tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
     if rounding:
-        scratch = path.with_suffix(".part")
-        save_file(tensors, scratch, metadata)
-        scratch.replace(path)
+        save_whole(tensors, path, metadata)
     return rounding
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -18,7 +17,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.adapting import adapted_targets
@@ -30,6 +28,7 @@ from engine.families import Projection, projections
 from engine.planning import gather
 from engine.spec import EditSpec
 from engine.tuning import AUTO, Proof, Tuned, could_be, least, search_digest
+from engine.whole import save_whole
 from engine.wordings import templates_digest
 
 FORMAT = "expunge-plan-1"
@@ -61,16 +60,11 @@ class EditPlan:
 
     def save(self, path: str | Path) -> None:
         """Write it whole or not at all; the bytes are the same for the same plan, since metadata is one key."""
-        path = Path(path)
         record = {
             name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings", "diagnostics")
         }
         text = canonical_json({"format": FORMAT, "digest": self.digest, **record}).decode()
-        scratch = path.with_name(path.name + ".part")
-        save_file({name: delta.cpu().contiguous() for name, delta in self.deltas.items()}, scratch, {"plan": text})
-        with open(scratch, "rb+") as handle:
-            os.fsync(handle.fileno())
-        scratch.replace(path)
+        save_whole(self.deltas, Path(path), {"plan": text})
 
     @classmethod
     def load(cls, path: str | Path) -> EditPlan:

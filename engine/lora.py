@@ -7,19 +7,18 @@ that rank (Eckart and Young, Psychometrika 1936), and how far it is from the edi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.deltas import EditPlan
 from engine.digests import canonical_json
 from engine.errors import EditError, SettingError
+from engine.whole import save_whole
 
 EXACT = 1e-6
 """What float32 leaves of a relative error: factors this near to a delta are the delta."""
@@ -57,13 +56,9 @@ class Lora:
 
     def save(self, path: str | Path, layout: str = "diffusers") -> None:
         """Write it whole or not at all; the error, ranks and digests stand in the file's metadata under `expunge`."""
-        path = Path(path)
         record = {"plan": self.plan, "base": self.base, "error": self.error, "errors": self.errors, "ranks": self.ranks}
-        scratch = path.with_name(path.name + ".part")
-        save_file(self.tensors(layout), scratch, {"format": "pt", "expunge": canonical_json(record).decode()})
-        with open(scratch, "rb+") as handle:
-            os.fsync(handle.fileno())
-        scratch.replace(path)
+        text = canonical_json(record).decode()
+        save_whole(self.tensors(layout), Path(path), {"format": "pt", "expunge": text})
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ that has no name there is refused, so nothing is left out in silence.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Any
 
 import torch
 from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.errors import EditError, ModelFormatError, UnknownArchitecture
+from engine.whole import save_whole
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 UNET, VAE, CLIP = "model.diffusion_model.", "first_stage_model.", "text_model."
@@ -71,11 +71,7 @@ def write_single_file(model: Path, out: Path) -> None:
         tensors |= _clip(model / "text_encoder", "cond_stage_model.transformer.")
     else:
         tensors |= _open_clip(model / "text_encoder", "cond_stage_model.model.")
-    scratch = out.with_name(out.name + ".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch, {"format": "pt"})
-    with open(scratch, "rb+") as handle:
-        os.fsync(handle.fileno())
-    scratch.replace(out)
+    save_whole(tensors, out, {"format": "pt"})
 
 
 def unet_name(name: str, layers: int, attending: Iterable[int]) -> str | None:
