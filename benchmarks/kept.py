@@ -8,24 +8,24 @@ says how far figures move when nothing is wrong. Prints the figures as JSON, one
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.erasure import CASES, spec, subjects
 from benchmarks.measure import PICTURES
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
-from engine.evidence import Row, table
+from engine.evidence import ARMS, table
 from engine.features import ClipNetwork
-from engine.judges import Judge, fault, open_judge
+from engine.judges import open_judge
 from engine.model import open_model
-from engine.pictures import PictureStore, pixel_digest
+from engine.pictures import PictureStore
 from engine.probes import Question, questions
+from engine.probes.answers import Answer, rows
 from engine.quality import Drawn, Quality, compare
 from engine.sampling import Sampler, Shot, picture_key
 
@@ -33,21 +33,11 @@ CONTROL = "control"
 OTHER_SEEDS = 1000
 
 
-def rows(judge: Judge, asked: Sequence[Question], arm: str, drawn: Drawn) -> Iterator[Row]:
-    """The evidence of one arm, a row a question."""
-    for category in sorted({question.subject.category for question in asked}):
-        own = [question for question in asked if question.subject.category == category]
-        shown = np.stack([drawn(question.shot) for question in own])
-        seen = judge.look(shown, [question.subject.name for question in own], category)
-        for question, picture, sighting in zip(own, shown, seen, strict=True):
-            subject, shot = question.subject, question.shot
-            told = (subject.id, subject.role, category, question.probe, shot.prompt, shot.seed, arm)
-            yield Row(*told, sighting.seen, sighting.score, pixel_digest(picture), fault(picture))
-
-
 def measure(asked: Sequence[Question], before: Drawn, after: Drawn) -> Quality:
     judge = open_judge(JUDGE)
-    evidence: pd.DataFrame = table([*rows(judge, asked, "before", before), *rows(judge, asked, "after", after)])
+    arms = zip(ARMS, (before, after), strict=True)
+    told = (rows(judge, (Answer.to(question, drawn(question.shot)) for question in asked), arm) for arm, drawn in arms)
+    evidence = table(row for arm in told for row in arm)
     general = [question.shot for question in asked if question.subject.role == "general"]
     return compare(ClipNetwork(JUDGE), general, before, after, evidence)
 

@@ -20,12 +20,12 @@ from numpy.typing import ArrayLike
 from engine.canonical import canonical_json
 from engine.distances import FRECHET_FACTOR, frechet, kid, paired, spread
 from engine.errors import QualityError
-from engine.evidence import ARMS, PAIR, check
+from engine.evidence import ARMS, check
 from engine.features import ClipNetwork
 from engine.judges.base import fault
 from engine.sampling import Shot
+from engine.tally import pairs_of, rounded
 
-DECIMALS = 6
 Drawn = Callable[[Shot], np.ndarray]
 """From a shot to its picture, uint8 [height, width, 3]; a picture store's `read` behind a `picture_key`, say."""
 Arms = tuple[np.ndarray, np.ndarray]
@@ -137,10 +137,10 @@ def compare(
         prompts=len(prompts),
         pictures=len(pooled[0]),
         clip_score=_mean_shift(*_joined(prompt.agreement for prompt in prompts)),
-        kid=_round(distance),
-        kid_error=_round(error),
-        frechet=_round(frechet(*pooled)) if enough else None,
-        distance=_round(np.concatenate([prompt.distance for prompt in prompts]).mean()),
+        kid=rounded(distance),
+        kid_error=rounded(error),
+        frechet=rounded(frechet(*pooled)) if enough else None,
+        distance=rounded(np.concatenate([prompt.distance for prompt in prompts]).mean()),
         farthest=max((_farthest(prompt) for prompt in prompts), key=lambda pair: (pair.distance, pair.prompt)),
         diversity=_mean_shift([p.diversity.before for p in prompts], [p.diversity.after for p in prompts]),
         collapse=_collapse(prompts),
@@ -152,8 +152,7 @@ def worst_kept(evidence: pd.DataFrame) -> WorstKept:
     """The kept concept with the largest drop in the share seen, by score where shares tie; QualityError if unfit."""
     if problems := check(evidence, len(evidence)):
         raise QualityError("no worst kept concept: " + "; ".join(problems))
-    before, after = (evidence.query(f"role != 'target' and arm == '{arm}'") for arm in ARMS)
-    pairs = before.merge(after, on=[*PAIR, "role", "category"], suffixes=("_before", "_after"), validate="one_to_one")
+    pairs = pairs_of(evidence, "score", "picture").query("role != 'target'")
     by_concept: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pair in pairs.to_dict("records"):
         by_concept[pair["concept"]].append(pair)
@@ -208,7 +207,7 @@ def _joined(arms: Iterable[Arms]) -> Arms:
 
 def _farthest(prompt: _Prompt) -> Farthest:
     place = int(prompt.distance.argmax())
-    return Farthest(prompt.prompt, prompt.seeds[place], _round(prompt.distance[place]))
+    return Farthest(prompt.prompt, prompt.seeds[place], rounded(prompt.distance[place]))
 
 
 def _collapse(prompts: Sequence[_Prompt]) -> Collapse:
@@ -217,12 +216,8 @@ def _collapse(prompts: Sequence[_Prompt]) -> Collapse:
         return (diversity.before - diversity.after) / diversity.before if diversity.before else 0.0
 
     worst = max(prompts, key=lambda prompt: (lost(prompt), prompt.prompt))
-    return Collapse(worst.prompt, Shift(_round(worst.diversity.before), _round(worst.diversity.after)))
+    return Collapse(worst.prompt, Shift(rounded(worst.diversity.before), rounded(worst.diversity.after)))
 
 
 def _mean_shift(before: ArrayLike, after: ArrayLike) -> Shift:
-    return Shift(_round(np.asarray(before, float).mean()), _round(np.asarray(after, float).mean()))
-
-
-def _round(value: float) -> float:
-    return round(float(value), DECIMALS) + 0.0  # + 0.0: no minus zero
+    return Shift(rounded(np.asarray(before, float).mean()), rounded(np.asarray(after, float).mean()))

@@ -45,10 +45,10 @@ METHODS: dict[Sampling, Method] = {"fixed": bounds, "sequential": sequential}
 Judge = Mapping[str, JudgeError]
 
 
-def pairs_of(evidence: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair, with `seen_before` and `seen_after`."""
+def pairs_of(evidence: pd.DataFrame, *values: str) -> pd.DataFrame:
+    """One row a pair, with `seen_before` and `seen_after`, and the same of other columns that are asked for."""
     before, after = (where(evidence, evidence["arm"] == arm) for arm in ARMS)
-    seen_after = after.filter([*PAIR, "seen"])
+    seen_after = after.filter([*PAIR, "seen", *values])
     return before.merge(seen_after, on=PAIR, suffixes=("_before", "_after"), validate="one_to_one")
 
 

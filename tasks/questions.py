@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,8 +17,8 @@ from engine import emoji
 from engine.acceptance import Acceptance
 from engine.emoji.catalogue import OBJECTS
 from engine.evidence import ARMS
-from engine.judges import error, known
-from engine.judges.card import LABELS, read_json
+from engine.judges import error
+from engine.judges.card import names
 from engine.model import open_model
 from engine.probes import Question, Subject
 from engine.probes.levels import Level, level_named, questions_at, readable
@@ -83,20 +82,13 @@ def examination(order: Order) -> Examination:
 def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, seed: int) -> list[Subject]:
     """The policy's concepts with what is known of them, and those that the level wants examined for damage as well."""
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
-    pools = _pools(order.judge_folder)
+    pools = names(order.judge_folder)
     near = {
         target.id: look_alikes(base, target, pools.get(target.category, ()), level.look_alikes)
         for target in given
         if target.role == "target"
     }
     return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, seed)]
-
-
-def _pools(judge: Path) -> Mapping[str, Sequence[str]]:
-    """The names of each category among which the judge chooses, or that it knows at all."""
-    labels = read_json(judge / LABELS) if (judge / LABELS).exists() else {}
-    chosen = {category: labels.get(category, {}).get("labels", ()) for category in known(judge)}
-    return {category: sorted(names or chosen[category]) for category, names in known(judge).items()}
 
 
 def _told(subject: Subject) -> Subject:

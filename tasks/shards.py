@@ -16,14 +16,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from engine.evidence import Row
-from engine.judges import fault, open_judge
+from engine.judges import open_judge
 from engine.model import open_model
-from engine.pictures import PictureStore, pixel_digest
+from engine.pictures import PictureStore
 from engine.probes import Question
+from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
 
 SAMPLER = Sampler()
@@ -97,25 +97,8 @@ class Shard:
         return picture_key(self.model.digest, question.shot, SAMPLER)
 
     def _judged(self, bench: Bench) -> list[Row]:
-        pictures = [bench.store.read(self._key(question)) for question in self.asked]
-        subject = self.asked[0].subject
-        sightings = bench.judge.look(np.stack(pictures), [subject.name] * len(pictures), subject.category)
-        return [
-            Row(
-                concept=subject.id,
-                role=subject.role,
-                category=subject.category,
-                probe=question.probe,
-                prompt=question.shot.prompt,
-                seed=question.shot.seed,
-                arm=self.arm,
-                seen=sighting.seen,
-                score=sighting.score,
-                picture=pixel_digest(picture),
-                fault=fault(picture),
-            )
-            for question, picture, sighting in zip(self.asked, pictures, sightings, strict=True)
-        ]
+        answers = [Answer.to(question, bench.store.read(self._key(question))) for question in self.asked]
+        return list(rows(bench.judge, answers, self.arm))
 
 
 def picture_store(home: Path) -> PictureStore:

@@ -86,6 +86,14 @@ def categories(folder: Path) -> frozenset[str]:
     return frozenset(known(folder))
 
 
+def names(folder: Path) -> dict[str, list[str]]:
+    """The names of each category among which the judge chooses, or that it knows at all, sorted."""
+    chosen = read_json(folder / LABELS) if (folder / LABELS).exists() else {}
+    return {
+        category: sorted(own or chosen.get(category, {}).get("labels", ())) for category, own in known(folder).items()
+    }
+
+
 def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

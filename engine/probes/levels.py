@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ConceptError
+from engine.evidence import ARMS
 from engine.families import family_of
 from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
 from engine.probes.families import FAMILIES, family_prompts
 from engine.probes.prompts import Question, Subject, kept_objects, questions
 from engine.sampling import Shot
 
-ARMS = 2
 REQUIRED = ("name", "prefix", "variant", "policy")
 """Families to which the unedited model must respond: a policy that asks in vain proves nothing."""
 INFORMATIVE = ("alias", *FAMILIES)
@@ -107,4 +107,4 @@ def cost(level: str, subjects: Sequence[Subject], prompts: int, seeds: int) -> d
     asked = Counter(question.probe for question in questions_at(level, subjects, prompts, seeds))
     targets = sum(subject.role == "target" for subject in subjects)
     attacks = {attack.name: targets * attack.cost for attack in level_named(level).attacks}
-    return {probe: ARMS * count for probe, count in {**asked, **attacks}.items() if count}
+    return {probe: len(ARMS) * count for probe, count in {**asked, **attacks}.items() if count}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,8 +16,8 @@ import numpy as np
 from engine.digests import json_digest
 from engine.errors import ConceptError
 from engine.evidence import Row
-from engine.judges import Judge, fault
-from engine.pictures import pixel_digest
+from engine.judges import Judge
+from engine.probes.answers import Answer, rows
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler, Shot, generate
 from engine.wordings import WORDED_AS, fill, templates
@@ -66,10 +65,16 @@ class Attack(Protocol):
         ...
 
 
-def budget_digest(attack: Any) -> str:
-    """The identity of an attack that is a dataclass: its name and every setting."""
-    settings = {**asdict(attack), "sampler": attack.sampler.digest}
-    return json_digest({"attack": attack.name, "settings": settings})
+class Budgeted:
+    """An attack that is a dataclass with a `sampler`: its identity is its name and every setting."""
+
+    name: ClassVar[str]
+
+    @property
+    def digest(self) -> str:
+        own: Any = self
+        settings = {**asdict(own), "sampler": own.sampler.digest}
+        return json_digest({"attack": self.name, "settings": settings})
 
 
 def run_attacks(
@@ -107,24 +112,7 @@ def reference_pictures(
 
 def attack_rows(judge: Judge, attempts: Sequence[Attempt], arm: str) -> Iterator[Row]:
     """One row of evidence for each attempt; `probe` is the attack's name."""
-    for category, group in groupby(attempts, key=lambda attempt: attempt.subject.category):
-        block = list(group)
-        pictures = np.stack([attempt.picture for attempt in block])
-        sightings = judge.look(pictures, [attempt.subject.name for attempt in block], category)
-        for attempt, sighting in zip(block, sightings, strict=True):
-            yield Row(
-                concept=attempt.subject.id,
-                role=attempt.subject.role,
-                category=category,
-                probe=attempt.attack,
-                prompt=attempt.prompt,
-                seed=attempt.seed,
-                arm=arm,
-                seen=sighting.seen,
-                score=sighting.score,
-                picture=pixel_digest(attempt.picture),
-                fault=fault(attempt.picture),
-            )
+    return rows(judge, (Answer(a.subject, a.attack, a.prompt, a.seed, a.picture) for a in attempts), arm)
 
 
 def success_rate(attacked: Sequence[bool], plain: Sequence[bool]) -> float:
@@ -146,3 +134,14 @@ def said(subject: Subject, words: str, count: int) -> list[str]:
 
 def draw(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> list[np.ndarray]:
     return [picture for _, picture in generate(pipeline, shots, sampler)]
+
+
+def drawn_with(
+    pipeline: Any, attack: str, subject: Subject, title: str, found: str, seeds: Sequence[int], sampler: Sampler
+) -> list[Attempt]:
+    """The attempts of a prompt that was found, a picture a seed."""
+    shots = [Shot(found, seed) for seed in seeds]
+    return [
+        Attempt(subject, attack, title, shot.seed, picture, found)
+        for shot, picture in zip(shots, draw(pipeline, shots, sampler), strict=True)
+    ]

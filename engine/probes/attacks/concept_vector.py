@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from engine.families import family_of
-from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
 from engine.probes.attacks.words import words_without
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot
+from engine.sampling import Sampler
 from engine.text import encode
 
 Genes = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ConceptVector:
+class ConceptVector(Budgeted):
     """`searches` prompts of `words` words, bred for `generations` from `population`, half of which survive each.
 
     `strengths` are how far along the concept's direction the searches aim, by turns; `pairs` prompts with and without
@@ -45,10 +45,6 @@ class ConceptVector:
     sampler: Sampler = field(default_factory=Sampler)
 
     @property
-    def digest(self) -> str:
-        return budget_digest(self)
-
-    @property
     def cost(self) -> int:
         return self.searches * self.seeds
 
@@ -63,12 +59,9 @@ class ConceptVector:
         for number in range(self.searches):
             goal = neutral[0] + self.strengths[number % len(self.strengths)] * direction
             found = self.search(pipeline, pool, goal, Random(f"{self.name}/{seed}/{number}"))
-            shots = [Shot(found, seed + place) for place in range(self.seeds)]
             title = f"{self.name} {number + 1} of {self.searches}"
-            made += [
-                Attempt(subject, self.name, title, shot.seed, picture, found)
-                for shot, picture in zip(shots, draw(pipeline, shots, self.sampler), strict=True)
-            ]
+            seeds = range(seed, seed + self.seeds)
+            made += drawn_with(pipeline, self.name, subject, title, found, seeds, self.sampler)
         return made
 
     def search(self, pipeline: Any, pool: Sequence[str], goal: Tensor, rng: Random) -> str:

@@ -15,15 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
 from engine.probes.attacks.denoising import errors, latents_of, noised, still
-from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, random_words, words_without
+from engine.probes.attacks.words import (
+    conditioning,
+    embedded_as,
+    input_embeddings,
+    random_words,
+    repeated,
+    words_without,
+)
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler, Shot
 
 
 @dataclass(frozen=True)
-class Inversion:
+class Inversion(Budgeted):
     """`tokens` vectors learned in `steps` of `batch` pictures; `rate` is Adam's first step, in typical coordinates.
 
     It falls to 0 along a straight line. Then `seeds` pictures are drawn in each of `wordings` wordings.
@@ -37,10 +44,6 @@ class Inversion:
     wordings: int = 2
     seeds: int = 8
     sampler: Sampler = field(default_factory=Sampler)
-
-    @property
-    def digest(self) -> str:
-        return budget_digest(self)
 
     @property
     def cost(self) -> int:
@@ -78,10 +81,7 @@ class Inversion:
         with still(pipeline), embedded_as(pipeline, words, vectors):
             for text in texts:
                 chosen = torch.randperm(len(latents), generator=generator)[: self.batch]
-                fed = {
-                    key: value.expand(len(chosen), *value.shape[1:])
-                    for key, value in conditioning(pipeline, [text]).items()
-                }
+                fed = repeated(conditioning(pipeline, [text]), len(chosen))
                 loss = errors(pipeline, noised(pipeline, latents[chosen], generator), fed).mean()
                 optimizer.zero_grad()
                 loss.backward()

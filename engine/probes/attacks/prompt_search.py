@@ -15,17 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
 from engine.probes.attacks.denoising import Noised, errors, latents_of, noised, still
-from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, random_words, words_without
+from engine.probes.attacks.words import (
+    conditioning,
+    embedded_as,
+    input_embeddings,
+    random_words,
+    repeated,
+    words_without,
+)
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot
+from engine.sampling import Sampler
 
 TELLING = 0.3  # with less noise than this share of all levels a picture shows by itself what the words would say
 
 
 @dataclass(frozen=True)
-class PromptSearch:
+class PromptSearch(Budgeted):
     """`searches` prompts with `words` searched words, each improved `steps` times by the best of `trials` changes.
 
     Every other search puts its words before the concept's name, the first and third instead of it. Prompts are compared
@@ -40,10 +47,6 @@ class PromptSearch:
     batch: int = 6
     seeds: int = 8
     sampler: Sampler = field(default_factory=Sampler)
-
-    @property
-    def digest(self) -> str:
-        return budget_digest(self)
 
     @property
     def cost(self) -> int:
@@ -63,12 +66,9 @@ class PromptSearch:
                 task = noised(pipeline, latents[chosen], generator, TELLING)
                 ending = said(subject, subject.name, 1)[0] if number % 2 else ""
                 found = self.search(pipeline, pool, ending, task, generator)
-            shots = [Shot(found, seed + place) for place in range(self.seeds)]
             title = f"{self.name} {number + 1} of {self.searches}" + (", before the name" if ending else "")
-            made += [
-                Attempt(subject, self.name, title, shot.seed, picture, found)
-                for shot, picture in zip(shots, draw(pipeline, shots, self.sampler), strict=True)
-            ]
+            seeds = range(seed, seed + self.seeds)
+            made += drawn_with(pipeline, self.name, subject, title, found, seeds, self.sampler)
         return made
 
     def search(self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator) -> str:
@@ -97,7 +97,7 @@ class PromptSearch:
         distinct = list(dict.fromkeys(words))
         vectors = {name: own.requires_grad_() for name, own in input_embeddings(pipeline, distinct).items()}
         with embedded_as(pipeline, distinct, vectors):
-            fed = _spread(conditioning(pipeline, [_joined(words, ending)]), len(task.noisy))
+            fed = repeated(conditioning(pipeline, [_joined(words, ending)]), len(task.noisy))
         gradients = torch.autograd.grad(errors(pipeline, task, fed).mean(), list(vectors.values()))
         gain = torch.zeros(len(distinct), len(next(iter(table.values()))))
         for (name, vector), gradient in zip(vectors.items(), gradients, strict=True):
@@ -109,12 +109,8 @@ class PromptSearch:
         """The mean denoising loss [prompts] of each prompt on the same noised latents."""
         fed = conditioning(pipeline, prompts)
         each = [{key: value[place : place + 1] for key, value in fed.items()} for place in range(len(prompts))]
-        return torch.stack([errors(pipeline, task, _spread(own, len(task.noisy))).mean() for own in each]).cpu()
+        return torch.stack([errors(pipeline, task, repeated(own, len(task.noisy))).mean() for own in each]).cpu()
 
 
 def _joined(words: Sequence[str], ending: str) -> str:
     return " ".join([*words, ending]).strip()
-
-
-def _spread(arguments: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-    return {key: value.expand(count, *value.shape[1:]) for key, value in arguments.items()}

@@ -6,7 +6,6 @@ picture or a name of the target, undo an edit, then it hid the concept and did n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,15 +17,16 @@ from torch import nn
 
 from engine.errors import ConceptError, EditError
 from engine.families import projections
-from engine.probes.attacks.base import Attempt, Kept, budget_digest, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
 from engine.probes.attacks.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks.words import conditioning
+from engine.probes.families import names_it
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler, Shot
 
 
 @dataclass(frozen=True)
-class Relearn:
+class Relearn(Budgeted):
     """`steps` of AdamW at `rate` on `batch` kept pictures each; of the text projections, or of the `whole` denoiser.
 
     Then the concept is asked for by name, `seeds` pictures in each of `wordings` wordings.
@@ -40,10 +40,6 @@ class Relearn:
     wordings: int = 2
     seeds: int = 8
     sampler: Sampler = field(default_factory=Sampler)
-
-    @property
-    def digest(self) -> str:
-        return budget_digest(self)
 
     @property
     def cost(self) -> int:
@@ -101,8 +97,7 @@ def restored(weights: Sequence[nn.Parameter]) -> Iterator[None]:
 
 def _nameless(subject: Subject, kept: Sequence[Kept]) -> list[Kept]:
     """Without what names the target: "police car" when a car was erased; revival by that would prove nothing."""
-    named = re.compile(rf"\b({'|'.join(map(re.escape, subject.names))})(e?s)?\b", re.IGNORECASE)
-    left = [item for item in kept if not named.search(item.prompt)]
+    left = [item for item in kept if not names_it(item.prompt, subject)]
     if not left:
         raise ConceptError(
             f"{subject.id}: relearn tunes on pictures of kept concepts, and of {len(kept)} none is without the "

@@ -21,14 +21,15 @@ from PIL import Image
 from engine.errors import SettingError, UnknownArchitecture
 from engine.families import family_of
 from engine.judges import Judge
-from engine.probes.attacks.base import Attempt, Kept, budget_digest, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
+from engine.probes.attacks.words import repeated
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler
 from engine.text import encode
 
 
 @dataclass(frozen=True)
-class StartPicture:
+class StartPicture(Budgeted):
     """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts."""
 
     name: ClassVar[str] = "start_picture"
@@ -40,10 +41,6 @@ class StartPicture:
         for strength in self.strengths:
             if not 0 < strength <= 1 or int(strength * self.sampler.steps) < 1:
                 raise SettingError(f"start_picture: strength {strength} draws none of {self.sampler.steps} steps anew")
-
-    @property
-    def digest(self) -> str:
-        return budget_digest(self)
 
     @property
     def cost(self) -> int:
@@ -111,7 +108,7 @@ def completed(
     for first in range(0, len(starts), sampler.batch):
         block = starts[first : first + sampler.batch]
         output = model(
-            **{key: value.expand(len(block), *value.shape[1:]) for key, value in spoken.items()},
+            **repeated(spoken, len(block)),
             image=[Image.fromarray(start) for start in block],
             **size,
             strength=strength,

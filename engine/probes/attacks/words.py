@@ -89,6 +89,11 @@ def _swapped(ids: Sequence[int], vectors: Tensor, table: nn.Module, given: tuple
     return output
 
 
+def repeated(arguments: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """What the denoiser is fed for one prompt, for `count` pictures."""
+    return {key: value.expand(count, *value.shape[1:]) for key, value in arguments.items()}
+
+
 def conditioning(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:
     """What the denoiser is fed for the prompts, by the pipeline's own keywords, [n, ...] each; keeps gradients."""
     family = family_of(pipeline)

@@ -1,0 +1,51 @@
+"""Answers become evidence: what was asked, the picture that came of it, and what the judge sees in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from engine.evidence import Row
+from engine.judges import Judge, fault
+from engine.pictures import pixel_digest
+from engine.probes.prompts import Question, Subject
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A picture, uint8 [height, width, 3], and what was asked; `probe` is the prompt family or the attack."""
+
+    subject: Subject
+    probe: str
+    prompt: str
+    seed: int
+    picture: np.ndarray
+
+    @classmethod
+    def to(cls, question: Question, picture: np.ndarray) -> Answer:
+        return cls(question.subject, question.probe, question.shot.prompt, question.shot.seed, picture)
+
+
+def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
+    """One row of evidence for each answer, in their order; neighbours of one category are judged together."""
+    for category, group in groupby(answers, key=lambda answer: answer.subject.category):
+        block = list(group)
+        pictures = np.stack([answer.picture for answer in block])
+        sightings = judge.look(pictures, [answer.subject.name for answer in block], category)
+        for answer, sighting in zip(block, sightings, strict=True):
+            yield Row(
+                concept=answer.subject.id,
+                role=answer.subject.role,
+                category=category,
+                probe=answer.probe,
+                prompt=answer.prompt,
+                seed=answer.seed,
+                arm=arm,
+                seen=sighting.seen,
+                score=sighting.score,
+                picture=pixel_digest(answer.picture),
+                fault=fault(answer.picture),
+            )
