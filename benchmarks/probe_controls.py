@@ -1,4 +1,4 @@
-"""What the UNEDITED built-in model makes of each prompt family: `python benchmarks/probe_controls.py`.
+"""What the UNEDITED built-in model makes of each prompt family: `python -m benchmarks.probe_controls`.
 
 A family it does not respond to proves nothing by its silence after an edit. Prints for each object, by family of a
 level, the share of pictures in which the judge sees it and their number; then its look-alikes by encoder and judge.
@@ -11,11 +11,11 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import PICTURES, pictures
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from engine.emoji.catalogue import OBJECTS, twins
@@ -25,7 +25,6 @@ from engine.pictures import PictureStore
 from engine.probes import Question, Subject
 from engine.probes.levels import LEVELS, questions_at, readable
 from engine.probes.look_alikes import LookAlike, confusions, look_alikes, union
-from engine.sampling import Sampler
 
 ASKED = ("bicycle", "bear", "castle")
 KEPT = ("dog", "guitar", "umbrella")
@@ -40,11 +39,6 @@ def subjects(names: Sequence[str]) -> list[Subject]:
         for name in names
     ]
     return targets + [Subject(name, "general", "object", name) for name in KEPT]
-
-
-def pictures(model: Any, weights: str, store: PictureStore, asked: Sequence[Question]) -> np.ndarray:
-    keys = store.draw(model, weights, [question.shot for question in asked], Sampler())
-    return np.stack([store.read(key) for key in keys])
 
 
 def responses(judge: ClipJudge, drawn: np.ndarray, asked: Sequence[Question]) -> dict[str, list[bool]]:
@@ -89,7 +83,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--twins", action="store_true")
-    parser.add_argument("--pictures", type=Path, default=Path(gettempdir()) / "expunge-pictures")
+    parser.add_argument("--pictures", type=Path, default=PICTURES)
     args = parser.parse_args()
     model, weights = open_model(MODEL), folder_digest(MODEL)
     print(f"model {weights}, level {args.level}, {args.prompts} prompts by name, {args.seeds} seeds")

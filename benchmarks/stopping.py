@@ -1,4 +1,4 @@
-"""How many pictures a decision costs, sampled in rounds and fixed beforehand: `python benchmarks/stopping.py`.
+"""How many pictures a decision costs, sampled in rounds and fixed beforehand: `python -m benchmarks.stopping`.
 
 Both designs keep the same error: a rate at its limit is called below it with a chance of at most alpha, and above it
 likewise. Both have the same power: a rate of HALF the limit is proven to be below with a chance of POWER or more, the
