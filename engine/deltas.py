@@ -27,7 +27,7 @@ from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections
 from engine.planning import gather
 from engine.spec import EditSpec
-from engine.tuning import AUTO, Proof, Tuned, could_be, least, search_digest
+from engine.tuning import AUTO, Proof, Tuned, least
 from engine.whole import save_whole
 from engine.wordings import templates_digest
 
@@ -94,16 +94,6 @@ class Applied:
 def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
     """The tensor digest of the text projections and of the parameters `names`, in the dtype they were opened in."""
     return tensor_digest(_parameters(pipeline, names))
-
-
-def is_plan_of(made: EditPlan, spec: EditSpec) -> bool:
-    """Whether planning `spec` today would go by the same specification, wordings and settings as `made` did."""
-    if made.templates != templates_digest():
-        return False
-    if spec.editor == AUTO:
-        return made.spec == search_digest(spec) and could_be(made.settings, spec)
-    settings = asdict(settings_for(editor_named(spec.editor), spec.settings))
-    return (made.spec, made.settings) == (spec.digest, settings)
 
 
 @torch.no_grad()

@@ -34,12 +34,11 @@ def print_summary(data: dict[str, Any]) -> None:
 
 
 def print_plan(data: dict[str, Any]) -> None:
-    console.print(
-        f"[bold]{escape(data['request_id'])}[/]: {data['editor']} would change {len(data['layers'])} projections"
-    )
-    table = _table("projection", ">change", ">residual", ">drift")
+    console.print(f"[bold]{escape(data['request_id'])}[/]: {data['editor']} would change {len(data['layers'])} weights")
+    table = _table("weight", ">change", ">residual", ">drift")
     for layer in data["layers"]:
-        table.add_row(layer["name"], *(f"{layer[key]:.3f}" for key in ("change", "residual", "drift")))
+        figures = (layer.get(key) for key in ("change", "residual", "drift"))  # training tells of the change alone
+        table.add_row(layer["name"], *("-" if figure is None else f"{figure:.3f}" for figure in figures))
     console.print(table)
     console.print(f"largest change {data['largest_change']:.3f}, limit {data['limit']}; plan {data['plan'][:16]}")
     console.print(

@@ -1,4 +1,4 @@
-"""Edit: plan the erasure in closed form and write the candidate model, once for each work order."""
+"""Edit: plan the erasure and write the candidate model, once for each work order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.bundle import write_edited
-from engine.deltas import EditPlan, is_plan_of, plan, relative_changes
+from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
+from engine.editing import is_plan_of, make
 from engine.model import open_model
+from tasks.bars import bars
 from tasks.errors import LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
@@ -30,7 +32,8 @@ def plan_edit(order: Order) -> Ref:
     spec, base = edit_spec(state), open_model(order.base_folder, order.base)
     made = EditPlan.load(path) if path.exists() else None
     if made is None or not is_plan_of(made, spec):
-        made = plan(base, spec)
+        with bars() as report:
+            made = make(base, spec, report)
         made.save(path)
     check_reach(relative_changes(base, made), state.limits.max_weight_delta)
     return Ref.of(path)

@@ -15,6 +15,8 @@ from prefect.cache_policies import NO_CACHE
 import engine
 from engine import emoji
 from engine.digests import canonical_json, folder_digest, json_digest
+from engine.editing import settings_of
+from engine.errors import SettingError
 from engine.judges import error, known
 from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
@@ -23,6 +25,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal, note
 from tasks.order import Order
 from tasks.shards import SAMPLER
+from tasks.translate import edit_spec
 
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
@@ -86,6 +89,14 @@ def refuse_unjudged(policy: Policy, judge: Path) -> None:
         raise PolicyErrors(errors)
 
 
+def refuse_unknown_editor(state: DesiredState) -> None:
+    """PolicyError if there is no such editor, or it cannot have a setting that it is given."""
+    try:
+        settings_of(edit_spec(state))
+    except SettingError as error:
+        raise PolicyError("editor", str(error), "") from None
+
+
 def line_of(policy: Policy) -> str:
     """The model line: one base, whoever asks."""
     slug = re.sub(r"[^a-z0-9]+", "-", Path(policy.base.uri.split(":", 1)[1]).name.lower()).strip("-") or "model"
@@ -123,6 +134,7 @@ def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str
     """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
     base, judge = locate(policy)
     refuse_unjudged(policy, judge)
+    refuse_unknown_editor(state)
     judge_digest = folder_digest(judge)
     identity = {
         "engine": engine.__version__,

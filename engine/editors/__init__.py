@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from engine.editors import mace, oce, rece, scapre, scapre_released, speed, uce
@@ -24,6 +24,7 @@ __all__ = [
     "checked_settings",
     "editor_named",
     "settings_for",
+    "unknown",
 ]
 S = TypeVar("S")
 
@@ -31,8 +32,7 @@ S = TypeVar("S")
 def editor_named(name: str) -> Editor:
     """The editor of that name; SettingError lists those there are."""
     if name not in EDITORS:
-        known = ", ".join([*EDITORS, "auto"])
-        raise SettingError(f"editor {name!r} does not exist{_nearest(name, EDITORS)}; known: {known}")
+        raise unknown(f"editor {name!r} is none in closed form", name, EDITORS)
     return EDITORS[name]
 
 
@@ -46,8 +46,7 @@ def checked_settings(owner: str, settings: type[S], given: Mapping[str, Any]) ->
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     for name, value in given.items():
         if name not in fields:
-            known = ", ".join(fields)
-            raise SettingError(f"{owner} has no setting {name!r}{_nearest(name, fields)}; known: {known}")
+            raise unknown(f"{owner} has no setting {name!r}", name, fields)
         _check(owner, fields[name], value)
     return settings(**given)
 
@@ -65,6 +64,8 @@ def _check(editor: str, field: dataclasses.Field, value: Any) -> None:
         raise SettingError(f"{label} is {value!r}; use a finite number that is not negative")
 
 
-def _nearest(name: str, known: Any) -> str:
+def unknown(problem: str, name: str, known: Collection[str]) -> SettingError:
+    """The error that `name` is not among what is `known`, with the nearest of it."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    return SettingError(f"{problem}{meant}; known: {', '.join(known)}")

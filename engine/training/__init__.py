@@ -19,7 +19,7 @@ from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
 from engine.spec import EditSpec
 from engine.training import esd, salun
-from engine.training.base import Report, Trainer
+from engine.training.base import Report, Step, Trainer, unheard
 from engine.training.denoiser import check
 from engine.wordings import templates_digest
 
@@ -28,10 +28,10 @@ TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module i
 __all__ = ["TRAINERS", "Trainer", "train"]
 
 
-def train(pipeline: Any, spec: EditSpec, report: Report = lambda step, loss: None) -> EditPlan:
+def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
 
-    All draws come from `spec.seed`. `report` is told each step's number and loss. The plan's diagnostics give the
+    All draws come from `spec.seed`. `report` is told of each step. The plan's diagnostics give the
     `change` |D|/|W0| of each weight that was not all zero. Raises SettingError, ConceptError, UnknownArchitecture, or
     EditError when the loss is no longer finite.
     """
@@ -49,10 +49,10 @@ def train(pipeline: Any, spec: EditSpec, report: Report = lambda step, loss: Non
 
 
 def _stopping(report: Report) -> Report:
-    def told(step: int, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise EditError("unet", f"the loss is {loss} at step {step}; lower the rate")
-        report(step, loss)
+    def told(step: Step) -> None:
+        if step.loss is not None and not math.isfinite(step.loss):
+            raise EditError("unet", f"the loss is {step.loss} at step {step.done}; lower the rate")
+        report(step)
 
     return told
 

@@ -6,19 +6,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.errors import SettingError
 from engine.spec import EditSpec
 
-Report = Callable[[int, float], object]
-"""Called after each step with its number and loss."""
+
+@dataclass(frozen=True)
+class Step:
+    """`done` of the `whole` of a stage, such as 3 of 100 pictures; `loss` where there is one."""
+
+    stage: str
+    done: int
+    whole: int
+    loss: float | None = None
+
+
+Report = Callable[[Step], object]
+"""Called after each step."""
+
+
+def unheard(step: Step) -> None:
+    """The report of one who does not listen."""
 
 
 @dataclass(frozen=True)
 class Trainer:
     """`train(pipeline, student, spec, settings, report)` changes `student`, a float32 copy of the UNet, in place.
 
-    The copy comes without gradients and in evaluation mode; the pipeline itself must be left as it was.
+    The copy comes without gradients and in evaluation mode; the pipeline itself must be left as it was. A class of
+    `settings` refuses with SettingError what no training can go by.
     """
 
     name: str
     settings: type[Any]
     train: Callable[[Any, Any, EditSpec, Any, Report], None]
+
+
+def at_least(owner: str, least: int, **values: float) -> None:
+    """SettingError if a setting of the editor `owner` is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise SettingError(f"{owner}.{name} is {value}; use at least {least}")

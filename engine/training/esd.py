@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.spec import EditSpec
-from engine.training.base import Report, Trainer
+from engine.training.base import Report, Step, Trainer, at_least
 from engine.training.denoiser import Conditions, chosen, ddim, noise_like_latents, predict, read, walk
 from engine.wordings import target_pairs
 
@@ -36,6 +36,9 @@ class EsdSettings:
     rate: float = 1e-5
     batch: int = 1
     bare: bool = True
+
+    def __post_init__(self) -> None:
+        at_least("esd", 1, steps=self.steps, batch=self.batch)
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
@@ -56,7 +59,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        report(step, loss.item())
+        report(Step("training", step + 1, settings.iterations, loss.item()))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from engine.errors import SettingError
 from engine.spec import EditSpec
-from engine.training.base import Report, Trainer
+from engine.training.base import Report, Step, Trainer, at_least
 from engine.training.denoiser import PARAMETERS, Conditions, chosen, ddim, noise_like_latents, predict, read, walk
 from engine.wordings import target_pairs, worded
 
@@ -49,6 +49,13 @@ class SalunSettings:
     parameters: str = field(default="full", metadata={"choices": PARAMETERS})
     bare: bool = True
 
+    def __post_init__(self) -> None:
+        at_least("salun", 1, steps=self.steps, batch=self.batch)
+        if not 0 < self.share <= 1:
+            raise SettingError(f"salun.share is {self.share}; use a share above 0 and up to 1")
+        if self.pictures < self.batch:
+            raise SettingError(f"salun.pictures is {self.pictures}; use at least one batch of {self.batch}")
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -63,19 +70,17 @@ class Drawn:
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report) -> None:
-    if not 0 < settings.share <= 1:
-        raise SettingError(f"salun.share is {settings.share}; use a share above 0 and up to 1")
-    if settings.pictures < settings.batch:
-        raise SettingError(f"salun.pictures is {settings.pictures}; use at least one batch of {settings.batch}")
     draws = torch.Generator().manual_seed(spec.seed)
     scheduler = ddim(pipeline, settings.steps)
     forget, keep = rows(spec, settings)
-    forgotten, kept = (draw(pipeline, scheduler, pairs, settings, draws) for pairs in (forget, keep))
+    forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", report)
+    kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", report)
     weights = chosen(student, settings.parameters)
     mask = salient(student, weights, scheduler, forgotten, settings, draws)
     optimiser = torch.optim.Adam(weights.values(), lr=settings.rate)
     per_epoch = settings.pictures // settings.batch
-    for step in range(settings.epochs * per_epoch):
+    whole = settings.epochs * per_epoch
+    for step in range(whole):
         if step % per_epoch == 0:
             order = torch.randperm(settings.pictures, generator=draws).tolist()
         batch = order[step % per_epoch * settings.batch :][: settings.batch]
@@ -87,7 +92,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
             if parameter.grad is not None:
                 parameter.grad *= mask[name]  # and Adam leaves a weight that never had a gradient to the bit
         optimiser.step()
-        report(step, loss.item())
+        report(Step("training", step + 1, whole, loss.item()))
 
 
 def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -108,8 +113,15 @@ def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]]
 
 
 def draw(
-    pipeline: Any, scheduler: Any, pairs: Sequence[tuple[str, str]], settings: SalunSettings, draws: torch.Generator
+    pipeline: Any,
+    scheduler: Any,
+    pairs: Sequence[tuple[str, str]],
+    settings: SalunSettings,
+    draws: torch.Generator,
+    stage: str,
+    report: Report,
 ) -> Drawn:
+    """The latents of the pairs' first prompts, drawn by the model as it is."""
     texts = list(dict.fromkeys(["", *(text for pair in pairs for text in pair)]))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (conditions.take([place[text] for text in column]) for column in zip(*pairs, strict=True))
@@ -119,6 +131,7 @@ def draw(
         noise = noise_like_latents(pipeline.unet, len(block), draws)
         nothing = conditions.take([0] * len(block))
         latents.append(walk(pipeline.unet, scheduler, said.take(block), nothing, noise, settings.guidance))
+        report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from engine.errors import ConceptError, DigestMismatch, EditError, SettingError,
 from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
 from engine.training import train
+from engine.training.base import Step
 from engine.training.denoiser import ddim, noise_like_latents, predict, read
 from engine.training.esd import away
 from tests.engine import tiny, tiny_families
@@ -45,8 +47,13 @@ def trained() -> dict[str, tuple[EditPlan, list[float]]]:
     made = {}
     for spec in (ESD, SALUN):
         losses: list[float] = []
-        made[spec.editor] = train(listening(), spec, lambda _, loss, told=losses: told.append(loss)), losses
+        made[spec.editor] = train(listening(), spec, partial(_noted, losses)), losses
     return made
+
+
+def _noted(losses: list[float], step: Step) -> None:
+    if step.loss is not None:
+        losses.append(step.loss)
 
 
 @pytest.mark.parametrize("editor", ["esd", "salun"])

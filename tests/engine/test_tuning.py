@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.canonical import canonical_json
-from engine.deltas import EditPlan, is_plan_of, plan, tuned
+from engine.deltas import EditPlan, plan, tuned
+from engine.editing import is_plan_of
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec, Retain, Target

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.deltas import EditPlan, is_plan_of, plan
+from engine.deltas import EditPlan, plan
 from engine.digests import folder_digest
+from engine.editing import is_plan_of
 from engine.errors import DigestMismatch
 from engine.spec import EditSpec, Target
 from policies import desired_state, read

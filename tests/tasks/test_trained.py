@@ -1,0 +1,103 @@
+"""A policy may name an editor that trains: planned, kept, written and bundled like any other, and checked at intake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bundle import assemble, verify_bundle
+from engine.deltas import EditPlan
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from engine.errors import EditError
+from engine.model import open_model
+from policies import PolicyError
+from tasks.edit import plan_edit, write_candidate
+from tasks.exit_codes import exit_code_of
+from tasks.intake import intake
+from tasks.order import Order, Ref
+from tests.flows.conftest import policy_file, run_cli
+
+SMALL: dict[str, dict[str, Any]] = {
+    "esd": {"iterations": 2, "steps": 2, "rate": 1e-4},
+    "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2, "rate": 1e-4},
+}
+TRAINERS = pytest.mark.parametrize("editor", list(SMALL))
+
+
+def taken_in(folder: Path, editor: str, settings: dict[str, Any]) -> Order:
+    path = written(folder, editor, settings)
+    return intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), folder / "home")
+
+
+def written(folder: Path, editor: str, settings: dict[str, Any]) -> Path:
+    path = policy_file(folder, folder_digest(MODEL), f"by-{editor}")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": editor, "settings": settings}}))
+    return path
+
+
+@TRAINERS
+def test_it_is_planned_once_written_and_bundled(tmp_path: Path, editor: str, capsys: pytest.CaptureFixture) -> None:
+    order = taken_in(tmp_path, editor, SMALL[editor])
+    made = plan_edit(order)
+    said = capsys.readouterr()
+    assert "training" in said.err
+    assert said.out == ""
+    assert plan_edit(order) == made
+    assert capsys.readouterr().err == "", "the plan that was kept is not made again"
+    plan = EditPlan.load(made.path)
+    folder, digest = write_candidate(order, made)
+    assert digest != order.base
+    edited, base = open_model(folder, digest).unet, open_model(MODEL).unet
+    name = next(name for name in plan.deltas if ".attn2.to_q" in name).removeprefix("unet.")
+    assert not edited.get_parameter(name).equal(base.get_parameter(name)), "it reaches beyond text projections"
+    bundle = assemble(folder, {"deltas.safetensors": made.path}, tmp_path / "bundle")
+    assert verify_bundle(tmp_path / "bundle") == bundle
+
+
+def test_the_same_policy_is_the_same_plan(tmp_path: Path) -> None:
+    plans: list[Ref] = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        plans.append(plan_edit(taken_in(tmp_path / name, "esd", SMALL["esd"])))
+    assert plans[0].sha256 == plans[1].sha256
+
+
+@pytest.mark.parametrize(
+    ("editor", "settings", "said"),
+    [
+        ("esd", {"eata": 1.0}, r"esd has no setting 'eata' \(did you mean 'eta'\?\); known: eta"),
+        ("esd", {"steps": 0}, r"esd\.steps is 0; use at least 1"),
+        ("salun", {"share": 2.0}, r"salun\.share is 2\.0; use a share"),
+        ("salun", {"pictures": 2}, r"salun\.pictures is 2; use at least one batch of 8"),
+        ("salun", {"parameters": "some"}, r"use one of full, cross-attention"),
+        ("scapre", {"strenght": 2.0}, r"did you mean 'strength'"),
+        ("auto", {"editor": "esd"}, r"auto\.editor is 'esd'; use one of scapre"),
+        ("auto", {"spectrum": 2.0}, r"scapre has no setting 'spectrum'"),
+        ("ezd", {}, r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: scapre, .*auto, esd, salun"),
+    ],
+)
+def test_a_setting_that_the_editor_cannot_have_is_refused_at_intake(
+    tmp_path: Path, editor: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(PolicyError, match=f"^editor: .*{said}") as caught:
+        taken_in(tmp_path, editor, settings)
+    assert exit_code_of(caught.value) == 3
+    assert not (tmp_path / "home").exists()
+
+
+def test_training_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EditError, match="esd changed no weight"):
+        plan_edit(taken_in(tmp_path, "esd", {"iterations": 0}))
+
+
+def test_the_dry_run_shows_its_weights(tmp_path: Path) -> None:
+    path = written(tmp_path, "esd", SMALL["esd"])
+    done = run_cli("plan", str(path), EXPUNGE_HOME=str(tmp_path / "home"))
+    assert done.code == 0, done.err
+    assert "esd would change" in done.out
+    assert "training" in done.err
