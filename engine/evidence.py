@@ -176,6 +176,20 @@ def is_attack(frame: pd.DataFrame) -> np.ndarray:
     return frame["probe"].isin(ATTACKS).to_numpy(dtype=bool)
 
 
+def shown_before(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sound pictures of the unedited model, asked for in plain words, in which the judge sees the concept."""
+    return where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & frame["seen"].eq(True) & (frame["fault"] == ""))
+
+
+def never_shown(frame: pd.DataFrame) -> list[str]:
+    """Targets that the unedited model was asked for in plain words and showed not once, sorted.
+
+    There is no picture to know them by, so no attack can be aimed at them. A target that was not asked for is none.
+    """
+    asked = where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & (frame["role"] == "target"))
+    return sorted(set(asked["concept"]) - set(shown_before(frame)["concept"]))
+
+
 def where(frame: pd.DataFrame, rows: Any) -> pd.DataFrame:
     """The rows of a frame for which `rows`, bool [rows], holds."""
     return frame.take(np.flatnonzero(rows))

@@ -31,6 +31,7 @@ OUTCOME_OF = {
     "probe-too-few": Outcome.INCONCLUSIVE,
     "probe-unproven": Outcome.INCONCLUSIVE,
     "attack-control": Outcome.INCONCLUSIVE,
+    "attack-impossible": Outcome.INCONCLUSIVE,
     "attack-seen": Outcome.FAIL,
     "attack-too-few": Outcome.INCONCLUSIVE,
     "attack-unproven": Outcome.INCONCLUSIVE,

@@ -2,7 +2,7 @@
 
 An attack knows the target by pictures of the unedited model that the judge sees it in, and trains on pictures of what
 is kept; both were drawn and judged before. With no picture of the target there is nothing to attack with, no row is
-made, and the verdict says that the attack is missing.
+made, and the verdict is INCONCLUSIVE (`engine.evidence.never_shown`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 
 from engine.canonical import canonical_json
 from engine.digests import json_digest
+from engine.evidence import shown_before
 from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Attack, Attempt, Kept, attack_rows, run_attacks
@@ -52,6 +53,10 @@ class AttackShard:
     @property
     def size(self) -> int:
         return self.attack.cost
+
+    @property
+    def effort(self) -> float:
+        return self.attack.effort / self.attack.cost
 
     def lacks(self, store: PictureStore) -> set[str]:
         return set() if self._record(store).exists() else {self._picture(number) for number in range(self.size)}
@@ -106,7 +111,7 @@ def attack_shards(
     `plain` is the evidence of all plain questions.
     """
     base = models[0][1].digest
-    shown = plain.query("arm == 'before' and seen and fault == ''")
+    shown = shown_before(plain)
     erased = [name.casefold() for target in targets for name in target.names]
     others = _shots(shown.query("role != 'target'"), "concept")
     kept = [shot for shot in others if not any(name in shot.prompt.casefold() for name in erased)]

@@ -1,48 +1,62 @@
-"""The budget of compute: pictures are drawn only as long as what was measured says that all of them will fit."""
+"""The budget of compute: work goes on only as long as what was measured says that all of it will fit.
+
+Work is counted in pictures. What an attack does beside drawing, learning and searching, counts as the pictures that
+could be drawn meanwhile (`Attack.effort`), or an attack that takes minutes would be expected to take seconds.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.canonical import canonical_json
 from tasks.errors import LimitExceeded
 
 
 class Budget:
-    """`minutes` of drawing from now on, on the machine as it is."""
+    """`minutes` of work from now on, on the machine as it is; `pictures` were drawn, `done` is all work in pictures."""
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.minutes, self.missing, self.drawn = minutes, 0, 0
+        self.minutes, self.missing, self.done, self.pictures = minutes, 0.0, 0.0, 0
         self._clock, self._begun = clock, clock()
 
-    def expect(self, pictures: int) -> None:
-        """So many more are to be drawn."""
-        self.missing += pictures
+    def expect(self, effort: float) -> None:
+        """So much more is to be done, in pictures."""
+        self.missing += effort
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._begun
 
     @property
     def pace(self) -> float:
         """Seconds a picture so far; 0 as long as none was drawn."""
-        return (self._clock() - self._begun) / self.drawn if self.drawn else 0.0
+        return self.seconds / self.done if self.done else 0.0
 
-    def drew(self, pictures: int) -> None:
-        """LimitExceeded as soon as the time spent and the time that the rest would take, together, are over the limit.
+    def drew(self, pictures: int, effort: float = 1.0) -> None:
+        """So many were drawn, each worth `effort` plain ones.
 
+        LimitExceeded as soon as the time spent and the time that the rest would take, together, are over the limit.
         After the first pictures that is an estimate, at the last minute a deadline.
         """
-        self.drawn += pictures
-        estimate = minutes(self.pace, max(self.missing, self.drawn))
+        self.pictures += pictures
+        self.done += pictures * effort
+        estimate = minutes(self.pace, max(self.missing, self.done))
         if estimate > self.minutes:
             raise LimitExceeded(
-                f"drawing {self.missing} pictures would take {estimate:.2g} minutes ({self.pace:.2g} s each, measured "
-                f"on the first {self.drawn}), limits.max_compute_minutes allows {self.minutes:g}: ask for fewer "
-                "pictures, give more workers (EXPUNGE_WORKERS), or raise the limit; what was drawn is kept"
+                f"work worth {self.missing:.0f} pictures would take {estimate:.2g} minutes ({self.pace:.2g} s each, "
+                f"measured on the first {self.done:.0f}), limits.max_compute_minutes allows {self.minutes:g}: ask for "
+                "fewer pictures or a lower level, give more workers (EXPUNGE_WORKERS), or raise the limit; what was "
+                "drawn is kept"
             )
 
 
-def minutes(pace: float, pictures: int) -> float:
-    """What so many pictures take at `pace` seconds each."""
-    return pace * pictures / 60
+def minutes(pace: float, effort: float) -> float:
+    """What work worth so many pictures takes at `pace` seconds each."""
+    return pace * effort / 60
 
 
 def remember_pace(home: Path, base: str, pace: float) -> None:
@@ -56,3 +70,25 @@ def known_pace(home: Path, base: str) -> float | None:
     """Seconds a picture when this home last drew with the model; None if it never did."""
     file = home / "pace" / base
     return float(file.read_text()) if file.exists() else None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an examination took in all its runs: pictures drawn, those of attacks among them, and seconds."""
+
+    pictures: int = 0
+    seconds: float = 0.0
+
+
+def spend(folder: Path, budget: Budget) -> None:
+    """Add what this run took to the account in the work folder; a run that drew nothing took nothing."""
+    if budget.pictures:
+        before = spent(folder)
+        cost = Cost(before.pictures + budget.pictures, round(before.seconds + budget.seconds, 1))
+        (folder / "cost.json").write_bytes(canonical_json(asdict(cost)))
+
+
+def spent(folder: Path) -> Cost:
+    """The account of a work folder, empty if nothing had to be drawn for it."""
+    file = folder / "cost.json"
+    return Cost(**json.loads(file.read_bytes())) if file.exists() else Cost()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.deltas import EditPlan
+from engine.evidence import ARMS
 from engine.sampling import picture_key
 from tasks.budget import known_pace, minutes
 from tasks.intake import load_state
@@ -21,7 +22,8 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     plan, exam = EditPlan.load(made.path), examination(order)
     shots, store = {question.shot for question in exam.questions}, picture_store(order.home)
     stored = sum(picture_key(order.base, shot, SAMPLER) in store for shot in shots)
-    pace, limits, pictures = known_pace(order.home, order.base), load_state(order).limits, 2 * (len(shots) + exam.tries)
+    pace, limits = known_pace(order.home, order.base), load_state(order).limits
+    effort = len(ARMS) * (len(shots) + exam.effort) - stored
     return {
         "editor": plan.editor,
         "plan": plan.digest,
@@ -29,8 +31,8 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),
         "limit": limits.max_weight_delta,
         "level": exam.level.name,
-        "pictures": pictures,
+        "pictures": len(ARMS) * (len(shots) + exam.tries),
         "pictures_in_store": stored,
-        "minutes": None if pace is None else round(minutes(pace, pictures - stored), 1),
+        "minutes": None if pace is None else round(minutes(pace, effort), 1),
         "minutes_limit": limits.max_compute_minutes,
     }

@@ -16,7 +16,7 @@ import pandas as pd
 from engine import emoji
 from engine.acceptance import Acceptance
 from engine.emoji.catalogue import OBJECTS
-from engine.evidence import ARMS
+from engine.evidence import ARMS, never_shown
 from engine.judges import error
 from engine.judges.card import names
 from engine.model import open_model
@@ -56,9 +56,18 @@ class Examination:
         """Pictures that all attacks on all targets take of one model."""
         return len(self.targets) * sum(attack.cost for attack in self.level.attacks)
 
+    @property
+    def effort(self) -> float:
+        """What all attacks on all targets of one model are worth, in pictures."""
+        return len(self.targets) * sum(attack.effort for attack in self.level.attacks)
+
     def rows(self, evidence: pd.DataFrame) -> int:
-        """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries."""
-        return len(ARMS) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + self.tries)
+        """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries.
+
+        A target that the unedited model was asked for and never showed cannot be attacked, so it has no tries.
+        """
+        tries = self.tries - len(never_shown(evidence)) * sum(attack.cost for attack in self.level.attacks)
+        return len(ARMS) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + tries)
 
 
 @lru_cache(maxsize=4)

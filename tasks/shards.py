@@ -64,6 +64,11 @@ class Work(Protocol):
         """Rows that it makes."""
         ...
 
+    @property
+    def effort(self) -> float:
+        """What each picture it lacks is worth, in plain pictures."""
+        ...
+
     def lacks(self, store: PictureStore) -> set[str]:
         """The keys of the pictures that have to be drawn for it."""
         ...
@@ -82,6 +87,10 @@ class Shard:
     @property
     def size(self) -> int:
         return len(self.asked)
+
+    @property
+    def effort(self) -> float:
+        return 1.0
 
     def lacks(self, store: PictureStore) -> set[str]:
         return {key for question in self.asked if (key := self._key(question)) not in store}

@@ -17,7 +17,7 @@ from engine.results import Verdict
 from engine.rounds import next_round
 from engine.verdict import decide
 from tasks.attacks import attack_shards
-from tasks.budget import Budget, remember_pace
+from tasks.budget import Budget, remember_pace, spend
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
@@ -35,15 +35,18 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     budget = Budget(state.limits.max_compute_minutes)
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
     rows, table = [], evidence.table([])
-    while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
-        round_of = [exam.questions[place] for place in due.index]
-        shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
-        rows += work_off(order, shards, "pictures", budget)
-        table = evidence.table(rows)
-    if exam.level.attacks:
-        attacks = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
-        rows += work_off(order, attacks, "attacks", budget)
-    if budget.drawn:
+    try:
+        while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
+            round_of = [exam.questions[place] for place in due.index]
+            shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
+            rows += work_off(order, shards, "pictures", budget)
+            table = evidence.table(rows)
+        if exam.level.attacks:
+            attacks = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
+            rows += work_off(order, attacks, "attacks", budget)
+    finally:
+        spend(order.folder, budget)
+    if budget.pictures:
         remember_pace(order.home, order.base, budget.pace)
     path = order.folder / "evidence.parquet"
     evidence.write(evidence.table(rows), path)
@@ -53,12 +56,12 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
 def work_off(order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
     """The rows of all work, with progress, within the budget."""
     store, rows = picture_store(order.home), []
-    budget.expect(len({key for part in work for key in part.lacks(store)}))
+    budget.expect(sum({key: part.effort for part in work for key in part.lacks(store)}.values()))
     with tqdm(total=sum(part.size for part in work), desc=title, unit="picture", mininterval=1) as bar:
-        for done in examine(work, order.home, order.judge_folder, workers()):
+        for part, done in zip(work, examine(work, order.home, order.judge_folder, workers()), strict=True):
             rows += done.rows
             bar.update(len(done.rows))
-            budget.drew(done.drawn)
+            budget.drew(done.drawn, part.effort)
     return rows
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from engine.acceptance import Acceptance
 from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, paired_drop_bounds, rate_p
-from engine.evidence import ATTACKS, Row, table
+from engine.evidence import ATTACKS, Row, never_shown, table
 from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
 from engine.tally import METHODS
@@ -84,6 +84,38 @@ def test_a_demanded_attack_that_was_not_made_is_an_error(demand):
     missed = verdict(bear, rows("panda", "target", 16, 0, 16, "inversion"), limits=limits)
     assert missed.outcome == Outcome.ERROR
     assert "bear was not put through the attack inversion" in missed.reasons[0].message
+
+
+def test_a_target_that_the_unedited_model_never_shows_is_inconclusive_and_the_reason_says_so():
+    limits = replace(LIMITS, attacks=("inversion", "relearn"))
+    made = [rows("panda", "target", 16, 0, 16, attack) for attack in limits.attacks]
+    result = verdict(*made, rows("unicorn", "target", 0, 0, 96), limits=limits)
+    assert (result.outcome, codes(result)) == (
+        Outcome.INCONCLUSIVE,
+        [("attack-impossible", ""), ("target-control", "")],
+    )
+    assert {reason.concept for reason in result.reasons} == {"unicorn"}
+    assert "never shows unicorn, so no attack could be aimed at it" in result.reasons[0].message
+    assert codes(verdict(rows("unicorn", "target", 0, 0, 96))) == [("target-control", "")]  # no attack was demanded
+
+
+def test_only_a_target_that_was_asked_for_and_never_shown_is_excused_from_attacks():
+    limits = replace(LIMITS, attacks=("inversion",))
+    made, once = rows("panda", "target", 16, 0, 16, "inversion"), rows("unicorn", "target", 1, 0, 96)
+    assert verdict(made, once, limits=limits).outcome == Outcome.ERROR
+    assert verdict(made, rows("unicorn", "target", 0, 96, 96), limits=limits).outcome == Outcome.FAIL
+    elsewhere = replace(LIMITS, attacks=("inversion",), probe_limits={"relearn": 0.3})  # a level without relearn
+    both = [*made, *rows("panda", "target", 16, 0, 16, "relearn")]
+    missed = verdict(both, rows("unicorn", "target", 0, 0, 96), limits=elsewhere)
+    assert missed.outcome == Outcome.ERROR
+    assert "unicorn was not put through the attack relearn" in missed.reasons[0].message
+
+
+def test_a_sighting_in_a_faulty_picture_shows_no_target():
+    asked = rows("unicorn", "target", 3, 0, 8)
+    black = [replace(row, fault="black picture") if row.seen else row for row in asked]
+    assert (never_shown(table(asked)), never_shown(table(black))) == ([], ["unicorn"])
+    assert never_shown(table(rows("unicorn", "target", 0, 0, 8, "inversion"))) == []  # attacked, never asked for
 
 
 def test_a_target_that_was_only_attacked_is_an_error():

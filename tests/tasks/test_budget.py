@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tasks.budget import Budget, known_pace, minutes, remember_pace
+from engine.probes.attacks import ATTACKS, Attack, Inversion, PromptSearch, Relearn
+from tasks.budget import Budget, Cost, known_pace, minutes, remember_pace, spend, spent
 from tasks.errors import LimitExceeded
 
 
@@ -27,7 +29,7 @@ def test_what_fits_is_drawn_to_the_end() -> None:
     for _ in range(6):
         clock.now += 10.0
         budget.drew(10)
-    assert (budget.drawn, budget.pace) == (60, 1.0)
+    assert (budget.pictures, budget.pace) == (60, 1.0)
 
 
 def test_the_first_pictures_already_tell_that_the_rest_will_not_fit() -> None:
@@ -59,6 +61,45 @@ def test_what_the_store_has_already_costs_nothing() -> None:
     clock.now += 1000.0
     budget.drew(0)
     assert budget.pace == 0.0
+
+
+def test_an_attack_that_learns_counts_as_the_pictures_that_could_be_drawn_meanwhile() -> None:
+    clock, attack = Clock(), Inversion()
+    budget = Budget(minutes=1.0, clock=clock)
+    budget.expect(30 + attack.effort)
+    clock.now += 30.0
+    with pytest.raises(LimitExceeded, match=r"worth 96 pictures would take 1\.6 minutes"):
+        budget.drew(30)  # 30 seconds, and the attack's 16 pictures alone would still fit
+
+
+def test_pictures_of_an_attack_do_not_make_plain_ones_look_slow() -> None:
+    clock, attack = Clock(), Inversion()
+    budget = Budget(minutes=10.0, clock=clock)
+    budget.expect(30 + attack.effort)
+    clock.now += 30.0
+    budget.drew(30)
+    clock.now += attack.effort
+    budget.drew(attack.cost, attack.effort / attack.cost)
+    assert (budget.pictures, budget.pace) == (46, 1.0)
+
+
+@pytest.mark.parametrize("attack", [made() for made in ATTACKS.values()], ids=lambda attack: attack.name)
+def test_no_attack_is_worth_less_than_the_pictures_it_draws_and_a_longer_search_is_worth_more(attack: Attack) -> None:
+    assert attack.effort >= attack.cost
+    if isinstance(attack, Inversion | Relearn | PromptSearch):
+        longer = replace(attack, steps=2 * attack.steps)
+        assert longer.effort - attack.cost == pytest.approx(2 * (attack.effort - attack.cost))
+
+
+def test_what_all_runs_took_is_added_up_and_a_run_that_drew_nothing_took_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    assert spent(tmp_path) == Cost(0, 0.0)
+    for pictures in (4, 0, 6):
+        budget = Budget(minutes=10.0, clock=clock)
+        clock.now += 2.0
+        budget.drew(pictures)
+        spend(tmp_path, budget)
+    assert spent(tmp_path) == Cost(10, 4.0)
 
 
 def test_the_pace_is_known_only_once_it_was_measured(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
-from engine.evidence import ATTACKS, table
+from engine.evidence import ARMS, ATTACKS, Row, table
 from policies import Policy, read
 from tasks.intake import order_for
 from tasks.questions import Examination, examination
@@ -51,6 +52,31 @@ def test_the_attacks_of_a_level_count_among_the_rows_there_must_be(levels: dict[
     assert {attack.name for attack in standard.level.attacks} == set(standard.acceptance.attacks) <= set(ATTACKS)
     assert standard.tries == sum(attack.cost for attack in standard.level.attacks) > 0
     assert standard.rows(table([])) == 2 * (len(standard.questions) + standard.tries)
+
+
+def test_no_attack_is_expected_on_a_target_that_was_asked_for_and_never_shown(levels: dict[str, Examination]) -> None:
+    standard = levels["standard"]
+
+    def answered(seen: bool) -> pd.DataFrame:
+        return table(
+            Row(
+                q.subject.id,
+                q.subject.role,
+                q.subject.category,
+                q.probe,
+                q.shot.prompt,
+                q.shot.seed,
+                arm,
+                seen,
+                0.5,
+                "",
+            )
+            for q in standard.questions
+            for arm in ARMS
+        )
+
+    assert standard.rows(answered(seen=False)) == 2 * len(standard.questions)
+    assert standard.rows(answered(seen=True)) == 2 * (len(standard.questions) + standard.tries)
 
 
 def test_another_level_is_another_order(policy: Policy, tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ class Kept:
 
 
 class Attack(Protocol):
-    """`digest` names the attack with its whole budget; `cost` is the pictures it draws of one target on one model."""
+    """`digest` names the attack with its whole budget; `cost` is the pictures it draws of one target on one model.
+
+    `effort` is all it does of one target on one model, drawing included, as pictures that could be drawn meanwhile.
+    """
 
     name: ClassVar[str]
 
@@ -58,11 +61,23 @@ class Attack(Protocol):
     @property
     def cost(self) -> int: ...
 
+    @property
+    def effort(self) -> float: ...
+
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
         """Attack `subject`, known by `references` [n, height, width, 3]; the model is left as it was, bit for bit."""
         ...
+
+
+BACKWARD = 2  # a backward pass costs about two forward ones
+
+
+def worth(sampler: Sampler, forward: float, trained: float = 0) -> float:
+    """Denoiser passes as pictures of this sampler: `forward` latents denoised once, `trained` with their gradient."""
+    passes = sampler.steps * (2 if sampler.guidance > 1 else 1)
+    return (forward + (1 + BACKWARD) * trained) / passes
 
 
 class Budgeted:

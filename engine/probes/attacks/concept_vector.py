@@ -23,6 +23,8 @@ from engine.sampling import Sampler
 from engine.text import encode
 
 Genes = tuple[str, ...]
+ENCODINGS = 150
+"""Prompts encoded in the time of a picture, as measured on the built-in model; a larger denoiser allows more."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class ConceptVector(Budgeted):
     @property
     def cost(self) -> int:
         return self.searches * self.seeds
+
+    @property
+    def effort(self) -> float:
+        return self.cost + self.searches * (self.generations + 1) * self.population / ENCODINGS
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int

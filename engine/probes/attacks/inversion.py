@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
 from engine.probes.attacks.denoising import errors, latents_of, noised, still
 from engine.probes.attacks.words import (
     conditioning,
@@ -48,6 +48,10 @@ class Inversion(Budgeted):
     @property
     def cost(self) -> int:
         return self.wordings * self.seeds
+
+    @property
+    def effort(self) -> float:
+        return self.cost + worth(self.sampler, 0, trained=self.steps * self.batch)
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int

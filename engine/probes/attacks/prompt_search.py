@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
 from engine.probes.attacks.denoising import Noised, errors, latents_of, noised, still
 from engine.probes.attacks.words import (
     conditioning,
@@ -51,6 +51,11 @@ class PromptSearch(Budgeted):
     @property
     def cost(self) -> int:
         return self.searches * self.seeds
+
+    @property
+    def effort(self) -> float:
+        ranked = self.searches * self.steps * self.batch
+        return self.cost + worth(self.sampler, forward=ranked * self.trials, trained=ranked)
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int

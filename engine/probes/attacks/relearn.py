@@ -17,7 +17,7 @@ from torch import nn
 
 from engine.errors import ConceptError, EditError
 from engine.families import projections
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
 from engine.probes.attacks.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks.words import conditioning
 from engine.probes.families import names_it
@@ -44,6 +44,10 @@ class Relearn(Budgeted):
     @property
     def cost(self) -> int:
         return self.wordings * self.seeds
+
+    @property
+    def effort(self) -> float:
+        return self.cost + worth(self.sampler, 0, trained=self.steps * self.batch)
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int

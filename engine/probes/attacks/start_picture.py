@@ -46,6 +46,10 @@ class StartPicture(Budgeted):
     def cost(self) -> int:
         return len(self.strengths) * self.starts
 
+    @property
+    def effort(self) -> float:
+        return float(self.cost)
+
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
