@@ -2,8 +2,9 @@
 
 Each case erases some concepts with an editor's defaults, told only of the targets' look-alikes and of the other styles.
 Targets are asked for with 8 seeds; kept objects (all look-alikes and every eighth of the others) and kept styles are
-asked for before and after with the same prompts and seeds. Prints one line a case: share of pictures in which the judge
-sees a target, and the points that look-alikes, other objects and other styles lost.
+asked for before and after with the same prompts and seeds. A style is asked for in every wording there is, since each
+draws it on another object. Prints one line a case: share of pictures in which the judge sees a target, and the points
+that look-alikes, other objects and other styles lost.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one style and three objects": (["police car", "panda", "red apple"], ["contrast"]),
 }
 STYLE_ANCHOR = "flat"
-PROMPTS, SEEDS = 2, 8
+PROMPTS, STYLE_PROMPTS, SEEDS = 2, 7, 8
 
 
 def subjects(objects: Sequence[str], styles: Sequence[str]) -> list[Subject]:
@@ -64,6 +65,13 @@ def spec(asked: Sequence[Subject], editor: str, settings: dict[str, Any]) -> Edi
     return EditSpec(tuple(targets), tuple(retain), editor, settings)
 
 
+def asked_of(group: Sequence[Subject]) -> list[Question]:
+    objects = [question for question in questions(group, PROMPTS, SEEDS) if question.subject.category == "object"]
+    return objects + [
+        question for question in questions(group, STYLE_PROMPTS, SEEDS) if question.subject.category == "style"
+    ]
+
+
 def judged(model: Any, weights: str, store: PictureStore, judge: ClipJudge, asked: Sequence[Question]) -> np.ndarray:
     """Whether the judge sees what each question asks for, bool [questions]."""
     return seen(judge, pictures(model, weights, store, asked), asked)
@@ -72,7 +80,7 @@ def judged(model: Any, weights: str, store: PictureStore, judge: ClipJudge, aske
 def measure(case: str, editor: str, settings: dict[str, Any], store: PictureStore, judge: ClipJudge) -> str:
     model, base = open_model(MODEL), folder_digest(MODEL)
     group = subjects(*CASES[case])
-    asked = questions(group, PROMPTS, SEEDS)
+    asked = asked_of(group)
     before = judged(model, base, store, judge, asked)
     start = time.perf_counter()
     edit = plan(model, spec(group, editor, settings))

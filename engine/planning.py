@@ -15,9 +15,10 @@ from engine.families import family_of
 from engine.spec import EditSpec, Retain
 from engine.text import Encoded, encode, partners
 from engine.vocabulary import general_words
-from engine.wordings import Wording, fill, kin_of, target_pairs, worded
+from engine.wordings import Wording, fill, in_company, kin_of, target_pairs, worded
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
+COMPANY = 32  # things a kept style is worded with
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
 
@@ -36,11 +37,18 @@ def gather(pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0) -
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
     others = [kept for kept in spec.retain if kept.kind != "look_alike"]
-    near, rows = reader.kept(reader.retained(lookalikes, names))
-    far, _ = reader.kept(reader.retained(others, names))
+    company = company_of(spec.retain)
+    near, rows = reader.kept(reader.retained(lookalikes, names, company))
+    far, _ = reader.kept(reader.retained(others, names, company))
     general, _ = reader.kept(_general(vocabulary))
     empty = reader.empty.embeddings[0]
     return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty, tokens)
+
+
+def company_of(retain: Sequence[Retain]) -> tuple[str, ...]:
+    """The kept things that kept styles are worded with: one name each, at most `COMPANY`, spread over all of them."""
+    things = [concept.names[0] for concept in retain if concept.category != "style"]
+    return tuple(things[:: max(1, -(-len(things) // COMPANY))])
 
 
 @dataclass(frozen=True)
@@ -97,19 +105,23 @@ class Reader:
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
 
-    def retained(self, concepts: Sequence[Retain], erased: Sequence[str]) -> list[tuple[Wording, float]]:
-        """The wordings of retained concepts with their weights, given the names that are erased."""
+    def retained(
+        self, concepts: Sequence[Retain], erased: Sequence[str], company: Sequence[str]
+    ) -> list[tuple[Wording, float]]:
+        """The wordings of retained concepts with their weights, given the names that are erased and the company that
+        styles are kept in."""
         weighted, is_kin = [], kin_of(erased)
         for concept in concepts:
-            own = self._wordings(concept)
+            own = self._wordings(concept, company)
             whole = self.settings.kin if is_kin(concept.names) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
 
-    def _wordings(self, concept: Retain) -> list[Wording]:
+    def _wordings(self, concept: Retain, company: Sequence[str]) -> list[Wording]:
         if self.settings.bare:
             return [fill("{}", name) for name in concept.names]
-        return worded(concept.names, concept.category)
+        alone = worded(concept.names, concept.category)
+        return alone + in_company(concept.names, company) if concept.category == "style" else alone
 
     def _none(self) -> Moments:
         one = self.empty.embeddings

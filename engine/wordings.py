@@ -67,6 +67,13 @@ def worded(names: Sequence[str], category: str) -> list[Wording]:
     return [fill(template, name) for template in templates(category) for name in names]
 
 
+def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
+    """A style with each of the things drawn in it; a picture is seldom asked for by its style alone."""
+    lines = [line.rsplit("{}", 1) for line in templates("company")]
+    drawn = [(fill(before, thing).text, after) for before, after in lines for thing in things]
+    return [Wording(text + name + after, (len(text), len(text) + len(name))) for text, after in drawn for name in names]
+
+
 def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     """Tells of a concept's names whether one has all words of an erased name in a row, or the other way round.
 
