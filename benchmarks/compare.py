@@ -8,8 +8,9 @@ each at least) and by synonyms, look-alikes, other objects and other styles, 32 
 and seeds on the unedited and on every edited model.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
-again, so it may be stopped at any time. An editor whose code has changed is measured again once its lines are deleted.
-The tables and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
+again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured
+again where an editor's code or wordings have changed so that its plan is another one. The tables
+and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
 again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in a case of its own, in which
@@ -19,9 +20,10 @@ the others erase those objects.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -33,17 +35,18 @@ from benchmarks import concepts, measure, tables
 from benchmarks.concepts import Case
 from benchmarks.results import FOLDER, Results
 from engine.canonical import canonical_json
-from engine.deltas import applied, plan, relative_changes
+from engine.deltas import applied, relative_changes
 from engine.digests import folder_digest
-from engine.editors import EDITORS, checked_settings, editor_named, settings_for
+from engine.editing import make, settings_of
+from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL
 from engine.errors import EngineError
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
-from engine.training import TRAINERS, train
-from engine.tuning import AUTO, LADDERS, asked, rungs
+from engine.training import TRAINERS
+from engine.tuning import AUTO, LADDERS, rungs
 
 UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")
@@ -69,11 +72,7 @@ class Arm:
             return {}
         if self.editor == RETRAINED:
             return {"model": folder_digest(self.settings["folder"])}
-        if self.editor == AUTO:
-            return asdict(asked(measure.spec(case, AUTO, self.settings)))
-        if self.editor in TRAINERS:
-            return asdict(checked_settings(self.editor, TRAINERS[self.editor].settings, self.settings))
-        return asdict(settings_for(editor_named(self.editor), self.settings))
+        return dict(settings_of(measure.spec(case, self.editor, self.settings)))
 
 
 class Bench:
@@ -83,12 +82,24 @@ class Bench:
         self.model, self.digest = open_model(MODEL), folder_digest(MODEL)
         self.judge, self.store = ClipJudge(JUDGE), PictureStore(folder)
 
-    def run(self, arms: Sequence[Arm], cases: Iterable[Case], pictures: int, results: Results) -> None:
-        """Measure what `results` lacks, case by case."""
+    def run(
+        self, arms: Sequence[Arm], cases: Iterable[Case], pictures: int, results: Results, replan: bool = False
+    ) -> None:
+        """Measure what `results` lacks, case by case; with `replan`, also what is planned otherwise by now."""
         for case in cases:
-            due = [arm for arm in arms if self._key(arm, case, pictures) not in results]
+            due = [arm for arm in arms if self._is_due(arm, case, pictures, results, replan)]
             for arm in tqdm(due, desc=f"{case.name} #{case.draw}", unit="editor"):
                 results.add({**self._key(arm, case, pictures), **self.measured(arm, case, pictures)})
+
+    def _is_due(self, arm: Arm, case: Case, pictures: int, results: Results, replan: bool) -> bool:
+        key = self._key(arm, case, pictures)
+        if key not in results or not replan or arm.editor in (UNEDITED, RETRAINED, *TRAINERS):
+            return key not in results
+        try:
+            plan = make(self.model, measure.spec(case, arm.editor, arm.settings)).digest[:12]
+        except EngineError:
+            plan = ""
+        return results.where(**key)[0]["plan"] != plan
 
     def measured(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         """Rates, distance, change and time of one arm; of an editor that refuses, its `problem`."""
@@ -109,13 +120,13 @@ class Bench:
             folder = arm.settings["folder"]
             return measure.pictures(open_model(folder), folder_digest(folder), self.store, questions), {}
         start = time.perf_counter()
-        make = train if arm.editor in TRAINERS else plan
         edit = make(self.model, measure.spec(case, arm.editor, arm.settings))
         seconds = time.perf_counter() - start
         with applied(self.model, edit):
             after = measure.pictures(self.model, edit.digest, self.store, questions)
         change = max(relative_changes(self.model, edit).values())
-        return after, {"change": change, "seconds": seconds, "plan": edit.digest[:12]}
+        drift = max((told.get("drift", math.nan) for told in edit.diagnostics.values()), default=math.nan)
+        return after, {"change": change, "drift": drift, "seconds": seconds, "plan": edit.digest[:12]}
 
     def _key(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         named = {"model": self.digest[:12], "arm": arm.name, "settings": arm.recorded(case)}
@@ -162,7 +173,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     best = [tuned(name, trials, bench.digest, args.pictures) for name in ladders if args.tuned]
     arms = [*(Arm(name, name) for name in names), *(arm for arm in best if arm)]
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
-    bench.run(arms, cases, args.pictures, found)
+    bench.run(arms, cases, args.pictures, found, args.replan)
     if args.retrained:
         erased = Case("without " + ", ".join(args.without), 0, tuple(sorted(args.without)))
         bench.run([*arms, Arm(RETRAINED, RETRAINED, {"folder": args.retrained})], [erased], args.pictures, found)
@@ -176,6 +187,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
+    parser.add_argument("--replan", action="store_true", help="also measure again what is planned otherwise by now")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some objects")

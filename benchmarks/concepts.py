@@ -27,15 +27,19 @@ STYLE_ANCHORS = tuple(dict.fromkeys(("flat", "noto", *(look.name for look in STY
 
 @dataclass(frozen=True)
 class Case:
-    """Objects and styles that are erased together; `draw` says which of the seeded draws of `name` it is."""
+    """Objects and styles that are erased together; `draw` says which of the seeded draws of `name` it is.
+
+    An erased object becomes `anchor`, an erased style `style_anchor`.
+    """
 
     name: str
     draw: int
     objects: tuple[str, ...]
     styles: tuple[str, ...] = ()
+    anchor: str = ""
 
     @property
-    def anchor(self) -> str:
+    def style_anchor(self) -> str:
         return next(style for style in STYLE_ANCHORS if style not in self.styles)
 
 

@@ -39,8 +39,8 @@ class Asked:
 
 def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
     """What an editor is told: targets by name alone, their look-alikes and the kept styles, and no other objects."""
-    gone = [Target(_id(name), (name,)) for name in case.objects]
-    gone += [Target(_id(name), (name,), "style", case.anchor) for name in case.styles]
+    gone = [Target(_id(name), (name,), anchor=case.anchor) for name in case.objects]
+    gone += [Target(_id(name), (name,), "style", case.style_anchor) for name in case.styles]
     near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
     kept = [Retain(_id(name), (name,)) for name in sorted(near)]
     kept += [Retain(_id(look.name), (look.name,), "style") for look in STYLES if look.name not in case.styles]

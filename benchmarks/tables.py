@@ -22,6 +22,7 @@ SHARES = {
     "style": "styles",
     "h_o": "H_o",
 }
+HEADER = ("editor", *SHARES.values(), "distance", "change", "seconds")
 PLOTTED = {"h_o": "H_o", "target": "targets seen", "other": "other objects kept"}
 OBJECT_CASES = ("1 object", "5 objects", "10 objects", "20 objects", "50 objects", "100 objects")
 
@@ -64,13 +65,13 @@ def overview(rows: Sequence[Row]) -> str:
 
 def _section(case: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["case"] == case]
-    lines = [_line(arm, _of(rows, arm, case)) for arm in arms(own)]
-    header = ["editor", *SHARES.values(), "distance", "change", "seconds"]
+    lines = [line(arm, _of(rows, arm, case)) for arm in arms(own)]
     refused = dict.fromkeys(f"{row['arm']}, draw {row['draw']}: {row['problem']}" for row in own if row["problem"])
-    return "\n\n".join([f"### {case}", table(header, lines), *(f"- {line}" for line in refused)])
+    return "\n\n".join([f"### {case}", table(HEADER, lines), *(f"- {reason}" for reason in refused)])
 
 
-def _line(arm: str, rows: Sequence[Row]) -> list[str]:
+def line(arm: str, rows: Sequence[Row]) -> list[str]:
+    """One row of a table under `HEADER`."""
     shares = [over_draws(rows, column, _percent) for column in SHARES]
     rest = [("distance", "{:.3f}"), ("change", "{:.2f}"), ("seconds", "{:.1f}")]
     return [arm, *shares, *(over_draws(rows, column, form.format) for column, form in rest)]

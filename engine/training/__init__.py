@@ -42,10 +42,11 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     trainer = TRAINERS[spec.editor]
     settings = checked_settings(trainer.name, trainer.settings, spec.settings)
     check(pipeline)
-    student = copy.deepcopy(pipeline.unet).float().requires_grad_(False).eval()
+    student = copy.copy(pipeline)
+    student.unet = copy.deepcopy(pipeline.unet).float().requires_grad_(False).eval()
     with torch.enable_grad():
         trainer.train(pipeline, student, spec, settings, _stopping(report))
-    return _plan(pipeline, student, spec, asdict(settings))
+    return _plan(pipeline, student.unet, spec, asdict(settings))
 
 
 def _stopping(report: Report) -> Report:

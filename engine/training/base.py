@@ -30,9 +30,10 @@ def unheard(step: Step) -> None:
 
 @dataclass(frozen=True)
 class Trainer:
-    """`train(pipeline, student, spec, settings, report)` changes `student`, a float32 copy of the UNet, in place.
+    """`train(pipeline, student, spec, settings, report)` changes the UNet of `student` in place.
 
-    The copy comes without gradients and in evaluation mode; the pipeline itself must be left as it was. A class of
+    `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
+    itself, with which it shares all else, must be left as it was. A class of
     `settings` refuses with SettingError what no training can go by.
     """
 

@@ -1,4 +1,4 @@
-"""What the editors that train share: prompts as a UNet is told them, its prediction, a walk along the denoising path.
+"""What the editors that train share: a walk along the denoising path, and the weights that they may change.
 
 The scheduler is DDIM (arXiv 2010.02502) without noise, on the betas and the kind of prediction that the model's own
 scheduler names, so that every walk is a pure function of weights, prompts and first noise.
@@ -6,32 +6,33 @@ scheduler names, so that every walk is a pure function of weights, prompts and f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from engine.errors import SettingError, UnknownArchitecture
+from engine.errors import UnknownArchitecture
 from engine.families import family_of
+from engine.probes.attacks.denoising import Arguments, predicted
 from engine.text import encode
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 PARAMETERS = ("full", "cross-attention")
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """What a UNet is told of n prompts: `tokens` [n, T, d] and, where it takes more, `added` [n, ...] by name."""
+@torch.no_grad()
+def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
+    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords."""
+    family = family_of(pipeline)
+    states = [encode(pipeline, list(prompts), stream).embeddings for stream in range(family.streams)]
+    return family.arguments(pipeline, [state.to(pipeline.unet.device) for state in states])
 
-    tokens: Tensor
-    added: Mapping[str, Tensor]
 
-    def take(self, places: Sequence[int]) -> Conditions:
-        chosen = torch.tensor(list(places), dtype=torch.long, device=self.tokens.device)
-        return Conditions(self.tokens[chosen], {name: value[chosen] for name, value in self.added.items()})
+def take(arguments: Arguments, places: Sequence[int]) -> Arguments:
+    """The rows of what a denoiser is told that are at these places."""
+    return {name: rows[list(places)] for name, rows in arguments.items()}
 
 
 def check(pipeline: Any) -> None:
@@ -42,34 +43,7 @@ def check(pipeline: Any) -> None:
     family.projections(pipeline)  # refuses a denoiser that is not what the family says
 
 
-def read(pipeline: Any, prompts: Sequence[str]) -> Conditions:
-    """Encode prompts as the pipeline would."""
-    family = family_of(pipeline)
-    states = [encode(pipeline, list(prompts), stream).embeddings for stream in range(family.streams)]
-    told = family.arguments(pipeline, [state.to(pipeline.unet.device) for state in states])
-    added: dict[str, Tensor] = {}
-    if "pooled_prompt_embeds" in told:
-        size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-        sizes = torch.tensor([size, size, 0, 0, size, size], dtype=torch.float32, device=pipeline.unet.device)
-        added = {"text_embeds": told["pooled_prompt_embeds"], "time_ids": sizes.expand(len(prompts), -1)}
-    return Conditions(told["prompt_embeds"], added)
-
-
-def predict(unet: Any, noisy: Tensor, time: Tensor, conditions: Conditions) -> Tensor:
-    """The UNet's prediction, float32, whatever kind it is; `time` is one for all or one each."""
-    added = {name: value.to(unet.dtype) for name, value in conditions.added.items()}
-    output = unet(
-        noisy.to(unet.dtype),
-        time.to(noisy.device),
-        encoder_hidden_states=conditions.tokens.to(unet.dtype),
-        added_cond_kwargs=added or None,
-    )
-    return output.sample.float()
-
-
 def ddim(pipeline: Any, steps: int) -> Any:
-    if steps < 1:
-        raise SettingError(f"steps is {steps}; use at least 1")
     scheduler: Any = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     scheduler.set_timesteps(steps)
     return scheduler
@@ -77,10 +51,10 @@ def ddim(pipeline: Any, steps: int) -> Any:
 
 @torch.no_grad()
 def walk(
-    unet: Any,
+    pipeline: Any,
     scheduler: Any,
-    said: Conditions,
-    nothing: Conditions,
+    said: Arguments,
+    nothing: Arguments,
     noise: Tensor,
     guidance: float,
     until: int | None = None,
@@ -88,8 +62,8 @@ def walk(
     """The state after the first `until` denoising steps (all of them if left out) under classifier-free guidance."""
     state = noise * scheduler.init_noise_sigma
     for time in scheduler.timesteps[:until]:
-        without = predict(unet, state, time, nothing)
-        guided = without + guidance * (predict(unet, state, time, said) - without)
+        without = predicted(pipeline, state, time, nothing)
+        guided = without + guidance * (predicted(pipeline, state, time, said) - without)
         state = scheduler.step(guided, time, state).prev_sample
     return state
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from engine.probes.attacks.denoising import Arguments, predicted
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
-from engine.training.denoiser import Conditions, chosen, ddim, noise_like_latents, predict, read, walk
+from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, walk
 from engine.wordings import target_pairs
 
 
@@ -46,16 +47,17 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
     wordings = [[text.text for text, _ in target_pairs(target, settings.bare)] for target in spec.targets]
     texts = ["", *(text for own in wordings for text in own)]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
-    optimiser = torch.optim.Adam(chosen(student, "cross-attention").values(), lr=settings.rate)
-    nothing = conditions.take([0] * settings.batch)
+    optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)
+    nothing = take(conditions, [0] * settings.batch)
     for step in range(settings.iterations):
-        said = conditions.take([texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)])
+        drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
+        said = take(conditions, drawn)
         until = int(torch.randint(settings.steps, (), generator=draws))
-        noise = noise_like_latents(student, settings.batch, draws)
+        noise = noise_like_latents(student.unet, settings.batch, draws)
         noisy = walk(student, scheduler, said, nothing, noise, settings.alpha, until)
         time = scheduler.timesteps[until]
-        aim = away(pipeline.unet, noisy, time, said, nothing, settings.eta)
-        loss = F.mse_loss(predict(student, noisy, time, said), aim)
+        aim = away(pipeline, noisy, time, said, nothing, settings.eta)
+        loss = F.mse_loss(predicted(student, noisy, time, said), aim)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -64,11 +66,11 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
 
 @torch.no_grad()
 def away(
-    unet: Any, noisy: torch.Tensor, time: torch.Tensor, said: Conditions, nothing: Conditions, eta: float
+    pipeline: Any, noisy: torch.Tensor, time: torch.Tensor, said: Arguments, nothing: Arguments, eta: float
 ) -> torch.Tensor:
     """The right-hand side: from the unconditional prediction as far again on the other side of it, times `eta`."""
-    without = predict(unet, noisy, time, nothing)
-    return without - eta * (predict(unet, noisy, time, said) - without)
+    without = predicted(pipeline, noisy, time, nothing)
+    return without - eta * (predicted(pipeline, noisy, time, said) - without)
 
 
 def _drawn(items: list[Any], draws: torch.Generator) -> Any:

@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import SettingError
+from engine.probes.attacks.denoising import Arguments, errors, noised, predicted
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
-from engine.training.denoiser import PARAMETERS, Conditions, chosen, ddim, noise_like_latents, predict, read, walk
+from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, walk
 from engine.wordings import target_pairs, worded
 
 DRAWN_AT_ONCE = 32
@@ -62,11 +63,11 @@ class Drawn:
     """Latents [n, ...], the prompts they were drawn under and, of those to forget, the prompts to mistake them for."""
 
     latents: Tensor
-    said: Conditions
-    instead: Conditions
+    said: Arguments
+    instead: Arguments
 
     def take(self, places: Sequence[int]) -> Drawn:
-        return Drawn(self.latents[list(places)], self.said.take(places), self.instead.take(places))
+        return Drawn(self.latents[list(places)], take(self.said, places), take(self.instead, places))
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report) -> None:
@@ -75,8 +76,8 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
     forget, keep = rows(spec, settings)
     forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", report)
     kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", report)
-    weights = chosen(student, settings.parameters)
-    mask = salient(student, weights, scheduler, forgotten, settings, draws)
+    weights = chosen(student.unet, settings.parameters)
+    mask = salient(student, weights, forgotten, settings, draws)
     optimiser = torch.optim.Adam(weights.values(), lr=settings.rate)
     per_epoch = settings.pictures // settings.batch
     whole = settings.epochs * per_epoch
@@ -84,8 +85,8 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
         if step % per_epoch == 0:
             order = torch.randperm(settings.pictures, generator=draws).tolist()
         batch = order[step % per_epoch * settings.batch :][: settings.batch]
-        loss = misled(student, scheduler, forgotten.take(batch), draws)
-        loss = loss + settings.beta * learnt(student, scheduler, kept.take(batch), draws)
+        loss = misled(student, forgotten.take(batch), draws)
+        loss = loss + settings.beta * learnt(student, kept.take(batch), draws)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         for name, parameter in weights.items():
@@ -124,13 +125,13 @@ def draw(
     """The latents of the pairs' first prompts, drawn by the model as it is."""
     texts = list(dict.fromkeys(["", *(text for pair in pairs for text in pair)]))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
-    said, instead = (conditions.take([place[text] for text in column]) for column in zip(*pairs, strict=True))
+    said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
     latents = []
     for start in range(0, len(pairs), DRAWN_AT_ONCE):
         block = range(start, min(start + DRAWN_AT_ONCE, len(pairs)))
         noise = noise_like_latents(pipeline.unet, len(block), draws)
-        nothing = conditions.take([0] * len(block))
-        latents.append(walk(pipeline.unet, scheduler, said.take(block), nothing, noise, settings.guidance))
+        nothing = take(conditions, [0] * len(block))
+        latents.append(walk(pipeline, scheduler, take(said, block), nothing, noise, settings.guidance))
         report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)
 
@@ -138,7 +139,6 @@ def draw(
 def salient(
     student: Any,
     weights: Mapping[str, nn.Parameter],
-    scheduler: Any,
     forgotten: Drawn,
     settings: SalunSettings,
     draws: torch.Generator,
@@ -146,7 +146,7 @@ def salient(
     """Which entries have, over one pass, a gradient of the forgetting loss among the largest `share`, as 0 and 1."""
     for start in range(0, settings.pictures, settings.batch):
         block = range(start, min(start + settings.batch, settings.pictures))
-        learnt(student, scheduler, forgotten.take(block), draws).backward()
+        learnt(student, forgotten.take(block), draws).backward()
     sizes = {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs() for name, weight in weights.items()
     }
@@ -156,27 +156,17 @@ def salient(
     return {name: (size >= threshold).to(size.dtype) for name, size in sizes.items()}
 
 
-def learnt(unet: Any, scheduler: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
-    """The loss that diffusion models are trained on, at random times, in the model's own kind of prediction."""
-    noisy, time, noise = _noised(scheduler, drawn.latents, draws)
-    kind = scheduler.config.prediction_type
-    velocity = kind == "v_prediction"
-    aim = scheduler.get_velocity(drawn.latents, noise, time) if velocity else noise
-    return F.mse_loss(predict(unet, noisy, time, drawn.said), drawn.latents if kind == "sample" else aim)
+def learnt(student: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
+    """The loss that diffusion models are trained on, in the model's own kind of prediction."""
+    return errors(student, noised(student, drawn.latents, draws), drawn.said).mean()
 
 
-def misled(unet: Any, scheduler: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
+def misled(student: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
     """How far the prediction under a target's name is from the one under the name it is to be mistaken for."""
-    noisy, time, _ = _noised(scheduler, drawn.latents, draws)
+    task = noised(student, drawn.latents, draws)
     with torch.no_grad():
-        aim = predict(unet, noisy, time, drawn.instead)
-    return F.mse_loss(predict(unet, noisy, time, drawn.said), aim)
-
-
-def _noised(scheduler: Any, clean: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    time = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), generator=draws).to(clean.device)
-    noise = torch.randn(clean.shape, generator=draws).to(clean.device)
-    return scheduler.add_noise(clean, noise, time), time, noise
+        aim = predicted(student, task.noisy, task.times, drawn.instead)
+    return F.mse_loss(predicted(student, task.noisy, task.times, drawn.said), aim)
 
 
 TRAINER = Trainer("salun", SalunSettings, train)

@@ -58,4 +58,4 @@ def test_look_alike_targets_have_a_twin_that_stays():
 
 def test_an_erased_style_becomes_one_that_stays():
     for case in cases(3):
-        assert case.anchor not in case.styles
+        assert case.style_anchor not in case.styles

@@ -11,10 +11,11 @@ import torch
 from engine.deltas import EditPlan, applied, apply, undo
 from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
 from engine.model import tensor_digest
+from engine.probes.attacks.denoising import predicted
 from engine.spec import EditSpec, Retain, Target
 from engine.training import train
 from engine.training.base import Step
-from engine.training.denoiser import ddim, noise_like_latents, predict, read
+from engine.training.denoiser import ddim, noise_like_latents, read, take
 from engine.training.esd import away
 from tests.engine import tiny, tiny_families
 
@@ -126,14 +127,14 @@ def test_esd_denoises_its_targets_away_from_them(
     pipeline = listening()
     for name in ("cat", "car"):
         conditions = read(pipeline, ["", name])
-        said, nothing = conditions.take([1] * 8), conditions.take([0] * 8)
+        said, nothing = take(conditions, [1] * 8), take(conditions, [0] * 8)
         noisy = noise_like_latents(pipeline.unet, 8, torch.Generator().manual_seed(5))
         time = ddim(pipeline, 4).timesteps[0]
-        aim = away(pipeline.unet, noisy, time, said, nothing, 1.0)
+        aim = away(pipeline, noisy, time, said, nothing, 1.0)
         with torch.no_grad():
-            before = (predict(pipeline.unet, noisy, time, said) - aim).square().mean()
+            before = (predicted(pipeline, noisy, time, said) - aim).square().mean()
             with applied(pipeline, trained["esd"][0]):
-                after = (predict(pipeline.unet, noisy, time, said) - aim).square().mean()
+                after = (predicted(pipeline, noisy, time, said) - aim).square().mean()
         assert after < 0.3 * before
 
 

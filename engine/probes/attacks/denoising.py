@@ -86,9 +86,16 @@ def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: fl
 
 def errors(pipeline: Any, task: Noised, arguments: Arguments) -> Tensor:
     """The denoiser's mean squared error on each latent, [n] in float32 or wider; arguments have one row for each."""
-    predicted = _predictor(pipeline)(pipeline, task.noisy, task.times, arguments)
-    left = predicted - task.goal
-    return left.to(torch.promote_types(left.dtype, torch.float32)).square().flatten(1).mean(1)
+    left = predicted(pipeline, task.noisy, task.times, arguments) - task.goal
+    return left.square().flatten(1).mean(1)
+
+
+def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """What the denoiser predicts, whatever kind it is, in float32 or wider; `times` is one for all or one each."""
+    dtype = denoiser(pipeline).dtype
+    told = {name: argument.to(dtype) for name, argument in arguments.items()}
+    output = _predictor(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
+    return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
 def _stable_diffusion(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
