@@ -16,6 +16,9 @@ from engine.canonical import canonical_json
 from tasks.errors import LimitExceeded
 
 
+TRIAL = 0.05  # of the limit is spent before an estimate counts: models are opened meanwhile, and a start is slow
+
+
 class Budget:
     """`minutes` of work from now on, on the machine as it is; `pictures` were drawn, `done` is all work in pictures."""
 
@@ -40,10 +43,12 @@ class Budget:
         """So many were drawn, each worth `effort` plain ones.
 
         LimitExceeded as soon as the time spent and the time that the rest would take, together, are over the limit.
-        After the first pictures that is an estimate, at the last minute a deadline.
+        After the first of the time that is an estimate (`TRIAL`), at the last minute a deadline.
         """
         self.pictures += pictures
         self.done += pictures * effort
+        if self.seconds < TRIAL * 60 * self.minutes:
+            return
         estimate = minutes(self.pace, max(self.missing, self.done))
         if estimate > self.minutes:
             raise LimitExceeded(

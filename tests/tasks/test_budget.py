@@ -43,6 +43,17 @@ def test_the_first_pictures_already_tell_that_the_rest_will_not_fit() -> None:
         budget.drew(10)
 
 
+def test_a_slow_start_is_no_estimate() -> None:
+    clock = Clock()
+    budget = Budget(minutes=1.0, clock=clock)
+    budget.expect(60)
+    clock.now += 2.5
+    budget.drew(1)  # at this pace 60 would take two and a half minutes
+    clock.now += 29.5
+    budget.drew(59)
+    assert budget.pictures == 60
+
+
 def test_a_machine_that_slows_down_meets_the_limit_as_a_deadline() -> None:
     clock = Clock()
     budget = Budget(minutes=1.0, clock=clock)
