@@ -9,7 +9,7 @@ and seeds on the unedited and on every edited model.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured
-again where an editor's code or wordings have changed so that its plan is another one. The tables
+again where an editor's code or wordings have changed so that its deltas are others. The tables
 and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
@@ -36,7 +36,7 @@ from benchmarks.concepts import Case
 from benchmarks.results import FOLDER, Results
 from engine.canonical import canonical_json
 from engine.deltas import applied, relative_changes
-from engine.digests import folder_digest
+from engine.digests import folder_digest, tensor_digest
 from engine.editing import make, settings_of
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL
@@ -51,7 +51,7 @@ from engine.tuning import AUTO, LADDERS, rungs
 UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")
 RATES = (*measure.GROUPS, "h_o", "distance")
-COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "plan", "problem")
+COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "deltas", "problem")
 PICTURES = 32
 
 
@@ -85,7 +85,7 @@ class Bench:
     def run(
         self, arms: Sequence[Arm], cases: Iterable[Case], pictures: int, results: Results, replan: bool = False
     ) -> None:
-        """Measure what `results` lacks, case by case; with `replan`, also what is planned otherwise by now."""
+        """Measure what `results` lacks, case by case; with `replan`, also what is edited otherwise by now."""
         for case in cases:
             due = [arm for arm in arms if self._is_due(arm, case, pictures, results, replan)]
             for arm in tqdm(due, desc=f"{case.name} #{case.draw}", unit="editor"):
@@ -96,10 +96,10 @@ class Bench:
         if key not in results or not replan or arm.editor in (UNEDITED, RETRAINED, *TRAINERS):
             return key not in results
         try:
-            plan = make(self.model, measure.spec(case, arm.editor, arm.settings)).digest[:12]
+            weights = tensor_digest(make(self.model, measure.spec(case, arm.editor, arm.settings)).deltas)
         except EngineError:
-            plan = ""
-        return results.where(**key)[0]["plan"] != plan
+            weights = ""
+        return results.where(**key)[0]["deltas"] != weights[:12]
 
     def measured(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         """Rates, distance, change and time of one arm; of an editor that refuses, its `problem`."""
@@ -122,11 +122,12 @@ class Bench:
         start = time.perf_counter()
         edit = make(self.model, measure.spec(case, arm.editor, arm.settings))
         seconds = time.perf_counter() - start
+        weights = tensor_digest(edit.deltas)
         with applied(self.model, edit):
-            after = measure.pictures(self.model, edit.digest, self.store, questions)
+            after = measure.pictures(self.model, weights, self.store, questions)
         change = max(relative_changes(self.model, edit).values())
         drift = max((told.get("drift", math.nan) for told in edit.diagnostics.values()), default=math.nan)
-        return after, {"change": change, "drift": drift, "seconds": seconds, "plan": edit.digest[:12]}
+        return after, {"change": change, "drift": drift, "seconds": seconds, "deltas": weights[:12]}
 
     def _key(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         named = {"model": self.digest[:12], "arm": arm.name, "settings": arm.recorded(case)}
@@ -187,7 +188,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
-    parser.add_argument("--replan", action="store_true", help="also measure again what is planned otherwise by now")
+    parser.add_argument("--replan", action="store_true", help="also measure again what is edited otherwise by now")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some objects")
