@@ -31,9 +31,26 @@ def write(rows: Sequence[Row]) -> None:
     """Both parts of the page, and its plot. ValueError if nothing was measured."""
     if not rows:
         raise ValueError(f"nothing was measured on this model; run benchmarks.compare first ({FOLDER})")
+    rows = latest(rows)
     plot(rows)
     sections = [_section(case, rows) for case in order(rows)]
-    put("compare", "\n\n".join([overview(rows), f"![H_o and what is kept]({PLOT})", *sections]))
+    put("compare", "\n\n".join([extent(rows), overview(rows), f"![H_o and what is kept]({PLOT})", *sections]))
+
+
+def latest(rows: Sequence[Row]) -> list[Row]:
+    """The last line of each editor, case and draw: one by other settings, such as former defaults, is out of date."""
+    return list({(row["arm"], row["case"], row["draw"]): row for row in rows}.values())
+
+
+def extent(rows: Sequence[Row]) -> str:
+    """How much was measured."""
+    draws = {case: len({row["draw"] for row in rows if row["case"] == case}) for case in order(rows)}
+    told = ", ".join(f"{case}: {count} {'draw' if count == 1 else 'draws'}" for case, count in draws.items())
+    pictures = " and ".join(sorted({row["pictures"] for row in rows}))
+    return (
+        f"{pictures} pictures a group and draw, so that one picture is {100 / int(rows[0]['pictures']):.1f} points. "
+        f"{told}. An editor or a case that is not in a table was not run."
+    )
 
 
 def order(rows: Sequence[Row]) -> list[str]:

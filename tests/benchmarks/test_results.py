@@ -64,11 +64,13 @@ def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.M
     rows.append(
         {**empty, **{k: str(v) for k, v in row("speed", "1 object", 0).items()}, "problem": "no direction free"}
     )
-    tables.write(rows)
+    stale = {**rows[0], "settings": "former", "h_o": "0.1"}
+    tables.write([stale, *rows])
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- compare -->\n")
     assert text.endswith("<!-- /compare -->\nafter\n")
     assert "| uce | 80.0 [70.0, 90.0] |" in text
+    assert "8 pictures a group and draw, so that one picture is 12.5 points. 1 object: 3 draws." in text
     assert "- speed, draw 0: no direction free" in text
     assert "old" not in text
     assert (tmp_path / tables.PLOT).stat().st_size > 5000
