@@ -10,6 +10,7 @@ from policies.schema import Level
 from tasks.given import given_model, hand_out, refuse_inside
 from tasks.intake import order_for
 from tasks.outcome import examined
+from tasks.quality import measure_quality
 from tasks.report import write_report
 from tasks.verify import gather_evidence, reach_verdict
 
@@ -17,8 +18,8 @@ from tasks.verify import gather_evidence, reach_verdict
 def verify(folder: Path, policy: Policy, home: Path, out: Path | None, level: Level | None = None) -> dict[str, Any]:
     """Ask the policy's base and the model in `folder` the same, judge one against the other, and write it down.
 
-    Pictures that the store in `home` has are not drawn again. Verdict, evidence and report are put into `out`, or stay
-    in the home; `level` takes the place of the policy's own. Raises IntegrityError on a bundle that is not as
+    Pictures that the store in `home` has are not drawn again. Verdict, evidence, quality and report are put into `out`,
+    or stay in the home; `level` takes the place of the policy's own. Raises IntegrityError on a bundle that is not as
     published, LimitExceeded beyond the policy's budget.
     """
     refuse_inside(folder, out)
@@ -26,5 +27,6 @@ def verify(folder: Path, policy: Policy, home: Path, out: Path | None, level: Le
     order = order_for(model.digest, policy, home, level)
     evidence = gather_evidence(order, model)
     verdict = reach_verdict(order, evidence)
+    measure_quality(order, model.digest, evidence)
     write_report(order, model.digest, verdict, evidence)
     return examined(order, verdict, model.digest, bundle, hand_out(order, out))

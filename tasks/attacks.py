@@ -64,10 +64,10 @@ class AttackShard:
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
         if lacking:
-            self._keep(bench.store, self._made(bench))
-        return Done(list(attack_rows(bench.judge, self._kept(bench.store), self.arm)), len(lacking))
+            self.keep(bench.store, self._made(bench))
+        return Done(list(attack_rows(bench.judge, self.attempts(bench.store), self.arm)), len(lacking))
 
-    def _keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
+    def keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
         """Pictures first and the record last, so that a record vouches for all of them."""
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
@@ -78,7 +78,8 @@ class AttackShard:
         scratch.write_bytes(canonical_json(told))
         scratch.replace(record)
 
-    def _kept(self, store: PictureStore) -> list[Attempt]:
+    def attempts(self, store: PictureStore) -> list[Attempt]:
+        """What it came to, with the words that were found; FileNotFoundError if it was not done yet."""
         return [
             Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
             for number, told in enumerate(json.loads(self._record(store).read_bytes()))

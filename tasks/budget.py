@@ -15,7 +15,6 @@ from pathlib import Path
 from engine.canonical import canonical_json
 from tasks.errors import LimitExceeded
 
-
 TRIAL = 0.05  # of the limit is spent before an estimate counts: models are opened meanwhile, and a start is slow
 
 

@@ -11,6 +11,7 @@ from engine.bundle import assemble
 from engine.results import Verdict
 from tasks.journal import note
 from tasks.order import Order, Ref
+from tasks.quality import FILE
 from tasks.report import render_card
 
 
@@ -20,6 +21,7 @@ def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
         "deltas.safetensors": order.folder / "deltas.safetensors",
         "evidence.parquet": table,
         "verdict.json": order.folder / "verdict.json",
+        "quality.json": order.folder / FILE,
         "README.md": render_card(order, verdict),
     }
     return assemble(order.folder / "candidate", extras, order.folder / "bundle")

@@ -13,7 +13,7 @@ from tasks.manifest import check_bundle
 from tasks.order import Order
 from tasks.shards import Weights
 
-RESULTS = ("verdict.json", "evidence.parquet", "report.html")
+RESULTS = ("verdict.json", "evidence.parquet", "quality.json", "report.html")
 
 
 def given_model(folder: Path) -> tuple[Weights, str]:
@@ -40,7 +40,7 @@ def refuse_inside(given: Path, out: Path | None) -> None:
 
 
 def hand_out(order: Order, out: Path | None) -> Path:
-    """Copy verdict, evidence and report into `out`, if one is named, and return the folder where they lie."""
+    """Copy verdict, evidence, quality and report into `out`, if one is named, and return the folder where they lie."""
     if out is None:
         return order.folder
     out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
-from tasks.intake import load_state
+from tasks.findings import Findings
 from tasks.order import Order, Ref
 from tasks.questions import examination
 from tasks.settings import Settings
@@ -54,29 +54,29 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
 
 
 def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
-    """One row a target and one a group of what must stay: rates before and after, the bound and its limit."""
-    state, limits = load_state(order), verdict.acceptance
-    names = {item.id: item.name for item in state.concepts}
+    """One row a target, an attack and a group of what must stay: rates before and after, the bound and its limit."""
+    found = Findings.of(verdict, examination(order).names)
     gone = [
         {
-            "name": names[target.concept],
-            "role": "erased",
-            "before": target.total.before,
-            "after": target.total.rate,
-            "bound": target.total.upper,
-            "limit": limits.max_target_rate,
+            "name": f"{row.name} by {row.probe}" if row.probe else row.name,
+            "role": role,
+            "before": row.rate.before,
+            "after": row.rate.rate,
+            "bound": row.rate.upper,
+            "limit": row.limit,
         }
-        for target in verdict.targets
+        for role, rows in (("erased", (*found.targets, *found.probes)), ("attacked", found.attacks))
+        for row in rows
     ]
     kept = [
         {
-            "name": group.name,
+            "name": row.concept,
             "role": "kept",
-            "before": group.total.before,
-            "after": group.total.after,
-            "bound": group.total.upper,
-            "limit": limits.max_retain_drop,
+            "before": row.drop.before,
+            "after": row.drop.after,
+            "bound": row.drop.upper,
+            "limit": row.limit,
         }
-        for group in verdict.groups
+        for row in found.groups
     ]
     return gone + kept

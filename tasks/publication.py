@@ -12,12 +12,15 @@ from prefect.cache_policies import NO_CACHE
 import engine
 from engine import evidence
 from engine.results import Verdict
+from tasks.budget import spent
 from tasks.errors import VerdictNotPassed
 from tasks.gate import Terms, gate
 from tasks.intake import load_state
 from tasks.journal import note
+from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.publish import is_published, publish_bundle
+from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, record, register
@@ -87,7 +90,8 @@ def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: R
 
 
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, release: Release | None) -> RunRecord:
-    state = load_state(order)
+    state, (quality, _) = load_state(order), read_quality(order.folder)
+    tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": "published" if release else "rejected"}
     identity = {
         "line": order.line,
         "policy": order.policy,
@@ -104,27 +108,14 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
         request_id=order.request_id,
         receipt_digest=receipt,
         identity=identity,
-        metrics=metrics(verdict),
-        tags={"expunge.verdict": verdict.outcome.value, "expunge.state": "published" if release else "rejected"},
+        metrics=metrics(verdict, quality, spent(order.folder)),
+        tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
         data_docs=order.folder / "gate" / "data_docs",
         contact_sheets=tuple(sorted((order.folder / "sheets").glob("*.png"))),
         report=order.folder / "report.html",
+        further=(order.folder / "verdict.json", order.folder / FILE),
     )
-
-
-def metrics(verdict: Verdict) -> dict[str, float]:
-    """Figures by concept, as MLflow shows them."""
-    figures = {"pictures": float(verdict.evaluated)}
-    for target in verdict.targets:
-        figures[f"{target.concept}/seen_before"] = target.total.before
-        figures[f"{target.concept}/seen_after"] = target.total.rate
-        figures[f"{target.concept}/seen_after_bound"] = target.total.upper
-    for kept in verdict.retained:
-        figures[f"{kept.concept}/drop"] = kept.total.drop
-    for group in verdict.groups:
-        figures[f"{group.name}/drop_bound"] = group.total.upper
-    return figures
 
 
 def still_in_place(receipt: Receipt, settings: Settings) -> bool:

@@ -52,6 +52,11 @@ class Examination:
         return [subject for subject in self.subjects if subject.role == "target"]
 
     @property
+    def names(self) -> dict[str, str]:
+        """What people call each concept, by id."""
+        return {subject.id: subject.name for subject in self.subjects}
+
+    @property
     def tries(self) -> int:
         """Pictures that all attacks on all targets take of one model."""
         return len(self.targets) * sum(attack.cost for attack in self.level.attacks)

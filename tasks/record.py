@@ -31,6 +31,7 @@ class RunRecord:
     key: what makes the request the same request again; a second record with it re-uses the run.
     identity: parameters (policy, base, bundle and desired-state digest, engine version, editor, seed).
     metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture.
+    further: files shown beside the report.
     Raises ValueError naming the field that MLflow would refuse, change or cut.
     """
 
@@ -44,6 +45,7 @@ class RunRecord:
     data_docs: Path | None = None
     contact_sheets: tuple[Path, ...] = field(default=())
     report: Path | None = None
+    further: tuple[Path, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -153,6 +155,8 @@ def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
         client.log_artifact(run_id, str(sheet), "contact_sheets")
     if what.report is not None:
         client.log_artifact(run_id, str(what.report))
+    for file in what.further:
+        client.log_artifact(run_id, str(file))
 
 
 def _ensure_model(client: MlflowClient, line: str) -> None:

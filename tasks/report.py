@@ -1,20 +1,37 @@
-"""The report: one self-contained HTML page, verdict first, that needs no server and no network to be read."""
+"""The report: one self-contained HTML page, verdict first, that needs no server and no network to be read.
+
+What it shows of pictures is kept in the work folder beside it, so that it can be written anew without the store.
+"""
 
 from __future__ import annotations
 
 import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 import engine
+from engine import evidence
+from engine.bounds import clopper_pearson_lower, clopper_pearson_upper
+from engine.canonical import canonical_json
 from engine.deltas import EditPlan
+from engine.judges.card import read_card
 from engine.results import Verdict
+from tasks.budget import spent
+from tasks.closest import Tried, ranked_attempts
+from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal
 from tasks.order import Order, Ref
-from tasks.sheets import contact_sheets
+from tasks.quality import read_quality
+from tasks.questions import examination
+from tasks.sheets import SHEETS, contact_sheets
 
 PAGES = Environment(
     loader=PackageLoader("tasks", "pages"),
@@ -24,19 +41,35 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+PAGES.filters["chance"] = lambda p: f"{p:.2g}"
+THUMBNAIL = 96
+EXACT = "the bounds of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
+BOUNDS = {
+    "fixed": f"{EXACT}; of a drop the union of two of them",
+    "sequential": "those of a mixture martingale, which hold at every look, for the pictures were drawn in rounds; "
+    f"of attacks, whose number is fixed beforehand, {EXACT}",
+}
+"""What the bounds of each way of sampling are."""
 
 
 def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
-    """What report and model card say, as data."""
-    state = load_state(order)
+    """What report and model card say, as data; the same work gives the same."""
+    exam = examination(order)
+    quality, unmeasured = read_quality(order.folder)
     return {
         "order": order,
-        "state": state,
-        "names": {item.id: item.name for item in (*state.concepts, *state.retain)},
+        "state": load_state(order),
+        "level": exam.level,
+        "unread": len(exam.unread),
+        "names": exam.names,
         "verdict": verdict,
+        "findings": Findings.of(verdict, exam.names),
+        "quality": quality,
+        "unmeasured": unmeasured,
+        "judge": judge_facts(order, verdict),
+        "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder / "deltas.safetensors"),
         "engine_version": engine.__version__,
-        "receipts": [r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key],
     }
 
 
@@ -56,15 +89,48 @@ def edit_facts(path: Path) -> dict[str, Any] | None:
     }
 
 
+def judge_facts(order: Order, verdict: Verdict) -> dict[str, Any]:
+    """The judge's kind and, for each category it was asked about, its own error with bounds; None if not measured."""
+    sure = verdict.acceptance.confidence
+    asked = sorted({result.category for result in (*verdict.targets, *verdict.retained)})
+    errors = {
+        category: {
+            "counted": known,
+            "sensitivity": clopper_pearson_lower(known.hits, known.labelled, sure),
+            "alarms": clopper_pearson_upper(known.false_alarms, known.negatives, sure),
+        }
+        for category, known in verdict.judge.items()
+    }
+    return {
+        "kind": read_card(order.judge_folder).kind,
+        "categories": {category: errors.get(category) for category in asked},
+    }
+
+
 def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path:
-    """Contact sheets and the page on them; `candidate` is the digest of the model that was judged."""
-    return render_report(order, Verdict.load(verdict.path), contact_sheets(order, candidate, table.path))
+    """Contact sheets, what attacks came closest with, and the page; `candidate` is the digest of the judged model."""
+    ranked = ranked_attempts(order, candidate, evidence.read(table.path))
+    sheets = contact_sheets(order, candidate, table.path, ranked)
+    _closest_file(order).write_bytes(canonical_json([_closest(*key, tried) for key, tried in ranked.items()]))
+    return render_report(order, Verdict.load(verdict.path), sheets)
 
 
-def render_report(order: Order, verdict: Verdict, sheets: dict[str, Path]) -> Path:
+def rerender(order: Order) -> Path:
+    """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
+    verdict = Verdict.load(order.folder / "verdict.json")
+    return render_report(order, verdict, {path.stem: path for path in (order.folder / "sheets").glob("*.png")})
+
+
+def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
     """Write `report.html` into the order's folder."""
-    pictures = {name: base64.b64encode(path.read_bytes()).decode() for name, path in sheets.items()}
-    page = PAGES.get_template("report.html").render(sheets=pictures, **facts(order, verdict))
+    closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
+    page = PAGES.get_template("report.html").render(
+        **facts(order, verdict),
+        closest={(each["concept"], each["attack"]): each for each in closest},
+        sheets={title: _encoded(sheets[name].read_bytes()) for name, title in SHEETS.items() if name in sheets},
+        cost=spent(order.folder),
+        receipts=[r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key],
+    )
     path = order.folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
@@ -72,11 +138,33 @@ def render_report(order: Order, verdict: Verdict, sheets: dict[str, Path]) -> Pa
 
 def render_card(order: Order, verdict: Verdict) -> bytes:
     """The model card that travels in the bundle."""
-    known = {key: value for key, value in facts(order, verdict).items() if key != "receipts"}
-    return PAGES.get_template("model_card.md").render(**known).encode()
+    return PAGES.get_template("model_card.md").render(**facts(order, verdict)).encode()
 
 
-def rerender(order: Order) -> Path:
-    """The report of an order whose verification is on disk; its sheets are taken as they were drawn."""
-    verdict = Verdict.load(order.folder / "verdict.json")
-    return render_report(order, verdict, {path.stem: path for path in sorted((order.folder / "sheets").glob("*.png"))})
+def _closest_file(order: Order) -> Path:
+    return order.folder / "closest.json"
+
+
+def _closest(concept: str, attack: str, tried: Sequence[Tried]) -> dict[str, Any]:
+    best = tried[0]
+    return {
+        "concept": concept,
+        "attack": attack,
+        "said": best.said,
+        "found": bool(best.found),
+        "seen": best.seen,
+        "score": f"{best.score:.3f}",
+        "picture": _encoded(_png(best.after)),
+    }
+
+
+def _png(picture: np.ndarray) -> bytes:
+    """A thumbnail of a picture, uint8 [height, width, 3]."""
+    image, file = Image.fromarray(picture), io.BytesIO()
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,61 +1,101 @@
-"""The pictures people look at: same-seed contact sheets of a work order, targets and kept concepts apart."""
+"""The pictures people look at: same-seed contact sheets of a work order, a sheet each for what went and what stayed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from engine import evidence
+from engine.errors import QualityError
+from engine.evidence import ARMS, is_attack, where
 from engine.pictures import PictureStore
+from engine.quality import worst_kept
 from engine.sampling import Shot, picture_key
 from engine.sheets import Strip, contact_sheet
+from tasks.closest import Tried
 from tasks.order import Order
+from tasks.questions import examination
 from tasks.shards import SAMPLER, picture_store
 
 SEEDS = 6
-PROMPTS_PER_TARGET = 2
+SHEETS = {
+    "targets": "What had to go",
+    "attacks": "What attacks came closest with",
+    "worst-kept": "The kept concept that lost most",
+    "look-alikes": "Look-alikes that had to stay",
+    "general": "Others that had to stay",
+}
+"""Their titles, in the order in which people look at them."""
+
+Ranked = Mapping[tuple[str, str], Sequence[Tried]]
 
 
-def contact_sheets(order: Order, candidate: str, path: Path) -> dict[str, Path]:
-    """Write `targets.png`, `look-alikes.png` and `general.png` (those that have rows) and return them by name."""
-    store, table = picture_store(order.home), evidence.read(path)
+def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> dict[str, Path]:
+    """Write those of SHEETS that have pictures, as PNG, and return them by name.
+
+    `candidate` is the digest of the edited model, `path` the evidence, `ranked` what attacks tried, closest first.
+    """
+    table, names = evidence.read(path), examination(order).names
+    plain = where(table, ~is_attack(table))
+    shots = _Shots(picture_store(order.home), order.base, candidate)
+    strips = {
+        "targets": _by_concept(shots, where(plain, plain["role"] == "target"), prompts=2),
+        "attacks": [_attack_strip(names[concept], attack, tried) for (concept, attack), tried in ranked.items()],
+        "worst-kept": _worst_strips(shots, table, plain),
+        "look-alikes": _by_concept(shots, where(plain, plain["role"] == "look_alike"), prompts=1),
+        "general": _by_concept(shots, where(plain, plain["role"] == "general"), prompts=1),
+    }
     folder = order.folder / "sheets"
     folder.mkdir(exist_ok=True)
-    made = {}
-    for role, name, per_concept in (
-        ("target", "targets", PROMPTS_PER_TARGET),
-        ("look_alike", "look-alikes", 1),
-        ("general", "general", 1),
-    ):
-        rows = _where(table, "role", role)
-        if rows.empty:
-            continue
-        strips = [
-            strip
-            for _, own in rows.groupby("concept")
-            for strip in _strips(store, order.base, candidate, own, per_concept)
-        ]
-        made[name] = folder / f"{name}.png"
-        contact_sheet(strips, f"{name}: same prompt, same seeds").save(made[name], optimize=True)
+    made = {name: folder / f"{name}.png" for name, own in strips.items() if own}
+    for name, file in made.items():
+        contact_sheet(strips[name], f"{SHEETS[name]}: same prompt, same seeds").save(file, optimize=True)
     return made
 
 
-def _strips(store: PictureStore, base: str, candidate: str, rows: pd.DataFrame, prompts: int) -> list[Strip]:
-    """The first prompts of a concept, each with what the judge said of it in both arms."""
-    strips = []
-    for prompt in rows.prompt.drop_duplicates().head(prompts):
-        own = _where(rows, "prompt", prompt)
-        seeds = sorted(own.seed.unique())[:SEEDS]
-        seen = own.groupby("arm").seen.mean()
-        title = f"{prompt}   (judge: {seen['before']:.0%} before, {seen['after']:.0%} after)"
-        arms = [
-            [store.read(picture_key(weights, Shot(prompt, int(seed)), SAMPLER)) for seed in seeds]
-            for weights in (base, candidate)
-        ]
-        strips.append(Strip(title, *arms))
-    return strips
+class _Shots:
+    """Pictures of both models out of the store."""
+
+    def __init__(self, store: PictureStore, *models: str) -> None:
+        self._store, self._models = store, models
+
+    def of(self, prompt: str, seeds: Sequence[int]) -> list[list[np.ndarray]]:
+        shots = [Shot(prompt, int(seed)) for seed in seeds]
+        return [[self._store.read(picture_key(model, shot, SAMPLER)) for shot in shots] for model in self._models]
 
 
-def _where(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
-    return pd.DataFrame(table[table[column] == value])
+def _by_concept(shots: _Shots, rows: pd.DataFrame, prompts: int) -> list[Strip]:
+    """The first prompts of each concept."""
+    return [
+        _strip(shots, str(prompt), where(own, own["prompt"] == prompt))
+        for _, own in rows.groupby("concept")
+        for prompt in own["prompt"].drop_duplicates().head(prompts)
+    ]
+
+
+def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, prompts: int = 4) -> list[Strip]:
+    """The kept concept that lost most, the prompt and the seed at which it lost most first."""
+    try:
+        worst = worst_kept(table)
+    except QualityError:  # unfit evidence, which the verdict says, or nothing that must stay
+        return []
+    own = where(plain, plain["concept"] == worst.concept)
+    asked = list(dict.fromkeys([worst.prompt, *own["prompt"]]))[:prompts]
+    return [_strip(shots, prompt, where(own, own["prompt"] == prompt), worst.seed) for prompt in asked]
+
+
+def _strip(shots: _Shots, prompt: str, rows: pd.DataFrame, first: int | None = None) -> Strip:
+    """One prompt with what the judge said of it in both arms; the seed `first`, if there is one, leads."""
+    seeds = sorted(rows["seed"].unique(), key=lambda seed: (seed != first, seed))[:SEEDS]
+    before, after = (where(rows, rows["arm"] == arm)["seen"].mean() for arm in ARMS)
+    title = f"{prompt}   (judge: {before:.0%} before, {after:.0%} after)"
+    return Strip(title, *shots.of(prompt, seeds))
+
+
+def _attack_strip(name: str, attack: str, tried: Sequence[Tried]) -> Strip:
+    best = tried[:SEEDS]
+    title = f"{name} by {attack}: {best[0].said}   (judge, after: {best[0].score:.0%} sure of the first)"
+    return Strip(title, [each.before for each in best], [each.after for each in best])

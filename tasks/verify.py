@@ -21,6 +21,7 @@ from tasks.budget import Budget, remember_pace, spend
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
+from tasks.quality import measure_quality
 from tasks.questions import examination
 from tasks.settings import workers
 from tasks.shards import Weights, Work, cut, examine, picture_store
@@ -83,10 +84,12 @@ def verify_task(order: Order, digest: str) -> Ref:
 
 @task(name="reach the verdict", cache_policy=NO_CACHE)
 def verdict_task(order: Order, candidate: str, table: Ref) -> Ref:
-    """The verdict with its receipt."""
+    """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
     made = reach_verdict(order, table)
     verdict = Verdict.load(made.path)
+    quality = measure_quality(order, candidate, table)
     summary = {"outcome": verdict.outcome.value, "reasons": [reason.message for reason in verdict.reasons]}
     inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
-    note(order, "verified", inputs, outputs={"evidence": table.sha256, "verdict": made.sha256}, verdict=summary)
+    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
+    note(order, "verified", inputs, outputs, verdict=summary)
     return made

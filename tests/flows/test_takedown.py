@@ -10,11 +10,13 @@ from mlflow import MlflowClient
 
 from engine.bundle import verify_bundle
 from engine.deltas import EditPlan
+from engine.digests import file_digest
 from engine.model import open_model
 from tasks import s3
 from tasks.history import receipts, states
 from tasks.journal import journal
 from tasks.publish import approved, fetch_bundle
+from tasks.quality import read_quality
 from tasks.settings import Settings
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
 
@@ -54,6 +56,9 @@ def test_every_step_left_a_receipt_and_the_chain_holds(published: tuple) -> None
     steps = [receipt.step for receipt in chain.receipts()]
     assert steps == ["read", "planned", "erased", "verified", "gated", "bundled", "published"]
     assert chain.verify() == []
+    quality = next(receipt.outputs["quality"] for receipt in chain.receipts() if receipt.step == "verified")
+    folder = home / "work" / published[0].data["work"]
+    assert file_digest(folder / "bundle" / "quality.json") == file_digest(folder / "quality.json") == quality
 
 
 def test_the_published_bundle_is_verified_again_without_a_server_and_comes_to_the_same(
@@ -97,8 +102,14 @@ def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, sta
     last = journal(home, line_of(home)).receipts()[-1]
     assert run.data.params["receipt"] == last.digest
     assert run.data.metrics["bicycle/seen_after"] <= 0.10 < run.data.metrics["bicycle/seen_before"]
+    quality, _ = read_quality(home / "work" / done.data["work"])
+    assert quality is not None
+    assert run.data.metrics["quality/kid"] == quality.kid
+    assert run.data.metrics["cost/pictures_drawn"] == len(list((home / "pictures").rglob("*.png")))
+    assert run.data.metrics["bicycle/erased_holm_p"] <= 1.0
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"evidence", "evidence.json", "data_docs", "contact_sheets", "report.html"} <= names
+    assert {"verdict.json", "quality.json"} <= names
     version = client.get_model_version_by_alias(line_of(home), "approved")
     assert version.tags["expunge.bundle"] == last.outputs["bundle"]
 

@@ -61,6 +61,8 @@ def test_an_unedited_model_fails_with_4_and_leaves_verdict_evidence_and_report(
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "The model does not pass" in page
     assert page.count("data:image/png;base64,") >= 2
+    assert "makes no attack" in page  # the level is quick
+    assert (tmp_path / "out" / "quality.json").is_file()
 
 
 def test_a_bundle_and_the_folder_in_it_come_to_the_same_and_are_drawn_once(

@@ -1,0 +1,72 @@
+"""What the edit did to what stays: measured on the pictures that the verification drew, and written beside the verdict.
+
+Where it cannot be had the file says why. No limit hangs on it, so a takedown never fails for want of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine import evidence
+from engine.canonical import canonical_json
+from engine.errors import QualityError
+from engine.evidence import ARMS, where
+from engine.features import ClipNetwork
+from engine.judges.card import read_card
+from engine.quality import Drawn, Quality, compare
+from engine.sampling import Shot, picture_key
+from tasks.order import Order, Ref
+from tasks.shards import SAMPLER, picture_store
+
+FILE = "quality.json"
+UNMEASURED = "not_measured"
+
+
+def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
+    """Write `quality.json`; `candidate` is the digest of the edited model that the evidence `table` is of."""
+    path = order.folder / FILE
+    try:
+        told = _compared(order, candidate, evidence.read(table.path)).to_json()
+    except QualityError as error:
+        told = canonical_json({UNMEASURED: str(error)}).decode()
+    path.write_text(told, encoding="utf-8")
+    return Ref.of(path)
+
+
+def read_quality(folder: Path) -> tuple[Quality | None, str]:
+    """The figures in a work folder, or None and why there are none."""
+    path = folder / FILE
+    if not path.exists():
+        return None, "this order was verified before quality was measured: verify it again"
+    text = path.read_text(encoding="utf-8")
+    missing = json.loads(text).get(UNMEASURED, "")
+    return (None, missing) if missing else (Quality.from_json(text), "")
+
+
+def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:
+    if (kind := read_card(order.judge_folder).kind) != "clip":
+        raise QualityError(f"the judge is of kind {kind}, and the figures are read from the features of a CLIP")
+    network = ClipNetwork(order.judge_folder)
+    return compare(network, kept_shots(frame), _drawn_by(order, order.base), _drawn_by(order, candidate), frame)
+
+
+def kept_shots(frame: pd.DataFrame) -> list[Shot]:
+    """The shots of what must stay, of prompts with two seeds or more: one picture says nothing of diversity."""
+    kept = where(frame, (frame["role"] != "target") & (frame["arm"] == ARMS[0]))
+    shots = {Shot(str(prompt), int(seed)) for prompt, seed in zip(kept["prompt"], kept["seed"], strict=True)}
+    seeds = Counter(shot.prompt for shot in shots)
+    return sorted(shot for shot in shots if seeds[shot.prompt] >= 2)
+
+
+def _drawn_by(order: Order, weights: str) -> Drawn:
+    store = picture_store(order.home)
+
+    def drawn(shot: Shot) -> np.ndarray:
+        return store.read(picture_key(weights, shot, SAMPLER))
+
+    return drawn

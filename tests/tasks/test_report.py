@@ -1,0 +1,247 @@
+"""Report, model card and metrics say what the verdict rests on, concept by concept and attack by attack."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import evidence
+from engine.evidence import Row
+from engine.quality import Quality
+from engine.results import Verdict
+from engine.verdict import decide
+from tasks.budget import Cost
+from tasks.closest import ranked_attempts
+from tasks.findings import Findings
+from tasks.metrics import metrics
+from tasks.order import Order, Ref
+from tasks.quality import kept_shots, measure_quality, read_quality
+from tasks.questions import examination
+from tasks.record import NAME
+from tasks.report import render_card, render_report, rerender, write_report
+from tests.tasks.examined import CANDIDATE, new_order, seen, verified
+
+Done = tuple[Order, Ref, Ref]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    order = new_order(tmp_path_factory.mktemp("shown"))
+    verdict, table = verified(order)
+    measure_quality(order, CANDIDATE, table)
+    write_report(order, CANDIDATE, verdict, table)
+    return order, verdict, table
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)))
+
+
+def page_of(order: Order) -> str:
+    return (order.folder / "report.html").read_text(encoding="utf-8")
+
+
+def row_of(page: str, *cells: str) -> str:
+    """The first table row with all these cells, as text."""
+    rows = [text_of(row) for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)]
+    return next(row for row in rows if all(f" {cell} " in row for cell in cells))
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def test_every_target_has_its_bound_its_limit_and_its_corrected_claim(done: Done) -> None:
+    order, verdict, _ = done
+    known = Verdict.load(verdict.path)
+    (target,), (claim,) = known.targets, [claim for claim in known.claims if claim.kind == "target"]
+    row = row_of(page_of(order), "bicycle", "object", str(target.total.n))
+    assert (
+        f"{share(target.total.before)} {share(target.total.rate)} {share(target.total.upper)} {share(0.2)} met" in row
+    )
+    assert f"yes (p ≤ {claim.holm:.2g})" in row.replace("&le;", "≤")
+
+
+def test_an_attack_is_a_row_with_its_control_and_the_attempt_that_came_closest(done: Done) -> None:
+    order, verdict, table = done
+    page, (target,) = page_of(order), Verdict.load(verdict.path).targets
+    ranked = ranked_attempts(order, CANDIDATE, evidence.read(table.path))
+    assert target.attacks.keys() == {"concept_vector", "start_picture"}
+    for attack, rate in target.attacks.items():
+        row = row_of(page, "bicycle", attack)
+        assert f"{share(rate.before)} {share(0.5)} {share(rate.rate)} {share(rate.upper)} {share(0.25)} met" in row
+        best = ranked["bicycle", attack][0]
+        assert best.found == f"words {rate.n - 1} on the model after"  # the highest score, on the edited model
+        assert best.found in row
+        assert f"words {rate.n - 2}" not in row
+        pictures = re.findall(rf"{attack}</td>.*?base64,([^\"]+)\"", page, re.DOTALL)
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
+        np.testing.assert_array_equal(shown, best.after)
+
+
+def test_the_worst_kept_concept_is_named_and_has_a_sheet_of_its_own(done: Done) -> None:
+    order, _, _ = done
+    assert "castle: seen in 100.0 % before, 50.0 % after" in text_of(page_of(order))
+    assert {path.stem for path in (order.folder / "sheets").glob("*.png")} == {
+        "targets",
+        "attacks",
+        "worst-kept",
+        "look-alikes",
+        "general",
+    }
+
+
+def test_concepts_are_called_by_name_those_that_the_level_added_too(done: Done) -> None:
+    order, _, _ = done
+    added = [subject for subject in examination(order).subjects if subject.id.startswith("auto.")]
+    assert added
+    for page in (page_of(order), render_card(order, Verdict.load(done[1].path)).decode()):
+        assert "auto.object" not in page
+    row_of(page_of(order), added[0].name)
+
+
+def test_the_page_is_written_anew_without_store_or_models(done: Done) -> None:
+    order, _, _ = done
+    before, pictures = page_of(order), order.home / "pictures"
+    hidden = pictures.rename(pictures.with_name("elsewhere"))
+    try:
+        rerender(order)
+    finally:
+        hidden.rename(pictures)
+    assert page_of(order) == before
+
+
+@pytest.mark.parametrize(
+    ("sampling", "told", "untold"),
+    [
+        ("fixed", "Bounds are the bounds of Clopper and Pearson", "martingale"),
+        ("sequential", "mixture martingale", "x"),
+    ],
+)
+def test_the_footer_names_the_bounds_that_were_used(done: Done, sampling: str, told: str, untold: str) -> None:
+    order, _, table = done
+    exam, frame = examination(order), evidence.read(table.path)
+    limits = replace(exam.acceptance, sampling=sampling)
+    page = text_of(render_report(order, decide(frame, len(frame), limits, exam.judge), {}).read_text(encoding="utf-8"))
+    footer = page[page.index("expunge 0") if "expunge 0" in page else page.rindex("expunge") :]
+    assert told in footer
+    assert untold == "x" or untold not in footer
+
+
+def test_the_limits_of_the_judge_are_told(done: Done) -> None:
+    order, _, table = done
+    exam, frame = examination(order), evidence.read(table.path)
+    counted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance, exam.judge), {}).read_text())
+    assert "954 of 960" in counted
+    assert "the share that shows the concept" in counted
+    uncounted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance), {}).read_text())
+    assert "error was not measured" in uncounted
+    assert "954 of 960" not in uncounted
+
+
+def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
+    order = new_order(tmp_path, seeds=2, prompts=2)
+    weak = {
+        "start_picture": lambda row: row.seed < 3,
+        "concept_vector": lambda row: row.arm == "before" or row.seed < 9,
+    }
+    verdict, table = verified(order, lambda row: weak.get(row.probe, seen)(row))
+    write_report(order, CANDIDATE, verdict, table)
+    page = page_of(order)
+    assert "missed" in row_of(page, "bicycle", "concept_vector")
+    assert "seen as bicycle" in row_of(page, "bicycle", "concept_vector")
+    assert re.search(r'<td class="n missed">18\.8 %</td>', page), "3 of 16 starts on the unedited model are no control"
+    assert "perhaps" in text_of(page) or "still seen" in text_of(page)
+    found = Findings.of(Verdict.load(verdict.path), examination(order).names)
+    assert {row.probe: (row.shown, row.met) for row in found.attacks} == {
+        "concept_vector": (True, False),
+        "start_picture": (False, False),
+    }
+
+
+def test_a_target_that_was_never_shown_is_told_and_the_page_has_no_attack(tmp_path: Path) -> None:
+    order = new_order(tmp_path, seeds=2, prompts=2)
+    verdict, table = verified(order, lambda row: row.role != "target")
+    assert Verdict.load(verdict.path).outcome == "INCONCLUSIVE"
+    write_report(order, CANDIDATE, verdict, table)
+    assert "the unedited model never shows bicycle, so no attack could be aimed at it" in text_of(page_of(order))
+    assert "no attack was counted, and the reasons above say why" in text_of(page_of(order))
+
+
+def test_unfit_evidence_gives_a_page_with_the_reasons_and_no_figure(tmp_path: Path) -> None:
+    order = new_order(tmp_path, seeds=2, prompts=2)
+    _, table = verified(order)
+    frame = evidence.read(table.path)
+    evidence.write(frame.assign(fault="black picture"), table_path := order.folder / "evidence.parquet")
+    error = decide(evidence.read(table_path), len(frame), examination(order).acceptance)
+    (order.folder / "verdict.json").write_text(error.to_json(), encoding="utf-8")
+    measure_quality(order, CANDIDATE, Ref.of(table_path))
+    write_report(order, CANDIDATE, Ref.of(order.folder / "verdict.json"), Ref.of(table_path))
+    page = text_of(page_of(order))
+    assert "black picture" in page
+    assert "No figure can be given: the evidence is unfit" in page
+    assert "Not measured: no worst kept concept" in page
+
+
+def test_quality_is_measured_on_what_the_verification_drew(done: Done) -> None:
+    order, verdict, table = done
+    quality, missing = read_quality(order.folder)
+    assert (missing, isinstance(quality, Quality)) == ("", True)
+    assert quality is not None
+    kept = evidence.read(table.path).query("role != 'target' and arm == 'before'")
+    assert quality.pictures == len(kept.drop_duplicates(["prompt", "seed"]))
+    assert (quality.worst.concept, quality.worst.seen.after) == ("castle", 0.5)
+    told = f"{quality.clip_score.before:.2f} before, {quality.clip_score.after:.2f} after"
+    assert told in text_of(page_of(order))
+    assert f"KID {quality.kid:.4f}" in render_card(order, Verdict.load(verdict.path)).decode()
+    first = (order.folder / "quality.json").read_bytes()
+    assert measure_quality(order, CANDIDATE, table).path.read_bytes() == first
+
+
+def test_too_few_pictures_and_a_judge_that_is_no_clip_are_told_and_nothing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = new_order(tmp_path, level="quick", seeds=1, prompts=1)
+    _, table = verified(order)
+    measure_quality(order, CANDIDATE, table)
+    assert read_quality(order.folder) == (None, "no general prompt was drawn: give some, with two seeds or more each")
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "judge.json").write_text('{"kind": "classifier", "categories": ["object"]}')
+    measure_quality(replace(order, judge_folder=tmp_path / "judge"), CANDIDATE, table)
+    quality, why = read_quality(order.folder)
+    assert quality is None
+    assert "of kind classifier" in why
+
+
+def test_prompts_with_one_seed_are_left_out_of_quality() -> None:
+    def row(prompt: str, seed: int, role: str = "general", arm: str = "before") -> Row:
+        return Row("dog", role, "object", "name", prompt, seed, arm, True, 0.5, "ab" * 32)
+
+    table = evidence.table([row("one", 0), row("two", 0), row("two", 1), row("two", 1, arm="after")])
+    assert [(shot.prompt, shot.seed) for shot in kept_shots(table)] == [("two", 0), ("two", 1)]
+
+
+def test_mlflow_gets_attacks_claims_quality_and_cost_under_names_it_takes(done: Done) -> None:
+    order, verdict, _ = done
+    known, (quality, _) = Verdict.load(verdict.path), read_quality(order.folder)
+    told = metrics(known, quality, Cost(12, 90.0))
+    assert all(NAME.fullmatch(name) and math.isfinite(value) for name, value in told.items())
+    attacked = known.targets[0].attacks["start_picture"]
+    assert told["bicycle/start_picture/asr_before"] == attacked.before == 1.0
+    assert told["bicycle/start_picture/asr_after_bound"] == attacked.upper
+    assert told["bicycle/start_picture/fails_holm_p"] == next(
+        c.holm for c in known.claims if c.probe == "start_picture"
+    )
+    assert (told["claims/made"], told["claims/proven"]) == (len(known.claims), len(known.proven))
+    assert quality is not None
+    assert (told["quality/clip_score_after"], told["quality/kid"]) == (quality.clip_score.after, quality.kid)
+    assert (told["cost/pictures_drawn"], told["cost/minutes"]) == (12, 1.5)
+    assert not any(name.startswith("quality/") for name in metrics(known, None, Cost()))
