@@ -46,6 +46,12 @@ def print_plan(data: dict[str, Any]) -> None:
     )
     pace = "not known yet, nothing was drawn here" if data["minutes"] is None else f"{data['minutes']} minutes"
     console.print(f"drawing them would take: {pace}; limit {data['minutes_limit']:g} minutes")
+    if data["unprovable"]:
+        console.print(
+            f"[bold yellow]{data['best']}[/] at best, even if nothing erased is seen: ask for more seeds or prompts"
+        )
+        for reason in data["unprovable"]:
+            console.print(f"- {escape(reason)}")
 
 
 def print_outcome(data: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from engine.deltas import EditPlan
 from engine.evidence import ARMS
 from engine.sampling import picture_key
 from tasks.budget import known_pace, minutes
+from tasks.foresight import best_case
 from tasks.intake import load_state
 from tasks.order import Order, Ref
 from tasks.questions import examination
@@ -17,12 +18,14 @@ from tasks.shards import SAMPLER, picture_store
 def preview(order: Order, made: Ref) -> dict[str, Any]:
     """Layers with their diagnostics, the largest change against the limit, and what a verification would take.
 
+    `best` is the outcome if nothing erased is seen and all that is kept is, `unprovable` says why it is not PASS.
     `minutes` is None as long as nothing was drawn here with this base, so that its pace is not known.
     """
     plan, exam = EditPlan.load(made.path), examination(order)
     shots, store = {question.shot for question in exam.questions}, picture_store(order.home)
     stored = sum(picture_key(order.base, shot, SAMPLER) in store for shot in shots)
     pace, limits = known_pace(order.home, order.base), load_state(order).limits
+    best = best_case(exam)
     effort = len(ARMS) * (len(shots) + exam.effort) - stored
     return {
         "editor": plan.editor,
@@ -31,6 +34,8 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),
         "limit": limits.max_weight_delta,
         "level": exam.level.name,
+        "best": best.outcome.value,
+        "unprovable": [reason.message for reason in best.reasons],
         "pictures": len(ARMS) * (len(shots) + exam.tries),
         "pictures_in_store": stored,
         "minutes": None if pace is None else round(minutes(pace, effort), 1),

@@ -43,7 +43,7 @@ class ConceptVector(Budgeted):
     population: int = 128
     generations: int = 50
     mutation: float = 0.25
-    seeds: int = 5
+    seeds: int = 10
     sampler: Sampler = field(default_factory=Sampler)
 
     @property

@@ -42,7 +42,7 @@ class Inversion(Budgeted):
     batch: int = 4
     rate: float = 0.2
     wordings: int = 2
-    seeds: int = 8
+    seeds: int = 15
     sampler: Sampler = field(default_factory=Sampler)
 
     @property

@@ -45,7 +45,7 @@ class PromptSearch(Budgeted):
     steps: int = 20
     trials: int = 12
     batch: int = 6
-    seeds: int = 8
+    seeds: int = 15
     sampler: Sampler = field(default_factory=Sampler)
 
     @property

@@ -38,7 +38,7 @@ class Relearn(Budgeted):
     rate: float = 1e-4
     whole: bool = True
     wordings: int = 2
-    seeds: int = 8
+    seeds: int = 15
     sampler: Sampler = field(default_factory=Sampler)
 
     @property

@@ -34,7 +34,7 @@ class StartPicture(Budgeted):
 
     name: ClassVar[str] = "start_picture"
     strengths: tuple[float, ...] = (0.95,)
-    starts: int = 16
+    starts: int = 30
     sampler: Sampler = field(default_factory=Sampler)
 
     def __post_init__(self) -> None:

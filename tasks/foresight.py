@@ -1,0 +1,34 @@
+"""What the examination of a policy could prove at best, known before a picture is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.digests import json_digest
+from engine.evidence import ARMS, Row, table
+from engine.probes import Subject
+from engine.results import Verdict
+from engine.verdict import decide
+from tasks.questions import Examination
+
+
+def best_case(exam: Examination) -> Verdict:
+    """The verdict on a model that shows nothing erased and all that is kept; if not PASS, no model can pass."""
+    rows = list(_rows(exam))
+    return decide(table(rows), len(rows), exam.acceptance, exam.judge)
+
+
+def _rows(exam: Examination) -> Iterator[Row]:
+    for question in exam.questions:
+        yield from _pair(question.subject, question.probe, question.shot.prompt, question.shot.seed)
+    for target in exam.targets:
+        for attack in exam.level.attacks:
+            for number in range(attack.cost):
+                yield from _pair(target, attack.name, f"{attack.name} {number + 1}", number)
+
+
+def _pair(subject: Subject, probe: str, prompt: str, seed: int) -> Iterator[Row]:
+    for arm in ARMS:
+        seen = arm == "before" or subject.role != "target"
+        picture = json_digest([subject.id, probe, prompt, seed, arm])
+        yield Row(subject.id, subject.role, subject.category, probe, prompt, seed, arm, seen, float(seen), picture)
