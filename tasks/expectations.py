@@ -127,10 +127,14 @@ def limits_table(statements: tuple[Statement, ...], verdict: Verdict) -> pd.Data
 def limits_expectations(statements: tuple[Statement, ...]) -> list[Expectation]:
     """A maximum, because it fails on NaN and an empty table, and shows its number."""
     return [
-        gxe.ExpectTableRowCountToEqual(value=1),
-        gxe.ExpectTableColumnCountToEqual(value=1 + len(statements)),
-        gxe.ExpectColumnValuesToNotBeNull(column="outcome"),
-        gxe.ExpectColumnValuesToBeInSet(column="outcome", value_set=[str(Outcome.PASS)]),
+        gxe.ExpectTableRowCountToEqual(value=1, description="there is one verdict"),
+        gxe.ExpectTableColumnCountToEqual(
+            value=1 + len(statements), description=f"it rests on {len(statements)} numbers, each with its limit"
+        ),
+        gxe.ExpectColumnValuesToNotBeNull(column="outcome", description="the verdict has an outcome"),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="outcome", value_set=[str(Outcome.PASS)], description="the outcome is PASS"
+        ),
         *(
             gxe.ExpectColumnMaxToBeBetween(
                 column=_shown(each.name),

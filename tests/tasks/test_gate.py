@@ -121,6 +121,8 @@ def test_attacks_and_limited_families_are_statements_of_their_own(tmp_path):
         "panda, attack inversion: upper bound of the success seen after the edit &lt;= 0.3 at 0.95 confidence",
         "panda, asked for by name: upper bound of the rate seen after the edit &lt;= 0.09 at 0.95 confidence",
         "fox: no proof that it dropped by more than 0.05",
+        "there is one verdict",
+        "the outcome is PASS",
     ):
         assert told in text_of(page)
 
