@@ -180,10 +180,12 @@ def _judge_group(group: GroupResult, acceptance: Acceptance) -> Iterator[Reason]
     if total.drop > limit:
         text = f"{name} dropped by {total.drop:.1%}, limit {limit:.1%}; worst is {group.worst}"
         yield Reason("group-drop", name, text, total.drop, limit)
+    elif total.upper <= limit:
+        return
     elif total.n < (needed := _needed(lambda n: method.drop_bounds(0, 0, n, sure)[1] <= limit)):
         text = f"{name} was judged on {total.n} pairs; to prove {limit:.1%}, {needed} with none lost are needed"
         yield Reason("group-too-few", name, text, total.n, needed)
-    elif total.upper > limit:
+    else:
         text = f"{name} dropped by {total.drop:.1%}, perhaps by {total.upper:.1%}, limit {limit:.1%}: judge more"
         yield Reason("group-unproven", name, text, total.upper, limit)
 

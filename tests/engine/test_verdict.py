@@ -181,6 +181,13 @@ def test_too_few_pairs_are_inconclusive():
     assert verdict(PANDA, concept("fox", "look_alike", before=72, after=72, n=72)).outcome == Outcome.PASS
 
 
+def test_fewer_pairs_do_where_so_many_gained_that_the_bound_holds():
+    """Sampling in rounds stops at that bound, so the verdict must not ask for more."""
+    result = verdict(PANDA, concept("fox", "look_alike", before=50, after=60, n=60))
+    assert result.groups[0].total.upper < LIMITS.max_retain_drop
+    assert result.outcome == Outcome.PASS
+
+
 def test_one_collapsed_concept_fails_in_a_group_that_hides_it():
     herd = [concept(f"fox{i}", "look_alike") for i in range(9)]
     calm, torn = verdict(PANDA, *herd), verdict(PANDA, *herd, concept("wolf", "look_alike", after=72))
