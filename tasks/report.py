@@ -43,7 +43,7 @@ PAGES = Environment(
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 THUMBNAIL = 96
-EXACT = "the bounds of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
+EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {
     "fixed": f"{EXACT}; of a drop the union of two of them",
     "sequential": "those of a mixture martingale, which hold at every look, for the pictures were drawn in rounds; "

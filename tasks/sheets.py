@@ -68,12 +68,18 @@ class _Shots:
 
 
 def _by_concept(shots: _Shots, rows: pd.DataFrame, prompts: int) -> list[Strip]:
-    """The first prompts of each concept."""
+    """The first prompts of each concept, those that speak most against the edit leading."""
     return [
-        _strip(shots, str(prompt), where(own, own["prompt"] == prompt))
-        for _, own in rows.groupby("concept")
-        for prompt in own["prompt"].drop_duplicates().head(prompts)
+        _strip(shots, str(prompt), own)
+        for _, concept in rows.groupby("concept")
+        for prompt, own in sorted(concept.groupby("prompt"), key=lambda group: _against(group[1]))[:prompts]
     ]
+
+
+def _against(rows: pd.DataFrame) -> tuple[float, float]:
+    """Sorts prompts: of a target by what is still seen, of a kept concept by what was lost, then by what was seen."""
+    before, after = _shares(rows)
+    return (-after if "target" in set(rows["role"]) else after - before), -before
 
 
 def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, prompts: int = 4) -> list[Strip]:
@@ -90,9 +96,15 @@ def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, promp
 def _strip(shots: _Shots, prompt: str, rows: pd.DataFrame, first: int | None = None) -> Strip:
     """One prompt with what the judge said of it in both arms; the seed `first`, if there is one, leads."""
     seeds = sorted(rows["seed"].unique(), key=lambda seed: (seed != first, seed))[:SEEDS]
-    before, after = (where(rows, rows["arm"] == arm)["seen"].mean() for arm in ARMS)
+    before, after = _shares(rows)
     title = f"{prompt}   (judge: {before:.0%} before, {after:.0%} after)"
     return Strip(title, *shots.of(prompt, seeds))
+
+
+def _shares(rows: pd.DataFrame) -> tuple[float, float]:
+    """How often the concept is seen before and after."""
+    before, after = (float(where(rows, rows["arm"] == arm)["seen"].to_numpy(bool).mean()) for arm in ARMS)
+    return before, after
 
 
 def _attack_strip(name: str, attack: str, tried: Sequence[Tried]) -> Strip:

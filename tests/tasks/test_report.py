@@ -122,7 +122,7 @@ def test_the_page_is_written_anew_without_store_or_models(done: Done) -> None:
 @pytest.mark.parametrize(
     ("sampling", "told", "untold"),
     [
-        ("fixed", "Bounds are the bounds of Clopper and Pearson", "martingale"),
+        ("fixed", "Bounds are those of Clopper and Pearson", "martingale"),
         ("sequential", "mixture martingale", "x"),
     ],
 )
