@@ -67,4 +67,13 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
             guidance_scale=sampler.guidance,
             output_type="np",
         )
-        yield from zip(block, (family.pictures(output) * 255).round().astype(np.uint8), strict=True)
+        yield from zip(block, as_bytes(family.pictures(output)), strict=True)
+
+
+def as_bytes(pictures: np.ndarray) -> np.ndarray:
+    """Pictures in [0, 1], [n, height, width, 3], as uint8; one that holds NaN or infinity is black from edge to edge.
+
+    What a cast makes of NaN depends on the machine, and a picture with a hole must not pass for one of something else.
+    """
+    broken = ~np.isfinite(pictures).all(axis=(1, 2, 3), keepdims=True)
+    return (np.where(broken, 0, pictures) * 255).round().astype(np.uint8)

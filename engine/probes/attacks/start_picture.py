@@ -24,7 +24,7 @@ from engine.judges import Judge
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from engine.probes.attacks.words import repeated
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler
+from engine.sampling import Sampler, as_bytes
 from engine.text import encode
 
 
@@ -121,5 +121,5 @@ def completed(
             guidance_scale=sampler.guidance,
             output_type="np",
         )
-        drawn.append((family.pictures(output) * 255).round().astype(np.uint8))
+        drawn.append(as_bytes(family.pictures(output)))
     return np.concatenate(drawn)
