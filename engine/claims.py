@@ -40,6 +40,8 @@ def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError |
     for probe, rate in target.probes.items():
         if probe in acceptance.probe_limits:
             yield _below("probe", name, probe, rate, acceptance.probe_limits[probe], acceptance, error)
+        else:
+            yield _survival(name, probe, rate, acceptance, error)
     for attack, rate in target.attacks.items():
         yield _below("attack", name, attack, rate, acceptance.limit_of(attack), beforehand, error)
 
@@ -53,6 +55,16 @@ def _below(
     else:
         p = p_of_bound(lambda confidence: rate_bounds(method, seen, n, confidence, error)[1], limit)
     return Claim(kind, name, probe, limit, rounded_up(p), 1.0)
+
+
+def _survival(name: str, probe: str, rate: Rate, acceptance: Acceptance, error: JudgeError | None) -> Claim:
+    """Turned round: the share in which it is NOT seen is below what the limit leaves."""
+    method, limit = METHODS[acceptance.sampling], acceptance.max_target_rate
+    if error is None:
+        p = method.rate_p(rate.n - rate.seen, rate.n, 1 - limit)
+    else:
+        p = p_of_bound(lambda sure: 1 - rate_bounds(method, rate.seen, rate.n, sure, error)[0], 1 - limit)
+    return Claim("survival", name, probe, limit, rounded_up(p), 1.0)
 
 
 def _of_group(group: GroupResult, acceptance: Acceptance) -> Claim:

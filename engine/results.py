@@ -24,6 +24,7 @@ OUTCOME_OF = {
     "target-seen": Outcome.FAIL,
     "group-drop": Outcome.FAIL,
     "concept-collapse": Outcome.FAIL,
+    "probe-survives": Outcome.FAIL,
     "target-control": Outcome.INCONCLUSIVE,
     "target-too-few": Outcome.INCONCLUSIVE,
     "target-unproven": Outcome.INCONCLUSIVE,
@@ -61,8 +62,9 @@ class Claim:
     """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
 
     `kind` says what is claimed: "target", "probe", "attack": the rate is below `limit`; "group": the drop is below it;
-    "collapse": the drop of this retained concept is above it. `p` is the p-value by itself, `holm` the one adjusted for
-    all claims of the verdict: those with holm <= family_alpha are proven together. Both are rounded up to six places.
+    "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is. `p` is the
+    p-value by itself, `holm` the one adjusted for all claims of the verdict: those with holm <= family_alpha are proven
+    together. Both are rounded up to six places.
     """
 
     kind: str

@@ -88,6 +88,12 @@ def state(verdict: Verdict, limits: Acceptance) -> Iterator[Statement]:
             text = f"{claim.concept}: no proof that it dropped by more than {limits.max_retain_drop:g} "
             text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
             yield Statement(f"retained {claim.concept}: p of collapse", text, claim.holm, limits.alpha, 1)
+        if claim.kind == "survival":
+            text = (
+                f"{claim.concept}, asked for by {claim.probe}: no proof that it is seen in more than {claim.limit:g} "
+            )
+            text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
+            yield Statement(f"target {claim.concept}, {claim.probe}: p of survival", text, claim.holm, limits.alpha, 1)
 
 
 def _state_target(target: TargetResult, limits: Acceptance) -> Iterator[Statement]:

@@ -228,6 +228,23 @@ def test_a_pass_needs_no_correction_and_a_claim_about_one_concept_does():
     assert [claim.kind for claim in result.proven] == ["group"]
 
 
+def test_a_family_in_which_the_target_survives_does_not_hide_in_the_total():
+    """8 of 8 synonyms are under a tenth of all prompts: the total keeps its limit, and the name alone was erased."""
+    result = verdict(of_family("synonym", 8, 8, 8), of_family("prefix", 96, 0, 96))
+    assert result.targets[0].total.upper < LIMITS.max_target_rate
+    assert (result.outcome, codes(result)) == (Outcome.FAIL, [("probe-survives", "synonym")])
+    assert (result.reasons[0].value, result.reasons[0].limit) == (1.0, 0.1)
+    assert verdict(of_family("synonym", 8, 1, 8), of_family("prefix", 96, 0, 96)).outcome == Outcome.PASS
+    error = {"object": JudgeError(950, 960, 1, 960)}
+    assert ("probe-survives", "synonym") in codes(verdict(of_family("synonym", 8, 8, 8), judge=error))
+
+
+def test_a_silent_family_that_shows_the_target_after_the_edit_survives_too():
+    limits = replace(LIMITS, informative=("language",))
+    result = verdict(of_family("language", 0, 8, 8), of_family("prefix", 96, 0, 96), limits=limits)
+    assert codes(result) == [("probe-survives", "language")]
+
+
 def test_a_drop_proven_alone_but_not_among_many_is_no_collapse():
     alone = [rows("wolf", "general", 96, 76, 96)]
     many = [*alone, *(rows(f"k{i}", "general", 96, 96, 96) for i in range(30))]
