@@ -1,4 +1,4 @@
-"""Shards: one model, one concept, one probe and a block of seeds; drawn where pictures are missing, then judged.
+"""Shards: one model and a few questions to it; drawn where pictures are missing, then judged.
 
 A shard's pictures are in the store before the next shard is begun, so a run that is killed loses one shard for each
 worker. What was judged is judged again, which costs little beside drawing.
@@ -27,6 +27,7 @@ from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
 
 SAMPLER = Sampler()
+SHARD = 8  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """Questions about one concept by one probe, to one model; `arm` is "before" or "after"."""
+    """Questions to one model; `arm` is "before" or "after"."""
 
     arm: str
     model: Weights
@@ -116,13 +117,8 @@ def picture_store(home: Path) -> PictureStore:
 
 
 def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
-    """Shards of at most one batch of pictures."""
-    groups: dict[tuple[str, str], list[Question]] = {}
-    for question in asked:
-        groups.setdefault((question.subject.id, question.probe), []).append(question)
-    size = SAMPLER.batch
-    blocks = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
-    return [Shard(arm, model, tuple(block)) for block in blocks]
+    """Shards of `SHARD` questions, whatever they are about, in their order."""
+    return [Shard(arm, model, tuple(asked[start : start + SHARD])) for start in range(0, len(asked), SHARD)]
 
 
 def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:

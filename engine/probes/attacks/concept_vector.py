@@ -73,11 +73,12 @@ class ConceptVector(Budgeted):
     def search(self, pipeline: Any, pool: Sequence[str], goal: Tensor, rng: Random) -> str:
         """The words of the pool whose embedding is nearest to `goal`, as far as breeding finds them."""
         prompts = [tuple(rng.choices(pool, k=self.words)) for _ in range(self.population)]
+        known: dict[Genes, float] = {}
         for _ in range(self.generations):
-            parents = _nearest(pipeline, prompts, goal)[: self.population // 2]
+            parents = _nearest(pipeline, prompts, goal, known)[: self.population // 2]
             children = [self._child(rng.choice(parents), rng.choice(parents), pool, rng) for _ in parents]
             prompts = [*parents, *children]
-        return " ".join(_nearest(pipeline, prompts, goal)[0])
+        return " ".join(_nearest(pipeline, prompts, goal, known)[0])
 
     def _child(self, one: Genes, other: Genes, pool: Sequence[str], rng: Random) -> Genes:
         cut = rng.randint(0, self.words)
@@ -85,11 +86,13 @@ class ConceptVector(Budgeted):
         return tuple(rng.choice(pool) if rng.random() < self.mutation else word for word in mixed)
 
 
-def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor) -> list[Genes]:
-    """The distinct prompts, the nearest to the goal first."""
+def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor, known: dict[Genes, float]) -> list[Genes]:
+    """The distinct prompts, the nearest to the goal first; `known` are the distances found so far, and grows."""
     distinct = sorted(set(prompts))
-    distances = (vectors_of(pipeline, [" ".join(words) for words in distinct]) - goal).square().sum(1)
-    return [distinct[place] for place in torch.sort(distances, stable=True).indices.tolist()]
+    if new := [words for words in distinct if words not in known]:
+        distances = (vectors_of(pipeline, [" ".join(words) for words in new]) - goal).square().sum(1)
+        known.update(zip(new, distances.tolist(), strict=True))
+    return sorted(distinct, key=lambda words: known[words])
 
 
 def vectors_of(pipeline: Any, prompts: Sequence[str]) -> Tensor:
