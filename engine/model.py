@@ -49,6 +49,16 @@ def open_model(
     return pipeline.to(device)
 
 
+def tokenizers(folder: Path) -> dict[str, Any]:
+    """The tokenizers of the pipeline in `folder` by component name, without any weight."""
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    return {
+        name: getattr(transformers, kind[1]).from_pretrained(folder / name, local_files_only=True)
+        for name, kind in index.items()
+        if name.startswith("tokenizer") and kind[1]
+    }
+
+
 def _pipeline_class(folder: Path) -> Any:
     try:
         name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]

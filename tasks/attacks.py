@@ -20,9 +20,11 @@ import pandas as pd
 from engine.canonical import canonical_json
 from engine.digests import json_digest
 from engine.evidence import shown_before
+from engine.model import tokenizers
 from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Attack, Attempt, Kept, attack_rows, run_attacks
+from engine.probes.attacks.words import read_with
 from engine.sampling import Shot, picture_key
 from tasks.shards import SAMPLER, Bench, Done, Weights
 
@@ -32,11 +34,11 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class AttackShard:
-    """`references` and `kept` are shots that the model `base` was drawn with."""
+    """`references` and `kept` are shots that the model `base` was drawn with; the attack reads with its tokenizers."""
 
     arm: str
     model: Weights
-    base: str
+    base: Weights
     attack: Attack
     subject: Subject
     references: tuple[Shot, ...]
@@ -47,7 +49,7 @@ class AttackShard:
     def key(self) -> str:
         """The identity of what the attack comes to; the arm is none of it."""
         shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
-        identity = [self.model.digest, self.base, self.attack.digest, asdict(self.subject), shots, self.seed]
+        identity = [self.model.digest, self.base.digest, self.attack.digest, asdict(self.subject), shots, self.seed]
         return json_digest([*identity, SAMPLER.digest])
 
     @property
@@ -91,10 +93,12 @@ class AttackShard:
     def _made(self, bench: Bench) -> list[Attempt]:
         references = np.stack([self._seen(bench, shot) for shot in self.references])
         kept = [Kept(shot.prompt, self._seen(bench, shot)) for shot in self.kept]
-        return run_attacks(bench.model(self.model), [self.attack], self.subject, references, kept, self.seed)
+        model = bench.model(self.model)
+        with read_with(model, tokenizers(self.base.folder)):
+            return run_attacks(model, [self.attack], self.subject, references, kept, self.seed)
 
     def _seen(self, bench: Bench, shot: Shot) -> np.ndarray:
-        return bench.store.read(picture_key(self.base, shot, SAMPLER))
+        return bench.store.read(picture_key(self.base.digest, shot, SAMPLER))
 
     def _picture(self, number: int) -> str:
         return json_digest([self.key, number])
@@ -111,7 +115,7 @@ def attack_shards(
 
     `plain` is the evidence of all plain questions.
     """
-    base = models[0][1].digest
+    base = models[0][1]
     shown = shown_before(plain)
     erased = [name.casefold() for target in targets for name in target.names]
     others = _shots(shown.query("role != 'target'"), "concept")
@@ -119,10 +123,10 @@ def attack_shards(
     known = {target.id: _shots(shown.query("concept == @target.id"), "prompt") for target in targets}
     return [
         AttackShard(arm, model, base, attack, target, tuple(known[target.id][:REFERENCES]), tuple(kept[:KEPT]), seed)
+        for arm, model in models
         for target in targets
         if known[target.id]
         for attack in attacks
-        for arm, model in models
     ]
 
 

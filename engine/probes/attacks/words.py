@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConceptError
+from engine.errors import ConceptError, ModelFormatError
 from engine.families import family_of
 from engine.vocabulary import general_words
 
@@ -28,6 +28,28 @@ def encoders(pipeline: Any) -> dict[str, tuple[Any, Any]]:
         for end in ("", "_2", "_3")
     }
     return {name: (encoder, getattr(pipeline, own)) for name, (encoder, own) in pairs.items() if encoder is not None}
+
+
+@contextmanager
+def read_with(pipeline: Any, tokenizers: Mapping[str, Any]) -> Iterator[None]:
+    """While it lasts the pipeline reads prompts with `tokenizers`, by component name, and not with its own.
+
+    Whoever holds the weights reads with what he likes, so a filter that hides in a tokenizer stops no attack.
+    ModelFormatError where a vocabulary is another one: then the same words would say something else.
+    """
+    own = {name: getattr(pipeline, name) for name in tokenizers}
+    if strange := [name for name, known in tokenizers.items() if own[name].get_vocab() != known.get_vocab()]:
+        raise ModelFormatError(
+            f"{strange[0]}: its vocabulary is not that of the base, so a word is not the same word to both models; "
+            "give the model with the tokenizer of the base it was edited from"
+        )
+    try:
+        for name, tokenizer in tokenizers.items():
+            setattr(pipeline, name, tokenizer)
+        yield
+    finally:
+        for name, tokenizer in own.items():
+            setattr(pipeline, name, tokenizer)
 
 
 def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
