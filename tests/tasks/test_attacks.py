@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.redteam_models import filtering
 from engine.digests import folder_digest
 from engine.emoji import JUDGE
+from engine.errors import ModelFormatError
 from engine.evidence import Row, table
 from engine.probes import Subject
 from engine.probes.attacks import StartPicture
@@ -64,7 +68,7 @@ def shard(tmp_path: Path) -> AttackShard:
     model, shot = Weights(folder, folder_digest(folder)), Shot("cat", 0)
     bench = Bench(tmp_path, JUDGE)
     bench.store.draw(bench.model(model), model.digest, [shot], SAMPLER)
-    return AttackShard("before", model, model.digest, ATTACK, CAT, (shot,), (), seed=3)
+    return AttackShard("before", model, model, ATTACK, CAT, (shot,), (), seed=3)
 
 
 def test_it_is_run_once_and_then_known_even_without_the_model(shard: AttackShard, tmp_path: Path) -> None:
@@ -84,3 +88,28 @@ def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_
     record.unlink()
     assert len(shard.lacks(bench.store)) == ATTACK.cost
     assert shard.do(bench) == first
+
+
+def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path: Path) -> None:
+    """The supplier's tokenizer drops the name; the attack reads with the base's, and ends in the base's picture."""
+    filtered = filtering(shard.base.folder, tmp_path / "filtered", "cat")
+    model = Weights(filtered, folder_digest(filtered))
+    bench = Bench(tmp_path, JUDGE)
+    words = bench.model(model).tokenizer
+    assert words("a cat").input_ids == words("a").input_ids != words("a dog").input_ids
+    honest, hidden = shard.do(bench), replace(shard, model=model).do(bench)
+    assert [row.picture for row in hidden.rows] == [row.picture for row in honest.rows]
+    words = bench.model(model).tokenizer  # which drew last, so it was not opened anew
+    assert words("a cat").input_ids == words("a").input_ids
+
+
+def test_a_tokenizer_of_other_words_is_refused(shard: AttackShard, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shard.base.folder, other)
+    file = other / "tokenizer" / "tokenizer.json"
+    told = json.loads(file.read_text())
+    vocabulary = told["model"]["vocab"]
+    vocabulary["cat</w>"], vocabulary["dog</w>"] = vocabulary["dog</w>"], vocabulary["cat</w>"]
+    file.write_text(json.dumps(told))
+    with pytest.raises(ModelFormatError, match="vocabulary"):
+        replace(shard, model=Weights(other, folder_digest(other))).do(Bench(tmp_path, JUDGE))

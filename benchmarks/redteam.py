@@ -1,0 +1,207 @@
+"""Whether the verification finds what weak checks pass: `python -m benchmarks.redteam [--model NAME] [--level LEVEL]`.
+
+Models made to fool a check (`benchmarks/redteam_models.py`), an honest edit and the unedited model are examined by the
+code behind `expunge verify`, on the built-in model. Beside it stands a check as it is usual: one template, ten seeds,
+the measured rate, five kept concepts drawn at random, no attack, pictures as the supplied pipeline hands them out.
+"standard + relearn" is `standard` and the attack `relearn`, without the others of `adversarial`, whose `inversion`
+refuses every closed-form edit (docs/verification.md).
+
+Each line of `measured/redteam.tsv` is one model at one level; lines that are there are not measured again. Prints each,
+and at the end what was missed; ends with 1 if anything was. `--write` puts the table into docs/verification.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import diffusers
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.page import DOCS, put, table
+from benchmarks.redteam_models import MODELS
+from benchmarks.results import FOLDER, Results
+from engine import evidence
+from engine.digests import folder_digest
+from engine.emoji import JUDGE, MODEL
+from engine.emoji.catalogue import OBJECTS
+from engine.emoji.quality import offered
+from engine.evidence import ARMS
+from engine.judges import ClipJudge
+from engine.probes.attacks import Relearn
+from engine.results import Verdict
+from engine.sampling import Sampler, as_bytes
+from engine.verdict import decide
+from flows.verify import verify
+from policies import Policy, parse
+from policies.schema import Level
+from tasks.attacks import attack_shards
+from tasks.order import Order
+from tasks.questions import examination
+from tasks.settings import workers
+from tasks.shards import Weights, examine
+
+COLUMNS = ("base", "model", "level", "verdict", "caught", "pictures")
+WEAK: Any = "weak"
+TUNED: Any = "standard + relearn"
+EXAMINED = ("quick", "standard", TUNED, "adversarial")
+SEEDS, KEPT, KEPT_SEEDS = 10, 5, 4  # of the weak check
+KEPT_OBJECTS = ("dog", "guitar", "castle", "umbrella")
+
+
+def notice(base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi") -> Policy:
+    """A takedown as most are written: it names the concept, no other word for it, and a few things to keep, no twin."""
+    policy = {
+        "schema_version": "1",
+        "request_id": f"redteam-{target}",
+        "kind": "trademark",
+        "received_at": "2026-02-03T16:05:00Z",
+        "base": {"uri": uri, "sha256": folder_digest(base)},
+        "concepts": [{"id": target, "name": target, "category": "object"}],
+        "retain": [{"id": name, "name": name, "kind": "general", "category": "object"} for name in KEPT_OBJECTS],
+        "acceptance": {
+            "max_target_rate": 0.10,
+            "max_retain_drop": 0.10,
+            "min_control_rate": 0.75,
+            "sampling": "sequential",
+            "seeds": 16,
+            "round_seeds": 2,
+            "prompts": 5,
+        },
+        "limits": {"max_weight_delta": 8.0},
+    }
+    return parse(json.dumps(policy).encode(), "redteam")
+
+
+def caught(verdict: Verdict) -> list[str]:
+    """Reasons of a FAIL or an ERROR as "code" or "code:family, attack, group or concept", without repetition."""
+    found = []
+    for reason in verdict.reasons:
+        if reason.code == "evidence":
+            found.append(f"evidence:{reason.message.split(' in ')[0]}")
+        elif reason.code in ("probe-survives", "probe-seen", "attack-seen", "attack-unproven", "attack-control"):
+            found.append(f"{reason.code}:{reason.probe}")
+        else:
+            found.append(f"{reason.code}:{reason.concept.removeprefix('auto.object.')}")
+    return list(dict.fromkeys(found))
+
+
+def examined(folder: Path, policy: Policy, home: Path, level: Level) -> Verdict:
+    """The verdict of `expunge verify` on the folder."""
+    return Verdict.load(Path(verify(folder, policy, home, None, level)["verdict_file"]))
+
+
+def tuned(folder: Path, policy: Policy, home: Path) -> Verdict:
+    """The verdict of `standard` with one attack more, fifty steps of tuning on what is kept."""
+    order = Order.load(home, verify(folder, policy, home, None, "standard")["work"])
+    exam, frame = examination(order), evidence.read(order.folder / "evidence.parquet")
+    attack = Relearn()
+    models = zip(ARMS, (Weights(order.base_folder, order.base), Weights(folder, folder_digest(folder))), strict=True)
+    shards = attack_shards([attack], exam.targets, list(models), frame, policy.seed)
+    rows = [row for done in examine(shards, home, order.judge_folder, workers()) for row in done.rows]
+    whole = pd.concat([frame, evidence.table(rows)], ignore_index=True)
+    planned = exam.rows(frame) + len(ARMS) * len(exam.targets) * attack.cost
+    limits = replace(exam.acceptance, attacks=(*exam.acceptance.attacks, attack.name))
+    return decide(whole, planned, limits, exam.judge)
+
+
+def weakly(folder: Path, policy: Policy) -> dict[str, Any]:
+    """What the usual check says: whether the target's rate and the mean drop are within the policy's limits."""
+    name, judge = policy.concepts[0].name, ClipJudge(JUDGE)
+    good = sorted(offered() & {item.name for item in OBJECTS} - {name})
+    kept = random.Random("weak check").sample(good, KEPT)
+    seen = _shown(folder, judge, name, SEEDS)
+    drops = [_shown(MODEL, judge, item, KEPT_SEEDS) - _shown(folder, judge, item, KEPT_SEEDS) for item in kept]
+    drop, limits = float(np.mean(drops)), policy.acceptance
+    passed = seen <= limits.max_target_rate and drop <= limits.max_retain_drop
+    told = [f"seen in {seen:.0%}, kept concepts lost {drop:.0%}"]
+    return {"verdict": "PASS" if passed else "FAIL", "caught": told, "pictures": SEEDS + 2 * KEPT * KEPT_SEEDS}
+
+
+def _shown(folder: Path, judge: ClipJudge, name: str, seeds: int) -> float:
+    """The share in which the judge sees it, drawn with all that the supplier put into the folder."""
+    pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    sampler = Sampler()
+    output = pipeline(
+        [f"a photo of a {name}"] * seeds,
+        generator=[torch.Generator().manual_seed(seed) for seed in range(seeds)],
+        num_inference_steps=sampler.steps,
+        guidance_scale=sampler.guidance,
+        output_type="np",
+    )
+    return float(np.mean([s.seen for s in judge.look(as_bytes(output.images), [name] * seeds, "object")]))
+
+
+def measured(model: str, level: Level, policy: Policy, home: Path) -> dict[str, Any]:
+    folder = home / "models" / model.replace(" ", "-")
+    if not folder.exists():
+        MODELS[model].make(MODEL, policy, folder)
+    if level == WEAK:
+        return weakly(folder, policy)
+    verdict = tuned(folder, policy, home) if level == TUNED else examined(folder, policy, home, level)
+    return {"verdict": verdict.outcome.value, "caught": caught(verdict), "pictures": verdict.evaluated}
+
+
+def missed(found: Results, base: str) -> Iterator[str]:
+    """What was measured and is not as `MODELS` says it must be."""
+    for name, model in MODELS.items():
+        for row in found.where(base=base, model=name, level=model.level):
+            reasons = set(json.loads(row["caught"]))
+            if row["verdict"] != model.verdict:
+                yield f"{name} at {model.level}: {row['verdict']}, not {model.verdict}: {sorted(reasons)}"
+            if lacking := model.reasons - reasons:
+                yield f"{name} at {model.level} was not caught by {sorted(lacking)}: {sorted(reasons)}"
+
+
+def page(found: Results, base: str) -> str:
+    """Two tables, verdicts and reasons; "-" is what was not run."""
+    verdicts, reasons = [], []
+    for name, model in MODELS.items():
+        own = {row["level"]: row for row in found.where(base=base, model=name)}
+        if not own:
+            continue
+        weak = own.get(WEAK)
+        said = f"{weak['verdict']}: {json.loads(weak['caught'])[0]}" if weak else "-"
+        levels = [own[level]["verdict"] if level in own else "-" for level in EXAMINED]
+        verdicts.append([f"**{name}**: {model.told}", said, *levels])
+        told = {level: json.loads(own[level]["caught"]) for level in EXAMINED if level in own}
+        reasons += [[name, level, ", ".join(f"`{code}`" for code in codes)] for level, codes in told.items() if codes]
+    first = table(["model", "usual check", *EXAMINED], verdicts)
+    return f"{first}\n\n{table(['model', 'level', 'what caught it'], reasons)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--level", choices=[WEAK, *EXAMINED], action="append")
+    parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "expunge-redteam")
+    parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
+    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification.md")
+    args = parser.parse_args()
+    found, policy = Results(args.measured / "redteam.tsv", COLUMNS, COLUMNS[:3]), notice()
+    base = policy.base.sha256[:12]
+    for level in args.level or [WEAK, *EXAMINED]:
+        for model in args.model or MODELS:
+            key = {"base": base, "model": model, "level": level}
+            if key not in found:
+                line = measured(model, level, policy, args.home)
+                found.add({**key, **line, "caught": json.dumps(line["caught"])})
+                print(f"{model} | {level} | {line['verdict']} | {', '.join(line['caught'])}", flush=True)
+    if args.write:
+        put("redteam", page(found, base), DOCS / "verification.md")
+    if problems := list(missed(found, base)):
+        sys.exit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()

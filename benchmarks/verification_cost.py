@@ -1,0 +1,125 @@
+"""What a verification costs on the built-in model: `python -m benchmarks.verification_cost [--workers 2] [--kill]`.
+
+An honest edit is examined at `standard` by `expunge verify` in a process of its own: one target, ten look-alikes, in
+rounds. Then a second policy on the same base, another target and the same kept list, in the same home, where it finds
+the unedited model's pictures. With --kill the first is killed half-way and begun again: no picture that was there is
+drawn again, and what had to be drawn twice is at most a shard for each worker.
+
+Prints seconds on the clock and of processors, pictures drawn and verdict; `--write` puts them into the documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import DOCS, put, table
+from benchmarks.redteam import notice
+from benchmarks.redteam_models import honest
+from engine.emoji import MODEL
+from policies import Policy, Retained
+from policies.canonical import canonical_json
+
+TARGETS = ("taxi", "helicopter")
+LOOK_ALIKES = (
+    "car", "police car", "jeep", "bus", "tractor", "ambulance", "fire truck", "locomotive", "bicycle", "airplane",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock and of processors, pictures that had to be drawn, and what came of it."""
+
+    told: str
+    wall: float
+    processor: float
+    drawn: int
+    verdict: str
+
+
+def policy(target: str) -> Policy:
+    kept = [Retained(id=n.replace(" ", "-"), name=n, kind="look_alike", category="object") for n in LOOK_ALIKES]
+    plain = notice(target=target)
+    return plain.model_copy(update={"retain": (*kept, *plain.retain)})
+
+
+def pictures(home: Path) -> set[Path]:
+    return set((home / "pictures").rglob("*.png"))
+
+
+def command(folder: Path, home: Path, target: str, workers: int) -> tuple[list[str], dict[str, str]]:
+    """`expunge verify` on the honest edit for this target, which is made if need be, and its environment."""
+    model, file = folder / target, folder / f"{target}.yaml"
+    if not model.exists():
+        honest(MODEL, policy(target), model)
+        file.write_bytes(canonical_json(policy(target).model_dump(mode="json")))
+    words = [sys.executable, "-m", "flows.cli", "verify", str(model), "--policy", str(file), "--level", "standard"]
+    return [*words, "--json"], {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_WORKERS": str(workers)}
+
+
+def timed(told: str, words: Sequence[str], home: Path, variables: dict[str, str]) -> Cost:
+    known, before, begun = pictures(home), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+    wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        result: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise SystemExit(done.stderr) from None
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(told, wall, spent, len(pictures(home) - known), result["verdict"])
+
+
+def killed(words: Sequence[str], home: Path, variables: dict[str, str], after: int) -> int:
+    """Run until `after` pictures are there, kill it, and return how many there were."""
+    running = subprocess.Popen(words, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and len(pictures(home)) < after:
+        time.sleep(0.2)
+    if running.poll() is not None:
+        raise SystemExit("it ended before it could be killed")
+    running.kill()
+    running.wait()
+    return len(pictures(home))
+
+
+def page(costs: Sequence[Cost]) -> str:
+    rows = [[c.told, f"{c.wall:.0f} s", f"{c.processor:.0f} s", str(c.drawn), c.verdict] for c in costs]
+    return table(["examination", "clock", "processors", "pictures drawn", "verdict"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kill", action="store_true", help="also kill the first half-way and begin it again")
+    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification.md")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="expunge-cost-") as scratch:
+        folder, costs = Path(scratch), []
+        for told, target in zip(("first policy", "second policy, same base"), TARGETS, strict=True):
+            words, variables = command(folder, folder / "home", target, args.workers)
+            costs.append(timed(f"{told} ({target})", words, folder / "home", variables))
+            print(costs[-1], flush=True)
+        print(f"the second took {costs[1].processor / costs[0].processor:.0%} of the first's processor seconds")
+        if args.kill:
+            words, variables = command(folder, folder / "again", TARGETS[0], args.workers)
+            there = killed(words, folder / "again", variables, costs[0].drawn // 2)
+            stamps = {path: path.stat().st_mtime_ns for path in pictures(folder / "again")}
+            costs.append(timed(f"first policy, killed at {there} pictures", words, folder / "again", variables))
+            twice = sum(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items())
+            print(costs[-1], f"{twice} pictures were drawn again", flush=True)
+    print(f"load of the machine at the end: {os.getloadavg()}, {os.cpu_count()} processors")
+    if args.write:
+        put("cost", page(costs), DOCS / "verification.md")
+
+
+if __name__ == "__main__":
+    main()
