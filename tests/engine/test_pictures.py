@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from engine.judges import fault
 from engine.pictures import PictureStore, pixel_digest
-from engine.sampling import Sampler, Shot, generate, picture_key
+from engine.sampling import Sampler, Shot, as_bytes, generate, picture_key
 from tests.engine.tiny import pipeline
 
 SAMPLER = Sampler(steps=2, batch=4)
@@ -72,3 +73,13 @@ def test_the_global_generator_is_left_alone(model: object) -> None:
     state = torch.random.get_rng_state()
     list(generate(model, SHOTS[:1], SAMPLER))
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_picture_with_a_hole_of_nan_is_black_and_its_neighbours_are_not() -> None:
+    pictures = np.full((3, 4, 4, 3), 0.5)
+    pictures[1, 2, 2, 0] = np.nan
+    pictures[2, 0, 0, 1] = np.inf
+    bytes_of = as_bytes(pictures)
+    assert bytes_of.dtype == np.uint8
+    assert [int(picture.max()) for picture in bytes_of] == [128, 0, 0]
+    assert [fault(picture) for picture in bytes_of[1:]] == ["black picture"] * 2
