@@ -40,7 +40,7 @@ def _of_claims(verdict: Verdict) -> Iterator[tuple[str, float]]:
 
 def _claimed(claim: Claim) -> str:
     words = {"target": "erased", "group": "kept", "collapse": "collapsed"}
-    return words.get(claim.kind) or f"{claim.probe}/fails"
+    return words.get(claim.kind) or f"{claim.probe}/{'survives' if claim.kind == 'survival' else 'fails'}"
 
 
 def _of_quality(quality: Quality) -> Iterator[tuple[str, float]]:
