@@ -88,7 +88,7 @@ def caught(verdict: Verdict) -> list[str]:
     for reason in verdict.reasons:
         if reason.code == "evidence":
             found.append(f"evidence:{reason.message.split(' in ')[0]}")
-        elif reason.code in ("probe-survives", "probe-seen", "attack-seen", "attack-unproven", "attack-control"):
+        elif reason.probe:
             found.append(f"{reason.code}:{reason.probe}")
         else:
             found.append(f"{reason.code}:{reason.concept.removeprefix('auto.object.')}")
