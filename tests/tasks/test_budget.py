@@ -75,7 +75,7 @@ def test_what_the_store_has_already_costs_nothing() -> None:
 
 
 def test_an_attack_that_learns_counts_as_the_pictures_that_could_be_drawn_meanwhile() -> None:
-    clock, attack = Clock(), Inversion()
+    clock, attack = Clock(), Inversion(seeds=8)
     budget = Budget(minutes=1.0, clock=clock)
     budget.expect(30 + attack.effort)
     clock.now += 30.0
@@ -84,7 +84,7 @@ def test_an_attack_that_learns_counts_as_the_pictures_that_could_be_drawn_meanwh
 
 
 def test_pictures_of_an_attack_do_not_make_plain_ones_look_slow() -> None:
-    clock, attack = Clock(), Inversion()
+    clock, attack = Clock(), Inversion(seeds=8)
     budget = Budget(minutes=10.0, clock=clock)
     budget.expect(30 + attack.effort)
     clock.now += 30.0
