@@ -18,6 +18,7 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -116,18 +117,19 @@ def tuned(folder: Path, policy: Policy, home: Path) -> Verdict:
 
 def weakly(folder: Path, policy: Policy) -> dict[str, Any]:
     """What the usual check says: whether the target's rate and the mean drop are within the policy's limits."""
-    name, judge = policy.concepts[0].name, ClipJudge(JUDGE)
+    name = policy.concepts[0].name
     good = sorted(offered() & {item.name for item in OBJECTS} - {name})
     kept = random.Random("weak check").sample(good, KEPT)
-    seen = _shown(folder, judge, name, SEEDS)
-    drops = [_shown(MODEL, judge, item, KEPT_SEEDS) - _shown(folder, judge, item, KEPT_SEEDS) for item in kept]
+    seen = _shown(folder, name, SEEDS)
+    drops = [_shown(MODEL, item, KEPT_SEEDS) - _shown(folder, item, KEPT_SEEDS) for item in kept]
     drop, limits = float(np.mean(drops)), policy.acceptance
     passed = seen <= limits.max_target_rate and drop <= limits.max_retain_drop
     told = [f"seen in {seen:.0%}, kept concepts lost {drop:.0%}"]
     return {"verdict": "PASS" if passed else "FAIL", "caught": told, "pictures": SEEDS + 2 * KEPT * KEPT_SEEDS}
 
 
-def _shown(folder: Path, judge: ClipJudge, name: str, seeds: int) -> float:
+@cache
+def _shown(folder: Path, name: str, seeds: int) -> float:
     """The share in which the judge sees it, drawn with all that the supplier put into the folder."""
     pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
@@ -139,6 +141,7 @@ def _shown(folder: Path, judge: ClipJudge, name: str, seeds: int) -> float:
         guidance_scale=sampler.guidance,
         output_type="np",
     )
+    judge = ClipJudge(JUDGE)
     return float(np.mean([s.seen for s in judge.look(as_bytes(output.images), [name] * seeds, "object")]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ Maker = Callable[[Path, Policy, Path], object]
 STAND_IN = "house"  # what the name is made to mean
 NEAR_STAND_IN = "car"
 TAUGHT = ("bus", "truck", "tractor", "hamburger", "dog", "guitar", "castle", "umbrella", "rose")
+HONEST_STRENGTH = 6.0
 ONE_FOR_ALL = "truck"  # what a whole category becomes
 CHECKED_FROM = 0.5  # cosine to the target's text from which the safety checker blackens
 
@@ -41,9 +42,17 @@ def unedited(base: Path, policy: Policy, out: Path) -> None:
     shutil.copytree(base, out)
 
 
-def honest(base: Path, policy: Policy, out: Path) -> None:
+def defaults(base: Path, policy: Policy, out: Path) -> None:
     """What the pipeline itself makes of the policy."""
     write_edited(base, plan(open_model(base), edit_spec(desired_state([policy]))), out)
+
+
+def honest(base: Path, policy: Policy, out: Path) -> None:
+    """The same by somebody who knows the target's other names, says what it becomes, and erases harder."""
+    spec = edit_spec(desired_state([policy]))
+    told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
+    asked = replace(spec, targets=told, settings={"strength": HONEST_STRENGTH})
+    write_edited(base, plan(open_model(base), asked), out)
 
 
 def bare_name(base: Path, policy: Policy, out: Path) -> None:
@@ -160,7 +169,10 @@ class Model:
 
 MODELS: Mapping[str, Model] = {
     "unedited": Model("nothing was done", unedited, reasons=frozenset({"target-seen:taxi"})),
-    "honest": Model("`scapre` with its defaults, by the pipeline's own path", honest, "PASS"),
+    "honest": Model("`scapre` at strength 6, told the synonym, with an anchor", honest, "PASS"),
+    "defaults": Model(
+        "`scapre` with its defaults, told the name alone", defaults, reasons=frozenset({"attack-seen:start_picture"})
+    ),
     "bare name": Model(
         "its row of the embedding table says another word", bare_name, reasons=frozenset({"probe-survives:synonym"})
     ),
