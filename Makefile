@@ -28,6 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+demo: export EXPUNGE_WORKERS ?= 2
 demo: up  ## one policy through the whole pipeline, on the local stack
 	$(BIN)/expunge submit policies/examples/demo.yaml
 

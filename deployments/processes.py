@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,16 +32,14 @@ def launch(argv: tuple[str, ...], environ: dict[str, str], folder: Path, log: Pa
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    while process.poll() is None and not _command(process.pid):
+        time.sleep(0.001)  # for a moment after its start a process has no command line to be known by
     return Launched(process.pid, argv)
 
 
 def is_running(launched: Launched) -> bool:
     """Whether the very process that we started is alive, and not another under its reused id."""
-    try:
-        process = psutil.Process(launched.pid)
-        return process.status() != psutil.STATUS_ZOMBIE and tuple(process.cmdline()[1:]) == launched.argv[1:]
-    except psutil.Error:
-        return False
+    return _is_alive(launched.pid) and _command(launched.pid)[1:] == launched.argv[1:]
 
 
 def stop(launched: list[Launched]) -> None:
@@ -57,6 +56,13 @@ def _session(launched: Launched) -> list[psutil.Process]:
     if _is_alive(launched.pid) and not is_running(launched):
         return []
     return [process for process in psutil.process_iter() if _session_of(process.pid) == launched.pid]
+
+
+def _command(pid: int) -> tuple[str, ...]:
+    try:
+        return tuple(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ()
 
 
 def _is_alive(pid: int) -> bool:

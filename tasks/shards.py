@@ -27,7 +27,7 @@ from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
 
 SAMPLER = Sampler()
-SHARD = 8  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
+SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
 
 
 @dataclass(frozen=True)
