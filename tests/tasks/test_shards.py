@@ -21,7 +21,7 @@ from tests.engine import tiny
 ROOT = Path(__file__).parents[2]
 CAT = Subject("cat", "target", "object", "cat", aliases=("kitty",))
 DOG = Subject("dog", "general", "object", "dog")
-ASKED = questions([CAT, DOG], count=2, seeds=6)
+ASKED = questions([CAT, DOG], count=2, seeds=12)
 PROGRAM = """
 import sys
 from pathlib import Path
