@@ -66,10 +66,8 @@ def spec(asked: Sequence[Subject], editor: str, settings: dict[str, Any]) -> Edi
 
 
 def asked_of(group: Sequence[Subject]) -> list[Question]:
-    objects = [question for question in questions(group, PROMPTS, SEEDS) if question.subject.category == "object"]
-    return objects + [
-        question for question in questions(group, STYLE_PROMPTS, SEEDS) if question.subject.category == "style"
-    ]
+    counts = {"object": PROMPTS, "style": STYLE_PROMPTS}
+    return [q for kind, count in counts.items() for q in questions(group, count, SEEDS) if q.subject.category == kind]
 
 
 def judged(model: Any, weights: str, store: PictureStore, judge: ClipJudge, asked: Sequence[Question]) -> np.ndarray:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.erasure import CASES, spec, subjects
 from benchmarks.measure import PICTURES
 from engine.deltas import applied, plan
@@ -27,7 +25,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question, questions
 from engine.probes.answers import Answer, rows
 from engine.quality import Drawn, Quality, compare
-from engine.sampling import Sampler, Shot, picture_key
+from engine.sampling import Sampler, Shot
 
 CONTROL = "control"
 OTHER_SEEDS = 1000
@@ -59,10 +57,7 @@ def run(case: str, editor: str, store: PictureStore, seeds: int) -> Quality:
 
 
 def _read(store: PictureStore, weights: str, later: int = 0) -> Drawn:
-    def drawn(shot: Shot) -> np.ndarray:
-        return store.read(picture_key(weights, Shot(shot.prompt, shot.seed + later), Sampler()))
-
-    return drawn
+    return lambda shot: store.drawn(weights, Shot(shot.prompt, shot.seed + later), Sampler())
 
 
 def main() -> None:

@@ -30,6 +30,10 @@ class PictureStore:
         """The picture, uint8 [height, width, 3]; FileNotFoundError if it was never drawn."""
         return np.asarray(Image.open(self.path(key)).convert("RGB"))
 
+    def drawn(self, weights: str, shot: Shot, sampler: Sampler) -> np.ndarray:
+        """The picture that `draw` made of a shot; FileNotFoundError if it did not yet."""
+        return self.read(picture_key(weights, shot, sampler))
+
     def write(self, key: str, picture: np.ndarray) -> None:
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -112,10 +112,8 @@ def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
 def impossible(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[Reason]:
     """Targets that nobody could attack: the unedited model never shows them, so nothing can be proven of them."""
     for name in never_shown(evidence) if acceptance.attacks else ():
-        text = (
-            f"the unedited model never shows {name}, so no attack could be aimed at it and nothing is proven: ask for "
-        )
-        text += "it in words that this model and its judge know"
+        text = f"the unedited model never shows {name}, so no attack could be aimed at it and nothing is proven: "
+        text += "ask for it in words that this model and its judge know"
         yield Reason("attack-impossible", name, text, 0.0, acceptance.min_control_rate)
 
 

@@ -25,7 +25,7 @@ from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Attack, Attempt, Kept, attack_rows, run_attacks
 from engine.probes.attacks.words import read_with
-from engine.sampling import Shot, picture_key
+from engine.sampling import Shot
 from tasks.shards import SAMPLER, Bench, Done, Weights
 
 REFERENCES = 8
@@ -98,7 +98,7 @@ class AttackShard:
             return run_attacks(model, [self.attack], self.subject, references, kept, self.seed)
 
     def _seen(self, bench: Bench, shot: Shot) -> np.ndarray:
-        return bench.store.read(picture_key(self.base.digest, shot, SAMPLER))
+        return bench.store.drawn(self.base.digest, shot, SAMPLER)
 
     def _picture(self, number: int) -> str:
         return json_digest([self.key, number])

@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from engine import evidence
@@ -19,7 +18,7 @@ from engine.evidence import ARMS, where
 from engine.features import ClipNetwork
 from engine.judges.card import read_card
 from engine.quality import Drawn, Quality, compare
-from engine.sampling import Shot, picture_key
+from engine.sampling import Shot
 from tasks.order import Order, Ref
 from tasks.shards import SAMPLER, picture_store
 
@@ -65,8 +64,4 @@ def kept_shots(frame: pd.DataFrame) -> list[Shot]:
 
 def _drawn_by(order: Order, weights: str) -> Drawn:
     store = picture_store(order.home)
-
-    def drawn(shot: Shot) -> np.ndarray:
-        return store.read(picture_key(weights, shot, SAMPLER))
-
-    return drawn
+    return lambda shot: store.drawn(weights, shot, SAMPLER)

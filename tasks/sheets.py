@@ -13,7 +13,7 @@ from engine.errors import QualityError
 from engine.evidence import ARMS, is_attack, where
 from engine.pictures import PictureStore
 from engine.quality import worst_kept
-from engine.sampling import Shot, picture_key
+from engine.sampling import Shot
 from engine.sheets import Strip, contact_sheet
 from tasks.closest import Tried
 from tasks.order import Order
@@ -64,7 +64,7 @@ class _Shots:
 
     def of(self, prompt: str, seeds: Sequence[int]) -> list[list[np.ndarray]]:
         shots = [Shot(prompt, int(seed)) for seed in seeds]
-        return [[self._store.read(picture_key(model, shot, SAMPLER)) for shot in shots] for model in self._models]
+        return [[self._store.drawn(model, shot, SAMPLER) for shot in shots] for model in self._models]
 
 
 def _by_concept(shots: _Shots, rows: pd.DataFrame, prompts: int) -> list[Strip]:
