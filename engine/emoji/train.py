@@ -9,6 +9,7 @@ same command goes on where it was stopped. Stages in one row run side by side on
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,14 @@ from engine.emoji.catalogue import HERE, OBJECTS, STYLES
 from engine.emoji.loop import Loop
 
 ORDER = (("clip", "vae"), ("unet",), ("judge", "decoder"))
+
+# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is 7 % shorter.
+KEEP_PAGES = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
 
 
 def tokenizer(work: Path) -> CLIPTokenizer:
@@ -124,7 +133,8 @@ def main() -> None:
         for row in ORDER:
             threads = str(max(1, args.threads // len(row)))
             again = [sys.executable, "-m", "engine.emoji.train", *sys.argv[1:], "--threads", threads]
-            started = [subprocess.Popen([*again, "--stage", stage]) for stage in row]
+            roomy = {**KEEP_PAGES, **os.environ}
+            started = [subprocess.Popen([*again, "--stage", stage], env=roomy) for stage in row]
             if max(process.wait() for process in started) != 0:
                 raise SystemExit(f"a stage of {row} failed; run the same command again to go on")
         write_folders(args.work, args.out)
