@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks import Kept
-from engine.probes.attacks.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks.words import conditioning
 from engine.sampling import Sampler, Shot, generate
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from engine.errors import UnknownArchitecture
 from engine.families import flux, sd, sd3, sdxl, video, wan
-from engine.families.base import Family, Projection
+from engine.families.base import Arguments, Family, Predict, Projection
 
 FAMILIES: tuple[Family, ...] = (sd.FAMILY, sdxl.FAMILY, sd3.FAMILY, flux.FAMILY, video.FAMILY, wan.FAMILY)
 
-__all__ = ["FAMILIES", "Family", "Projection", "family_named", "family_of", "projections"]
+__all__ = ["FAMILIES", "Arguments", "Family", "Predict", "Projection", "family_named", "family_of", "projections"]
 
 
 def family_named(pipeline_class: str) -> Family:

@@ -42,6 +42,11 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...]) -> Projection:
     return Projection(f"{name}.weight", "value", layer.weight, streams)  # type: ignore[arg-type]
 
 
+Arguments = Mapping[str, Tensor]
+"""What a denoiser is told of n prompts: [n, ...] by the pipeline's own keywords."""
+Predict = Callable[[Any, Tensor, Tensor, Arguments], Tensor]
+
+
 def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": states[0]}
 
@@ -59,6 +64,8 @@ class Family:
     is fed for token ids [n, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
     `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, `options` are what
     else it is told, and `pictures` takes pictures [n, height, width, 3] from its output.
+    `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
+    [n]), in its own type; None where nobody wrote it down, so that attacks and training that need it are refused.
     """
 
     name: str
@@ -68,5 +75,6 @@ class Family:
     embed: Callable[[Any, Tensor, int], Tensor]
     streams: int = 1
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
+    predict: Predict | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Family, Projection, entrance
+from engine.families.base import Arguments, Family, Projection, entrance
 from engine.families.sd3 import reading
 
 T5, POOLED = 0, 1
@@ -45,4 +47,25 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": states[T5], "pooled_prompt_embeds": states[POOLED][:, 0]}
 
 
-FAMILY = Family("flux", ("FluxPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments)
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """FLUX sees squares of 2 x 2 latents as one token, each with its place."""
+    packed = pixel_unshuffle(noisy, 2)
+    rows, columns = packed.shape[-2:]
+    places = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(noisy)
+    states = arguments["prompt_embeds"]
+    guided = pipeline.transformer.config.guidance_embeds
+    predicted = pipeline.transformer(
+        hidden_states=packed.flatten(2).transpose(1, 2),
+        timestep=times / pipeline.scheduler.config.num_train_timesteps,
+        guidance=torch.ones(len(noisy)).to(noisy) if guided else None,
+        pooled_projections=arguments["pooled_prompt_embeds"],
+        encoder_hidden_states=states,
+        txt_ids=torch.zeros(states.shape[1], 3).to(noisy),
+        img_ids=places,
+    ).sample
+    return pixel_shuffle(predicted.transpose(1, 2).unflatten(2, (rows, columns)), 2)
+
+
+FAMILY = Family(
+    "flux", ("FluxPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments, predict=predict
+)

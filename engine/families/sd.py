@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Family, Projection
+from engine.families.base import Arguments, Family, Projection
 
 KINDS = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
@@ -39,4 +39,8 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     return pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
 
 
-FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizer, embed)
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    return pipeline.unet(noisy, times, encoder_hidden_states=arguments["prompt_embeds"]).sample
+
+
+FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizer, embed, predict=predict)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Family, Projection, entrance
+from engine.families.base import Arguments, Family, Projection, entrance
 from engine.families.sdxl import check_twins, encode_twice, penultimate
 
 CLIP, T5, POOLED = 0, 1, 2
@@ -65,6 +65,18 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": tokens, "pooled_prompt_embeds": states[POOLED][:, 0]}
 
 
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    pooled, states = arguments["pooled_prompt_embeds"], arguments["prompt_embeds"]
+    return pipeline.transformer(noisy, states, pooled_projections=pooled, timestep=times).sample
+
+
 FAMILY = Family(
-    "stable-diffusion-3", ("StableDiffusion3Pipeline",), projections, tokenizer, embed, streams=3, arguments=arguments
+    "stable-diffusion-3",
+    ("StableDiffusion3Pipeline",),
+    projections,
+    tokenizer,
+    embed,
+    streams=3,
+    arguments=arguments,
+    predict=predict,
 )

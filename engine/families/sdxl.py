@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Family, Projection, entrance
+from engine.families.base import Arguments, Family, Projection, entrance
 
 TOKENS, POOLED = 0, 1
 
@@ -79,6 +79,22 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": states[TOKENS], "pooled_prompt_embeds": states[POOLED][:, 0, :width]}
 
 
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """At the size of the latents, from the corner."""
+    height, width = (pipeline.vae_scale_factor * side for side in noisy.shape[-2:])
+    sizes = torch.tensor([[height, width, 0, 0, height, width]]).repeat(len(noisy), 1).to(noisy)
+    added = {"text_embeds": arguments["pooled_prompt_embeds"], "time_ids": sizes}
+    states = arguments["prompt_embeds"]
+    return pipeline.unet(noisy, times, encoder_hidden_states=states, added_cond_kwargs=added).sample
+
+
 FAMILY = Family(
-    "stable-diffusion-xl", ("StableDiffusionXLPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments
+    "stable-diffusion-xl",
+    ("StableDiffusionXLPipeline",),
+    projections,
+    tokenizer,
+    embed,
+    streams=2,
+    arguments=arguments,
+    predict=predict,
 )

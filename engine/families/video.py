@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from diffusers import UNet3DConditionModel, UNetMotionModel
+from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Family, Projection
+from engine.families.base import Arguments, Family, Projection
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -35,11 +36,18 @@ def middle(output: Any) -> np.ndarray:
     return output.frames[:, output.frames.shape[1] // 2]
 
 
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """A picture is a video of one frame."""
+    states = arguments["prompt_embeds"]
+    return pipeline.unet(noisy[:, :, None], times, encoder_hidden_states=states).sample[:, :, 0]
+
+
 FAMILY = Family(
     "text-to-video",
     ("TextToVideoSDPipeline", "AnimateDiffPipeline"),
     projections,
     sd.tokenizer,
     sd.embed,
+    predict=predict,
     pictures=middle,
 )

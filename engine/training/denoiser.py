@@ -13,9 +13,9 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
+from engine.denoising import predicted
 from engine.errors import UnknownArchitecture
-from engine.families import family_of
-from engine.probes.attacks.denoising import Arguments, predicted
+from engine.families import Arguments, family_of
 from engine.text import encode
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from engine.probes.attacks.denoising import Arguments, predicted
+from engine.denoising import predicted
+from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
 from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, walk

@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.denoising import errors, noised, predicted
 from engine.errors import SettingError
-from engine.probes.attacks.denoising import Arguments, errors, noised, predicted
+from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
 from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, walk

@@ -14,6 +14,7 @@ from torch import nn
 
 from engine import evidence
 from engine.deltas import applied, plan
+from engine.denoising import errors, latents_of, noised, still
 from engine.digests import tensor_digest
 from engine.errors import ConceptError, SettingError, UnknownArchitecture
 from engine.judges import Sighting
@@ -33,7 +34,6 @@ from engine.probes.attacks import (
     success_rate,
 )
 from engine.probes.attacks.concept_vector import vectors_of
-from engine.probes.attacks.denoising import errors, latents_of, noised, still
 from engine.probes.attacks.relearn import restored
 from engine.probes.attacks.start_picture import completed
 from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from engine.deltas import EditPlan, applied, apply, undo
+from engine.denoising import predicted
 from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
 from engine.model import tensor_digest
-from engine.probes.attacks.denoising import predicted
 from engine.spec import EditSpec, Retain, Target
 from engine.training import train
 from engine.training.base import Step

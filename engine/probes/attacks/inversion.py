@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.denoising import errors, latents_of, noised, still
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
-from engine.probes.attacks.denoising import errors, latents_of, noised, still
 from engine.probes.attacks.words import (
     conditioning,
     embedded_as,

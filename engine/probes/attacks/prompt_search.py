@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.denoising import Noised, errors, latents_of, noised, still
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
-from engine.probes.attacks.denoising import Noised, errors, latents_of, noised, still
 from engine.probes.attacks.words import (
     conditioning,
     embedded_as,

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.denoising import denoiser, errors, latents_of, noised
 from engine.errors import ConceptError, EditError
 from engine.families import projections
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
-from engine.probes.attacks.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks.words import conditioning
 from engine.probes.families import names_it
 from engine.probes.prompts import Subject

@@ -7,7 +7,7 @@ velocity or picture under a variance-preserving schedule, or the flow from pictu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from engine.errors import EditError, UnknownArchitecture
-from engine.families import family_of
-
-Arguments = Mapping[str, Tensor]
+from engine.families import FAMILIES, Arguments, Predict, family_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def still(pipeline: Any) -> Iterator[None]:
 @torch.no_grad()
 def latents_of(pipeline: Any, pictures: np.ndarray) -> Tensor:
     """The latents [n, c, h, w] in which pictures, uint8 [n, height, width, 3], are denoised."""
-    _predictor(pipeline)
+    _predict(pipeline)
     vae = pipeline.vae
     pixels = torch.tensor(pictures).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
     latents = torch.cat([vae.encode(pixel[None]).latent_dist.mode() for pixel in pixels])
@@ -94,66 +91,16 @@ def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments)
     """What the denoiser predicts, whatever kind it is, in float32 or wider; `times` is one for all or one each."""
     dtype = denoiser(pipeline).dtype
     told = {name: argument.to(dtype) for name, argument in arguments.items()}
-    output = _predictor(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
+    output = _predict(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
     return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
-def _stable_diffusion(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    return pipeline.unet(noisy, times, encoder_hidden_states=arguments["prompt_embeds"]).sample
-
-
-def _stable_diffusion_xl(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    height, width = (pipeline.vae_scale_factor * side for side in noisy.shape[-2:])
-    sizes = torch.tensor([[height, width, 0, 0, height, width]]).repeat(len(noisy), 1).to(noisy)
-    added = {"text_embeds": arguments["pooled_prompt_embeds"], "time_ids": sizes}
-    states = arguments["prompt_embeds"]
-    return pipeline.unet(noisy, times, encoder_hidden_states=states, added_cond_kwargs=added).sample
-
-
-def _stable_diffusion_3(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    pooled, states = arguments["pooled_prompt_embeds"], arguments["prompt_embeds"]
-    return pipeline.transformer(noisy, states, pooled_projections=pooled, timestep=times).sample
-
-
-def _flux(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """FLUX sees squares of 2 x 2 latents as one token, each with its place."""
-    packed = pixel_unshuffle(noisy, 2)
-    rows, columns = packed.shape[-2:]
-    places = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(noisy)
-    states = arguments["prompt_embeds"]
-    guided = pipeline.transformer.config.guidance_embeds
-    predicted = pipeline.transformer(
-        hidden_states=packed.flatten(2).transpose(1, 2),
-        timestep=times / pipeline.scheduler.config.num_train_timesteps,
-        guidance=torch.ones(len(noisy)).to(noisy) if guided else None,
-        pooled_projections=arguments["pooled_prompt_embeds"],
-        encoder_hidden_states=states,
-        txt_ids=torch.zeros(states.shape[1], 3).to(noisy),
-        img_ids=places,
-    ).sample
-    return pixel_shuffle(predicted.transpose(1, 2).unflatten(2, (rows, columns)), 2)
-
-
-def _video(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """A picture is a video of one frame."""
-    states = arguments["prompt_embeds"]
-    return pipeline.unet(noisy[:, :, None], times, encoder_hidden_states=states).sample[:, :, 0]
-
-
-PREDICTORS: dict[str, Callable[[Any, Tensor, Tensor, Arguments], Tensor]] = {
-    "stable-diffusion": _stable_diffusion,
-    "stable-diffusion-xl": _stable_diffusion_xl,
-    "stable-diffusion-3": _stable_diffusion_3,
-    "flux": _flux,
-    "text-to-video": _video,
-}
-
-
-def _predictor(pipeline: Any) -> Callable[[Any, Tensor, Tensor, Arguments], Tensor]:
-    family = family_of(pipeline).name
-    if family not in PREDICTORS:
+def _predict(pipeline: Any) -> Predict:
+    family = family_of(pipeline)
+    if family.predict is None:
+        known = ", ".join(known.name for known in FAMILIES if known.predict)
         raise UnknownArchitecture(
-            f"attacks that look into the denoiser do not know {family}; they know {', '.join(PREDICTORS)}. Choose "
-            "concept_vector, which needs text encoders only"
+            f"what looks into the denoiser does not know {family.name}; it knows {known}. Choose concept_vector, which "
+            "needs text encoders only"
         )
-    return PREDICTORS[family]
+    return family.predict
