@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,11 +36,9 @@ class PictureStore:
         return self.read(picture_key(weights, shot, sampler))
 
     def write(self, key: str, picture: np.ndarray) -> None:
-        path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.getpid()}.part")
-        Image.fromarray(picture).save(scratch, format="PNG")
-        scratch.replace(path)
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, format="PNG")
+        replace_file(self.path(key), encoded.getvalue())
 
     def draw(
         self,
@@ -57,6 +56,14 @@ class PictureStore:
             self.write(picture_key(weights, shot, sampler), picture)
             progress(1)
         return keys
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.part")
+    scratch.write_bytes(content)
+    scratch.replace(path)
 
 
 def pixel_digest(picture: np.ndarray) -> str:

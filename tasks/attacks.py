@@ -8,7 +8,6 @@ made, and the verdict is INCONCLUSIVE (`engine.evidence.never_shown`).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -21,12 +20,13 @@ from engine.canonical import canonical_json
 from engine.digests import json_digest
 from engine.evidence import shown_before
 from engine.model import tokenizers
-from engine.pictures import PictureStore
+from engine.pictures import PictureStore, replace_file
 from engine.probes import Subject
-from engine.probes.attacks import Attack, Attempt, Kept, attack_rows, run_attacks
+from engine.probes.attacks import Attack, Attempt, Kept, Searching, attack_rows, run_attacks, search_effort
 from engine.probes.attacks.words import read_with
 from engine.sampling import Shot
-from tasks.shards import SAMPLER, Bench, Done, Weights
+from tasks.searches import Search
+from tasks.shards import SAMPLER, Bench, Done, Weights, Work
 
 REFERENCES = 8
 KEPT = 32
@@ -57,28 +57,30 @@ class AttackShard:
         return self.attack.cost
 
     @property
-    def effort(self) -> float:
-        return self.attack.effort / self.attack.cost
+    def searches(self) -> list[Search]:
+        """What must be searched for before anything is drawn; the searches are work of their own."""
+        if not isinstance(self.attack, Searching):
+            return []
+        parts = (self.model, self.base, self.attack, self.subject)
+        return [Search(*parts, number, self.seed) for number in range(self.attack.searches)]
 
-    def lacks(self, store: PictureStore) -> set[str]:
-        return set() if self._record(store).exists() else {self._picture(number) for number in range(self.size)}
+    def lacks(self, store: PictureStore) -> dict[str, float]:
+        worth = (self.attack.effort - search_effort(self.attack)) / self.attack.cost
+        return {} if self._record(store).exists() else {self._picture(number): worth for number in range(self.size)}
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
         if lacking:
             self.keep(bench.store, self._made(bench))
-        return Done(list(attack_rows(bench.judge, self.attempts(bench.store), self.arm)), len(lacking))
+        made = list(attack_rows(bench.judge, self.attempts(bench.store), self.arm))
+        return Done(made, len(lacking), sum(lacking.values()))
 
     def keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
         """Pictures first and the record last, so that a record vouches for all of them."""
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
         told = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
-        record = self._record(store)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        scratch = record.with_suffix(f".{os.getpid()}.part")
-        scratch.write_bytes(canonical_json(told))
-        scratch.replace(record)
+        replace_file(self._record(store), canonical_json(told))
 
     def attempts(self, store: PictureStore) -> list[Attempt]:
         """What it came to, with the words that were found; FileNotFoundError if it was not done yet."""
@@ -93,8 +95,11 @@ class AttackShard:
     def _made(self, bench: Bench) -> list[Attempt]:
         references = np.stack([self._seen(bench, shot) for shot in self.references])
         kept = [Kept(shot.prompt, self._seen(bench, shot)) for shot in self.kept]
+        found = [search.found(bench) for search in self.searches]
         model = bench.model(self.model)
         with read_with(model, tokenizers(self.base.folder)):
+            if isinstance(self.attack, Searching):
+                return self.attack.drawn(model, self.subject, found, self.seed)
             return run_attacks(model, [self.attack], self.subject, references, kept, self.seed)
 
     def _seen(self, bench: Bench, shot: Shot) -> np.ndarray:
@@ -128,6 +133,14 @@ def attack_shards(
         if known[target.id]
         for attack in attacks
     ]
+
+
+def attack_work(shards: Sequence[AttackShard]) -> list[list[Work]]:
+    """The shards in at most two goes: all searches and what waits for none, then what draws with the prompts found."""
+    searches = {search.key: search for shard in shards for search in shard.searches}
+    ready = [shard for shard in shards if not shard.searches]
+    goes = [*searches.values(), *ready], [shard for shard in shards if shard.searches]
+    return [list(work) for work in goes if work]
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:

@@ -38,14 +38,14 @@ class Budget:
         """Seconds a picture so far; 0 as long as none was drawn."""
         return self.seconds / self.done if self.done else 0.0
 
-    def drew(self, pictures: int, effort: float = 1.0) -> None:
-        """So many were drawn, each worth `effort` plain ones.
+    def drew(self, pictures: int, effort: float) -> None:
+        """So many were drawn, by work that was worth `effort` plain ones.
 
         LimitExceeded as soon as the time spent and the time that the rest would take, together, are over the limit.
         After the first of the time that is an estimate (`TRIAL`), at the last minute a deadline.
         """
         self.pictures += pictures
-        self.done += pictures * effort
+        self.done += effort
         if self.seconds < TRIAL * 60 * self.minutes:
             return
         estimate = minutes(self.pace, max(self.missing, self.done))

@@ -26,7 +26,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     stored = sum(picture_key(order.base, shot, SAMPLER) in store for shot in shots)
     pace, limits = known_pace(order.home, order.base), load_state(order).limits
     best = best_case(exam)
-    effort = len(ARMS) * (len(shots) + exam.effort) - stored
+    effort = len(ARMS) * len(shots) + exam.effort - stored
     return {
         "editor": plan.editor,
         "plan": plan.digest,

@@ -21,6 +21,7 @@ from engine.judges import error
 from engine.judges.card import names
 from engine.model import open_model
 from engine.probes import Question, Subject
+from engine.probes.attacks import search_effort
 from engine.probes.levels import Level, level_named, questions_at, readable
 from engine.probes.look_alikes import look_alikes
 from engine.probes.retained import retained_subjects
@@ -63,8 +64,10 @@ class Examination:
 
     @property
     def effort(self) -> float:
-        """What all attacks on all targets of one model are worth, in pictures."""
-        return len(self.targets) * sum(attack.effort for attack in self.level.attacks)
+        """What all attacks on all targets of both models are worth, in pictures; their searches serve both."""
+        attacks = self.level.attacks
+        once = [len(ARMS) * attack.effort - (len(ARMS) - 1) * search_effort(attack) for attack in attacks]
+        return len(self.targets) * sum(once)
 
     def rows(self, evidence: pd.DataFrame) -> int:
         """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,10 +41,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Done:
-    """The rows of a shard, and how many pictures had to be drawn for them."""
+    """The rows that work came to, how many pictures had to be drawn for them, and what all of it was worth in such."""
 
     rows: list[Row]
     drawn: int
+    effort: float
 
 
 class Bench:
@@ -65,13 +67,8 @@ class Work(Protocol):
         """Rows that it makes."""
         ...
 
-    @property
-    def effort(self) -> float:
-        """What each picture it lacks is worth, in plain pictures."""
-        ...
-
-    def lacks(self, store: PictureStore) -> set[str]:
-        """The keys of the pictures that have to be drawn for it."""
+    def lacks(self, store: PictureStore) -> dict[str, float]:
+        """The keys of what has to be made for it, with the worth of each in plain pictures."""
         ...
 
     def do(self, bench: Bench) -> Done: ...
@@ -89,19 +86,15 @@ class Shard:
     def size(self) -> int:
         return len(self.asked)
 
-    @property
-    def effort(self) -> float:
-        return 1.0
-
-    def lacks(self, store: PictureStore) -> set[str]:
-        return {key for question in self.asked if (key := self._key(question)) not in store}
+    def lacks(self, store: PictureStore) -> dict[str, float]:
+        return {key: 1.0 for question in self.asked if (key := self._key(question)) not in store}
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
         if lacking:  # a model is opened only to draw with it
             shots = [question.shot for question in self.asked]
             bench.store.draw(bench.model(self.model), self.model.digest, shots, SAMPLER)
-        return Done(self._judged(bench), len(lacking))
+        return Done(self._judged(bench), len(lacking), len(lacking))
 
     def _key(self, question: Question) -> str:
         return picture_key(self.model.digest, question.shot, SAMPLER)
@@ -121,18 +114,31 @@ def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
     return [Shard(arm, model, tuple(asked[start : start + SHARD])) for start in range(0, len(asked), SHARD)]
 
 
-def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:
-    """Do all work, in its order; with several `workers` each is a process with its share of the cores."""
+Examiner = Callable[[Sequence[Work]], Iterator[Done]]
+
+
+@contextmanager
+def crew(home: Path, judge: Path, workers: int = 1) -> Iterator[Examiner]:
+    """Who does all work given to them, in its order; each of several `workers` is a process with its share of cores.
+
+    They stay from one round to the next, with the judge and the model that they hold.
+    """
     if workers == 1:
         bench = Bench(home, judge)
-        yield from (part.do(bench) for part in work)
+        yield lambda work: (part.do(bench) for part in work)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (home, judge, workers)) as pool:
         try:
-            yield from pool.map(_do, work)
+            yield lambda work: pool.map(_do, work)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:
+    """Do this work and no other."""
+    with crew(home, judge, workers) as do:
+        yield from do(work)
 
 
 _bench: Bench | None = None  # one for each worker process

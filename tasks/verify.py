@@ -16,7 +16,7 @@ from engine.evidence import ARMS, Row
 from engine.results import Verdict
 from engine.rounds import next_round
 from engine.verdict import decide
-from tasks.attacks import attack_shards
+from tasks.attacks import attack_shards, attack_work
 from tasks.budget import Budget, remember_pace, spend
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
@@ -24,7 +24,7 @@ from tasks.order import Order, Ref
 from tasks.quality import measure_quality
 from tasks.questions import examination
 from tasks.settings import workers
-from tasks.shards import Weights, Work, cut, examine, picture_store
+from tasks.shards import Examiner, Weights, Work, crew, cut, picture_store
 
 
 def gather_evidence(order: Order, candidate: Weights) -> Ref:
@@ -37,14 +37,14 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
     rows, table = [], evidence.table([])
     try:
-        while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
-            round_of = [exam.questions[place] for place in due.index]
-            shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
-            rows += work_off(order, shards, "pictures", budget)
-            table = evidence.table(rows)
-        if exam.level.attacks:
-            attacks = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
-            rows += work_off(order, attacks, "attacks", budget)
+        with crew(order.home, order.judge_folder, workers()) as do:
+            while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
+                round_of = [exam.questions[place] for place in due.index]
+                shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
+                rows += work_off(do, order, shards, "pictures", budget)
+                table = evidence.table(rows)
+            for attacks in attack_work(attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)):
+                rows += work_off(do, order, attacks, "attacks", budget)
     finally:
         spend(order.folder, budget)
     if budget.pictures:
@@ -54,15 +54,15 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     return Ref.of(path)
 
 
-def work_off(order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
+def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
     """The rows of all work, with progress, within the budget."""
     store, rows = picture_store(order.home), []
-    budget.expect(sum({key: part.effort for part in work for key in part.lacks(store)}.values()))
+    budget.expect(sum({key: worth for part in work for key, worth in part.lacks(store).items()}.values()))
     with tqdm(total=sum(part.size for part in work), desc=title, unit="picture", mininterval=1) as bar:
-        for part, done in zip(work, examine(work, order.home, order.judge_folder, workers()), strict=True):
+        for done in do(work):
             rows += done.rows
             bar.update(len(done.rows))
-            budget.drew(done.drawn, part.effort)
+            budget.drew(done.drawn, done.effort)
     return rows
 
 

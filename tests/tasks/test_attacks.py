@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from engine.emoji import JUDGE
 from engine.errors import ModelFormatError
 from engine.evidence import Row, table
 from engine.probes import Subject
-from engine.probes.attacks import StartPicture
+from engine.probes.attacks import ConceptVector, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
-from tasks.attacks import AttackShard, attack_shards
+from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.shards import SAMPLER, Bench, Weights
 from tests.engine import tiny
 
@@ -88,6 +89,40 @@ def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_
     record.unlink()
     assert len(shard.lacks(bench.store)) == ATTACK.cost
     assert shard.do(bench) == first
+
+
+@pytest.fixture
+def by_words(shard: AttackShard) -> AttackShard:
+    """An attack that searches in the text encoders, on the same model."""
+    settings: Any = {"words": 2, "searches": 1, "pairs": 2, "population": 8, "generations": 2, "seeds": 1}
+    return replace(shard, attack=ConceptVector(sampler=Sampler(steps=2), **settings))
+
+
+def edited(shard: AttackShard, folder: Path, text_encoder: bool = False) -> AttackShard:
+    """The shard on a model with another denoiser and, if asked for, another text encoder."""
+    tiny.save(folder, seed=1)
+    if not text_encoder:
+        shutil.rmtree(folder / "text_encoder")
+        shutil.copytree(shard.base.folder / "text_encoder", folder / "text_encoder")
+    return replace(shard, arm="after", model=Weights(folder, folder_digest(folder)))
+
+
+def test_words_are_searched_for_once_and_both_models_are_asked_with_them(by_words: AttackShard, tmp_path: Path) -> None:
+    bench, after = Bench(tmp_path, JUDGE), edited(by_words, tmp_path / "edited")
+    searches, drawing = attack_work([by_words, after])
+    assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)]
+    assert [search.do(bench).effort for search in searches] == [0]
+    before, later = (work.do(bench) for work in drawing)
+    assert before.effort == later.effort == pytest.approx(by_words.size)
+    (said,), (again,) = by_words.attempts(bench.store), after.attempts(bench.store)
+    assert said.found == again.found != ""
+    assert before.rows[0].picture != later.rows[0].picture
+
+
+def test_a_model_with_another_text_encoder_is_searched_itself(by_words: AttackShard, tmp_path: Path) -> None:
+    bench, after = Bench(tmp_path, JUDGE), edited(by_words, tmp_path / "edited", text_encoder=True)
+    searches, _ = attack_work([by_words, after])
+    assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)] * 2
 
 
 def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_what_fits_is_drawn_to_the_end() -> None:
     budget.expect(60)
     for _ in range(6):
         clock.now += 10.0
-        budget.drew(10)
+        budget.drew(10, 10)
     assert (budget.pictures, budget.pace) == (60, 1.0)
 
 
@@ -40,7 +40,7 @@ def test_the_first_pictures_already_tell_that_the_rest_will_not_fit() -> None:
     with pytest.raises(
         LimitExceeded, match=r"600 pictures would take 10 minutes.*limits\.max_compute_minutes allows 1:"
     ):
-        budget.drew(10)
+        budget.drew(10, 10)
 
 
 def test_a_slow_start_is_no_estimate() -> None:
@@ -48,9 +48,9 @@ def test_a_slow_start_is_no_estimate() -> None:
     budget = Budget(minutes=1.0, clock=clock)
     budget.expect(60)
     clock.now += 2.5
-    budget.drew(1)  # at this pace 60 would take two and a half minutes
+    budget.drew(1, 1)  # at this pace 60 would take two and a half minutes
     clock.now += 29.5
-    budget.drew(59)
+    budget.drew(59, 59)
     assert budget.pictures == 60
 
 
@@ -59,10 +59,10 @@ def test_a_machine_that_slows_down_meets_the_limit_as_a_deadline() -> None:
     budget = Budget(minutes=1.0, clock=clock)
     budget.expect(60)
     clock.now += 10.0
-    budget.drew(30)
+    budget.drew(30, 30)
     clock.now += 51.0
     with pytest.raises(LimitExceeded):
-        budget.drew(30)
+        budget.drew(30, 30)
 
 
 def test_what_the_store_has_already_costs_nothing() -> None:
@@ -70,7 +70,7 @@ def test_what_the_store_has_already_costs_nothing() -> None:
     budget = Budget(minutes=0.01, clock=clock)
     budget.expect(0)
     clock.now += 1000.0
-    budget.drew(0)
+    budget.drew(0, 0)
     assert budget.pace == 0.0
 
 
@@ -80,7 +80,7 @@ def test_an_attack_that_learns_counts_as_the_pictures_that_could_be_drawn_meanwh
     budget.expect(30 + attack.effort)
     clock.now += 30.0
     with pytest.raises(LimitExceeded, match=r"worth 96 pictures would take 1\.6 minutes"):
-        budget.drew(30)  # 30 seconds, and the attack's 16 pictures alone would still fit
+        budget.drew(30, 30)  # 30 seconds, and the attack's 16 pictures alone would still fit
 
 
 def test_pictures_of_an_attack_do_not_make_plain_ones_look_slow() -> None:
@@ -88,9 +88,9 @@ def test_pictures_of_an_attack_do_not_make_plain_ones_look_slow() -> None:
     budget = Budget(minutes=10.0, clock=clock)
     budget.expect(30 + attack.effort)
     clock.now += 30.0
-    budget.drew(30)
+    budget.drew(30, 30)
     clock.now += attack.effort
-    budget.drew(attack.cost, attack.effort / attack.cost)
+    budget.drew(attack.cost, attack.effort)
     assert (budget.pictures, budget.pace) == (46, 1.0)
 
 
@@ -108,7 +108,7 @@ def test_what_all_runs_took_is_added_up_and_a_run_that_drew_nothing_took_nothing
     for pictures in (4, 0, 6):
         budget = Budget(minutes=10.0, clock=clock)
         clock.now += 2.0
-        budget.drew(pictures)
+        budget.drew(pictures, pictures)
         spend(tmp_path, budget)
     assert spent(tmp_path) == Cost(10, 4.0)
 

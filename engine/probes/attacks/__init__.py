@@ -4,9 +4,11 @@ from engine.probes.attacks.base import (
     Attack,
     Attempt,
     Kept,
+    Searching,
     attack_rows,
     reference_pictures,
     run_attacks,
+    search_effort,
     success_rate,
 )
 from engine.probes.attacks.concept_vector import ConceptVector
@@ -26,10 +28,12 @@ __all__ = [
     "Kept",
     "PromptSearch",
     "Relearn",
+    "Searching",
     "StartPicture",
     "attack_rows",
     "reference_pictures",
     "remains",
     "run_attacks",
+    "search_effort",
     "success_rate",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -69,6 +69,29 @@ class Attack(Protocol):
     ) -> list[Attempt]:
         """Attack `subject`, known by `references` [n, height, width, 3]; the model is left as it was, bit for bit."""
         ...
+
+
+@runtime_checkable
+class Searching(Attack, Protocol):
+    """An attack that finds its prompts in the text encoders alone; what edits the denoiser only does not change them.
+
+    It makes `searches` of them, each worth `search_effort` pictures.
+    """
+
+    @property
+    def searches(self) -> int: ...
+
+    @property
+    def search_effort(self) -> float: ...
+
+    def find(self, pipeline: Any, subject: Subject, number: int, seed: int) -> str: ...
+
+    def drawn(self, pipeline: Any, subject: Subject, found: Sequence[str], seed: int) -> list[Attempt]: ...
+
+
+def search_effort(attack: Attack) -> float:
+    """What all its searches in the text encoders are worth, in pictures: they need no second run for a second edit."""
+    return attack.searches * attack.search_effort if isinstance(attack, Searching) else 0.0
 
 
 BACKWARD = 2  # a backward pass costs about two forward ones

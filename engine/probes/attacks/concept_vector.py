@@ -51,24 +51,37 @@ class ConceptVector(Budgeted):
         return self.searches * self.seeds
 
     @property
+    def search_effort(self) -> float:
+        return (self.generations + 1) * self.population / ENCODINGS
+
+    @property
     def effort(self) -> float:
-        return self.cost + self.searches * (self.generations + 1) * self.population / ENCODINGS
+        return self.cost + self.searches * self.search_effort
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Search in the text encoders, then draw on the model; the prompts are the same on every edit of it."""
+        """Search in the text encoders, then draw on the model."""
+        found = [self.find(pipeline, subject, number, seed) for number in range(self.searches)]
+        return self.drawn(pipeline, subject, found, seed)
+
+    def find(self, pipeline: Any, subject: Subject, number: int, seed: int) -> str:
+        """The prompt of search `number`, the same on every model with these text encoders."""
         pool = words_without(pipeline, subject.names)
         neutral = vectors_of(pipeline, said(subject, "", self.pairs))
         direction = (vectors_of(pipeline, said(subject, subject.name, self.pairs)) - neutral).mean(0)
-        made: list[Attempt] = []
-        for number in range(self.searches):
-            goal = neutral[0] + self.strengths[number % len(self.strengths)] * direction
-            found = self.search(pipeline, pool, goal, Random(f"{self.name}/{seed}/{number}"))
-            title = f"{self.name} {number + 1} of {self.searches}"
-            seeds = range(seed, seed + self.seeds)
-            made += drawn_with(pipeline, self.name, subject, title, found, seeds, self.sampler)
-        return made
+        goal = neutral[0] + self.strengths[number % len(self.strengths)] * direction
+        return self.search(pipeline, pool, goal, Random(f"{self.name}/{seed}/{number}"))
+
+    def drawn(self, pipeline: Any, subject: Subject, found: Sequence[str], seed: int) -> list[Attempt]:
+        """The attempts with the prompts that the searches found."""
+        seeds = range(seed, seed + self.seeds)
+        titles = [f"{self.name} {number + 1} of {self.searches}" for number in range(self.searches)]
+        return [
+            attempt
+            for title, prompt in zip(titles, found, strict=True)
+            for attempt in drawn_with(pipeline, self.name, subject, title, prompt, seeds, self.sampler)
+        ]
 
     def search(self, pipeline: Any, pool: Sequence[str], goal: Tensor, rng: Random) -> str:
         """The words of the pool whose embedding is nearest to `goal`, as far as breeding finds them."""

@@ -1,0 +1,73 @@
+"""What an attack finds in the text encoders alone, as work for the bench: searched for once, and kept.
+
+Both models of a takedown are asked with it, and so is every later edit of the same base for the same concept, as long
+as it leaves the text encoders as they were, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from engine.digests import folder_digest, json_digest
+from engine.model import tokenizers
+from engine.pictures import PictureStore, replace_file
+from engine.probes import Subject
+from engine.probes.attacks import Searching
+from engine.probes.attacks.words import read_with
+from tasks.shards import Bench, Done, Weights
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search `number` of an attack in the text encoders of `model`, read with the tokenizers of `base`."""
+
+    model: Weights
+    base: Weights
+    attack: Searching
+    subject: Subject
+    number: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """The identity of what it finds: nothing of the denoiser, and of the subject what it is called alone."""
+        encoders = encoders_digest(self.model.folder, self.model.digest)
+        called = [self.subject.name, *self.subject.names, self.subject.category]
+        return json_digest([encoders, self.base.digest, self.attack.digest, called, self.number, self.seed])
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def lacks(self, store: PictureStore) -> dict[str, float]:
+        return {} if self._file(store).exists() else {self.key: self.attack.search_effort}
+
+    def do(self, bench: Bench) -> Done:
+        lacking = self.lacks(bench.store)
+        self.found(bench)
+        return Done([], 0, sum(lacking.values()))
+
+    def found(self, bench: Bench) -> str:
+        """The prompt, as it was found before or now."""
+        file = self._file(bench.store)
+        if not file.exists():
+            replace_file(file, self._find(bench).encode())
+        return file.read_text(encoding="utf-8")
+
+    def _find(self, bench: Bench) -> str:
+        model = bench.model(self.model)
+        with read_with(model, tokenizers(self.base.folder)):
+            return self.attack.find(model, self.subject, self.number, self.seed)
+
+    def _file(self, store: PictureStore) -> Path:
+        return store.folder / "attacks" / "searches" / f"{self.key}.txt"
+
+
+@lru_cache(maxsize=16)
+def encoders_digest(folder: Path, digest: str) -> str:
+    """Of all text encoders of the model in `folder`, whose own digest is `digest`."""
+    parts: Sequence[Path] = sorted(path for path in folder.glob("text_encoder*") if path.is_dir())
+    return json_digest({path.name: folder_digest(path) for path in parts})
