@@ -4,7 +4,8 @@
 # (Great Expectations exports its expectations without saying so in an __all__)
 
 import html
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import great_expectations.expectations as gxe
@@ -73,10 +74,15 @@ def evidence_expectations(planned: int) -> list[Expectation]:
     ]
 
 
-def state(verdict: Verdict, limits: Acceptance) -> Iterator[Statement]:
-    """The numbers that the verdict rests on, with the limits of the policy they must keep."""
+def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Iterator[Statement]:
+    """The numbers that the verdict rests on, with the limits of the policy they must keep.
+
+    A concept is told by its name, or by its id where `names` has none, or the same for another.
+    """
+    times = Counter(names.values())
+    called = {concept: name for concept, name in names.items() if times[name] == 1}
     for target in verdict.targets:
-        yield from _state_target(target, limits)
+        yield from _state_target(target, called.get(target.concept, target.concept), limits)
     for group in verdict.groups:
         name, total = group.name, group.total
         text = f"{name}: rate seen on the unedited model >= {GROUP_CONTROL:g}"
@@ -84,20 +90,19 @@ def state(verdict: Verdict, limits: Acceptance) -> Iterator[Statement]:
         text = f"{name}: upper bound of the drop <= {limits.max_retain_drop:g} {_sure(limits)}"
         yield Statement(f"group {name}: drop", text, total.upper, -1, limits.max_retain_drop)
     for claim in verdict.claims:
+        name = called.get(claim.concept, claim.concept)
         if claim.kind == "collapse":
-            text = f"{claim.concept}: no proof that it dropped by more than {limits.max_retain_drop:g} "
+            text = f"{name}: no proof that it dropped by more than {limits.max_retain_drop:g} "
             text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
-            yield Statement(f"retained {claim.concept}: p of collapse", text, claim.holm, limits.alpha, 1)
+            yield Statement(f"retained {name}: p of collapse", text, claim.holm, limits.alpha, 1)
         if claim.kind == "survival":
-            text = (
-                f"{claim.concept}, asked for by {claim.probe}: no proof that it is seen in more than {claim.limit:g} "
-            )
+            text = f"{name}, asked for by {claim.probe}: no proof that it is seen in more than {claim.limit:g} "
             text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
-            yield Statement(f"target {claim.concept}, {claim.probe}: p of survival", text, claim.holm, limits.alpha, 1)
+            yield Statement(f"target {name}, {claim.probe}: p of survival", text, claim.holm, limits.alpha, 1)
 
 
-def _state_target(target: TargetResult, limits: Acceptance) -> Iterator[Statement]:
-    name, total, sure = target.concept, target.total, _sure(limits)
+def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterator[Statement]:
+    total, sure = target.total, _sure(limits)
     text = f"{name}: rate seen on the unedited model >= {limits.min_control_rate:g}"
     yield Statement(f"target {name}: before", text, total.before, limits.min_control_rate, 1)
     text = f"{name}: upper bound of the rate {_of(total)} after the edit <= {limits.max_target_rate:g} {sure}"

@@ -46,13 +46,15 @@ class Terms:
     """What the gate holds evidence and verdict against, taken from the policy and never from the verdict.
 
     `planned` is the number of rows the probes were to make, `plan` the questions by round (`engine.rounds.plan_of`),
-    without which evidence sampled in rounds is not believed; `judge` the judge's error by category, if it was measured.
+    without which evidence sampled in rounds is not believed; `judge` the judge's error by category, if it was measured;
+    `names` what people call each concept, by id.
     """
 
     planned: int
     acceptance: Acceptance
     plan: pd.DataFrame | None = None
     judge: Mapping[str, JudgeError] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -> GateResult:
@@ -60,7 +62,7 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -
 
     The file context and its Data Docs are kept in `folder`.
     """
-    planned, statements = terms.planned, tuple(state(verdict, terms.acceptance))
+    planned, statements = terms.planned, tuple(state(verdict, terms.acceptance, terms.names))
     content = sha256(verdict.to_json().encode())[:12]
     suites = {
         f"evidence-{content}": (evidence, evidence_expectations(planned)),

@@ -49,7 +49,7 @@ class Release:
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
     exam, frame = examination(order), evidence.read(table.path)
-    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge)
+    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge, exam.names)
     result = gate(frame, terms, Verdict.load(verdict.path), order.folder / "gate")
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}

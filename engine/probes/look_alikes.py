@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ WORDINGS = 4
 DECIMALS = 4
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """A judge that says how likely each of several labels is."""
 

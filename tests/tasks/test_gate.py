@@ -58,6 +58,20 @@ def test_proof_opens_the_gate_and_the_pages_name_concept_bound_and_limit(tmp_pat
     assert page.relative_to(tmp_path / "data_docs").as_posix() in result.data_docs.read_text()
 
 
+def test_a_concept_is_called_by_its_name_unless_another_has_it_too(tmp_path):
+    frame, verdict = sample(seen_after=12)
+
+    def told(folder: str, **names: str) -> str:
+        return " ".join(
+            gate(frame, Terms(len(frame), LIMITS, names=names), verdict, tmp_path / folder).failed_expectations
+        )
+
+    assert "giant panda: upper bound" in told("one", panda="giant panda", fox="red fox")
+    same = told("two", panda="animal", fox="animal")
+    assert "panda: upper bound" in same
+    assert "animal:" not in same
+
+
 def test_a_failed_verdict_keeps_it_shut_and_names_the_statement(tmp_path):
     frame, verdict = sample(seen_after=12)
     result = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path)

@@ -10,9 +10,15 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from engine.evidence import ARMS, ATTACKS, Row, table
+from engine.judges.card import names
+from engine.model import open_model
+from engine.probes.look_alikes import ENCODER, JUDGE
+from engine.sampling import picture_key
 from policies import Policy, read
 from tasks.intake import order_for
+from tasks.neighbours import LOOKED_AT, neighbours
 from tasks.questions import Examination, examination
+from tasks.shards import SAMPLER, picture_store
 from tests.flows.conftest import policy_file
 
 
@@ -45,6 +51,22 @@ def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of
     assert {subject.role for subject in added} == {"look_alike", "general"}
     assert {subject.category for subject in added} == {"object", "style"}
     assert "bicycle" not in {subject.name for subject in added}
+
+
+def test_what_the_judge_takes_the_target_for_is_asked_for_and_seeing_that_costs_no_picture_more(
+    policy: Policy, tmp_path: Path
+) -> None:
+    order = order_for("0" * 64, policy, tmp_path, "standard")
+    exam, store = examination(order), picture_store(tmp_path)
+    drawn = {path.stem for path in store.folder.rglob("*.png")}
+    assert 0 < len(drawn) <= LOOKED_AT
+    assert drawn <= {picture_key(order.base, question.shot, SAMPLER) for question in exam.questions}
+    plain = examination(order_for("0" * 64, policy, tmp_path, "quick")).questions
+    pools = names(order.judge_folder)
+    near = neighbours(order, open_model(order.base_folder), plain, pools, exam.level.look_alikes)["bicycle"]
+    assert {source for item in near for source in item.scores} == {ENCODER, JUDGE}
+    asked = {subject.name for subject in exam.subjects}
+    assert {item.name for item in near[: exam.level.look_alikes]} <= asked
 
 
 def test_the_attacks_of_a_level_count_among_the_rows_there_must_be(levels: dict[str, Examination]) -> None:
