@@ -4,7 +4,7 @@ The target is erased as in `benchmarks/erasure.py`; each attack with its default
 the edited model with the same seeds. Prints, for plain prompts and for each attack, the share of pictures in which the
 judge sees the target before and after, the attack success rate (with what plain prompts of the same seeds show counted
 in), the processor seconds for one model and the words found on the edited one; last, how often a start picture is seen
-although something else was asked for.
+although something else was asked for, or nothing at all (`--floor`: this alone).
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.probes import Subject
-from engine.probes.attacks import ATTACKS, Attempt, Kept, attack_rows, reference_pictures, remains, success_rate
+from engine.probes.attacks import (
+    ATTACKS,
+    Attempt,
+    Kept,
+    StartPicture,
+    attack_rows,
+    reference_pictures,
+    remains,
+    success_rate,
+)
 from engine.sampling import Sampler, Shot, generate
 
 REFERENCES, KEPT, SEEDS, SEED = 8, 16, 16, 100
@@ -52,6 +61,16 @@ def seen(judge: ClipJudge, attempts: Sequence[Attempt], arm: str) -> list[bool]:
     return [row.seen for row in rows]
 
 
+def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], references: np.ndarray) -> None:
+    """Each start once for every seed that the attack takes, completed by no words and by another object's name."""
+    starts = references[np.arange(StartPicture().starts) % len(references)]
+    other = next(item.name for item in group if item.role == "general" and item.category == "object")
+    for prompt in ("", f"a picture of a {other}"):
+        left = remains(model, judge, group[0], starts, STRENGTHS, Sampler(), prompt=prompt)
+        told = {strength: f"{share * len(starts):.0f} of {len(starts)}" for strength, share in left.items()}
+        print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {told}", flush=True)
+
+
 def line(name: str, before: Sequence[bool], after: Sequence[bool], rate: float, seconds: float, words: str) -> str:
     shares = f"{100 * np.mean(before):5.1f} | {100 * np.mean(after):5.1f} | {100 * rate:5.1f}"
     return f"{name:14} | {len(after):8} | {shares} | {seconds:7.1f} | {words}"
@@ -63,12 +82,15 @@ def main() -> None:
     parser.add_argument("--editor", default="scapre")
     parser.add_argument("--attack", choices=ATTACKS, action="append")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="attack settings, not the defaults")
+    parser.add_argument("--floor", action="store_true", help="only what remains of a start picture without its name")
     args = parser.parse_args()
     settings = {name: float(value) if "." in value else int(value) for name, value in (p.split("=") for p in args.set)}
     model, judge = open_model(MODEL), ClipJudge(JUDGE)
     group = subjects([args.target], [])
     target = group[0]
     references = reference_pictures(model, judge, target, REFERENCES, Sampler())
+    if args.floor:
+        return print_floor(model, judge, group, references)
     kept = kept_pictures(model, group)
     edit = plan(model, spec(group, args.editor, {}))
     with applied(model, edit):
@@ -92,12 +114,7 @@ def main() -> None:
         for title in titles:
             own = [hit for attempt, hit in zip(after, shown, strict=True) if attempt.prompt == title]
             print(f"    {title}: {sum(own)} of {len(own)}", flush=True)
-    other = next(item.name for item in group if item.role == "general" and item.category == "object")
-    for prompt in ("", f"a picture of a {other}"):
-        left = remains(model, judge, target, references, STRENGTHS, Sampler(), prompt=prompt)
-        print(
-            f"start pictures in which it is seen, unedited, by {prompt!r}:", {s: round(r, 3) for s, r in left.items()}
-        )
+    print_floor(model, judge, group, references)
 
 
 if __name__ == "__main__":
