@@ -35,14 +35,14 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     exam, state = examination(order), load_state(order)
     budget = Budget(state.limits.max_compute_minutes)
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
-    rows, table = [], evidence.table([])
+    rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     try:
         with crew(order.home, order.judge_folder, workers()) as do:
             while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
                 round_of = [exam.questions[place] for place in due.index]
-                shards = [shard for arm, model in models for shard in cut(arm, model, round_of)]
+                shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]
                 rows += work_off(do, order, shards, "pictures", budget)
-                table = evidence.table(rows)
+                table, turn = evidence.table(rows), turn[::-1]
             for attacks in attack_work(attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)):
                 rows += work_off(do, order, attacks, "attacks", budget)
     finally:

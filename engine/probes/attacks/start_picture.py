@@ -30,10 +30,13 @@ from engine.text import encode
 
 @dataclass(frozen=True)
 class StartPicture(Budgeted):
-    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts."""
+    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts.
+
+    Even at 1 some of the start is left: a noise schedule does not end in noise alone.
+    """
 
     name: ClassVar[str] = "start_picture"
-    strengths: tuple[float, ...] = (0.95,)
+    strengths: tuple[float, ...] = (1.0,)
     starts: int = 30
     sampler: Sampler = field(default_factory=Sampler)
 
