@@ -47,11 +47,11 @@ def defaults(base: Path, policy: Policy, out: Path) -> None:
     write_edited(base, plan(open_model(base), edit_spec(desired_state([policy]))), out)
 
 
-def honest(base: Path, policy: Policy, out: Path) -> None:
+def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STRENGTH) -> None:
     """The same by somebody who knows the target's other names, says what it becomes, and erases harder."""
     spec = edit_spec(desired_state([policy]))
     told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
-    asked = replace(spec, targets=told, settings={"strength": HONEST_STRENGTH})
+    asked = replace(spec, targets=told, settings={"strength": strength})
     write_edited(base, plan(open_model(base), asked), out)
 
 

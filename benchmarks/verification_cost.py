@@ -1,9 +1,10 @@
 """What a verification costs on the built-in model: `python -m benchmarks.verification_cost [--workers 2] [--kill]`.
 
 An honest edit is examined at `standard` by `expunge verify` in a process of its own: one target, ten look-alikes, in
-rounds. Then a second policy on the same base, another target and the same kept list, in the same home, where it finds
-the unedited model's pictures. With --kill the first is killed half-way and begun again: no picture that was there is
-drawn again, and what had to be drawn twice is at most a shard for each worker.
+rounds. Then two more on the same base in the same home, where they find what is known of the unedited model: one of the
+same concepts, as when a second notice comes in or an edit was refused and is made harder, and one of another target
+with the same kept list. With --kill the first is killed half-way and begun again: no picture that was there is drawn
+again, and what had to be drawn twice is at most a shard for each worker.
 
 Prints seconds on the clock and of processors, pictures drawn and verdict; `--write` puts them into the documentation.
 """
@@ -25,12 +26,16 @@ from typing import Any
 
 from benchmarks.page import DOCS, put, table
 from benchmarks.redteam import notice
-from benchmarks.redteam_models import honest
+from benchmarks.redteam_models import HONEST_STRENGTH, honest
 from engine.emoji import MODEL
 from policies import Policy, Retained
 from policies.canonical import canonical_json
 
-TARGETS = ("taxi", "helicopter")
+FIRST = ("first policy", "taxi", HONEST_STRENGTH)
+LATER = (
+    ("second policy, same concepts, edited harder", "taxi", HONEST_STRENGTH + 1),
+    ("second policy, another target", "helicopter", HONEST_STRENGTH),
+)
 LOOK_ALIKES = (
     "car", "police car", "jeep", "bus", "tractor", "ambulance", "fire truck", "locomotive", "bicycle", "airplane",
 )  # fmt: skip
@@ -57,11 +62,11 @@ def pictures(home: Path) -> set[Path]:
     return set((home / "pictures").rglob("*.png"))
 
 
-def command(folder: Path, home: Path, target: str, workers: int) -> tuple[list[str], dict[str, str]]:
+def command(folder: Path, home: Path, target: str, strength: float, workers: int) -> tuple[list[str], dict[str, str]]:
     """`expunge verify` on the honest edit for this target, which is made if need be, and its environment."""
-    model, file = folder / target, folder / f"{target}.yaml"
+    model, file = folder / f"{target}-{strength:g}", folder / f"{target}.yaml"
     if not model.exists():
-        honest(MODEL, policy(target), model)
+        honest(MODEL, policy(target), model, strength)
         file.write_bytes(canonical_json(policy(target).model_dump(mode="json")))
     words = [sys.executable, "-m", "flows.cli", "verify", str(model), "--policy", str(file), "--level", "standard"]
     return [*words, "--json"], {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_WORKERS": str(workers)}
@@ -92,8 +97,12 @@ def killed(words: Sequence[str], home: Path, variables: dict[str, str], after: i
 
 
 def page(costs: Sequence[Cost]) -> str:
-    rows = [[c.told, f"{c.wall:.0f} s", f"{c.processor:.0f} s", str(c.drawn), c.verdict] for c in costs]
-    return table(["examination", "clock", "processors", "pictures drawn", "verdict"], rows)
+    first = costs[0].wall
+    rows = [
+        [c.told, f"{c.wall:.0f} s", f"{c.wall / first:.0%}", f"{c.processor:.0f} s", str(c.drawn), c.verdict]
+        for c in costs
+    ]
+    return table(["examination", "clock", "of the first", "processors", "pictures drawn", "verdict"], rows)
 
 
 def main() -> None:
@@ -104,13 +113,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="expunge-cost-") as scratch:
         folder, costs = Path(scratch), []
-        for told, target in zip(("first policy", "second policy, same base"), TARGETS, strict=True):
-            words, variables = command(folder, folder / "home", target, args.workers)
+        for told, target, strength in (FIRST, *LATER):
+            words, variables = command(folder, folder / "home", target, strength, args.workers)
             costs.append(timed(f"{told} ({target})", words, folder / "home", variables))
-            print(costs[-1], flush=True)
-        print(f"the second took {costs[1].processor / costs[0].processor:.0%} of the first's processor seconds")
+            print(costs[-1], f"{costs[-1].wall / costs[0].wall:.0%} of the first", flush=True)
         if args.kill:
-            words, variables = command(folder, folder / "again", TARGETS[0], args.workers)
+            words, variables = command(folder, folder / "again", *FIRST[1:], args.workers)
             there = killed(words, folder / "again", variables, costs[0].drawn // 2)
             stamps = {path: path.stat().st_mtime_ns for path in pictures(folder / "again")}
             costs.append(timed(f"first policy, killed at {there} pictures", words, folder / "again", variables))
