@@ -1,0 +1,132 @@
+"""The reference for unlearning: the denoiser trained again on every picture but those of some objects.
+
+    python -m engine.emoji.retrained --without NAME ... --work DIR    # trains, two hours on two cores; writes the file
+    python -m engine.emoji.retrained --to FOLDER                      # the whole model as a diffusers folder
+
+It is the stage `unet` of `engine.emoji.train` with the same recipe, seed and steps, from scratch. Text encoder and
+autoencoder are the shipped ones: they came before the denoiser, and no edit touches them. So this is what an exact
+removal of the objects from what is edited would have left.
+
+`retrained.safetensors` holds each matrix as bytes with a scale a row, and the objects' names as metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from engine.emoji import MODEL, train_unet
+from engine.emoji.catalogue import HERE, OBJECTS, STYLES
+from engine.emoji.loop import Loop
+from engine.errors import ConceptError
+
+FILE = HERE / "retrained.safetensors"
+LEVELS = 127
+SCALE = ".scale"
+
+
+def kept_rows(without: Collection[str]) -> list[int]:
+    """Places of the pictures that stay, of all objects in all styles. ConceptError for a name that is no object's."""
+    if unknown := sorted(set(without) - {item.name for item in OBJECTS}):
+        raise ConceptError(f"--without {unknown[0]!r}: there is no such object; see objects.tsv")
+    return [
+        place * len(STYLES) + look
+        for place, item in enumerate(OBJECTS)
+        if item.name not in without
+        for look in range(len(STYLES))
+    ]
+
+
+def train(
+    without: Collection[str], work: Path, steps: int, cooldown: int, captions: int = 40, fuse: bool = False
+) -> dict[str, Tensor]:
+    """Train in `work`, with checkpoints, and return the weights; a finished run is not begun again."""
+    loop, rows = Loop(work, "unet"), kept_rows(without)
+    if loop.done():
+        return loop.finished("unet")
+    text = CLIPTextModel.from_pretrained(MODEL / "text_encoder").eval()
+    words = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
+    said = train_unet.pool(text, words, per_picture=captions)[rows]
+    targets = train_unet.latents(AutoencoderKL.from_pretrained(MODEL / "vae").eval())[rows]
+    empty = train_unet.encode(text, words, [""])[0]
+    train_unet.train(loop, steps, cooldown, targets, said, empty, fuse=fuse)
+    return loop.finished("unet")
+
+
+def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels as int8 with a float32 scale for each output row, all else as float16."""
+    small: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if weight.dim() < 2:
+            small[name] = weight.half()
+            continue
+        rows = weight.float().flatten(1)
+        scale = (rows.abs().amax(1) / LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
+        small[name] = (rows / scale[:, None]).round().to(torch.int8).reshape(weight.shape)
+        small[name + SCALE] = scale
+    return small
+
+
+def unpacked(small: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights in float32, each within half a level of its row."""
+    weights: dict[str, Tensor] = {}
+    for name, weight in small.items():
+        if weight.dtype == torch.int8:
+            scale = small[name + SCALE].reshape(-1, *[1] * (weight.dim() - 1))
+            weights[name] = weight.float() * scale
+        elif not name.endswith(SCALE):
+            weights[name] = weight.float()
+    return weights
+
+
+def save(weights: Mapping[str, Tensor], without: Collection[str], file: Path = FILE) -> None:
+    save_file(packed(weights), file, {"without": json.dumps(sorted(without))})
+
+
+def without(file: Path = FILE) -> tuple[str, ...]:
+    """The objects that the reference never saw."""
+    with safe_open(file, "pt") as handle:
+        return tuple(json.loads(handle.metadata()["without"]))
+
+
+def write_folder(folder: Path, file: Path = FILE) -> None:
+    """The built-in model with this denoiser, in diffusers layout."""
+    with safe_open(file, "pt") as handle:
+        small = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no dictionary)
+    unet = UNet2DConditionModel.from_pretrained(MODEL / "unet")
+    unet.load_state_dict(unpacked(small))
+    shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("unet"))
+    unet.save_pretrained(folder / "unet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--without", nargs="+", metavar="NAME", help="objects that it is never shown; trains")
+    parser.add_argument("--work", type=Path, help="folder for checkpoints and log, with --without")
+    parser.add_argument("--to", type=Path, help="new folder for the whole model")
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--cooldown", type=int, default=5000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--fuse", action="store_true", help="compile the training step (needs a C++ compiler)")
+    args = parser.parse_args()
+    if bool(args.without) != bool(args.work):
+        parser.error("--without and --work go together")
+    if args.without:
+        torch.set_num_threads(args.threads)
+        save(train(args.without, args.work, args.steps, args.cooldown, fuse=args.fuse), args.without)
+    if args.to:
+        write_folder(args.to)
+
+
+if __name__ == "__main__":
+    main()

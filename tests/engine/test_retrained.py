@@ -1,0 +1,59 @@
+"""The reference for unlearning: trained without some objects, kept small, opened as any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.emoji import MODEL, retrained
+from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.errors import ConceptError
+from engine.model import open_model
+from engine.sampling import Sampler, Shot, generate
+
+
+def test_no_picture_of_what_it_is_trained_without_is_left_and_all_others_are() -> None:
+    rows = retrained.kept_rows(["taxi", "owl"])
+    assert len(rows) == len(set(rows)) == (len(OBJECTS) - 2) * len(STYLES)
+    assert {OBJECTS[row // len(STYLES)].name for row in rows} == {item.name for item in OBJECTS} - {"taxi", "owl"}
+
+
+def test_a_name_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ConceptError, match="cab"):
+        retrained.kept_rows(["cab"])
+
+
+def test_packed_weights_come_back_to_half_a_level_of_their_row() -> None:
+    weights = {"matrix": torch.randn(5, 7), "kernel": torch.randn(4, 3, 2, 2), "bias": torch.randn(6)}
+    weights["matrix"][2] = 0
+    back = retrained.unpacked(retrained.packed(weights))
+    assert back.keys() == weights.keys()
+    for name in ("matrix", "kernel"):
+        level = weights[name].flatten(1).abs().amax(1) / retrained.LEVELS
+        assert ((back[name] - weights[name]).flatten(1).abs().amax(1) <= 0.501 * level).all()
+    assert torch.equal(back["bias"], weights["bias"].half().float())
+
+
+def test_the_packed_denoiser_is_small_and_draws_the_same(tmp_path: Path) -> None:
+    own = open_model(MODEL)
+    retrained.save(own.unet.state_dict(), ["taxi"], file := tmp_path / "packed.safetensors")
+    assert file.stat().st_size < 30e6
+    assert retrained.without(file) == ("taxi",)
+    retrained.write_folder(tmp_path / "model", file)
+    drawn, again = pictures(own, 0), pictures(open_model(tmp_path / "model"), 0)
+    assert np.abs(drawn - again).mean() < 0.2 * np.abs(drawn - pictures(own, 100)).mean()
+
+
+def pictures(model: object, seed: int) -> np.ndarray:
+    shots = [Shot("a picture of an owl", seed + number) for number in range(4)]
+    return np.stack([picture for _, picture in generate(model, shots, Sampler())]).astype(float)
+
+
+def test_a_run_trains_on_what_stays_and_a_finished_one_is_not_begun_again(tmp_path: Path) -> None:
+    weights = retrained.train(["taxi"], tmp_path, steps=2, cooldown=1, captions=1)
+    assert weights.keys() == open_model(MODEL).unet.state_dict().keys()
+    again = retrained.train(["taxi"], tmp_path, steps=9, cooldown=1, captions=1)
+    assert all(torch.equal(again[name], weight) for name, weight in weights.items())
