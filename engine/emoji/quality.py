@@ -12,18 +12,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
 from engine.emoji import JUDGE, MODEL
 from engine.emoji.captions import UNSEEN_BOTH, UNSEEN_OBJECT, fill
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES
+from engine.emoji.train_clip import augmented, drawn
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.sampling import Sampler, Shot, generate
 
 TABLE = HERE / "quality.tsv"
 GOOD = 0.85
+HELD_OUT = 20_261_124  # a seed that no training stage draws from
 Asked = tuple[str, str | None, Shot]
 Rates = dict[tuple[str, str], list[bool]]
 
@@ -53,6 +56,24 @@ def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rat
     return seen
 
 
+def unseen(seed: int = HELD_OUT) -> np.ndarray:
+    """Every training picture under an augmentation that no training stage makes, uint8 [objects * styles, h, w, 3]."""
+    moved = augmented(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
+    return ((moved.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def top_1(judge: ClipJudge, pictures: np.ndarray) -> dict[str, float]:
+    """How often the judge is right about these, by category; pictures as `unseen` gives them."""
+    labels = {
+        "object": [item.name for item in OBJECTS for _ in STYLES],
+        "style": [item.name for _ in OBJECTS for item in STYLES],
+    }
+    return {
+        kind: float(np.mean([sighting.seen for sighting in judge.look(pictures, names, kind)]))
+        for kind, names in labels.items()
+    }
+
+
 def write_table(seen: Rates, path: Path) -> None:
     with open(path, "w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle, delimiter="\t", lineterminator="\n")
@@ -76,9 +97,12 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=len(OBJECTS), help="only the first so many objects")
     args = parser.parse_args()
     questions = asked()[: 2 * len(STYLES) * args.objects]
-    drawn = generate(open_model(args.model), [question[2] for question in questions], Sampler())
-    pictures = np.stack([picture for _, picture in tqdm(drawn, total=len(questions), mininterval=5)])
-    seen = rates(pictures, questions, ClipJudge(args.judge))
+    judge = ClipJudge(args.judge)
+    told = ", ".join(f"{kind}s {rate:.1%}" for kind, rate in top_1(judge, unseen()).items())
+    print(f"the judge's top-1 on held-out augmentations: {told}", flush=True)
+    made = generate(open_model(args.model), [question[2] for question in questions], Sampler())
+    pictures = np.stack([picture for _, picture in tqdm(made, total=len(questions), mininterval=5)])
+    seen = rates(pictures, questions, judge)
     write_table(seen, args.table)
     if args.sheet:
         rows = pictures[::2].reshape(-1, len(STYLES), *pictures.shape[1:])
