@@ -63,7 +63,7 @@ def seen(judge: ClipJudge, attempts: Sequence[Attempt], arm: str) -> list[bool]:
 
 def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], references: np.ndarray) -> None:
     """Each start once for every seed that the attack takes, completed by no words and by another object's name."""
-    starts = references[np.arange(StartPicture().starts) % len(references)]
+    starts = StartPicture().started(references)
     other = next(item.name for item in group if item.role == "general" and item.category == "object")
     for prompt in ("", f"a picture of a {other}"):
         left = remains(model, judge, group[0], starts, STRENGTHS, Sampler(), prompt=prompt)

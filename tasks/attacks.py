@@ -19,13 +19,11 @@ import pandas as pd
 from engine.canonical import canonical_json
 from engine.digests import json_digest
 from engine.evidence import shown_before
-from engine.model import tokenizers
 from engine.pictures import PictureStore, replace_file
 from engine.probes import Subject
 from engine.probes.attacks import Attack, Attempt, Kept, Searching, attack_rows, run_attacks, search_effort
-from engine.probes.attacks.words import read_with
 from engine.sampling import Shot
-from tasks.searches import Search
+from tasks.searches import Search, reading
 from tasks.shards import SAMPLER, Bench, Done, Weights, Work
 
 REFERENCES = 8
@@ -96,8 +94,7 @@ class AttackShard:
         references = np.stack([self._seen(bench, shot) for shot in self.references])
         kept = [Kept(shot.prompt, self._seen(bench, shot)) for shot in self.kept]
         found = [search.found(bench) for search in self.searches]
-        model = bench.model(self.model)
-        with read_with(model, tokenizers(self.base.folder)):
+        with reading(bench, self.model, self.base) as model:
             if isinstance(self.attack, Searching):
                 return self.attack.drawn(model, self.subject, found, self.seed)
             return run_attacks(model, [self.attack], self.subject, references, kept, self.seed)

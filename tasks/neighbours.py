@@ -14,6 +14,7 @@ import numpy as np
 from engine.judges import open_judge
 from engine.probes import Question, Subject
 from engine.probes.look_alikes import Chooser, LookAlike, confusions, look_alikes, union
+from engine.sampling import Shot
 from tasks.order import Order
 from tasks.shards import SAMPLER, picture_store
 
@@ -27,43 +28,24 @@ def neighbours(
 
     A judge that chooses among no labels, as one for explicit content, confuses nothing.
     """
-    targets = dict.fromkeys(question.subject for question in asked if question.subject.role == "target")
-    mixed_up = _mixed_up(order, base, list(targets), asked, pools, count)
-    return {
-        target.id: union(look_alikes(base, target, pools.get(target.category, ()), count), mixed_up.get(target.id, ()))
-        for target in targets
-    }
+    shots: dict[Subject, list[Shot]] = {}
+    for question in asked:
+        if question.subject.role == "target":
+            shots.setdefault(question.subject, []).append(question.shot)
+    judge, found = open_judge(order.judge_folder), {}
+    chooser = judge if isinstance(judge, Chooser) else None
+    shown = _shown(order, base, shots) if chooser else {}
+    for target in shots:
+        pool = pools.get(target.category, ())
+        near = look_alikes(base, target, pool, count)
+        found[target.id] = union(near, confusions(chooser, shown[target], target, pool, count)) if chooser else near
+    return found
 
 
-def _mixed_up(
-    order: Order,
-    base: Any,
-    targets: Sequence[Subject],
-    asked: Sequence[Question],
-    pools: Mapping[str, Sequence[str]],
-    count: int,
-) -> dict[str, list[LookAlike]]:
-    judge = open_judge(order.judge_folder)
-    if not isinstance(judge, Chooser):
-        return {}
+def _shown(order: Order, base: Any, shots: Mapping[Subject, Sequence[Shot]]) -> dict[Subject, np.ndarray]:
+    """The first pictures of each target by the unedited model, every prompt once before any comes a second time."""
     store = picture_store(order.home)
-    shots = {
-        target: sorted({question.shot for question in asked if question.subject == target}, key=_by_seed)[:LOOKED_AT]
-        for target in targets
-    }
-    store.draw(base, order.base, [shot for own in shots.values() for shot in own], SAMPLER)
-    return {
-        target.id: confusions(
-            judge,
-            np.stack([store.drawn(order.base, shot, SAMPLER) for shot in own]),
-            target,
-            pools.get(target.category, ()),
-            count,
-        )
-        for target, own in shots.items()
-    }
-
-
-def _by_seed(shot: Any) -> tuple[int, str]:
-    """Every prompt once before any comes a second time."""
-    return shot.seed, shot.prompt
+    in_turn = {target: sorted(own, key=lambda shot: (shot.seed, shot.prompt)) for target, own in shots.items()}
+    first = {target: own[:LOOKED_AT] for target, own in in_turn.items()}
+    store.draw(base, order.base, [shot for own in first.values() for shot in own], SAMPLER)
+    return {target: np.stack([store.drawn(order.base, shot, SAMPLER) for shot in own]) for target, own in first.items()}

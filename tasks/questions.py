@@ -26,6 +26,7 @@ from engine.probes.levels import Level, level_named, questions_at, readable
 from engine.probes.retained import retained_subjects
 from engine.results import JudgeError
 from engine.rounds import asked, plan_of
+from policies import DesiredState
 from tasks.intake import load_state
 from tasks.neighbours import neighbours
 from tasks.order import Order
@@ -86,8 +87,7 @@ def examination(order: Order) -> Examination:
     examined, unread = subjects(state), []
     if level.families or level.look_alikes or level.general:
         base = open_model(order.base_folder, order.base)
-        plain = questions_at("quick", examined, wanted.prompts, wanted.seeds, state.seed)
-        examined = _examined(order, base, plain, examined, level, state.seed)
+        examined = _examined(order, base, examined, level, state)
         questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
         questions, unread = readable(base, questions)
     else:
@@ -97,14 +97,13 @@ def examination(order: Order) -> Examination:
     return Examination(level, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
 
 
-def _examined(
-    order: Order, base: Any, plain: Sequence[Question], given: Sequence[Subject], level: Level, seed: int
-) -> list[Subject]:
+def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, state: DesiredState) -> list[Subject]:
     """The policy's concepts with what is known of them, and those that the level wants examined for damage as well."""
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
     pools = names(order.judge_folder)
+    plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes) if level.look_alikes else {}
-    return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, seed)]
+    return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, state.seed)]
 
 
 def _told(subject: Subject) -> Subject:

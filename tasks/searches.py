@@ -6,10 +6,12 @@ as it leaves the text encoders as they were, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from engine.digests import folder_digest, json_digest
 from engine.model import tokenizers
@@ -35,7 +37,7 @@ class Search:
     def key(self) -> str:
         """The identity of what it finds: nothing of the denoiser, and of the subject what it is called alone."""
         encoders = encoders_digest(self.model.folder, self.model.digest)
-        called = [self.subject.name, *self.subject.names, self.subject.category]
+        called = [*self.subject.names, self.subject.category]
         return json_digest([encoders, self.base.digest, self.attack.digest, called, self.number, self.seed])
 
     @property
@@ -58,16 +60,22 @@ class Search:
         return file.read_text(encoding="utf-8")
 
     def _find(self, bench: Bench) -> str:
-        model = bench.model(self.model)
-        with read_with(model, tokenizers(self.base.folder)):
+        with reading(bench, self.model, self.base) as model:
             return self.attack.find(model, self.subject, self.number, self.seed)
 
     def _file(self, store: PictureStore) -> Path:
         return store.folder / "attacks" / "searches" / f"{self.key}.txt"
 
 
+@contextmanager
+def reading(bench: Bench, model: Weights, base: Weights) -> Iterator[Any]:
+    """The model, reading with the tokenizers of the base while it lasts."""
+    opened = bench.model(model)
+    with read_with(opened, tokenizers(base.folder)):
+        yield opened
+
+
 @lru_cache(maxsize=16)
 def encoders_digest(folder: Path, digest: str) -> str:
     """Of all text encoders of the model in `folder`, whose own digest is `digest`."""
-    parts: Sequence[Path] = sorted(path for path in folder.glob("text_encoder*") if path.is_dir())
-    return json_digest({path.name: folder_digest(path) for path in parts})
+    return json_digest({path.name: folder_digest(path) for path in folder.glob("text_encoder*") if path.is_dir()})

@@ -32,8 +32,13 @@ def shown() -> np.ndarray:
     originals = drawn().flatten(0, 1)
     coin = torch.rand(len(originals), generator=generator) < 0.5
     chosen = torch.where(coin[:, None, None, None], originals, _rebuilt(originals))
-    moved = augmented(chosen, generator)
-    return ((moved.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    return moved(chosen, generator)
+
+
+def moved(pictures: Tensor, generator: torch.Generator) -> np.ndarray:
+    """Pictures [n, 3, side, side] in [-1, 1] under one draw of the augmentation, uint8 [n, side, side, 3]."""
+    seen = augmented(pictures, generator)
+    return ((seen.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
 @torch.no_grad()

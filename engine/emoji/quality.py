@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from engine.emoji import JUDGE, MODEL
+from engine.emoji import JUDGE, MODEL, judge_error
 from engine.emoji.captions import UNSEEN_BOTH, UNSEEN_OBJECT, fill
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from engine.emoji.train_clip import augmented, drawn
+from engine.emoji.train_clip import drawn
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.sampling import Sampler, Shot, generate
@@ -58,19 +58,14 @@ def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rat
 
 def unseen(seed: int = HELD_OUT) -> np.ndarray:
     """Every training picture under an augmentation that no training stage makes, uint8 [objects * styles, h, w, 3]."""
-    moved = augmented(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
-    return ((moved.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    return judge_error.moved(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
 
 
 def top_1(judge: ClipJudge, pictures: np.ndarray) -> dict[str, float]:
     """How often the judge is right about these, by category; pictures as `unseen` gives them."""
-    labels = {
-        "object": [item.name for item in OBJECTS for _ in STYLES],
-        "style": [item.name for _ in OBJECTS for item in STYLES],
-    }
     return {
-        kind: float(np.mean([sighting.seen for sighting in judge.look(pictures, names, kind)]))
-        for kind, names in labels.items()
+        kind: float(np.mean([sighting.seen for sighting in judge.look(pictures, labels, kind)]))
+        for kind, (labels, _) in judge_error.questions().items()
     }
 
 

@@ -17,18 +17,18 @@ import json
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.emoji import MODEL, train_unet
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES
 from engine.emoji.loop import Loop
 from engine.errors import ConceptError
+from engine.model import open_model
+from engine.whole import save_whole
 
 FILE = HERE / "retrained.safetensors"
 LEVELS = 127
@@ -47,19 +47,15 @@ def kept_rows(without: Collection[str]) -> list[int]:
     ]
 
 
-def train(
-    without: Collection[str], work: Path, steps: int, cooldown: int, captions: int = 40, fuse: bool = False
-) -> dict[str, Tensor]:
-    """Train in `work`, with checkpoints, and return the weights; a finished run is not begun again."""
+def train(without: Collection[str], work: Path, **how: Any) -> dict[str, Tensor]:
+    """Train in `work`, with checkpoints, and return the weights; a finished run is not begun again.
+
+    `how` is for `train_unet.learn`.
+    """
     loop, rows = Loop(work, "unet"), kept_rows(without)
-    if loop.done():
-        return loop.finished("unet")
-    text = CLIPTextModel.from_pretrained(MODEL / "text_encoder").eval()
-    words = CLIPTokenizer.from_pretrained(MODEL / "tokenizer")
-    said = train_unet.pool(text, words, per_picture=captions)[rows]
-    targets = train_unet.latents(AutoencoderKL.from_pretrained(MODEL / "vae").eval())[rows]
-    empty = train_unet.encode(text, words, [""])[0]
-    train_unet.train(loop, steps, cooldown, targets, said, empty, fuse=fuse)
+    if not loop.done():
+        base = open_model(MODEL)
+        train_unet.learn(loop, base.text_encoder, base.vae, base.tokenizer, rows, **how)
     return loop.finished("unet")
 
 
@@ -90,7 +86,7 @@ def unpacked(small: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save(weights: Mapping[str, Tensor], without: Collection[str], file: Path = FILE) -> None:
-    save_file(packed(weights), file, {"without": json.dumps(sorted(without))})
+    save_whole(packed(weights), file, {"without": json.dumps(sorted(without))})
 
 
 def without(file: Path = FILE) -> tuple[str, ...]:
@@ -103,7 +99,7 @@ def write_folder(folder: Path, file: Path = FILE) -> None:
     """The built-in model with this denoiser, in diffusers layout."""
     with safe_open(file, "pt") as handle:
         small = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no dictionary)
-    unet = UNet2DConditionModel.from_pretrained(MODEL / "unet")
+    unet = open_model(MODEL).unet
     unet.load_state_dict(unpacked(small))
     shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("unet"))
     unet.save_pretrained(folder / "unet")
@@ -114,8 +110,8 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", metavar="NAME", help="objects that it is never shown; trains")
     parser.add_argument("--work", type=Path, help="folder for checkpoints and log, with --without")
     parser.add_argument("--to", type=Path, help="new folder for the whole model")
-    parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--cooldown", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=train_unet.STEPS)
+    parser.add_argument("--cooldown", type=int, default=train_unet.COOLDOWN)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fuse", action="store_true", help="compile the training step (needs a C++ compiler)")
     args = parser.parse_args()
@@ -123,7 +119,8 @@ def main() -> None:
         parser.error("--without and --work go together")
     if args.without:
         torch.set_num_threads(args.threads)
-        save(train(args.without, args.work, args.steps, args.cooldown, fuse=args.fuse), args.without)
+        weights = train(args.without, args.work, steps=args.steps, cooldown=args.cooldown, fuse=args.fuse)
+        save(weights, args.without)
     if args.to:
         write_folder(args.to)
 

@@ -25,7 +25,7 @@ from engine.emoji.loop import Loop
 
 ORDER = (("clip", "vae"), ("unet",), ("judge", "decoder"))
 
-# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is 7 % shorter.
+# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is shorter.
 KEEP_PAGES = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -58,14 +58,9 @@ def vae(work: Path) -> Any:
 
 
 def run_unet(loop: Loop, args: argparse.Namespace) -> None:
-    text = export.text_encoder(clip(args.work))
-    words_ = tokenizer(args.work)
-    captions = train_unet.pool(text, words_, per_picture=40)
-    empty = train_unet.encode(text, words_, [""])[0]
-    targets = train_unet.latents(vae(args.work))
-    train_unet.train(
-        loop, args.unet_steps, args.cooldown, targets, captions, empty, rate=args.unet_rate, fuse=args.fuse
-    )
+    text, words_ = export.text_encoder(clip(args.work)), tokenizer(args.work)
+    how = {"steps": args.unet_steps, "cooldown": args.cooldown, "rate": args.unet_rate, "fuse": args.fuse}
+    train_unet.learn(loop, text, vae(args.work), words_, **how)
 
 
 def run_judge(loop: Loop, args: argparse.Namespace) -> None:
@@ -114,9 +109,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fuse", action="store_true", help="compile the UNet's training step (needs a C++ compiler)")
     parser.add_argument("--clip-steps", type=int, default=1400)
     parser.add_argument("--vae-steps", type=int, default=4100)
-    parser.add_argument("--unet-steps", type=int, default=20000)
-    parser.add_argument("--unet-rate", type=float, default=7e-4)
-    parser.add_argument("--cooldown", type=int, default=5000)
+    parser.add_argument("--unet-steps", type=int, default=train_unet.STEPS)
+    parser.add_argument("--unet-rate", type=float, default=train_unet.RATE)
+    parser.add_argument("--cooldown", type=int, default=train_unet.COOLDOWN)
     parser.add_argument("--judge-steps", type=int, default=500)
     parser.add_argument("--decoder-steps", type=int, default=2500)
     return parser.parse_args()

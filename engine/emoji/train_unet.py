@@ -21,6 +21,8 @@ from engine.emoji.catalogue import OBJECTS, STYLES
 from engine.emoji.loop import Loop
 from engine.emoji.train_vae import pixels
 
+STEPS, COOLDOWN, RATE = 20_000, 5_000, 7e-4
+CAPTIONS = 40  # drawn for each picture
 UNCONDITIONAL = 0.1
 
 
@@ -75,6 +77,15 @@ def pool(text_model: Any, tokenizer: CLIPTokenizer, per_picture: int, seed: int 
     return embedded[[place[caption] for caption in drawn]].reshape(-1, per_picture, *embedded.shape[1:])
 
 
+def learn(
+    loop: Loop, text_model: Any, vae: Any, tokenizer: CLIPTokenizer, rows: slice | list[int] = slice(None), **how: Any
+) -> None:
+    """Train on the pictures at `rows` with what `text_model` makes of their captions; `how` is for `train`."""
+    texts = pool(text_model, tokenizer, how.pop("captions", CAPTIONS))
+    empty = encode(text_model, tokenizer, [""])[0]
+    train(loop, latents(vae)[rows], texts[rows], empty, **how)
+
+
 class Average:
     """An exponential moving average of a model's weights, with the usual short warm-up."""
 
@@ -98,13 +109,13 @@ class Average:
 
 def train(
     loop: Loop,
-    steps: int,
-    cooldown: int,
     targets: Tensor,
     texts: Tensor,
     empty: Tensor,
+    steps: int = STEPS,
+    cooldown: int = COOLDOWN,
     batch_size: int = 40,
-    rate: float = 7e-4,
+    rate: float = RATE,
     fuse: bool = False,
 ) -> None:
     """Train for `steps` steps on `targets` [n, ...] and `texts` [n, captions, TOKENS, WIDTH].

@@ -57,7 +57,7 @@ class StartPicture(Budgeted):
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
         """One attempt a strength and start; UnknownArchitecture if the family cannot start from a picture."""
-        starts = references[np.arange(self.starts) % len(references)]
+        starts = self.started(references)
         prompt = said(subject, subject.name, 5)[-1]
         made: list[Attempt] = []
         for strength in self.strengths:
@@ -67,6 +67,10 @@ class StartPicture(Budgeted):
                 Attempt(subject, self.name, title, seed + number, picture) for number, picture in enumerate(pictures)
             ]
         return made
+
+    def started(self, references: np.ndarray) -> np.ndarray:
+        """The references [n, height, width, 3] by turns, one a start."""
+        return references[np.arange(self.starts) % len(references)]
 
 
 def remains(
