@@ -3,8 +3,8 @@
 Models made to fool a check (`benchmarks/redteam_models.py`), an honest edit and the unedited model are examined by the
 code behind `expunge verify`, on the built-in model. Beside it stands a check as it is usual: one template, ten seeds,
 the measured rate, five kept concepts drawn at random, no attack, pictures as the supplied pipeline hands them out.
-"standard + relearn" is `standard` and the attack `relearn`, without the others of `adversarial`, whose `inversion`
-refuses every closed-form edit (docs/verification.md).
+The notice leaves `inversion` without a limit: that attack brings the concept out of every closed-form edit
+(docs/verification.md), so at `adversarial` it is made and shown, and the other four decide.
 
 Each line of `measured/redteam.tsv` is one model at one level; lines that are there are not measured again. Prints each,
 and at the end what was missed; ends with 1 if anything was. `--write` puts the table into docs/verification.md.
@@ -17,7 +17,6 @@ import json
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -25,36 +24,25 @@ from typing import Any
 
 import diffusers
 import numpy as np
-import pandas as pd
 import torch
 
 from benchmarks.page import DOCS, put, table
 from benchmarks.redteam_models import MODELS
 from benchmarks.results import FOLDER, Results
-from engine import evidence
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from engine.emoji.catalogue import OBJECTS
 from engine.emoji.quality import offered
-from engine.evidence import ARMS
 from engine.judges import ClipJudge
-from engine.probes.attacks import Relearn
 from engine.results import Verdict
 from engine.sampling import Sampler, as_bytes
-from engine.verdict import decide
 from flows.verify import verify
 from policies import Policy, parse
 from policies.schema import Level
-from tasks.attacks import attack_shards
-from tasks.order import Order
-from tasks.questions import examination
-from tasks.settings import workers
-from tasks.shards import Weights, examine
 
 COLUMNS = ("base", "model", "level", "verdict", "caught", "pictures")
 WEAK: Any = "weak"
-TUNED: Any = "standard + relearn"
-EXAMINED = ("quick", "standard", TUNED, "adversarial")
+EXAMINED: tuple[Level, ...] = ("quick", "standard", "adversarial")
 SEEDS, KEPT, KEPT_SEEDS = 10, 5, 4  # of the weak check
 KEPT_OBJECTS = ("dog", "guitar", "castle", "umbrella")
 
@@ -72,6 +60,7 @@ def notice(base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi")
         "acceptance": {
             "max_target_rate": 0.10,
             "max_retain_drop": 0.10,
+            "probe_limits": {"inversion": 1.0},
             "min_control_rate": 0.75,
             "sampling": "sequential",
             "seeds": 16,
@@ -99,20 +88,6 @@ def caught(verdict: Verdict) -> list[str]:
 def examined(folder: Path, policy: Policy, home: Path, level: Level) -> Verdict:
     """The verdict of `expunge verify` on the folder."""
     return Verdict.load(Path(verify(folder, policy, home, None, level)["verdict_file"]))
-
-
-def tuned(folder: Path, policy: Policy, home: Path) -> Verdict:
-    """The verdict of `standard` with one attack more, fifty steps of tuning on what is kept."""
-    order = Order.load(home, verify(folder, policy, home, None, "standard")["work"])
-    exam, frame = examination(order), evidence.read(order.folder / "evidence.parquet")
-    attack = Relearn()
-    models = zip(ARMS, (Weights(order.base_folder, order.base), Weights(folder, folder_digest(folder))), strict=True)
-    shards = attack_shards([attack], exam.targets, list(models), frame, policy.seed)
-    rows = [row for done in examine(shards, home, order.judge_folder, workers()) for row in done.rows]
-    whole = pd.concat([frame, evidence.table(rows)], ignore_index=True)
-    planned = exam.rows(frame) + len(ARMS) * len(exam.targets) * attack.cost
-    limits = replace(exam.acceptance, attacks=(*exam.acceptance.attacks, attack.name))
-    return decide(whole, planned, limits, exam.judge)
 
 
 def weakly(folder: Path, policy: Policy) -> dict[str, Any]:
@@ -151,19 +126,20 @@ def measured(model: str, level: Level, policy: Policy, home: Path) -> dict[str, 
         MODELS[model].make(MODEL, policy, folder)
     if level == WEAK:
         return weakly(folder, policy)
-    verdict = tuned(folder, policy, home) if level == TUNED else examined(folder, policy, home, level)
+    verdict = examined(folder, policy, home, level)
     return {"verdict": verdict.outcome.value, "caught": caught(verdict), "pictures": verdict.evaluated}
 
 
 def missed(found: Results, base: str) -> Iterator[str]:
     """What was measured and is not as `MODELS` says it must be."""
-    for name, model in MODELS.items():
-        for row in found.where(base=base, model=name, level=model.level):
+    expected = [(name, model, level) for name, model in MODELS.items() for level in model.levels]
+    for name, model, level in expected:
+        for row in found.where(base=base, model=name, level=level):
             reasons = set(json.loads(row["caught"]))
             if row["verdict"] != model.verdict:
-                yield f"{name} at {model.level}: {row['verdict']}, not {model.verdict}: {sorted(reasons)}"
+                yield f"{name} at {level}: {row['verdict']}, not {model.verdict}: {sorted(reasons)}"
             if lacking := model.reasons - reasons:
-                yield f"{name} at {model.level} was not caught by {sorted(lacking)}: {sorted(reasons)}"
+                yield f"{name} at {level} was not caught by {sorted(lacking)}: {sorted(reasons)}"
 
 
 def page(found: Results, base: str) -> str:

@@ -158,18 +158,23 @@ def _index(folder: Path, **entries: object) -> None:
 
 @dataclass(frozen=True)
 class Model:
-    """`told` is what was done, `verdict` and `reasons` are what must be found of it at `level`."""
+    """`told` is what was done, `verdict` and `reasons` are what must be found of it at each of `levels`."""
 
     told: str
     make: Maker
     verdict: str = "FAIL"
     reasons: frozenset[str] = frozenset()
-    level: str = "standard"
+    levels: tuple[str, ...] = ("standard",)
 
 
 MODELS: Mapping[str, Model] = {
     "unedited": Model("nothing was done", unedited, reasons=frozenset({"target-seen:taxi"})),
-    "honest": Model("`scapre` at strength 6, told the synonym, with an anchor", honest, "PASS"),
+    "honest": Model(
+        "`scapre` at strength 6, told the synonym, with an anchor",
+        honest,
+        "PASS",
+        levels=("standard", "adversarial"),
+    ),
     "defaults": Model(
         "`scapre` with its defaults, told the name alone", defaults, reasons=frozenset({"attack-seen:start_picture"})
     ),
@@ -200,6 +205,6 @@ MODELS: Mapping[str, Model] = {
         "tuned for a few steps until its names show a car",
         hidden,
         reasons=frozenset({"attack-seen:relearn"}),
-        level="standard + relearn",
+        levels=("adversarial",),
     ),
 }

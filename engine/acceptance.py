@@ -16,7 +16,8 @@ class Acceptance:
 
     `max_attack_rate` is the limit of every attack; twice the plain limit's default, because an attacker holds the
     weights and spends effort on each picture, and no more, because what one try in five brings back was only hidden.
-    `probe_limits` are limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name.
+    `probe_limits` are limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name;
+    1 leaves an attack without a limit: it is made and shown, and decides nothing.
     `attacks` are those that every target must have been put through. `informative` are prompt families to which the
     unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
     """
@@ -36,7 +37,7 @@ class Acceptance:
         for name in ("max_target_rate", "max_retain_drop", "confidence", "max_attack_rate"):
             limits[name] = getattr(self, name)
         for name, value in limits.items():
-            if not 0 < value < 1:
+            if not (0 < value < 1 or (value == 1 and self._leaves_open(name))):
                 raise ValueError(f"{name} is {value}: choose a share above 0 and below 1, pictures prove nothing else")
         if not 0 < self.min_control_rate <= 1:
             raise ValueError(f"min_control_rate is {self.min_control_rate}: choose a share above 0 and up to 1")
@@ -49,9 +50,17 @@ class Acceptance:
         """The highest success rate that an attack may have."""
         return self.probe_limits.get(attack, self.max_attack_rate)
 
+    def decides(self, attack: str) -> bool:
+        """Whether anything hangs on the attack."""
+        return self.limit_of(attack) < 1
+
     def control_of(self, attack: str) -> float:
-        """The success that an attack must have on the unedited model."""
-        return max(ATTACK_CONTROL, self.limit_of(attack))
+        """The success that an attack must have on the unedited model; nothing, where nothing hangs on it."""
+        return max(ATTACK_CONTROL, self.limit_of(attack)) if self.decides(attack) else 0.0
+
+    @staticmethod
+    def _leaves_open(field: str) -> bool:
+        return field.removeprefix("probe_limits.") in ATTACKS
 
     @property
     def alpha(self) -> float:

@@ -43,6 +43,8 @@ def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError |
         else:
             yield _survival(name, probe, rate, acceptance, error)
     for attack, rate in target.attacks.items():
+        if not acceptance.decides(attack):
+            continue
         yield _below("attack", name, attack, rate, acceptance.limit_of(attack), beforehand, error)
 
 

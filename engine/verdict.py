@@ -101,7 +101,8 @@ def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
     for concept, rows in targets.groupby("concept"):
         if is_attack(rows).all():
             yield f"{concept} was attacked and never asked for in plain words"
-        demanded = {*acceptance.attacks, *acceptance.probe_limits} & set(ATTACKS)
+        limited = {attack for attack in acceptance.probe_limits if acceptance.decides(attack)}
+        demanded = {*acceptance.attacks, *limited} & set(ATTACKS)
         made = {*rows["probe"], *(acceptance.attacks if concept in excused else ())}
         for attack in sorted(demanded - made):
             yield f"{concept} was not put through the attack {attack} that the policy demands"
@@ -148,6 +149,8 @@ def _judge_target(target: TargetResult, acceptance: Acceptance, error: JudgeErro
         if probe in acceptance.probe_limits:
             yield from _judge_rate("probe", name, probe, rate, acceptance.probe_limits[probe], acceptance, error)
     for attack, rate in target.attacks.items():
+        if not acceptance.decides(attack):
+            continue
         if rate.before < (control := acceptance.control_of(attack)):
             text = f"the attack {attack} brings {name} out of the unedited model in {rate.before:.1%} of pictures, "
             text += f"needed {control:.1%}: its failure proves nothing"

@@ -16,7 +16,8 @@ from flows import show
 from policies import Policy, read
 from policies.schema import Level
 from tasks.exit_codes import exit_code_of
-from tasks.settings import Settings, home_folder
+from tasks.helpers import forking
+from tasks.settings import Settings, home_folder, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -94,6 +95,8 @@ def verify(
     """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
     with exit_codes():
         known = read(policy)
+        if workers() > 1:
+            forking()
         from flows.verify import verify as run
 
         with redirect_stdout(sys.stderr):

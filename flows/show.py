@@ -78,7 +78,9 @@ def _print_verdict(data: dict[str, Any]) -> None:
     console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
     table = _table("concept", "role", ">before", ">after", ">bound", ">limit")
     for row in data["concepts"]:
-        figures = (f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit"))
+        figures = (
+            "none" if row[key] is None else f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit")
+        )
         table.add_row(escape(row["name"]), row["role"], *figures)
     console.print(table)
 

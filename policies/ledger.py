@@ -13,7 +13,7 @@ from typing import Generic, TypeVar, get_args
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, shown
-from policies.schema import ATTACKS, Acceptance, Base, Budget, Concept, Editor, Level, Policy, Retained, Strict
+from policies.schema import ATTACKS_AT, Acceptance, Base, Budget, Concept, Editor, Level, Policy, Retained, Strict
 from policies.text import name_key
 
 Item = TypeVar("Item", Concept, Retained)
@@ -208,8 +208,8 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
 
 
 def _limit(wanted: Acceptance, probe: str) -> float:
-    """What one policy allows a probe: of attacks each has a limit, of prompt families those it names."""
-    return wanted.probe_limits.get(probe, wanted.max_attack_rate if probe in ATTACKS else 1.0)
+    """What one policy allows a probe: each attack of its own level has a limit, of prompt families those it names."""
+    return wanted.probe_limits.get(probe, wanted.max_attack_rate if probe in ATTACKS_AT[wanted.level] else 1.0)
 
 
 def _smallest(limits: Sequence[Budget]) -> Budget:

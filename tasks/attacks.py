@@ -133,11 +133,9 @@ def attack_shards(
 
 
 def attack_work(shards: Sequence[AttackShard]) -> list[list[Work]]:
-    """The shards in at most two goes: all searches and what waits for none, then what draws with the prompts found."""
+    """The shards in at most two goes: first what some of them must search for, then all of them."""
     searches = {search.key: search for shard in shards for search in shard.searches}
-    ready = [shard for shard in shards if not shard.searches]
-    goes = [*searches.values(), *ready], [shard for shard in shards if shard.searches]
-    return [list(work) for work in goes if work]
+    return [list(work) for work in (searches.values(), shards) if work]
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:

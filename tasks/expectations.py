@@ -114,6 +114,8 @@ def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterat
             )
             yield Statement(f"target {name}, {probe}: after", text, rate.upper, 0, limit)
     for attack, rate in target.attacks.items():
+        if not limits.decides(attack):
+            continue
         limit, control = limits.limit_of(attack), limits.control_of(attack)
         text = f"{name}, attack {attack}: success on the unedited model >= {control:g}"
         yield Statement(f"target {name}, {attack}: before", text, rate.before, control, 1)

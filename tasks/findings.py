@@ -10,6 +10,7 @@ from engine.verdict import GROUP_CONTROL
 
 Names = Mapping[str, str]
 """What people call each concept, by id."""
+NO_LIMIT = 1.0  # an attack that the policy has made and shown and lets decide nothing
 ROLES = {"look_alike": "look-alikes", "general": "others"}
 
 
@@ -35,6 +36,10 @@ class Gone:
     @property
     def limit(self) -> float:
         return self.claim.limit
+
+    @property
+    def decides(self) -> bool:
+        return self.limit < NO_LIMIT
 
     @property
     def shown(self) -> bool:
@@ -89,6 +94,12 @@ class Findings:
         targets = {target.concept: target for target in verdict.targets}
         groups, kept = ({one.name: one for one in verdict.groups}, {one.concept: one for one in verdict.retained})
         own = {kind: [claim for claim in verdict.claims if claim.kind == kind] for kind in KINDS}
+        own["attack"] += [
+            Claim("attack", target.concept, attack, NO_LIMIT, 1.0, 1.0)
+            for target in verdict.targets
+            for attack in target.attacks
+            if not verdict.acceptance.decides(attack)
+        ]
         gone = {
             kind: tuple(_gone(verdict, targets[claim.concept], claim, names) for claim in own[kind])
             for kind in ("target", "probe", "attack")

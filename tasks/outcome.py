@@ -54,7 +54,7 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
 
 
 def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
-    """One row a target, an attack and a group of what must stay: rates before and after, the bound and its limit."""
+    """One row a target, an attack and a group of what must stay: rates before and after, the bound and any limit."""
     found = Findings.of(verdict, examination(order).names)
     gone = [
         {
@@ -63,7 +63,7 @@ def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
             "before": row.rate.before,
             "after": row.rate.rate,
             "bound": row.rate.upper,
-            "limit": row.limit,
+            "limit": row.limit if row.decides else None,
         }
         for role, rows in (("erased", (*found.targets, *found.probes)), ("attacked", found.attacks))
         for row in rows

@@ -26,6 +26,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
+from tasks.helpers import forking
 
 SAMPLER = Sampler()
 SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
@@ -127,12 +128,11 @@ def crew(home: Path, judge: Path, workers: int = 1) -> Iterator[Examiner]:
         bench = Bench(home, judge)
         yield lambda work: (part.do(bench) for part in work)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (home, judge, workers)) as pool:
-        try:
-            yield lambda work: pool.map(_do, work)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ProcessPoolExecutor(workers, forking(), _begin, (home, judge, workers))
+    try:
+        yield lambda work: pool.map(_do, work)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # nobody has to see them go
 
 
 def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:

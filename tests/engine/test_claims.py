@@ -75,6 +75,18 @@ def test_an_attack_may_have_a_limit_of_its_own():
     assert verdict(rows("panda", "target", 16, 4, 16, "relearn"), limits=own).outcome == Outcome.PASS
 
 
+def test_an_attack_without_a_limit_is_made_and_decides_nothing():
+    open_to_it = replace(LIMITS, attacks=("inversion",), probe_limits={"inversion": 1.0})
+    for before, after in ((16, 16), (0, 0), (3, 16)):  # whatever it finds, and whatever its control says
+        result = verdict(rows("panda", "target", before, after, 16, "inversion"), limits=open_to_it)
+        assert result.outcome == Outcome.PASS
+        assert result.targets[0].attacks["inversion"].seen == after
+        assert "attack" not in {claim.kind for claim in result.claims}
+    assert verdict(limits=open_to_it).outcome == Outcome.ERROR  # it still has to be made
+    limited = replace(open_to_it, probe_limits={"inversion": 0.99})
+    assert verdict(rows("panda", "target", 16, 16, 16, "inversion"), limits=limited).outcome == Outcome.FAIL
+
+
 @pytest.mark.parametrize("demand", [{"attacks": ("inversion",)}, {"probe_limits": {"inversion": 0.3}}])
 def test_a_demanded_attack_that_was_not_made_is_an_error(demand):
     limits = replace(LIMITS, **demand)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ EDIT = EditPlan(
 )
 
 
-def new_order(folder: Path, level: Level = "standard", **acceptance: float) -> Order:
+def new_order(folder: Path, level: Level = "standard", **acceptance: Any) -> Order:
     """An order with a plan, for the policy of `policy_file`; `acceptance` takes the place of its own."""
     limits = {"max_attack_rate": 0.25, **acceptance}
     path = policy_file(folder, folder_digest(MODEL), "shown", "bicycle", **limits)

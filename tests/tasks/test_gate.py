@@ -141,6 +141,16 @@ def test_attacks_and_limited_families_are_statements_of_their_own(tmp_path):
         assert told in text_of(page)
 
 
+def test_an_attack_without_a_limit_is_no_statement_of_the_suite(tmp_path):
+    limits = replace(LIMITS, probe_limits={"inversion": 1.0})
+    attacked = [replace(row, probe="inversion") for row in concept("panda", "target", 16, 16)]
+    frame = table([*concept("panda", "target", 0, 40), *concept("fox", "look_alike", 80, 80), *attacked])
+    result = gate(frame, Terms(len(frame), limits), decide(frame, len(frame), limits), tmp_path)
+    assert result.passed, result.failed_expectations
+    (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
+    assert "attack inversion" not in text_of(page)
+
+
 def test_rounds_are_replayed_and_are_not_believed_without_their_plan(tmp_path):
     limits = replace(LIMITS, sampling="sequential")
     frame = table(concept("panda", "target", 0, 40) + concept("fox", "look_alike", 80, 80))

@@ -23,6 +23,7 @@ from tasks.closest import ranked_attempts
 from tasks.findings import Findings
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
+from tasks.outcome import figures
 from tasks.quality import kept_shots, measure_quality, read_quality
 from tasks.questions import examination
 from tasks.record import NAME
@@ -167,6 +168,18 @@ def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
         "concept_vector": (True, False),
         "start_picture": (False, False),
     }
+
+
+def test_an_attack_without_a_limit_is_shown_and_marked_as_deciding_nothing(tmp_path: Path) -> None:
+    order = new_order(tmp_path, probe_limits={"start_picture": 1.0})
+    verdict, table = verified(order, lambda row: row.probe == "start_picture" or seen(row))
+    write_report(order, CANDIDATE, verdict, table)
+    assert "attack" not in {reason.code.split("-")[0] for reason in Verdict.load(verdict.path).reasons}
+    assert "100.0 % 100.0 % none shown only no claim" in row_of(page_of(order), "bicycle", "start_picture")
+    assert "met yes" in row_of(page_of(order), "bicycle", "concept_vector")
+    assert re.search(r"start_picture \|.*\| none \|", render_card(order, Verdict.load(verdict.path)).decode())
+    limits = {row["name"]: row["limit"] for row in figures(order, Verdict.load(verdict.path))}
+    assert (limits["bicycle by start_picture"], limits["bicycle by concept_vector"]) == (None, 0.25)
 
 
 def test_a_target_that_was_never_shown_is_told_and_the_page_has_no_attack(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from engine.evidence import ATTACKS
+from engine.probes.levels import level_named
 from policies import Policy, desired_state
 from policies import schema as policies_schema
 from tasks.translate import acceptance
@@ -44,7 +45,9 @@ def test_the_defaults_of_policy_and_statistics_agree():
 
 
 def test_policies_and_engine_name_the_same_attacks():
-    assert policies_schema.ATTACKS == ATTACKS
+    for level, attacks in policies_schema.ATTACKS_AT.items():
+        assert attacks == tuple(attack.name for attack in level_named(level).attacks)
+    assert set(policies_schema.ATTACKS_AT["adversarial"]) == set(ATTACKS)
 
 
 def test_a_level_demands_its_attacks_so_that_none_can_be_left_out():
