@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 GAP, CAPTION, MARGIN = 4, 18, 10
 INK, PALE = (32, 32, 36), (120, 120, 128)
+# Pillow's own font has no letter beyond ASCII, and people are called Zoë and Łukasz.
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ def contact_sheet(strips: Sequence[Strip], heading: str, tile: int = 96) -> Imag
     half = columns * (tile + GAP)
     line = tile + CAPTION + GAP
     sheet = Image.new("RGB", (2 * half + 3 * MARGIN, len(strips) * line + 2 * CAPTION + 2 * MARGIN), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 12)
     pen.text((MARGIN, MARGIN), heading, fill=INK, font=font)
     pen.text((MARGIN, MARGIN + CAPTION), "before", fill=PALE, font=font)
     pen.text((2 * MARGIN + half, MARGIN + CAPTION), "after", fill=PALE, font=font)
