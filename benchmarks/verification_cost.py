@@ -3,8 +3,9 @@
 An honest edit is examined at `standard` by `expunge verify` in a process of its own: one target, ten look-alikes, in
 rounds. Then two more on the same base in the same home, where they find what is known of the unedited model: one of the
 same concepts, as when a second notice comes in or an edit was refused and is made harder, and one of another target
-with the same kept list. With --kill the first is killed half-way and begun again: no picture that was there is drawn
-again, and what had to be drawn twice is at most a shard for each worker.
+with the same kept list. How many rounds these two take is their own affair, so each is also run in an empty home: the
+last column compares with that. With --kill the first is killed half-way and begun again: no picture that was there is
+drawn again, and what had to be drawn twice is at most a shard for each worker.
 
 Prints seconds on the clock and of processors, pictures drawn and verdict; `--write` puts them into the documentation.
 """
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Cost:
     processor: float
     drawn: int
     verdict: str
+    alone: float = 0.0  # seconds on the clock of the same in an empty home
 
 
 def policy(target: str) -> Policy:
@@ -84,6 +86,11 @@ def timed(told: str, words: Sequence[str], home: Path, variables: dict[str, str]
     return Cost(told, wall, spent, len(pictures(home) - known), result["verdict"])
 
 
+def measured(folder: Path, home: str, told: str, target: str, strength: float, workers: int) -> Cost:
+    words, variables = command(folder, folder / home, target, strength, workers)
+    return timed(f"{told} ({target})", words, folder / home, variables)
+
+
 def killed(words: Sequence[str], home: Path, variables: dict[str, str], after: int) -> int:
     """Run until `after` pictures are there, kill it, and return how many there were."""
     running = subprocess.Popen(words, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -99,10 +106,19 @@ def killed(words: Sequence[str], home: Path, variables: dict[str, str], after: i
 def page(costs: Sequence[Cost]) -> str:
     first = costs[0].wall
     rows = [
-        [c.told, f"{c.wall:.0f} s", f"{c.wall / first:.0%}", f"{c.processor:.0f} s", str(c.drawn), c.verdict]
+        [
+            c.told,
+            f"{c.wall:.0f} s",
+            f"{c.processor:.0f} s",
+            str(c.drawn),
+            c.verdict,
+            f"{c.wall / first:.0%}",
+            f"{c.wall / c.alone:.0%} of {c.alone:.0f} s" if c.alone else "-",
+        ]
         for c in costs
     ]
-    return table(["examination", "clock", "of the first", "processors", "pictures drawn", "verdict"], rows)
+    heads = ["examination", "clock", "processors", "pictures drawn", "verdict", "of the first", "of itself alone"]
+    return table(heads, rows)
 
 
 def main() -> None:
@@ -114,9 +130,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="expunge-cost-") as scratch:
         folder, costs = Path(scratch), []
         for told, target, strength in (FIRST, *LATER):
-            words, variables = command(folder, folder / "home", target, strength, args.workers)
-            costs.append(timed(f"{told} ({target})", words, folder / "home", variables))
-            print(costs[-1], f"{costs[-1].wall / costs[0].wall:.0%} of the first", flush=True)
+            cost = measured(folder, "home", told, target, strength, args.workers)
+            if costs:
+                alone = measured(folder, f"alone-{len(costs)}", told, target, strength, args.workers)
+                cost = replace(cost, alone=alone.wall)
+            costs.append(cost)
+            print(cost, f"{cost.wall / costs[0].wall:.0%} of the first", flush=True)
         if args.kill:
             words, variables = command(folder, folder / "again", *FIRST[1:], args.workers)
             there = killed(words, folder / "again", variables, costs[0].drawn // 2)
