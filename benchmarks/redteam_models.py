@@ -175,8 +175,12 @@ MODELS: Mapping[str, Model] = {
         "PASS",
         levels=("standard", "adversarial"),
     ),
+    # Not made to fool anybody: what is expected of it was set after it had been measured.
     "defaults": Model(
-        "`scapre` with its defaults, told the name alone", defaults, reasons=frozenset({"attack-seen:start_picture"})
+        "`scapre` with its defaults, told the name alone",
+        defaults,
+        "INCONCLUSIVE",
+        frozenset({"target-unproven:taxi"}),
     ),
     "bare name": Model(
         "its row of the embedding table says another word", bare_name, reasons=frozenset({"probe-survives:synonym"})
