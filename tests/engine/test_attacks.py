@@ -261,6 +261,20 @@ def test_prompt_search_finds_better_words_than_it_starts_from(pipeline: Any, ref
     assert set(searched(4)[0].split()) <= set(pool)
 
 
+def test_a_stuck_prompt_search_begins_again_and_keeps_the_best(pipeline: Any, references: np.ndarray) -> None:
+    class Stuck(PromptSearch):
+        def changed(self, words: Sequence[str], *_: Any) -> list[list[str]]:
+            return [list(words)]
+
+    pool = words_without(pipeline, CAT.names)
+    task = noised(pipeline, latents_of(pipeline, references), torch.Generator().manual_seed(0))
+    attack = Stuck(words=3, steps=8, patience=2)
+    generator = torch.Generator().manual_seed(1)
+    starts = sorted(attack.started(pipeline, pool, "", task, generator) for _ in range(4))
+    assert attack.search(pipeline, pool, "", task, torch.Generator().manual_seed(1)) == " ".join(starts[0][1])
+    assert starts[0] < starts[-1]
+
+
 def test_concept_vector_comes_near_and_never_names_it(pipeline: Any) -> None:
     pool = words_without(pipeline, CAT.names)
     assert not {"cat", "cats", "kitty"} & set(pool)

@@ -33,16 +33,19 @@ TELLING = 0.3  # with less noise than this share of all levels a picture shows b
 
 @dataclass(frozen=True)
 class PromptSearch(Budgeted):
-    """`searches` prompts with `words` searched words, each improved `steps` times by the best of `trials` changes.
+    """`searches` prompts with `words` searched words: `steps` times, the best of `trials` changes is taken if it helps.
 
-    Every other search puts its words before the concept's name, the first and third instead of it. Prompts are compared
-    on the same `batch` noised references; `seeds` pictures are drawn of each prompt found.
+    Words that `patience` steps did not improve are left for other random ones, and the best of all stay: a greedy
+    search is soon stuck, often with words that show nothing. Every other search puts its words before the concept's
+    name, the first and third instead of it. Prompts are compared on the same `batch` noised references; `seeds`
+    pictures are drawn of each prompt found.
     """
 
     name: ClassVar[str] = "prompt_search"
     words: int = 4
     searches: int = 2
-    steps: int = 20
+    steps: int = 30
+    patience: int = 3
     trials: int = 12
     batch: int = 6
     seeds: int = 15
@@ -55,7 +58,7 @@ class PromptSearch(Budgeted):
     @property
     def effort(self) -> float:
         ranked = self.searches * self.steps * self.batch
-        return self.cost + worth(self.sampler, forward=ranked * self.trials, trained=ranked)
+        return self.cost + worth(self.sampler, forward=ranked * (self.trials + 1 / self.patience), trained=ranked)
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
@@ -78,19 +81,34 @@ class PromptSearch(Budgeted):
 
     def search(self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator) -> str:
         """The prompt, `words` of the pool and then `ending`, under which the task's latents are denoised best."""
-        words = random_words(pool, self.words, generator)
-        least = self.losses(pipeline, [_joined(words, ending)], task).item()
         table = input_embeddings(pipeline, pool)
+        least = best = self.started(pipeline, pool, ending, task, generator)
+        stuck = 0
         for _ in range(self.steps):
-            ranked = self.ranking(pipeline, words, ending, table, task)
-            best = ranked.flatten().topk(min(4 * self.trials, ranked.numel())).indices
-            picked = best[torch.randperm(len(best), generator=generator)[: self.trials]].tolist()
-            changes = [divmod(place, len(pool)) for place in picked]
-            tried = [[*words[:slot], pool[word], *words[slot + 1 :]] for slot, word in changes]
+            if stuck == self.patience:
+                best, stuck = self.started(pipeline, pool, ending, task, generator), 0
+            tried = self.changed(best[1], pool, self.ranking(pipeline, best[1], ending, table, task), generator)
             losses = self.losses(pipeline, [_joined(own, ending) for own in tried], task)
-            if losses.min() < least:
-                least, words = losses.min().item(), tried[int(losses.argmin())]
-        return _joined(words, ending)
+            new = (losses.min().item(), tried[int(losses.argmin())])
+            best, stuck = (new, 0) if new[0] < best[0] else (best, stuck + 1)
+            least = min(least, best)
+        return _joined(least[1], ending)
+
+    def started(
+        self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator
+    ) -> tuple[float, list[str]]:
+        """Random words, after their loss."""
+        words = random_words(pool, self.words, generator)
+        return self.losses(pipeline, [_joined(words, ending)], task).item(), words
+
+    def changed(
+        self, words: Sequence[str], pool: Sequence[str], ranked: Tensor, generator: torch.Generator
+    ) -> list[list[str]]:
+        """`words` with one of them changed, `trials` times, by any of the changes that `ranked` holds for best."""
+        best = ranked.flatten().topk(min(4 * self.trials, ranked.numel())).indices
+        picked = best[torch.randperm(len(best), generator=generator)[: self.trials]].tolist()
+        changes = [divmod(place, len(pool)) for place in picked]
+        return [[*words[:slot], pool[word], *words[slot + 1 :]] for slot, word in changes]
 
     def ranking(
         self, pipeline: Any, words: Sequence[str], ending: str, table: dict[str, Tensor], task: Noised
