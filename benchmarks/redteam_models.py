@@ -49,7 +49,7 @@ def defaults(base: Path, policy: Policy, out: Path) -> None:
 
 
 def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STRENGTH) -> None:
-    """The same by somebody who knows the target's other names and its near twins, says what it becomes, erases harder."""
+    """The same by somebody who knows other names and near twins, says what the target becomes, and erases harder."""
     spec = edit_spec(desired_state([policy]))
     told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
     near = (*twins(policy.concepts[0].name), *KEPT_VEHICLES)
