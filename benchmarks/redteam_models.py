@@ -52,9 +52,9 @@ def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STREN
     """The same by somebody who knows other names and near twins, says what the target becomes, and erases harder."""
     spec = edit_spec(desired_state([policy]))
     told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
-    near = (*twins(policy.concepts[0].name), *KEPT_VEHICLES)
-    kept = (*spec.retain, *(Retain(name.replace(" ", "-"), (name,)) for name in near))
-    asked = replace(spec, targets=told, retain=kept, settings={"strength": strength})
+    near = {*twins(policy.concepts[0].name), *KEPT_VEHICLES} - {name for kept in spec.retain for name in kept.names}
+    kept = (Retain(name.replace(" ", "-"), (name,)) for name in near)
+    asked = replace(spec, targets=told, retain=(*spec.retain, *kept), settings={"strength": strength})
     write_edited(base, plan(open_model(base), asked), out)
 
 
