@@ -7,7 +7,7 @@ with the same kept list. How many rounds these two take is their own affair, so 
 last column compares with that. With --kill the first is killed half-way and begun again: no picture that was there is
 drawn again, and what had to be drawn twice is at most a shard for each worker.
 
-Prints seconds on the clock and of processors, pictures drawn and verdict; `--write` puts them into the documentation.
+Prints seconds on the clock, pictures drawn and verdict; `--write` puts them into the documentation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -44,11 +43,10 @@ LOOK_ALIKES = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock and of processors, pictures that had to be drawn, and what came of it."""
+    """Seconds on the clock, pictures that had to be drawn, and what came of it."""
 
     told: str
     wall: float
-    processor: float
     drawn: int
     verdict: str
     alone: float = 0.0  # seconds on the clock of the same in an empty home
@@ -75,15 +73,14 @@ def command(folder: Path, home: Path, target: str, strength: float, workers: int
 
 
 def timed(told: str, words: Sequence[str], home: Path, variables: dict[str, str]) -> Cost:
-    known, before, begun = pictures(home), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    known, begun = pictures(home), time.monotonic()
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
-    wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.monotonic() - begun
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         raise SystemExit(done.stderr) from None
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(told, wall, spent, len(pictures(home) - known), result["verdict"])
+    return Cost(told, wall, len(pictures(home) - known), result["verdict"])
 
 
 def measured(folder: Path, home: str, told: str, target: str, strength: float, workers: int) -> Cost:
@@ -109,7 +106,6 @@ def page(costs: Sequence[Cost]) -> str:
         [
             c.told,
             f"{c.wall:.0f} s",
-            f"{c.processor:.0f} s",
             str(c.drawn),
             c.verdict,
             f"{c.wall / first:.0%}",
@@ -117,7 +113,7 @@ def page(costs: Sequence[Cost]) -> str:
         ]
         for c in costs
     ]
-    heads = ["examination", "clock", "processors", "pictures drawn", "verdict", "of the first", "of itself alone"]
+    heads = ["examination", "clock", "pictures drawn", "verdict", "of the first", "of itself alone"]
     return table(heads, rows)
 
 
