@@ -35,7 +35,7 @@ from engine.probes.attacks import (
 )
 from engine.sampling import Sampler, Shot, generate
 
-REFERENCES, KEPT, SEEDS, SEED = 8, 16, 16, 100
+REFERENCES, KEPT, SEEDS, SEED = 8, 16, 30, 100
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
