@@ -36,19 +36,19 @@ class PromptSearch(Budgeted):
     """`searches` prompts with `words` searched words: `steps` times, the best of `trials` changes is taken if it helps.
 
     Words that `patience` steps did not improve are left for other random ones, and the best of all stay: a greedy
-    search is soon stuck, often with words that show nothing. Every other search puts its words before the concept's
-    name, the first and third instead of it. Prompts are compared on the same `batch` noised references; `seeds`
-    pictures are drawn of each prompt found.
+    search is soon stuck, often with words that show nothing. The first search, and every third, puts its words instead
+    of the concept's name, the others before it: some concepts cannot be said without it. Prompts are compared on the
+    same `batch` noised references; `seeds` pictures are drawn of each prompt found.
     """
 
     name: ClassVar[str] = "prompt_search"
     words: int = 4
-    searches: int = 2
+    searches: int = 3
     steps: int = 30
     patience: int = 3
     trials: int = 12
     batch: int = 6
-    seeds: int = 15
+    seeds: int = 10
     sampler: Sampler = field(default_factory=Sampler)
 
     @property
@@ -72,7 +72,7 @@ class PromptSearch(Budgeted):
             chosen = torch.randperm(len(latents), generator=generator)[: self.batch]
             with still(pipeline):
                 task = noised(pipeline, latents[chosen], generator, TELLING)
-                ending = said(subject, subject.name, 1)[0] if number % 2 else ""
+                ending = said(subject, subject.name, 1)[0] if number % 3 else ""
                 found = self.search(pipeline, pool, ending, task, generator)
             title = f"{self.name} {number + 1} of {self.searches}" + (", before the name" if ending else "")
             seeds = range(seed, seed + self.seeds)
