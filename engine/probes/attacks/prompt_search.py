@@ -107,7 +107,7 @@ class PromptSearch(Budgeted):
         """`words` with one of them changed, `trials` times, by any of the changes that `ranked` holds for best."""
         best = ranked.flatten().topk(min(4 * self.trials, ranked.numel())).indices
         picked = best[torch.randperm(len(best), generator=generator)[: self.trials]].tolist()
-        changes = [divmod(place, len(pool)) for place in picked]
+        changes: list[tuple[int, int]] = [divmod(place, len(pool)) for place in picked]
         return [[*words[:slot], pool[word], *words[slot + 1 :]] for slot, word in changes]
 
     def ranking(
