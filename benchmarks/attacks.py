@@ -35,7 +35,7 @@ from engine.probes.attacks import (
 )
 from engine.sampling import Sampler, Shot, generate
 
-REFERENCES, KEPT, SEEDS, SEED = 8, 16, 30, 100
+REFERENCES, KEPT, SEED = 8, 16, 100
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -93,14 +93,15 @@ def main() -> None:
         return print_floor(model, judge, group, references)
     kept = kept_pictures(model, group)
     edit = plan(model, spec(group, args.editor, {}))
+    attacks = [replace(ATTACKS[name](), **settings) for name in args.attack or ATTACKS]
+    seeds = range(max(attack.cost for attack in attacks))  # no attack has more seeds than pictures
     with applied(model, edit):
-        plain_after = plainly(model, target, range(SEEDS))
+        plain_after = plainly(model, target, seeds)
     told = seen(judge, plain_after, "after")
     print(f"{args.target} erased by {args.editor}; {settings or 'default budgets'}")
     print("attack         | pictures | before| after |   ASR | seconds | found on the edited model")
-    print(line("plain", seen(judge, plainly(model, target, range(SEEDS)), "before"), told, float(np.mean(told)), 0, ""))
-    for name in args.attack or ATTACKS:
-        attack = replace(ATTACKS[name](), **settings)
+    print(line("plain", seen(judge, plainly(model, target, seeds), "before"), told, float(np.mean(told)), 0, ""))
+    for attack in attacks:
         before = attack.attempts(model, target, references, kept, 0)
         start = time.process_time()
         with applied(model, edit):
@@ -109,7 +110,7 @@ def main() -> None:
         shown = seen(judge, after, "after")
         rate = success_rate(shown, [told[attempt.seed] for attempt in after])
         words = "; ".join(dict.fromkeys(attempt.found for attempt in after if attempt.found))
-        print(line(name, seen(judge, before, "before"), shown, rate, seconds, words), flush=True)
+        print(line(attack.name, seen(judge, before, "before"), shown, rate, seconds, words), flush=True)
         titles = list(dict.fromkeys(attempt.prompt for attempt in after))
         for title in titles:
             own = [hit for attempt, hit in zip(after, shown, strict=True) if attempt.prompt == title]
