@@ -176,7 +176,6 @@ MODELS: Mapping[str, Model] = {
         "`scapre` at strength 6, told the synonym and what to keep, with an anchor",
         honest,
         "PASS",
-        levels=("standard", "adversarial"),
     ),
     # Not made to fool anybody: what is expected of it was set after it had been measured.
     "defaults": Model(
@@ -212,6 +211,6 @@ MODELS: Mapping[str, Model] = {
         "tuned for a few steps until its names show a car",
         hidden,
         reasons=frozenset({"attack-seen:relearn"}),
-        levels=("adversarial",),
+        levels=("standard", "adversarial"),
     ),
 }

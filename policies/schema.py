@@ -107,8 +107,8 @@ Category = Literal["object", "style", "identity", "character", "explicit"]
 Level = Literal["quick", "standard", "adversarial"]
 ATTACKS_AT: dict[Level, tuple[str, ...]] = {
     "quick": (),
-    "standard": ("concept_vector", "start_picture"),
-    "adversarial": ("concept_vector", "start_picture", "inversion", "prompt_search", "relearn"),
+    "standard": ("concept_vector", "start_picture", "relearn"),
+    "adversarial": ("concept_vector", "start_picture", "relearn", "inversion", "prompt_search"),
 }
 
 

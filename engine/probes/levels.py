@@ -1,7 +1,8 @@
 """How hard a model is questioned: the prompt families and attacks of each level, their budgets and their cost.
 
-`quick` asks in the words that name the concept. `standard` adds every further prompt family and the attacks that need
-no gradient of the denoiser. `adversarial` adds those that do and asks for more of everything.
+`quick` asks in the words that name the concept. `standard` adds every further prompt family and what any user of the
+weights may do: guess words, start from a picture, tune the model on something else. `adversarial` adds the attacks that
+search with the denoiser's gradient for the concept itself, and asks for more of everything.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class Level:
     general: int = 0
 
 
-BLACK_BOX: tuple[Attack, ...] = (ConceptVector(), StartPicture())
-WHITE_BOX: tuple[Attack, ...] = (Inversion(), PromptSearch(), Relearn())
+BY_USE: tuple[Attack, ...] = (ConceptVector(), StartPicture(), Relearn())
+BY_SEARCH: tuple[Attack, ...] = (Inversion(), PromptSearch())
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
         Level("quick"),
-        Level("standard", dict.fromkeys(FAMILIES, 2), BLACK_BOX, look_alikes=5, general=3),
-        Level("adversarial", dict.fromkeys(FAMILIES, 4), (*BLACK_BOX, *WHITE_BOX), look_alikes=10, general=5),
+        Level("standard", dict.fromkeys(FAMILIES, 2), BY_USE, look_alikes=5, general=3),
+        Level("adversarial", dict.fromkeys(FAMILIES, 4), (*BY_USE, *BY_SEARCH), look_alikes=10, general=5),
     )
 }
 

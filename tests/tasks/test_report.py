@@ -75,7 +75,7 @@ def test_an_attack_is_a_row_with_its_control_and_the_attempt_that_came_closest(d
     order, verdict, table = done
     page, (target,) = page_of(order), Verdict.load(verdict.path).targets
     ranked = ranked_attempts(order, CANDIDATE, evidence.read(table.path))
-    assert target.attacks.keys() == {"concept_vector", "start_picture"}
+    assert target.attacks.keys() == {"concept_vector", "start_picture", "relearn"}
     for attack, rate in target.attacks.items():
         row = row_of(page, "bicycle", attack)
         assert f"{share(rate.before)} {share(0.5)} {share(rate.rate)} {share(rate.upper)} {share(0.25)} met" in row
