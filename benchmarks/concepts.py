@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from engine.emoji.catalogue import OBJECTS, STYLES, twins
 from engine.emoji.quality import offered
+from engine.spec import Retain, Target
 
 ALREADY_TUNED_ON = ("guitar", "owl", "panda", "police car", "red apple", "taxi")
 TUNING_COUNT = 20
@@ -41,6 +42,20 @@ class Case:
     @property
     def style_anchor(self) -> str:
         return next(style for style in STYLE_ANCHORS if style not in self.styles)
+
+
+def erased(name: str, *aliases: str, category: str = "object", anchor: str = "") -> Target:
+    """A thing of the catalogue as a target."""
+    return Target(identifier(name), (name, *aliases), category, anchor)
+
+
+def kept(name: str, category: str = "object") -> Retain:
+    """A thing of the catalogue that stays, and is a counter-example to the targets."""
+    return Retain(identifier(name), (name,), category)
+
+
+def identifier(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def split() -> tuple[tuple[str, ...], tuple[str, ...]]:

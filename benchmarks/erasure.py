@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.concepts import erased, kept
 from benchmarks.measure import PICTURES, pictures, seen
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
@@ -27,7 +28,7 @@ from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question, Subject, questions
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec
 
 CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one object": (["taxi"], []),
@@ -56,12 +57,12 @@ def subjects(objects: Sequence[str], styles: Sequence[str]) -> list[Subject]:
 
 def spec(asked: Sequence[Subject], editor: str, settings: dict[str, Any]) -> EditSpec:
     targets = [
-        Target(s.id.replace(" ", "-"), (s.name, *s.aliases), s.category, STYLE_ANCHOR if s.category == "style" else "")
+        erased(s.name, *s.aliases, category=s.category, anchor=STYLE_ANCHOR if s.category == "style" else "")
         for s in asked
         if s.role == "target"
     ]
-    kept = [s for s in asked if s.role == "look_alike" or s.category == "style"]
-    retain = [Retain(s.id.replace(" ", "-"), (s.name,), s.category) for s in kept if s.role != "target"]
+    stay = [s for s in asked if s.role == "look_alike" or (s.category == "style" and s.role != "target")]
+    retain = [kept(s.name, s.category) for s in stay]
     return EditSpec(tuple(targets), tuple(retain), editor, settings)
 
 

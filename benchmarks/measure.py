@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.concepts import Case
+from benchmarks.concepts import Case, erased, identifier, kept
 from engine.emoji.catalogue import OBJECTS, STYLES, twins
 from engine.emoji.quality import offered
 from engine.judges import ClipJudge, fault
 from engine.pictures import PictureStore
 from engine.probes import Question, Subject, questions
 from engine.sampling import Sampler
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec
 
 PICTURES = Path(gettempdir()) / "expunge-pictures"
 PROMPTS, SEEDS = 8, 4  # of which a sample is asked
@@ -39,12 +39,12 @@ class Asked:
 
 def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
     """What an editor is told: targets by name alone, their look-alikes and the kept styles, and no other objects."""
-    gone = [Target(_id(name), (name,), anchor=case.anchor) for name in case.objects]
-    gone += [Target(_id(name), (name,), "style", case.style_anchor) for name in case.styles]
+    gone = [erased(name, anchor=case.anchor) for name in case.objects]
+    gone += [erased(name, category="style", anchor=case.style_anchor) for name in case.styles]
     near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
-    kept = [Retain(_id(name), (name,)) for name in sorted(near)]
-    kept += [Retain(_id(look.name), (look.name,), "style") for look in STYLES if look.name not in case.styles]
-    return EditSpec(tuple(gone), tuple(kept), editor, dict(settings))
+    stay = [kept(name) for name in sorted(near)]
+    stay += [kept(look.name, "style") for look in STYLES if look.name not in case.styles]
+    return EditSpec(tuple(gone), tuple(stay), editor, dict(settings))
 
 
 def asked(case: Case, pictures: int) -> list[Asked]:
@@ -70,12 +70,12 @@ def subjects(case: Case) -> list[Subject]:
     known = {item.name: item.synonyms for item in (*OBJECTS, *STYLES)}
     near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
     far = [item.name for item in OBJECTS if item.name not in near and item.name not in case.objects]
-    gone = [Subject(_id(name), "target", "object", name, known[name]) for name in case.objects if name in good]
-    gone += [Subject(_id(name), "target", "style", name, known[name]) for name in case.styles if name in good]
-    kept = [Subject(_id(name), "look_alike", "object", name) for name in sorted(near) if name in good]
-    kept += [Subject(_id(name), "general", "object", name) for name in far if name in good]
+    gone = [Subject(identifier(name), "target", "object", name, known[name]) for name in case.objects if name in good]
+    gone += [Subject(identifier(name), "target", "style", name, known[name]) for name in case.styles if name in good]
+    stay = [Subject(identifier(name), "look_alike", "object", name) for name in sorted(near) if name in good]
+    stay += [Subject(identifier(name), "general", "object", name) for name in far if name in good]
     looks = [look.name for look in STYLES if look.name not in case.styles and look.name in good]
-    return gone + kept + [Subject(_id(name), "general", "style", name) for name in looks]
+    return gone + stay + [Subject(identifier(name), "general", "style", name) for name in looks]
 
 
 def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
@@ -115,10 +115,10 @@ def scores(asked: Sequence[Asked], found: np.ndarray, shown: np.ndarray, before:
     """
     faulty = np.array([bool(fault(picture)) for picture in shown])
     groups = np.array([item.group for item in asked])
-    kept = np.isin(groups, KEPT)
-    counted = np.where(faulty, ~kept, found)
+    stays = np.isin(groups, KEPT)
+    counted = np.where(faulty, ~stays, found)
     rates = {group: float(counted[groups == group].mean()) for group in GROUPS if (groups == group).any()}
-    moved = np.sqrt(((shown[kept] / 255.0 - before[kept] / 255.0) ** 2).mean((1, 2, 3)))
+    moved = np.sqrt(((shown[stays] / 255.0 - before[stays] / 255.0) ** 2).mean((1, 2, 3)))
     return {**rates, "h_o": h_o(rates), "distance": float(moved.mean()), "faults": float(faulty.sum())}
 
 
@@ -128,9 +128,9 @@ def h_o(rates: Mapping[str, float]) -> float:
     Acc_e and Acc_g are the rates of targets by name and by synonyms, Acc_s is the mean of the kept groups' rates, each
     group weighing alike. A term of which nothing was asked is left out.
     """
-    kept = [rates[group] for group in KEPT if group in rates]
+    stay = [rates[group] for group in KEPT if group in rates]
     terms = [1 - rates[group] for group in ("target", "synonym") if group in rates]
-    return harmonic_mean([*terms, *([sum(kept) / len(kept)] if kept else [])])
+    return harmonic_mean([*terms, *([sum(stay) / len(stay)] if stay else [])])
 
 
 def _group(question: Question) -> str:
@@ -139,7 +139,3 @@ def _group(question: Question) -> str:
     if question.subject.category == "style":
         return "style"
     return "look_alike" if question.subject.role == "look_alike" else "other"
-
-
-def _id(name: str) -> str:
-    return name.replace(" ", "-")

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
+from benchmarks import concepts
 from benchmarks.redteam_revival import hide
 from engine.bundle import write_edited
 from engine.deltas import plan
@@ -24,7 +25,7 @@ from engine.emoji import JUDGE
 from engine.emoji.catalogue import OBJECTS, twins
 from engine.judges import ClipJudge
 from engine.model import open_model
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec
 from engine.whole import save_whole
 from policies import Policy, desired_state
 from tasks.translate import edit_spec
@@ -53,8 +54,8 @@ def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STREN
     spec = edit_spec(desired_state([policy]))
     told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
     near = {*twins(policy.concepts[0].name), *KEPT_VEHICLES} - {name for kept in spec.retain for name in kept.names}
-    kept = (Retain(name.replace(" ", "-"), (name,)) for name in near)
-    asked = replace(spec, targets=told, retain=(*spec.retain, *kept), settings={"strength": strength})
+    stay = (concepts.kept(name) for name in near)
+    asked = replace(spec, targets=told, retain=(*spec.retain, *stay), settings={"strength": strength})
     write_edited(base, plan(open_model(base), asked), out)
 
 
@@ -137,7 +138,7 @@ def names_of(policy: Policy) -> list[str]:
 
 
 def _sweep(base: Path, out: Path, names: Sequence[str], anchor: str) -> None:
-    targets = tuple(Target(name.replace(" ", "-"), (name,), anchor=anchor) for name in names)
+    targets = tuple(concepts.erased(name, anchor=anchor) for name in names)
     write_edited(base, plan(open_model(base), EditSpec(targets)), out)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import concepts
 from benchmarks.page import table
 from engine.adapting import Metrics, left_of
 from engine.deltas import EditPlan, plan
@@ -24,7 +25,7 @@ from engine.emoji.catalogue import twins
 from engine.families import projections
 from engine.model import open_model
 from engine.planning import Reader, gather
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
 STRENGTHS: tuple[float | str, ...] = (3.0, 4.0, 5.0, 6.0, 8.0, "auto")
@@ -32,9 +33,8 @@ KIN = (("car", "police car"), ("police car", "car"), ("tree", "christmas tree"),
 
 
 def spec(erased: Sequence[str], kept: Sequence[str], **settings: Any) -> EditSpec:
-    targets = tuple(Target(name.replace(" ", "-"), (name,)) for name in erased)
-    retain = tuple(Retain("kept-" + name.replace(" ", "-"), (name,)) for name in kept)
-    return EditSpec(targets, retain, settings=settings)
+    targets = tuple(concepts.erased(name) for name in erased)
+    return EditSpec(targets, tuple(concepts.kept(name) for name in kept), settings=settings)
 
 
 def metrics(model: Any, made: EditPlan) -> Metrics:

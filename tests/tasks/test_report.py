@@ -166,6 +166,7 @@ def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
     found = Findings.of(Verdict.load(verdict.path), examination(order).names)
     assert {row.probe: (row.shown, row.met) for row in found.attacks} == {
         "concept_vector": (True, False),
+        "relearn": (True, True),
         "start_picture": (False, False),
     }
 
