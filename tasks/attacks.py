@@ -62,8 +62,13 @@ class AttackShard:
         parts = (self.model, self.base, self.attack, self.subject)
         return [Search(*parts, number, self.seed) for number in range(self.attack.searches)]
 
+    @property
+    def effort(self) -> float:
+        """All of it but its searches, in plain pictures."""
+        return self.attack.effort - search_effort(self.attack)
+
     def lacks(self, store: PictureStore) -> dict[str, float]:
-        worth = (self.attack.effort - search_effort(self.attack)) / self.attack.cost
+        worth = self.effort / self.size
         return {} if self._record(store).exists() else {self._picture(number): worth for number in range(self.size)}
 
     def do(self, bench: Bench) -> Done:
@@ -133,9 +138,13 @@ def attack_shards(
 
 
 def attack_work(shards: Sequence[AttackShard]) -> list[list[Work]]:
-    """The shards in at most two goes: first what some of them must search for, then all of them."""
+    """The shards in at most two goes: first what some of them must search for, then all of them.
+
+    The longest go first, so that no worker is left with one while the others are done.
+    """
     searches = {search.key: search for shard in shards for search in shard.searches}
-    return [list(work) for work in (searches.values(), shards) if work]
+    longest_first = sorted(shards, key=lambda shard: -shard.effort)
+    return [list(work) for work in (searches.values(), longest_first) if work]
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:

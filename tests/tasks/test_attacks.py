@@ -16,7 +16,7 @@ from engine.emoji import JUDGE
 from engine.errors import ModelFormatError
 from engine.evidence import Row, table
 from engine.probes import Subject
-from engine.probes.attacks import ConceptVector, StartPicture, search_effort
+from engine.probes.attacks import ConceptVector, Relearn, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.shards import SAMPLER, Bench, Weights
@@ -123,6 +123,17 @@ def test_a_model_with_another_text_encoder_is_searched_itself(by_words: AttackSh
     bench, after = Bench(tmp_path, JUDGE), edited(by_words, tmp_path / "edited", text_encoder=True)
     searches, _ = attack_work([by_words, after])
     assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)] * 2
+
+
+def test_the_longest_attacks_go_first(shard: AttackShard) -> None:
+    long = replace(shard, attack=Relearn())
+    (work,) = attack_work([shard, long, replace(shard, arm="after"), replace(long, arm="after")])
+    assert [(part.attack.name, part.arm) for part in work if isinstance(part, AttackShard)] == [
+        ("relearn", "before"),
+        ("relearn", "after"),
+        ("start_picture", "before"),
+        ("start_picture", "after"),
+    ]
 
 
 def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path: Path) -> None:
