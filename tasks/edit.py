@@ -14,7 +14,9 @@ from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.editing import is_plan_of, make
 from engine.model import open_model
+from engine.training import TRAINERS
 from tasks.bars import bars
+from tasks.devices import PROCESSOR, device
 from tasks.errors import LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
@@ -29,7 +31,8 @@ def plan_edit(order: Order) -> Ref:
     """
     path = order.folder / "deltas.safetensors"
     state = load_state(order)
-    spec, base = edit_spec(state), open_model(order.base_folder, order.base)
+    spec = edit_spec(state)
+    base = open_model(order.base_folder, order.base, device() if spec.editor in TRAINERS else PROCESSOR)
     made = EditPlan.load(path) if path.exists() else None
     if made is None or not is_plan_of(made, spec):
         with bars() as report:

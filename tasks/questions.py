@@ -27,6 +27,7 @@ from engine.probes.retained import retained_subjects
 from engine.results import JudgeError
 from engine.rounds import asked, plan_of
 from policies import DesiredState
+from tasks.devices import device
 from tasks.intake import load_state
 from tasks.neighbours import neighbours
 from tasks.order import Order
@@ -86,7 +87,7 @@ def examination(order: Order) -> Examination:
     wanted, limits, level = state.acceptance, acceptance(state), level_named(state.acceptance.level)
     examined, unread = subjects(state), []
     if level.families or level.look_alikes or level.general:
-        base = open_model(order.base_folder, order.base)
+        base = open_model(order.base_folder, order.base, device())
         examined = _examined(order, base, examined, level, state)
         questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
         questions, unread = readable(base, questions)

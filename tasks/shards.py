@@ -26,6 +26,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
+from tasks.devices import PROCESSOR, device
 from tasks.helpers import forking
 
 SAMPLER = Sampler()
@@ -50,14 +51,14 @@ class Done:
 
 
 class Bench:
-    """What one process works with: the store, the judge, and the model that it drew with last."""
+    """What one process works with: the store, the judge, and the model that it drew with last, on its device."""
 
-    def __init__(self, home: Path, judge: Path) -> None:
-        self.store, self.judge = picture_store(home), open_judge(judge)
+    def __init__(self, home: Path, judge: Path, on: str = PROCESSOR) -> None:
+        self.store, self.judge, self.on = picture_store(home), open_judge(judge), on
         self._open = lru_cache(maxsize=1)(open_model)
 
     def model(self, weights: Weights) -> Any:
-        return self._open(weights.folder, weights.digest)
+        return self._open(weights.folder, weights.digest, self.on)
 
 
 class Work(Protocol):
@@ -106,8 +107,10 @@ class Shard:
 
 
 def picture_store(home: Path) -> PictureStore:
-    """All pictures of a home, whoever asked for them."""
-    return PictureStore(home / "pictures")
+    """All pictures of a home, whoever asked for them; those of another kind of device lie apart, for they differ in
+    rounding, and a picture before and one after the edit are to differ by the edit alone."""
+    kind = device().partition(":")[0]
+    return PictureStore(home / ("pictures" if kind == PROCESSOR else f"pictures-{kind}"))
 
 
 def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
@@ -125,10 +128,10 @@ def crew(home: Path, judge: Path, workers: int = 1) -> Iterator[Examiner]:
     They stay from one round to the next, with the judge and the model that they hold.
     """
     if workers == 1:
-        bench = Bench(home, judge)
+        bench = Bench(home, judge, device())
         yield lambda work: (part.do(bench) for part in work)
         return
-    pool = ProcessPoolExecutor(workers, forking(), _begin, (home, judge, workers))
+    pool = ProcessPoolExecutor(workers, forking(), _begin, (home, judge, workers, device()))
     try:
         yield lambda work: pool.map(_do, work)
     finally:
@@ -144,11 +147,11 @@ def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> 
 _bench: Bench | None = None  # one for each worker process
 
 
-def _begin(home: Path, judge: Path, workers: int) -> None:
+def _begin(home: Path, judge: Path, workers: int, on: str) -> None:
     global _bench
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    _bench = Bench(home, judge)
+    _bench = Bench(home, judge, on)
 
 
 def _do(work: Work) -> Done:

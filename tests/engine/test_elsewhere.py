@@ -1,0 +1,89 @@
+"""Whatever works on a model works where the model lies, and brings what it needs there; no accelerator is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.editing import KNOWN
+from engine.editors import EDITORS, editor_named, settings_for
+from engine.families import family_of
+from engine.planning import gather
+from engine.probes.attacks import Attack, Kept
+from engine.probes.prompts import Subject
+from engine.sampling import Sampler, Shot, generate
+from engine.spec import EditSpec, Retain, Target
+from engine.training import TRAINERS, train
+from tests.engine.elsewhere import PLACE, Mixed, nowhere_mixed
+from tests.engine.test_attacks import FAMILIES, SMALL
+
+CAT = Subject("cat", "target", "object", "cat", ("kitty",))
+SPEC = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)), Retain("blob", ("blob",), "style")))
+SHORT = {"esd": {"iterations": 2, "steps": 2}, "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2}}
+PICTURES = np.zeros((2, 16, 16, 3), np.uint8)
+
+
+def moved(build: Callable[[], Any]) -> Any:
+    pipeline = build().to(PLACE)
+    assert family_of(pipeline)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return moved(FAMILIES["sd"])
+
+
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        lambda here, there: here + there,
+        lambda here, there: torch.cat([here, there]),
+        lambda here, there: here[there.long()],
+        lambda here, there: torch.where(there > 0, here, here),
+    ],
+)
+def test_the_stand_in_refuses_what_a_gpu_would(mixing: Callable[..., Any]) -> None:
+    with nowhere_mixed(), pytest.raises(Mixed):
+        mixing(torch.ones(3), torch.ones(3, device=PLACE))
+
+
+def test_the_stand_in_allows_what_a_gpu_would() -> None:
+    here, there = torch.ones(3), torch.ones(3, device=PLACE)
+    with nowhere_mixed():
+        assert (here.to(PLACE) + there + torch.tensor(2.0)).device.type == PLACE
+        assert there[here.long()].device.type == PLACE
+        assert (here + there.cpu()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_are_drawn_there_and_fetched(family: str) -> None:
+    pipeline = moved(FAMILIES[family])
+    with nowhere_mixed():
+        drawn = [picture for _, picture in generate(pipeline, [Shot("a cat", 1), Shot("a dog", 2)], Sampler(steps=2))]
+    assert [picture.dtype for picture in drawn] == [np.uint8] * 2
+
+
+@pytest.mark.parametrize("attack", SMALL, ids=lambda attack: attack.name)
+def test_attacks_run_there(attack: Attack, model: Any) -> None:
+    kept = [Kept("a dog", PICTURES[0]), Kept("a tree", PICTURES[1])]
+    with nowhere_mixed():
+        assert len(attack.attempts(model, CAT, PICTURES, kept, 0)) == attack.cost
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_concepts_are_gathered_there(editor: str, model: Any) -> None:
+    with nowhere_mixed():
+        concepts = gather(model, SPEC, settings_for(editor_named(editor), {}))
+    assert {m.gram.device.type for m in (concepts.targets, concepts.retain, concepts.general)} == {PLACE}
+
+
+@pytest.mark.parametrize("editor", TRAINERS)
+def test_editors_that_train_do_so_there(editor: str, model: Any) -> None:
+    assert editor in KNOWN
+    with nowhere_mixed():
+        train(model, EditSpec(SPEC.targets, SPEC.retain, editor, SHORT[editor]))

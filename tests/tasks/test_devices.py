@@ -1,0 +1,68 @@
+"""Pictures are drawn on the device that was asked for, and those of different kinds of device never meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.digests import folder_digest
+from engine.emoji import JUDGE
+from engine.probes import Subject, questions
+from tasks.devices import device
+from tasks.errors import UsageError
+from tasks.exit_codes import exit_code_of
+from tasks.shards import SAMPLER, Bench, Shard, Weights, picture_store
+from tests.engine import tiny
+
+CAT = Subject("cat", "target", "object", "cat")
+has_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    tiny.save(tmp_path / "model")
+    return Weights(tmp_path / "model", folder_digest(tmp_path / "model"))
+
+
+def test_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXPUNGE_DEVICE", raising=False)
+    assert device() == "cpu"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cpu:-1", "cuda:99", "cuda:x", "mps:7", "meta"])
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_DEVICE", name)
+    with pytest.raises(UsageError, match=f"EXPUNGE_DEVICE is '{name}'.*use one of cpu") as refused:
+        device()
+    assert exit_code_of(refused.value) == 2
+
+
+def test_a_bench_opens_models_on_its_device(weights: Weights, tmp_path: Path) -> None:
+    for place in ("cpu", "meta"):
+        model = Bench(tmp_path, JUDGE, place).model(weights)
+        assert {part.device.type for part in (model.unet, model.vae, model.text_encoder)} == {place}
+
+
+def test_pictures_of_another_kind_of_device_lie_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = set()
+    for place in ("cpu", "cuda", "cuda:1", "mps"):
+        monkeypatch.setattr("tasks.shards.device", lambda place=place: place)
+        folders.add(picture_store(tmp_path).folder.name)
+    assert folders == {"pictures", "pictures-cuda", "pictures-mps"}
+
+
+@has_gpu
+def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn = []
+    for place in ("cpu", "cuda"):
+        monkeypatch.setenv("EXPUNGE_DEVICE", place)
+        bench = Bench(tmp_path / "home", JUDGE, device())
+        shard = Shard("before", weights, tuple(questions([CAT], 2, 2)))
+        assert shard.do(bench).drawn == len(shard.asked)
+        drawn.append(np.stack([bench.store.drawn(weights.digest, q.shot, SAMPLER) for q in shard.asked]).astype(float))
+    assert np.abs(drawn[0] - drawn[1]).mean() < 2
