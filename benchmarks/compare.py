@@ -153,7 +153,7 @@ def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None
             return None
         scored.append((fmean(float(row["h_o"] or 0) for row in rows), arm))
     best = max(scored, key=lambda pair: pair[0])[1]
-    return Arm(f"{editor}, tuned", editor, best.settings)
+    return Arm(editor + tables.TUNED, editor, best.settings)
 
 
 def main() -> None:

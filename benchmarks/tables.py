@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ from benchmarks.results import FOLDER
 
 Row = dict[str, str]
 PLOT = "benchmarks.png"
+TUNED = ", tuned"
 SHARES = {
     "target": "target",
     "synonym": "synonym",
@@ -95,12 +96,17 @@ def line(arm: str, rows: Sequence[Row]) -> list[str]:
 
 
 def plot(rows: Sequence[Row]) -> None:
-    """H_o, targets seen and other objects kept against the number of objects; bars from the least to the most."""
+    """H_o, targets seen and other objects kept against the number of objects; bars from the least to the most.
+
+    An editor has its own colour, and is dotted where it was tuned.
+    """
     figure = Figure(figsize=(13, 4))
+    colours = {editor: f"C{place}" for place, editor in enumerate(dict.fromkeys(map(_editor, arms(rows))))}
     counts = [case.split()[0] for case in OBJECT_CASES]
     for axis, (column, title) in zip(figure.subplots(1, len(PLOTTED), sharex=True), PLOTTED.items(), strict=True):
         for arm in arms(rows):
-            _curve(axis, arm, rows, column)
+            line = {"color": colours[_editor(arm)], "linestyle": "-" if arm == _editor(arm) else ":"}
+            _curve(axis, arm, rows, column, line)
         axis.set(title=title, xscale="log", xlabel="objects erased", ylim=(-2, 102))
         axis.set_xticks([int(count) for count in counts], counts)
         axis.minorticks_off()
@@ -109,7 +115,7 @@ def plot(rows: Sequence[Row]) -> None:
     figure.savefig(DOCS / PLOT, dpi=110, bbox_inches="tight", metadata={"Software": None})
 
 
-def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str) -> None:
+def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str, line: Mapping[str, str]) -> None:
     places, means, below, above = [], [], [], []
     for case in OBJECT_CASES:
         values = [100 * float(row[column]) for row in _of(rows, arm, case) if row[column]]
@@ -119,7 +125,11 @@ def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str) -> None:
             below.append(means[-1] - min(values))
             above.append(max(values) - means[-1])
     if places:
-        axis.errorbar(places, means, [below, above], label=arm, marker="o", capsize=3)
+        axis.errorbar(places, means, [below, above], label=arm, marker="o", capsize=3, **line)
+
+
+def _editor(arm: str) -> str:
+    return arm.removesuffix(TUNED)
 
 
 def _of(rows: Sequence[Row], arm: str, case: str) -> list[Row]:
