@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -115,7 +116,7 @@ def plot(rows: Sequence[Row]) -> None:
     figure.savefig(DOCS / PLOT, dpi=110, bbox_inches="tight", metadata={"Software": None})
 
 
-def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str, line: Mapping[str, str]) -> None:
+def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str, line: Mapping[str, Any]) -> None:
     places, means, below, above = [], [], [], []
     for case in OBJECT_CASES:
         values = [100 * float(row[column]) for row in _of(rows, arm, case) if row[column]]
