@@ -183,7 +183,7 @@ def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: A
     assert (whole := left(made.deltas)) < 2e-3  # float32 rounds otherwise on other machines: 1.04e-3 on one
     for name in made.deltas:
         if "attn2" not in name:
-            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 20 * whole
+            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 5 * whole
 
 
 def latents(pipeline: Any, prompt: str, guidance: float = 1.0) -> Tensor:
