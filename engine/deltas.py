@@ -140,7 +140,7 @@ def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
     A change of weights that are all zero is infinite. DigestMismatch if the plan was made on other weights.
     """
     named = _planned_on(pipeline, plan)
-    norms = {name: (delta.double().norm(), named[name].double().cpu().norm()) for name, delta in plan.deltas.items()}
+    norms = {name: (delta.double().norm(), named[name].cpu().double().norm()) for name, delta in plan.deltas.items()}
     return {name: (change / whole).item() if change != 0 else 0.0 for name, (change, whole) in norms.items()}
 
 
@@ -161,7 +161,7 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
 
 def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
     """Weight and delta added up in float64, in the weight's own dtype, and the relative error of rounding to that."""
-    exact = weight.double().cpu() + delta.double().cpu()
+    exact = weight.cpu().double() + delta.cpu().double()
     rounded = _checked(name, exact.to(weight.dtype))
     return rounded, ratio((exact - rounded.double()).norm(), exact.norm())
 

@@ -63,10 +63,11 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
     deltas, diagnostics = {}, {}
     trained = dict(student.named_parameters())
     for name, weight in pipeline.unet.named_parameters():
-        change = (trained[name].double() - weight.double()).float().cpu()
+        before = weight.cpu().double()  # carried first: not every device has float64
+        change = (trained[name].cpu().double() - before).float()
         if change.any():
             deltas[f"unet.{name}"] = change
-            ratio = (change.double().norm() / weight.double().norm().cpu()).item()
+            ratio = (change.double().norm() / before.norm()).item()
             diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
     origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline, deltas)}
     return EditPlan(deltas, **origin, editor=spec.editor, settings=settings, diagnostics=diagnostics)

@@ -172,7 +172,11 @@ def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, tmp_path: Pat
 
 
 def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: Any) -> None:
-    """Without anything to keep, the closed form meets every token: the pictures are those of the anchor."""
+    """Without anything to keep, the closed form meets every token: the pictures are those of the anchor.
+
+    Drawn in float64, for what float32 rounds off differs between machines and can be more than the edit leaves.
+    """
+    pipeline = copy.deepcopy(pipeline).to(torch.float64)
     made = plan(pipeline, ALL_OR_NOTHING)
     target, anchor = latents(pipeline, "cat"), latents(pipeline, "dog")
 
@@ -180,10 +184,10 @@ def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: A
         with applied(pipeline, replace(made, deltas=deltas)):
             return ((latents(pipeline, "cat") - anchor).norm() / (target - anchor).norm()).item()
 
-    assert (whole := left(made.deltas)) < 2e-3  # float32 rounds otherwise on other machines: 1.04e-3 on one
+    assert (whole := left(made.deltas)) < 1e-3
     for name in made.deltas:
         if "attn2" not in name:
-            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 5 * whole
+            assert left({other: delta for other, delta in made.deltas.items() if other != name}) > 20 * whole
 
 
 def latents(pipeline: Any, prompt: str, guidance: float = 1.0) -> Tensor:
