@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 from engine.emoji import nets, pictures
 from engine.emoji.captions import Caption, draw
 from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.emoji.loop import Loop, cosine
+from engine.emoji.loop import Loop, cosine, mixed
 
 
 def drawn() -> Tensor:
@@ -97,7 +97,7 @@ def train(loop: Loop, steps: int, tokenizer: CLIPTokenizer, batch_size: int = 96
         rng = random.Random(int(torch.randint(2**31, (1,), generator=loop.draws)))
         captions = [draw(o, s, rng) for o, s in zip(objects.tolist(), styles.tolist(), strict=True)]
         tokens = tokenizer([c.text for c in captions], padding=True, truncation=True, return_tensors="pt")
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             text = model.text_model(**tokens).pooler_output
             image = model.vision_model(pixel_values=seen).pooler_output
             told_text, told_image = model.text_projection(text).float(), model.visual_projection(image).float()
@@ -151,7 +151,7 @@ def harden(
         styles = torch.randint(len(STYLES), (batch_size,), generator=loop.draws)
         source = torch.randint(2, (batch_size,), generator=loop.draws)
         seen = augmented(sources[source, objects, styles], loop.draws)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             image = model.visual_projection(model.vision_model(pixel_values=seen).pooler_output)
         image = model.logit_scale.exp() * F.normalize(image.float(), dim=-1)
         object_loss = F.cross_entropy(image @ by_object.T, objects)

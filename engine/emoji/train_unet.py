@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 from engine.emoji import nets
 from engine.emoji.captions import draw, padded
 from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.emoji.loop import Loop
+from engine.emoji.loop import Loop, mixed
 from engine.emoji.train_vae import pixels
 
 STEPS, COOLDOWN, RATE = 20_000, 5_000, 7e-4
@@ -138,8 +138,8 @@ def train(
         noise = torch.randn(clean.shape, generator=loop.draws)
         a, b = signal[time].sqrt()[:, None, None, None], (1 - signal[time]).sqrt()[:, None, None, None]
         noisy = (a * clean + b * noise).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            made = forward(noisy, time, text).sample
+        with mixed():
+            made = forward(noisy, time, text.float()).sample
         loss = F.mse_loss(made.float(), a * noise - b * clean)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

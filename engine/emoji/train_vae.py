@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.emoji import nets, pictures
-from engine.emoji.loop import Loop, cosine
+from engine.emoji.loop import Loop, cosine, mixed
 
 
 def pixels() -> Tensor:
@@ -72,7 +72,7 @@ def _run(
         cosine(optimiser, rate, step, steps)
         chosen = torch.randint(len(data), (batch_size,), generator=loop.draws)
         wanted = shifted(data[chosen], loop.draws).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             posterior = model.encode(wanted).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=loop.draws)
             made = model.decode(posterior.mean + posterior.std * noise).sample
