@@ -58,7 +58,10 @@ def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tens
 
 
 def balanced(left: Tensor) -> Tensor:
-    """Strengths of geometric mean 1 for targets of which `left` [targets] is left at strength 1."""
+    """Strengths of geometric mean 1 for targets of which `left` [targets] is left at strength 1.
+
+    Before they are centred again none is further than `FURTHEST` from the mean.
+    """
     logs = EXPONENT * left.clamp_min(1e-12).log()
     logs = (logs - logs.mean()).clamp(-math.log(FURTHEST), math.log(FURTHEST))
     return (logs - logs.mean()).exp()

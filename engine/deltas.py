@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from engine.adapting import adapted_targets
 from engine.diagnostics import diagnosed, ratio
@@ -40,9 +41,10 @@ class EditPlan:
 
     `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
     that it changes (an editor that trains may change all of them). `diagnostics` gives, for
-    each of them, `change` |D|/|W0|, `residual` (energy of targets left over their anchors, 1 unedited) and `drift`
-    (relative energy by which retained and general tokens moved), to six digits. They are what was seen while planning,
-    to be read by people, and not part of the digest: a limit is checked against `relative_changes`.
+    each of them, `change` |D|/|W0| of what text feeds, `residual` (energy of targets left over their anchors, 1
+    unedited) and `drift` (relative energy by which retained and general tokens moved), to six digits. They are what was
+    seen while planning, to be read by people, and not part of the digest: a limit is checked against
+    `relative_changes`.
     """
 
     deltas: Mapping[str, Tensor]
@@ -113,6 +115,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     editor = editor_named(spec.editor)
     settings = settings_for(editor, spec.settings)
     found = projections(pipeline)
+    whole = {p.name: p.weight.shape[1] for p in found}
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
@@ -127,8 +130,11 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
             targets = adapted_targets(pipeline, spec, settings, streams, weights, changes)
             changes = editor.plan(weights, kinds, replace(concepts, targets=targets), settings)
         for name, change in changes.items():
-            deltas[name] = _checked(name, change.float())
-            diagnostics[name] = diagnosed(weights[name], deltas[name].double(), concepts)
+            change = _checked(name, change.float())
+            diagnostics[name] = diagnosed(weights[name], change.double(), concepts)
+            deltas[name] = pad(change, (0, whole[name] - change.shape[1]))
+    if not deltas:
+        raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
     origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline)}
     return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
 
@@ -210,21 +216,20 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
-    """What two text streams that feed the same matrix say of the same concepts."""
+    """What two text streams that feed the same matrix say of the same concepts, each stream's 1 a concept."""
 
     def joined(left: Any, right: Any) -> Any:
         return left if left is None else torch.cat([left, right]) if isinstance(left, Tensor) else left + right
 
+    other = replace(other, concept=other.concept + one.concept.max() + 1)
     return ConceptEmbeddings(*(joined(getattr(one, part.name), getattr(other, part.name)) for part in fields(one)))
 
 
 def _wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
-    return _checked(projection.name, projection.weight.detach().to(concepts.targets.gram))
+    return _checked(projection.name, projection.spoken.to(concepts.targets.gram))
 
 
 def _checked(layer: str, tensor: Tensor) -> Tensor:
     if not tensor.isfinite().all():
-        raise EditError(
-            layer, f"not finite in {tensor.dtype}; check the base for NaN, raise ridge or open it in float32"
-        )
+        raise EditError(layer, f"not finite in {tensor.dtype}; check the base for NaN, or open it in float32")
     return tensor

@@ -49,6 +49,7 @@ def export(
         raise SettingError(f"format {to!r} does not exist; use one of {', '.join(FORMATS)}")
     if rank is not None and not to.startswith("lora"):
         raise SettingError(f"a rank is for a LoRA, the format is {to}; leave it out")
+    _check_new(out)
     bundled = source.is_dir()
     if bundled:
         verify_bundle(source, expected)
@@ -71,10 +72,17 @@ def export(
 def apply_to_folder(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
     """Write the pipeline folder `model`, edited, to `out`: all of it or nothing; the errors of rounding by weight.
 
-    DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it.
+    DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it, SettingError if
+    something is there already.
     """
+    _check_new(out)
     check_base(plan, model)
     return write_edited(model, plan, out)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise SettingError(f"{out} is there already; name one that is not, or remove it")
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
@@ -83,7 +91,6 @@ def check_base(plan: EditPlan, model: Path) -> None:
     found = base_digest(pipeline, plan.deltas)
     if found != plan.base and (own := _half(model, plan)):
         found = base_digest(pipeline.to(own), plan.deltas)
-        pipeline.to(torch.float32)
     if found != plan.base:
         raise DigestMismatch(
             f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on"

@@ -39,9 +39,8 @@ def diagonalise(g: Tensor, s: Tensor, layer: str = "shared system") -> Pencil:
         raise EditError(layer, "the covariance is not finite; check the model and the concepts for NaN")
     spectrum = torch.linalg.eigvalsh(g)
     if spectrum[0] <= 0 or spectrum[-1] / spectrum[0] > WORST_CONDITION:
-        raise EditError(
-            layer, f"the system is ill-conditioned (eigenvalues {spectrum[0]:.1e} to {spectrum[-1]:.1e}); raise ridge"
-        )
+        found = f"the system is ill-conditioned (eigenvalues {spectrum[0]:.1e} to {spectrum[-1]:.1e})"
+        raise EditError(layer, f"{found}; raise what holds it: the editor's ridge, lamb or retain_scale")
     lower = torch.linalg.cholesky(g)
     half = torch.linalg.solve_triangular(lower, s, upper=False)
     whitened = torch.linalg.solve_triangular(lower, half.T, upper=False)

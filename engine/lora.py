@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
 from torch import Tensor
+from torch.nn.functional import pad
 
 from engine.deltas import EditPlan
 from engine.digests import canonical_json
@@ -52,7 +53,7 @@ class Lora:
             raise SettingError(f"LoRA layout {layout!r} does not exist; use one of {', '.join(LAYOUTS)}")
         own = {f"{layer}.lora_A.weight": factor for layer, factor in self.down.items()}
         own |= {f"{layer}.lora_B.weight": factor for layer, factor in self.up.items()}
-        return own if layout == "diffusers" else _for_webui(own)
+        return own if layout == "diffusers" else _for_webui(_evened(own))
 
     def save(self, path: str | Path, layout: str = "diffusers") -> None:
         """Write it whole or not at all; the error, ranks and digests stand in the file's metadata under `expunge`."""
@@ -100,6 +101,19 @@ def _check(name: str, delta: Tensor) -> None:
         raise EditError(name, "a LoRA holds weights of linear layers only; export the full model or the delta")
     if name.split(".", 1)[0] not in COMPONENTS:
         raise EditError(name, f"`load_lora_weights` fills {' or '.join(COMPONENTS)} only; export the full model")
+
+
+def _evened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All factors with as many directions as the largest has, the further ones zeros.
+
+    In the webui layout a layer's strength is alpha over its rank, and diffusers applies the alpha of the commonest rank
+    to every layer whose own it does not find by name.
+    """
+    most = max(min(tensor.shape) for tensor in tensors.values())
+    return {
+        name: pad(tensor, (0, 0, 0, most - len(tensor)) if ".lora_A." in name else (0, most - tensor.shape[1]))
+        for name, tensor in tensors.items()
+    }
 
 
 def _for_webui(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -100,4 +100,6 @@ def target_pairs(target: Target, bare: bool = False) -> list[tuple[Wording, Word
 
 
 def _own(prompt: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    if prompt.count("{}") > 1:
+        raise ConceptError(f"prompt {prompt!r} has more than one place for a name; leave one {{}}")
     return [(prompt, name) for name in names] if "{}" in prompt else [("{}", prompt)]

@@ -46,7 +46,9 @@ def checked_anchor(text: str) -> str:
 
 
 def checked_prompt(text: str) -> str:
-    """`text` in NFC, one printable line of 1 to PROMPT_LIMIT characters."""
+    """`text` in NFC, one printable line of 1 to PROMPT_LIMIT characters, with one place for a name, {}, or none."""
+    if text.count("{}") > 1:
+        raise PolicyError("", f"{shown(text)} has more than one place for a name", "leave one {}")
     return _checked_line(text, PROMPT_LIMIT)
 
 

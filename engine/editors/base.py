@@ -79,9 +79,10 @@ class ConceptEmbeddings:
 
     Every target and every retained concept weighs 1, spread over its wordings; so do the general words as a whole.
     `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
-    in the anchor's, `concept` [n] which target they belong to, `lookalikes` [m, d] the last subject tokens of
-    retained look-alikes. `empty` [T, d] is the empty prompt, the start of text first, and every token after it; None
-    where it was not read. `tokens` are there for editors whose settings ask for them.
+    in the anchor's, `concept` [n] which target they belong to, numbered on in a further stream of the same matrix,
+    `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the start
+    of text first, and every token after it; None where it was not read. `tokens` are there for editors whose settings
+    ask for them.
     """
 
     targets: Moments

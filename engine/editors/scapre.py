@@ -23,8 +23,8 @@ over target tokens x with anchors y, retained tokens k and the vocabulary's own 
 
 With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves
 (G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix.
-tau, the mean squared component of the retained and target embeddings, is the unit of lam and p, so that settings
-mean the same for encoders of any scale.
+tau, the mean squared component of the targets' and their anchors' last subject tokens, is the unit of lam and p, so
+that settings mean the same for encoders of any scale.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _masked_values(
     """For each matrix s sum_k m_k sum_t (W0 y_t) x_t^T in `basis` [d_out, d], and the largest mask w [d_out, 1]."""
     like = next(iter(weights.values()))
     draws = _mask_draws(concepts, settings, like)
-    subjects, empty = concepts.subjects.to(like), concepts.empty[1].to(like)  # type: ignore[index]
+    subjects, empty = concepts.subjects.to(like), _after_start(concepts).to(like)
     values = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     widest = {name: torch.full_like(weight[:, :1], 0 if LARGEST in draws else 1) for name, weight in weights.items()}
     for start in range(0, len(subjects), CONCEPTS):
@@ -194,6 +194,11 @@ def _masked_values(
             if LARGEST in masks:
                 widest[name] = torch.maximum(widest[name], masks[LARGEST].amax(1, keepdim=True))
     return values, widest
+
+
+def _after_start(concepts: ConceptEmbeddings) -> Tensor:
+    """The first token after the start of text in the empty prompt, [d]; of a pooled stream all there is."""
+    return concepts.empty[:2][-1]  # type: ignore[index]
 
 
 def _block(tokens: Tokens, start: int, basis: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

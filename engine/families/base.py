@@ -21,16 +21,23 @@ from engine.errors import UnknownArchitecture
 class Projection:
     """A text key or value matrix of a denoiser: `weight` is [d_out, d], fed by the text streams numbered `streams`.
 
-    An embedder in front of keys and values alike counts as a value.
+    An embedder in front of keys and values alike counts as a value. Where text feeds the first `columns` only, the
+    others are no editor's business.
     """
 
     name: str
     kind: Literal["key", "value"]
     weight: nn.Parameter
     streams: tuple[int, ...] = (0,)
+    columns: int | None = None
+
+    @property
+    def spoken(self) -> Tensor:
+        """The part of the weight that text feeds."""
+        return self.weight.detach()[:, : self.columns]
 
 
-def entrance(pipeline: Any, name: str, streams: tuple[int, ...]) -> Projection:
+def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | None = None) -> Projection:
     """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
     component, _, path = name.partition(".")
     try:
@@ -39,7 +46,7 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...]) -> Projection:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
-    return Projection(f"{name}.weight", "value", layer.weight, streams)  # type: ignore[arg-type]
+    return Projection(f"{name}.weight", "value", layer.weight, streams, columns)  # type: ignore[arg-type]
 
 
 Arguments = Mapping[str, Tensor]

@@ -2,8 +2,7 @@
 
 The keys and values see, token by token, the penultimate states of both encoders, concatenated. The second encoder's
 pooled vector of the whole prompt enters by `add_embedding.linear_1`, whose other columns are fed with picture sizes.
-That vector speaks of the prompt's subject too, so the entrance is edited like the others: its stream has zeros in the
-columns of the sizes, which an edit therefore leaves as they are.
+That vector speaks of the prompt's subject too, so the columns that it feeds are edited like the other matrices.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
@@ -29,7 +27,8 @@ def projections(pipeline: Any) -> list[Projection]:
             f"the UNet takes {pipeline.unet.config.addition_embed_type!r} beside the tokens; Stable Diffusion XL takes "
             "'text_time', a pooled text vector and sizes"
         )
-    return [*sd.projections(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,))]
+    width = pipeline.text_encoder_2.config.projection_dim
+    return [*sd.projections(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
 
 
 def check_twins(pipeline: Any) -> None:
@@ -49,10 +48,7 @@ def tokenizer(pipeline: Any, stream: int) -> Any:
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     outputs = encode_twice(pipeline, ids)
-    if stream == TOKENS:
-        return penultimate(outputs)
-    sizes = pipeline.unet.add_embedding.linear_1.in_features - outputs[1].text_embeds.shape[-1]
-    return pad(outputs[1].text_embeds, (0, sizes))[:, None]
+    return penultimate(outputs) if stream == TOKENS else outputs[1].text_embeds[:, None]
 
 
 def encode_twice(pipeline: Any, ids: Tensor) -> list[Any]:
@@ -75,8 +71,7 @@ def repadded(ids: Tensor, tokenizer: Any) -> Tensor:
 
 
 def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
-    width = pipeline.text_encoder_2.config.projection_dim
-    return {"prompt_embeds": states[TOKENS], "pooled_prompt_embeds": states[POOLED][:, 0, :width]}
+    return {"prompt_embeds": states[TOKENS], "pooled_prompt_embeds": states[POOLED][:, 0]}
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:

@@ -66,7 +66,7 @@ def _metrics(pipeline: Any) -> dict[int, Tensor]:
     """By text stream, sum over its value matrices of W^T W / |W|^2, [d, d]: v^T M v is how large they make v."""
     metrics: dict[int, Tensor] = {}
     for projection in (projection for projection in projections(pipeline) if projection.kind == "value"):
-        weight = projection.weight.float()
+        weight = projection.spoken.float()
         gram = weight.T @ weight / weight.square().sum()
         for stream in projection.streams:
             metrics[stream] = metrics.get(stream, torch.zeros_like(gram)) + gram

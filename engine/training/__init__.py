@@ -66,6 +66,8 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
         before = weight.cpu().double()  # carried first: not every device has float64
         change = (trained[name].cpu().double() - before).float()
         if change.any():
+            if not change.isfinite().all():
+                raise EditError(f"unet.{name}", "not finite after training; lower the rate")
             deltas[f"unet.{name}"] = change
             ratio = (change.double().norm() / before.norm()).item()
             diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}

@@ -30,6 +30,15 @@ def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
     return family.arguments(pipeline, [state.to(pipeline.unet.device) for state in states])
 
 
+def unconditional(pipeline: Any, count: int) -> Arguments:
+    """What the pipeline itself tells its denoiser when it is asked for nothing, `count` times: the empty prompt, or
+    zeros where its configuration says so, as Stable Diffusion XL's does."""
+    nothing = take(read(pipeline, [""]), [0] * count)
+    if getattr(pipeline.config, "force_zeros_for_empty_prompt", False):
+        return {name: torch.zeros_like(rows) for name, rows in nothing.items()}
+    return nothing
+
+
 def take(arguments: Arguments, places: Sequence[int]) -> Arguments:
     """The rows of what a denoiser is told that are at these places."""
     return {name: rows[list(places)] for name, rows in arguments.items()}

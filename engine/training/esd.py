@@ -21,7 +21,7 @@ from engine.denoising import predicted
 from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
-from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, walk
+from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, unconditional, walk
 from engine.wordings import target_pairs
 
 
@@ -46,10 +46,10 @@ class EsdSettings:
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
     draws = torch.Generator().manual_seed(spec.seed)
     wordings = [[text.text for text, _ in target_pairs(target, settings.bare)] for target in spec.targets]
-    texts = ["", *(text for own in wordings for text in own)]
+    texts = [text for own in wordings for text in own]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
     optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)
-    nothing = take(conditions, [0] * settings.batch)
+    nothing = unconditional(pipeline, settings.batch)
     for step in range(settings.iterations):
         drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
         said = take(conditions, drawn)

@@ -25,7 +25,7 @@ from engine.errors import SettingError
 from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
-from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, walk
+from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, unconditional, walk
 from engine.wordings import target_pairs, worded
 
 DRAWN_AT_ONCE = 32
@@ -99,6 +99,8 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
 
 def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """For every picture to forget its prompt and the one to mistake it for; for every one to keep its prompt twice."""
+    if settings.pictures < len(spec.targets):
+        raise SettingError(f"salun.pictures is {settings.pictures}; use one a target at least, {len(spec.targets)}")
     held = [name for concept in spec.retain for name in concept.names]
     if not settings.bare:
         held = [text.text for concept in spec.retain for text in worded(concept.names, concept.category)]
@@ -124,14 +126,14 @@ def draw(
     report: Report,
 ) -> Drawn:
     """The latents of the pairs' first prompts, drawn by the model as it is."""
-    texts = list(dict.fromkeys(["", *(text for pair in pairs for text in pair)]))
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
     latents = []
     for start in range(0, len(pairs), DRAWN_AT_ONCE):
         block = range(start, min(start + DRAWN_AT_ONCE, len(pairs)))
         noise = noise_like_latents(pipeline.unet, len(block), draws)
-        nothing = take(conditions, [0] * len(block))
+        nothing = unconditional(pipeline, len(block))
         latents.append(walk(pipeline, scheduler, take(said, block), nothing, noise, settings.guidance))
         report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)

@@ -222,6 +222,18 @@ def test_an_edit_that_cannot_be_written_leaves_nothing(base: Path, made: EditPla
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_there_already_is_never_written_over(base: Path, made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    before = folder_digest(base)
+    for taken in (tmp_path / "precious", base, saved):
+        for write in (lambda out: export(saved, "diffusers", out, base), lambda out: apply_to_folder(made, base, out)):
+            with pytest.raises(SettingError, match="is there already"):
+                write(taken)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+    assert folder_digest(base) == before
+
+
 def test_wishes_that_make_no_sense_are_refused(saved: Path, base: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"format 'ckpt' .*single-file"):
         export(saved, "ckpt", tmp_path / "out", base)

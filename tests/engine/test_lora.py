@@ -25,6 +25,7 @@ SPEC = EditSpec(
     (Retain("dog", ("dog",)),),
     editor="uce",
 )
+MIXED = replace(SPEC, editor="scapre", settings={"general_words": 10})
 SHOTS = [Shot("a photo of a cat", 0), Shot("a dog", 1)]
 
 
@@ -116,17 +117,24 @@ def fused(pipeline: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("family", "layout"),
-    [*((family, "diffusers") for family in FAMILIES), ("sd", "webui"), ("animatediff", "webui")],
+    ("family", "layout", "spec"),
+    [
+        *((family, "diffusers", SPEC) for family in FAMILIES),
+        *((family, "webui", SPEC) for family in ("sd", "animatediff")),
+        *((family, layout, MIXED) for family in ("sd", "animatediff") for layout in ("diffusers", "webui")),
+    ],
+    ids=lambda value: value.editor if isinstance(value, EditSpec) else value,
 )
 def test_loaded_by_load_lora_weights_the_model_has_the_weights_of_apply(
-    family: str, layout: str, tmp_path: Path
+    family: str, layout: str, spec: EditSpec, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="load_lora_weights needs PEFT: pip install peft")
     theirs, ours = FAMILIES[family](), FAMILIES[family]()
     before = {name: value.clone() for name, value in denoiser(ours).state_dict().items()}
-    edit = plan(ours, SPEC)
-    lora_of(edit).save(tmp_path / "lora.safetensors", layout)
+    edit = plan(ours, spec)
+    lora = lora_of(edit)
+    assert spec is SPEC or len(set(lora.ranks.values())) > 1
+    lora.save(tmp_path / "lora.safetensors", layout)
     theirs.load_lora_weights(str(tmp_path), weight_name="lora.safetensors", local_files_only=True)
     loaded = fused(theirs)
     apply(ours, edit)

@@ -14,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from engine.bundle import write_edited
-from engine.deltas import applied, apply, plan, undo
+from engine.deltas import _beside, applied, apply, plan, undo
 from engine.digests import tensor_digest
-from engine.errors import UnknownArchitecture
+from engine.editors import EDITORS
+from engine.editors.mace import surrounding
+from engine.editors.uce import UceSettings
+from engine.errors import EditError, UnknownArchitecture
 from engine.families import family_of, projections
 from engine.model import open_model
+from engine.planning import gather
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 from engine.text import counterparts, encode
@@ -111,9 +115,8 @@ def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(pipeline: Any
     for projection in projections(pipeline):
         said = [encode(pipeline, ["a cat", ""], stream).embeddings.flatten(0, 1) for stream in projection.streams]
         known = torch.cat([*said, torch.zeros_like(said[0][:1])])
-        text = slice(tiny_families.POOLED if "add_embedding" in projection.name else None)
-        rows = seen[projection.name].reshape(-1, known.shape[1])
-        distance = torch.cdist(rows[:, text], known[:, text], compute_mode="donot_use_mm_for_euclid_dist")
+        rows = seen[projection.name].flatten(0, -2)[:, : projection.columns]
+        distance = torch.cdist(rows, known, compute_mode="donot_use_mm_for_euclid_dist")
         assert distance.amin(1).max() < 1e-4
 
 
@@ -130,6 +133,15 @@ def test_plan_apply_undo(family: str, pipeline: Any, spec: EditSpec) -> None:
     assert {name for name in before if after[name] != before[name]} == names
     assert all(error < 1e-7 for error in state.rounding.values())
     assert all(kept["residual"] < 1 for kept in made.diagnostics.values())
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
+    words = {"general_words": 10} if editor != "scapre-released" else {}
+    made = plan(pipeline, EditSpec(**CONCEPTS, editor=editor, settings=words))
+    values = {p.name for p in projections(pipeline) if p.kind == "value"}
+    assert values <= set(made.deltas) <= {p.name for p in projections(pipeline)}
+    assert any(delta.any() for delta in made.deltas.values())
 
 
 def test_pictures_before_and_after(pipeline: Any) -> None:
@@ -203,14 +215,31 @@ def test_an_unknown_pipeline_is_refused_with_all_the_known() -> None:
     assert all(type(build()).__name__ in str(caught.value) for build in BUILDERS.values())
 
 
-def test_sizes_keep_their_columns_in_stable_diffusion_xl() -> None:
+@pytest.mark.parametrize("editor", [name for name in EDITORS if name != "mace-cfr"])
+def test_sizes_keep_their_columns_in_stable_diffusion_xl(editor: str) -> None:
+    """`mace-cfr` changes the surroundings of a target's token, of which a pooled vector has none."""
     pipeline = tiny_families.sdxl()
     entrance = pipeline.unet.add_embedding.linear_1.weight
     before = entrance.detach().clone()
-    for spec in SPECS:
-        with applied(pipeline, plan(pipeline, spec)):
-            assert torch.equal(entrance[:, tiny_families.POOLED :], before[:, tiny_families.POOLED :])
-            assert not torch.equal(entrance[:, : tiny_families.POOLED], before[:, : tiny_families.POOLED])
+    turned = {"geometry": 1.0} if editor == "scapre" else {}
+    with applied(pipeline, plan(pipeline, EditSpec(**CONCEPTS, editor=editor, settings=turned))):
+        assert torch.equal(entrance[:, tiny_families.POOLED :], before[:, tiny_families.POOLED :])
+        assert not torch.equal(entrance[:, : tiny_families.POOLED], before[:, : tiny_families.POOLED])
+
+
+def test_where_two_streams_feed_a_matrix_each_target_weighs_1_in_each() -> None:
+    pipeline = tiny_families.sd3()
+    streams = [gather(pipeline, SPECS[0], UceSettings(general_words=0), stream) for stream in (0, 1)]
+    joint = _beside(*streams)
+    assert [one.subject_weights().sum().item() for one in (*streams, joint)] == [2.0, 2.0, 4.0]
+    apart = [surrounding(one).gram for one in streams]
+    assert torch.allclose(surrounding(joint).gram, apart[0] + apart[1], rtol=1e-12)
+
+
+def test_an_editor_that_is_left_nothing_to_edit_says_so() -> None:
+    spec = EditSpec(**CONCEPTS, editor="speed", settings={"params": "key", "general_words": 10})
+    with pytest.raises(EditError, match=r"context_embedder.*with these settings"):
+        plan(tiny_families.flux(), spec)
 
 
 def test_frames_attend_to_each_other_without_text() -> None:

@@ -15,7 +15,7 @@ from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
 from engine.training import train
 from engine.training.base import Step
-from engine.training.denoiser import ddim, noise_like_latents, read, take
+from engine.training.denoiser import ddim, noise_like_latents, read, take, unconditional, walk
 from engine.training.esd import away
 from tests.engine import tiny, tiny_families
 
@@ -153,6 +153,15 @@ def test_velocity_prediction_and_stable_diffusion_xl_are_trained_too() -> None:
                 assert plan.deltas
 
 
+def test_a_walk_is_the_pipelines_own_where_nothing_is_said_by_zeros_too() -> None:
+    for pipeline in (listening(), tiny_families.sdxl()):
+        pipeline.scheduler = ddim(pipeline, 3)
+        noise = noise_like_latents(pipeline.unet, 1, torch.Generator().manual_seed(0))
+        ours = walk(pipeline, pipeline.scheduler, read(pipeline, ["a cat"]), unconditional(pipeline, 1), noise, 5.0)
+        how = {"num_inference_steps": 3, "guidance_scale": 5.0, "latents": noise, "output_type": "latent"}
+        assert torch.allclose(ours, pipeline("a cat", **how).images, rtol=1e-4, atol=1e-5)
+
+
 def test_a_half_precision_model_is_trained_in_float32() -> None:
     half = listening().to(torch.bfloat16)
     before = digests(half)
@@ -174,6 +183,8 @@ def test_what_cannot_be_trained_is_refused() -> None:
         train(pipeline, _with(SALUN, share=0.0))
     with pytest.raises(SettingError, match="one batch"):
         train(pipeline, _with(SALUN, pictures=2))
+    with pytest.raises(SettingError, match="one a target at least, 2"):
+        train(pipeline, _with(SALUN, pictures=1, batch=1))
     with pytest.raises(ConceptError, match="no target"):
         train(pipeline, EditSpec((), editor="esd"))
     with pytest.raises(UnknownArchitecture, match=r"flux .*known: stable-diffusion"):

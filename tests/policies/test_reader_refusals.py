@@ -81,6 +81,7 @@ EDITS = {
     "anchor erased": (NAMES, NAMES + "    anchor: Taxi\n", "concepts[0].anchor", 12, "itself erased"),
     "anchor path": (NAMES, NAMES + "    anchor: a/b\n", "concepts[0].anchor", 12, "'/'"),
     "prompt empty": (NAMES, NAMES + '    prompts: [" "]\n', "concepts[0].prompts[0]", 12, "is empty"),
+    "prompt places": (NAMES, NAMES + '    prompts: ["{} and {}"]\n', "concepts[0].prompts[0]", 12, "leave one {}"),
     "prompt lines": (NAMES, NAMES + '    prompts: ["a\\nb"]\n', "concepts[0].prompts[0]", 12, "U+000A"),
     "prompt long": (NAMES, NAMES + f"    prompts: [{'a' * 501}]\n", "concepts[0].prompts[0]", 12, "501 characters"),
     "retain kind": ("kind: look_alike", "kind: lookalike", "retain[0].kind", 18, "did you mean look_alike?"),
