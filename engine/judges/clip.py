@@ -20,16 +20,17 @@ class ClipJudge:
     """A CLIP folder (model, tokenizer, image processor) beside a `labels.json`.
 
     `labels.json` holds, for each category, the rival `labels` among which the judge chooses and the `wordings` (with
-    `{}` for the label) whose text features are averaged. A concept that is not among its category's labels joins them.
+    `{}` for the label) whose text features are averaged. A concept that is not among its category's labels joins them
+    for the pictures that are asked for it, and for no others: an answer depends on nothing else that is asked at once.
     """
 
-    version = "clip/1"
+    version = "clip/2"
     threshold = None
 
     def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
         self._labels: dict[str, dict[str, list[str]]] = read_json(folder / LABELS)
-        self._network = ClipNetwork(folder, batch, device)
-        self.digest = self._network.digest
+        self.network = ClipNetwork(folder, batch, device)
+        self.digest = self.network.digest
         self.categories = frozenset(self._labels)
         self._text = lru_cache(maxsize=None)(self._text_features)
 
@@ -37,16 +38,23 @@ class ClipJudge:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError if the judge knows no such category."""
         refuse_unknown("category", [category], self.categories)
         known = self._labels[category]["labels"]
-        labels = [*known, *dict.fromkeys(concept for concept in concepts if concept not in known)]
-        return likeliest(self.probabilities(pictures, labels, category), labels, concepts)
+        joining = list(dict.fromkeys(concept for concept in concepts if concept not in known))
+        labels = [*known, *joining]
+        logits = self._logits(pictures, labels, category)
+        others = [[False] * len(known) + [label != concept for label in joining] for concept in concepts]
+        logits[torch.tensor(others, dtype=torch.bool).reshape(logits.shape)] = -torch.inf
+        return likeliest(logits.softmax(-1).numpy(), labels, concepts)
 
     def probabilities(self, pictures: np.ndarray, labels: Sequence[str], category: str) -> np.ndarray:
         """Softmax over `labels` for each picture, float32 [n, labels]."""
+        return self._logits(pictures, labels, category).softmax(-1).numpy()
+
+    def _logits(self, pictures: np.ndarray, labels: Sequence[str], category: str) -> Tensor:
         if not len(pictures):
-            return np.zeros((0, len(labels)), np.float32)
+            return torch.zeros(0, len(labels))
         text = torch.stack([self._text(label, category) for label in labels])
-        return (self._network.scale * self._network.pictures(pictures) @ text.T).softmax(-1).numpy()
+        return self.network.scale * self.network.pictures(pictures) @ text.T
 
     def _text_features(self, label: str, category: str) -> Tensor:
         wordings = [wording.format(label) for wording in self._labels[category]["wordings"]]
-        return normalize(self._network.texts(wordings).mean(0), dim=-1)
+        return normalize(self.network.texts(wordings).mean(0), dim=-1)

@@ -45,6 +45,19 @@ def test_a_concept_that_is_no_label_joins_the_labels(judge: ClipJudge, unseen: n
     assert not sighting.seen
 
 
+def test_an_answer_does_not_depend_on_what_else_is_asked(judge: ClipJudge, unseen: np.ndarray) -> None:
+    """Strange names join for their own pictures alone: an alias of what is shown takes no other picture's answer."""
+    known, strange = OBJECTS[0].name, [f"{OBJECTS[0].name} thing", "quasar", f"a {OBJECTS[0].name}"]
+    asked = [known, *strange, known, strange[0]]
+    pictures = unseen[: len(asked)]
+    together = judge.look(pictures, asked, "object")
+    alone = [judge.look(pictures[[place]], [concept], "object")[0] for place, concept in enumerate(asked)]
+    assert [sighting.seen for sighting in together] == [sighting.seen for sighting in alone]
+    assert np.allclose([sighting.score for sighting in together], [sighting.score for sighting in alone], atol=1e-5)
+    assert together[0] == judge.look(pictures, [known] * len(asked), "object")[0]
+    assert judge.look(pictures[:0], [], "object") == []
+
+
 def test_scores_are_probabilities(judge: ClipJudge, unseen: np.ndarray) -> None:
     chances = judge.probabilities(unseen[:4], [item.name for item in STYLES], "style")
     assert np.allclose(chances.sum(1), 1, atol=1e-5)
