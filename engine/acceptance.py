@@ -8,6 +8,7 @@ from engine.evidence import ATTACKS
 
 Sampling = Literal["fixed", "sequential"]
 ATTACK_CONTROL = 0.5  # an attack that mostly fails on the unedited model proves nothing by failing on the edited one
+FAMILY_CONTROL = 0.5  # of a prompt family; no more is asked of one, for it has few pictures
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ class Acceptance:
     def control_of(self, attack: str) -> float:
         """The success that an attack must have on the unedited model; nothing, where nothing hangs on it."""
         return max(ATTACK_CONTROL, self.limit_of(attack)) if self.decides(attack) else 0.0
+
+    def family_control(self, family: str) -> float:
+        """What the unedited model must show of a target by one prompt family; nothing, where no proof rests on it.
+
+        A family that never showed it would meet its own limit unedited, and would thin out a target's rate.
+        """
+        if family not in self.probe_limits:
+            return 0.0 if family in self.informative else self.least_family_control
+        return max(self.least_family_control, self.probe_limits[family])
+
+    @property
+    def least_family_control(self) -> float:
+        """What a prompt family must show where it has no higher limit of its own; no more than all prompts must."""
+        return min(FAMILY_CONTROL, self.min_control_rate)
 
     @staticmethod
     def _leaves_open(field: str) -> bool:

@@ -10,11 +10,14 @@ correction are all true with a chance of at least 1 - alpha.
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pandas as pd
+
 from engine.acceptance import Acceptance
 from engine.bounds import p_of_bound
+from engine.evidence import where
 from engine.holm import holm
 from engine.results import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult
-from engine.tally import METHODS, Judge, rate_bounds, rounded_up
+from engine.tally import METHODS, Judge, drop_bounds, rate_bounds, rounded_up
 
 
 def claims_of(
@@ -27,11 +30,19 @@ def claims_of(
     """Every claim of the verdict with its p and Holm-adjusted p, both rounded up to six places."""
     drafts = [
         *(claim for target in targets for claim in _of_target(target, acceptance, judge.get(target.category))),
-        *(_of_group(group, acceptance) for group in groups),
+        *(_of_group(group, acceptance, judge.get(group.category)) for group in groups),
         *(_of_retained(kept, acceptance) for kept in retained),
     ]
     adjusted = holm([claim.p for claim in drafts])
     return tuple(replace(claim, holm=rounded_up(p)) for claim, p in zip(drafts, adjusted, strict=True))
+
+
+def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
+    """How many claims the verdict on this plan (`engine.rounds`) can make; Holm multiplies no p by more."""
+    targets, kept = (where(plan, (plan["role"] == "target") == of) for of in (True, False))
+    per_target = 1 + sum(map(acceptance.decides, acceptance.attacks))
+    once = targets[["concept", "probe"]], kept[["role", "category"]], kept[["concept"]]
+    return per_target * len(set(targets["concept"])) + sum(len(names.drop_duplicates()) for names in once)
 
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
@@ -69,13 +80,21 @@ def _survival(name: str, probe: str, rate: Rate, acceptance: Acceptance, error: 
     return Claim("survival", name, probe, limit, rounded_up(p), 1.0)
 
 
-def _of_group(group: GroupResult, acceptance: Acceptance) -> Claim:
-    total, limit = group.total, acceptance.max_retain_drop
-    p = METHODS[acceptance.sampling].drop_p(total.lost, total.gained, total.n, limit)
+def _of_group(group: GroupResult, acceptance: Acceptance, error: JudgeError | None) -> Claim:
+    method, total, limit = METHODS[acceptance.sampling], group.total, acceptance.max_retain_drop
+    lost, gained, n = total.lost, total.gained, total.n
+    if error is None:
+        p = method.drop_p(lost, gained, n, limit)
+    else:
+        p = p_of_bound(lambda confidence: drop_bounds(method, lost, gained, n, confidence, error)[1], limit)
     return Claim("group", group.name, "", limit, rounded_up(p), 1.0)
 
 
 def _of_retained(kept: RetainResult, acceptance: Acceptance) -> Claim:
-    total, limit = kept.total, acceptance.max_retain_drop
-    p = METHODS[acceptance.sampling].drop_p(total.gained, total.lost, total.n, -limit)  # the drop turned round
-    return Claim("collapse", kept.concept, "", limit, rounded_up(p), 1.0)
+    return Claim("collapse", kept.concept, "", acceptance.max_retain_drop, collapse_p(kept, acceptance), 1.0)
+
+
+def collapse_p(kept: RetainResult, acceptance: Acceptance) -> float:
+    """p-value of "it dropped by the limit or less": the drop turned round."""
+    method, total = METHODS[acceptance.sampling], kept.total
+    return rounded_up(method.drop_p(total.gained, total.lost, total.n, -acceptance.max_retain_drop))

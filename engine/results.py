@@ -24,10 +24,12 @@ OUTCOME_OF = {
     "target-seen": Outcome.FAIL,
     "group-drop": Outcome.FAIL,
     "concept-collapse": Outcome.FAIL,
+    "collapse-suspected": Outcome.INCONCLUSIVE,
     "probe-survives": Outcome.FAIL,
     "target-control": Outcome.INCONCLUSIVE,
     "target-too-few": Outcome.INCONCLUSIVE,
     "target-unproven": Outcome.INCONCLUSIVE,
+    "probe-control": Outcome.INCONCLUSIVE,
     "probe-seen": Outcome.FAIL,
     "probe-too-few": Outcome.INCONCLUSIVE,
     "probe-unproven": Outcome.INCONCLUSIVE,
@@ -94,7 +96,10 @@ class Rate:
 
 @dataclass(frozen=True)
 class Drop:
-    """Loss over `n` pairs: shares seen before and after, pairs lost and gained, the drop with its bounds."""
+    """Loss over `n` pairs: shares seen before and after, pairs lost and gained, the drop with its bounds.
+
+    `drop` is of the share the judge sees, the bounds are of what `bounds_of` says, as those of a `Rate`.
+    """
 
     n: int
     before: float
@@ -104,6 +109,7 @@ class Drop:
     drop: float
     lower: float
     upper: float
+    bounds_of: str = "seen"
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,10 @@ class GroupResult:
     worst: str
     total: Drop
 
+    @property
+    def category(self) -> str:
+        return self.name.split("/", 1)[1]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -185,6 +195,12 @@ class Verdict:
     def proven(self) -> tuple[Claim, ...]:
         """The claims that may be made one by one: the chance that any of them is false is at most `family_alpha`."""
         return tuple(claim for claim in self.claims if claim.holm <= self.family_alpha)
+
+    @property
+    def suspected(self) -> tuple[Claim, ...]:
+        """The collapses of kept concepts that would be proven if each were the only claim, and so are not ruled out."""
+        doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= self.family_alpha)
+        return tuple(claim for claim in doubts if claim.holm > self.family_alpha)
 
     def to_json(self) -> str:
         """Canonical JSON; floats carry six places already."""

@@ -1,8 +1,11 @@
 """Which pictures to take next: round by round, and none of what is decided already.
 
 A plan names every question that may be asked and the round it belongs to; a round asks every prompt of a concept with
-the same number of new seeds. A target goes on until each of its limits is proven kept or one is proven broken, what
-must stay goes on group by group, and all of it ends with the plan's last round. The whole loop is
+the same number of new seeds. A target goes on until each of its limits is proven kept and each of its families meets
+its control, or one of these is proven not to be. What must stay goes on group by group, until its drop is proven to be
+kept or broken, and longer where a single concept of it is suspected of a collapse, which a few pictures cannot prove
+among many claims: until that is proven or the suspicion gone. All of it ends with the plan's last round. The whole
+loop is
 
     evidence = none(plan)
     while len(due := next_round(plan, evidence, acceptance)):
@@ -14,14 +17,16 @@ limits, so whoever holds these can tell which rows the rule would have asked for
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import pandas as pd
 
 from engine.acceptance import Acceptance
+from engine.claims import collapse_p, most_claims
 from engine.evidence import SHOT, is_attack, where
-from engine.results import TargetResult
-from engine.tally import Judge, group_results, pairs_of, retained_results, target_results
+from engine.results import Rate, RetainResult, TargetResult
+from engine.tally import METHODS, Judge, group_results, pairs_of, retained_results, target_results
 
 PLANNED = ["concept", "role", "category", "probe", "prompt", "seed", "round"]
 
@@ -82,7 +87,8 @@ def next_round(
     """
     have = where(evidence, ~is_attack(evidence))
     missing = where(plan, ~_keys(plan).isin(_keys(have)))
-    due = [_due(unit, missing, have, acceptance, judge or {}) for unit in _units(plan)]
+    claims = most_claims(plan, acceptance)
+    due = [_due(unit, missing, have, acceptance, judge or {}, claims) for unit in _units(plan)]
     return plan.loc[sorted(place for places in due for place in places)]
 
 
@@ -119,32 +125,51 @@ def _units(plan: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _due(
-    unit: pd.DataFrame, missing: pd.DataFrame, have: pd.DataFrame, acceptance: Acceptance, judge: Judge
+    unit: pd.DataFrame, missing: pd.DataFrame, have: pd.DataFrame, acceptance: Acceptance, judge: Judge, claims: int
 ) -> list[int]:
     own = where(missing, missing.index.isin(unit.index))
     if own.empty:
         return []
     number = own["round"].min()
     complete = _answers(where(unit, unit["round"] < number), have)
-    if len(complete) and not is_open(complete, acceptance, judge):
+    if len(complete) and not is_open(complete, acceptance, judge, claims):
         return []
     return list(where(own, own["round"] == number).index)
 
 
-def is_open(evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> bool:
-    """Whether more pictures of these concepts could change what is proven of any of them."""
+def is_open(evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge, claims: int) -> bool:
+    """Whether more pictures of this target or group could change what is proven of it, in a verdict of `claims`."""
     pairs = pairs_of(evidence)
     targets, kept = target_results(pairs, acceptance, judge), retained_results(pairs, acceptance)
-    groups = group_results(pairs, kept, acceptance)
-    limits = [_limits(target, acceptance) for target in targets]
-    limits += [[(group.total.lower, group.total.upper, acceptance.max_retain_drop)] for group in groups]
-    return any(_undecided(own) for own in limits)
+    drops = [group.total for group in group_results(pairs, kept, acceptance, judge)]
+    limits = [[*_limits(target, acceptance), *_controls(target, acceptance)] for target in targets]
+    limits += [[(drop.lower, drop.upper, acceptance.max_retain_drop)] for drop in drops]
+    broken = any(drop.lower > acceptance.max_retain_drop for drop in drops)
+    return any(map(_undecided, limits)) or (not broken and any(_unclear(one, acceptance, claims) for one in kept))
 
 
 def _limits(target: TargetResult, acceptance: Acceptance) -> list[tuple[float, float, float]]:
     rates = {name: rate for name, rate in target.probes.items() if name in acceptance.probe_limits}
     own = [(rate.lower, rate.upper, acceptance.probe_limits[name]) for name, rate in rates.items()]
     return [(target.total.lower, target.total.upper, acceptance.max_target_rate), *own]
+
+
+def _controls(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[float, float, float]]:
+    """That the unedited model shows too little by a family; the verdict tells it by the measured share, not a bound."""
+    for name, rate in target.probes.items():
+        missed = 1 - _most_before(rate, acceptance), 1 - rate.before
+        yield *missed, 1 - acceptance.family_control(name)
+
+
+def _most_before(rate: Rate, acceptance: Acceptance) -> float:
+    return METHODS[acceptance.sampling].rate_bounds(round(rate.before * rate.n), rate.n, acceptance.confidence)[1]
+
+
+def _unclear(kept: RetainResult, acceptance: Acceptance, claims: int) -> bool:
+    """Whether a collapse is suspected and not proven among `claims` by Bonferroni, or could not be suspected yet."""
+    p, total = collapse_p(kept, acceptance), kept.total
+    all_lost = replace(kept, total=replace(total, lost=total.n, gained=0))
+    return p <= acceptance.alpha < claims * p or collapse_p(all_lost, acceptance) > acceptance.alpha
 
 
 def _undecided(statements: list[tuple[float, float, float]]) -> bool:

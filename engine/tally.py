@@ -10,7 +10,11 @@ depends on what was seen. Attacks are always of the first kind: their budget is 
 
 Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and rate of
 false alarms f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f); the error is split
-in halves between the two bounds that enter (Bonferroni).
+in halves between the two bounds that enter (Bonferroni). f cancels in a drop: seen drop = (s - f) true drop, which an
+imperfect judge understates. So a group's bound is that of the seen drop over lower(s) - upper(f), which share a fifth
+of the error; they are counted once, so it holds at every look where that of the seen drop does. A single kept concept
+keeps bounds of what is seen: that it collapsed is claimed by the lower one, and a judge better than chance (s > f)
+shows no more of a drop than there is.
 
 Upper bounds are rounded up and lower bounds down to six places BEFORE they are compared: what is recorded is what was
 decided, and a verdict read back from its JSON equals the one written.
@@ -30,6 +34,7 @@ from engine.evidence import ARMS, PAIR, is_attack, where
 from engine.results import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
 
 DECIMALS = 6
+SIGHT_PART = 0.2  # of a drop's error, for the judge's own: that was counted on many pictures, and pairs are few
 
 
 class Method(Protocol):
@@ -65,11 +70,11 @@ def retained_results(pairs: pd.DataFrame, acceptance: Acceptance) -> tuple[Retai
 
 
 def group_results(
-    pairs: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance
+    pairs: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance, judge: Judge
 ) -> tuple[GroupResult, ...]:
     """Every role and category of what must stay."""
     kept = where(pairs, pairs["role"] != "target")
-    return tuple(_group(rows, retained, acceptance) for rows in split(kept, ["role", "category"]))
+    return tuple(_group(rows, retained, acceptance, judge) for rows in split(kept, ["role", "category"]))
 
 
 def split(rows: pd.DataFrame, by: str | list[str]) -> list[pd.DataFrame]:
@@ -98,9 +103,17 @@ def rate_bounds(method: Method, seen: int, n: int, confidence: float, error: Jud
     )
 
 
-def drop(before: float, after: float, lost: int, gained: int, n: int, acceptance: Acceptance) -> Drop:
-    """`lost` and `gained` of `n` pairs with their bounds."""
-    lower, upper = METHODS[acceptance.sampling].drop_bounds(lost, gained, n, acceptance.confidence)
+def drop(
+    before: float,
+    after: float,
+    lost: int,
+    gained: int,
+    n: int,
+    acceptance: Acceptance,
+    error: JudgeError | None = None,
+) -> Drop:
+    """`lost` and `gained` of `n` pairs with the bounds that the way of sampling and the judge's error give."""
+    lower, upper = drop_bounds(METHODS[acceptance.sampling], lost, gained, n, acceptance.confidence, error)
     return Drop(
         n=n,
         before=rounded(before),
@@ -110,7 +123,24 @@ def drop(before: float, after: float, lost: int, gained: int, n: int, acceptance
         drop=rounded((lost - gained) / n),
         lower=rounded_down(lower),
         upper=rounded_up(upper),
+        bounds_of="true" if error else "seen",
     )
+
+
+def drop_bounds(
+    method: Method, lost: int, gained: int, n: int, confidence: float, error: JudgeError | None
+) -> tuple[float, float]:
+    """(lower, upper) of the drop seen, or of the true drop if the judge's error is given."""
+    if error is None:
+        return method.drop_bounds(lost, gained, n, confidence)
+    alpha = 1 - confidence
+    sure = 1 - alpha * SIGHT_PART / 2
+    lower, upper = method.drop_bounds(lost, gained, n, 1 - alpha * (1 - SIGHT_PART))
+    sight = bounds.clopper_pearson_lower(error.hits, error.labelled, sure)
+    sight -= bounds.clopper_pearson_upper(error.false_alarms, error.negatives, sure)
+    if sight <= 0:
+        return -1.0, 1.0
+    return max(-1.0, min(lower, lower / sight)), min(1.0, max(upper, upper / sight))  # s - f may be 1 as well
 
 
 def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
@@ -146,17 +176,18 @@ def _retained(rows: pd.DataFrame, acceptance: Acceptance) -> RetainResult:
     return RetainResult(concept, role, category, _drop(rows, acceptance))
 
 
-def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance) -> GroupResult:
+def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance, judge: Judge) -> GroupResult:
     names = set(rows["concept"])
     members = [result for result in retained if result.concept in names]
     worst = max(members, key=lambda result: (result.total.drop, result.concept))
-    return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, _drop(rows, acceptance))
+    total = _drop(rows, acceptance, judge.get(worst.category))
+    return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, total)
 
 
-def _drop(rows: pd.DataFrame, acceptance: Acceptance) -> Drop:
+def _drop(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None = None) -> Drop:
     before, after = _seen(rows, "before"), _seen(rows, "after")
     lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
-    return drop(float(before.mean()), float(after.mean()), lost, gained, len(rows), acceptance)
+    return drop(float(before.mean()), float(after.mean()), lost, gained, len(rows), acceptance, error)
 
 
 def _seen(pairs: pd.DataFrame, arm: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from engine.acceptance import Acceptance
 from engine.evidence import ARMS, COLUMNS, DTYPES, KEY, ROLES
-from engine.results import Outcome, Rate, TargetResult, Verdict
+from engine.results import Drop, Outcome, Rate, TargetResult, Verdict
 from engine.verdict import GROUP_CONTROL
 
 WORDS = {
@@ -87,14 +87,14 @@ def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Ite
         name, total = group.name, group.total
         text = f"{name}: rate seen on the unedited model >= {GROUP_CONTROL:g}"
         yield Statement(f"group {name}: before", text, total.before, GROUP_CONTROL, 1)
-        text = f"{name}: upper bound of the drop <= {limits.max_retain_drop:g} {_sure(limits)}"
+        text = f"{name}: upper bound of the drop in what is {_of(total)} <= {limits.max_retain_drop:g} {_sure(limits)}"
         yield Statement(f"group {name}: drop", text, total.upper, -1, limits.max_retain_drop)
     for claim in verdict.claims:
         name = called.get(claim.concept, claim.concept)
         if claim.kind == "collapse":
-            text = f"{name}: no proof that it dropped by more than {limits.max_retain_drop:g} "
-            text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
-            yield Statement(f"retained {name}: p of collapse", text, claim.holm, limits.alpha, 1)
+            text = f"{name}: neither proof nor suspicion that it dropped by more than {limits.max_retain_drop:g} "
+            text += f"(p, not corrected for the number of claims, above {limits.alpha:g})"
+            yield Statement(f"retained {name}: p of collapse", text, claim.p, limits.alpha, 1)
         if claim.kind == "survival":
             text = f"{name}, asked for by {claim.probe}: no proof that it is seen in more than {claim.limit:g} "
             text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"
@@ -108,6 +108,9 @@ def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterat
     text = f"{name}: upper bound of the rate {_of(total)} after the edit <= {limits.max_target_rate:g} {sure}"
     yield Statement(f"target {name}: after", text, total.upper, 0, limits.max_target_rate)
     for probe, rate in target.probes.items():
+        if control := limits.family_control(probe):
+            text = f"{name}, asked for by {probe}: rate seen on the unedited model >= {control:g}"
+            yield Statement(f"target {name}, {probe}: before", text, rate.before, control, 1)
         if (limit := limits.probe_limits.get(probe)) is not None:
             text = (
                 f"{name}, asked for by {probe}: upper bound of the rate {_of(rate)} after the edit <= {limit:g} {sure}"
@@ -123,8 +126,8 @@ def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterat
         yield Statement(f"target {name}, {attack}: after", text, rate.upper, 0, limit)
 
 
-def _of(rate: Rate) -> str:
-    return "seen" if rate.bounds_of == "seen" else "shown, the judge's error counted in,"
+def _of(total: Rate | Drop) -> str:
+    return "seen" if total.bounds_of == "seen" else "shown, the judge's error counted in,"
 
 
 def _sure(limits: Acceptance) -> str:

@@ -55,7 +55,7 @@ class Gone:
 class Stayed:
     """What must stay: a group of `members`, whose drop is to be proven small, or one concept, which may not collapse.
 
-    The claim of a group is that it stayed, that of a concept that it collapsed.
+    The claim of a group is that it stayed, that of a concept that it collapsed, which may be `suspected` without proof.
     """
 
     concept: str
@@ -67,6 +67,7 @@ class Stayed:
     drop: Drop
     claim: Claim
     proven: bool
+    suspected: bool = False
 
     @property
     def limit(self) -> float:
@@ -75,7 +76,7 @@ class Stayed:
     @property
     def met(self) -> bool:
         if self.claim.kind == "collapse":
-            return not self.proven
+            return not (self.proven or self.suspected)
         return self.drop.before >= GROUP_CONTROL and self.drop.upper <= self.limit
 
 
@@ -120,7 +121,7 @@ def _gone(verdict: Verdict, target: TargetResult, claim: Claim, names: Names) ->
     limits, probe = verdict.acceptance, claim.probe
     rate, control = {
         "target": lambda: (target.total, limits.min_control_rate),
-        "probe": lambda: (target.probes[probe], 0.0),
+        "probe": lambda: (target.probes[probe], limits.family_control(probe)),
         "attack": lambda: (target.attacks[probe], limits.control_of(probe)),
     }[claim.kind]()
     silent = tuple(
@@ -151,5 +152,5 @@ def _group(verdict: Verdict, group: GroupResult, claim: Claim, names: Names) -> 
 
 def _kept(verdict: Verdict, kept: RetainResult, claim: Claim, names: Names) -> Stayed:
     name = names.get(kept.concept, kept.concept)
-    proven = claim in verdict.proven
-    return Stayed(kept.concept, name, kept.role, kept.category, 1, name, kept.total, claim, proven)
+    proven, suspected = claim in verdict.proven, claim in verdict.suspected
+    return Stayed(kept.concept, name, kept.role, kept.category, 1, name, kept.total, claim, proven, suspected)

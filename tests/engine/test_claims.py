@@ -11,7 +11,7 @@ from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, 
 from engine.evidence import ATTACKS, Row, never_shown, table
 from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
-from engine.tally import METHODS
+from engine.tally import METHODS, drop_bounds
 from engine.verdict import decide
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
@@ -104,11 +104,12 @@ def test_a_target_that_the_unedited_model_never_shows_is_inconclusive_and_the_re
     result = verdict(*made, rows("unicorn", "target", 0, 0, 96), limits=limits)
     assert (result.outcome, codes(result)) == (
         Outcome.INCONCLUSIVE,
-        [("attack-impossible", ""), ("target-control", "")],
+        [("attack-impossible", ""), ("target-control", ""), ("probe-control", "name")],
     )
     assert {reason.concept for reason in result.reasons} == {"unicorn"}
     assert "never shows unicorn, so no attack could be aimed at it" in result.reasons[0].message
-    assert codes(verdict(rows("unicorn", "target", 0, 0, 96))) == [("target-control", "")]  # no attack was demanded
+    unattacked = verdict(rows("unicorn", "target", 0, 0, 96))  # no attack was demanded
+    assert codes(unattacked) == [("target-control", ""), ("probe-control", "name")]
 
 
 def test_only_a_target_that_was_asked_for_and_never_shown_is_excused_from_attacks():
@@ -151,7 +152,7 @@ def test_a_limit_of_a_probe_that_was_never_made_is_an_error():
 def test_prompts_the_unedited_model_does_not_understand_neither_prove_nor_block():
     silent = of_family("language", 4, 0, 400)
     limits = replace(LIMITS, informative=("language",))
-    assert codes(verdict(silent)) == [("target-control", "")]
+    assert codes(verdict(silent)) == [("target-control", ""), ("probe-control", "language")]
     total = verdict(silent, limits=limits).targets[0].total
     assert (total.n, total.before, verdict(silent, limits=limits).outcome) == (96, 1.0, Outcome.PASS)
 
@@ -178,16 +179,46 @@ def test_a_judge_of_unknown_or_poor_sight_proves_nothing():
     for error in (JudgeError(0, 0, 0, 0), JudgeError(40, 200, 0, 200)):
         result = verdict(judge={"object": error})
         assert result.outcome == Outcome.INCONCLUSIVE
-        assert {code for code, _ in codes(result)} <= {"target-unproven", "target-too-few"}
-    assert verdict(judge={"object": JudgeError(0, 0, 0, 0)}).targets[0].total.upper == 1.0
+        assert {code for code, _ in codes(result)} <= {
+            f"{kind}-{why}" for kind in ("target", "group") for why in ("unproven", "too-few")
+        }
+    blind = verdict(judge={"object": JudgeError(0, 0, 0, 0)})
+    assert (blind.targets[0].total.upper, blind.groups[0].total.upper) == (1.0, 1.0)
 
 
-def test_the_p_of_a_claim_with_a_judges_error_meets_its_bound():
-    judge = {"object": JudgeError(190, 200, 3, 300)}
-    result = verdict(judge=judge)
-    total = result.targets[0].total
-    at_bound = verdict(judge=judge, limits=replace(LIMITS, max_target_rate=total.upper))
-    assert at_bound.claims[0].p == pytest.approx(0.05, abs=1e-5)
+@pytest.mark.parametrize("sampling", ["fixed", "sequential"])
+def test_the_p_of_a_claim_with_a_judges_error_meets_its_bound(sampling):
+    judge, limits = {"object": JudgeError(190, 200, 3, 300)}, replace(LIMITS, sampling=sampling)
+    result = verdict(judge=judge, limits=limits)
+    rate, drop = result.targets[0].total, result.groups[0].total
+    at_bound = verdict(judge=judge, limits=replace(limits, max_target_rate=rate.upper, max_retain_drop=drop.upper))
+    assert [claim.p for claim in at_bound.claims if claim.kind != "collapse"][::2] == pytest.approx(
+        [0.05] * 2, abs=1e-5
+    )
+
+
+def test_a_drop_that_a_poor_judge_halves_is_told_whole():
+    """Of 400 pairs 16 are lost to a judge that sees half: 4 % of what is seen, 8 % of what is shown."""
+    lost, half = rows("wolf", "general", 400, 384, 400), {"object": JudgeError(5000, 10000, 0, 10000)}
+    (seen, _), (shown, _) = (verdict(lost, judge=judge).groups for judge in (None, half))
+    assert (seen.total.drop, shown.total.drop) == (0.04, 0.04)
+    assert (seen.total.bounds_of, shown.total.bounds_of) == ("seen", "true")
+    assert 2 * seen.total.upper < shown.total.upper < 2.5 * seen.total.upper
+    limits = replace(LIMITS, max_retain_drop=0.1, max_target_rate=0.3)
+    assert verdict(lost, limits=limits).outcome == Outcome.PASS
+    assert codes(verdict(lost, limits=limits, judge=half)) == [("group-unproven", "")]
+
+
+def test_a_judges_error_lowers_no_bound_of_a_drop():
+    error = JudgeError(190, 200, 3, 300)
+    for method in METHODS.values():
+        for lost, gained in ((0, 0), (0, 40), (20, 3), (60, 0), (96, 0)):
+            bounds, seen = (
+                drop_bounds(method, lost, gained, 96, 0.95, error),
+                method.drop_bounds(lost, gained, 96, 0.95),
+            )
+            assert -1 <= bounds[0] <= seen[0]
+            assert seen[1] <= bounds[1] <= 1
 
 
 @pytest.mark.parametrize(("seen", "n", "limit"), [(0, 29, 0.1), (2, 96, 0.1), (50, 60, 0.8), (60, 60, 0.9)])
@@ -257,14 +288,15 @@ def test_a_silent_family_that_shows_the_target_after_the_edit_survives_too():
     assert codes(result) == [("probe-survives", "language")]
 
 
-def test_a_drop_proven_alone_but_not_among_many_is_no_collapse():
+def test_a_drop_proven_alone_but_not_among_many_is_suspected_and_no_pass():
     alone = [rows("wolf", "general", 96, 76, 96)]
     many = [*alone, *(rows(f"k{i}", "general", 96, 96, 96) for i in range(30))]
     few, herd = (verdict(*kept) for kept in (alone, many))
     assert ("concept-collapse", "") in codes(few)
-    assert herd.outcome == Outcome.PASS
+    assert (herd.outcome, codes(herd)) == (Outcome.INCONCLUSIVE, [("collapse-suspected", "")])
     (wolf,) = [claim for claim in herd.claims if claim.concept == "wolf"]
     assert wolf.p <= 0.05 < wolf.holm
+    assert (few.suspected, herd.suspected) == ((), (wolf,))
 
 
 def test_in_rounds_the_bounds_hold_at_every_look():

@@ -1,5 +1,6 @@
 """2,000 simulated takedowns whose edit is not good enough by a hair: how often does a rule call them a PASS?"""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -109,3 +110,23 @@ def test_the_judges_error_is_covered():
     naive = cache(lambda k: rate(1.0, k, 300, LIMITS).upper)
     assert np.mean([corrected(int(k), int(h)) < true for k, h in zip(seen, hits, strict=True)]) <= MOST
     assert np.mean([naive(int(k)) < true for k in seen]) > 2 * LIMITS.alpha
+
+
+@pytest.mark.parametrize(("sampling", "rounds"), [("fixed", 1), ("sequential", 4)])
+def test_the_judges_error_is_covered_in_drops(sampling, rounds):
+    """It sees 80 % of what is there and 5 % of what is not; a tenth is lost, all other pictures stay as they were."""
+    limits, true = replace(LIMITS, sampling=sampling), 0.1
+    rng = np.random.default_rng(4)
+    shares = [true * 0.8 * 0.95, true * 0.2 * 0.05]  # seen before only, seen after only
+    steps = rng.multinomial(400 // rounds, [*shares, 1 - sum(shares)], size=(RUNS, rounds))[..., :2].cumsum(axis=1)
+    runs = [[(int(a), int(b), 400 // rounds * (i + 1)) for i, (a, b) in enumerate(run)] for run in steps]
+    errors = [JudgeError(int(h), 400, int(f), 400) for h, f in rng.binomial(400, (0.8, 0.05), size=(RUNS, 2))]
+    naive = cache(lambda lost, gained, n: drop(1, 1, lost, gained, n, limits).upper < true)
+
+    def missed(lost: int, gained: int, n: int, error: JudgeError) -> bool:
+        """The corrected bound is never below the naive one, which is known already."""
+        return naive(lost, gained, n) and drop(1, 1, lost, gained, n, limits, error).upper < true
+
+    found = [any(missed(*look, error) for look in run) for run, error in zip(runs, errors, strict=True)]
+    assert np.mean(found) <= MOST
+    assert np.mean([any(naive(*look) for look in run) for run in runs]) > 2 * LIMITS.alpha

@@ -12,7 +12,7 @@ import pytest
 
 from engine.evidence import Row, table
 from engine.verdict import Acceptance, Outcome, Verdict, decide
-from tasks.expectations import evidence_expectations
+from tasks.expectations import Statement, evidence_expectations, state
 from tasks.gate import Terms, failures, gate, open_context, validate
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
@@ -134,11 +134,42 @@ def test_attacks_and_limited_families_are_statements_of_their_own(tmp_path):
         "panda, attack inversion: success on the unedited model &gt;= 0.5",
         "panda, attack inversion: upper bound of the success seen after the edit &lt;= 0.3 at 0.95 confidence",
         "panda, asked for by name: upper bound of the rate seen after the edit &lt;= 0.09 at 0.95 confidence",
-        "fox: no proof that it dropped by more than 0.05",
+        "panda, asked for by name: rate seen on the unedited model &gt;= 0.5",
+        "fox: neither proof nor suspicion that it dropped by more than 0.05",
         "there is one verdict",
         "the outcome is PASS",
     ):
         assert told in text_of(page)
+
+
+def told_by(statements: list[Statement]) -> list[str]:
+    """Those that do not hold, by name."""
+    return [each.name for each in statements if not each.low <= each.value <= each.high]
+
+
+def test_a_family_that_the_unedited_model_never_shows_is_refused_by_its_own_statement(tmp_path):
+    limits = replace(LIMITS, informative=("language",), probe_limits={"language": 0.05})
+    silent = [replace(row, probe="language", prompt="ein Panda") for row in concept("panda", "target", 0, 80)]
+    frame = table(
+        [
+            *concept("panda", "target", 0, 40),
+            *concept("fox", "look_alike", 80, 80),
+            *(replace(row, seen=False) for row in silent),
+        ]
+    )
+    verdict = decide(frame, len(frame), limits)
+    assert [(reason.code, reason.probe) for reason in verdict.reasons] == [("probe-control", "language")]
+    assert told_by(list(state(verdict, limits, {}))) == ["target panda, language: before"]
+    told = " ".join(gate(frame, Terms(len(frame), limits), verdict, tmp_path).failed_expectations)
+    assert "panda, asked for by language: rate seen on the unedited model >= 0.5" in told
+
+
+def test_a_kept_concept_that_is_only_suspected_is_refused_by_its_own_statement():
+    herd = [row for number in range(30) for row in concept(f"k{number}", "look_alike", 80, 80)]
+    frame = table([*concept("panda", "target", 0, 40), *herd, *concept("wolf", "look_alike", 63, 80)])
+    verdict = decide(frame, len(frame), LIMITS)
+    assert [(reason.code, reason.concept) for reason in verdict.reasons] == [("collapse-suspected", "wolf")]
+    assert told_by(list(state(verdict, LIMITS, {}))) == ["retained wolf: p of collapse"]
 
 
 def test_an_attack_without_a_limit_is_no_statement_of_the_suite(tmp_path):
