@@ -45,7 +45,8 @@ PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 THUMBNAIL = 96
 EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {
-    "fixed": f"{EXACT}; of a drop the union of two of them",
+    "fixed": f"{EXACT}; of a drop the union of two of them. They hold for the first submission only, not for another "
+    "with more pictures that is made because of this one",
     "sequential": "those of a mixture martingale, which hold at every look, for the pictures were drawn in rounds; "
     f"of attacks, whose number is fixed beforehand, {EXACT}",
 }

@@ -124,6 +124,7 @@ def test_the_page_is_written_anew_without_store_or_models(done: Done) -> None:
     ("sampling", "told", "untold"),
     [
         ("fixed", "Bounds are those of Clopper and Pearson", "martingale"),
+        ("fixed", "hold for the first submission only", "at every look"),
         ("sequential", "mixture martingale", "x"),
     ],
 )
