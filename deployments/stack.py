@@ -136,8 +136,9 @@ def _private_folder(path: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.stack", description="The local stack of expunge.")
     parser.add_argument("command", choices=["up", "down", "status"])
-    command, home, console = parser.parse_args().command, home_folder(), Console()
+    command, console = parser.parse_args().command, Console()
     try:
+        home = home_folder()
         if command == "status":
             return 0 if status(home, console) else ServiceUnreachable.exit_code
         (up if command == "up" else down)(home, console)

@@ -16,9 +16,7 @@ def reach(settings: Settings) -> None:
     """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not answer, and the cure."""
     ping("Prefect", settings.prefect_api_url, "PREFECT_API_URL")
     ping("MLflow", settings.mlflow_tracking_uri, "MLFLOW_TRACKING_URI")
-    client = s3.client(settings)
-    with s3.reaching(client):
-        client.head_bucket(Bucket=settings.bucket)
+    s3.check_bucket(s3.client(settings), settings.bucket)
 
 
 def ping(service: str, url: str, variable: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
@@ -19,7 +19,8 @@ from tasks.settings import Settings
 CONFLICT_TRIES = 5
 CONFLICT_PAUSE_SECONDS = 0.2
 CHUNK_BYTES = 1 << 20
-REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"}
+REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403", "400"}
+KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN"
 ABSENT = {"NoSuchKey", "404"}
 CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 
@@ -59,6 +60,7 @@ def client(settings: Settings) -> Any:
         region_name=settings.region,
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=settings.secret_access_key,
+        aws_session_token=settings.session_token,
         config=Config(
             signature_version="s3v4",
             connect_timeout=5,
@@ -67,6 +69,20 @@ def client(settings: Settings) -> Any:
             s3={"addressing_style": "path"},
         ),
     )
+
+
+def check_bucket(s3: Any, bucket: str) -> None:
+    """ServiceUnreachable unless there is the bucket and the keys open it."""
+    with reaching(s3):
+        try:
+            s3.head_bucket(Bucket=bucket)
+        except (ClientError, ParamValidationError) as error:
+            # a HEAD is answered without a body, so its status is all that tells why
+            why = f"HTTP {_status(error)}" if isinstance(error, ClientError) else "no bucket can have that name"
+            raise ServiceUnreachable(
+                f"S3 at {s3.meta.endpoint_url} does not give access to the bucket {bucket!r} ({why}): check "
+                f"EXPUNGE_BUCKET, AWS_DEFAULT_REGION, and the keys {KEYS}"
+            ) from error
 
 
 def put_once(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str) -> Stored:
@@ -166,8 +182,7 @@ def reaching(s3: Any) -> Iterator[None]:
         ) from error
     except ClientError as error:
         if _code(error) in REFUSED:
-            cure = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_code(error)}): {cure}") from error
+            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_code(error)}): check {KEYS}") from error
         if _code(error) == "NoSuchBucket" or _status(error) >= 500:
             raise ServiceUnreachable(
                 f"S3 at {url} cannot serve: {error}: check EXPUNGE_BUCKET and the server"

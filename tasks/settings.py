@@ -19,12 +19,22 @@ SILENCE: Mapping[str, str] = {
 }
 """No library reports usage, and none looks for weights on a network."""
 
-S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+S3_VARIABLES = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+)
 
 
 def home_folder() -> Path:
-    """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute."""
-    return Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
+    """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute. UsageError if it can be no folder."""
+    home = Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
+    there = next(path for path in (home, *home.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UsageError(f"EXPUNGE_HOME is {home}, but {there} is no folder: set EXPUNGE_HOME to a folder, new or not")
+    return home
 
 
 def workers() -> int:
@@ -42,7 +52,10 @@ def stack_file(home: Path) -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """Addresses of the services. Without S3 keys, boto3's own chain (an instance or pod role) finds them."""
+    """Addresses of the services. Without S3 keys, boto3's own chain (an instance or pod role) finds them.
+
+    Temporary keys are worth nothing without their `session_token`.
+    """
 
     home: Path
     prefect_api_url: str
@@ -52,6 +65,7 @@ class Settings:
     region: str = "us-east-1"
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls) -> "Settings":
@@ -73,13 +87,20 @@ class Settings:
             region=variables.get("AWS_DEFAULT_REGION") or "us-east-1",
             access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
             secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
+            session_token=variables.get("AWS_SESSION_TOKEN"),
         )
 
     def export(self) -> None:
-        """Put the addresses into this process's environment, where it has none. Do so before importing prefect."""
+        """Put the addresses into this process's environment, where it has none. Do so before importing prefect.
+
+        A key for another S3 leaves it: whoever reads the environment next would send it to ours.
+        """
         file = stack_file(self.home)
         stack = json.loads(file.read_text()) if file.exists() else {}
-        os.environ.update(_merged(os.environ, {**SILENCE, **stack, **self.variables()}))
+        merged = _merged(os.environ, {**SILENCE, **stack, **self.variables()})
+        for name in S3_VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(merged)
 
     def variables(self) -> dict[str, str]:
         """The settings as environment variables."""
@@ -92,6 +113,7 @@ class Settings:
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
         }
         return {name: value for name, value in named.items() if value is not None}
 

@@ -125,6 +125,15 @@ def test_a_reused_process_id_is_not_ours(tmp_path):
     assert not is_running(ours)
 
 
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_home_that_is_a_file_is_refused_with_its_cure(tmp_path, command):
+    (file := tmp_path / "file").touch()
+    refused = run_stack(command, file)
+    assert refused.returncode == 2
+    assert "set EXPUNGE_HOME to a folder" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_without_stack_and_environment_the_missing_variable_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"):

@@ -88,6 +88,15 @@ def test_services_that_do_not_answer_are_8_before_any_work(write_policy: WritePo
     assert not (tmp_path / "home" / "work").exists()
 
 
+@pytest.mark.parametrize("command", ["status", "plan", "submit"])
+def test_a_home_that_is_a_file_is_2_with_its_cure(write_policy: WritePolicy, tmp_path: Path, command: str) -> None:
+    (file := tmp_path / "file").touch()
+    done = run_cli(command, str(write_policy("homeless")), EXPUNGE_HOME=str(file))
+    assert (done.code, done.out) == (2, "")
+    assert f"{file} is no folder: set EXPUNGE_HOME" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_an_empty_record_is_an_empty_list() -> None:
     assert run_cli("status", "--json").data == {"requests": []}
 

@@ -1,0 +1,98 @@
+"""Whether the services are there is asked of real servers: what does not answer as it should is named with its cure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tasks import s3
+from tasks.errors import ServiceUnreachable
+from tasks.health import reach
+from tasks.settings import Settings
+
+Serve = Callable[[int], Settings]
+HEADS: list[tuple[str, str | None]] = []
+"""(path, security token) of every HEAD that a server of this file got."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Prefect and MLflow are well; S3 answers every HEAD with the server's status and, as S3 does, without a body."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer(200)
+
+    def do_HEAD(self) -> None:
+        HEADS.append((self.path, self.headers["X-Amz-Security-Token"]))
+        self._answer(self.server.status)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class Server(ThreadingHTTPServer):
+    status = 200
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server whose S3 answers with this status; returns settings that lead to it."""
+    HEADS.clear()
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+
+        def answering(status: int) -> Settings:
+            server.status = status
+            return Settings(tmp_path, f"{url}/api", url, url, "takedowns", "us-east-1", "key", "secret")
+
+        yield answering
+        server.shutdown()
+        thread.join()
+
+
+def test_services_that_answer_are_enough(serve: Serve) -> None:
+    reach(serve(200))
+    assert [path for path, _ in HEADS] == ["/takedowns"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 503])
+def test_a_bucket_that_cannot_be_used_is_named_with_all_that_may_be_wrong(serve: Serve, status: int) -> None:
+    with pytest.raises(ServiceUnreachable, match=f"'takedowns'.*HTTP {status}.*EXPUNGE_BUCKET") as caught:
+        reach(serve(status))
+    assert caught.value.exit_code == 8
+    for variable in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert variable in str(caught.value)
+
+
+def test_a_name_that_no_bucket_can_have_is_named(serve: Serve) -> None:
+    with pytest.raises(ServiceUnreachable, match=r"'take downs'.*name.*EXPUNGE_BUCKET"):
+        reach(replace(serve(200), bucket="take downs"))
+    assert HEADS == []
+
+
+def test_the_token_of_temporary_keys_is_sent_with_them(serve: Serve) -> None:
+    reach(replace(serve(200), session_token="token"))
+    reach(serve(200))
+    assert [token for _, token in HEADS] == ["token", None]
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_keys_that_expire_on_the_way_are_refused_keys_and_no_missing_object(serve: Serve, status: int) -> None:
+    settings = serve(status)
+    with pytest.raises(ServiceUnreachable, match=f"refuses the keys \\({status}\\).*AWS_SESSION_TOKEN"):
+        s3.exists(s3.client(settings), settings.bucket, "bundles/one")
+    serve(404)
+    assert not s3.exists(s3.client(settings), settings.bucket, "bundles/one")

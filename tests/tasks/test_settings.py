@@ -1,0 +1,82 @@
+"""Where state and services are, as the environment says it: keys go together, and a home is a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.settings import S3_VARIABLES, Settings, home_folder, stack_file
+
+ELSEWHERE = {
+    "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
+    "AWS_ACCESS_KEY_ID": "their-key",
+    "AWS_SECRET_ACCESS_KEY": "their-secret",
+    "AWS_SESSION_TOKEN": "their-token",
+}
+LOCAL = {
+    "PREFECT_API_URL": "http://127.0.0.1:1/api",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:2",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:3",
+    "AWS_ACCESS_KEY_ID": "our-key",
+    "AWS_SECRET_ACCESS_KEY": "our-secret",
+}
+EXPORTED = """
+import os, subprocess, sys
+from tasks.settings import S3_VARIABLES, Settings
+
+before = Settings.load()
+before.export()
+assert Settings.load() == before, "what was exported leads to the same services"
+names = ", ".join(map(repr, S3_VARIABLES))
+subprocess.run([sys.executable, "-c", f"import json, os; print(json.dumps([os.environ.get(n) for n in ({names})]))"])
+"""
+
+
+def seen_by_a_child(home: Path, **variables: str) -> dict[str, str]:
+    """The variables of S3 in a process that is started after `Settings.export`, beside a local stack in `home`."""
+    stack_file(home).parent.mkdir(exist_ok=True)
+    stack_file(home).write_text(json.dumps(LOCAL))
+    own = {name: value for name, value in os.environ.items() if name not in (*S3_VARIABLES, *LOCAL)}
+    done = subprocess.run(
+        [sys.executable, "-c", EXPORTED],
+        env={**own, "PYTHONPATH": str(Path(__file__).parents[2]), "EXPUNGE_HOME": str(home), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: value for name, value in zip(S3_VARIABLES, json.loads(done.stdout), strict=True) if value}
+
+
+def test_temporary_keys_reach_whoever_is_started_with_their_token(tmp_path: Path) -> None:
+    assert seen_by_a_child(tmp_path, **ELSEWHERE) == ELSEWHERE
+
+
+def test_a_token_for_another_service_never_meets_our_keys(tmp_path: Path) -> None:
+    theirs = {name: value for name, value in ELSEWHERE.items() if name != "AWS_ENDPOINT_URL_S3"}
+    ours = {name: LOCAL[name] for name in S3_VARIABLES if name in LOCAL}
+    assert seen_by_a_child(tmp_path, **theirs) == {**ours, "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def test_a_token_comes_back_as_it_was_given_and_stays_out_of_logs(tmp_path: Path) -> None:
+    settings = Settings.of(tmp_path, {**LOCAL, **ELSEWHERE})
+    assert settings.session_token == "their-token"
+    assert Settings.of(tmp_path, settings.variables()) == settings
+    assert "their-token" not in repr(settings)
+
+
+@pytest.mark.parametrize("below", ["", "home"])
+def test_a_home_that_is_a_file_is_refused_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    (file := tmp_path / "file").touch()
+    monkeypatch.setenv("EXPUNGE_HOME", str(file / below))
+    with pytest.raises(UsageError, match=rf"EXPUNGE_HOME is .*{file} is no folder: set EXPUNGE_HOME"):
+        home_folder()
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "new" / "home"))
+    assert home_folder() == tmp_path / "new" / "home"
