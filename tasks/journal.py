@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.errors import EditError
-from tasks.errors import LimitExceeded
+from engine.errors import EngineError, MissingExtra
+from policies import PolicyError, PolicyErrors
+from tasks.errors import IntegrityError, LimitExceeded
 from tasks.order import Order
 from tasks.receipts import Ledger, Receipt, step_key
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
+REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
 
 
 def journal(home: Path, line: str) -> Ledger:
@@ -49,9 +51,21 @@ def note(
 
 @contextmanager
 def refusals_noted(order: Order, inputs: Mapping[str, str]) -> Iterator[None]:
-    """Leave a receipt that says why, where the policy's limits or the mathematics refuse a step."""
+    """Leave a receipt that says why, where the policy, its limits, the model or the mathematics refuse a step.
+
+    No refusal is what the next run may find gone: a service that does not answer, a library that is not installed, a
+    full disk. And what was published stays so, whatever a later run of the same order meets.
+    """
     try:
         yield
-    except (LimitExceeded, EditError) as error:
-        note(order, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+    except MissingExtra:
         raise
+    except REFUSALS as error:
+        if not _is_published(order):
+            note(order, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+        raise
+
+
+def _is_published(order: Order) -> bool:
+    chain = journal(order.home, order.line).receipts()
+    return any((receipt.step, receipt.settings["work"]) == ("published", order.key) for receipt in chain)

@@ -1,0 +1,152 @@
+"""A request that is refused says so on record, with the reason; what only hinders a run for a while is no refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from engine.errors import (
+    ConceptError,
+    DigestMismatch,
+    EditError,
+    MissingExtra,
+    ModelFormatError,
+    SettingError,
+    UnknownArchitecture,
+)
+from policies import PolicyError, PolicyErrors
+from tasks.edit import edit_task, plan_task
+from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
+from tasks.history import states
+from tasks.intake import read_policy
+from tasks.journal import journal, note, refusals_noted
+from tasks.order import Order, Ref
+from tasks.receipts import LedgerError, Receipt
+from tests.engine import tiny
+from tests.flows.conftest import policy_file
+
+INPUTS = {"plan": "1" * 64}
+PROBLEM = PolicyError("editor", "does not exist", "use scapre")
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    """An order on a tiny model, whose policy was read."""
+    base = tiny.save(tmp_path / "base")
+    digest = folder_digest(base)
+    made = Order("one", "line", "a" * 64, tmp_path, "b" * 64, "e" * 64, digest, base, "d" * 64, base)
+    note(made, "read", {"policy": made.policy, "base": made.base}, {"state": made.state})
+    return made
+
+
+def chain(order: Order) -> list[Receipt]:
+    return journal(order.home, order.line).receipts()
+
+
+def accepted(folder: Path, *aliases: str) -> Order:
+    """The order of a policy on the built-in model, as the flow's first task leaves it."""
+    path = policy_file(folder, folder_digest(MODEL), "one")
+    policy = json.loads(path.read_text())
+    policy["concepts"][0]["aliases"] = aliases
+    path.write_text(json.dumps(policy))
+    order = read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(folder / "home"))
+    assert [row["state"] for row in states(order.home)] == ["accepted"]
+    return order
+
+
+def test_an_alias_longer_than_the_encoder_reads_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    order = accepted(tmp_path, " ".join(["velocipede"] * 15))
+    with pytest.raises(ConceptError, match="tokens"):
+        plan_task.fn(order)
+    last = chain(order)[-1]
+    assert (last.step, last.inputs) == ("refused", {"state": order.state, "base": order.base})
+    assert last.verdict is not None
+    assert "the encoder reads 32" in str(last.verdict["reasons"])
+    assert [row["state"] for row in states(order.home)] == ["rejected"]
+
+
+def test_a_plan_that_was_altered_is_rejected_with_the_reason(order: Order) -> None:
+    made = order.folder / "deltas.safetensors"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"plan")
+    reference = Ref.of(made)
+    made.write_bytes(b"another")
+    with pytest.raises(IntegrityError):
+        edit_task.fn(order, reference)
+    assert [row["state"] for row in states(order.home)] == ["rejected"]
+    assert "submit again" in str(chain(order)[-1].verdict)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LimitExceeded("limits.max_weight_delta allows 8"),
+        ConceptError("an alias is too long"),
+        SettingError("no such setting"),
+        UnknownArchitecture("no such family"),
+        EditError("unet.attn2.to_k.weight", "not finite"),
+        ModelFormatError("a pickle"),
+        DigestMismatch("base", "a", "b", "fetch it again"),
+        IntegrityError("the desired state changed"),
+        PROBLEM,
+        PolicyErrors([PROBLEM]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_refusal_leaves_a_receipt_that_says_why(order: Order, error: Exception) -> None:
+    for _ in range(2):  # the second time it is on record
+        with pytest.raises(type(error)), refusals_noted(order, INPUTS):
+            raise error
+    read, refused = chain(order)
+    assert (read.step, refused.step, refused.inputs) == ("read", "refused", INPUTS)
+    assert refused.verdict == {"outcome": "refused", "reasons": [str(error)]}
+    assert [row["state"] for row in states(order.home)] == ["rejected"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceUnreachable("S3 does not answer"),
+        UsageError("EXPUNGE_DEVICE names no device"),
+        MissingExtra("the library is not installed"),
+        LedgerError("the chain does not hold"),
+        OSError(28, "no space left on device"),
+        ConnectionResetError("Prefect went away"),
+        MemoryError(),
+        RuntimeError("CUDA out of memory"),
+        KeyboardInterrupt(),
+        ZeroDivisionError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_hinders_a_run_is_no_refusal(order: Order, error: BaseException) -> None:
+    with pytest.raises(type(error)), refusals_noted(order, INPUTS):
+        raise error
+    assert [receipt.step for receipt in chain(order)] == ["read"]
+    assert [row["state"] for row in states(order.home)] == ["accepted"]
+
+
+def test_a_base_that_is_made_whole_again_is_taken_up_where_it_was_refused(tmp_path: Path) -> None:
+    order = accepted(tmp_path)
+    shutil.copytree(MODEL, folder := tmp_path / "base")
+    (folder / "unet" / "config.json").write_text("{}")
+    with pytest.raises(DigestMismatch):
+        plan_task.fn(replace(order, base_folder=folder))
+    assert [row["state"] for row in states(order.home)] == ["rejected"]
+    plan_task.fn(order)
+    assert [receipt.step for receipt in chain(order)] == ["read", "refused", "planned"]
+    assert [row["state"] for row in states(order.home)] == ["planned"]
+
+
+def test_what_was_published_is_not_rejected_by_a_later_run(order: Order) -> None:
+    note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
+    with pytest.raises(LimitExceeded), refusals_noted(order, INPUTS):
+        raise LimitExceeded("limits.max_compute_minutes allows 1")
+    assert [row["state"] for row in states(order.home)] == ["published"]
