@@ -19,10 +19,11 @@ import pandas as pd
 from engine.canonical import canonical_json
 from engine.digests import json_digest
 from engine.evidence import shown_before
-from engine.pictures import PictureStore, replace_file
+from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Attack, Attempt, Kept, Searching, attack_rows, run_attacks, search_effort
 from engine.sampling import Shot
+from tasks.durable import record, write_whole
 from tasks.searches import Search, reading
 from tasks.shards import SAMPLER, Bench, Done, Weights, Work
 
@@ -83,14 +84,15 @@ class AttackShard:
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
         told = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
-        replace_file(self._record(store), canonical_json(told))
+        write_whole(self._record(store), canonical_json(told))
 
     def attempts(self, store: PictureStore) -> list[Attempt]:
         """What it came to, with the words that were found; FileNotFoundError if it was not done yet."""
-        return [
-            Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
-            for number, told in enumerate(json.loads(self._record(store).read_bytes()))
-        ]
+        with record(self._record(store)):
+            return [
+                Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
+                for number, told in enumerate(json.loads(self._record(store).read_bytes()))
+            ]
 
     def _record(self, store: PictureStore) -> Path:
         return store.folder / "attacks" / f"{self.key}.json"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.canonical import canonical_json
+from tasks.durable import write_whole
 from tasks.errors import LimitExceeded
 
 TRIAL = 0.05  # of the limit is spent before an estimate counts: models are opened meanwhile, and a start is slow
@@ -65,15 +66,15 @@ def minutes(pace: float, effort: float) -> float:
 
 def remember_pace(home: Path, base: str, pace: float) -> None:
     """Note how fast the model with this digest was drawn with, for the next dry run."""
-    file = home / "pace" / base
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{pace:.4f}")
+    write_whole(home / "pace" / base, f"{pace:.4f}".encode())
 
 
 def known_pace(home: Path, base: str) -> float | None:
-    """Seconds a picture when this home last drew with the model; None if it never did."""
-    file = home / "pace" / base
-    return float(file.read_text()) if file.exists() else None
+    """Seconds a picture when this home last drew with the model; None if it never did, or the note is spoilt."""
+    try:
+        return float((home / "pace" / base).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,12 @@ def spend(folder: Path, budget: Budget) -> None:
     if budget.pictures:
         before = spent(folder)
         cost = Cost(before.pictures + budget.pictures, round(before.seconds + budget.seconds, 1))
-        (folder / "cost.json").write_bytes(canonical_json(asdict(cost)))
+        write_whole(folder / "cost.json", canonical_json(asdict(cost)))
 
 
 def spent(folder: Path) -> Cost:
-    """The account of a work folder, empty if nothing had to be drawn for it."""
-    file = folder / "cost.json"
-    return Cost(**json.loads(file.read_bytes())) if file.exists() else Cost()
+    """The account of a work folder, empty if nothing had to be drawn for it; a spoilt one is begun anew."""
+    try:
+        return Cost(**json.loads((folder / "cost.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return Cost()

@@ -17,6 +17,7 @@ from engine.model import open_model
 from engine.training import TRAINERS
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
+from tasks.durable import write_whole
 from tasks.errors import LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
@@ -62,7 +63,7 @@ def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
     shutil.rmtree(folder, ignore_errors=True)
     write_edited(order.base_folder, EditPlan.load(made.path), folder)
     digest = folder_digest(folder)
-    recorded.write_text(digest)
+    write_whole(recorded, digest.encode())
     return folder, digest
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.digests import canonical_json, file_digest
+from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError
 
 
@@ -54,13 +55,14 @@ class Order:
 
     def save(self) -> None:
         """Write `order.json` into the folder, which is made if need be."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         plain = {name: str(value) for name, value in asdict(self).items()}
-        (self.folder / "order.json").write_bytes(canonical_json(plain))
+        write_whole(self.folder / "order.json", canonical_json(plain))
 
     @classmethod
     def load(cls, home: Path, key: str) -> Order:
         """The order that was saved under this key; FileNotFoundError if there is none."""
-        plain = json.loads((home / "work" / key / "order.json").read_bytes())
-        paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}
-        return cls(**{**plain, **paths, "home": home})
+        file = home / "work" / key / "order.json"
+        with record(file):
+            plain = json.loads(file.read_bytes())
+            paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}
+            return cls(**{**plain, **paths, "home": home})

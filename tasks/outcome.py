@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.results import Verdict
+from tasks.durable import record
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
 from tasks.order import Order, Ref
@@ -15,7 +16,9 @@ from tasks.settings import Settings
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies."""
-    verdict = Verdict.load(order.folder / "verdict.json")
+    file = order.folder / "verdict.json"
+    with record(file):
+        verdict = Verdict.load(file)
     return {
         "request_id": order.request_id,
         "repeated": repeated,

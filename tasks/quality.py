@@ -19,6 +19,7 @@ from engine.features import ClipNetwork
 from engine.judges.card import read_card
 from engine.quality import Drawn, Quality, compare
 from engine.sampling import Shot
+from tasks.durable import record, write_whole
 from tasks.order import Order, Ref
 from tasks.shards import SAMPLER, picture_store
 
@@ -33,7 +34,7 @@ def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
         told = _compared(order, candidate, evidence.read(table.path)).to_json()
     except QualityError as error:
         told = canonical_json({UNMEASURED: str(error)}).decode()
-    path.write_text(told, encoding="utf-8")
+    write_whole(path, told.encode())
     return Ref.of(path)
 
 
@@ -42,9 +43,10 @@ def read_quality(folder: Path) -> tuple[Quality | None, str]:
     path = folder / FILE
     if not path.exists():
         return None, "this order was verified before quality was measured: verify it again"
-    text = path.read_text(encoding="utf-8")
-    missing = json.loads(text).get(UNMEASURED, "")
-    return (None, missing) if missing else (Quality.from_json(text), "")
+    with record(path):
+        text = path.read_text(encoding="utf-8")
+        missing = json.loads(text).get(UNMEASURED, "")
+        return (None, missing) if missing else (Quality.from_json(text), "")
 
 
 def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:

@@ -25,6 +25,7 @@ from engine.judges.card import read_card
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
+from tasks.durable import record
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal
@@ -118,7 +119,9 @@ def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path
 
 def rerender(order: Order) -> Path:
     """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
-    verdict = Verdict.load(order.folder / "verdict.json")
+    file = order.folder / "verdict.json"
+    with record(file):
+        verdict = Verdict.load(file)
     return render_report(order, verdict, {path.stem: path for path in (order.folder / "sheets").glob("*.png")})
 
 

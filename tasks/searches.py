@@ -15,10 +15,11 @@ from typing import Any
 
 from engine.digests import folder_digest, json_digest
 from engine.model import tokenizers
-from engine.pictures import PictureStore, replace_file
+from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Searching
 from engine.probes.attacks.words import read_with
+from tasks.durable import record, write_whole
 from tasks.shards import Bench, Done, Weights
 
 
@@ -56,8 +57,11 @@ class Search:
         """The prompt, as it was found before or now."""
         file = self._file(bench.store)
         if not file.exists():
-            replace_file(file, self._find(bench).encode())
-        return file.read_text(encoding="utf-8")
+            write_whole(file, self._find(bench).encode())
+        with record(file):
+            if not (words := file.read_text(encoding="utf-8")):
+                raise ValueError("it is empty")  # and asked with nothing, the model would seem to have forgotten
+            return words
 
     def _find(self, bench: Bench) -> str:
         with reading(bench, self.model, self.base) as model:

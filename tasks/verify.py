@@ -18,6 +18,7 @@ from engine.rounds import next_round
 from engine.verdict import decide
 from tasks.attacks import attack_shards, attack_work
 from tasks.budget import Budget, remember_pace, spend
+from tasks.durable import write_whole
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
@@ -71,7 +72,7 @@ def reach_verdict(order: Order, table: Ref) -> Ref:
     exam, frame = examination(order), evidence.read(table.path)
     path = order.folder / "verdict.json"
     verdict = decide(frame, exam.rows(frame), exam.acceptance, exam.judge)
-    path.write_text(verdict.to_json(), encoding="utf-8")
+    write_whole(path, verdict.to_json().encode())
     return Ref.of(path)
 
 

@@ -19,6 +19,7 @@ from engine.probes import Subject
 from engine.probes.attacks import ConceptVector, Relearn, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
+from tasks.errors import IntegrityError
 from tasks.shards import SAMPLER, Bench, Weights
 from tests.engine import tiny
 
@@ -91,6 +92,18 @@ def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_
     assert shard.do(bench) == first
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\0", b'[{"prompt": "cat"}]'])
+def test_a_record_that_cannot_be_read_is_no_attack_that_was_not_made(
+    shard: AttackShard, tmp_path: Path, content: bytes
+) -> None:
+    bench = Bench(tmp_path, JUDGE)
+    shard.do(bench)
+    (record,) = (bench.store.folder / "attacks").glob("*.json")
+    record.write_bytes(content)
+    with pytest.raises(IntegrityError, match=rf"{record.name} cannot be read.*remove it"):
+        shard.do(bench)
+
+
 @pytest.fixture
 def by_words(shard: AttackShard) -> AttackShard:
     """An attack that searches in the text encoders, on the same model."""
@@ -117,6 +130,15 @@ def test_words_are_searched_for_once_and_both_models_are_asked_with_them(by_word
     (said,), (again,) = by_words.attempts(bench.store), after.attempts(bench.store)
     assert said.found == again.found != ""
     assert before.rows[0].picture != later.rows[0].picture
+
+
+def test_a_search_whose_words_are_lost_asks_with_no_empty_prompt(by_words: AttackShard, tmp_path: Path) -> None:
+    bench, (search,) = Bench(tmp_path, JUDGE), by_words.searches
+    search.do(bench)
+    (file,) = (bench.store.folder / "attacks" / "searches").iterdir()
+    file.write_bytes(b"")
+    with pytest.raises(IntegrityError, match=rf"{file.name} cannot be read.*remove it"):
+        by_words.do(bench)
 
 
 def test_a_model_with_another_text_encoder_is_searched_itself(by_words: AttackShard, tmp_path: Path) -> None:

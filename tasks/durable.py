@@ -1,0 +1,44 @@
+"""Files that outlast a power loss, and what it means that one cannot be read.
+
+A rename alone is not enough: the name may reach the disk before the content, and the file is then there and empty.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import IntegrityError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it meanwhile; on return it is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with open(scratch, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def record(path: Path) -> Iterator[None]:
+    """IntegrityError where what a verdict rests on is there and cannot be read: it is never taken for absent."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): restore it, or remove it and submit again"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
