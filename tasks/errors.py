@@ -13,12 +13,6 @@ class IntegrityError(ExpungeError):
     exit_code = 6
 
 
-class NotApproved(ExpungeError):
-    """A step needs an approval that is missing, void or for other bytes."""
-
-    exit_code = 7
-
-
 class ServiceUnreachable(ExpungeError):
     """Prefect, MLflow or S3 does not answer, refuses the keys, or is not configured."""
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from engine import errors as engine_errors
 from engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
 from policies import PolicyError
-from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord, ServiceUnreachable, VerdictNotPassed
-from tasks.exit_codes import exit_code_of
+from tasks import errors as task_errors
+from tasks.errors import (
+    EXIT_CODE_OF,
+    ExpungeError,
+    IntegrityError,
+    LimitExceeded,
+    NothingOnRecord,
+    ServiceUnreachable,
+    VerdictNotPassed,
+)
+from tasks.exit_codes import CODES, exit_code_of
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -43,3 +56,13 @@ def test_no_error_of_the_engine_is_taken_for_a_bug() -> None:
     assert len(kinds) >= 7
     for kind in kinds:
         assert kind is EngineError or exit_code_of(kind.__new__(kind)) != 1, kind
+
+
+def test_every_exit_code_that_is_documented_is_one_that_something_raises() -> None:
+    (listed,) = re.findall(r"^Exit codes: (.*?)\.$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    documented = {int(code) for code in re.findall(r"\b(\d) ", listed.replace("\n", " "))}
+    program = "".join(path.read_text() for folder in ("tasks", "flows") for path in (ROOT / folder).glob("*.py"))
+    raised = set(re.findall(r"raise (\w+)\(", program))
+    kinds = [kind for kind in vars(task_errors).values() if isinstance(kind, type) and kind.__name__ in raised]
+    codes = {exit_code_of(kind.__new__(kind)) for kind in kinds if issubclass(kind, ExpungeError)}
+    assert documented == {0, 1, *codes, *CODES.values(), *EXIT_CODE_OF.values()}
