@@ -10,6 +10,8 @@ from flows.takedown import takedown
 from policies import Policy
 from tasks.health import reach
 from tasks.history import publication
+from tasks.intake import line_of
+from tasks.line import alone_on
 from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
@@ -22,6 +24,11 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
     """
     reach(settings)
+    with alone_on(line_of(policy, settings.home), settings.home):
+        return _submit(path, policy, settings)
+
+
+def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     receipt = publication(settings.home, policy.digest)
     if receipt is not None and still_in_place(receipt, settings):
         order = Order.load(settings.home, str(receipt.settings["work"]))

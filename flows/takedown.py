@@ -10,7 +10,7 @@ from prefect import flow
 from tasks.bundle import bundle_task
 from tasks.edit import edit_task, plan_task
 from tasks.intake import read_policy
-from tasks.publication import gate_task, publish_task, record_task, refuse, report_task
+from tasks.publication import follow_task, gate_task, publish_task, record_task, refuse, report_task
 from tasks.verify import verdict_task, verify_task
 
 
@@ -22,6 +22,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     exception that says why, if anything is refused or the verdict is not PASS; then nothing has been published.
     """
     order = read_policy(policy, sha256, home)
+    follow_task(order)
     plan = plan_task(order)
     candidate = edit_task(order, plan)
     evidence = verify_task(order, candidate)
@@ -31,7 +32,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
         report_task(order, candidate, verdict, evidence)
         record_task(order, verdict, evidence, gate.receipt, None)
         refuse(verdict)
-    bundle = bundle_task(order, candidate, verdict, evidence)
+    bundle = bundle_task(order, plan, candidate, verdict, evidence)
     release = publish_task(order, bundle, verdict)
     report_task(order, candidate, verdict, evidence)
     record_task(order, verdict, evidence, release.receipt, release)

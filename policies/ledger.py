@@ -1,19 +1,33 @@
 """The policies in force for one base, folded into the one state the model must be in. Pure, and blind to order.
 
-A state is the union of all concepts; what one policy erases no other can keep; of two demands the stricter holds. What
-cannot be folded without guessing is a PolicyConflict that names both requests.
+A state is the union of all concepts; what one policy erases no other can keep; of two demands the stricter holds, and
+the time that each allows for its own work adds up. What cannot be folded without guessing is a PolicyConflict that
+names both requests.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, get_args
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, shown
-from policies.schema import ATTACKS_AT, Acceptance, Base, Budget, Concept, Editor, Level, Policy, Retained, Strict
+from policies.schema import (
+    ATTACKS_AT,
+    MOST_MINUTES,
+    Acceptance,
+    Base,
+    Budget,
+    Concept,
+    Editor,
+    Level,
+    Policy,
+    Retained,
+    Strict,
+)
 from policies.text import name_key
 
 Item = TypeVar("Item", Concept, Retained)
@@ -63,14 +77,14 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
     groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
     kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)
     _refuse_shared_ids([*groups, *kept])
-    _refuse_erased_anchors(groups)
+    concepts = _become_what_stays([_merged_concept(group) for group in groups])
     return DesiredState(
         request_ids=tuple(p.request_id for p in ordered),
         base=min((p.base for p in ordered), key=lambda base: base.uri),
-        concepts=tuple(sorted((_merged_concept(group) for group in groups), key=lambda item: item.id)),
+        concepts=tuple(sorted(concepts, key=lambda item: item.id)),
         retain=tuple(sorted((_merged_retained(group) for group in kept), key=lambda item: item.id)),
         acceptance=_strictest([p.acceptance for p in ordered]),
-        limits=_smallest([p.limits for p in ordered]),
+        limits=_together([p.limits for p in ordered]),
         editor=ordered[0].editor,
         seed=ordered[0].seed,
     )
@@ -136,13 +150,23 @@ def _refuse_shared_ids(groups: Sequence[list[Entry[Concept]] | list[Entry[Retain
                 raise PolicyConflict("id", problem, "rename one", [other.request_id, entry.request_id])
 
 
-def _refuse_erased_anchors(groups: Sequence[list[Entry[Concept]]]) -> None:
-    erased = {key: entry for group in groups for entry in group for key in entry.keys}
-    for entry in (entry for group in groups for entry in group):
-        other = erased.get(name_key(entry.item.anchor))
-        if other:
-            problem = f"{shown(entry.item.anchor)}, what {shown(entry.item.name)} becomes, is itself erased"
-            raise PolicyConflict("anchor", problem, "choose another anchor", [entry.request_id, other.request_id])
+def _become_what_stays(concepts: Sequence[Concept]) -> list[Concept]:
+    """What would become something erased becomes what that becomes; where this goes round in a ring, the empty concept.
+
+    The earlier policy cannot be changed, and a later order must not fail by it.
+    """
+    erased = {name_key(name): concept for concept in concepts for name in _names(concept)}
+    return [concept.model_copy(update={"anchor": _last_anchor(concept, erased)}) for concept in concepts]
+
+
+def _last_anchor(concept: Concept, erased: Mapping[str, Concept]) -> str:
+    passed = {concept.id}
+    while following := erased.get(name_key(concept.anchor)):
+        if following.id in passed:
+            return ""
+        passed.add(following.id)
+        concept = following
+    return concept.anchor
 
 
 def _merged_concept(group: Sequence[Entry[Concept]]) -> Concept:
@@ -212,10 +236,12 @@ def _limit(wanted: Acceptance, probe: str) -> float:
     return wanted.probe_limits.get(probe, wanted.max_attack_rate if probe in ATTACKS_AT[wanted.level] else 1.0)
 
 
-def _smallest(limits: Sequence[Budget]) -> Budget:
+def _together(limits: Sequence[Budget]) -> Budget:
+    """The least reach, and the minutes of all: their work is done together, so one's limit must not bind another's."""
+    minutes = math.fsum(one.max_compute_minutes for one in limits)
     return Budget(
         max_weight_delta=min(one.max_weight_delta for one in limits),
-        max_compute_minutes=min(one.max_compute_minutes for one in limits),
+        max_compute_minutes=min(minutes, MOST_MINUTES),
     )
 
 

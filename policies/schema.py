@@ -102,6 +102,8 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Limit = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 LimitOrNone = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
+MOST_MINUTES = 100_000
+
 Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
 Category = Literal["object", "style", "identity", "character", "explicit"]
 Level = Literal["quick", "standard", "adversarial"]
@@ -172,7 +174,7 @@ class Budget(Strict):
     """How far an edit may go: relative Frobenius norm of any weight's change, and minutes of compute."""
 
     max_weight_delta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 5.0
-    max_compute_minutes: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 60.0
+    max_compute_minutes: Annotated[float, Field(gt=0, le=MOST_MINUTES, allow_inf_nan=False)] = 60.0
 
 
 class Limits(Budget):

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import assemble
+from engine.bundle import MODEL, assemble
+from engine.digests import file_digest, folder_digest
 from engine.results import Verdict
+from tasks.errors import IntegrityError
 from tasks.journal import note
 from tasks.order import Order, Ref
 from tasks.quality import FILE
 from tasks.report import render_card
 
+DELTAS, EVIDENCE, VERDICT = "deltas.safetensors", "evidence.parquet", "verdict.json"
+
 
 def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
     """Assemble `bundle/` in the order's folder and return its digest, the sha256 of its manifest."""
     extras: dict[str, Path | bytes] = {
-        "deltas.safetensors": order.folder / "deltas.safetensors",
-        "evidence.parquet": table,
-        "verdict.json": order.folder / "verdict.json",
+        DELTAS: order.folder / DELTAS,
+        EVIDENCE: table,
+        VERDICT: order.folder / VERDICT,
         "quality.json": order.folder / FILE,
         "README.md": render_card(order, verdict),
     }
     return assemble(order.folder / "candidate", extras, order.folder / "bundle")
 
 
+def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None:
+    """IntegrityError unless the bundle holds what was verified: the proof may have taken hours, by other processes."""
+    changed = [name for name, proven in files.items() if file_digest(bundle / name) != proven.sha256]
+    if folder_digest(bundle / MODEL) != candidate:
+        changed.append(MODEL)
+    if changed:
+        raise IntegrityError(f"{changed[0]} in {bundle} is not what was verified: submit the policy again")
+
+
 @task(name="assemble the bundle", cache_policy=NO_CACHE)
-def bundle_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> str:
+def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Ref) -> str:
     digest = make_bundle(order, Verdict.load(verdict.path), table.path)
+    check_proven(order.folder / "bundle", candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
     inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
     note(order, "bundled", inputs, outputs={"bundle": digest})
     return digest

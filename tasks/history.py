@@ -52,6 +52,12 @@ def last_order(home: Path, policy: str) -> Order | None:
     return Order.load(home, found[-1]["work"]) if found else None
 
 
+def publications(home: Path, line: str) -> list[Receipt]:
+    """The receipts of all that was published on a line, the latest last."""
+    return [receipt for receipt in journal(home, line).receipts() if receipt.step == "published"]
+
+
 def publication(home: Path, policy: str) -> Receipt | None:
-    """The receipt by which a policy's erasure was published, if it was."""
-    return next((r for r in receipts(home) if r.step == "published" and r.inputs["policy"] == policy), None)
+    """The receipt by which a policy's erasure was published last, if it was."""
+    found = [r for r in receipts(home) if r.step == "published" and r.inputs["policy"] == policy]
+    return found[-1] if found else None

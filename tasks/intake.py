@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,9 +20,12 @@ from engine.judges import error, known
 from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from policies.schema import Level
+from tasks.durable import write_whole
 from tasks.errors import IntegrityError
-from tasks.journal import journal, note
+from tasks.history import publications
+from tasks.journal import note
 from tasks.order import Order
+from tasks.receipts import Receipt
 from tasks.shards import SAMPLER
 from tasks.translate import edit_spec
 
@@ -39,7 +41,10 @@ def intake(path: Path, sha256: str, home: Path) -> Order:
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
     policy = parse(data, str(path))
-    order = _saved(policy, desired_state([*in_force(home, line_of(policy)), policy]), home)
+    published = publications(home, line_of(policy, home))
+    state = desired_state([*in_force(home, published), policy])
+    follows = published[-1].outputs["bundle"] if published else ""
+    order = _saved(policy, state, home, follows=follows)
     keep_policy(home, policy.digest, data)
     return order
 
@@ -53,7 +58,7 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
     if level is not None:
         wanted = state.acceptance.model_copy(update={"level": level})
         state = state.model_copy(update={"acceptance": wanted})
-    return _saved(policy, state, home, {"model": model})
+    return _saved(policy, state, home, further={"model": model})
 
 
 def locate(policy: Policy) -> tuple[Path, Path]:
@@ -97,24 +102,32 @@ def refuse_unknown_editor(state: DesiredState) -> None:
         raise PolicyError("editor", str(error), "") from None
 
 
-def line_of(policy: Policy) -> str:
-    """The model line: one base, whoever asks."""
-    slug = re.sub(r"[^a-z0-9]+", "-", Path(policy.base.uri.split(":", 1)[1]).name.lower()).strip("-") or "model"
-    return f"{slug[:48]}-{policy.base.sha256[:12]}"
+def line_of(policy: Policy, home: Path) -> str:
+    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name."""
+    suffix = f"-{policy.base.sha256[:12]}"
+    known = sorted(path.name for path in (home / "receipts").glob(f"*{suffix}"))
+    kind, _, name = policy.base.uri.partition(":")
+    return known[0] if known else (name if kind == "builtin" else "model") + suffix
 
 
-def in_force(home: Path, line: str) -> Sequence[Policy]:
-    """The policies whose erasure is published on the line."""
-    digests = {receipt.inputs["policy"] for receipt in journal(home, line).receipts() if receipt.step == "published"}
-    return [parse(_kept(home, digest).read_bytes(), f"policy {digest[:12]}") for digest in sorted(digests)]
+def in_force(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
+    """The policies whose erasure is published by these receipts; IntegrityError if one is not as it was received."""
+    return [_kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
 
 
 def keep_policy(home: Path, digest: str, data: bytes) -> None:
     """The policy as it was received, under the digest of what it says."""
     path = _kept(home, digest)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        write_whole(path, data)
+
+
+def _kept_policy(home: Path, digest: str) -> Policy:
+    path = _kept(home, digest)
+    policy = parse(path.read_bytes(), f"policy {digest[:12]}") if path.exists() else None
+    if policy is None or policy.digest != digest:
+        raise IntegrityError(f"{path} is not the policy in force that was received: restore it from a backup")
+    return policy
 
 
 def load_state(order: Order) -> DesiredState:
@@ -130,7 +143,9 @@ def _kept(home: Path, digest: str) -> Path:
     return home / "policies" / f"{digest}.yaml"
 
 
-def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str, str] | None = None) -> Order:
+def _saved(
+    policy: Policy, state: DesiredState, home: Path, follows: str = "", further: Mapping[str, str] | None = None
+) -> Order:
     """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
     base, judge = locate(policy)
     refuse_unjudged(policy, judge)
@@ -148,7 +163,7 @@ def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str
     }
     order = Order(
         request_id=policy.request_id,
-        line=line_of(policy),
+        line=line_of(policy, home),
         key=json_digest(identity),
         home=home,
         policy=policy.digest,
@@ -157,9 +172,10 @@ def _saved(policy: Policy, state: DesiredState, home: Path, further: Mapping[str
         base_folder=base,
         judge=judge_digest,
         judge_folder=judge,
+        follows=follows,
     )
     order.save()
-    (order.folder / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
+    write_whole(order.folder / "state.json", canonical_json(state.model_dump(mode="json")))
     return order
 
 

@@ -35,7 +35,9 @@ class Ref:
 class Order:
     """What one policy file comes to: all that identifies the work, by digest; `key` stands for the whole.
 
-    `folder` holds everything made for this key, so that the same work is found and never done again.
+    `folder` holds everything made for this key, so that the same work is found and never done again. `follows` is the
+    bundle that was published last on the line when the policy was folded with those in force, empty before the first:
+    what is published must follow it, or it would undo what came between.
     """
 
     request_id: str
@@ -48,6 +50,7 @@ class Order:
     base_folder: Path
     judge: str
     judge_folder: Path
+    follows: str = ""
 
     @property
     def folder(self) -> Path:

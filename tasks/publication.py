@@ -11,19 +11,22 @@ from prefect.cache_policies import NO_CACHE
 
 import engine
 from engine import evidence
+from engine.bundle import MANIFEST
+from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.budget import spent
-from tasks.errors import VerdictNotPassed
+from tasks.errors import IntegrityError, VerdictNotPassed
 from tasks.gate import Terms, gate
+from tasks.history import publications
 from tasks.intake import load_state
-from tasks.journal import note
+from tasks.journal import journal, note
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
-from tasks.publish import is_published, publish_bundle
+from tasks.publish import approved, check_successor, is_published, publish_bundle
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import RunRecord, is_recorded, record, register
+from tasks.record import RunRecord, is_recorded, is_registered, record, register
 from tasks.report import write_report
 from tasks.settings import Settings
 
@@ -65,10 +68,21 @@ def refuse(verdict: Ref) -> NoReturn:
     raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, nothing was published:", *reasons]))
 
 
+@task(name="look at the line", cache_policy=NO_CACHE)
+def follow_task(order: Order) -> None:
+    """IntegrityError before any work is done if it could not be published: the line was moved by somebody else."""
+    steps = journal(order.home, order.line).receipts()
+    own = {r.outputs["bundle"] for r in steps if (r.step, r.settings["work"]) == ("bundled", order.key)}
+    check_successor(order.line, {order.follows, *own}, Settings.load())
+
+
 @task(name="publish", cache_policy=NO_CACHE)
 def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
     """Content first, pointer last; the receipt names the policy, which is in force from here on."""
-    published = publish_bundle(order.folder / "bundle", order.line, Settings.load())
+    folder = order.folder / "bundle"
+    if file_digest(folder / MANIFEST) != bundle:
+        raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
+    published = publish_bundle(folder, order.line, Settings.load(), order.follows)
     inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
     return Release(bundle, published.uri, receipt.digest)
@@ -119,6 +133,9 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
 
 
 def still_in_place(receipt: Receipt, settings: Settings) -> bool:
-    """Whether S3 still has the bundle of a publication, and the run that records it is in MLflow."""
-    digest = receipt.outputs["bundle"]
-    return is_published(digest, settings) and is_recorded(settings, str(receipt.settings["work"]))
+    """Whether the line serves what was published on it last, which a publication is part of, and both servers have it:
+    S3 the whole bundle, MLflow the run of this publication and the last one's version as the approved one."""
+    line = receipt.line
+    last = publications(settings.home, line)[-1].outputs["bundle"]
+    served = approved(line, settings) == last and is_published(last, settings)
+    return served and is_recorded(settings, receipt.digest) and is_registered(settings, line, last)

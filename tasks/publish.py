@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,17 +34,19 @@ class Published:
     uploaded: int
 
 
-def publish_bundle(folder: Path, line: str, settings: Settings) -> Published:
+def publish_bundle(folder: Path, line: str, settings: Settings, follows: str | None = None) -> Published:
     """Upload the bundle in `folder` and make it the approved one of `line`; sends nothing that is there already.
 
-    Raises IntegrityError when folder and manifest differ or S3 holds other bytes, PointerMoved when another publisher
-    was faster, ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the
-    pointer.
+    Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the approved bundle is neither
+    `follows` (None: whatever it is) nor this one; PointerMoved when another publisher was faster, ServiceUnreachable
+    when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
     """
     pointer_key = _pointer_key(line)
     bundle = check_bundle(folder)
     client = s3.client(settings)
     before = s3.get_pointer(client, settings.bucket, pointer_key)
+    if follows is not None:
+        _check_successor(line, before, (follows, bundle.digest))
     stored = _upload(client, settings.bucket, bundle)
     after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
     return Published(
@@ -56,6 +59,11 @@ def publish_bundle(folder: Path, line: str, settings: Settings) -> Published:
         versions={path: one.version_id for path, one in stored.items()},
         uploaded=sum(one.uploaded for one in stored.values()),
     )
+
+
+def check_successor(line: str, bundles: Collection[str], settings: Settings) -> None:
+    """IntegrityError unless the line's approved bundle is one of these, or there is none."""
+    _check_successor(line, s3.get_pointer(s3.client(settings), settings.bucket, _pointer_key(line)), bundles)
 
 
 def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundle:
@@ -83,6 +91,17 @@ def approved(line: str, settings: Settings) -> str | None:
 def is_published(digest: str, settings: Settings) -> bool:
     """Whether the store holds the whole bundle: its manifest goes up last, so where it is, all of it is."""
     return s3.exists(s3.client(settings), settings.bucket, f"{_prefix(digest)}/{MANIFEST}")
+
+
+def _check_successor(line: str, pointer: s3.Pointer | None, bundles: Collection[str]) -> None:
+    """A bundle holds what was in force when its policy was read; upon any other predecessor it would undo the rest."""
+    if pointer is None or (found := _named(pointer)) in bundles:
+        return
+    raise IntegrityError(
+        f"bundle {found} is approved on line {line}, and this takedown does not know it: submit the policy again, so "
+        "that it is folded with what was published since; if that ends here too, an earlier submission was cut short "
+        "(submit that one again) or the line belongs to another EXPUNGE_HOME (submit from there)"
+    )
 
 
 def _upload(client: Any, bucket: str, bundle: Bundle) -> dict[str, s3.Stored]:

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.errors import ServiceUnreachable
 from tasks.health import ping
 from tasks.settings import Settings
 
@@ -28,7 +28,8 @@ LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) wi
 class RunRecord:
     """What one request's run shows.
 
-    key: what makes the request the same request again; a second record with it re-uses the run.
+    key: what makes the request the same request again; a second record with it and the same last receipt re-uses the
+    run, another outcome (a machine that could prove what the first could not) has a run of its own.
     identity: parameters (policy, base, bundle and desired-state digest, engine version, editor, seed).
     metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture.
     further: files shown beside the report.
@@ -64,8 +65,8 @@ class RunRecord:
 def record(settings: Settings, what: RunRecord) -> str:
     """Write the run of a request, or find it; returns MLflow's run id.
 
-    A run counts once it is FINISHED; what a crash left behind is deleted and written anew. Raises IntegrityError when
-    the key is recorded with another receipt, ServiceUnreachable when MLflow does not answer.
+    A run counts once it is FINISHED; what a crash left behind is deleted and written anew. Raises ServiceUnreachable
+    when MLflow does not answer.
     """
     with _reaching(settings) as client:
         experiment = _experiment(client)
@@ -90,11 +91,22 @@ def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) 
         return str(version)
 
 
-def is_recorded(settings: Settings, key: str) -> bool:
-    """Whether a finished run records this work."""
+def is_recorded(settings: Settings, receipt: str) -> bool:
+    """Whether a finished run records the work that ended with this receipt."""
     with _reaching(settings) as client:
-        query = f"tags.`{KEY_TAG}` = '{key}' and attributes.status = 'FINISHED'"
+        query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
         return bool(client.search_runs([_experiment(client)], query, max_results=1))
+
+
+def is_registered(settings: Settings, line: str, digest: str) -> bool:
+    """Whether the registry's approved version of the line is this bundle."""
+    with _reaching(settings) as client:
+        try:
+            return client.get_model_version_by_alias(line, ALIAS).tags.get(BUNDLE_TAG) == digest
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return False
 
 
 def _experiment(client: MlflowClient) -> str:
@@ -111,16 +123,13 @@ def _experiment(client: MlflowClient) -> str:
 
 def _finished_run(client: MlflowClient, experiment: str, what: RunRecord) -> str | None:
     runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{what.key}'", order_by=["attributes.start_time ASC"])
+    finished = None
     for run in runs:
         if run.info.status != "FINISHED":
             client.delete_run(run.info.run_id)
-            continue
-        if run.data.tags.get(RECEIPT_TAG) != what.receipt_digest:
-            raise IntegrityError(
-                f"run {run.info.run_id} records {what.key} with another receipt: the record was changed"
-            )
-        return run.info.run_id
-    return None
+        elif run.data.tags.get(RECEIPT_TAG) == what.receipt_digest:
+            finished = finished or run.info.run_id
+    return finished
 
 
 def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import pytest
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
+from tasks import s3
 from tasks.settings import Settings
 
 
@@ -86,8 +88,11 @@ def write_policy(tmp_path: Path, base_digest: str) -> WritePolicy:
 
 @pytest.fixture
 def home(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home of its own on the shared stack."""
+    """An empty home of its own on the shared stack, with a bucket of its own: a line belongs to one home."""
+    bucket = f"home-{uuid.uuid4().hex}"
+    s3.client(stack).create_bucket(Bucket=bucket)
     for name, value in stack.variables().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EXPUNGE_BUCKET", bucket)
     return tmp_path / "home"

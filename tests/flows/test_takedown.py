@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from engine.model import open_model
 from tasks import s3
 from tasks.history import receipts, states
 from tasks.journal import journal
-from tasks.publish import approved, fetch_bundle
+from tasks.publish import approved, fetch_bundle, publish_bundle
 from tasks.quality import read_quality
 from tasks.settings import Settings
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
+from tests.tasks.test_publish import make_bundle
 
 
 def line_of(home: Path) -> str:
@@ -137,6 +139,25 @@ def test_submitted_again_nothing_is_done_and_it_says_so(
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
 
 
+def test_a_line_that_somebody_else_moved_is_not_taken_back(
+    published: tuple, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is served may have erased more than this home knows of; it says so, and "nothing to do" would be a lie."""
+    done, home, policy = published
+    for name, value in stack.variables().items():
+        monkeypatch.setenv(name, value)
+    own = home / "work" / done.data["work"] / "bundle"
+    other = make_bundle(tmp_path / "other", b"somebody else's")
+    publish_bundle(other, line_of(home), stack)
+    try:
+        again = run_cli("submit", str(policy), "--json", EXPUNGE_HOME=str(home))
+    finally:
+        publish_bundle(own, line_of(home), stack)
+    assert (again.code, again.out) == (6, "")
+    assert "this takedown does not know it" in again.err
+    assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
+
+
 def test_status_and_report_need_no_server(published: tuple, tmp_path: Path) -> None:
     _, home, policy = published
     nowhere = {"PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "AWS_ENDPOINT_URL_S3": "", "EXPUNGE_HOME": str(home)}
@@ -154,12 +175,11 @@ def test_a_failed_verdict_publishes_nothing_and_says_why(
     policy = json.loads(path.read_text())
     policy["editor"] = {"name": "uce", "settings": {"erase_scale": 0.0}}
     path.write_text(json.dumps(policy))
-    before = s3.client(stack).list_objects_v2(Bucket=stack.bucket).get("KeyCount")
     done = run_cli("submit", str(path))
     assert done.code == 4
     assert "umbrella" in done.err
     assert "nothing was published" in done.err
-    assert s3.client(stack).list_objects_v2(Bucket=stack.bucket).get("KeyCount") == before
+    assert s3.client(stack).list_objects_v2(Bucket=os.environ["EXPUNGE_BUCKET"]).get("KeyCount") == 0
     (row,) = states(home)
     assert (row["state"], row["verdict"]) == ("rejected", "FAIL")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from policies import PolicyErrors, read
+from policies.schema import Base
+from tasks.errors import IntegrityError
 from tasks.exit_codes import exit_code_of
-from tasks.intake import intake, load_state, order_for
+from tasks.intake import intake, line_of, load_state, order_for
 from tasks.journal import note
 from tasks.order import Order
 from tests.flows.conftest import policy_file
@@ -54,10 +57,44 @@ def test_a_category_that_the_judge_does_not_know_is_refused_with_those_it_knows(
 def test_a_given_model_is_examined_against_one_policy_alone(tmp_path: Path, base: str) -> None:
     home = tmp_path / "home"
     first = policy_file(tmp_path, base, "first", erase="rainbow")
-    note(taken_in(first, home), "published", {"policy": read(first).digest}, {})
+    note(taken_in(first, home), "published", {"policy": read(first).digest}, {"bundle": "f" * 64})
     second = policy_file(tmp_path, base, "second")
     assert concepts(taken_in(second, home)) == ["bicycle", "rainbow"]
     assert concepts(order_for("0" * 64, read(second), home)) == ["bicycle"]
+
+
+def test_a_base_is_one_line_wherever_it_lies_and_whatever_it_is_called(tmp_path: Path, base: str) -> None:
+    built_in = read(policy_file(tmp_path, base, "one"))
+    places = [f"file:{place}" for place in ("/models/sd15", "/mnt/new/stable-diffusion-v1-5")]
+    moved = [built_in.model_copy(update={"base": Base(uri=uri, sha256=base)}) for uri in places]
+    assert {line_of(policy, tmp_path) for policy in moved} == {f"model-{base[:12]}"}
+    (tmp_path / "receipts" / f"emoji-{base[:12]}").mkdir(parents=True)
+    assert {line_of(policy, tmp_path) for policy in [built_in, *moved]} == {f"emoji-{base[:12]}"}
+
+
+def test_an_order_follows_what_was_published_last_on_its_line(tmp_path: Path, base: str) -> None:
+    home = tmp_path / "home"
+    first = policy_file(tmp_path, base, "first", erase="rainbow")
+    order = taken_in(first, home)
+    assert order.follows == ""
+    note(order, "published", {"policy": read(first).digest}, {"bundle": "f" * 64})
+    assert taken_in(policy_file(tmp_path, base, "second"), home).follows == "f" * 64
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text(altered(path))])
+def test_a_policy_in_force_that_was_altered_or_lost_stops_everything(
+    tmp_path: Path, base: str, damage: Callable[[Path], None]
+) -> None:
+    home = tmp_path / "home"
+    first = policy_file(tmp_path, base, "first", erase="rainbow")
+    note(taken_in(first, home), "published", {"policy": read(first).digest}, {"bundle": "f" * 64})
+    damage(home / "policies" / f"{read(first).digest}.yaml")
+    with pytest.raises(IntegrityError, match="not the policy in force that was received"):
+        taken_in(policy_file(tmp_path, base, "second"), home)
+
+
+def altered(path: Path) -> str:
+    return path.read_text().replace("rainbow", "banana")
 
 
 def test_every_given_model_has_an_order_of_its_own(tmp_path: Path, base: str) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from tasks import publish, s3
 from tasks.errors import IntegrityError, ServiceUnreachable
-from tasks.publish import approved, fetch_bundle, publish_bundle
+from tasks.publish import approved, check_successor, fetch_bundle, publish_bundle
 from tasks.settings import Settings
 
 
@@ -87,6 +87,20 @@ def test_a_successor_names_its_predecessor(stack, tmp_path, line, unique):
     first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack)
     second = publish_bundle(make_bundle(tmp_path / "b", unique + b"b"), line, stack)
     assert (first.previous, second.previous) == (None, first.bundle_digest)
+
+
+def test_what_was_published_in_between_is_never_undone(stack, tmp_path, line, unique):
+    """A takedown that was folded before another's publication would serve a model that has the other's concept."""
+    first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack, follows="")
+    late = make_bundle(tmp_path / "b", unique + b"b")
+    with pytest.raises(IntegrityError, match=r"does not know it: submit the policy again"):
+        publish_bundle(late, line, stack, follows="")
+    with pytest.raises(IntegrityError, match="does not know it"):
+        check_successor(line, {""}, stack)
+    assert approved(line, stack) == first.bundle_digest
+    second = publish_bundle(late, line, stack, follows=first.bundle_digest)
+    assert publish_bundle(late, line, stack, follows=first.bundle_digest).bundle_digest == second.bundle_digest
+    check_successor(line, {second.bundle_digest}, stack)
 
 
 def _flip(folder: Path) -> None:

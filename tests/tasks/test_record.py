@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from tasks.errors import IntegrityError, ServiceUnreachable
-from tasks.record import RunRecord, record, register
+from tasks.errors import ServiceUnreachable
+from tasks.record import RunRecord, is_recorded, is_registered, record, register
 from tasks.settings import Settings
 
 
@@ -85,10 +85,24 @@ def test_what_a_crash_left_is_replaced(stack, what):
     assert client(stack).get_run(run_id).info.status == "FINISHED"
 
 
-def test_one_key_with_another_receipt_is_refused(stack, what):
-    record(stack, what)
-    with pytest.raises(IntegrityError, match="another receipt"):
-        record(stack, dataclasses.replace(what, receipt_digest="c" * 64))
+def test_another_outcome_of_the_same_work_has_a_run_of_its_own(stack, what):
+    """Rejected on one machine and published from another, or after an upgrade: both happened, and both are shown."""
+    rejected = record(stack, what)
+    published = record(stack, dataclasses.replace(what, receipt_digest="c" * 64, tags={"state": "published"}))
+    assert sorted(runs_of(stack, what.key)) == sorted([rejected, published])
+    assert client(stack).get_run(published).data.tags["state"] == "published"
+    assert record(stack, what) == rejected
+
+
+def test_what_is_recorded_and_registered_is_found_by_receipt_and_bundle(stack, what):
+    receipt, line, bundle = uuid.uuid4().hex * 2, f"line-{uuid.uuid4().hex}", "d" * 64
+    assert not is_recorded(stack, receipt)
+    assert not is_registered(stack, line, bundle)
+    run = record(stack, dataclasses.replace(what, receipt_digest=receipt))
+    register(stack, "s3://bucket/bundles/d", run, line, bundle)
+    assert is_recorded(stack, receipt)
+    assert is_registered(stack, line, bundle)
+    assert not is_registered(stack, line, "e" * 64)
 
 
 @pytest.mark.parametrize(

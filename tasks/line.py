@@ -1,0 +1,26 @@
+"""One takedown at a time on a model line: each is folded with those before it, so it must see them published."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def alone_on(line: str, home: Path) -> Iterator[None]:
+    """Hold the line; where another process does, say so and wait. The system frees it when its holder dies."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / f".{line}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another takedown on {line} is under way: waiting for it to end", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,38 @@
+"""Takedowns on one model line come one after the other; on two lines they do not wait."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tasks.line import alone_on
+
+
+def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+    inside = threading.Event()
+
+    def second() -> None:
+        with alone_on("base-1", tmp_path):
+            seen.append("second")
+
+    waiting = threading.Thread(target=second)
+    with alone_on("base-1", tmp_path):
+        waiting.start()
+        waiting.join(0.5)
+        with alone_on("base-2", tmp_path):
+            inside.set()
+        seen.append("first")
+    waiting.join(10)
+    assert inside.is_set()
+    assert seen == ["first", "second"]
+    assert "another takedown on base-1 is under way" in capsys.readouterr().err
+
+
+def test_a_takedown_that_fails_frees_the_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), alone_on("base-1", tmp_path):
+        raise RuntimeError
+    with alone_on("base-1", tmp_path):
+        pass
