@@ -25,7 +25,9 @@ class PictureStore:
         return self.folder / key[:2] / f"{key}.png"
 
     def __contains__(self, key: str) -> bool:
-        return self.path(key).exists()
+        """An empty file is what a power loss leaves: not a picture, so it is drawn again."""
+        path = self.path(key)
+        return path.exists() and path.stat().st_size > 0
 
     def read(self, key: str) -> np.ndarray:
         """The picture, uint8 [height, width, 3]; FileNotFoundError if it was never drawn."""

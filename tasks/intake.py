@@ -19,6 +19,7 @@ from engine.errors import SettingError
 from engine.judges import error, known
 from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
+from policies.errors import shown
 from policies.schema import Level
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
@@ -72,6 +73,8 @@ def locate(policy: Policy) -> tuple[Path, Path]:
         base, judge = Path(uri.removeprefix("file:")), Path(os.environ.get("EXPUNGE_JUDGE", ""))
         if not judge.name:
             raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a CLIPModel folder")
+    if not base.is_dir():
+        raise PolicyError("base.uri", f"{shown(str(base))} is no folder", "give the one that holds model_index.json")
     if (found := folder_digest(base)) != policy.base.sha256:
         raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
     return base, judge

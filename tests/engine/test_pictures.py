@@ -54,6 +54,16 @@ def test_the_store_draws_only_what_is_missing(model: object, tmp_path: Path) -> 
     assert {key: store.path(key).stat().st_mtime_ns for key in keys} == before
 
 
+def test_an_empty_file_that_a_power_loss_left_is_drawn_again(model: object, tmp_path: Path) -> None:
+    store = PictureStore(tmp_path)
+    (key,) = store.draw(model, "w", SHOTS[:1], SAMPLER)
+    whole = store.read(key)
+    store.path(key).write_bytes(b"")
+    assert key not in store
+    store.draw(model, "w", SHOTS[:1], SAMPLER)
+    assert (store.read(key) == whole).all()
+
+
 def test_a_key_means_weights_prompt_seed_and_sampler_but_not_the_batch_size() -> None:
     shot = Shot("cat", 0)
     keys = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.digests import folder_digest
-from engine.emoji import MODEL
-from policies import PolicyErrors, read
+from engine.emoji import JUDGE, MODEL
+from policies import PolicyError, PolicyErrors, read
 from policies.schema import Base
 from tasks.errors import IntegrityError
 from tasks.exit_codes import exit_code_of
@@ -61,6 +61,15 @@ def test_a_given_model_is_examined_against_one_policy_alone(tmp_path: Path, base
     second = policy_file(tmp_path, base, "second")
     assert concepts(taken_in(second, home)) == ["bicycle", "rainbow"]
     assert concepts(order_for("0" * 64, read(second), home)) == ["bicycle"]
+
+
+def test_a_base_that_is_not_there_is_named(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    path = policy_file(tmp_path, base, "elsewhere")
+    path.write_text(path.read_text().replace("builtin:emoji", "file:/no/such/model"))
+    with pytest.raises(PolicyError, match="no folder") as caught:
+        taken_in(path, tmp_path / "home")
+    assert caught.value.field == "base.uri"
 
 
 def test_a_base_is_one_line_wherever_it_lies_and_whatever_it_is_called(tmp_path: Path, base: str) -> None:
