@@ -104,7 +104,7 @@ def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor, known: dict[
     distinct = sorted(set(prompts))
     if new := [words for words in distinct if words not in known]:
         distances = (vectors_of(pipeline, [" ".join(words) for words in new]) - goal).square().sum(1)
-        known.update(zip(new, distances.tolist(), strict=True))
+        known.update(zip(new, distances.nan_to_num(torch.inf).tolist(), strict=True))
     return sorted(distinct, key=lambda words: known[words])
 
 

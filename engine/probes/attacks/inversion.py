@@ -20,7 +20,7 @@ from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, wort
 from engine.probes.attacks.words import (
     conditioning,
     embedded_as,
-    input_embeddings,
+    of_usual_length,
     random_words,
     repeated,
     words_without,
@@ -75,9 +75,10 @@ class Inversion(Budgeted):
         """The vectors, [tokens, d] for each text encoder, that `words` must be embedded as; starts from other words."""
         generator = torch.Generator().manual_seed(seed)
         pool = words_without(pipeline, subject.names)
-        start = random_words(pool, len(words), generator)
-        vectors = {name: vector.clone().requires_grad_() for name, vector in input_embeddings(pipeline, start).items()}
-        groups = [{"params": [v], "lr": self.rate * v.detach().std().item()} for v in vectors.values()]
+        places = [pool.index(word) for word in random_words(pool, len(words), generator)]
+        table = of_usual_length(pipeline, pool, shortest=0.5)
+        vectors = {name: rows[places].requires_grad_() for name, rows in table.items()}
+        groups = [{"params": [v], "lr": self.rate * table[name].std().item()} for name, v in vectors.items()]
         optimizer = torch.optim.Adam(groups)
         decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(self.steps, 1))
         latents = latents_of(pipeline, references)

@@ -2,12 +2,15 @@
 
 UnlearnDiffAtk (arXiv 2310.11868) and P4D (arXiv 2309.06135): the model is its own classifier, so words that make it
 denoise the concept's pictures well make it draw them. The gradient at a slot's embedding ranks all words at once, as in
-HotFlip (arXiv 1712.06751); the best ranked are then tried for what they truly do.
+HotFlip (arXiv 1712.06751); the best ranked are then tried for what they truly do. In the ranking no word's
+row is longer than the median, or a supplier could have all trials spent on words of his. Short rows stay short: they
+are words that were hardly trained, and ranked as if they were long they would take the place of better ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,7 +23,7 @@ from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
 from engine.probes.attacks.words import (
     conditioning,
     embedded_as,
-    input_embeddings,
+    of_usual_length,
     random_words,
     repeated,
     words_without,
@@ -81,13 +84,13 @@ class PromptSearch(Budgeted):
 
     def search(self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator) -> str:
         """The prompt, `words` of the pool and then `ending`, under which the task's latents are denoised best."""
-        table = input_embeddings(pipeline, pool)
+        table = of_usual_length(pipeline, pool)
         least = best = self.started(pipeline, pool, ending, task, generator)
         stuck = 0
         for _ in range(self.steps):
-            if stuck == self.patience:
+            if stuck == self.patience or best[0] == math.inf:
                 best, stuck = self.started(pipeline, pool, ending, task, generator), 0
-            tried = self.changed(best[1], pool, self.ranking(pipeline, best[1], ending, table, task), generator)
+            tried = self.changed(best[1], pool, self.ranking(pipeline, pool, best[1], ending, table, task), generator)
             losses = self.losses(pipeline, [_joined(own, ending) for own in tried], task)
             new = (losses.min().item(), tried[int(losses.argmin())])
             best, stuck = (new, 0) if new[0] < best[0] else (best, stuck + 1)
@@ -111,18 +114,25 @@ class PromptSearch(Budgeted):
         return [[*words[:slot], pool[word], *words[slot + 1 :]] for slot, word in changes]
 
     def ranking(
-        self, pipeline: Any, words: Sequence[str], ending: str, table: dict[str, Tensor], task: Noised
+        self,
+        pipeline: Any,
+        pool: Sequence[str],
+        words: Sequence[str],
+        ending: str,
+        table: Mapping[str, Tensor],
+        task: Noised,
     ) -> Tensor:
-        """By how much each word of the table [pool] should lower the loss in each slot [words], to first order.
+        """By how much each word of the pool should lower the loss in each slot, [words, pool], to first order.
 
-        A word that stands twice is one word to the table, so its slots share a gradient.
+        Words are embedded as `table` says. One that stands twice is one word to it, so its slots share a gradient.
         """
         distinct = list(dict.fromkeys(words))
-        vectors = {name: own.requires_grad_() for name, own in input_embeddings(pipeline, distinct).items()}
+        places = [pool.index(word) for word in distinct]
+        vectors = {name: rows[places].requires_grad_() for name, rows in table.items()}
         with embedded_as(pipeline, distinct, vectors):
             fed = repeated(conditioning(pipeline, [_joined(words, ending)]), len(task.noisy))
         gradients = torch.autograd.grad(errors(pipeline, task, fed).mean(), list(vectors.values()))
-        gain = torch.zeros(len(distinct), len(next(iter(table.values()))))
+        gain = torch.zeros(len(distinct), len(pool))
         for (name, vector), gradient in zip(vectors.items(), gradients, strict=True):
             gain += ((vector.detach() * gradient).sum(1, keepdim=True) - gradient @ table[name].T).cpu()
         return gain[[distinct.index(word) for word in words]]
@@ -132,7 +142,8 @@ class PromptSearch(Budgeted):
         """The mean denoising loss [prompts] of each prompt on the same noised latents."""
         fed = conditioning(pipeline, prompts)
         each = [{key: value[place : place + 1] for key, value in fed.items()} for place in range(len(prompts))]
-        return torch.stack([errors(pipeline, task, repeated(own, len(task.noisy))).mean() for own in each]).cpu()
+        losses = torch.stack([errors(pipeline, task, repeated(own, len(task.noisy))).mean() for own in each]).cpu()
+        return losses.where(losses.isfinite(), math.inf)
 
 
 def _joined(words: Sequence[str], ending: str) -> str:

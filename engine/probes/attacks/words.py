@@ -55,7 +55,8 @@ def read_with(pipeline: Any, tokenizers: Mapping[str, Any]) -> Iterator[None]:
 def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
     """The whole words that are one token for every encoder, sorted, without those in `names` and their plurals.
 
-    ConceptError if there are none.
+    Nor those whose row in a table is not finite: the tables are the supplier's, and one such word makes whatever is
+    computed with it NaN. Where no row is finite, all of them are left. ConceptError if there are none.
     """
     tokenizers = [tokenizer for _, tokenizer in encoders(pipeline).values()]
     pools = [set(general_words(tokenizer, names, len(tokenizer), seed=0)) for tokenizer in tokenizers]
@@ -65,7 +66,9 @@ def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
         words = [word for word, own in zip(words, ids, strict=True) if len(own) == 1]
     if not words:
         raise ConceptError("the model's text encoders share no word that is one token for each of them")
-    return words
+    lengths = [rows.norm(dim=1).cpu() for rows in input_embeddings(pipeline, words).values()]
+    finite = torch.stack(lengths).isfinite().all(0).tolist()
+    return [word for word, sound in zip(words, finite, strict=True) if sound] or words
 
 
 def random_words(pool: Sequence[str], count: int, generator: torch.Generator) -> list[str]:
@@ -86,6 +89,22 @@ def input_embeddings(pipeline: Any, words: Sequence[str]) -> dict[str, Tensor]:
         table = encoder.get_input_embeddings().weight.detach()
         found[name] = table[token_ids(tokenizer, words).to(table.device)].float()
     return found
+
+
+def of_usual_length(pipeline: Any, words: Sequence[str], shortest: float = 0.0) -> dict[str, Tensor]:
+    """`input_embeddings`, but no row longer than the median one, nor shorter than the share `shortest` of it.
+
+    Encoders normalise, so whoever supplies the tables can change lengths and hardly anything that the rows say: what is
+    ranked by a product with them, or starts from them, would then follow his. Rows of nought have no part in the
+    median, or many of them would make all others nought.
+    """
+    usual = {}
+    for name, rows in input_embeddings(pipeline, words).items():
+        lengths = rows.norm(dim=1, keepdim=True)
+        median = lengths.where(lengths > 0, torch.nan).nanmedian()
+        wanted = lengths.clamp(shortest * median, median)
+        usual[name] = rows * (wanted / lengths.clamp(min=torch.finfo(lengths.dtype).tiny))
+    return usual
 
 
 @contextmanager
