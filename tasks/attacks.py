@@ -21,11 +21,20 @@ from engine.digests import json_digest
 from engine.evidence import shown_before
 from engine.pictures import PictureStore
 from engine.probes import Subject
-from engine.probes.attacks import Attack, Attempt, Kept, Searching, attack_rows, run_attacks, search_effort
+from engine.probes.attacks import (
+    Attack,
+    Attempt,
+    Kept,
+    Searching,
+    attack_rows,
+    making_digest,
+    run_attacks,
+    search_effort,
+)
 from engine.sampling import Shot
 from tasks.durable import record, write_whole
 from tasks.searches import Search, reading
-from tasks.shards import SAMPLER, Bench, Done, Weights, Work
+from tasks.shards import SAMPLER, Bench, Done, Weights, Work, libraries
 
 REFERENCES = 8
 KEPT = 32
@@ -46,10 +55,10 @@ class AttackShard:
 
     @property
     def key(self) -> str:
-        """The identity of what the attack comes to; the arm is none of it."""
+        """The identity of what the attack comes to, its code and what computes it included; the arm is none of it."""
         shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
         identity = [self.model.digest, self.base.digest, self.attack.digest, asdict(self.subject), shots, self.seed]
-        return json_digest([*identity, SAMPLER.digest])
+        return json_digest([*identity, SAMPLER.digest, making_digest(), libraries()])
 
     @property
     def size(self) -> int:

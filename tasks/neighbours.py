@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.judges import open_judge
 from engine.probes import Question, Subject
 from engine.probes.look_alikes import Chooser, LookAlike, confusions, look_alikes, union
 from engine.sampling import Shot
+from tasks.judging import Recorded
 from tasks.order import Order
 from tasks.shards import SAMPLER, picture_store
 
@@ -32,7 +32,7 @@ def neighbours(
     for question in asked:
         if question.subject.role == "target":
             shots.setdefault(question.subject, []).append(question.shot)
-    judge, found = open_judge(order.judge_folder), {}
+    judge, found = Recorded.of(order).open(), {}
     chooser = judge if isinstance(judge, Chooser) else None
     shown = _shown(order, base, shots) if chooser else {}
     for target in shots:

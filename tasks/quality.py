@@ -15,11 +15,12 @@ from engine import evidence
 from engine.canonical import canonical_json
 from engine.errors import QualityError
 from engine.evidence import ARMS, where
-from engine.features import ClipNetwork
+from engine.judges import ClipJudge
 from engine.judges.card import read_card
 from engine.quality import Drawn, Quality, compare
 from engine.sampling import Shot
 from tasks.durable import record, write_whole
+from tasks.judging import Recorded
 from tasks.order import Order, Ref
 from tasks.shards import SAMPLER, picture_store
 
@@ -52,8 +53,9 @@ def read_quality(folder: Path) -> tuple[Quality | None, str]:
 def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:
     if (kind := read_card(order.judge_folder).kind) != "clip":
         raise QualityError(f"the judge is of kind {kind}, and the figures are read from the features of a CLIP")
-    network = ClipNetwork(order.judge_folder)
-    return compare(network, kept_shots(frame), _drawn_by(order, order.base), _drawn_by(order, candidate), frame)
+    judge = Recorded.of(order).open()
+    assert isinstance(judge, ClipJudge), "a card of this kind opens as one"
+    return compare(judge.network, kept_shots(frame), _drawn_by(order, order.base), _drawn_by(order, candidate), frame)
 
 
 def kept_shots(frame: pd.DataFrame) -> list[Shot]:

@@ -17,10 +17,10 @@ from engine.digests import folder_digest, json_digest
 from engine.model import tokenizers
 from engine.pictures import PictureStore
 from engine.probes import Subject
-from engine.probes.attacks import Searching
+from engine.probes.attacks import Searching, making_digest
 from engine.probes.attacks.words import read_with
 from tasks.durable import record, write_whole
-from tasks.shards import Bench, Done, Weights
+from tasks.shards import Bench, Done, Weights, libraries
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Search:
         """The identity of what it finds: nothing of the denoiser, and of the subject what it is called alone."""
         encoders = encoders_digest(self.model.folder, self.model.digest)
         called = [*self.subject.names, self.subject.category]
-        return json_digest([encoders, self.base.digest, self.attack.digest, called, self.number, self.seed])
+        identity = [encoders, self.base.digest, self.attack.digest, called, self.number, self.seed]
+        return json_digest([*identity, making_digest(), libraries()])
 
     @property
     def size(self) -> int:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from engine.evidence import Row
-from engine.judges import open_judge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
@@ -28,8 +28,10 @@ from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, picture_key
 from tasks.devices import PROCESSOR, device
 from tasks.helpers import forking
+from tasks.judging import Recorded
 
 SAMPLER = Sampler()
+LIBRARIES = ("torch", "diffusers", "transformers")
 SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
 
 
@@ -53,8 +55,8 @@ class Done:
 class Bench:
     """What one process works with: the store, the judge, and the model that it drew with last, on its device."""
 
-    def __init__(self, home: Path, judge: Path, on: str = PROCESSOR) -> None:
-        self.store, self.judge, self.on = picture_store(home), open_judge(judge), on
+    def __init__(self, home: Path, judge: Recorded, on: str = PROCESSOR) -> None:
+        self.store, self.judge, self.on = picture_store(home), judge.open(), on
         self._open = lru_cache(maxsize=1)(open_model)
 
     def model(self, weights: Weights) -> Any:
@@ -107,10 +109,16 @@ class Shard:
 
 
 def picture_store(home: Path) -> PictureStore:
-    """All pictures of a home, whoever asked for them; those of another kind of device lie apart, for they differ in
-    rounding, and a picture before and one after the edit are to differ by the edit alone."""
+    """All pictures of a home, whoever asked for them; those of another kind of device or of other libraries lie apart,
+    for they differ in rounding, and a picture before and one after the edit are to differ by the edit alone."""
     kind = device().partition(":")[0]
-    return PictureStore(home / ("pictures" if kind == PROCESSOR else f"pictures-{kind}"))
+    return PictureStore(home / "pictures" / f"{kind}-{libraries()}")
+
+
+@cache
+def libraries() -> str:
+    """What computes a picture, with versions."""
+    return "-".join(f"{name}-{version(name)}" for name in LIBRARIES)
 
 
 def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
@@ -122,7 +130,7 @@ Examiner = Callable[[Sequence[Work]], Iterator[Done]]
 
 
 @contextmanager
-def crew(home: Path, judge: Path, workers: int = 1) -> Iterator[Examiner]:
+def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     """Who does all work given to them, in its order; each of several `workers` is a process with its share of cores.
 
     They stay from one round to the next, with the judge and the model that they hold.
@@ -138,25 +146,26 @@ def crew(home: Path, judge: Path, workers: int = 1) -> Iterator[Examiner]:
         pool.shutdown(wait=False, cancel_futures=True)  # nobody has to see them go
 
 
-def examine(work: Sequence[Work], home: Path, judge: Path, workers: int = 1) -> Iterator[Done]:
+def examine(work: Sequence[Work], home: Path, judge: Recorded, workers: int = 1) -> Iterator[Done]:
     """Do this work and no other."""
     with crew(home, judge, workers) as do:
         yield from do(work)
 
 
-_bench: Bench | None = None  # one for each worker process
+_bench: Callable[[], Bench] | None = None  # one for each worker process
 
 
-def _begin(home: Path, judge: Path, workers: int, on: str) -> None:
+def _begin(home: Path, judge: Recorded, workers: int, on: str) -> None:
+    """What fails here breaks the pool and says nothing, so the bench is made with the first work."""
     global _bench
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    _bench = Bench(home, judge, on)
+    _bench = cache(partial(Bench, home, judge, on))
 
 
 def _do(work: Work) -> Done:
     assert _bench is not None, "the pool begins every worker with `_begin`"
-    return work.do(_bench)
+    return work.do(_bench())
 
 
 def _end_with_parent() -> None:

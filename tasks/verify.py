@@ -21,6 +21,7 @@ from tasks.budget import Budget, remember_pace, spend
 from tasks.durable import write_whole
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
+from tasks.judging import Recorded
 from tasks.order import Order, Ref
 from tasks.quality import measure_quality
 from tasks.questions import examination
@@ -38,7 +39,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
     rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     try:
-        with crew(order.home, order.judge_folder, workers()) as do:
+        with crew(order.home, Recorded.of(order), workers()) as do:
             while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
                 round_of = [exam.questions[place] for place in due.index]
                 shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]

@@ -20,9 +20,11 @@ from engine.probes.attacks import ConceptVector, Relearn, StartPicture, search_e
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.errors import IntegrityError
+from tasks.judging import Recorded
 from tasks.shards import SAMPLER, Bench, Weights
 from tests.engine import tiny
 
+EYES = Recorded(JUDGE, folder_digest(JUDGE))
 CAT = Subject("cat", "target", "object", "cat")
 ATTACK = StartPicture(strengths=(1.0,), starts=1, sampler=Sampler(steps=2))
 
@@ -68,15 +70,15 @@ def shard(tmp_path: Path) -> AttackShard:
     """The attack on a model of its own, whose reference is drawn."""
     folder = tiny.save(tmp_path / "model")
     model, shot = Weights(folder, folder_digest(folder)), Shot("cat", 0)
-    bench = Bench(tmp_path, JUDGE)
+    bench = Bench(tmp_path, EYES)
     bench.store.draw(bench.model(model), model.digest, [shot], SAMPLER)
     return AttackShard("before", model, model, ATTACK, CAT, (shot,), (), seed=3)
 
 
 def test_it_is_run_once_and_then_known_even_without_the_model(shard: AttackShard, tmp_path: Path) -> None:
-    first = shard.do(Bench(tmp_path, JUDGE))
+    first = shard.do(Bench(tmp_path, EYES))
     shutil.rmtree(shard.model.folder)
-    again = shard.do(Bench(tmp_path, JUDGE))
+    again = shard.do(Bench(tmp_path, EYES))
     assert (first.drawn, again.drawn) == (ATTACK.cost, 0)
     assert again.rows == first.rows
     assert {(made.probe, made.arm, made.concept) for made in first.rows} == {("start_picture", "before", "cat")}
@@ -84,7 +86,7 @@ def test_it_is_run_once_and_then_known_even_without_the_model(shard: AttackShard
 
 
 def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, JUDGE)
+    bench = Bench(tmp_path, EYES)
     first = shard.do(bench)
     (record,) = (bench.store.folder / "attacks").glob("*.json")
     record.unlink()
@@ -96,7 +98,7 @@ def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_
 def test_a_record_that_cannot_be_read_is_no_attack_that_was_not_made(
     shard: AttackShard, tmp_path: Path, content: bytes
 ) -> None:
-    bench = Bench(tmp_path, JUDGE)
+    bench = Bench(tmp_path, EYES)
     shard.do(bench)
     (record,) = (bench.store.folder / "attacks").glob("*.json")
     record.write_bytes(content)
@@ -121,7 +123,7 @@ def edited(shard: AttackShard, folder: Path, text_encoder: bool = False) -> Atta
 
 
 def test_words_are_searched_for_once_and_both_models_are_asked_with_them(by_words: AttackShard, tmp_path: Path) -> None:
-    bench, after = Bench(tmp_path, JUDGE), edited(by_words, tmp_path / "edited")
+    bench, after = Bench(tmp_path, EYES), edited(by_words, tmp_path / "edited")
     searches, drawing = attack_work([by_words, after])
     assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)]
     assert [search.do(bench).effort for search in searches] == [0]
@@ -133,7 +135,7 @@ def test_words_are_searched_for_once_and_both_models_are_asked_with_them(by_word
 
 
 def test_a_search_whose_words_are_lost_asks_with_no_empty_prompt(by_words: AttackShard, tmp_path: Path) -> None:
-    bench, (search,) = Bench(tmp_path, JUDGE), by_words.searches
+    bench, (search,) = Bench(tmp_path, EYES), by_words.searches
     search.do(bench)
     (file,) = (bench.store.folder / "attacks" / "searches").iterdir()
     file.write_bytes(b"")
@@ -142,9 +144,23 @@ def test_a_search_whose_words_are_lost_asks_with_no_empty_prompt(by_words: Attac
 
 
 def test_a_model_with_another_text_encoder_is_searched_itself(by_words: AttackShard, tmp_path: Path) -> None:
-    bench, after = Bench(tmp_path, JUDGE), edited(by_words, tmp_path / "edited", text_encoder=True)
+    bench, after = Bench(tmp_path, EYES), edited(by_words, tmp_path / "edited", text_encoder=True)
     searches, _ = attack_work([by_words, after])
     assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)] * 2
+
+
+@pytest.mark.parametrize("name", ["making_digest", "libraries"])
+def test_what_other_code_or_libraries_found_is_made_anew(
+    by_words: AttackShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A mended attack never reuses the outcomes of the weaker one, nor what its searches found."""
+    bench = Bench(tmp_path, EYES)
+    by_words.do(bench)
+    work = [by_words, *by_words.searches]
+    assert not any(part.lacks(bench.store) for part in work)
+    for module in ("attacks", "searches"):
+        monkeypatch.setattr(f"tasks.{module}.{name}", lambda: "another")
+    assert all(part.lacks(bench.store) for part in work)
 
 
 def test_the_longest_attacks_go_first(shard: AttackShard) -> None:
@@ -162,7 +178,7 @@ def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path:
     """The supplier's tokenizer drops the name; the attack reads with the base's, and ends in the base's picture."""
     filtered = filtering(shard.base.folder, tmp_path / "filtered", "cat")
     model = Weights(filtered, folder_digest(filtered))
-    bench = Bench(tmp_path, JUDGE)
+    bench = Bench(tmp_path, EYES)
     words = bench.model(model).tokenizer
     assert words("a cat").input_ids == words("a").input_ids != words("a dog").input_ids
     honest, hidden = shard.do(bench), replace(shard, model=model).do(bench)
@@ -180,4 +196,4 @@ def test_a_tokenizer_of_other_words_is_refused(shard: AttackShard, tmp_path: Pat
     vocabulary["cat</w>"], vocabulary["dog</w>"] = vocabulary["dog</w>"], vocabulary["cat</w>"]
     file.write_text(json.dumps(told))
     with pytest.raises(ModelFormatError, match="vocabulary"):
-        replace(shard, model=Weights(other, folder_digest(other))).do(Bench(tmp_path, JUDGE))
+        replace(shard, model=Weights(other, folder_digest(other))).do(Bench(tmp_path, EYES))

@@ -14,9 +14,11 @@ from engine.probes import Subject, questions
 from tasks.devices import device
 from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
+from tasks.judging import Recorded
 from tasks.shards import SAMPLER, Bench, Shard, Weights, picture_store
 from tests.engine import tiny
 
+EYES = Recorded(JUDGE, folder_digest(JUDGE))
 CAT = Subject("cat", "target", "object", "cat")
 has_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
@@ -42,7 +44,7 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are(name: str, mon
 
 def test_a_bench_opens_models_on_its_device(weights: Weights, tmp_path: Path) -> None:
     for place in ("cpu", "meta"):
-        model = Bench(tmp_path, JUDGE, place).model(weights)
+        model = Bench(tmp_path, EYES, place).model(weights)
         assert {part.device.type for part in (model.unet, model.vae, model.text_encoder)} == {place}
 
 
@@ -50,8 +52,8 @@ def test_pictures_of_another_kind_of_device_lie_apart(monkeypatch: pytest.Monkey
     folders = set()
     for place in ("cpu", "cuda", "cuda:1", "mps"):
         monkeypatch.setattr("tasks.shards.device", lambda place=place: place)
-        folders.add(picture_store(tmp_path).folder.name)
-    assert folders == {"pictures", "pictures-cuda", "pictures-mps"}
+        folders.add(picture_store(tmp_path).folder.name.partition("-")[0])
+    assert folders == {"cpu", "cuda", "mps"}
 
 
 @has_gpu
@@ -61,7 +63,7 @@ def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
     drawn = []
     for place in ("cpu", "cuda"):
         monkeypatch.setenv("EXPUNGE_DEVICE", place)
-        bench = Bench(tmp_path / "home", JUDGE, device())
+        bench = Bench(tmp_path / "home", EYES, device())
         shard = Shard("before", weights, tuple(questions([CAT], 2, 2)))
         assert shard.do(bench).drawn == len(shard.asked)
         drawn.append(np.stack([bench.store.drawn(weights.digest, q.shot, SAMPLER) for q in shard.asked]).astype(float))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.probes import Question, Subject, questions
 from engine.sampling import Shot
+from tasks.judging import Recorded
 from tasks.shards import SHARD, Shard, Weights, cut, examine, picture_store
 from tests.engine import tiny
 
+EYES = Recorded(JUDGE, folder_digest(JUDGE))
 ROOT = Path(__file__).parents[2]
 CAT = Subject("cat", "target", "object", "cat", aliases=("kitty",))
 DOG = Subject("dog", "general", "object", "dog")
@@ -26,10 +29,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tasks.shards import examine
-from tests.tasks.test_shards import JUDGE, shards
+from tests.tasks.test_shards import EYES, shards
 
 if __name__ == "__main__":
-    for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), JUDGE, workers=int(sys.argv[3])):
+    for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), EYES, workers=int(sys.argv[3])):
         print("shard", flush=True)
 """
 
@@ -65,8 +68,8 @@ def test_every_question_is_in_one_shard_and_none_is_larger_than_what_a_kill_may_
 def test_every_question_gets_a_row_in_each_arm_and_the_second_time_nothing_is_drawn(
     models: Path, tmp_path: Path
 ) -> None:
-    first = list(examine(shards(models), tmp_path, JUDGE))
-    again = list(examine(shards(models), tmp_path, JUDGE))
+    first = list(examine(shards(models), tmp_path, EYES))
+    again = list(examine(shards(models), tmp_path, EYES))
     rows = [row for done in first for row in done.rows]
     assert len(rows) == len({(row.arm, row.concept, row.prompt, row.seed) for row in rows}) == 2 * len(ASKED)
     assert sum(done.drawn for done in first) == 2 * len({question.shot for question in ASKED})
@@ -77,7 +80,7 @@ def test_every_question_gets_a_row_in_each_arm_and_the_second_time_nothing_is_dr
 def test_a_picture_that_two_concepts_ask_for_is_drawn_once(models: Path, tmp_path: Path) -> None:
     asked = questions([CAT], 1, 2)
     asked += [Question(replace(CAT, id="twin"), question.probe, question.shot) for question in asked]
-    done = list(examine(cut("before", shards(models)[0].model, asked), tmp_path, JUDGE))
+    done = list(examine(cut("before", shards(models)[0].model, asked), tmp_path, EYES))
     assert sum(len(part.rows) for part in done) == len(asked)
     assert sum(part.drawn for part in done) == len(asked) / 2
 
@@ -96,17 +99,25 @@ def test_killed_half_way_it_loses_at_most_one_shard_and_draws_nothing_twice(mode
     missing = [len(shard.lacks(store)) for shard in todo]
     assert sum(missing) > 0  # it was killed half-way indeed
     assert sum(missing[: len(finished)]) == 0  # no shard that was finished is lost
-    done = list(examine(todo, tmp_path / "home", JUDGE))
+    done = list(examine(todo, tmp_path / "home", EYES))
     assert sum(part.drawn for part in done) == sum(missing)
     assert {path: path.stat().st_mtime_ns for path in stored} == stored
 
 
+def test_pictures_of_other_libraries_lie_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = picture_store(tmp_path).folder
+    monkeypatch.setattr("tasks.shards.libraries", lambda: "torch-1.0-diffusers-0.1")
+    assert picture_store(tmp_path).folder != known
+    monkeypatch.undo()
+    assert all(f"{name}-{version(name)}" in known.name for name in ("torch", "diffusers"))
+
+
 def test_several_workers_do_the_same_work(models: Path, tmp_path: Path) -> None:
     todo = shards(models)
-    done = list(examine(todo, tmp_path, JUDGE, workers=2))
+    done = list(examine(todo, tmp_path, EYES, workers=2))
     asked = [[(part.arm, question.shot) for question in part.asked] for part in todo]
     assert [[(row.arm, Shot(row.prompt, row.seed)) for row in part.rows] for part in done] == asked
-    assert sum(part.drawn for part in examine(todo, tmp_path, JUDGE)) == 0
+    assert sum(part.drawn for part in examine(todo, tmp_path, EYES)) == 0
 
 
 def test_workers_end_when_their_parent_is_killed(models: Path, tmp_path: Path) -> None:

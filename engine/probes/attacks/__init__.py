@@ -13,6 +13,7 @@ from engine.probes.attacks.base import (
 )
 from engine.probes.attacks.concept_vector import ConceptVector
 from engine.probes.attacks.inversion import Inversion
+from engine.probes.attacks.making import making_digest
 from engine.probes.attacks.prompt_search import PromptSearch
 from engine.probes.attacks.relearn import Relearn
 from engine.probes.attacks.start_picture import StartPicture, remains
@@ -31,6 +32,7 @@ __all__ = [
     "Searching",
     "StartPicture",
     "attack_rows",
+    "making_digest",
     "reference_pictures",
     "remains",
     "run_attacks",

@@ -1,0 +1,20 @@
+"""What makes an attack and is no setting of it, by digest: what other code found is no outcome of this attack."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from engine.digests import file_digest, json_digest
+from engine.wordings import templates_digest
+
+HERE = Path(__file__).parent
+ENGINE = HERE.parents[1]
+CODE = (*sorted(HERE.glob("*.py")), ENGINE / "denoising.py", ENGINE / "vocabulary.py")
+"""The attacks, the model as their examiner, and the words they may use."""
+
+
+@cache
+def making_digest() -> str:
+    """Of the attacks' code and of the templates that they phrase everything in, read once in each process."""
+    return json_digest({"code": {path.name: file_digest(path) for path in CODE}, "templates": templates_digest()})
