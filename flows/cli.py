@@ -87,6 +87,9 @@ def verify(
     level: Annotated[
         Level | None, typer.Option(help="how hard it is questioned; the policy's level if left out")
     ] = None,
+    digest: Annotated[
+        str, typer.Option(help="the bundle's digest as its receipt names it; a bundle with another is refused")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="folder for verdict, evidence and report; the home if left out")
     ] = None,
@@ -100,7 +103,7 @@ def verify(
         from flows.verify import verify as run
 
         with redirect_stdout(sys.stderr):
-            result = run(model, known, home_folder(), out, level)
+            result = run(model, known, home_folder(), out, level, digest)
         say(as_json, result, show.print_examination)
         raise typer.Exit(result["exit_code"])
 

@@ -15,15 +15,17 @@ from tasks.report import write_report
 from tasks.verify import gather_evidence, reach_verdict
 
 
-def verify(folder: Path, policy: Policy, home: Path, out: Path | None, level: Level | None = None) -> dict[str, Any]:
+def verify(
+    folder: Path, policy: Policy, home: Path, out: Path | None, level: Level | None = None, published: str = ""
+) -> dict[str, Any]:
     """Ask the policy's base and the model in `folder` the same, judge one against the other, and write it down.
 
     Pictures that the store in `home` has are not drawn again. Verdict, evidence, quality and report are put into `out`,
     or stay in the home; `level` takes the place of the policy's own. Raises IntegrityError on a bundle that is not as
-    published, LimitExceeded beyond the policy's budget.
+    published, or not the one with the digest `published`, LimitExceeded beyond the policy's budget.
     """
     refuse_inside(folder, out)
-    model, bundle = given_model(folder.absolute())
+    model, bundle = given_model(folder.absolute(), published)
     order = order_for(model.digest, policy, home, level)
     evidence = gather_evidence(order, model)
     verdict = reach_verdict(order, evidence)

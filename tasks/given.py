@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.bundle import MANIFEST, MODEL
 from engine.digests import folder_digest
 from engine.errors import ModelFormatError
-from tasks.errors import UsageError
+from tasks.errors import IntegrityError, UsageError
 from tasks.manifest import check_bundle
 from tasks.order import Order
 from tasks.shards import Weights
@@ -16,15 +16,20 @@ from tasks.shards import Weights
 RESULTS = ("verdict.json", "evidence.parquet", "quality.json", "report.html")
 
 
-def given_model(folder: Path) -> tuple[Weights, str]:
+def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
     """The model to question, and the bundle's digest, "" if it is no bundle.
 
-    A bundle is checked file by file first: IntegrityError names what is missing, changed or extra. ModelFormatError if
+    A bundle is checked file by file first: IntegrityError names what is missing, changed or extra, and a bundle that is
+    another than `published`, the digest that a receipt names: a manifest alone vouches for itself. ModelFormatError if
     the folder is neither.
     """
     if (folder / MANIFEST).is_file():
         digest = check_bundle(folder).digest
+        if published not in ("", digest):
+            raise IntegrityError(f"{folder} is bundle {digest}, not {published}: fetch that one again")
         return Weights(folder / MODEL, folder_digest(folder / MODEL)), digest
+    if published:
+        raise UsageError(f"--digest is that of a bundle, and {folder} has no {MANIFEST}: name the bundle's folder")
     if (folder / "model_index.json").is_file():
         return Weights(folder, folder_digest(folder)), ""
     raise ModelFormatError(

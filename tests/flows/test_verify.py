@@ -17,6 +17,7 @@ from engine.rounds import breaches
 from flows.verify import verify
 from policies import Acceptance, Policy, read
 from tasks.errors import IntegrityError, UsageError
+from tasks.given import given_model
 from tasks.order import Order
 from tasks.questions import examination
 from tests.engine import tiny
@@ -95,6 +96,21 @@ def test_a_bundle_that_is_not_as_published_is_refused_before_anything_is_drawn(
             card.unlink()
     with pytest.raises(IntegrityError, match="more" if harm == "add" else "README"):
         verify(tmp_path / "bundle", policy, tmp_path / "home", None)
+    assert not (tmp_path / "home").exists()
+
+
+def test_forged_results_under_a_forged_manifest_are_not_the_bundle_of_the_receipt(
+    policy: Policy, tmp_path: Path
+) -> None:
+    model = tiny.save(tmp_path / "model")
+    published = assemble(model, {"verdict.json": b'{"outcome": "FAIL"}'}, tmp_path / "published")
+    forged = assemble(model, {"verdict.json": b'{"outcome": "PASS"}'}, tmp_path / "forged")
+    assert given_model(tmp_path / "published", published)[1] == published
+    assert given_model(tmp_path / "forged")[1] == forged
+    with pytest.raises(IntegrityError, match=f"is bundle {forged}, not {published}"):
+        verify(tmp_path / "forged", policy, tmp_path / "home", None, published=published)
+    with pytest.raises(UsageError, match="has no manifest"):
+        verify(model, policy, tmp_path / "home", None, published=published)
     assert not (tmp_path / "home").exists()
 
 
