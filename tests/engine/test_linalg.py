@@ -33,8 +33,8 @@ def test_batched_solve_equals_row_by_row():
 @pytest.mark.parametrize(
     ("g", "problem"),
     [
-        (torch.zeros(D, D), "raise ridge"),
-        (torch.diag(torch.logspace(0, -15, D, dtype=torch.float64)), "raise ridge"),
+        (torch.zeros(D, D), "raise what holds it"),
+        (torch.diag(torch.logspace(0, -15, D, dtype=torch.float64)), "raise what holds it"),
         (torch.full((D, D), torch.nan), "not finite"),
     ],
 )
