@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -23,23 +26,34 @@ def judge() -> ClipJudge:
     return ClipJudge(JUDGE)
 
 
+@pytest.fixture(scope="module")
+def before(judge: ClipJudge) -> Callable[[str], float]:
+    """The rate on the unedited model, drawn once a name."""
+    return cache(lambda name: rate(open_model(MODEL), judge, name))
+
+
+def drawn(model: object, shots: list[Shot]) -> np.ndarray:
+    return np.stack([picture for _, picture in generate(model, shots, Sampler())])
+
+
 def rate(model: object, judge: ClipJudge, name: str) -> float:
     shots = [Shot(prompt.format(name), seed) for prompt in PROMPTS for seed in SEEDS]
-    pictures = np.stack([picture for _, picture in generate(model, shots, Sampler())])
-    return float(np.mean([sighting.seen for sighting in judge.look(pictures, [name] * len(shots), "object")]))
+    return float(np.mean([seen.seen for seen in judge.look(drawn(model, shots), [name] * len(shots), "object")]))
 
 
-@pytest.mark.parametrize("name", sorted(TARGETS))
-def test_the_target_is_gone_and_its_twins_are_there(judge: ClipJudge, name: str) -> None:
+@pytest.mark.parametrize("name", ["bicycle", "police car", pytest.param("lion", marks=pytest.mark.slow)])
+def test_the_target_is_gone_and_its_twins_are_there(
+    judge: ClipJudge, before: Callable[[str], float], name: str
+) -> None:
     model = open_model(MODEL)
     spec = EditSpec(
         (Target(name.replace(" ", "-"), (name, *filter(None, [TARGETS[name]]))),),
         tuple(Retain(other.replace(" ", "-"), (other,), kind="look_alike") for other in KEPT),
     )
-    before = {other: rate(model, judge, other) for other in (name, *KEPT)}
-    assert before[name] >= 0.85, "the positive control: the unedited model draws it and the judge sees it"
+    assert before(name) >= 0.85, "the positive control: the unedited model draws it and the judge sees it"
+    untouched = drawn(model, shots := [Shot(name, 0)])
     with applied(model, plan(model, spec)):
         after = {other: rate(model, judge, other) for other in (name, *KEPT)}
     assert after[name] <= 0.10
-    assert np.mean([before[other] - after[other] for other in KEPT]) <= 0.05
-    assert rate(model, judge, name) == before[name], "undone, it is what it was"
+    assert np.mean([before(other) - after[other] for other in KEPT]) <= 0.05
+    assert (drawn(model, shots) == untouched).all(), "undone, it is what it was"

@@ -107,7 +107,7 @@ def test_words_with_broken_rows_are_left_out_unless_all_are(small: Any) -> None:
             assert words_without(small, []) == words
 
 
-@pytest.mark.parametrize("scale", [1e-4, torch.nan])
+@pytest.mark.parametrize("scale", [1e-4, pytest.param(torch.nan, marks=pytest.mark.slow)])
 def test_inversion_learns_whatever_the_words_say_that_it_starts_from(built_in: Any, scale: float) -> None:
     taxi, words = Subject("taxi", "target", "object", *NAMES[:1], aliases=NAMES[1:]), ["piano", "drum"]
     shown = taxis(4)
