@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.digests import canonical_json, file_digest
+from engine.results import Verdict
 from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError
 
@@ -69,3 +70,10 @@ class Order:
             plain = json.loads(file.read_bytes())
             paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}
             return cls(**{**plain, **paths, "home": home})
+
+
+def verdict_of(order: Order) -> Verdict:
+    """The verdict that an order came to; IntegrityError if its file cannot be read."""
+    file = order.folder / "verdict.json"
+    with record(file):
+        return Verdict.load(file)

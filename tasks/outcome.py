@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.results import Verdict
-from tasks.durable import record
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
-from tasks.order import Order, Ref
+from tasks.order import Order, Ref, verdict_of
 from tasks.questions import examination
 from tasks.settings import Settings
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies."""
-    file = order.folder / "verdict.json"
-    with record(file):
-        verdict = Verdict.load(file)
+    verdict = verdict_of(order)
     return {
         "request_id": order.request_id,
         "repeated": repeated,

@@ -73,7 +73,7 @@ def follow_task(order: Order) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else."""
     steps = journal(order.home, order.line).receipts()
     own = {r.outputs["bundle"] for r in steps if (r.step, r.settings["work"]) == ("bundled", order.key)}
-    check_successor(order.line, {order.follows, *own}, Settings.load())
+    check_successor(order.line, approved(order.line, Settings.load()), {order.follows, *own})
 
 
 @task(name="publish", cache_policy=NO_CACHE)

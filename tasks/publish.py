@@ -46,7 +46,7 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: str | N
     client = s3.client(settings)
     before = s3.get_pointer(client, settings.bucket, pointer_key)
     if follows is not None:
-        _check_successor(line, before, (follows, bundle.digest))
+        check_successor(line, before and _named(before), (follows, bundle.digest))
     stored = _upload(client, settings.bucket, bundle)
     after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
     return Published(
@@ -59,11 +59,6 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: str | N
         versions={path: one.version_id for path, one in stored.items()},
         uploaded=sum(one.uploaded for one in stored.values()),
     )
-
-
-def check_successor(line: str, bundles: Collection[str], settings: Settings) -> None:
-    """IntegrityError unless the line's approved bundle is one of these, or there is none."""
-    _check_successor(line, s3.get_pointer(s3.client(settings), settings.bucket, _pointer_key(line)), bundles)
 
 
 def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundle:
@@ -93,9 +88,12 @@ def is_published(digest: str, settings: Settings) -> bool:
     return s3.exists(s3.client(settings), settings.bucket, f"{_prefix(digest)}/{MANIFEST}")
 
 
-def _check_successor(line: str, pointer: s3.Pointer | None, bundles: Collection[str]) -> None:
-    """A bundle holds what was in force when its policy was read; upon any other predecessor it would undo the rest."""
-    if pointer is None or (found := _named(pointer)) in bundles:
+def check_successor(line: str, found: str | None, bundles: Collection[str]) -> None:
+    """IntegrityError unless `found`, the line's approved bundle, is one of these, or there is none.
+
+    A bundle holds what was in force when its policy was read; upon any other predecessor it would undo the rest.
+    """
+    if found is None or found in bundles:
         return
     raise IntegrityError(
         f"bundle {found} is approved on line {line}, and this takedown does not know it: submit the policy again, so "

@@ -18,6 +18,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from engine.canonical import canonical_json, sha256
+from tasks.durable import sync_folder
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -154,7 +155,7 @@ class Ledger:
             os.fsync(handle)
         os.link(part, self.folder / receipt.file_name)
         os.unlink(part)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
 
 def _open(path: Path, line: str) -> Receipt:
@@ -187,11 +188,3 @@ def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
         elif receipt.previous != digest:
             yield f"{receipt.file_name}: does not follow the receipt before it"
         sequence, digest = receipt.sequence, receipt.digest
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

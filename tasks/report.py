@@ -25,11 +25,10 @@ from engine.judges.card import read_card
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
-from tasks.durable import record
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal
-from tasks.order import Order, Ref
+from tasks.order import Order, Ref, verdict_of
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.sheets import SHEETS, contact_sheets
@@ -119,10 +118,9 @@ def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path
 
 def rerender(order: Order) -> Path:
     """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
-    file = order.folder / "verdict.json"
-    with record(file):
-        verdict = Verdict.load(file)
-    return render_report(order, verdict, {path.stem: path for path in (order.folder / "sheets").glob("*.png")})
+    return render_report(
+        order, verdict_of(order), {path.stem: path for path in (order.folder / "sheets").glob("*.png")}
+    )
 
 
 def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:

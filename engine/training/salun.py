@@ -129,12 +129,12 @@ def draw(
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
-    latents = []
+    latents, nothing = [], unconditional(pipeline, DRAWN_AT_ONCE)
     for start in range(0, len(pairs), DRAWN_AT_ONCE):
         block = range(start, min(start + DRAWN_AT_ONCE, len(pairs)))
         noise = noise_like_latents(pipeline.unet, len(block), draws)
-        nothing = unconditional(pipeline, len(block))
-        latents.append(walk(pipeline, scheduler, take(said, block), nothing, noise, settings.guidance))
+        unsaid = take(nothing, range(len(block)))
+        latents.append(walk(pipeline, scheduler, take(said, block), unsaid, noise, settings.guidance))
         report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)
 

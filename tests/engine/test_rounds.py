@@ -1,7 +1,6 @@
 """Round by round: the loop stops where it should, and whoever replays it finds rows that nobody asked for."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,10 @@ from engine.evidence import Row, table, where
 from engine.results import Outcome
 from engine.rounds import asked, breaches, next_round, plan_of
 from engine.verdict import decide
+from tests.engine.asked import Question, Shot, Subject
 
 LIMITS = Acceptance(0.10, 0.05, 0.8, 0.95, sampling="sequential")
 FIXED = Acceptance(0.10, 0.05, 0.8, 0.95)
-
-
-@dataclass(frozen=True)
-class Subject:
-    id: str
-    role: str
-    category: str = "object"
-
-
-@dataclass(frozen=True)
-class Shot:
-    prompt: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Question:
-    subject: Subject
-    probe: str
-    shot: Shot
 
 
 PANDA, BEAR, FOX, WOLF = (

@@ -96,11 +96,11 @@ def test_what_was_published_in_between_is_never_undone(stack, tmp_path, line, un
     with pytest.raises(IntegrityError, match=r"does not know it: submit the policy again"):
         publish_bundle(late, line, stack, follows="")
     with pytest.raises(IntegrityError, match="does not know it"):
-        check_successor(line, {""}, stack)
+        check_successor(line, approved(line, stack), {""})
     assert approved(line, stack) == first.bundle_digest
     second = publish_bundle(late, line, stack, follows=first.bundle_digest)
     assert publish_bundle(late, line, stack, follows=first.bundle_digest).bundle_digest == second.bundle_digest
-    check_successor(line, {second.bundle_digest}, stack)
+    check_successor(line, approved(line, stack), {second.bundle_digest})
 
 
 def _flip(folder: Path) -> None:
