@@ -148,14 +148,19 @@ def attack_shards(
     ]
 
 
-def attack_work(shards: Sequence[AttackShard]) -> list[list[Work]]:
-    """The shards in at most two goes: first what some of them must search for, then all of them.
+def attack_work(shards: Sequence[AttackShard]) -> list[Sequence[Work]]:
+    """The shards in at most two goes: those that need no search and all searches, then those that draw what was found.
 
     The longest go first, so that no worker is left with one while the others are done.
     """
     searches = {search.key: search for shard in shards for search in shard.searches}
-    longest_first = sorted(shards, key=lambda shard: -shard.effort)
-    return [list(work) for work in (searches.values(), longest_first) if work]
+    ready = [*(shard for shard in shards if not shard.searches), *searches.values()]
+    drawing = [shard for shard in shards if shard.searches]
+    return [sorted(work, key=_longest_first) for work in (ready, drawing) if work]
+
+
+def _longest_first(part: AttackShard | Search) -> float:
+    return -part.effort
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:

@@ -46,8 +46,13 @@ class Search:
     def size(self) -> int:
         return 0
 
+    @property
+    def effort(self) -> float:
+        """In plain pictures."""
+        return self.attack.search_effort
+
     def lacks(self, store: PictureStore) -> dict[str, float]:
-        return {} if self._file(store).exists() else {self.key: self.attack.search_effort}
+        return {} if self._file(store).exists() else {self.key: self.effort}
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)

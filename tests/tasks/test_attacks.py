@@ -163,6 +163,13 @@ def test_what_other_code_or_libraries_found_is_made_anew(
     assert all(part.lacks(bench.store) for part in work)
 
 
+def test_what_needs_no_search_is_done_beside_the_searches(by_words: AttackShard, shard: AttackShard) -> None:
+    """Else a worker that has no search left would wait for the others'."""
+    first, last = attack_work([by_words, shard])
+    assert first == [shard, *by_words.searches]
+    assert last == [by_words]
+
+
 def test_the_longest_attacks_go_first(shard: AttackShard) -> None:
     long = replace(shard, attack=Relearn())
     (work,) = attack_work([shard, long, replace(shard, arm="after"), replace(long, arm="after")])
