@@ -15,8 +15,9 @@ from engine.digests import files, folder_digest, tensor_digest
 from engine.errors import DigestMismatch, ModelFormatError
 from engine.families import family_named
 
-__all__ = ["folder_digest", "open_model", "tensor_digest"]
+__all__ = ["LAYOUT", "folder_digest", "open_model", "tensor_digest"]
 
+LAYOUT = "channels-last"
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 
 
@@ -46,7 +47,16 @@ def open_model(
         dtype=dtype,
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return _laid_out(pipeline.to(device))
+
+
+def _laid_out(pipeline: Any) -> Any:
+    """A UNet's kernels with channels last, by which a processor draws faster (`benchmarks/drawing.py`); the same
+    pictures but for rounding."""
+    has_kernels = isinstance(getattr(pipeline, "unet", None), diffusers.UNet2DConditionModel)
+    if has_kernels and pipeline.device.type == "cpu":
+        pipeline.unet.to(memory_format=torch.channels_last)
+    return pipeline
 
 
 def tokenizers(folder: Path) -> dict[str, Any]:

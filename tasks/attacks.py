@@ -148,15 +148,15 @@ def attack_shards(
     ]
 
 
-def attack_work(shards: Sequence[AttackShard]) -> list[Sequence[Work]]:
-    """The shards in at most two goes: those that need no search and all searches, then those that draw what was found.
+def attack_work(shards: Sequence[AttackShard], store: PictureStore) -> list[Sequence[Work]]:
+    """The shards in at most two goes: the searches that are lacking beside what waits for none, then what waits.
 
     The longest go first, so that no worker is left with one while the others are done.
     """
-    searches = {search.key: search for shard in shards for search in shard.searches}
-    ready = [*(shard for shard in shards if not shard.searches), *searches.values()]
-    drawing = [shard for shard in shards if shard.searches]
-    return [sorted(work, key=_longest_first) for work in (ready, drawing) if work]
+    lacking = {search.key: search for shard in shards for search in shard.searches if search.lacks(store)}
+    waiting = [shard for shard in shards if any(search.key in lacking for search in shard.searches)]
+    ready = [*(shard for shard in shards if shard not in waiting), *lacking.values()]
+    return [sorted(work, key=_longest_first) for work in (ready, waiting) if work]
 
 
 def _longest_first(part: AttackShard | Search) -> float:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from engine.evidence import Row
-from engine.model import open_model
+from engine.model import LAYOUT, open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
@@ -117,8 +117,8 @@ def picture_store(home: Path) -> PictureStore:
 
 @cache
 def libraries() -> str:
-    """What computes a picture, with versions."""
-    return "-".join(f"{name}-{version(name)}" for name in LIBRARIES)
+    """What computes a picture, with versions, and on weights in which layout: all that its rounding hangs on."""
+    return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT])
 
 
 def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:

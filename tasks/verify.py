@@ -45,7 +45,8 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
                 shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]
                 rows += work_off(do, order, shards, "pictures", budget)
                 table, turn = evidence.table(rows), turn[::-1]
-            for attacks in attack_work(attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)):
+            shards = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
+            for attacks in attack_work(shards, picture_store(order.home)):
                 rows += work_off(do, order, attacks, "attacks", budget)
     finally:
         spend(order.folder, budget)

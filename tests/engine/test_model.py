@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.digests import file_digest
 from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
 from engine.model import folder_digest, open_model, tensor_digest
 from tests.engine import tiny
@@ -32,6 +33,14 @@ def test_opens_by_digest_and_draws(saved: Path):
     assert pipeline.safety_checker is None
     picture = pipeline("cat", num_inference_steps=1, output_type="np", height=16, width=16).images[0]
     assert picture.max() > 0
+
+
+def test_a_model_is_laid_out_for_speed_and_saved_as_it_came(saved: Path, tmp_path: Path):
+    """To draw with channels last is a choice of this process; a file must not differ by it."""
+    pipeline = open_model(saved)
+    assert pipeline.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    pipeline.unet.save_pretrained(tmp_path / "unet")
+    assert file_digest(tmp_path / "unet" / weights(saved).name) == file_digest(weights(saved))
 
 
 def test_opens_in_half_precision(saved: Path):

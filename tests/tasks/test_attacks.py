@@ -15,6 +15,7 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.errors import ModelFormatError
 from engine.evidence import Row, table
+from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import ConceptVector, Relearn, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
@@ -124,9 +125,10 @@ def edited(shard: AttackShard, folder: Path, text_encoder: bool = False) -> Atta
 
 def test_words_are_searched_for_once_and_both_models_are_asked_with_them(by_words: AttackShard, tmp_path: Path) -> None:
     bench, after = Bench(tmp_path, EYES), edited(by_words, tmp_path / "edited")
-    searches, drawing = attack_work([by_words, after])
+    searches, drawing = attack_work([by_words, after], bench.store)
     assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)]
     assert [search.do(bench).effort for search in searches] == [0]
+    assert attack_work([by_words, after], bench.store) == [drawing]
     before, later = (work.do(bench) for work in drawing)
     assert before.effort == later.effort == pytest.approx(by_words.size)
     (said,), (again,) = by_words.attempts(bench.store), after.attempts(bench.store)
@@ -145,7 +147,7 @@ def test_a_search_whose_words_are_lost_asks_with_no_empty_prompt(by_words: Attac
 
 def test_a_model_with_another_text_encoder_is_searched_itself(by_words: AttackShard, tmp_path: Path) -> None:
     bench, after = Bench(tmp_path, EYES), edited(by_words, tmp_path / "edited", text_encoder=True)
-    searches, _ = attack_work([by_words, after])
+    searches, _ = attack_work([by_words, after], bench.store)
     assert [search.do(bench).effort for search in searches] == [search_effort(by_words.attack)] * 2
 
 
@@ -163,16 +165,19 @@ def test_what_other_code_or_libraries_found_is_made_anew(
     assert all(part.lacks(bench.store) for part in work)
 
 
-def test_what_needs_no_search_is_done_beside_the_searches(by_words: AttackShard, shard: AttackShard) -> None:
+def test_what_needs_no_search_is_done_beside_the_searches(
+    by_words: AttackShard, shard: AttackShard, tmp_path: Path
+) -> None:
     """Else a worker that has no search left would wait for the others'."""
-    first, last = attack_work([by_words, shard])
+    first, last = attack_work([by_words, shard], PictureStore(tmp_path))
     assert first == [shard, *by_words.searches]
     assert last == [by_words]
 
 
-def test_the_longest_attacks_go_first(shard: AttackShard) -> None:
+def test_the_longest_attacks_go_first(shard: AttackShard, tmp_path: Path) -> None:
     long = replace(shard, attack=Relearn())
-    (work,) = attack_work([shard, long, replace(shard, arm="after"), replace(long, arm="after")])
+    shards = [shard, long, replace(shard, arm="after"), replace(long, arm="after")]
+    (work,) = attack_work(shards, PictureStore(tmp_path))
     assert [(part.attack.name, part.arm) for part in work if isinstance(part, AttackShard)] == [
         ("relearn", "before"),
         ("relearn", "after"),
