@@ -117,7 +117,7 @@ def picture_store(home: Path) -> PictureStore:
 
 @cache
 def libraries() -> str:
-    """What computes a picture, with versions, and on weights in which layout: all that its rounding hangs on."""
+    """What computes a picture, with versions, and how a processor lays weights out: what its rounding hangs on."""
     return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT])
 
 

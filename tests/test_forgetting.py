@@ -29,7 +29,8 @@ def judge() -> ClipJudge:
 @pytest.fixture(scope="module")
 def before(judge: ClipJudge) -> Callable[[str], float]:
     """The rate on the unedited model, drawn once a name."""
-    return cache(lambda name: rate(open_model(MODEL), judge, name))
+    model = open_model(MODEL)
+    return cache(lambda name: rate(model, judge, name))
 
 
 def drawn(model: object, shots: list[Shot]) -> np.ndarray:
