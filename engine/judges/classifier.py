@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from engine.errors import MissingExtra, ModelFormatError
 from engine.judges.base import Sighting, likeliest, refuse_unknown
@@ -17,7 +17,7 @@ from engine.model import folder_digest
 
 
 class PictureClassifier:
-    """An `AutoModelForImageClassification` folder; one saved from timm opens where timm is installed.
+    """An `AutoModelForImageClassification` folder; what timm's `save_for_hf` wrote opens where timm is installed.
 
     Raises ModelFormatError unless its labels are distinct and exclude each other.
     """
@@ -26,7 +26,7 @@ class PictureClassifier:
         options: Any = {"local_files_only": True}
         try:
             model = AutoModelForImageClassification.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, **options
+                folder, config=_config(folder, options), use_safetensors=True, dtype=torch.float32, **options
             )
             self._processor = AutoImageProcessor.from_pretrained(folder, **options)
         except ImportError as error:
@@ -51,6 +51,14 @@ class PictureClassifier:
             pixels = self._processor(block, return_tensors="pt")["pixel_values"]
             rows.append(self._model(pixel_values=pixels.to(self._device)).logits.float().softmax(-1).cpu().numpy())
         return np.concatenate(rows)
+
+
+def _config(folder: Path, options: dict[str, Any]) -> Any:
+    """The classifier's configuration; timm states the number of classes twice, and transformers would pass both."""
+    config = AutoConfig.from_pretrained(folder, **options)
+    if stated := getattr(config, "model_args", None):
+        config.model_args = {name: value for name, value in stated.items() if name != "num_classes"}
+    return config
 
 
 class ClassifierJudge:

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+from PIL import Image
 from safetensors.numpy import save_file
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import save_for_hf
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from engine.emoji import JUDGE, pictures
+from engine.emoji.catalogue import OBJECTS
 from engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
 from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, known, open_judge
 from engine.judges.classifier import ClassifierJudge
@@ -42,6 +47,15 @@ def card(folder: Path, **fields: Any) -> Path:
     return folder
 
 
+def tune(forward: Any, weights: Any, pixels: torch.Tensor, shown: torch.Tensor, steps: int, rate: float) -> None:
+    optimiser = torch.optim.Adam(weights, rate)
+    for _ in range(steps):
+        loss = torch.nn.functional.cross_entropy(forward(pixels), shown)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
 def classifier(folder: Path, labels: Sequence[str] = LABELS) -> Path:
     """A real ViT classifier, tuned in a second to tell three colours."""
     torch.manual_seed(0)
@@ -60,12 +74,7 @@ def classifier(folder: Path, labels: Sequence[str] = LABELS) -> Path:
     processor = ViTImageProcessor(size={"height": SIDE, "width": SIDE})
     shown = torch.tensor([0, 1, 2])
     pixels = processor([RED, GREEN, BLUE], return_tensors="pt")["pixel_values"]
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(25):
-        loss = torch.nn.functional.cross_entropy(model(pixel_values=pixels).logits, shown)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    tune(lambda pixels: model(pixel_values=pixels).logits, model.parameters(), pixels, shown, 25, 1e-2)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -121,6 +130,29 @@ def test_an_explicit_classifier_adds_up_labels_against_its_threshold(tmp_path: P
         judge.look(shown[:1], ["nude"], "explicit")
     with pytest.raises(ConceptError, match="no label 'porn'"):
         open_judge(card(folder, kind="explicit-classifier", threshold=0.6, concepts={"nudity": ["porn"]}))
+
+
+@pytest.mark.parametrize("image_size", [64, 96])
+def test_a_classifier_that_timm_saved_sees_what_timm_sees(tmp_path: Path, image_size: int) -> None:
+    objects = [item.name for item in OBJECTS[:3]]
+    shown = pictures.load()[: len(objects)].reshape(-1, 64, 64, 3)
+    truth = torch.arange(len(objects)).repeat_interleave(len(shown) // len(objects))
+    torch.manual_seed(0)
+    size = {"input_size": (3, image_size, image_size)}
+    model = timm.create_model("test_resnet", num_classes=len(objects), pretrained_cfg_overlay=size)
+    prepare: Any = create_transform(**resolve_model_data_config(model), is_training=False)
+    pixels = torch.stack([prepare(Image.fromarray(picture)) for picture in shown])
+    tune(model, model.parameters(), pixels, truth, 30, 1e-3)
+    save_for_hf(model.eval(), str(tmp_path), model_config={"label_names": objects}, safe_serialization=True)
+    judge: Any = open_judge(card(tmp_path, kind="classifier", categories=["object"]))
+    assert known(tmp_path) == {"object": frozenset(objects)}
+    with torch.no_grad():
+        chances = model(pixels).softmax(-1).numpy()
+    named, other = ([objects[(place + step) % len(objects)] for place in truth.tolist()] for step in (0, 1))
+    found = judge.look(shown, named, "object")
+    assert [sighting.score for sighting in found] == pytest.approx(chances[np.arange(len(shown)), truth], abs=1e-3)
+    assert all(sighting.seen for sighting in found)
+    assert not any(sighting.seen for sighting in judge.look(shown, other, "object"))
 
 
 @pytest.mark.parametrize(("labels", "config", "why"), [
