@@ -5,14 +5,19 @@ the edited model with the same seeds. Prints, for plain prompts and for each att
 judge sees the target before and after, the attack success rate (with what plain prompts of the same seeds show counted
 in), the processor seconds for one model and the words found on the edited one; last, how often a start picture is seen
 although something else was asked for, or nothing at all (`--floor`: this alone).
+
+`--instead FOLDER` puts another model in the place of the edited one. A model that was trained without the target shows
+what an attack teaches, since there is nothing in it to bring back.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +76,21 @@ def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], referenc
         print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {told}", flush=True)
 
 
+def after(model: Any, args: argparse.Namespace, group: Sequence[Subject]) -> Callable[[], AbstractContextManager]:
+    """For as long as it is entered, the model attacked beside the unedited one."""
+    if args.instead:
+        other = open_model(args.instead)
+        return lambda: nullcontext(other)
+    edit = plan(model, spec(group, args.editor, {}))
+
+    @contextmanager
+    def edited() -> Iterator[Any]:
+        with applied(model, edit):
+            yield model
+
+    return edited
+
+
 def line(name: str, before: Sequence[bool], after: Sequence[bool], rate: float, seconds: float, words: str) -> str:
     shares = f"{100 * np.mean(before):5.1f} | {100 * np.mean(after):5.1f} | {100 * rate:5.1f}"
     return f"{name:14} | {len(after):8} | {shares} | {seconds:7.1f} | {words}"
@@ -80,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="panda")
     parser.add_argument("--editor", default="scapre")
+    parser.add_argument("--instead", type=Path, metavar="FOLDER", help="attack this model, not the edited one")
     parser.add_argument("--attack", choices=ATTACKS, action="append")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="attack settings, not the defaults")
     parser.add_argument("--floor", action="store_true", help="only what remains of a start picture without its name")
@@ -92,28 +113,29 @@ def main() -> None:
     if args.floor:
         return print_floor(model, judge, group, references)
     kept = kept_pictures(model, group)
-    edit = plan(model, spec(group, args.editor, {}))
+    after_as = after(model, args, group)
     attacks = [replace(ATTACKS[name](), **settings) for name in args.attack or ATTACKS]
     seeds = range(max(attack.cost for attack in attacks))  # no attack has more seeds than pictures
-    with applied(model, edit):
-        plain_after = plainly(model, target, seeds)
+    with after_as() as changed:
+        plain_after = plainly(changed, target, seeds)
     told = seen(judge, plain_after, "after")
-    print(f"{args.target} erased by {args.editor}; {settings or 'default budgets'}")
-    print("attack         | pictures | before| after |   ASR | seconds | found on the edited model")
+    print(f"{args.target} {f'in {args.instead}' if args.instead else f'erased by {args.editor}'}", end="; ")
+    print(settings or "default budgets")
+    print("attack         | pictures | before| after |   ASR | seconds | found on the model after")
     print(line("plain", seen(judge, plainly(model, target, seeds), "before"), told, float(np.mean(told)), 0, ""))
     for attack in attacks:
         before = attack.attempts(model, target, references, kept, 0)
         start = time.process_time()
-        with applied(model, edit):
-            after = attack.attempts(model, target, references, kept, 0)
+        with after_as() as changed:
+            made = attack.attempts(changed, target, references, kept, 0)
         seconds = time.process_time() - start
-        shown = seen(judge, after, "after")
-        rate = success_rate(shown, [told[attempt.seed] for attempt in after])
-        words = "; ".join(dict.fromkeys(attempt.found for attempt in after if attempt.found))
+        shown = seen(judge, made, "after")
+        rate = success_rate(shown, [told[attempt.seed] for attempt in made])
+        words = "; ".join(dict.fromkeys(attempt.found for attempt in made if attempt.found))
         print(line(attack.name, seen(judge, before, "before"), shown, rate, seconds, words), flush=True)
-        titles = list(dict.fromkeys(attempt.prompt for attempt in after))
+        titles = list(dict.fromkeys(attempt.prompt for attempt in made))
         for title in titles:
-            own = [hit for attempt, hit in zip(after, shown, strict=True) if attempt.prompt == title]
+            own = [hit for attempt, hit in zip(made, shown, strict=True) if attempt.prompt == title]
             print(f"    {title}: {sum(own)} of {len(own)}", flush=True)
     print_floor(model, judge, group, references)
 

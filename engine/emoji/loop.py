@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,20 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+
+# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is shorter.
+KEEP_PAGES = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+
+
+def keep_pages() -> None:
+    """Start this process again as it was called, for glibc reads `KEEP_PAGES` only then; what is set already stays."""
+    if KEEP_PAGES.keys() - os.environ.keys():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**KEEP_PAGES, **os.environ})
 
 
 class Loop:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from engine.emoji import MODEL, train_unet
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from engine.emoji.loop import Loop
+from engine.emoji.loop import Loop, keep_pages
 from engine.errors import ConceptError
 from engine.model import open_model
 from engine.whole import save_whole
@@ -118,6 +118,7 @@ def main() -> None:
     if bool(args.without) != bool(args.work):
         parser.error("--without and --work go together")
     if args.without:
+        keep_pages()
         torch.set_num_threads(args.threads)
         weights = train(args.without, args.work, steps=args.steps, cooldown=args.cooldown, fuse=args.fuse)
         save(weights, args.without)

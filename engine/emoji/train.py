@@ -9,7 +9,6 @@ same command goes on where it was stopped. Stages in one row run side by side on
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,17 +20,9 @@ from transformers import CLIPTokenizer
 
 from engine.emoji import export, nets, train_clip, train_unet, train_vae, words
 from engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from engine.emoji.loop import Loop
+from engine.emoji.loop import Loop, keep_pages
 
 ORDER = (("clip", "vae"), ("unet",), ("judge", "decoder"))
-
-# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is shorter.
-KEEP_PAGES = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TOP_PAD_": str(2**28),
-}
 
 
 def tokenizer(work: Path) -> CLIPTokenizer:
@@ -119,6 +110,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    keep_pages()
     tokenizer(args.work)
     if args.stage == "export":
         write_folders(args.work, args.out)
@@ -128,8 +120,7 @@ def main() -> None:
         for row in ORDER:
             threads = str(max(1, args.threads // len(row)))
             again = [sys.executable, "-m", "engine.emoji.train", *sys.argv[1:], "--threads", threads]
-            roomy = {**KEEP_PAGES, **os.environ}
-            started = [subprocess.Popen([*again, "--stage", stage], env=roomy) for stage in row]
+            started = [subprocess.Popen([*again, "--stage", stage]) for stage in row]
             if max(process.wait() for process in started) != 0:
                 raise SystemExit(f"a stage of {row} failed; run the same command again to go on")
         write_folders(args.work, args.out)
