@@ -13,8 +13,8 @@ again where an editor's code or wordings have changed so that its deltas are oth
 and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
-again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in a case of its own, in which
-the others erase those objects.
+again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in the case that erases just
+these, or in a case of its own if there is none.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
     bench.run(arms, cases, args.pictures, found, args.replan)
     if args.retrained:
-        erased = Case("without " + ", ".join(args.without), 0, tuple(sorted(args.without)))
-        bench.run([*arms, Arm(RETRAINED, RETRAINED, {"folder": args.retrained})], [erased], args.pictures, found)
+        case = concepts.case_without(args.without)
+        bench.run([*arms, Arm(RETRAINED, RETRAINED, {"folder": args.retrained})], [case], args.pictures, found)
 
 
 def arguments() -> argparse.Namespace:

@@ -111,6 +111,13 @@ def cases(draws: int) -> Iterator[Case]:
         yield Case("look-alikes", draw, look_alike_targets(draw))
 
 
+def case_without(names: Sequence[str]) -> Case:
+    """The first draw that erases these objects and nothing else, or a case of their own."""
+    wanted = tuple(sorted(names))
+    drawn = (case for case in cases(1) if case.objects == wanted and not case.styles)
+    return next(drawn, Case("without " + ", ".join(wanted), 0, wanted))
+
+
 def tuning_cases() -> list[Case]:
     """What settings are chosen on."""
     return [Case(f"tuning {count}", 0, objects(count, 0, TUNING)) for count in (5, 10)]

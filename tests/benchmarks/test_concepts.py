@@ -7,6 +7,7 @@ from benchmarks.concepts import (
     REPORTED,
     SIZES,
     TUNING,
+    case_without,
     cases,
     look_alike_targets,
     objects,
@@ -59,3 +60,10 @@ def test_look_alike_targets_have_a_twin_that_stays():
 def test_an_erased_style_becomes_one_that_stays():
     for case in cases(3):
         assert case.style_anchor not in case.styles
+
+
+def test_a_model_trained_without_a_draws_objects_is_measured_in_that_case():
+    drawn = next(case for case in cases(1) if case.name == "10 objects")
+    assert case_without(drawn.objects[::-1]) == drawn
+    assert case_without(["pear", "taxi"]).objects == ("pear", "taxi")
+    assert case_without(["pear", "taxi"]).name == "without pear, taxi"
