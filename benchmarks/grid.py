@@ -56,12 +56,13 @@ def _apart(editor: str, count: int, device: str, threads: int, limit: float) -> 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def shown_in(found: Results, editors: Sequence[str], counts: Sequence[int], device: str, threads: int) -> str:
+def told(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> str:
+    """A table of all cells; those that were not measured yet are, within `limit` seconds each."""
+    found = measure(editors, counts, device, threads, limit)
+
     def shown(editor: str, count: int) -> str:
-        rows = found.where(editor=editor, concepts=count, device=device, threads=threads)
-        if not rows:
-            return "-"
-        return rows[0]["problem"] or f"{float(rows[0]['closed_form']):.2f} s, {float(rows[0]['peak_gb']):.2f} GB"
+        row = found.where(editor=editor, concepts=count, device=device, threads=threads)[0]
+        return row["problem"] or f"{float(row['closed_form']):.2f} s, {float(row['peak_gb']):.2f} GB"
 
     lines = [[editor, *(shown(editor, count) for count in counts)] for editor in editors]
     return "Closed form and peak memory by number of concepts:\n\n" + table(["editor", *map(str, counts)], lines)

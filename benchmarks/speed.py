@@ -5,7 +5,8 @@ Three parts, on random weights (`benchmarks/fullsize.py`), each a ratio within o
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
    their formula cannot avoid (`benchmarks/floor.py`); with text encoding, diagnostics and digests, end to end; and both
    beside the released algorithm at the released script's pace (`benchmarks/transcription.py`), taken on the key and
-   value matrices of two layers: its seconds a matrix for the encoder, times 32, and a row for the rest, times 24,960.
+   value matrices of two layers: its seconds a matrix in the encoder and on tokens, times 32, and its seconds a row,
+   times 24,960.
 2. The engine's text encoding beside the encoder's own forward pass.
 3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
 
@@ -76,17 +77,20 @@ def released(size: Size, count: int, most: int | None) -> tuple[str, float]:
     names = [target.names[0] for target in spec(count, "scapre-released", {}).targets]
     firsts = {len(p.weight): p.name.rsplit(".", 2)[0] for p in reversed(found)}
     layers = [firsts[rows] for rows in sorted(firsts)[:2]]
-    chosen = [p.weight.detach()[:most] for p in found if p.name.rsplit(".", 2)[0] in layers]
-    runs = [transcribed(model, names, weight, ReleasedSettings()) for weight in chosen]
-    encoding = sum(run.encoding for run in runs) / len(runs)
-    row = sum(run.solving for run in runs) / sum(len(run.rows) for run in runs)
-    total = encoding * len(found) + row * sum(len(p.weight) for p in found)
+    chosen = [p for p in found if p.name.rsplit(".", 2)[0] in layers]
+    runs = []
+    for one in chosen:
+        kind = [p.weight.detach() for p in found if p.kind == one.kind]
+        runs.append(transcribed(model, names, one.weight.detach()[:most], ReleasedSettings(), kind))
+    encoder, tokens = (sum(getattr(run, part) for run in runs) / len(runs) for part in ("encoding", "tokens"))
     measured = sum(len(run.rows) for run in runs)
-    spent = sum(run.encoding + run.solving for run in runs)
+    row = sum(run.solving for run in runs) / measured
+    total = (encoder + tokens) * len(found) + row * sum(len(p.weight) for p in found)
+    spent = sum(run.encoding + run.tokens + run.solving for run in runs)
     text = (
-        f"The released algorithm, text encoder inside its loops, {count} concepts: {measured} rows of {len(chosen)} "
-        f"matrices took {spent:.1f} s: {encoding:.2f} s a matrix for the encoder and {1000 * row:.1f} ms a row, for "
-        f"the whole model {total:.0f} s."
+        f"The released algorithm, {count} concepts: {measured} rows of {len(chosen)} matrices took {spent:.1f} s: "
+        f"{encoder:.2f} s a matrix in the encoder, {tokens:.2f} s a matrix on tokens and {1000 * row:.1f} ms a row, "
+        f"for the whole model {total:.0f} s."
     )
     return text, total
 
@@ -119,17 +123,17 @@ def main() -> None:
     count, rows, counts, repeats = (5, 8, (1, 10), 1) if args.quick else (HEADLINE, args.rows, COUNTS, 3)
     counts = args.concepts or counts
     editors = args.editor or [name for name in CLOSED_FORM if name in EDITORS]
-    parts = [f"torch {torch.__version__}, {args.device}, {args.threads} threads, float32 weights."]
-    if "headline" in args.part:
-        parts.append(headline(FULL, count, args.device, repeats, rows))
-    if "encoding" in args.part:
-        parts.append(encoding(FULL, 2 * count, args.device))
-    if "grid" in args.part:
-        found = grid.measure(editors, counts, args.device, args.threads, args.limit)
-        parts.append(grid.shown_in(found, editors, counts, args.device, args.threads))
-    print("\n\n".join(parts))
-    if args.write:
-        put("speed", "\n\n".join(parts))
+    measures = {
+        "headline": lambda: headline(FULL, count, args.device, repeats, rows),
+        "encoding": lambda: encoding(FULL, 2 * count, args.device),
+        "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
+    }
+    for part in args.part:
+        machine = f"torch {torch.__version__}, {args.device}, {args.threads} threads, float32 weights."
+        text = f"{machine}\n\n{measures[part]()}"
+        print(text, flush=True)
+        if args.write:
+            put(f"speed-{part}", text)
 
 
 def arguments() -> argparse.Namespace:
