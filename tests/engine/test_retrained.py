@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from engine.emoji import MODEL, retrained
+from engine.emoji import JUDGE, MODEL, retrained
 from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.emoji.quality import offered
 from engine.errors import ConceptError
+from engine.judges import open_judge
 from engine.model import open_model
 from engine.sampling import Sampler, Shot, generate
 
@@ -45,6 +48,24 @@ def test_the_packed_denoiser_is_small_and_draws_the_same(tmp_path: Path) -> None
     retrained.write_folder(tmp_path / "model", file)
     drawn, again = pictures(own, 0), pictures(open_model(tmp_path / "model"), 0)
     assert np.abs(drawn - again).mean() < 0.2 * np.abs(drawn - pictures(own, 100)).mean()
+
+
+def test_the_shipped_reference_draws_what_stays_and_not_what_it_never_saw(tmp_path: Path) -> None:
+    retrained.write_folder(tmp_path / "model")
+    model, never = open_model(tmp_path / "model"), retrained.without()
+    stays = [name for name in sorted(offered() & {item.name for item in OBJECTS}) if name not in never][: len(never)]
+    assert len(never) == len(stays) == 10
+    assert shares(model, stays).mean() >= 0.8
+    assert shares(model, never).mean() <= 0.3
+    assert shares(open_model(MODEL), never).mean() >= 0.8, "the built-in model draws them"
+
+
+def shares(model: object, names: Sequence[str]) -> np.ndarray:
+    """Whether the judge sees each of the names, in two pictures each."""
+    shots = [Shot(f"a picture of a {name}", seed) for name in names for seed in range(2)]
+    drawn = np.stack([picture for _, picture in generate(model, shots, Sampler())])
+    asked = [name for name in names for _ in range(2)]
+    return np.array([sighting.seen for sighting in open_judge(JUDGE).look(drawn, asked, "object")])
 
 
 def pictures(model: object, seed: int) -> np.ndarray:
