@@ -1,6 +1,6 @@
 """How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
 
-Three parts, on random weights (`benchmarks/fullsize.py`), each a ratio within one run:
+Four parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
 
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
    their formula cannot avoid (`benchmarks/floor.py`); with text encoding, diagnostics and digests, end to end; and both
@@ -9,6 +9,7 @@ Three parts, on random weights (`benchmarks/fullsize.py`), each a ratio within o
    times 24,960.
 2. The engine's text encoding beside the encoder's own forward pass.
 3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
+4. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/layers.py`).
 
 Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. Names are bare and
 no general words are retained, since these cost the same for any number of concepts.
@@ -21,7 +22,7 @@ import time
 
 import torch
 
-from benchmarks import floor, grid
+from benchmarks import floor, grid, layers
 from benchmarks.fullsize import FULL, Size, pipeline, spec
 from benchmarks.page import put, table
 from benchmarks.timing import Timed, settings, settle, timed
@@ -76,8 +77,8 @@ def released(size: Size, count: int, most: int | None) -> tuple[str, float]:
     found = projections(model)
     names = [target.names[0] for target in spec(count, "scapre-released", {}).targets]
     firsts = {len(p.weight): p.name.rsplit(".", 2)[0] for p in reversed(found)}
-    layers = [firsts[rows] for rows in sorted(firsts)[:2]]
-    chosen = [p for p in found if p.name.rsplit(".", 2)[0] in layers]
+    smallest = [firsts[rows] for rows in sorted(firsts)[:2]]
+    chosen = [p for p in found if p.name.rsplit(".", 2)[0] in smallest]
     runs = []
     for one in chosen:
         kind = [p.weight.detach() for p in found if p.kind == one.kind]
@@ -126,6 +127,7 @@ def main() -> None:
     measures = {
         "headline": lambda: headline(FULL, count, args.device, repeats, rows),
         "encoding": lambda: encoding(FULL, 2 * count, args.device),
+        "layers": lambda: layers.told(editors, count, args.device),
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
@@ -138,7 +140,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["headline", "encoding", "grid"]
+    parts = ["headline", "encoding", "layers", "grid"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
     parser.add_argument("--editor", action="append", help="of the grid; every closed-form editor by default")

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import floor, grid, speed, timing
+from benchmarks import floor, grid, layers, speed, timing
 from benchmarks.fullsize import Size, pipeline, spec
 from benchmarks.transcription import transcribed
 from engine.deltas import plan
@@ -54,6 +54,22 @@ def test_the_transcription_is_the_editor(model):
         assert edited.norm() > 0.01 * weight.norm()
     other = transcribed(model, names, weight, ReleasedSettings(precision="float64", seed=1)).rows - weight
     assert (other - made.deltas[p.name].double()).norm() > 1e-4 * other.norm()
+
+
+def test_layers_have_the_sizes_of_the_real_models():
+    found = {one.model: (len(one.shapes), one.rows, one.width, one.tokens) for one in layers.models()}
+    assert found["SD 1.5"] == (32, 24_960, 768, 77)
+    assert found["SDXL"] == (140, 166_400, 2048, 77)
+    assert found["FLUX.1"] == (1, 3072, 4096, 512)
+
+
+def test_every_editor_that_needs_no_single_tokens_is_timed_on_layers(monkeypatch):
+    small = layers.Layers("small", {"a.attn2.to_k": (6, 8), "a.attn2.to_v": (6, 8), "embedder": (4, 8)}, 5)
+    monkeypatch.setattr(layers, "models", lambda: iter([small]))
+    told = layers.told(speed.CLOSED_FORM, 3, "cpu").splitlines()
+    header = "| layers of | matrices | rows x width | tokens |"
+    assert told[2] == header + " scapre, s | uce, s | rece, s | speed, s | oce, s | mace-cfr, s |"
+    assert told[4].startswith("| small | 3 | 16 x 8 | 5 | 0.")
 
 
 def test_the_parts_of_a_plan_add_up_and_encoding_is_told_apart(model):
