@@ -31,6 +31,7 @@ from engine.editing import make
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL, retrained
 from engine.features import ClipNetwork
+from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
@@ -70,7 +71,21 @@ def _distance(network: ClipNetwork, shown: np.ndarray, exact: np.ndarray) -> str
     return f"{1000 * distance:.1f} ({1000 * error:.1f})"
 
 
-def measured(folder: Path, case: Case, pictures: int, store: PictureStore, editors: Sequence[str]) -> list[list[str]]:
+def still_seen(asked: Sequence[Asked], exact: np.ndarray) -> str:
+    """In how many of the re-trained model's pictures the judge sees the target that they were asked for."""
+    places = [place for place, item in enumerate(asked) if item.group == "target"]
+    questions = [asked[place].question for place in places]
+    counts: dict[str, list[bool]] = {question.subject.name: [] for question in questions}
+    for question, hit in zip(questions, measure.seen(ClipJudge(JUDGE), exact[places], questions), strict=True):
+        counts[question.subject.name].append(bool(hit))
+    shares = ", ".join(f"{name} {sum(hits)} of {len(hits)}" for name, hits in sorted(counts.items()))
+    return f"Of what it never saw the judge sees in the re-trained model's pictures: {shares}."
+
+
+def measured(
+    folder: Path, case: Case, pictures: int, store: PictureStore, editors: Sequence[str]
+) -> tuple[str, list[list[str]]]:
+    """What the re-trained model shows of the targets, and a line a model."""
     asked, network = measure.asked(case, pictures), ClipNetwork(JUDGE)
     reference: Any = open_model(folder)
     questions, weights = [item.question for item in asked], folder_digest(folder)
@@ -80,7 +95,7 @@ def measured(folder: Path, case: Case, pictures: int, store: PictureStore, edito
     for name, shown in drawn_by(case, asked, store, editors):
         lines.append(line(network, name, asked, shown, exact))
         print(*lines[-1], sep=" | ", flush=True)
-    return lines
+    return still_seen(asked, exact), lines
 
 
 def main() -> None:
@@ -93,9 +108,9 @@ def main() -> None:
     case = concepts.case_without(retrained.without())
     with TemporaryDirectory() as scratch:
         retrained.write_folder(folder := Path(scratch) / "model")
-        lines = measured(folder, case, args.pictures, PictureStore(args.store), args.editor or [*EDITORS, AUTO])
+        seen, lines = measured(folder, case, args.pictures, PictureStore(args.store), args.editor or [*EDITORS, AUTO])
     told = f"{args.pictures} pictures a group; KID to the re-trained model x 1000 (standard error)."
-    page = f"{told}\n\n{table(HEADER, lines)}"
+    page = f"{told}\n\n{table(HEADER, lines)}\n\n{seen}"
     print(page)
     if args.write:
         put("exact", page)
