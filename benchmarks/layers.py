@@ -9,7 +9,7 @@ tokens into moments and the editor.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +53,13 @@ class Layers:
         return sum(rows for rows, _ in self.shapes.values())
 
 
-def models() -> Iterator[Layers]:
+def models() -> list[Layers]:
     with torch.device("meta"):
-        yield Layers("SD 1.5", _fed(UNet2DConditionModel(cross_attention_dim=768), tuple(KINDS)), 77)
-        yield Layers("SDXL", _fed(UNet2DConditionModel(**XL), tuple(KINDS)), 77)
-        yield Layers("FLUX.1", _fed(FluxTransformer2DModel(), ("context_embedder",)), 512)
+        return [
+            Layers("SD 1.5", _fed(UNet2DConditionModel(cross_attention_dim=768), tuple(KINDS)), 77),
+            Layers("SDXL", _fed(UNet2DConditionModel(**XL), tuple(KINDS)), 77),
+            Layers("FLUX.1", _fed(FluxTransformer2DModel(), ("context_embedder",)), 512),
+        ]
 
 
 def _fed(denoiser: nn.Module, endings: tuple[str, ...]) -> dict[str, tuple[int, int]]:

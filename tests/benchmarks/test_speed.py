@@ -65,7 +65,7 @@ def test_layers_have_the_sizes_of_the_real_models():
 
 def test_every_editor_that_needs_no_single_tokens_is_timed_on_layers(monkeypatch):
     small = layers.Layers("small", {"a.attn2.to_k": (6, 8), "a.attn2.to_v": (6, 8), "embedder": (4, 8)}, 5)
-    monkeypatch.setattr(layers, "models", lambda: iter([small]))
+    monkeypatch.setattr(layers, "models", lambda: [small])
     told = layers.told(speed.CLOSED_FORM, 3, "cpu").splitlines()
     header = "| layers of | matrices | rows x width | tokens |"
     assert told[2] == header + " scapre, s | uce, s | rece, s | speed, s | oce, s | mace-cfr, s |"
