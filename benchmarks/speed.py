@@ -143,7 +143,7 @@ def arguments() -> argparse.Namespace:
     parts = ["headline", "encoding", "layers", "grid"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
-    parser.add_argument("--editor", action="append", help="of the grid, every closed-form one by default, and of layers")
+    parser.add_argument("--editor", action="append", help="of the grid (every one by default) and of layers")
     parser.add_argument("--concepts", type=int, nargs="+", help="of the grid")
     parser.add_argument("--rows", type=int, help="of each matrix in the transcription; all by default")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
