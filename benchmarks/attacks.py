@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.erasure import spec, subjects
-from engine.deltas import applied, plan
+from engine.deltas import EditPlan, applied, plan
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
@@ -76,19 +76,14 @@ def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], referenc
         print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {told}", flush=True)
 
 
-def after(model: Any, args: argparse.Namespace, group: Sequence[Subject]) -> Callable[[], AbstractContextManager]:
-    """For as long as it is entered, the model attacked beside the unedited one."""
-    if args.instead:
-        other = open_model(args.instead)
-        return lambda: nullcontext(other)
-    edit = plan(model, spec(group, args.editor, {}))
-
-    @contextmanager
-    def edited() -> Iterator[Any]:
-        with applied(model, edit):
-            yield model
-
-    return edited
+@contextmanager
+def attacked(model: Any, edit: EditPlan | None, other: Any) -> Iterator[Any]:
+    """The model attacked beside the unedited one: that one with the edit in force, or, without an edit, `other`."""
+    if edit is None:
+        yield other
+        return
+    with applied(model, edit):
+        yield model
 
 
 def line(name: str, before: Sequence[bool], after: Sequence[bool], rate: float, seconds: float, words: str) -> str:
@@ -113,10 +108,11 @@ def main() -> None:
     if args.floor:
         return print_floor(model, judge, group, references)
     kept = kept_pictures(model, group)
-    after_as = after(model, args, group)
+    other = open_model(args.instead) if args.instead else None
+    edit = None if other else plan(model, spec(group, args.editor, {}))
     attacks = [replace(ATTACKS[name](), **settings) for name in args.attack or ATTACKS]
     seeds = range(max(attack.cost for attack in attacks))  # no attack has more seeds than pictures
-    with after_as() as changed:
+    with attacked(model, edit, other) as changed:
         plain_after = plainly(changed, target, seeds)
     told = seen(judge, plain_after, "after")
     print(f"{args.target} {f'in {args.instead}' if args.instead else f'erased by {args.editor}'}", end="; ")
@@ -126,7 +122,7 @@ def main() -> None:
     for attack in attacks:
         before = attack.attempts(model, target, references, kept, 0)
         start = time.process_time()
-        with after_as() as changed:
+        with attacked(model, edit, other) as changed:
             made = attack.attempts(changed, target, references, kept, 0)
         seconds = time.process_time() - start
         shown = seen(judge, made, "after")

@@ -107,12 +107,12 @@ class Bench:
         questions = [item.question for item in asked]
         before = measure.pictures(self.model, self.digest, self.store, questions)
         try:
-            after, told = self._after(arm, case, questions)
+            after, told = self.after(arm, case, questions)
         except EngineError as error:
             return {"problem": " ".join(str(error).split())}
         return {**measure.scores(asked, measure.seen(self.judge, after, questions), after, before), **told}
 
-    def _after(self, arm: Arm, case: Case, questions: Sequence[Question]) -> tuple[np.ndarray, dict[str, Any]]:
+    def after(self, arm: Arm, case: Case, questions: Sequence[Question]) -> tuple[np.ndarray, dict[str, Any]]:
         """The arm's pictures, and what there is to tell of its plan."""
         if arm.editor == UNEDITED:
             return measure.pictures(self.model, self.digest, self.store, questions), {}

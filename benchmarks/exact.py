@@ -12,28 +12,23 @@ which knows the targets, and `re-trained, other seeds`, which is the re-trained 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
 from benchmarks import concepts, measure
-from benchmarks.concepts import Case
+from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench
 from benchmarks.measure import Asked
 from benchmarks.page import put, table
-from engine.deltas import applied
-from engine.digests import folder_digest, tensor_digest
 from engine.distances import KID_PAIRS, kid
-from engine.editing import make
 from engine.editors import EDITORS
-from engine.emoji import JUDGE, MODEL, retrained
-from engine.features import ClipNetwork
+from engine.emoji import JUDGE, retrained
 from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.pictures import PictureStore
+from engine.judges.card import names
 from engine.probes import Question
 from engine.tuning import AUTO
 
@@ -41,61 +36,61 @@ OTHER_SEEDS = 100_000
 HEADER = ("model", "targets", "synonyms", "look-alikes", "others", "styles")
 
 
-def drawn_by(
-    case: Case, asked: Sequence[Asked], store: PictureStore, editors: Sequence[str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, pictures) of the unedited and of every edited model."""
-    model, questions = open_model(MODEL), [item.question for item in asked]
-    yield "unedited", measure.pictures(model, folder_digest(MODEL), store, questions)
-    for editor in editors:
-        edit = make(model, measure.spec(case, editor, {}))
-        with applied(model, edit):
-            yield editor, measure.pictures(model, tensor_digest(edit.deltas), store, questions)
-
-
 def later(question: Question) -> Question:
     return replace(question, shot=replace(question.shot, seed=question.shot.seed + OTHER_SEEDS))
 
 
-def line(network: ClipNetwork, name: str, asked: Sequence[Asked], shown: np.ndarray, exact: np.ndarray) -> list[str]:
-    """The model's distance to exact unlearning in each group; "-" where the pictures are too few to tell one."""
-    groups = np.array([item.group for item in asked])
-    return [name, *(_distance(network, shown[groups == group], exact[groups == group]) for group in measure.GROUPS)]
+def line(name: str, groups: np.ndarray, shown: np.ndarray, exact: np.ndarray) -> list[str]:
+    """How far features `shown` are from `exact`, both [n, width], in each of the `groups` [n] that the rows belong to.
+
+    "-" where a group's pictures are too few to tell a distance.
+    """
+    return [name, *(_distance(shown[groups == group], exact[groups == group]) for group in measure.GROUPS)]
 
 
-def _distance(network: ClipNetwork, shown: np.ndarray, exact: np.ndarray) -> str:
+def _distance(shown: np.ndarray, exact: np.ndarray) -> str:
     """KID and its standard error, in thousandths."""
     if len(shown) < KID_PAIRS:
         return "-"
-    distance, error = kid(network.features(shown).pooled, network.features(exact).pooled)
+    distance, error = kid(shown, exact)
     return f"{1000 * distance:.1f} ({1000 * error:.1f})"
 
 
-def still_seen(asked: Sequence[Asked], exact: np.ndarray) -> str:
-    """In how many of the re-trained model's pictures the judge sees the target that they were asked for."""
-    places = [place for place, item in enumerate(asked) if item.group == "target"]
-    questions = [asked[place].question for place in places]
-    counts: dict[str, list[bool]] = {question.subject.name: [] for question in questions}
-    for question, hit in zip(questions, measure.seen(ClipJudge(JUDGE), exact[places], questions), strict=True):
-        counts[question.subject.name].append(bool(hit))
-    shares = ", ".join(f"{name} {sum(hits)} of {len(hits)}" for name, hits in sorted(counts.items()))
-    return f"Of what it never saw the judge sees in the re-trained model's pictures: {shares}."
+def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> str:
+    """What the judge takes the re-trained model's pictures for that ask for a target by name."""
+    labels = names(JUDGE)["object"]
+    likeliest = judge.probabilities(exact, labels, "object").argmax(1)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for item, place in zip(asked, likeliest, strict=True):
+        if item.group == "target":
+            counts[item.question.subject.name][labels[place]] += 1
+    told = (
+        f"- {name}: {', '.join(f'{label} {count}' for label, count in own.most_common())}"
+        for name, own in sorted(counts.items())
+    )
+    return "\n".join(
+        ["What the judge takes the re-trained model's pictures for, asked for what it never saw:\n", *told]
+    )
 
 
-def measured(
-    folder: Path, case: Case, pictures: int, store: PictureStore, editors: Sequence[str]
-) -> tuple[str, list[list[str]]]:
-    """What the re-trained model shows of the targets, and a line a model."""
-    asked, network = measure.asked(case, pictures), ClipNetwork(JUDGE)
-    reference: Any = open_model(folder)
-    questions, weights = [item.question for item in asked], folder_digest(folder)
-    exact = measure.pictures(reference, weights, store, questions)
-    again = measure.pictures(reference, weights, store, [later(question) for question in questions])
-    lines = [line(network, "re-trained, other seeds", asked, again, exact)]
-    for name, shown in drawn_by(case, asked, store, editors):
-        lines.append(line(network, name, asked, shown, exact))
+def measured(bench: Bench, folder: Path, pictures: int, editors: Sequence[str]) -> tuple[list[list[str]], str]:
+    """A line a model, and what the re-trained one draws for the targets."""
+    case = concepts.case_without(retrained.without())
+    asked, reference = measure.asked(case, pictures), Arm(RETRAINED, RETRAINED, {"folder": folder})
+    groups, questions = np.array([item.group for item in asked]), [item.question for item in asked]
+
+    def features(shown: np.ndarray) -> np.ndarray:
+        return bench.judge.network.features(shown).pooled
+
+    drawn, _ = bench.after(reference, case, questions)
+    again, _ = bench.after(reference, case, [later(question) for question in questions])
+    exact = features(drawn)
+    lines = [line(f"{RETRAINED}, other seeds", groups, features(again), exact)]
+    for name in (UNEDITED, *editors):
+        shown, _ = bench.after(Arm(name, name), case, questions)
+        lines.append(line(name, groups, features(shown), exact))
         print(*lines[-1], sep=" | ", flush=True)
-    return still_seen(asked, exact), lines
+    return lines, taken_for(bench.judge, asked, drawn)
 
 
 def main() -> None:
@@ -105,12 +100,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
     args = parser.parse_args()
-    case = concepts.case_without(retrained.without())
     with TemporaryDirectory() as scratch:
         retrained.write_folder(folder := Path(scratch) / "model")
-        seen, lines = measured(folder, case, args.pictures, PictureStore(args.store), args.editor or [*EDITORS, AUTO])
+        lines, neighbours = measured(Bench(args.store), folder, args.pictures, args.editor or [*EDITORS, AUTO])
     told = f"{args.pictures} pictures a group; KID to the re-trained model x 1000 (standard error)."
-    page = f"{told}\n\n{table(HEADER, lines)}\n\n{seen}"
+    page = f"{told}\n\n{table(HEADER, lines)}\n\n{neighbours}"
     print(page)
     if args.write:
         put("exact", page)
