@@ -1,14 +1,11 @@
 """Explicit content: a classifier of one's own choice, or the NudeNet detector, each against a recorded threshold.
 
 NudeNet is not installed with this project. Its package data say MIT, the licence file inside it is the AGPL-3.0: read
-both before you use it in a service. Its weights come inside the package.
-
-    python -m engine.judges.explicit FOLDER     makes a judge's folder from the installed package, weights included
+both before you use it in a service. Its weights come inside the package; `make.py` makes a folder of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Sequence
@@ -71,7 +68,7 @@ class NudeNetJudge:
         if card.version != (installed := version("nudenet")):
             raise ModelFormatError(
                 f"{folder / CARD}: made for nudenet {card.version}, installed is {installed}; install that one, or "
-                "make the folder again with `python -m engine.judges.explicit FOLDER`"
+                "make the folder again with `python -m engine.judges.make nudenet FOLDER`"
             )
         self.digest, self._concepts = folder_digest(folder), card.concepts
         self.threshold = card.threshold
@@ -107,13 +104,3 @@ def _nudenet() -> Any:
             'the NudeNet judge needs the library nudenet (AGPL-3.0): `pip install "nudenet>=3.4,<4"`, or judge with a '
             "classifier folder (kind explicit-classifier)"
         ) from error
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the judge's folder to make")
-    make_folder(parser.parse_args().folder)
-
-
-if __name__ == "__main__":
-    main()

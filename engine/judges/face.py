@@ -1,46 +1,38 @@
 """Identity by embedding: is one of the faces in a picture the face of the person asked for?
 
-The geometry is here; an embedder finds the faces. The one offered reads OpenCV's two networks, which the user puts into
-the judge's folder: YuNet finds faces (MIT), SFace embeds them (Apache-2.0, arXiv 2205.12010). OpenCV (Apache-2.0) is
-not installed with this project. A person's reference embeddings are biometric data: the folder stays with whoever may
+The geometry is here; the networks that find and embed faces are in the judge's folder (`face_networks.py`), which
+`engine/judges/make.py` makes. A person's reference embeddings are biometric data: the folder stays with whoever may
 hold it, and only its digest is recorded.
-
-    python -m engine.judges.face FOLDER NAME PICTURE...     adds a person's reference embeddings to the folder
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from engine.digests import json_digest
-from engine.errors import ConceptError, MissingExtra, ModelFormatError
+from engine.errors import ConceptError
 from engine.judges.base import Sighting, from_scores, refuse_unknown
 from engine.judges.card import CARD, REFERENCES, read_card
+from engine.judges.face_networks import Embedder, fetch, held
 from engine.model import folder_digest
-
-THRESHOLD = 0.363  # the cosine that OpenCV states for SFace
-SURE = 0.8  # the score from which YuNet's finding counts as a face
-FINDER, EMBEDDER = "face_detection_yunet.onnx", "face_recognition_sface.onnx"
-Embedder = Callable[[np.ndarray], np.ndarray]
-"""From a picture, uint8 [height, width, 3], to the embeddings of its faces, float [faces, width]."""
 
 
 class FaceJudge:
-    """`references` are embeddings by name, float [pictures, width]; the digest, unless given, is made of them."""
+    """`embed` finds the faces of a picture; `references` are embeddings by name, float [pictures, width].
+
+    From the cosine `threshold` on two are one person's. The digest, unless given, is made of references and threshold.
+    """
 
     version = "face/1"
     categories = frozenset({"identity"})
 
     def __init__(
-        self, embed: Embedder, references: Mapping[str, np.ndarray], threshold: float = THRESHOLD, digest: str = ""
+        self, embed: Embedder, references: Mapping[str, np.ndarray], threshold: float, digest: str = ""
     ) -> None:
         self._embed = embed
         self.threshold = threshold
@@ -50,9 +42,9 @@ class FaceJudge:
 
     @classmethod
     def open(cls, folder: Path) -> FaceJudge:
-        """The judge of a folder with a `judge.json`, references and OpenCV's two networks."""
+        """The judge of a folder with a `judge.json`, references and networks; MissingExtra or ModelFormatError."""
         card = read_card(folder)
-        return cls(opencv(folder), load_file(folder / REFERENCES), card.threshold, folder_digest(folder))
+        return cls(held(folder).opened(folder), load_file(folder / REFERENCES), card.threshold, folder_digest(folder))
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """The score is the largest cosine of a face to a reference, 0 without a face or below; ConceptError on a
@@ -88,44 +80,12 @@ def reference(embed: Embedder, pictures: Sequence[np.ndarray]) -> np.ndarray:
     return unit(np.concatenate(found)).astype(np.float32)
 
 
-def opencv(folder: Path) -> Embedder:
-    """OpenCV's YuNet and SFace from the folder; MissingExtra or ModelFormatError says what to install or to add."""
-    try:
-        cv2 = import_module("cv2")
-    except ImportError as error:
-        cure = '`pip install "opencv-python-headless>=4.10"`'
-        raise MissingExtra(f"the face judge needs the library OpenCV (Apache-2.0): {cure}") from error
-    for name in (FINDER, EMBEDDER):
-        if not (folder / name).is_file():
-            raise ModelFormatError(f"{folder / name} is missing; put OpenCV's {name.split('_')[2]} there by that name")
-    finder = cv2.FaceDetectorYN.create(str(folder / FINDER), "", (0, 0), SURE)
-    embedder = cv2.FaceRecognizerSF.create(str(folder / EMBEDDER), "")
-
-    def embed(picture: np.ndarray) -> np.ndarray:
-        turned = np.ascontiguousarray(picture[..., ::-1])  # OpenCV reads blue, green, red
-        finder.setInputSize((picture.shape[1], picture.shape[0]))
-        found = finder.detect(turned)[1]
-        boxes = [] if found is None else found
-        rows = [embedder.feature(embedder.alignCrop(turned, box)).reshape(-1).copy() for box in boxes]
-        return np.stack(rows) if rows else np.zeros((0, 128), np.float32)
-
-    return embed
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("name")
-    parser.add_argument("pictures", type=Path, nargs="+")
-    args = parser.parse_args()
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in args.pictures]
-    stored = args.folder / REFERENCES
-    references = load_file(stored) if stored.exists() else {}
-    save_file({**references, args.name: reference(opencv(args.folder), pictures)}, stored)
-    if not (args.folder / CARD).exists():
-        card = {"kind": "face", "threshold": THRESHOLD}
-        (args.folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def add(folder: Path, name: str, pictures: Sequence[np.ndarray]) -> None:
+    """Put a person's references into the folder, in place of those of that name; the folder is made if need be."""
+    networks = fetch(folder)
+    own = reference(networks.opened(folder), pictures)
+    stored = folder / REFERENCES
+    save_file({**(load_file(stored) if stored.exists() else {}), name: own}, stored)
+    if not (folder / CARD).exists():
+        card = {"kind": "face", "threshold": networks.threshold}
+        (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
