@@ -15,7 +15,7 @@ from engine.digests import json_digest
 EPS = 1e-8  # added where the scripts add it
 COPIES = 5
 MASK_TEMPERATURE = 0.7
-ACTIVATIONS = 2**26  # at most so many in memory
+ACTIVATIONS = 2**19  # at a time, so that they stay in the cache while they are counted
 
 
 def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
