@@ -9,17 +9,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from policies import Policy
+from policies.clocks import TERMS, due_at
 
 console = Console(highlight=False, soft_wrap=True)
+STATES_WIDTH = 160  # a narrow terminal wraps the lines, where a narrow table would cut moments short
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 
 
 def summary(policy: Policy) -> dict[str, Any]:
     """What a policy asks for."""
+    due = due_at(policy)
     return {
         "request_id": policy.request_id,
         "kind": policy.kind,
         "received_at": policy.received_at.isoformat(),
+        "due": due and due.isoformat(),
+        "term": TERMS.get(policy.kind),
         "base": policy.base.uri,
         "digest": policy.digest,
         "erase": [{"id": c.id, "name": c.name, "category": c.category, "anchor": c.anchor} for c in policy.concepts],
@@ -29,6 +34,8 @@ def summary(policy: Policy) -> dict[str, Any]:
 
 def print_summary(data: dict[str, Any]) -> None:
     console.print(f"[bold]{escape(data['request_id'])}[/] is valid ({data['kind']}, received {data['received_at']})")
+    term = f"{data['due']} ({data['term']})" if data["due"] else "without delay, no law names a time for this kind"
+    console.print(f"due    {term}")
     console.print(f"erase  {_names(data['erase'])}\nkeep   {_names(data['keep'])}\nbase   {escape(data['base'])}")
     console.print(f"digest {data['digest']}", style="dim")
 
@@ -89,11 +96,12 @@ def print_states(data: dict[str, Any]) -> None:
     if not data["requests"]:
         console.print("No request is on record here.")
         return
-    table = _table("request", "line", "state", "verdict", "at", "receipt")
+    table = _table("request", "line", "state", "verdict", "at", "due", "receipt")
     for row in data["requests"]:
-        cells = (row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"], row["receipt"][:12])
-        table.add_row(*map(escape, cells))
-    console.print(table)
+        cells = [row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"]]
+        due = f"[bold red]{row['due']} late[/]" if row["late"] else row["due"] or ""
+        table.add_row(*map(escape, cells), due, row["receipt"][:12])
+    Console(highlight=False, soft_wrap=True, width=max(console.width, STATES_WIDTH)).print(table)
 
 
 def print_fields(data: dict[str, Any]) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from policies.clocks import due_at
+from policies.errors import PolicyErrors
+from tasks.errors import IntegrityError
 from tasks.journal import journal
+from tasks.kept import kept_policy
 from tasks.order import Order
 from tasks.receipts import Receipt
 
@@ -29,8 +34,12 @@ def receipts(home: Path) -> Iterator[Receipt]:
         yield from journal(home, line).receipts()
 
 
-def states(home: Path, policy: str | None = None) -> list[dict[str, Any]]:
-    """The state of every work order, the latest last; with `policy`, a policy's digest, only its own."""
+def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
+    """The state of every work order, the latest last; with `policy`, a policy's digest, only its own.
+
+    `due` is the moment by which the law wants it published, and `late` whether it was not by then, or is not `now`;
+    None where no law names one.
+    """
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
         key = str(receipt.settings["work"])
@@ -43,7 +52,20 @@ def states(home: Path, policy: str | None = None) -> list[dict[str, Any]]:
             row["verdict"] = receipt.verdict["outcome"]
         if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
             row["state"] = "rejected"
-    return [row for row in orders.values() if policy in (None, row["policy"])]
+    return [
+        row | _clock(home, row, now or datetime.now(UTC)) for row in orders.values() if policy in (None, row["policy"])
+    ]
+
+
+def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    try:
+        due = due_at(kept_policy(home, row["policy"]))
+    except (IntegrityError, PolicyErrors):
+        due = None  # a status is for all requests, and must not end with one whose policy was lost
+    if due is None:
+        return {"due": None, "late": None}
+    done = datetime.fromisoformat(row["at"]) if row["state"] == "published" else now
+    return {"due": due.isoformat(), "late": done > due}
 
 
 def last_order(home: Path, policy: str) -> Order | None:

@@ -25,6 +25,7 @@ from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.journal import note
+from tasks.kept import keep_policy, kept_policy
 from tasks.order import Order
 from tasks.receipts import Receipt
 from tasks.shards import SAMPLER
@@ -115,22 +116,7 @@ def line_of(policy: Policy, home: Path) -> str:
 
 def in_force(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
     """The policies whose erasure is published by these receipts; IntegrityError if one is not as it was received."""
-    return [_kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
-
-
-def keep_policy(home: Path, digest: str, data: bytes) -> None:
-    """The policy as it was received, under the digest of what it says."""
-    path = _kept(home, digest)
-    if not path.exists():
-        write_whole(path, data)
-
-
-def _kept_policy(home: Path, digest: str) -> Policy:
-    path = _kept(home, digest)
-    policy = parse(path.read_bytes(), f"policy {digest[:12]}") if path.exists() else None
-    if policy is None or policy.digest != digest:
-        raise IntegrityError(f"{path} is not the policy in force that was received: restore it from a backup")
-    return policy
+    return [kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
 
 
 def load_state(order: Order) -> DesiredState:
@@ -140,10 +126,6 @@ def load_state(order: Order) -> DesiredState:
     if state.digest != order.state:
         raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
     return state
-
-
-def _kept(home: Path, digest: str) -> Path:
-    return home / "policies" / f"{digest}.yaml"
 
 
 def _saved(

@@ -1,0 +1,64 @@
+"""The state of a request says by when the law wants it done, and whether it is late."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from tasks.history import states
+from tasks.intake import read_policy
+from tasks.journal import note
+from tasks.order import Order
+from tests.flows.conftest import policy_file, run_cli
+
+
+def submitted(folder: Path, kind: str, age: timedelta) -> dict[str, Any]:
+    """The state of a policy that came in so long ago, as the flow's first task leaves it."""
+    path = policy_file(folder, folder_digest(MODEL), "one")
+    received = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind, "received_at": received}))
+    read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(folder / "home"))
+    (row,) = states(folder / "home")
+    return row | {"received": datetime.fromisoformat(received)}
+
+
+@pytest.mark.parametrize(("hours", "late"), [(47, False), (49, True)])
+def test_what_is_not_done_in_time_is_late(tmp_path: Path, hours: int, late: bool) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(hours=hours))
+    assert row["late"] is late
+    assert datetime.fromisoformat(row["due"]) - row["received"] == timedelta(hours=48)
+
+
+def test_what_was_published_in_time_does_not_become_late(tmp_path: Path) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(hours=47))
+    home, later = tmp_path / "home", datetime.now(UTC) + timedelta(days=30)
+    assert [one["late"] for one in states(home, now=later)] == [True]
+    order = Order.load(home, row["work"])
+    note(order, "published", {"policy": order.policy}, {"bundle": "b" * 64})
+    assert [(one["state"], one["late"]) for one in states(home, now=later)] == [("published", False)]
+
+
+def test_where_no_law_names_a_time_nothing_is_due(tmp_path: Path) -> None:
+    row = submitted(tmp_path, "trademark", timedelta(days=400))
+    assert (row["due"], row["late"]) == (None, None)
+
+
+def test_a_lost_policy_hides_no_other_request(tmp_path: Path) -> None:
+    submitted(tmp_path, "ncii", timedelta(days=3))
+    for path in (tmp_path / "home" / "policies").iterdir():
+        path.write_text("lost")
+    (row,) = states(tmp_path / "home")
+    assert (row["state"], row["due"]) == ("accepted", None)
+
+
+def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(days=3))
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    assert f"{row['due']} late" in run_cli("status").out
