@@ -15,7 +15,7 @@ from engine.digests import json_digest
 EPS = 1e-8  # added where the scripts add it
 COPIES = 5
 MASK_TEMPERATURE = 0.7
-ACTIVATIONS = 2**19  # at a time, so that they stay in the cache while they are counted
+ROWS, SAMPLES = 256, 2**11  # whose activations are taken, and counted, at a time: these stay in the cache
 
 
 def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -27,15 +27,16 @@ def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 def row_entropy(weight: Tensor, samples: Tensor, bins: int) -> Tensor:
     """H [d_out], in units of log `bins`, of each row's activations by `samples` [n, d] in their range."""
-    parts = weight.split(max(1, ACTIVATIONS // max(1, len(samples))))
-    return torch.cat([_entropy(part @ samples.T, bins) for part in parts])
+    return torch.cat([_entropy(part @ samples.T, bins) for part in weight.split(ROWS)])
 
 
 def _entropy(activations: Tensor, bins: int) -> Tensor:
     low, high = activations.aminmax(dim=1, keepdim=True)
-    places = ((activations - low) / (high - low + EPS) * bins).long().clamp_(0, bins - 1)
     counts = torch.zeros(len(activations), bins, dtype=activations.dtype, device=activations.device)
-    share = counts.scatter_add_(1, places, torch.ones_like(activations)) / (activations.shape[1] + EPS)
+    for part in activations.split(SAMPLES, dim=1):
+        places = ((part - low) / (high - low + EPS) * bins).long().clamp_(0, bins - 1)
+        counts.scatter_add_(1, places, torch.ones_like(part))
+    share = counts / (activations.shape[1] + EPS)
     return -(share * (share + EPS).log()).sum(1) / math.log(bins)
 
 
