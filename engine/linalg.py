@@ -1,8 +1,15 @@
-"""The linear algebra of closed-form edits, batched over rows and carried out in float64."""
+"""The linear algebra of closed-form edits, batched over rows and carried out in float64.
+
+Factorisations run on one thread, whatever the machine has: LAPACK rounds otherwise on two than on one, plain products
+do not, and the same request must come to the same digest on each. They are of one [d, d] system, so it costs little.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +17,28 @@ from torch import Tensor
 from engine.errors import EditError
 
 WORST_CONDITION = 1e13
+
+
+def steady(factorise: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function on one thread."""
+
+    @functools.wraps(factorise)
+    def alone(*args: Any, **settings: Any) -> Any:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return factorise(*args, **settings)
+        finally:
+            torch.set_num_threads(threads)
+
+    return alone
+
+
+cholesky, cholesky_ex, cholesky_solve = map(
+    steady, (torch.linalg.cholesky, torch.linalg.cholesky_ex, torch.cholesky_solve)
+)
+eigh, eigvalsh, svd, qr = map(steady, (torch.linalg.eigh, torch.linalg.eigvalsh, torch.linalg.svd, torch.linalg.qr))
+det, solve_triangular = map(steady, (torch.linalg.det, torch.linalg.solve_triangular))
 
 
 @dataclass(frozen=True)
@@ -37,21 +66,21 @@ def diagonalise(g: Tensor, s: Tensor, layer: str = "shared system") -> Pencil:
     g, s = _symmetric(g), _symmetric(s)
     if not (g.isfinite().all() and s.isfinite().all()):
         raise EditError(layer, "the covariance is not finite; check the model and the concepts for NaN")
-    spectrum = torch.linalg.eigvalsh(g)
+    spectrum = eigvalsh(g)
     if spectrum[0] <= 0 or spectrum[-1] / spectrum[0] > WORST_CONDITION:
         found = f"the system is ill-conditioned (eigenvalues {spectrum[0]:.1e} to {spectrum[-1]:.1e})"
         raise EditError(layer, f"{found}; raise what holds it: the editor's ridge, lamb or retain_scale")
-    lower = torch.linalg.cholesky(g)
-    half = torch.linalg.solve_triangular(lower, s, upper=False)
-    whitened = torch.linalg.solve_triangular(lower, half.T, upper=False)
-    values, vectors = torch.linalg.eigh(_symmetric(whitened))
-    basis = torch.linalg.solve_triangular(lower.T, vectors, upper=True)
+    lower = cholesky(g)
+    half = solve_triangular(lower, s, upper=False)
+    whitened = solve_triangular(lower, half.T, upper=False)
+    values, vectors = eigh(_symmetric(whitened))
+    basis = solve_triangular(lower.T, vectors, upper=True)
     return Pencil(basis, values.clamp_min(0))
 
 
 def procrustes(a: Tensor, b: Tensor) -> Tensor:
     """The orthogonal Q [d, d] with the least |A Q - B|, for A and B [rows, d]: the polar factor of A^T B."""
-    u, _, vh = torch.linalg.svd(a.T @ b)
+    u, _, vh = svd(a.T @ b)
     return u @ vh
 
 

@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 from engine.deltas import EditPlan
 from engine.digests import canonical_json
 from engine.errors import EditError, SettingError
+from engine.linalg import svd
 from engine.whole import save_whole
 
 EXACT = 1e-6
@@ -88,7 +89,7 @@ def lora_of(plan: EditPlan, rank: int | None = None) -> Lora:
 
 def _factors(delta: Tensor, rank: int | None) -> tuple[Tensor, Tensor]:
     """B [d_out, r] and A [r, d], the singular values shared evenly between them."""
-    u, values, v = torch.linalg.svd(delta, full_matrices=False)
+    u, values, v = svd(delta, full_matrices=False)
     tail = values.square().flip(0).cumsum(0).flip(0).sqrt()  # what is lost by keeping the directions before each
     exact = int((tail > EXACT * tail[0]).sum())
     kept = exact if rank is None else min(rank, exact)

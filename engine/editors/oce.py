@@ -34,7 +34,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
-from engine.linalg import WORST_CONDITION
+from engine.linalg import WORST_CONDITION, det, qr, svd
 
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
 
@@ -64,11 +64,11 @@ def plan(
 
 def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
     """The orthogonal R [k, k] with the largest tr(R^T M), of determinant 1 if `proper`; EditError if M is singular."""
-    left, sizes, right = torch.linalg.svd(objective)
+    left, sizes, right = svd(objective)
     if sizes[-1] * WORST_CONDITION <= sizes[0]:
         raise EditError(layer, f"the rotation is not determined (singular values down to {sizes[-1]:.1e}); raise lamb")
     turned = left @ right
-    if proper and torch.linalg.det(turned) < 0:
+    if proper and det(turned) < 0:
         turned = turned - 2 * torch.outer(left[:, -1], right[-1])
     return turned
 
@@ -82,7 +82,7 @@ def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
 
 def _turned(layer: str, weight: Tensor, kept: Tensor, concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
     """(R - I) W0."""
-    basis, inside = torch.linalg.qr(weight)
+    basis, inside = qr(weight)
     targets, anchors = (_projector(inside @ rows.double().T) for rows in (concepts.subjects, concepts.neutral))
     identity = torch.eye(len(inside), dtype=torch.float64, device=inside.device)
     objective = inside @ kept @ inside.T - settings.erase_scale * targets @ (identity - anchors)
@@ -92,7 +92,7 @@ def _turned(layer: str, weight: Tensor, kept: Tensor, concepts: ConceptEmbedding
 
 def _projector(values: Tensor) -> Tensor:
     """Onto the span of the columns of `values` [k, n]: [k, k]."""
-    directions, sizes, _ = torch.linalg.svd(values / values.norm(dim=0).clamp_min(1e-300), full_matrices=False)
+    directions, sizes, _ = svd(values / values.norm(dim=0).clamp_min(1e-300), full_matrices=False)
     span = directions[:, sizes > SAME_DIRECTION * sizes[0]]
     return span @ span.T
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
 from engine.errors import EditError
+from engine.linalg import cholesky_ex, cholesky_solve
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
     edited = torch.eye(len(change), dtype=torch.float64, device=change.device) + change
     system = edited.T @ layers @ edited
     system = system + regular_scale * torch.eye(len(change), dtype=torch.float64, device=change.device)
-    lower, failed = torch.linalg.cholesky_ex((system + system.T) / 2)
+    lower, failed = cholesky_ex((system + system.T) / 2)
     if failed:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")
-    return torch.cholesky_solve(edited.T @ layers @ subjects.double().T, lower).T
+    return cholesky_solve(edited.T @ layers @ subjects.double().T, lower).T
 
 
 EDITOR = Editor("rece", ReceSettings, plan)

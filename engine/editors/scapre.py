@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
-from engine.linalg import Pencil, diagonalise, procrustes
+from engine.linalg import Pencil, diagonalise, procrustes, svd
 
 AUTO = "auto"
 STRENGTH = 3.0
@@ -126,7 +126,7 @@ def _held(concepts: ConceptEmbeddings, settings: ScapreSettings, unit: float, id
 def _spectral(concepts: ConceptEmbeddings) -> Tensor:
     """U diag(1 - sigmoid((e - median e) / median e)) U^T of the targets' differences from their anchors, [d, d]."""
     apart = (concepts.subjects - concepts.neutral).double()
-    _, values, vectors = torch.linalg.svd(apart, full_matrices=False)
+    _, values, vectors = svd(apart, full_matrices=False)
     middle = values.median().clamp_min(1e-12)
     return (vectors.T * (1 - torch.sigmoid((values - middle) / middle))) @ vectors
 

@@ -40,7 +40,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.errors import EditError
-from engine.linalg import Pencil, diagonalise
+from engine.linalg import Pencil, diagonalise, eigh, svd
 
 LARGEST, OWN = "largest mask", "own masks"
 CONCEPTS = 64  # whose tokens are summed at a time
@@ -140,7 +140,7 @@ def _scaled(
 def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float) -> Tensor:
     """The rows of (G + pull_i Pi) a_i = b_i for `right` b [d_out, d] in the pencil's basis, where Pi is `own` own^T."""
     shrink = 1 / (1 + mu * pencil.values)
-    sizes, turn = torch.linalg.eigh(own.T @ (shrink[:, None] * own))
+    sizes, turn = eigh(own.T @ (shrink[:, None] * own))
     shrink, sizes, own, basis = (part.to(right) for part in (shrink, sizes.clamp_min(0), own @ turn, pencil.basis))
     free = right * shrink
     spoken = (free @ own) * (pull / (1 + pull * sizes))
@@ -235,7 +235,7 @@ def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tens
 
 def _spectrum(subjects: Tensor) -> tuple[Tensor, Tensor]:
     """C's singular values [r] and left singular vectors [d, r]."""
-    _, spread, vectors = torch.linalg.svd(subjects, full_matrices=False)
+    _, spread, vectors = svd(subjects, full_matrices=False)
     return spread, vectors.T
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
-from engine.linalg import diagonalise
+from engine.linalg import diagonalise, eigh, svd
 
 PADDING_DIRECTIONS = 3
 NOTHING = 1e-12
@@ -75,7 +75,7 @@ def free_directions(concepts: ConceptEmbeddings, settings: SpeedSettings) -> Ten
     """F [d, f]: orthonormal, and orthogonal to all that is held. EditError if nothing is left."""
     kept = _mean(concepts.retain.gram, concepts.retain.mass)
     kept = kept + settings.general * _mean(concepts.general.gram, concepts.general.mass)
-    values, vectors = torch.linalg.eigh((kept + kept.T) / 2)
+    values, vectors = eigh((kept + kept.T) / 2)
     rounding = torch.finfo(torch.float64).eps * len(values) * values[-1].item()
     free = vectors[:, values < max(settings.threshold, rounding)]
     if settings.invariants and concepts.empty is not None:
@@ -87,20 +87,20 @@ def free_directions(concepts: ConceptEmbeddings, settings: SpeedSettings) -> Ten
 
 def invariants(empty: Tensor) -> Tensor:
     """k_2 [k, d] of the empty prompt [T, d]: the start of text, then the leading directions of all that follows."""
-    _, _, directions = torch.linalg.svd(empty[1:].double(), full_matrices=False)
+    _, _, directions = svd(empty[1:].double(), full_matrices=False)
     return torch.cat([empty[:1].double(), directions[:PADDING_DIRECTIONS]])
 
 
 def weakest(weight: Tensor) -> Tensor:
     """v [d]: the right singular vector of the smallest singular value of a weight [d_out, d]."""
-    _, _, directions = torch.linalg.svd(weight, full_matrices=False)
+    _, _, directions = svd(weight, full_matrices=False)
     return directions[-1]
 
 
 def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
     """An orthonormal basis of what of `free` [d, f] is orthogonal to `rows` [k, d]."""
     spoken = free.T @ rows.T / rows.norm(dim=1)
-    directions, sizes, _ = torch.linalg.svd(spoken, full_matrices=True)
+    directions, sizes, _ = svd(spoken, full_matrices=True)
     return free @ directions[:, int((sizes > NOTHING).sum()) :]
 
 

@@ -1,0 +1,45 @@
+"""A plan has the same digest however many threads the machine gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from engine.deltas import plan
+from engine.editors import EDITORS
+from engine.emoji import MODEL
+from engine.model import open_model
+from engine.spec import EditSpec, Retain, Target
+
+TARGETS = (
+    Target("panda", ("panda", "bamboo eater")),
+    Target("taxi", ("taxi",), anchor="car"),
+    Target("pear", ("pear",)),
+)
+KEPT = (Retain("bear", ("bear",)), Retain("koala", ("koala",)), Retain("apple", ("red apple",)))
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return open_model(MODEL)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+@pytest.mark.usefixtures("threads")
+def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str) -> None:
+    digests = set()
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        digests.add(plan(model, EditSpec(TARGETS, KEPT, editor=editor)).digest)
+        assert torch.get_num_threads() == count, "planning gave the threads back"
+    assert len(digests) == 1
