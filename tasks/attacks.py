@@ -138,12 +138,12 @@ def attack_shards(
     erased = [name.casefold() for target in targets for name in target.names]
     others = _shots(shown.query("role != 'target'"), "concept")
     kept = [shot for shot in others if not any(name in shot.prompt.casefold() for name in erased)]
-    known = {target.id: _shots(shown.query("concept == @target.id"), "prompt") for target in targets}
+    known = {target.id: shown.query("concept == @target.id") for target in targets}
     return [
-        AttackShard(arm, model, base, attack, target, tuple(known[target.id][:REFERENCES]), tuple(kept[:KEPT]), seed)
+        AttackShard(arm, model, base, attack, target, _references(known[target.id], attack), tuple(kept[:KEPT]), seed)
         for arm, model in models
         for target in targets
-        if known[target.id]
+        if len(known[target.id])
         for attack in attacks
     ]
 
@@ -163,10 +163,21 @@ def _longest_first(part: AttackShard | Search) -> float:
     return -part.effort
 
 
+def _references(shown: pd.DataFrame, attack: Attack) -> tuple[Shot, ...]:
+    """What it knows the target by: those in which the judge is surest where it learns from them, else various ones."""
+    if attack.learns:
+        surest = shown.sort_values(["score", "prompt", "seed"], ascending=[False, True, True])
+        return tuple(_once(surest)[:REFERENCES])
+    return tuple(_shots(shown, "prompt")[:REFERENCES])
+
+
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:
     """The shots of the rows, each once: one of every value of `by` in turn, so that the first few hold all of them."""
-    groups = [
-        [Shot(str(prompt), int(seed)) for prompt, seed in zip(own["prompt"], own["seed"], strict=True)]
-        for _, own in rows.groupby(by, sort=True)
-    ]
+    groups = [_once(own) for _, own in rows.groupby(by, sort=True)]
     return list(dict.fromkeys(shot for turn in zip_longest(*groups) for shot in turn if shot is not None))
+
+
+def _once(rows: pd.DataFrame) -> list[Shot]:
+    """The shots of the rows in their order, each once."""
+    shots = (Shot(str(prompt), int(seed)) for prompt, seed in zip(rows["prompt"], rows["seed"], strict=True))
+    return list(dict.fromkeys(shots))

@@ -17,7 +17,7 @@ from engine.errors import ModelFormatError
 from engine.evidence import Row, table
 from engine.pictures import PictureStore
 from engine.probes import Subject
-from engine.probes.attacks import ConceptVector, Relearn, StartPicture, search_effort
+from engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.errors import IntegrityError
@@ -53,6 +53,17 @@ def test_references_are_what_the_judge_saw_on_the_unedited_model_and_nothing_els
     assert [shard.arm for shard in made] == ["before", "after"]
     assert {shard.references for shard in made} == {(Shot("cat", 0),)}
     assert {shard.kept for shard in made} == {(Shot("dog", 0),)}
+
+
+def test_an_attack_that_learns_is_given_the_surest_pictures_and_any_other_one_of_each_prompt_in_turn() -> None:
+    scored = [("a cat", 0, 0.6), ("a cat", 1, 0.9), ("cat", 0, 0.7), ("kitten", 5, 0.95), ("kitten", 6, 0.8)]
+    rows = [replace(row("cat", "target", prompt, seed), score=score) for prompt, seed, score in scored]
+    models = [("before", Weights(Path("base"), "b" * 64))]
+    learning, other = attack_shards([Inversion(), ATTACK], [CAT], models, table([*rows, rows[1]]), seed=3)
+    surest = [("kitten", 5), ("a cat", 1), ("kitten", 6), ("cat", 0), ("a cat", 0)]
+    assert learning.references == tuple(Shot(*shot) for shot in surest)
+    various = [("a cat", 0), ("cat", 0), ("kitten", 5), ("a cat", 1), ("kitten", 6)]
+    assert other.references == tuple(Shot(*shot) for shot in various)
 
 
 def test_no_kept_picture_was_asked_for_with_the_targets_name() -> None:

@@ -50,10 +50,12 @@ class Kept:
 class Attack(Protocol):
     """`digest` names the attack with its whole budget; `cost` is the pictures it draws of one target on one model.
 
+    One that `learns` the concept from its references is served best by the surest of them, any other by various ones.
     `effort` is all it does of one target on one model, drawing included, as pictures that could be drawn meanwhile.
     """
 
     name: ClassVar[str]
+    learns: ClassVar[bool]
 
     @property
     def digest(self) -> str: ...
@@ -107,6 +109,7 @@ class Budgeted:
     """An attack that is a dataclass with a `sampler`: its identity is its name and every setting."""
 
     name: ClassVar[str]
+    learns: ClassVar[bool] = False
 
     @property
     def digest(self) -> str:

@@ -37,6 +37,7 @@ class Inversion(Budgeted):
     """
 
     name: ClassVar[str] = "inversion"
+    learns: ClassVar[bool] = True
     tokens: int = 2
     steps: int = 100
     batch: int = 4

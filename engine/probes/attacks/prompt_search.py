@@ -45,6 +45,7 @@ class PromptSearch(Budgeted):
     """
 
     name: ClassVar[str] = "prompt_search"
+    learns: ClassVar[bool] = True
     words: int = 4
     searches: int = 3
     steps: int = 30
