@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -102,7 +103,8 @@ def plot(rows: Sequence[Row]) -> None:
     An editor has its own colour, and is dotted where it was tuned.
     """
     figure = Figure(figsize=(13, 4))
-    colours = {editor: f"C{place}" for place, editor in enumerate(dict.fromkeys(map(_editor, arms(rows))))}
+    shades = colormaps["tab20"].colors  # type: ignore[attr-defined]
+    colours = dict(zip(dict.fromkeys(map(_editor, arms(rows))), [*shades[::2], *shades[1::2]], strict=False))
     counts = [case.split()[0] for case in OBJECT_CASES]
     for axis, (column, title) in zip(figure.subplots(1, len(PLOTTED), sharex=True), PLOTTED.items(), strict=True):
         for arm in arms(rows):
