@@ -53,7 +53,7 @@ def _distance(shown: np.ndarray, exact: np.ndarray) -> str:
     if len(shown) < KID_PAIRS:
         return "-"
     distance, error = kid(shown, exact)
-    return f"{1000 * distance:.1f} ({1000 * error:.1f})"
+    return f"{1000 * distance:z.1f} ({1000 * error:.1f})"
 
 
 def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> str:
