@@ -14,7 +14,8 @@ and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
 again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in the case that erases just
-these, or in a case of its own if there is none.
+these, or in a case of its own if there is none. `--beside scapre auto 'speed, tuned'` measures nothing and prints H_o
+of these in the draws that all of them have.
 """
 
 from __future__ import annotations
@@ -159,10 +160,13 @@ def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None
 def main() -> None:
     args = arguments()
     found = results(args.measured / "compare.tsv")
-    if not args.only_write:
+    if not (args.only_write or args.beside):
         _measure(args, Bench(args.store), found)
+    rows = found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures)
+    if args.beside:
+        print(tables.beside(rows, args.beside))
     if args.write or args.only_write:
-        tables.write(found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures))
+        tables.write(rows)
 
 
 def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
@@ -191,6 +195,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--replan", action="store_true", help="also measure again what is edited otherwise by now")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
+    parser.add_argument(
+        "--beside", nargs="+", metavar="EDITOR", help="only print H_o of these in the draws that all have"
+    )
     parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some objects")
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects it was trained without")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")

@@ -83,6 +83,26 @@ def overview(rows: Sequence[Row]) -> str:
     return "H_o in per cent, mean over draws [least, most]:\n\n" + table(["editor", *names], lines)
 
 
+def beside(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """H_o of some editors, mean over those draws of a case in which all of them were measured; "-" of one that refused
+    and of a case without such a draw."""
+    chosen = [row for row in latest(rows) if row["arm"] in names]
+    shared = {
+        case: set.intersection(*({row["draw"] for row in _of(chosen, name, case)} for name in names))
+        for case in order(chosen)
+    }
+    lines = []
+    for case, draws in shared.items():
+        own = [[row for row in _of(chosen, name, case) if row["draw"] in draws] for name in names]
+        means = [_percent(fmean(float(row["h_o"]) for row in part)) if _answered(part) else "-" for part in own]
+        lines.append([case, str(len(draws)), *means])
+    return table(["case", "draws", *names], lines)
+
+
+def _answered(rows: Sequence[Row]) -> bool:
+    return bool(rows) and all(row["h_o"] for row in rows)
+
+
 def _section(case: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["case"] == case]
     lines = [line(arm, _of(rows, arm, case)) for arm in arms(own)]
@@ -103,8 +123,8 @@ def plot(rows: Sequence[Row]) -> None:
     An editor has its own colour, and is dotted where it was tuned.
     """
     figure = Figure(figsize=(13, 4))
-    shades = colormaps["tab20"].colors  # type: ignore[attr-defined]
-    colours = dict(zip(dict.fromkeys(map(_editor, arms(rows))), [*shades[::2], *shades[1::2]], strict=False))
+    shades = (colormaps["tab20"](place) for place in (*range(0, 20, 2), *range(1, 20, 2)))
+    colours = dict(zip(dict.fromkeys(map(_editor, arms(rows))), shades, strict=False))
     counts = [case.split()[0] for case in OBJECT_CASES]
     for axis, (column, title) in zip(figure.subplots(1, len(PLOTTED), sharex=True), PLOTTED.items(), strict=True):
         for arm in arms(rows):

@@ -87,3 +87,17 @@ def test_a_page_without_the_place_is_refused(tmp_path: Path):
 
 def test_a_table_is_markdown():
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_editors_are_held_beside_each_other_in_the_draws_that_all_have() -> None:
+    shares = {
+        ("scapre", "0"): "0.9",
+        ("scapre", "1"): "0.5",
+        ("uce", "0"): "0.8",
+        ("auto", "0"): "",
+        ("auto", "1"): "0.7",
+    }
+    rows = [{"arm": arm, "case": "5 objects", "draw": draw, "h_o": h_o} for (arm, draw), h_o in shares.items()]
+    assert tables.beside(rows, ["scapre", "uce"]).splitlines()[-1] == "| 5 objects | 1 | 90.0 | 80.0 |"
+    assert tables.beside(rows, ["scapre", "auto"]).splitlines()[-1] == "| 5 objects | 2 | 70.0 | - |"
+    assert tables.beside(rows, ["auto", "oce"]).splitlines()[-1] == "| 5 objects | 0 | - | - |"
