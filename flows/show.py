@@ -12,7 +12,7 @@ from policies import Policy
 from policies.clocks import TERMS, due_at
 
 console = Console(highlight=False, soft_wrap=True)
-STATES_WIDTH = 160  # a narrow terminal wraps the lines, where a narrow table would cut moments short
+console.width = max(console.width, 160)  # a narrow terminal wraps lines, where a narrow table would cut cells short
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 
 
@@ -99,9 +99,14 @@ def print_states(data: dict[str, Any]) -> None:
     table = _table("request", "line", "state", "verdict", "at", "due", "receipt")
     for row in data["requests"]:
         cells = [row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"]]
-        due = f"[bold red]{row['due']} late[/]" if row["late"] else row["due"] or ""
-        table.add_row(*map(escape, cells), due, row["receipt"][:12])
-    Console(highlight=False, soft_wrap=True, width=max(console.width, STATES_WIDTH)).print(table)
+        table.add_row(*map(escape, cells), _due(row), row["receipt"][:12])
+    console.print(table)
+
+
+def _due(row: dict[str, Any]) -> str:
+    if not row["policy_kept"]:
+        return "[bold red]not known, the policy was lost or altered[/]"
+    return f"[bold red]{row['due']} late[/]" if row["late"] else row["due"] or ""
 
 
 def print_fields(data: dict[str, Any]) -> None:

@@ -38,7 +38,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     """The state of every work order, the latest last; with `policy`, a policy's digest, only its own.
 
     `due` is the moment by which the law wants it published, and `late` whether it was not by then, or is not `now`;
-    None where no law names one.
+    None where no law names one, or where the policy is not kept as it was received (`policy_kept`), so that it cannot
+    be told.
     """
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
@@ -58,14 +59,13 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
 
 
 def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A status is for all requests, so one whose policy was lost is told among them and does not end it."""
     try:
         due = due_at(kept_policy(home, row["policy"]))
     except (IntegrityError, PolicyErrors):
-        due = None  # a status is for all requests, and must not end with one whose policy was lost
-    if due is None:
-        return {"due": None, "late": None}
+        return {"due": None, "late": None, "policy_kept": False}
     done = datetime.fromisoformat(row["at"]) if row["state"] == "published" else now
-    return {"due": due.isoformat(), "late": done > due}
+    return {"due": due and due.isoformat(), "late": due and done > due, "policy_kept": True}
 
 
 def last_order(home: Path, policy: str) -> Order | None:

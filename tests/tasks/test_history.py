@@ -50,12 +50,15 @@ def test_where_no_law_names_a_time_nothing_is_due(tmp_path: Path) -> None:
     assert (row["due"], row["late"]) == (None, None)
 
 
-def test_a_lost_policy_hides_no_other_request(tmp_path: Path) -> None:
+def test_a_lost_policy_hides_no_other_request_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(tmp_path, "ncii", timedelta(days=3))
     for path in (tmp_path / "home" / "policies").iterdir():
         path.write_text("lost")
     (row,) = states(tmp_path / "home")
     assert (row["state"], row["due"]) == ("accepted", None)
+    assert not row["policy_kept"]
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    assert "not known, the policy was lost or altered" in run_cli("status").out
 
 
 def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
