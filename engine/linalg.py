@@ -1,7 +1,7 @@
 """The linear algebra of closed-form edits, batched over rows and carried out in float64.
 
 Factorisations run on one thread, whatever the machine has: LAPACK rounds otherwise on two than on one, plain products
-do not, and the same request must come to the same digest on each. They are of one [d, d] system, so it costs little.
+do not, and the same request must come to the same digest on each. Beside the products they take little time.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ def steady(factorise: Callable[..., Any]) -> Callable[..., Any]:
     return alone
 
 
-cholesky, cholesky_ex, cholesky_solve = map(
-    steady, (torch.linalg.cholesky, torch.linalg.cholesky_ex, torch.cholesky_solve)
-)
-eigh, eigvalsh, svd, qr = map(steady, (torch.linalg.eigh, torch.linalg.eigvalsh, torch.linalg.svd, torch.linalg.qr))
-det, solve_triangular = map(steady, (torch.linalg.det, torch.linalg.solve_triangular))
+cholesky = steady(torch.linalg.cholesky)
+cholesky_ex = steady(torch.linalg.cholesky_ex)
+cholesky_solve = steady(torch.cholesky_solve)
+det = steady(torch.linalg.det)
+eigh = steady(torch.linalg.eigh)
+eigvalsh = steady(torch.linalg.eigvalsh)
+qr = steady(torch.linalg.qr)
+solve_triangular = steady(torch.linalg.solve_triangular)
+svd = steady(torch.linalg.svd)
 
 
 @dataclass(frozen=True)

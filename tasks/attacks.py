@@ -138,13 +138,13 @@ def attack_shards(
     erased = [name.casefold() for target in targets for name in target.names]
     others = _shots(shown.query("role != 'target'"), "concept")
     kept = [shot for shot in others if not any(name in shot.prompt.casefold() for name in erased)]
-    known = {target.id: shown.query("concept == @target.id") for target in targets}
+    known = {target.id: _known(shown.query("concept == @target.id")) for target in targets}
     return [
-        AttackShard(arm, model, base, attack, target, _references(known[target.id], attack), tuple(kept[:KEPT]), seed)
+        AttackShard(arm, model, base, attack, target, known[target.id][attack.learns], tuple(kept[:KEPT]), seed)
         for arm, model in models
         for target in targets
-        if len(known[target.id])
         for attack in attacks
+        if known[target.id][attack.learns]
     ]
 
 
@@ -163,12 +163,11 @@ def _longest_first(part: AttackShard | Search) -> float:
     return -part.effort
 
 
-def _references(shown: pd.DataFrame, attack: Attack) -> tuple[Shot, ...]:
-    """What it knows the target by: those in which the judge is surest where it learns from them, else various ones."""
-    if attack.learns:
-        surest = shown.sort_values(["score", "prompt", "seed"], ascending=[False, True, True])
-        return tuple(_once(surest)[:REFERENCES])
-    return tuple(_shots(shown, "prompt")[:REFERENCES])
+def _known(shown: pd.DataFrame) -> dict[bool, tuple[Shot, ...]]:
+    """The pictures a target is known by, for attacks that learn from them those in which the judge is surest, for
+    others various ones."""
+    surest = shown.sort_values(["score", "prompt", "seed"], ascending=[False, True, True])
+    return {True: tuple(_once(surest)[:REFERENCES]), False: tuple(_shots(shown, "prompt")[:REFERENCES])}
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:

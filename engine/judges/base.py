@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 import numpy as np
 
-from engine.errors import ConceptError
+from engine.errors import ConceptError, MissingExtra
 
 FLAT_LEVELS = 16
 FLAT_SHARE = 0.01
@@ -67,6 +68,14 @@ def refuse_unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> Non
     if unknown := sorted(set(asked) - set(known)):
         named = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
         raise ConceptError(f"this judge knows no {what} {unknown[0]!r}; use one of {named}, or another judge")
+
+
+def library(name: str, needed: str) -> Any:
+    """An optional library; MissingExtra with `needed`, which says what for and how it is installed, if it is not."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtra(needed) from error
 
 
 def likeliest(chances: np.ndarray, labels: Sequence[str], concepts: Sequence[str]) -> list[Sighting]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.errors import MissingExtra, ModelFormatError
-from engine.judges.base import Sighting, from_scores, refuse_unknown
+from engine.errors import ModelFormatError
+from engine.judges.base import Sighting, from_scores, library, refuse_unknown
 from engine.judges.card import CARD, read_card
 from engine.judges.classifier import PictureClassifier
 from engine.model import folder_digest
@@ -97,10 +96,8 @@ def make_folder(folder: Path) -> None:
 
 
 def _nudenet() -> Any:
-    try:
-        return import_module("nudenet")
-    except ImportError as error:
-        raise MissingExtra(
-            'the NudeNet judge needs the library nudenet (AGPL-3.0): `pip install "nudenet>=3.4,<4"`, or judge with a '
-            "classifier folder (kind explicit-classifier)"
-        ) from error
+    return library(
+        "nudenet",
+        'the NudeNet judge needs the library nudenet (AGPL-3.0): `pip install "nudenet>=3.4,<4"`, or judge with a '
+        "classifier folder (kind explicit-classifier)",
+    )

@@ -7,19 +7,20 @@ OpenCV's are for the user to fetch: YuNet finds faces (MIT), SFace embeds them (
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from engine.errors import MissingExtra, ModelFormatError
+from engine.judges.base import library
 
 Embedder = Callable[[np.ndarray], np.ndarray]
 """From a picture, uint8 [height, width, 3], to the embeddings of its faces, float [faces, width]."""
+NEEDED = "the face judge's networks need the library"
+WIDTH = 128  # of an embedding, of dlib's and of SFace
 SURE = 0.8  # the score from which YuNet's finding counts as a face
 
 
@@ -33,19 +34,19 @@ class Networks:
 
 
 def held(folder: Path) -> Networks:
-    """The networks in the folder, dlib's if it has none; ModelFormatError on a folder that lacks one of its files."""
-    found = next((one for one in (OPENCV, DLIB) if any((folder / name).is_file() for name in one.files)), DLIB)
-    for name in found.files:
+    """The networks in the folder; ModelFormatError names the first file that is missing, of dlib's if it has none."""
+    networks = _begun(folder) or DLIB
+    for name in networks.files:
         if not (folder / name).is_file():
             raise ModelFormatError(
                 f"{folder / name} is missing; put it there, or make a new folder by `python -m engine.judges.make`"
             )
-    return found
+    return networks
 
 
 def fetch(folder: Path) -> Networks:
     """The networks in the folder; one without any gets those of the extra `faces`, MissingExtra if that is missing."""
-    if not any((folder / name).is_file() for name in (*OPENCV.files, *DLIB.files)):
+    if not _begun(folder):
         package = find_spec("face_recognition_models")  # importing it needs an old setuptools
         if package is None or not package.submodule_search_locations:
             raise MissingExtra("the face judge's networks are in the extra `faces`: `pip install 'expunge[faces]'`")
@@ -55,8 +56,13 @@ def fetch(folder: Path) -> Networks:
     return held(folder)
 
 
+def _begun(folder: Path) -> Networks | None:
+    """The networks of which the folder has a file."""
+    return next((one for one in (OPENCV, DLIB) if any((folder / name).is_file() for name in one.files)), None)
+
+
 def _dlib(folder: Path) -> Embedder:
-    dlib = _library("dlib", "`pip install 'expunge[faces]'`")
+    dlib = library("dlib", f"{NEEDED} dlib: `pip install 'expunge[faces]'`")
     files = [str(folder / name) for name in DLIB.files]
     finder = dlib.cnn_face_detection_model_v1(files[0])
     marks = dlib.shape_predictor(files[1])
@@ -68,14 +74,13 @@ def _dlib(folder: Path) -> Embedder:
         if not len(boxes):
             boxes = finder(whole, 1)  # at twice the size, where faces half as large are found
         shapes = [marks(whole, found.rect) for found in boxes]
-        rows = [np.array(embedder.compute_face_descriptor(whole, shape)) for shape in shapes]
-        return np.stack(rows) if rows else np.zeros((0, 128))
+        return _rows(np.array(embedder.compute_face_descriptor(whole, shape)) for shape in shapes)
 
     return embed
 
 
 def _opencv(folder: Path) -> Embedder:
-    cv2 = _library("cv2", '`pip install "opencv-python-headless>=4.10"`')
+    cv2 = library("cv2", f'{NEEDED} cv2: `pip install "opencv-python-headless>=4.10"`')
     files = [str(folder / name) for name in OPENCV.files]
     finder = cv2.FaceDetectorYN.create(files[0], "", (0, 0), SURE)
     embedder = cv2.FaceRecognizerSF.create(files[1], "")
@@ -85,17 +90,14 @@ def _opencv(folder: Path) -> Embedder:
         finder.setInputSize((picture.shape[1], picture.shape[0]))
         found = finder.detect(turned)[1]
         boxes = [] if found is None else found
-        rows = [embedder.feature(embedder.alignCrop(turned, box)).reshape(-1).copy() for box in boxes]
-        return np.stack(rows) if rows else np.zeros((0, 128), np.float32)
+        return _rows(embedder.feature(embedder.alignCrop(turned, box)).reshape(-1).copy() for box in boxes)
 
     return embed
 
 
-def _library(name: str, cure: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtra(f"the face judge's networks need the library {name}: {cure}") from error
+def _rows(embeddings: Iterable[np.ndarray]) -> np.ndarray:
+    """[faces, WIDTH], also of no face."""
+    return np.array([*embeddings]).reshape(-1, WIDTH)
 
 
 DLIB = Networks(
