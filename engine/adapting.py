@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import Moments, Settings
+from engine.linalg import product
 from engine.planning import Reader
 from engine.spec import EditSpec
 
@@ -78,7 +79,7 @@ class Metrics:
     @classmethod
     def of(cls, weights: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> Metrics:
         pairs = [(weights[name], weights[name] + change) for name, change in changes.items()]
-        sums = ([left.T @ right for left, right in ((a, a), (a, b), (b, b))] for a, b in pairs)
+        sums = ([product(left, right) for left, right in ((a, a), (a, b), (b, b))] for a, b in pairs)
         return cls(*(torch.stack(part).sum(0) for part in zip(*sums, strict=True)))
 
     def energies(self, x: Tensor, y: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from engine.editors import ConceptEmbeddings
+from engine.linalg import product, total
 
 
 def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
@@ -14,7 +15,7 @@ def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> di
     over sum |W k|^2 of what is kept. With M the moments, sum |W x|^2 = <W^T W, M>, so three products serve them all.
     """
     targets, kept = concepts.targets, concepts.retain.gram + concepts.general.gram
-    own, mixed, moved = weight.T @ weight, weight.T @ change, change.T @ change
+    own, mixed, moved = product(weight, weight), product(weight, change), product(change, change)
     before = _inner(targets.gram - targets.cross - targets.cross.T + targets.anchor, own)
     left = before + 2 * _inner(targets.gram - targets.cross, mixed) + _inner(targets.gram, moved)
     return {
@@ -30,4 +31,4 @@ def ratio(part: Tensor, whole: Tensor) -> float:
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:
-    return (one * other).sum()
+    return total(one * other)

@@ -1,7 +1,9 @@
 """The linear algebra of closed-form edits, batched over rows and carried out in float64.
 
-Factorisations run on one thread, whatever the machine has: LAPACK rounds otherwise on two than on one, plain products
-do not, and the same request must come to the same digest on each. Beside the products they take little time.
+The same request must come to the same digest on any number of threads. So factorisations, which LAPACK rounds otherwise
+on two than on one, run on one thread, and so do sums over all of a matrix; beside the products they take little time.
+Products MKL shares by the rows and columns of what comes out, but where these are few beside what is summed, by the
+sum. So one that sums over many rows is taken in blocks of them, and one with few rows or columns on one thread.
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ from torch import Tensor
 from engine.errors import EditError
 
 WORST_CONDITION = 1e13
+SHORT = 256  # rows; a sum over so many, or over as many as there are columns, is shared among no threads
+FEW = 256  # rows or columns of a product, of which there may be fewer than threads would share
 
 
-def steady(factorise: Callable[..., Any]) -> Callable[..., Any]:
+def steady(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function on one thread."""
 
-    @functools.wraps(factorise)
+    @functools.wraps(function)
     def alone(*args: Any, **settings: Any) -> Any:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return factorise(*args, **settings)
+            return function(*args, **settings)
         finally:
             torch.set_num_threads(threads)
 
@@ -43,6 +47,28 @@ eigvalsh = steady(torch.linalg.eigvalsh)
 qr = steady(torch.linalg.qr)
 solve_triangular = steady(torch.linalg.solve_triangular)
 svd = steady(torch.linalg.svd)
+mean = steady(torch.mean)
+total = steady(torch.sum)
+_alone = steady(torch.matmul)
+
+
+def product(x: Tensor, y: Tensor) -> Tensor:
+    """X^T Y [d, e] of rows x [n, d] and y [n, e]."""
+    return add_product(x.new_zeros(x.shape[1], y.shape[1]), x, y)
+
+
+def add_product(found: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """`found` [d, e], to which X^T Y is added in place."""
+    rows = max(SHORT, min(found.shape))
+    for left, right in zip(x.split(rows), y.split(rows), strict=True):
+        found.addmm_(left.T, right)
+    return found
+
+
+def times(a: Tensor, b: Tensor) -> Tensor:
+    """A B for A [n, d] or [d] and B [d, m] or [d], where n or m may be few."""
+    few = a.dim() == 1 or b.dim() == 1 or min(a.shape[0], b.shape[1]) < FEW
+    return _alone(a, b) if few else a @ b
 
 
 @dataclass(frozen=True)
@@ -84,7 +110,7 @@ def diagonalise(g: Tensor, s: Tensor, layer: str = "shared system") -> Pencil:
 
 def procrustes(a: Tensor, b: Tensor) -> Tensor:
     """The orthogonal Q [d, d] with the least |A Q - B|, for A and B [rows, d]: the polar factor of A^T B."""
-    u, _, vh = svd(a.T @ b)
+    u, _, vh = svd(product(a, b))
     return u @ vh
 
 

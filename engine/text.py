@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConceptError
-from engine.families import family_of
+from engine.families import Family, family_of
+from engine.linalg import steady
 from engine.wordings import Wording
 
 BATCH = 64
+FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     unique: dict[tuple[int, ...], int] = {}
     places = [unique.setdefault(tuple(ids), len(unique)) for ids in tokens["input_ids"]]
     ids = torch.tensor(list(unique), dtype=torch.long)
-    embeddings = torch.cat([family.embed(pipeline, part, stream).float() for part in ids.split(BATCH)])
+    embeddings = torch.cat([_embedded(family, pipeline, part, stream) for part in ids.split(BATCH)])
     embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
     lengths = [sum(mask) for mask in tokens["attention_mask"]]
     located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
@@ -91,6 +93,11 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     return Encoded(
         embeddings[torch.tensor(places, device=embeddings.device)], torch.tensor(lengths), torch.tensor(spans)
     )
+
+
+def _embedded(family: Family, pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    embed = steady(family.embed) if len(ids) < FEW else family.embed
+    return embed(pipeline, ids, stream).float()
 
 
 def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:

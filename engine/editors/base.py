@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from engine.linalg import product
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -36,11 +38,11 @@ class Moments:
         mass = float(len(x)) if weights is None else weights.double().sum().item()
         scaled = x if weights is None else x * weights.double()[:, None]
         if y is None:
-            gram = scaled.T @ x
+            gram = product(scaled, x)
             return cls(gram, gram, gram, mass)
         y = y.double()
         scaled_y = y if weights is None else y * weights.double()[:, None]
-        return cls(scaled.T @ x, y.T @ scaled, scaled_y.T @ y, mass)
+        return cls(product(scaled, x), product(y, scaled), product(scaled_y, y), mass)
 
     def scaled(self, factor: float) -> Moments:
         return Moments(self.gram * factor, self.cross * factor, self.anchor * factor, self.mass * factor)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
-from engine.linalg import WORST_CONDITION, det, qr, svd
+from engine.linalg import WORST_CONDITION, det, qr, svd, times
 
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
 
@@ -83,7 +83,7 @@ def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
 def _turned(layer: str, weight: Tensor, kept: Tensor, concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
     """(R - I) W0."""
     basis, inside = qr(weight)
-    targets, anchors = (_projector(inside @ rows.double().T) for rows in (concepts.subjects, concepts.neutral))
+    targets, anchors = (_projector(times(inside, rows.double().T)) for rows in (concepts.subjects, concepts.neutral))
     identity = torch.eye(len(inside), dtype=torch.float64, device=inside.device)
     objective = inside @ kept @ inside.T - settings.erase_scale * targets @ (identity - anchors)
     turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])

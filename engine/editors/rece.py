@@ -28,7 +28,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
 from engine.errors import EditError
-from engine.linalg import cholesky_ex, cholesky_solve
+from engine.linalg import cholesky_ex, cholesky_solve, product, times
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ReceSettings(UceSettings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ReceSettings
 ) -> dict[str, Tensor]:
-    layers = torch.stack([weight.T @ weight for weight in weights.values()]).sum(0)
+    layers = torch.stack([product(weight, weight) for weight in weights.values()]).sum(0)
     change = right_factor(concepts.targets, concepts, settings)
     for _ in range(settings.rounds):
         found = evoking(layers, change, concepts.subjects, settings.regular_scale)
@@ -69,7 +69,7 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
     lower, failed = cholesky_ex((system + system.T) / 2)
     if failed:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")
-    return cholesky_solve(edited.T @ layers @ subjects.double().T, lower).T
+    return cholesky_solve(times(edited.T @ layers, subjects.double().T), lower).T
 
 
 EDITOR = Editor("rece", ReceSettings, plan)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.digests import json_digest
+from engine.linalg import times
 
 EPS = 1e-8  # added where the scripts add it
 COPIES = 5
@@ -50,7 +51,7 @@ def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
 
     It is taken between a row's activation, above its median or not, and the label concept or empty.
     """
-    activations = (weight @ samples.flatten(0, -2).T).view(len(weight), *samples.shape[:-1])
+    activations = times(weight, samples.flatten(0, -2).T).view(len(weight), *samples.shape[:-1])
     above = activations > activations.median(-1, keepdim=True).values
     count = torch.arange(COPIES + 1)
     nats = mutual_information(count[:, None], count).to(weight)

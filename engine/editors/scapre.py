@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
-from engine.linalg import Pencil, diagonalise, procrustes, svd
+from engine.linalg import Pencil, diagonalise, mean, procrustes, svd, times
 
 AUTO = "auto"
 STRENGTH = 3.0
@@ -92,8 +92,8 @@ def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Te
     rows = len(weight)
     if exponent == 0:
         return torch.ones(rows, dtype=torch.float64, device=weight.device)
-    subjects = weight @ concepts.subjects.double().T
-    others = weight @ torch.cat([concepts.neutral, concepts.lookalikes]).double().T
+    subjects = times(weight, concepts.subjects.double().T)
+    others = times(weight, torch.cat([concepts.neutral, concepts.lookalikes]).double().T)
     information = torch.zeros(rows, dtype=torch.float64, device=weight.device)
     for concept in concepts.concept.unique().tolist():
         told = subjects[:, concepts.concept == concept]
@@ -133,7 +133,7 @@ def _spectral(concepts: ConceptEmbeddings) -> Tensor:
 
 def _unit(concepts: ConceptEmbeddings) -> float:
     rows = torch.cat([concepts.subjects, concepts.neutral])
-    return rows.double().square().mean().item()
+    return mean(rows.double().square()).item()
 
 
 def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:

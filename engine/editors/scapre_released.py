@@ -40,7 +40,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.errors import EditError
-from engine.linalg import Pencil, diagonalise, eigh, svd
+from engine.linalg import Pencil, add_product, diagonalise, eigh, product, svd, times
 
 LARGEST, OWN = "largest mask", "own masks"
 CONCEPTS = 64  # whose tokens are summed at a time
@@ -127,7 +127,7 @@ def _scaled(
     spread, vectors = _spectrum(subjects)
     shape = vectors * (1 - _gate(spread, settings)) @ vectors.T if settings.spectral else 0 * identity
     pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape)
-    own = pencil.basis.T @ (vectors * (spread**2 / (spread**2 + EPS)).sqrt())
+    own = times(pencil.basis.T, vectors * (spread**2 / (spread**2 + EPS)).sqrt())
     values, widest = _masked_values(weights, concepts, settings, pencil.basis)
     samples = _samples(concepts, settings, like=next(iter(weights.values())))
     for name, weight in weights.items():
@@ -140,10 +140,12 @@ def _scaled(
 def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float) -> Tensor:
     """The rows of (G + pull_i Pi) a_i = b_i for `right` b [d_out, d] in the pencil's basis, where Pi is `own` own^T."""
     shrink = 1 / (1 + mu * pencil.values)
-    sizes, turn = eigh(own.T @ (shrink[:, None] * own))
-    shrink, sizes, own, basis = (part.to(right) for part in (shrink, sizes.clamp_min(0), own @ turn, pencil.basis))
+    sizes, turn = eigh(times(own.T, shrink[:, None] * own))
+    shrink, sizes, own, basis = (
+        part.to(right) for part in (shrink, sizes.clamp_min(0), times(own, turn), pencil.basis)
+    )
     free = right * shrink
-    spoken = (free @ own) * (pull / (1 + pull * sizes))
+    spoken = times(free, own) * (pull / (1 + pull * sizes))
     return (free - (spoken @ own.T) * shrink) @ basis.T
 
 
@@ -169,8 +171,8 @@ def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity:
         return 0 * identity
     subjects = concepts.subjects.double()
     spread, vectors = _spectrum(subjects)
-    left = subjects @ (identity - vectors * _gate(spread, settings) @ vectors.T)
-    return (settings.residual_scale or settings.erase_scale) * left.T @ left
+    left = times(subjects, identity - vectors * _gate(spread, settings) @ vectors.T)
+    return (settings.residual_scale or settings.erase_scale) * product(left, left)
 
 
 def _masked_values(
@@ -188,9 +190,9 @@ def _masked_values(
         samples = {use: mask_samples(subjects[part], empty, drawn[:, part]) for use, drawn in draws.items()}
         for name, weight in weights.items():
             masks = {use: soft_masks(weight, drawn, settings.exponent) for use, drawn in samples.items()}
-            told = (settings.erase_scale * anchors @ weight.T)[partner]
+            told = times(settings.erase_scale * anchors, weight.T)[partner]
             told = told.mul_(masks[OWN].T[owner]) if OWN in masks else told
-            values[name].addmm_(told.T, x)
+            add_product(values[name], told, x)
             if LARGEST in masks:
                 widest[name] = torch.maximum(widest[name], masks[LARGEST].amax(1, keepdim=True))
     return values, widest
@@ -229,8 +231,8 @@ def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tens
     subjects, gram = concepts.subjects.double(), 0 * _identity(concepts)
     for part in concepts.tokens.x.split(CONCEPTS * len(concepts.empty)):  # type: ignore[union-attr,arg-type]
         part = part.double()
-        gram += part.T @ part
-    return subjects.T @ subjects + settings.erase_scale * gram
+        add_product(gram, part, part)
+    return product(subjects, subjects) + settings.erase_scale * gram
 
 
 def _spectrum(subjects: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
-from engine.linalg import diagonalise, eigh, svd
+from engine.linalg import diagonalise, eigh, svd, times
 
 PADDING_DIRECTIONS = 3
 NOTHING = 1e-12
@@ -99,7 +99,7 @@ def weakest(weight: Tensor) -> Tensor:
 
 def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
     """An orthonormal basis of what of `free` [d, f] is orthogonal to `rows` [k, d]."""
-    spoken = free.T @ rows.T / rows.norm(dim=1)
+    spoken = times(free.T, rows.T) / rows.norm(dim=1)
     directions, sizes, _ = svd(spoken, full_matrices=True)
     return free @ directions[:, int((sizes > NOTHING).sum()) :]
 
@@ -113,11 +113,11 @@ def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
 
 def _holding(direction: Tensor, change: Tensor, wanted: Tensor, inverse: Tensor) -> Tensor:
     """The change under one constraint more, that it has no effect on `direction` [d]."""
-    felt = inverse @ direction
-    share = direction @ felt
+    felt = times(inverse, direction)
+    share = times(direction, felt)
     if share <= NOTHING * inverse.diagonal().sum():
         return change
-    return change - torch.outer(wanted @ felt, felt) / share
+    return change - torch.outer(times(wanted, felt), felt) / share
 
 
 def _mean(total: Tensor, mass: float) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.errors import EditError
-from engine.linalg import diagonalise, procrustes
+from engine.linalg import add_product, diagonalise, procrustes, product, times
 
 D, ROWS = 12, 40
 
@@ -50,3 +50,25 @@ def test_procrustes_finds_the_rotation_and_beats_others():
     b = draw(ROWS, D, seed=2)
     best = (a @ procrustes(a, b) - b).norm()
     assert all(best < (a @ torch.linalg.qr(draw(D, D, seed=s)).Q - b).norm() for s in range(3, 23))
+
+
+def test_a_product_of_many_rows_is_the_plain_one_and_the_same_on_any_number_of_threads():
+    x, y = draw(3000, D, seed=6), draw(3000, D + 4, seed=7)
+    assert torch.allclose(product(x, y), x.T @ y, rtol=1e-12, atol=1e-9)
+    assert torch.allclose(add_product(torch.ones(D, D + 4).double(), x, y), 1 + x.T @ y, rtol=1e-12, atol=1e-9)
+    before, found = torch.get_num_threads(), []
+    for count in (1, 2, 3, 8):
+        torch.set_num_threads(count)
+        found.append(product(x, y))
+    torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found)
+
+
+def test_a_product_of_no_rows_is_nothing():
+    assert not product(draw(0, D), draw(0, D)).any()
+
+
+def test_a_product_with_few_rows_or_columns_is_the_plain_one():
+    a, b = draw(D, 300, seed=8), draw(300, 500, seed=9)
+    for left, right in ((a, b), (b.T, a.T), (a[0], b), (b.T, a[0]), (a[0], a[1]), (b.T, b)):
+        assert torch.allclose(times(left, right), left @ right, rtol=1e-12, atol=1e-9)

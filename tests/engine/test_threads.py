@@ -13,6 +13,7 @@ from engine.editors import EDITORS
 from engine.emoji import MODEL
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
+from engine.text import encode
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
@@ -43,3 +44,13 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
         digests.add(plan(model, EditSpec(TARGETS, KEPT, editor=editor)).digest)
         assert torch.get_num_threads() == count, "planning gave the threads back"
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("prompts", [1, 3, 6, 17])
+@pytest.mark.usefixtures("threads")
+def test_what_the_encoder_makes_of_prompts_does_not_depend_on_them_either(model: Any, prompts: int) -> None:
+    found = []
+    for count in (1, 2, 3, 8):
+        torch.set_num_threads(count)
+        found.append(encode(model, [f"{number} pears" for number in range(prompts)]).embeddings)
+    assert all(torch.equal(found[0], other) for other in found)
