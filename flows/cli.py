@@ -60,7 +60,7 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
         known = read(policy)
         from flows.dry import dry_run
 
-        say(as_json, dry_run(policy, known, home_folder()), show.print_plan)
+        say(as_json, dry_run(known, home_folder()), show.print_plan)
 
 
 @app.command()

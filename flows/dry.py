@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from tasks.intake import intake
 from tasks.preview import preview
 
 
-def dry_run(path: Path, policy: Policy, home: Path) -> dict[str, Any]:
+def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
     """What the edit would change, layer by layer, and what its verification would cost."""
-    order = intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), home)
+    order = intake(policy, home)
     return {"request_id": policy.request_id, **preview(order, plan_edit(order))}

@@ -101,6 +101,9 @@ def print_states(data: dict[str, Any]) -> None:
         cells = [row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"]]
         table.add_row(*map(escape, cells), _due(row), row["receipt"][:12])
     console.print(table)
+    for row in data["requests"]:
+        for reason in row["reasons"] if row["state"] == "rejected" else ():
+            console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 
 
 def _due(row: dict[str, Any]) -> str:

@@ -35,22 +35,25 @@ def receipts(home: Path) -> Iterator[Receipt]:
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
-    """The state of every work order, the latest last; with `policy`, a policy's digest, only its own.
+    """The state of every work order and of every policy that was turned away before it was one, the latest last; with
+    `policy`, a policy's digest, only its own.
 
-    `due` is the moment by which the law wants it published, and `late` whether it was not by then, or is not `now`;
-    None where no law names one, or where the policy is not kept as it was received (`policy_kept`), so that it cannot
-    be told.
+    `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
+    wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
+    the policy is not kept as it was received (`policy_kept`), so that it cannot be told.
     """
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
         key = str(receipt.settings["work"])
         row = orders.setdefault(
-            key, {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None}
+            key, {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         )
         row["policy"] = receipt.inputs.get("policy", row["policy"])
         row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == "verified" and receipt.verdict:
             row["verdict"] = receipt.verdict["outcome"]
+        if receipt.verdict and "reasons" in receipt.verdict:
+            row["reasons"] = receipt.verdict["reasons"]
         if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
             row["state"] = "rejected"
     return [
@@ -69,9 +72,9 @@ def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def last_order(home: Path, policy: str) -> Order | None:
-    """The work order that a policy came to last."""
-    found = states(home, policy)
-    return Order.load(home, found[-1]["work"]) if found else None
+    """The work order that a policy came to last; one that was turned away at the door came to none."""
+    found = [row["work"] for row in states(home, policy) if row["work"] != policy]
+    return Order.load(home, found[-1]) if found else None
 
 
 def publications(home: Path, line: str) -> list[Receipt]:

@@ -24,7 +24,7 @@ from policies.schema import Level
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.history import publications
-from tasks.journal import note
+from tasks.journal import AtTheDoor, note, refusals_noted
 from tasks.kept import keep_policy, kept_policy
 from tasks.order import Order
 from tasks.receipts import Receipt
@@ -34,21 +34,23 @@ from tasks.translate import edit_spec
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
 
-def intake(path: Path, sha256: str, home: Path) -> Order:
-    """Read the policy, find its base and its judge, fold it with what is in force, and keep a copy of all three.
-
-    Raises PolicyErrors or PolicyConflict on the policy, IntegrityError where file or base differ from their digest.
-    """
+def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
+    """The policy and its file's bytes. PolicyErrors on what it says, IntegrityError if the file has another digest."""
     data = path.read_bytes()
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
-    policy = parse(data, str(path))
+    return parse(data, str(path)), data
+
+
+def intake(policy: Policy, home: Path) -> Order:
+    """Find the policy's base and its judge, and fold it with what is in force; all of it is on disk then.
+
+    Raises PolicyErrors or PolicyConflict on the policy, IntegrityError where the base differs from its digest.
+    """
     published = publications(home, line_of(policy, home))
     state = desired_state([*in_force(home, published), policy])
     follows = published[-1].outputs["bundle"] if published else ""
-    order = _saved(policy, state, home, follows=follows)
-    keep_policy(home, policy.digest, data)
-    return order
+    return _saved(policy, state, home, follows=follows)
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
@@ -166,8 +168,11 @@ def _saved(
 
 @task(name="read the policy", cache_policy=NO_CACHE)
 def read_policy(path: str, sha256: str, home: str) -> Order:
-    """One receipt: which policy on which base came to which desired state."""
-    order = intake(Path(path), sha256, Path(home))
-    inputs = {"policy": order.policy, "base": order.base}
+    """One receipt: which policy on which base came to which desired state, or why it was turned away."""
+    asked, data = received(Path(path), sha256)
+    keep_policy(Path(home), asked.digest, data)
+    inputs = {"policy": asked.digest, "base": asked.base.sha256}
+    with refusals_noted(AtTheDoor(Path(home), line_of(asked, Path(home)), asked), inputs):
+        order = intake(asked, Path(home))
     note(order, "read", inputs=inputs, outputs={"state": order.state, "work": order.key})
     return order

@@ -6,19 +6,49 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import engine
 from engine.errors import EngineError, MissingExtra
-from policies import PolicyError, PolicyErrors
+from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
-from tasks.order import Order
 from tasks.receipts import Ledger, Receipt, step_key
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
 REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
+
+
+class Work(Protocol):
+    """What a receipt is of: a work order, or a policy that is none yet."""
+
+    @property
+    def home(self) -> Path: ...
+    @property
+    def line(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class AtTheDoor:
+    """A policy that was received and is no work order yet; until it is, its own digest is its key."""
+
+    home: Path
+    line: str
+    policy: Policy
+
+    @property
+    def key(self) -> str:
+        return self.policy.digest
+
+    @property
+    def request_id(self) -> str:
+        return self.policy.request_id
 
 
 def journal(home: Path, line: str) -> Ledger:
@@ -26,20 +56,20 @@ def journal(home: Path, line: str) -> Ledger:
 
 
 def note(
-    order: Order,
+    work: Work,
     step: str,
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     verdict: Mapping[str, Any] | None = None,
 ) -> Receipt:
     """The receipt of this step for these inputs: the one there is with the same outcome, or a new one."""
-    ledger, settings = journal(order.home, order.line), {"work": order.key}
+    ledger, settings = journal(work.home, work.line), {"work": work.key}
     found = ledger.find(step, step_key(inputs, settings))
     if found is not None and (found.outputs, found.verdict) == (dict(outputs), verdict):
         return found
     return ledger.append(
         step,
-        request_id=order.request_id,
+        request_id=work.request_id,
         who=os.environ.get("EXPUNGE_ACTOR") or getpass.getuser(),
         inputs=inputs,
         outputs=outputs,
@@ -50,22 +80,23 @@ def note(
 
 
 @contextmanager
-def refusals_noted(order: Order, inputs: Mapping[str, str]) -> Iterator[None]:
+def refusals_noted(work: Work, inputs: Mapping[str, str]) -> Iterator[None]:
     """Leave a receipt that says why, where the policy, its limits, the model or the mathematics refuse a step.
 
     No refusal is what the next run may find gone: a service that does not answer, a library that is not installed, a
-    full disk. And what was published stays so, whatever a later run of the same order meets.
+    full disk. And what was published stays so, whatever a later run of the same work meets.
     """
     try:
         yield
     except MissingExtra:
         raise
     except REFUSALS as error:
-        if not _is_published(order):
-            note(order, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+        if not _is_published(work):
+            note(work, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
         raise
 
 
-def _is_published(order: Order) -> bool:
-    chain = journal(order.home, order.line).receipts()
-    return any((receipt.step, receipt.settings["work"]) == ("published", order.key) for receipt in chain)
+def _is_published(work: Work) -> bool:
+    """Whether this order was published, or, of a policy at the door, any order that it came to."""
+    published = (r for r in journal(work.home, work.line).receipts() if r.step == "published")
+    return any(work.key in (receipt.settings["work"], receipt.inputs["policy"]) for receipt in published)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tasks.errors import IntegrityError
 from tasks.exit_codes import exit_code_of
 from tasks.intake import intake, line_of, load_state, order_for
 from tasks.journal import note
+from tasks.kept import keep_policy
 from tasks.order import Order
 from tests.flows.conftest import policy_file
 
@@ -26,7 +26,10 @@ def base() -> str:
 
 
 def taken_in(path: Path, home: Path) -> Order:
-    return intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), home)
+    """The order of a policy, of which a copy is kept then, as the flow's first task keeps one."""
+    order = intake(read(path), home)
+    keep_policy(home, order.policy, path.read_bytes())
+    return order
 
 
 def concepts(order: Order) -> list[str]:

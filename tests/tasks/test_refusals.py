@@ -21,10 +21,10 @@ from engine.errors import (
     SettingError,
     UnknownArchitecture,
 )
-from policies import PolicyError, PolicyErrors
+from policies import PolicyError, PolicyErrors, read
 from tasks.edit import edit_task, plan_task
 from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
-from tasks.history import states
+from tasks.history import last_order, receipts, states
 from tasks.intake import read_policy
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
@@ -70,6 +70,40 @@ def test_an_alias_longer_than_the_encoder_reads_is_rejected_with_the_reason(tmp_
     assert last.verdict is not None
     assert "the encoder reads 32" in str(last.verdict["reasons"])
     assert [row["state"] for row in states(order.home)] == ["rejected"]
+
+
+def test_a_policy_that_is_turned_away_is_on_record_once_with_the_reason_and_its_deadline(tmp_path: Path) -> None:
+    path, home = policy_file(tmp_path, folder_digest(MODEL), "one"), tmp_path / "home"
+    policy = json.loads(path.read_text()) | {"kind": "ncii"}
+    policy["concepts"][0]["category"] = "identity"
+    path.write_text(json.dumps(policy))
+    for _ in range(2):  # the second time it is on record
+        with pytest.raises(PolicyErrors, match="the judge knows no category 'identity'"):
+            turned_in(path, home)
+    (receipt,) = receipts(home)
+    assert (receipt.step, receipt.inputs["policy"]) == ("refused", read(path).digest)
+    assert "identity" in str(receipt.verdict)
+    (row,) = states(home)
+    assert "identity" in str(row["reasons"])
+    assert (row["state"], row["policy_kept"], row["late"]) == ("rejected", True, True)
+    assert last_order(home, read(path).digest) is None
+
+
+def test_what_was_published_stays_so_when_its_policy_is_turned_away_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, home = policy_file(tmp_path, folder_digest(MODEL), "one"), tmp_path / "home"
+    order = turned_in(path, home)
+    note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
+    monkeypatch.setattr("tasks.intake.known", lambda folder: {})
+    with pytest.raises(PolicyErrors):
+        turned_in(path, home)
+    assert [row["state"] for row in states(home)] == ["published"]
+
+
+def turned_in(path: Path, home: Path) -> Order:
+    """What the flow's first task makes of a policy file."""
+    return read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(home))
 
 
 def test_a_plan_that_was_altered_is_rejected_with_the_reason(order: Order) -> None:

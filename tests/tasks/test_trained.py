@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from engine.digests import folder_digest
 from engine.emoji import MODEL
 from engine.errors import EditError
 from engine.model import open_model
-from policies import PolicyError
+from policies import PolicyError, read
 from tasks.edit import plan_edit, write_candidate
 from tasks.exit_codes import exit_code_of
 from tasks.intake import intake
@@ -31,7 +30,7 @@ TRAINERS = pytest.mark.parametrize("editor", list(SMALL))
 
 def taken_in(folder: Path, editor: str, settings: dict[str, Any]) -> Order:
     path = written(folder, editor, settings)
-    return intake(path, hashlib.sha256(path.read_bytes()).hexdigest(), folder / "home")
+    return intake(read(path), folder / "home")
 
 
 def written(folder: Path, editor: str, settings: dict[str, Any]) -> Path:
