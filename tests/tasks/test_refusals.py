@@ -21,7 +21,7 @@ from engine.errors import (
     SettingError,
     UnknownArchitecture,
 )
-from policies import PolicyError, PolicyErrors, read
+from policies import PolicyConflict, PolicyError, PolicyErrors, read
 from tasks.edit import edit_task, plan_task
 from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
 from tasks.history import last_order, receipts, states
@@ -87,6 +87,20 @@ def test_a_policy_that_is_turned_away_is_on_record_once_with_the_reason_and_its_
     assert "identity" in str(row["reasons"])
     assert (row["state"], row["policy_kept"], row["late"]) == ("rejected", True, True)
     assert last_order(home, read(path).digest) is None
+
+
+def test_a_policy_that_contradicts_one_in_force_is_turned_away_on_record(tmp_path: Path) -> None:
+    home, base = tmp_path / "home", folder_digest(MODEL)
+    order = turned_in(policy_file(tmp_path, base, "first", erase="rainbow"), home)
+    note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
+    path = policy_file(tmp_path, base, "second")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 5}))
+    with pytest.raises(PolicyConflict, match="differs: 0 and 5"):
+        turned_in(path, home)
+    assert [(row["request_id"], row["state"]) for row in states(home)] == [
+        ("first", "published"),
+        ("second", "rejected"),
+    ]
 
 
 def test_what_was_published_stays_so_when_its_policy_is_turned_away_later(
