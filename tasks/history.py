@@ -52,8 +52,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
         row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == "verified" and receipt.verdict:
             row["verdict"] = receipt.verdict["outcome"]
-        if receipt.verdict and "reasons" in receipt.verdict:
-            row["reasons"] = receipt.verdict["reasons"]
+        if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
+            row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
             row["state"] = "rejected"
     return [

@@ -187,10 +187,13 @@ def test_a_base_that_is_made_whole_again_is_taken_up_where_it_was_refused(tmp_pa
     (folder / "unet" / "config.json").write_text("{}")
     with pytest.raises(DigestMismatch):
         plan_task.fn(replace(order, base_folder=folder))
-    assert [row["state"] for row in states(order.home)] == ["rejected"]
+    (row,) = states(order.home)
+    assert row["state"] == "rejected"
+    assert row["reasons"] == chain(order)[-1].verdict["reasons"]  # type: ignore[index]
     plan_task.fn(order)
     assert [receipt.step for receipt in chain(order)] == ["read", "refused", "planned"]
-    assert [row["state"] for row in states(order.home)] == ["planned"]
+    (row,) = states(order.home)
+    assert (row["state"], row["reasons"]) == ("planned", [])
 
 
 def test_what_was_published_is_not_rejected_by_a_later_run(order: Order) -> None:
