@@ -18,6 +18,7 @@ from benchmarks.compare import COLUMNS, KEY, PICTURES, Arm, Bench
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER, Results
 from engine.digests import folder_digest
+from engine.editors.base import MEAN
 from engine.emoji import MODEL
 from engine.tuning import AUTO
 
@@ -34,6 +35,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "geometry alignment": {"geometry": 1.0},
     "these three": {"spectral": 1.0, "informax": 1.0, "geometry": 1.0},
     "strength auto": {"strength": AUTO},
+    "mean anchor": {"default_anchor": MEAN},
+    "mean anchor, strength 12": {"default_anchor": MEAN, "strength": 12.0},
+    "strength 12": {"strength": 12.0},
 }
 ANCHOR = "lemon"  # among the objects for tuning, and too badly drawn to be one that is asked for
 WITH_ANCHOR = f"anchor {ANCHOR}"

@@ -4,22 +4,25 @@ No pictures: what is left of a target is the energy over its anchors that the ed
 its tokens, drift the relative energy by which those of what is kept moved, both over all matrices of the built-in
 model. The first table erases some objects with their look-alikes kept; the second one erases a concept with another
 kept whose name holds its own, or is held by it, and tells how much of the kept one's difference from the same words
-without it was lost.
+without it was lost. The third one erases the objects for tuning towards either default anchor; residual, drift and
+change are those of a plan's diagnostics, in the worst layer.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from benchmarks import concepts
+from benchmarks import concepts, measure
 from benchmarks.page import table
 from engine.adapting import Metrics, left_of
 from engine.deltas import EditPlan, plan
 from engine.editors import editor_named, settings_for
+from engine.editors.base import EMPTY, MEAN
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.families import projections
@@ -29,6 +32,7 @@ from engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
 STRENGTHS: tuple[float | str, ...] = (3.0, 4.0, 5.0, 6.0, 8.0, "auto")
+TOWARDS_ANCHOR = (1.0, 3.0, 10.0, 30.0)
 KIN = (("car", "police car"), ("police car", "car"), ("tree", "christmas tree"), ("christmas tree", "tree"))
 
 
@@ -72,6 +76,17 @@ def kin(model: Any, words: int) -> str:
     return table(["erased", "kept", *(f"{what}, {way}, %" for way in ways for what in ("left", "lost"))], lines)
 
 
+def anchors(model: Any, words: int) -> str:
+    case = concepts.Case("tuning", 0, concepts.TUNING)
+    lines = []
+    for anchor, strength in itertools.product((EMPTY, MEAN), TOWARDS_ANCHOR):
+        settings = {"general_words": words, "default_anchor": anchor, "strength": strength}
+        told = plan(model, measure.spec(case, "scapre", settings)).diagnostics.values()
+        worst = [max(layer[name] for layer in told) for name in ("residual", "drift", "change")]
+        lines.append([anchor, f"{strength:g}", f"{100 * worst[0]:.1f}", f"{100 * worst[1]:.2f}", f"{worst[2]:.2f}"])
+    return table(["default anchor", "strength", "residual, %", "drift, %", "change"], lines)
+
+
 def lost(model: Any, kept: str, made: EditPlan) -> float:
     """The energy by which the tokens of `kept` moved in its own wordings, of that by which they tell it."""
     asked = spec([kept], [])
@@ -100,7 +115,8 @@ def main() -> None:
     parser.add_argument("--general-words", type=int, default=2000)
     args = parser.parse_args()
     model = open_model(MODEL)
-    print(strengths(model, args.general_words), kin(model, args.general_words), sep="\n\n", flush=True)
+    for part in (strengths, kin, anchors):
+        print(part(model, args.general_words), flush=True, end="\n\n")
 
 
 if __name__ == "__main__":

@@ -119,10 +119,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
-        reading = (streams, *(getattr(settings, part.name) for part in fields(Settings)))
-        if reading not in gathered:
-            gathered[reading] = functools.reduce(_beside, [gather(pipeline, spec, settings, s) for s in streams])
-        concepts = gathered[reading]
+        concepts = functools.reduce(_beside, [_read(pipeline, gathered, spec, settings, s) for s in streams])
         weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
         kinds = {p.name: p.kind for p in found}
         changes = editor.plan(weights, kinds, concepts, settings)
@@ -137,6 +134,19 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
         raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
     origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline)}
     return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
+
+
+def _read(
+    pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec, settings: Settings, stream: int
+) -> ConceptEmbeddings:
+    """A stream's concepts as the settings have them; with another default anchor only the targets are read again."""
+    told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
+    anchor = told.pop("default_anchor")
+    besides = (stream, *told.values())
+    if (besides, anchor) not in gathered:
+        like = next((known for (same, _), known in gathered.items() if same == besides), None)
+        gathered[besides, anchor] = gather(pipeline, spec, settings, stream, like)
+    return gathered[besides, anchor]
 
 
 @torch.no_grad()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Moments, Settings, Tokens
+from engine.anchors import WORDS, Anchors
+from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec, Retain
@@ -22,27 +23,24 @@ COMPANY = 32  # things a kept style is worded with
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
 
-def gather(pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0) -> ConceptEmbeddings:
+def gather(
+    pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0, like: ConceptEmbeddings | None = None
+) -> ConceptEmbeddings:
     """The concepts of a specification as one text stream sees them. ConceptError if a wording cannot be encoded.
 
     Only one block of prompts is in memory at a time, and of each concept no more than its last subject tokens stay,
-    unless the editor wants its tokens one by one.
+    unless the editor wants its tokens one by one. What was gathered with another default anchor, and is the same
+    besides, may be given as `like`: what is kept is then not read again.
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
-    names = [name for target in spec.targets for name in target.names]
-    tokenizer = family_of(pipeline).tokenizer(pipeline, stream)
-    vocabulary = general_words(tokenizer, names, settings.general_words, spec.seed)
     reader = Reader.of(pipeline, settings, stream)
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
-    lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
-    others = [kept for kept in spec.retain if kept.kind != "look_alike"]
-    company = company_of(spec.retain)
-    near, rows = reader.kept(reader.retained(lookalikes, names, company))
-    far, _ = reader.kept(reader.retained(others, names, company))
-    general, _ = reader.kept(_general(vocabulary))
-    empty = reader.empty.embeddings[0]
-    return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty, tokens)
+    if like is None:
+        near, far, general, rows = reader.all_kept(spec)
+        empty = reader.empty.embeddings[0]
+        return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty, tokens)
+    return replace(like, targets=targets, subjects=subjects, neutral=neutral, concept=concept, tokens=tokens)
 
 
 def company_of(retain: Sequence[Retain]) -> tuple[str, ...]:
@@ -81,7 +79,7 @@ class Reader:
         """Every wording of every target, the target's 1 spread over its wordings."""
         pairs = [target_pairs(target, self.settings.bare) for target in spec.targets]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
-        anchored = _Anchors(self, [anchor for _, anchor, _, _ in rows])
+        anchored = Anchors(self, [anchor for _, anchor, _, _ in rows], self.others(spec))
         beside = 0 if self.settings.tokens == "all" else -1
         for block in self.blocks(rows):
             texts = self.encode([text for text, _, _, _ in block])
@@ -92,6 +90,18 @@ class Reader:
             chosen = texts.chosen(self.settings.tokens)
             yield Block(texts, chosen, known.embeddings, partner.to(chosen.device), concept, [w for *_, w in block])
 
+    def all_kept(self, spec: EditSpec) -> tuple[Moments, Moments, Moments, Tensor]:
+        """Moments of retained look-alikes, of other retained concepts and of the vocabulary, and the look-alikes' last
+        subject tokens, one row a wording."""
+        names = [name for target in spec.targets for name in target.names]
+        company = company_of(spec.retain)
+        lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
+        others = [kept for kept in spec.retain if kept.kind != "look_alike"]
+        near, rows = self.kept(self.retained(lookalikes, names, company))
+        far, _ = self.kept(self.retained(others, names, company))
+        general, _ = self.kept(_general(self.words(spec, self.settings.general_words)))
+        return near, far, general, rows
+
     def kept(self, weighted: Sequence[tuple[Wording, float]]) -> tuple[Moments, Tensor]:
         """Moments of wordings that stay what they are, and their last subject tokens, one row a wording."""
         moments, rows = self._none(), [self.empty.last()[:0]]
@@ -101,6 +111,22 @@ class Reader:
             moments += Moments.of(texts.embeddings[chosen], weights=_spread([weight for _, weight in block], chosen))
             rows.append(texts.last())
         return moments, torch.cat(rows)
+
+    def others(self, spec: EditSpec) -> list[str]:
+        """Words whose mean stands in for an anchor that no target names; none where the empty prompt does.
+
+        ConceptError where the vocabulary has none.
+        """
+        if self.settings.default_anchor == EMPTY:
+            return []
+        if not (words := self.words(spec, WORDS)):
+            raise ConceptError("default_anchor is 'mean', and the vocabulary has no whole words; name an anchor")
+        return words
+
+    def words(self, spec: EditSpec, count: int) -> list[str]:
+        """At most `count` of the vocabulary's own words, none of which names a target."""
+        names = [name for target in spec.targets for name in target.names]
+        return general_words(family_of(self.pipeline).tokenizer(self.pipeline, self.stream), names, count, spec.seed)
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
@@ -165,23 +191,6 @@ class Block:
     def owners(self) -> Tensor:
         """The target of each chosen token, [rows]."""
         return self.concept[:, None].expand(self.chosen.shape)[self.chosen]
-
-
-class _Anchors:
-    """What targets become, each wording encoded once where they all fit in a block, else once a block."""
-
-    def __init__(self, reader: Reader, wordings: Sequence[Wording]) -> None:
-        self.reader = reader
-        distinct = list(dict.fromkeys(wordings))
-        self.held = self._encoded(distinct) if len(reader.blocks(distinct)) == 1 else None
-
-    def of(self, wordings: Sequence[Wording]) -> tuple[Encoded, list[int]]:
-        """The anchors of a block, each once, and which of them each wording is."""
-        encoded, places = self.held or self._encoded(list(dict.fromkeys(wordings)))
-        return encoded, [places[wording] for wording in wordings]
-
-    def _encoded(self, distinct: Sequence[Wording]) -> tuple[Encoded, dict[Wording, int]]:
-        return self.reader.encode(distinct), {wording: place for place, wording in enumerate(distinct)}
 
 
 class _TokenList:

@@ -34,6 +34,11 @@ class Encoded:
         chosen = torch.tensor(places, dtype=torch.long)
         return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.lengths[chosen], self.spans[chosen])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
+        columns = ("embeddings", "lengths", "spans")
+        return cls(*(torch.cat([getattr(part, column) for part in parts]) for column in columns))
+
     @property
     def subjects(self) -> Tensor:
         """[n]: the last subject token; where the concept is empty the token before its place, if there is one."""

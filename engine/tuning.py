@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.editors import checked_settings, editor_named, settings_for
+from engine.editors.base import EMPTY, MEAN
 from engine.errors import EditError
 from engine.spec import EditSpec
 
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from engine.deltas import EditPlan
 
 AUTO = "auto"
-LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
-    "scapre": {"general": (60.0, 20.0, 6.0), "strength": (0.3, 1.0, 3.0, 10.0, 30.0)},
+LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
+    "scapre": {
+        "default_anchor": (EMPTY, MEAN),
+        "general": (60.0, 20.0, 6.0),
+        "strength": (0.3, 1.0, 3.0, 10.0, 30.0),
+    },
     "scapre-released": {"lamb": (50.0, 5.0, 0.5), "erase_scale": (0.5, 1.0, 2.0, 4.0)},
     "uce": {"preserve_scale": (1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
     "rece": {"preserve_scale": (0.1, 1.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
@@ -44,7 +49,7 @@ class AutoSettings:
     `proofs`, how many rungs may be put to a proof on pictures."""
 
     editor: str = field(default="scapre", metadata={"choices": tuple(LADDERS)})
-    max_residual: float = 0.15
+    max_residual: float = 0.07
     max_drift: float = 0.05
     proofs: int = 6
 

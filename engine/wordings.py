@@ -29,6 +29,16 @@ class Wording:
     text: str
     span: tuple[int, int]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no concept is in its place."""
+        return self.span[0] == self.span[1]
+
+    def filled(self, words: str) -> Wording:
+        """The same prompt with `words` as the concept."""
+        start, end = self.span
+        return Wording(self.text[:start] + words + self.text[end:], (start, start + len(words)))
+
 
 @cache
 def templates(category: str) -> tuple[str, ...]:

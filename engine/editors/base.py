@@ -11,6 +11,8 @@ from torch import Tensor
 
 from engine.linalg import product
 
+EMPTY, MEAN = "empty", "mean"
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -110,7 +112,9 @@ class Settings:
     `tokens`: `all` of a prompt, its `tail` from the last subject token on, or that `last` subject token alone.
     `bare`: use the names alone instead of the templates. `general_words`: how many words of the model's own
     vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a target's, or is held by
-    one, as `police car` and `car`. `one_by_one` is no setting: whether the editor needs tokens beside moments.
+    one, as `police car` and `car`. `default_anchor`: what a target that names no anchor becomes, the `empty` prompt in
+    its place or the `mean` of other words there (`engine/anchors.py`). `one_by_one` is no setting: whether the editor
+    needs tokens beside moments.
     """
 
     one_by_one: ClassVar[bool] = False
@@ -118,6 +122,7 @@ class Settings:
     bare: bool = False
     general_words: int = 2000
     kin: float = 1.0
+    default_anchor: str = field(default=EMPTY, metadata={"choices": (EMPTY, MEAN)})
 
     @property
     def adaptive(self) -> bool:

@@ -21,7 +21,10 @@ SPEC = EditSpec(
 )
 
 
-@pytest.mark.parametrize("settings", [ScapreSettings(general_words=20), ReleasedSettings()])
+@pytest.mark.parametrize(
+    "settings",
+    [ScapreSettings(general_words=20), ScapreSettings(general_words=20, default_anchor="mean"), ReleasedSettings()],
+)
 def test_blocks_do_not_matter_and_bound_what_is_in_memory(settings, monkeypatch: pytest.MonkeyPatch):
     pipeline = tiny.pipeline()
     whole = gather(pipeline, SPEC, settings)

@@ -35,13 +35,15 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("editor", EDITORS)
+@pytest.mark.parametrize(
+    ("editor", "settings"), [*((editor, {}) for editor in EDITORS), ("scapre", {"default_anchor": "mean"})]
+)
 @pytest.mark.usefixtures("threads")
-def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str) -> None:
+def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:
     digests = set()
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        digests.add(plan(model, EditSpec(TARGETS, KEPT, editor=editor)).digest)
+        digests.add(plan(model, EditSpec(TARGETS, KEPT, editor, settings)).digest)
         assert torch.get_num_threads() == count, "planning gave the threads back"
     assert len(digests) == 1
 

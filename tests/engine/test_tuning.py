@@ -13,6 +13,7 @@ from engine.deltas import EditPlan, plan, tuned
 from engine.editing import is_plan_of
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
+from engine.planning import Reader
 from engine.spec import EditSpec, Retain, Target
 from engine.tuning import LADDERS, NothingAccepted, Trial, ladder, least, rungs
 from tests.engine import tiny
@@ -96,11 +97,11 @@ def test_pictures_decide_last_and_from_the_least_change_on(pipeline, planned: li
 def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):
     strict = replace(SPEC, settings={"general_words": 20, "max_residual": 1e-6, "max_drift": 1e-6})
     with pytest.raises(
-        NothingAccepted, match=r"auto: none of 15 .*nearest is .*raise max_residual or max_drift"
+        NothingAccepted, match=r"auto: none of 30 .*nearest is .*raise max_residual or max_drift"
     ) as caught:
         plan(pipeline, strict)
     assert isinstance(caught.value, EditError)
-    assert len(caught.value.trials) == 15
+    assert len(caught.value.trials) == 30
     assert all(trial.problem for trial in caught.value.trials)
 
 
@@ -129,7 +130,7 @@ def test_a_rung_that_cannot_be_planned_is_a_trial_and_no_choice(pipeline):
 
 def test_what_is_given_is_settled_and_what_is_unknown_refused(pipeline):
     settled = replace(SPEC, settings={**SPEC.settings, "strength": 7.0, "max_residual": 1.0, "max_drift": 10.0})
-    assert len(ladder(settled)) == len(LADDERS["scapre"]["general"])
+    assert len(ladder(settled)) == len(LADDERS["scapre"]["general"]) * len(LADDERS["scapre"]["default_anchor"])
     assert plan(pipeline, settled).settings["strength"] == 7.0
     for given, message in (
         ({"max_drfit": 1.0}, "no setting 'max_drfit'"),
@@ -138,6 +139,15 @@ def test_what_is_given_is_settled_and_what_is_unknown_refused(pipeline):
     ):
         with pytest.raises(SettingError, match=message):
             plan(pipeline, replace(SPEC, settings=given))
+
+
+def test_what_is_kept_is_read_once_for_the_whole_ladder(pipeline, monkeypatch: pytest.MonkeyPatch):
+    read, real = [], Reader.all_kept
+    monkeypatch.setattr(Reader, "all_kept", lambda reader, spec: read.append(spec) or real(reader, spec))
+    plan(pipeline, SPEC)
+    assert len(read) == 1
+    plan(pipeline, ladder(SPEC)[0])
+    assert len(read) == 2
 
 
 def test_a_stored_choice_is_known_again_and_another_search_is_not(pipeline):
