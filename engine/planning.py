@@ -93,7 +93,7 @@ class Reader:
     def all_kept(self, spec: EditSpec) -> tuple[Moments, Moments, Moments, Tensor]:
         """Moments of retained look-alikes, of other retained concepts and of the vocabulary, and the look-alikes' last
         subject tokens, one row a wording."""
-        names = [name for target in spec.targets for name in target.names]
+        names = _erased(spec)
         company = company_of(spec.retain)
         lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
         others = [kept for kept in spec.retain if kept.kind != "look_alike"]
@@ -125,8 +125,8 @@ class Reader:
 
     def words(self, spec: EditSpec, count: int) -> list[str]:
         """At most `count` of the vocabulary's own words, none of which names a target."""
-        names = [name for target in spec.targets for name in target.names]
-        return general_words(family_of(self.pipeline).tokenizer(self.pipeline, self.stream), names, count, spec.seed)
+        tokenizer = family_of(self.pipeline).tokenizer(self.pipeline, self.stream)
+        return general_words(tokenizer, _erased(spec), count, spec.seed)
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
@@ -222,6 +222,10 @@ def _joined(parts: list[Tensor]) -> Tensor:
         whole[filled : filled + len(part)] = part
         filled += len(part)
     return whole
+
+
+def _erased(spec: EditSpec) -> list[str]:
+    return [name for target in spec.targets for name in target.names]
 
 
 def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:

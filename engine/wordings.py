@@ -69,7 +69,7 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     suited = words if article_for is None else article_for
     if suited:
         before = re.sub(r"\ban? $", with_article(suited).removesuffix(suited), before)
-    return Wording(before + words + after, (len(before), len(before) + len(words)))
+    return Wording(before + after, (len(before), len(before))).filled(words)
 
 
 def worded(names: Sequence[str], category: str) -> list[Wording]:
@@ -81,7 +81,7 @@ def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
     """A style with each of the things drawn in it; a picture is seldom asked for by its style alone."""
     lines = [line.rsplit("{}", 1) for line in templates("company")]
     drawn = [(fill(before, thing).text, after) for before, after in lines for thing in things]
-    return [Wording(text + name + after, (len(text), len(text) + len(name))) for text, after in drawn for name in names]
+    return [Wording(text + after, (len(text), len(text))).filled(name) for text, after in drawn for name in names]
 
 
 def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
