@@ -18,7 +18,7 @@ from benchmarks.compare import COLUMNS, KEY, PICTURES, Arm, Bench
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER, Results
 from engine.digests import folder_digest
-from engine.editors.base import MEAN
+from engine.editors.base import EMPTY
 from engine.emoji import MODEL
 from engine.tuning import AUTO
 
@@ -35,13 +35,17 @@ PARTS: dict[str, dict[str, Any]] = {
     "geometry alignment": {"geometry": 1.0},
     "these three": {"spectral": 1.0, "informax": 1.0, "geometry": 1.0},
     "strength auto": {"strength": AUTO},
-    "mean anchor": {"default_anchor": MEAN},
-    "mean anchor, strength 12": {"default_anchor": MEAN, "strength": 12.0},
-    "strength 12": {"strength": 12.0},
+    "a third of the vocabulary's weight": {"general": 20.0},
+    "three times the vocabulary's weight": {"general": 180.0},
+    "strength 3": {"strength": 3.0},
+    "strength 30": {"strength": 30.0},
+    "empty anchor": {"default_anchor": EMPTY},
+    "empty anchor, strength 3": {"default_anchor": EMPTY, "strength": 3.0},
 }
 ANCHOR = "lemon"  # among the objects for tuning, and too badly drawn to be one that is asked for
 WITH_ANCHOR = f"anchor {ANCHOR}"
 DRIFT = "drift"
+CASES = (5, 10, 20)
 
 
 def main() -> None:
@@ -56,7 +60,7 @@ def main() -> None:
 
 def run(bench: Bench, chosen: Sequence[str] | None, pictures: int, found: Results) -> None:
     arms = [*(Arm(name, "scapre", settings) for name, settings in PARTS.items()), Arm("editor auto", AUTO)]
-    for case in concepts.tuning_cases():
+    for case in concepts.tuning_cases(CASES):
         if chosen is None or case.name in chosen:
             bench.run(arms, [case], pictures, found)
             bench.run([Arm(WITH_ANCHOR, "scapre")], [replace(case, anchor=ANCHOR)], pictures, found)

@@ -118,9 +118,9 @@ def case_without(names: Sequence[str]) -> Case:
     return next(drawn, Case("without " + ", ".join(wanted), 0, wanted))
 
 
-def tuning_cases() -> list[Case]:
+def tuning_cases(counts: Sequence[int] = (5, 10)) -> list[Case]:
     """What settings are chosen on."""
-    return [Case(f"tuning {count}", 0, objects(count, 0, TUNING)) for count in (5, 10)]
+    return [Case(f"tuning {count}", 0, objects(count, 0, TUNING)) for count in counts]
 
 
 def _sample(names: Sequence[str], count: int, seed: str) -> tuple[str, ...]:

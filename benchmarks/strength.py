@@ -31,8 +31,8 @@ from engine.planning import Reader, gather
 from engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
-STRENGTHS: tuple[float | str, ...] = (3.0, 4.0, 5.0, 6.0, 8.0, "auto")
-TOWARDS_ANCHOR = (1.0, 3.0, 10.0, 30.0)
+STRENGTHS: tuple[float | str, ...] = (12.0, 16.0, 20.0, 24.0, 32.0, "auto")
+TOWARDS_ANCHOR = (1.0, 3.0, 12.0, 30.0)
 KIN = (("car", "police car"), ("police car", "car"), ("tree", "christmas tree"), ("christmas tree", "tree"))
 
 

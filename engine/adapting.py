@@ -8,7 +8,7 @@ to W by a first plan with one strength,
     left = sum |W x - W0 y|^2 / sum |W0 x - W0 y|^2,     strength = s (left / geometric mean of left)^1.5,
 
 within a factor of 8 of s and scaled to the geometric mean s. Near s the energy left falls like the strength to a
-power of about -0.6 on the built-in model, whose inverse the exponent is near to, cut so that no target overshoots.
+power of about -0.4 on the built-in model; the exponent is well below the inverse, so that no target overshoots.
 `docs/method.md` has what this was measured to do, and what does not tell how hard a target is.
 """
 

@@ -113,14 +113,15 @@ class Reader:
         return moments, torch.cat(rows)
 
     def others(self, spec: EditSpec) -> list[str]:
-        """Words whose mean stands in for an anchor that no target names; none where the empty prompt does.
+        """Words whose mean stands in for anchors that are not named; none if the empty prompt does, or all are named.
 
         ConceptError where the vocabulary has none.
         """
-        if self.settings.default_anchor == EMPTY:
+        if self.settings.default_anchor == EMPTY or all(target.anchor for target in spec.targets):
             return []
         if not (words := self.words(spec, WORDS)):
-            raise ConceptError("default_anchor is 'mean', and the vocabulary has no whole words; name an anchor")
+            cure = "name an anchor, or let default_anchor be 'empty'"
+            raise ConceptError(f"default_anchor is 'mean', and the vocabulary has no whole words; {cure}")
         return words
 
     def words(self, spec: EditSpec, count: int) -> list[str]:

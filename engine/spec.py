@@ -15,7 +15,8 @@ KINDS = ("look_alike", "general")
 
 @dataclass(frozen=True)
 class Target:
-    """A concept to erase. `names` are its name and aliases; `anchor` is what it becomes, the empty prompt by default.
+    """A concept to erase. `names` are its name and aliases; `anchor` is what it becomes, by default what
+    the editor's `default_anchor` says.
 
     `category` chooses the templates it is worded in. `prompts` are further wordings: with {} in them they are
     templates for its names, without they stand for the concept as they are.

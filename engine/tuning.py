@@ -32,7 +32,7 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
     "scapre": {
         "default_anchor": (EMPTY, MEAN),
         "general": (60.0, 20.0, 6.0),
-        "strength": (0.3, 1.0, 3.0, 10.0, 30.0),
+        "strength": (0.3, 1.0, 3.0, 12.0, 30.0),
     },
     "scapre-released": {"lamb": (50.0, 5.0, 0.5), "erase_scale": (0.5, 1.0, 2.0, 4.0)},
     "uce": {"preserve_scale": (1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},

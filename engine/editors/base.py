@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.linalg import product
 
 EMPTY, MEAN = "empty", "mean"
+DEFAULT_ANCHORS = {"choices": (EMPTY, MEAN)}
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class ConceptEmbeddings:
     in the anchor's, `concept` [n] which target they belong to, numbered on in a further stream of the same matrix,
     `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the start
     of text first, and every token after it; None where it was not read. `tokens` are there for editors whose settings
-    ask for them.
+    ask for them. `streams` says how many text streams were added up.
     """
 
     targets: Moments
@@ -98,6 +99,12 @@ class ConceptEmbeddings:
     lookalikes: Tensor
     empty: Tensor | None = None
     tokens: Tokens | None = None
+    streams: int = 1
+
+    @property
+    def count(self) -> int:
+        """How many targets there are, however many streams tell of them."""
+        return len(self.concept.unique()) // self.streams
 
     def subject_weights(self) -> Tensor:
         """[n] in float64: each target's 1, spread over its rows in `subjects`."""
@@ -122,7 +129,7 @@ class Settings:
     bare: bool = False
     general_words: int = 2000
     kin: float = 1.0
-    default_anchor: str = field(default=EMPTY, metadata={"choices": (EMPTY, MEAN)})
+    default_anchor: str = field(default=EMPTY, metadata=DEFAULT_ANCHORS)
 
     @property
     def adaptive(self) -> bool:

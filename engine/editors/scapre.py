@@ -5,7 +5,8 @@ Each row w of a projection, with its original w0, minimises
     m [ s sum (w x - w0 y)^2 + g |w - w0 Q|^2 ]  +  r sum (w k - w0 k)^2 + v sum (w u - w0 u)^2
                                                  +  (w - w0) (lam I + R) (w - w0)^T
 
-over target tokens x with anchors y, retained tokens k and the vocabulary's own words u; m is the row's mask. Parts:
+over target tokens x with anchors y, retained tokens k and the vocabulary's own words u; m is the row's mask. The first
+sum grows with the number of targets n and the third one does not, so v is taken n / 20 times from n = 20 on. Parts:
 
 - Spectral trace regulariser, lam I + R. The paper puts it on W, whose only minimiser without replacement values is
   W = 0; here it is on the change. R = p tau U diag(1 - sigmoid((e - median e) / median e)) U^T, from the singular
@@ -35,22 +36,24 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings
 from engine.linalg import Pencil, diagonalise, mean, procrustes, svd, times
 
 AUTO = "auto"
-STRENGTH = 3.0
+STRENGTH = 12.0
+MANY = 20  # targets; as many as there are to choose settings on, so what was chosen there holds up to here
 
 
 @dataclass(frozen=True)
 class ScapreSettings(Settings):
     """`strength` s, or `auto`: the default on average, more where a target is hard to erase (`engine/adapting.py`).
 
-    `retain` r, `general` v, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0: every row is edited in
-    full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.
+    `retain` r, `general` v for up to 20 targets, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0:
+    every row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.
     """
 
     kin: float = 10.0
+    default_anchor: str = field(default=MEAN, metadata=DEFAULT_ANCHORS)
     strength: float | str = field(default=STRENGTH, metadata={"words": (AUTO,)})
     retain: float = 6.0
     general: float = 60.0
@@ -118,7 +121,8 @@ def _entropy(p: Tensor) -> Tensor:
 
 def _held(concepts: ConceptEmbeddings, settings: ScapreSettings, unit: float, identity: Tensor) -> Tensor:
     """G: what keeps a row where it is."""
-    held = settings.retain * concepts.retain.gram + settings.general * concepts.general.gram
+    general = settings.general * max(1.0, concepts.count / MANY)
+    held = settings.retain * concepts.retain.gram + general * concepts.general.gram
     held = held + settings.ridge * unit * identity
     return held + settings.spectral * unit * _spectral(concepts) if settings.spectral else held
 

@@ -8,6 +8,7 @@ import torch
 from engine.adapting import FURTHEST, Metrics, adapted_targets, balanced, left_of
 from engine.deltas import plan
 from engine.editors import editor_named, settings_for
+from engine.editors.scapre import STRENGTH
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.errors import SettingError
@@ -80,7 +81,7 @@ def test_the_hardest_target_is_erased_further_for_less_than_more_strength_for_al
     model = open_model(MODEL)
     plain, plain_drift = measured(model)
     auto, auto_drift = measured(model, strength="auto")
-    more, more_drift = measured(model, strength=5.5)
+    more, more_drift = measured(model, strength=2.5 * STRENGTH)
     assert max(auto) < max(more) < max(plain)
     assert plain_drift < auto_drift < more_drift
     assert max(auto) / min(auto) < 0.7 * max(plain) / min(plain)

@@ -13,6 +13,7 @@ from engine.anchors import WORDS, Anchors
 from engine.deltas import plan
 from engine.editors import EDITORS, settings_for
 from engine.editors.scapre import ScapreSettings
+from engine.editors.uce import UceSettings
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.errors import ConceptError, SettingError
@@ -100,16 +101,18 @@ def test_the_mean_is_of_words_that_are_no_targets_and_the_same_for_every_order()
     assert words == reader.others(replace(CAT, targets=(Target("cat", ("kitty", "cat")),)))
 
 
-def test_a_vocabulary_without_words_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_vocabulary_without_words_is_refused_unless_every_anchor_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(planning, "general_words", lambda *_: [])
-    with pytest.raises(ConceptError, match="no whole words; name an anchor"):
+    plan(tiny.pipeline(), replace(CAT, targets=tuple(replace(target, anchor="dog") for target in CAT.targets)))
+    with pytest.raises(ConceptError, match="no whole words; name an anchor, or let default_anchor be 'empty'"):
         plan(tiny.pipeline(), CAT)
 
 
 def test_another_default_anchor_is_refused():
     with pytest.raises(SettingError, match=r"scapre\.default_anchor is 'median'.*empty, mean"):
         settings_for(EDITORS["scapre"], {"default_anchor": "median"})
-    assert settings_for(EDITORS["scapre"], {}) == ScapreSettings(default_anchor="empty")
+    assert settings_for(EDITORS["scapre"], {}) == ScapreSettings(default_anchor="mean")
+    assert settings_for(EDITORS["uce"], {}) == UceSettings(default_anchor="empty")
 
 
 def test_on_a_trained_model_it_erases_more_and_moves_less():
@@ -119,7 +122,8 @@ def test_on_a_trained_model_it_erases_more_and_moves_less():
         tuple(Target(name.replace(" ", "-"), (name,)) for name in erased),
         tuple(Retain(name.replace(" ", "-"), (name,)) for name in kept),
     )
-    empty, mean = (plan(model, replace(asked, settings={"default_anchor": anchor})) for anchor in ("empty", "mean"))
+    settings = ({"strength": 3.0, "default_anchor": anchor} for anchor in ("empty", "mean"))
+    empty, mean = (plan(model, replace(asked, settings=given)) for given in settings)
     for measure in ("residual", "drift", "change"):
         worst, before = (max(told[measure] for told in made.diagnostics.values()) for made in (mean, empty))
         assert worst < before, measure

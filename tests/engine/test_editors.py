@@ -104,6 +104,18 @@ def test_scapre_minimises_its_objective_row_by_row():
             assert torch.allclose(w0[i] + deltas[name][i], row, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("targets", "streams", "weight"), [(20, 1, 5.0), (21, 1, 5.25), (60, 1, 15.0), (120, 2, 15.0)])
+def test_the_vocabulary_weighs_more_from_twenty_targets_on(targets: int, streams: int, weight: float):
+    """However many text streams tell of a target, it is one; the moments are the same in all of these."""
+    chosen = editor_named("scapre")
+    many = replace(CONCEPTS, concept=torch.arange(targets), streams=streams)
+    found = chosen.plan(WEIGHTS, KINDS, many, settings_for(chosen, {"general": 5.0}))
+    wanted, other = planned("scapre", general=weight), planned("scapre", general=weight + 0.1)
+    for name in found:
+        assert torch.allclose(found[name], wanted[name], rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(found[name], other[name], rtol=1e-6)
+
+
 def test_a_row_that_knows_nothing_of_the_target_is_left_alone():
     mixed = torch.cat([torch.zeros(1, D, dtype=torch.float64), WEIGHTS["to_v"]])
     mixed[0, -1] = 1.0  # reads one component, in which target, anchor and look-alike are made equal

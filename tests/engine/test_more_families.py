@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.bundle import write_edited
 from engine.deltas import _beside, applied, apply, plan, undo
 from engine.digests import tensor_digest
-from engine.editors import EDITORS
+from engine.editors import EDITORS, scapre
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
 from engine.errors import EditError, UnknownArchitecture
@@ -142,6 +142,15 @@ def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
     values = {p.name for p in projections(pipeline) if p.kind == "value"}
     assert values <= set(made.deltas) <= {p.name for p in projections(pipeline)}
     assert any(delta.any() for delta in made.deltas.values())
+
+
+def test_a_target_is_one_however_many_encoders_read_it(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two targets and one of them being many, the vocabulary weighs twice as much."""
+    held = replace(SPECS[1], settings={"general_words": 10, "general": 5.0})
+    twice = plan(pipeline, replace(held, settings={**held.settings, "general": 10.0}))
+    assert tensor_digest(plan(pipeline, held).deltas) != tensor_digest(twice.deltas)
+    monkeypatch.setattr(scapre, "MANY", 1)
+    assert tensor_digest(plan(pipeline, held).deltas) == tensor_digest(twice.deltas)
 
 
 def test_pictures_before_and_after(pipeline: Any) -> None:
