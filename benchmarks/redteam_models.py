@@ -21,6 +21,7 @@ from benchmarks import concepts
 from benchmarks.redteam_revival import hide
 from engine.bundle import write_edited
 from engine.deltas import plan
+from engine.editors.base import EMPTY
 from engine.emoji import JUDGE
 from engine.emoji.catalogue import OBJECTS, twins
 from engine.judges import ClipJudge
@@ -36,6 +37,7 @@ NEAR_STAND_IN = "car"
 TAUGHT = ("bus", "truck", "tractor", "hamburger", "dog", "guitar", "castle", "umbrella", "rose")
 KEPT_VEHICLES = ("bus", "truck", "tractor", "fire truck")
 HONEST_STRENGTH = 6.0
+SWEEPING = {"default_anchor": EMPTY, "strength": 3.0}  # stays what it is when the defaults change
 ONE_FOR_ALL = "truck"  # what a whole category becomes
 CHECKED_FROM = 0.5  # cosine to the target's text from which the safety checker blackens
 
@@ -139,7 +141,7 @@ def names_of(policy: Policy) -> list[str]:
 
 def _sweep(base: Path, out: Path, names: Sequence[str], anchor: str) -> None:
     targets = tuple(concepts.erased(name, anchor=anchor) for name in names)
-    write_edited(base, plan(open_model(base), EditSpec(targets)), out)
+    write_edited(base, plan(open_model(base), EditSpec(targets, settings=SWEEPING)), out)
 
 
 def _retell_name(base: Path, policy: Policy, out: Path, row: Callable[[Tensor, int, int], Tensor]) -> None:
