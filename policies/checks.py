@@ -69,7 +69,7 @@ def _anchors(policy: Policy) -> Iterator[PolicyError]:
         if name_key(concept.anchor) in erased:
             other, target = erased[name_key(concept.anchor)]
             problem = f"{shown(concept.anchor)} is itself erased by {other} {shown(target)}"
-            yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" for the empty concept')
+            yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" to leave it to the editor')
 
 
 def _counts(policy: Policy) -> Iterator[PolicyError]:

@@ -151,7 +151,7 @@ def _refuse_shared_ids(groups: Sequence[list[Entry[Concept]] | list[Entry[Retain
 
 
 def _become_what_stays(concepts: Sequence[Concept]) -> list[Concept]:
-    """What would become something erased becomes what that becomes; where this goes round in a ring, the empty concept.
+    """What would become something erased becomes what that becomes; where this goes round in a ring, it has none.
 
     The earlier policy cannot be changed, and a later order must not fail by it.
     """

@@ -128,7 +128,7 @@ class Base(Strict):
 
 
 class Concept(Strict):
-    """A target: what the model must forget, the names it goes by, and what it becomes ("" is the empty concept)."""
+    """A target: what the model must forget, the names it goes by, and what it becomes ("" leaves it to the editor)."""
 
     id: ConceptId
     name: Name

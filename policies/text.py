@@ -41,7 +41,7 @@ def checked_name(text: str) -> str:
 
 
 def checked_anchor(text: str) -> str:
-    """A name, or "" for the empty concept."""
+    """A name, or "" for none."""
     return checked_name(text) if text else text
 
 
