@@ -52,7 +52,7 @@ def defaults(base: Path, policy: Policy, out: Path) -> None:
 
 
 def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STRENGTH) -> None:
-    """The same by somebody who knows other names and near twins, says what the target becomes, and erases harder."""
+    """The same by somebody who knows other names and near twins, and says what the target becomes."""
     spec = edit_spec(desired_state([policy]))
     told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
     near = {*twins(policy.concepts[0].name), *KEPT_VEHICLES} - {name for kept in spec.retain for name in kept.names}
@@ -177,12 +177,7 @@ MODELS: Mapping[str, Model] = {
     "unedited": Model("nothing was done", unedited, reasons=frozenset({"target-seen:taxi"})),
     "honest": Model("`scapre` at strength 6, told the synonym and what to keep, with an anchor", honest, "PASS"),
     # Not made to fool anybody: what is expected of it was set after it had been measured.
-    "defaults": Model(
-        "`scapre` with its defaults, told the name alone",
-        defaults,
-        "INCONCLUSIVE",
-        frozenset({"target-unproven:taxi"}),
-    ),
+    "defaults": Model("`scapre` with its defaults, told the name alone", defaults, "PASS"),
     "bare name": Model(
         "its row of the embedding table says another word", bare_name, reasons=frozenset({"probe-survives:synonym"})
     ),
