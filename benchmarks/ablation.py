@@ -63,7 +63,8 @@ def run(bench: Bench, chosen: Sequence[str] | None, pictures: int, found: Result
     for case in concepts.tuning_cases(CASES):
         if chosen is None or case.name in chosen:
             bench.run(arms, [case], pictures, found)
-            bench.run([Arm(WITH_ANCHOR, "scapre")], [replace(case, anchor=ANCHOR)], pictures, found)
+            anchored = [] if ANCHOR in case.objects else [replace(case, anchor=ANCHOR)]
+            bench.run([Arm(WITH_ANCHOR, "scapre")], anchored, pictures, found)
 
 
 def page(rows: Sequence[dict[str, str]]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import concepts, measure
-from benchmarks.ablation import ANCHOR, PARTS, page
-from benchmarks.compare import COLUMNS
+from benchmarks.ablation import ANCHOR, CASES, PARTS, WITH_ANCHOR, page, run
+from benchmarks.compare import COLUMNS, KEY
+from benchmarks.results import Results
 from engine.editing import settings_of
 
 
@@ -19,8 +22,26 @@ def test_a_part_differs_from_the_default_in_the_settings_that_it_names(part: str
 
 def test_the_anchor_is_an_object_for_tuning_that_is_never_asked_for() -> None:
     assert ANCHOR in concepts.TUNING
-    for case in concepts.tuning_cases():
+    for case in concepts.tuning_cases(CASES):
         assert ANCHOR not in {item.question.subject.name for item in measure.asked(case, 8)}
+
+
+class Asked:
+    """A bench that only notes what it was asked to run."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, concepts.Case]] = []
+
+    def run(self, arms, cases, pictures, found) -> None:
+        self.runs += [(arm.name, case) for case in cases for arm in arms]
+
+
+def test_nothing_becomes_an_anchor_that_is_itself_erased(tmp_path: Path) -> None:
+    bench = Asked()
+    run(bench, None, 8, Results(tmp_path / "ablation.tsv", COLUMNS, KEY))  # type: ignore[arg-type]
+    anchored = [case for name, case in bench.runs if name == WITH_ANCHOR]
+    assert [case.name for case in anchored] == ["tuning 10"]
+    assert all(case.anchor == ANCHOR and ANCHOR not in case.objects for case in anchored)
 
 
 def test_every_case_has_a_table_with_a_line_a_part_and_what_was_refused() -> None:

@@ -23,7 +23,7 @@ SPEC = EditSpec(
 
 @pytest.mark.parametrize(
     "settings",
-    [ScapreSettings(general_words=20), ScapreSettings(general_words=20, default_anchor="mean"), ReleasedSettings()],
+    [ScapreSettings(general_words=20), ScapreSettings(general_words=20, default_anchor="empty"), ReleasedSettings()],
 )
 def test_blocks_do_not_matter_and_bound_what_is_in_memory(settings, monkeypatch: pytest.MonkeyPatch):
     pipeline = tiny.pipeline()

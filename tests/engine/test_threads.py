@@ -36,7 +36,7 @@ def threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("editor", "settings"), [*((editor, {}) for editor in EDITORS), ("scapre", {"default_anchor": "mean"})]
+    ("editor", "settings"), [*((editor, {}) for editor in EDITORS), ("scapre", {"default_anchor": "empty"})]
 )
 @pytest.mark.usefixtures("threads")
 def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:
