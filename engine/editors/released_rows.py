@@ -33,10 +33,11 @@ def row_entropy(weight: Tensor, samples: Tensor, bins: int) -> Tensor:
 
 
 def _entropy(activations: Tensor, bins: int) -> Tensor:
+    """Of [d_out, n], which are overwritten: a new tensor at each step costs more than the arithmetic."""
     low, high = activations.aminmax(dim=1, keepdim=True)
     counts = torch.zeros(len(activations), bins, dtype=activations.dtype, device=activations.device)
     for part in activations.split(SAMPLES, dim=1):
-        places = ((part - low) / (high - low + EPS) * bins).long().clamp_(0, bins - 1)
+        places = part.sub_(low).div_(high - low + EPS).mul_(bins).long().clamp_(0, bins - 1)
         counts.scatter_add_(1, places, torch.ones_like(part))
     share = counts / (activations.shape[1] + EPS)
     return -(share * (share + EPS).log()).sum(1) / math.log(bins)
@@ -48,17 +49,34 @@ def mask_samples(subjects: Tensor, empty: Tensor, drawn: Tensor) -> Tensor:
 
 
 def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
-    """[d_out, ...]: for `samples` [..., 2 COPIES, d], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
+    """[d_out, m]: for `samples` [m, 2 COPIES, d], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
 
     It is taken between a row's activation, above its median or not, and the label concept or empty.
     """
-    activations = times(weight, samples.flatten(0, -2).T).view(len(weight), *samples.shape[:-1])
-    above = activations > activations.median(-1, keepdim=True).values
+    by_copy = samples.transpose(0, 1).flatten(0, 1)
+    activations = times(weight, by_copy.T).view(len(weight), 2, COPIES, -1)
+    above = (activations > lower_median(activations)[:, None, None]).sum(2)
     count = torch.arange(COPIES + 1)
     nats = mutual_information(count[:, None], count).to(weight)
-    information = nats[above[..., :COPIES].sum(-1), above[..., COPIES:].sum(-1)]
+    information = nats[above[:, 0], above[:, 1]]
     scores = (information - information.mean(0)) / (information.std(0) + EPS)
     return torch.nn.functional.threshold(torch.sigmoid(scores / MASK_TEMPERATURE) ** exponent, NOTHING, 0.0)
+
+
+def lower_median(activations: Tensor) -> Tensor:
+    """[d_out, m] of [d_out, 2, k, m]: the k-th smallest of two times k, least of the max(a_i, b_k-i) of both in order.
+
+    Ordered by exchange, all rows and concepts at once; `torch.median` goes from one handful of numbers to the next.
+    """
+    ordered = list(activations.unbind(2))
+    for end in range(len(ordered) - 1, 0, -1):
+        for i in range(end):
+            ordered[i : i + 2] = torch.minimum(*ordered[i : i + 2]), torch.maximum(*ordered[i : i + 2])
+    a, b = ([both[:, side] for both in ordered] for side in (0, 1))
+    middle = torch.minimum(a[-1], b[-1])
+    for one, other in zip(a[:-1], reversed(b[:-1]), strict=True):
+        middle = torch.minimum(middle, torch.maximum(one, other))
+    return middle
 
 
 def mutual_information(told: Tensor, others: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from engine.denoising import predicted
 from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer, at_least
-from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, unconditional, walk
+from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
 from engine.wordings import target_pairs
 
 
@@ -70,8 +70,8 @@ def away(
     pipeline: Any, noisy: torch.Tensor, time: torch.Tensor, said: Arguments, nothing: Arguments, eta: float
 ) -> torch.Tensor:
     """The right-hand side: from the unconditional prediction as far again on the other side of it, times `eta`."""
-    without = predicted(pipeline, noisy, time, nothing)
-    return without - eta * (predicted(pipeline, noisy, time, said) - without)
+    without, told = in_pairs(pipeline, noisy, time, nothing, said)
+    return without - eta * (told - without)
 
 
 def _drawn(items: list[Any], draws: torch.Generator) -> Any:

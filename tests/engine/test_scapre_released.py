@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.deltas import plan
 from engine.editors import ConceptEmbeddings, Moments, editor_named, scapre_released, settings_for
 from engine.editors.base import Tokens
-from engine.editors.released_rows import COPIES, mutual_information, noise
+from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise
 from engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
 from engine.errors import EditError, SettingError
 from engine.planning import gather
@@ -238,6 +238,13 @@ def test_mutual_information_is_at_most_ln_2():
     told = mutual_information(count, COPIES - count)
     assert told.max().item() == pytest.approx(math.log(2), abs=1e-6)
     assert mutual_information(torch.tensor(2), torch.tensor(2)).abs() < 1e-8
+
+
+@pytest.mark.parametrize("count", [1, 2, COPIES])
+def test_the_median_of_all_handfuls_at_once_is_the_lower_one_of_each(count: int):
+    drawn = draw(7, 2, count, 9, seed=6)
+    for activations in (drawn, drawn.round()):  # with ties too
+        assert torch.equal(lower_median(activations), activations.flatten(1, 2).median(1).values)
 
 
 def test_without_tokens_it_says_so():

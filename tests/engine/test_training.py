@@ -15,7 +15,7 @@ from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
 from engine.training import train
 from engine.training.base import Step
-from engine.training.denoiser import ddim, noise_like_latents, read, take, unconditional, walk
+from engine.training.denoiser import ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
 from engine.training.esd import away
 from tests.engine import tiny, tiny_families
 
@@ -160,6 +160,18 @@ def test_a_walk_is_the_pipelines_own_where_nothing_is_said_by_zeros_too() -> Non
         ours = walk(pipeline, pipeline.scheduler, read(pipeline, ["a cat"]), unconditional(pipeline, 1), noise, 5.0)
         how = {"num_inference_steps": 3, "guidance_scale": 5.0, "latents": noise, "output_type": "latent"}
         assert torch.allclose(ours, pipeline("a cat", **how).images, rtol=1e-4, atol=1e-5)
+
+
+def test_one_pass_over_both_predicts_of_each_what_it_does_alone() -> None:
+    for pipeline in (listening(), tiny_families.sdxl()):
+        told = read(pipeline, ["", "a cat", "a car"])
+        one, other = take(told, [0, 0]), take(told, [1, 2])
+        noisy = noise_like_latents(pipeline.unet, 2, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            both = in_pairs(pipeline, noisy, torch.tensor(700), one, other)
+            alone = [predicted(pipeline, noisy, torch.tensor(700), said) for said in (one, other)]
+        assert all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(both, alone, strict=True))
+        assert not torch.allclose(both[0], both[1], rtol=1e-2)
 
 
 def test_a_half_precision_model_is_trained_in_float32() -> None:
