@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,15 +117,19 @@ def asked(spec: EditSpec) -> AutoSettings:
 
 
 def ladder(spec: EditSpec) -> list[EditSpec]:
-    """What there is to choose from for a specification with `editor: auto`: specifications that name their editor."""
+    """What there is to choose from for a specification with `editor: auto`: specifications that name their editor.
+
+    Where every target names its anchor there is no choice of one for those that do not.
+    """
     editor = asked(spec).editor
     fixed = {name: value for name, value in spec.settings.items() if name not in _NAMES}
-    return [replace(spec, editor=editor, settings={**rung, **fixed}) for rung in rungs(editor, without=fixed)]
+    idle = {"default_anchor"} if all(target.anchor for target in spec.targets) else set()
+    return [replace(spec, editor=editor, settings={**rung, **fixed}) for rung in rungs(editor, without={*fixed, *idle})]
 
 
-def rungs(editor: str, without: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def rungs(editor: str, without: Container[str] = ()) -> list[dict[str, Any]]:
     """Settings of an editor, from what erases least on; `without` those that are settled."""
-    axes = {name: values for name, values in LADDERS[editor].items() if name not in (without or {})}
+    axes = {name: values for name, values in LADDERS[editor].items() if name not in without}
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 

@@ -22,6 +22,16 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
 
     order = history.last_order(home, policy.digest)
     if order is None or not (order.folder / "verdict.json").exists():
-        raise NothingOnRecord(f"{policy.request_id} has no verification on record here: submit it first")
+        raise NothingOnRecord(_why_none(policy, history.states(home, policy.digest)))
     page = rerender(order)
     return Path(shutil.copyfile(page, out)) if out else page
+
+
+def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
+    """Why there is no verification to report, and what to do about it."""
+    if not requests:
+        return f"{policy.request_id} has no verification on record here: submit it first"
+    reasons, state = "; ".join(requests[-1]["reasons"]), requests[-1]["state"]
+    if state == "rejected":
+        return f"{policy.request_id} was rejected before it was verified: {reasons}"
+    return f"{policy.request_id} is not verified yet, it is {state}: submit it again to go on with it"

@@ -141,6 +141,19 @@ def test_what_is_given_is_settled_and_what_is_unknown_refused(pipeline):
             plan(pipeline, replace(SPEC, settings=given))
 
 
+def test_an_anchor_for_those_that_name_none_is_no_choice_where_all_name_one(pipeline):
+    named = replace(
+        SPEC,
+        targets=tuple(replace(target, anchor="boat") for target in SPEC.targets),
+        settings={**SPEC.settings, "max_residual": 0.9},
+    )
+    assert len(ladder(named)) * len(LADDERS["scapre"]["default_anchor"]) == len(ladder(SPEC))
+    made = plan(pipeline, named)
+    assert is_plan_of(made, named)
+    mixed = replace(named, targets=(*named.targets, Target("bear", ("bear",))))
+    assert len(ladder(mixed)) == len(ladder(SPEC))
+
+
 def test_what_is_kept_is_read_once_for_the_whole_ladder(pipeline, monkeypatch: pytest.MonkeyPatch):
     read, real = [], Reader.all_kept
     monkeypatch.setattr(Reader, "all_kept", lambda reader, spec: read.append(spec) or real(reader, spec))

@@ -65,3 +65,18 @@ def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.Monke
     row = submitted(tmp_path, "ncii", timedelta(days=3))
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
     assert f"{row['due']} late" in run_cli("status").out
+
+
+def test_a_report_that_cannot_be_says_how_far_the_request_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(days=1))
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    path = tmp_path / "one.yaml"
+    done = run_cli("report", str(path))
+    assert done.code == 2
+    assert "is not verified yet, it is accepted: submit it again" in done.err
+    order = Order.load(tmp_path / "home", row["work"])
+    refused = {"outcome": "refused", "reasons": ["it names 900 targets, 20 are allowed"]}
+    note(order, "refused", {"policy": order.policy}, {}, refused)
+    done = run_cli("report", str(path))
+    assert done.code == 2
+    assert "was rejected before it was verified: it names 900 targets" in done.err
