@@ -175,7 +175,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     ladders = [name for name in names if name in LADDERS]
     for name in ladders if args.tune else []:
         bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
-    best = [tuned(name, trials, bench.digest, args.pictures) for name in ladders if args.tuned]
+    best = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
     arms = [*(Arm(name, name) for name in names), *(arm for arm in best if arm)]
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
     bench.run(arms, cases, args.pictures, found, args.replan)
@@ -192,6 +192,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
+    parser.add_argument("--trials", type=int, help="pictures a group by which --tune chose, if not as --pictures")
     parser.add_argument("--replan", action="store_true", help="also measure again what is edited otherwise by now")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
