@@ -18,8 +18,8 @@ Our reading, where the paper's text or its code leaves it open:
 - R must not reflect. Where B is square and det R < 0, the sign of the smallest m is turned, which costs the objective
   least; the released code turns R's last column, which no longer maximises it. Where B is not square the reflection is
   made good off the span of W0.
-- Spans are of numerical rank: an anchor that many targets share counts once, where a QR decomposition of repeated
-  columns would complete the span with directions of rounding error.
+- Spans are of numerical rank, told by names of equal size: an anchor that many targets share counts once, where a QR
+  decomposition of repeated columns would complete the span with directions of rounding error.
 - The units of s, against p, g and lam, are those of the model's squared values. The defaults are for Stable Diffusion
   1.4. C_g is of the vocabulary's own words, where the authors use the captions of COCO.
 """
@@ -54,9 +54,9 @@ class OceSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: OceSettings
 ) -> dict[str, Tensor]:
-    kept = _kept(concepts, settings)
+    kept, targets, anchors = _kept(concepts, settings), *map(_spanning, (concepts.subjects, concepts.neutral))
     return {
-        name: _turned(name, weight, kept, concepts, settings)
+        name: _turned(name, weight, kept, targets, anchors, settings)
         for name, weight in weights.items()
         if kinds[name] == "value"
     }
@@ -80,19 +80,30 @@ def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
     return kept + settings.lamb * torch.eye(len(kept), dtype=torch.float64, device=kept.device)
 
 
-def _turned(layer: str, weight: Tensor, kept: Tensor, concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
+def _spanning(rows: Tensor) -> Tensor:
+    """At most d rows with the span and the second moment of `rows` [n, d], each of these taken to size 1.
+
+    They stand for the rows in every matrix, so that what is done matrix by matrix does not grow with n.
+    """
+    rows = rows.double()
+    return qr(rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300), mode="r").R
+
+
+def _turned(
+    layer: str, weight: Tensor, kept: Tensor, targets: Tensor, anchors: Tensor, settings: OceSettings
+) -> Tensor:
     """(R - I) W0."""
     basis, inside = qr(weight)
-    targets, anchors = (_projector(times(inside, rows.double().T)) for rows in (concepts.subjects, concepts.neutral))
     identity = torch.eye(len(inside), dtype=torch.float64, device=inside.device)
-    objective = inside @ kept @ inside.T - settings.erase_scale * targets @ (identity - anchors)
+    beyond = identity - _projector(times(inside, anchors.T))
+    objective = inside @ kept @ inside.T - settings.erase_scale * _projector(times(inside, targets.T)) @ beyond
     turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])
     return basis @ ((turned - identity) @ inside)
 
 
 def _projector(values: Tensor) -> Tensor:
     """Onto the span of the columns of `values` [k, n]: [k, k]."""
-    directions, sizes, _ = svd(values / values.norm(dim=0).clamp_min(1e-300), full_matrices=False)
+    directions, sizes, _ = svd(values, full_matrices=False)
     span = directions[:, sizes > SAME_DIRECTION * sizes[0]]
     return span @ span.T
 

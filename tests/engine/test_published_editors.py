@@ -249,6 +249,15 @@ def test_oce_holds_what_is_retained_by_its_weight():
     assert moved(held, KEPT) < 0.1 * moved(planned("oce", erase_scale=100.0, preserve_concept_scale=0.0), KEPT)
 
 
+def test_oce_asks_what_the_names_span_and_neither_how_many_nor_how_large_they_are():
+    few = planned("oce", erase_scale=100.0)
+    shares = draw(10 * D, len(X), seed=12)
+    many = replace(CONCEPTS, subjects=1e3 * shares @ X, neutral=torch.cat([Y] * D))
+    assert all(torch.allclose(few[n], delta, atol=1e-9) for n, delta in planned("oce", many, erase_scale=100.0).items())
+    others = replace(many, subjects=shares[:, :2] @ X[:2])
+    assert (planned("oce", others, erase_scale=100.0)["to_v"] - few["to_v"]).norm() > 0.1
+
+
 def test_oce_never_reflects_and_gives_up_the_least_for_it():
     reflecting = torch.diag(torch.tensor([3.0, 2.0, -1.0], dtype=torch.float64))
     proper, free = (rotation("layer", reflecting, proper) for proper in (True, False))
