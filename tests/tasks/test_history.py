@@ -12,6 +12,9 @@ import pytest
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
+from flows.history import write_report
+from policies import read
+from tasks.errors import NothingOnRecord
 from tasks.history import states
 from tasks.intake import read_policy
 from tasks.journal import note
@@ -67,16 +70,13 @@ def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.Monke
     assert f"{row['due']} late" in run_cli("status").out
 
 
-def test_a_report_that_cannot_be_says_how_far_the_request_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = submitted(tmp_path, "ncii", timedelta(days=1))
-    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
-    path = tmp_path / "one.yaml"
-    done = run_cli("report", str(path))
-    assert done.code == 2
-    assert "is not verified yet, it is accepted: submit it again" in done.err
-    order = Order.load(tmp_path / "home", row["work"])
+def test_a_report_that_cannot_be_says_how_far_the_request_came(tmp_path: Path) -> None:
+    row, home = submitted(tmp_path, "ncii", timedelta(days=1)), tmp_path / "home"
+    policy = read(tmp_path / "one.yaml")
+    with pytest.raises(NothingOnRecord, match="is not verified yet, it is accepted: submit it again"):
+        write_report(home, policy, None)
+    order = Order.load(home, row["work"])
     refused = {"outcome": "refused", "reasons": ["it names 900 targets, 20 are allowed"]}
     note(order, "refused", {"policy": order.policy}, {}, refused)
-    done = run_cli("report", str(path))
-    assert done.code == 2
-    assert "was rejected before it was verified: it names 900 targets" in done.err
+    with pytest.raises(NothingOnRecord, match="was rejected before it was verified: it names 900 targets"):
+        write_report(home, policy, None)
