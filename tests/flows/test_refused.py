@@ -26,7 +26,9 @@ def test_a_category_that_the_judge_does_not_know_is_rejected_at_the_door_and_on_
     assert "identity" in str(row["reasons"])
     assert "the judge knows no category" in run_cli("status").out
     report = run_cli("report", str(path))
-    assert "no verification on record" in report.err
+    assert report.code == 2
+    assert "was rejected before it was verified" in report.err
+    assert "the judge knows no category" in report.err
 
 
 def test_an_alias_too_long_for_the_encoder_is_valid_and_then_rejected_with_the_reason(
