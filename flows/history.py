@@ -28,10 +28,11 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
 
 
 def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
-    """Why there is no verification to report, and what to do about it."""
+    """That there is no verification to report, how far the policy came, and what to do about it."""
+    none = f"{policy.request_id} has no verification on record here"
     if not requests:
-        return f"{policy.request_id} has no verification on record here: submit it first"
-    reasons, state = "; ".join(requests[-1]["reasons"]), requests[-1]["state"]
+        return f"{none}: submit it first"
+    state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])
     if state == "rejected":
-        return f"{policy.request_id} was rejected before it was verified: {reasons}"
-    return f"{policy.request_id} is not verified yet, it is {state}: submit it again to go on with it"
+        return f"{none}: it was rejected, {reasons}"
+    return f"{none}: it is {state}, submit it again to go on with it"

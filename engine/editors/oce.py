@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
@@ -85,8 +86,7 @@ def _spanning(rows: Tensor) -> Tensor:
 
     They stand for the rows in every matrix, so that what is done matrix by matrix does not grow with n.
     """
-    rows = rows.double()
-    return qr(rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300), mode="r").R
+    return qr(normalize(rows.double(), eps=1e-300), mode="r").R
 
 
 def _turned(

@@ -27,7 +27,7 @@ def test_a_category_that_the_judge_does_not_know_is_rejected_at_the_door_and_on_
     assert "the judge knows no category" in run_cli("status").out
     report = run_cli("report", str(path))
     assert report.code == 2
-    assert "was rejected before it was verified" in report.err
+    assert "no verification on record here: it was rejected" in report.err
     assert "the judge knows no category" in report.err
 
 

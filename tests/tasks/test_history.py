@@ -72,5 +72,5 @@ def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_report_of_what_is_not_verified_yet_says_how_far_it_came(tmp_path: Path) -> None:
     submitted(tmp_path, "ncii", timedelta(days=1))
-    with pytest.raises(NothingOnRecord, match="is not verified yet, it is accepted: submit it again"):
+    with pytest.raises(NothingOnRecord, match="no verification on record here: it is accepted, submit it again"):
         write_report(tmp_path / "home", read(tmp_path / "one.yaml"), None)
