@@ -84,8 +84,8 @@ def _section(case: str, rows: Sequence[dict[str, str]]) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", help='such as "tuning 10"; all of them by default')
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
+    parser.add_argument("--case", action="append", choices=[case.name for case in concepts.tuning_cases(CASES)])
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
     parser.add_argument("--write", action="store_true", help="then write the table into docs/method.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")

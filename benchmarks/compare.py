@@ -4,8 +4,8 @@ Erases 1 to 100 objects, 1 to 4 styles, mixed sets and a look-alike set, each in
 at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/concepts.py`) and
 `--tuned` measures with these as well. Editors are told the targets' names, their look-alikes and the kept styles; what
 is reported of synonyms and of other objects is of things that none was told of. Asked are the targets by name (once
-each at least) and by synonyms, look-alikes, other objects and other styles, 32 pictures a group, by the same prompts
-and seeds on the unedited and on every edited model.
+each at least) and by synonyms, look-alikes, other objects and other styles, 16 pictures a group at most, by the same
+prompts and seeds on the unedited and on every edited model.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured
@@ -53,7 +53,7 @@ UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")
 RATES = (*measure.GROUPS, "h_o", "distance")
 COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "deltas", "problem")
-PICTURES = 32
+PICTURES = 16
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--editor", action="append", help="one or more; every editor by default")
     parser.add_argument("--case", action="append", help='such as "5 objects"; every case by default')
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions")
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
     parser.add_argument("--trials", type=int, help="pictures a group by which --tune chose, if not as --pictures")
@@ -203,7 +203,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects it was trained without")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if unknown := sorted({*(args.case or [])} - {case.name for case in concepts.cases(args.draws)}):
+        parser.error(f"no case {', '.join(unknown)}; known: {'; '.join(case.name for case in concepts.cases(1))}")
+    return args
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Closed form and peak memory of every editor by number of concepts, each cell in a process of its own.
 
-A cell is measured with a text encoder of one layer, whose depth does not matter to either; lines that are in
-`measured/speed.tsv` are not measured again. `python -m benchmarks.grid EDITOR CONCEPTS DEVICE THREADS` is one cell.
+A cell is measured with a text encoder of one layer, whose depth does not matter to either; lines of this version that
+are in `measured/speed.tsv`, which stays on the machine it was measured on, are not measured again.
+`python -m benchmarks.grid EDITOR CONCEPTS DEVICE THREADS` is one cell.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 
 import torch
 
+import engine
 from benchmarks.fullsize import SHALLOW, Size, pipeline
 from benchmarks.page import table
 from benchmarks.results import FOLDER, Results
 from benchmarks.timing import timed
 
-COLUMNS = ("editor", "concepts", "device", "threads", "closed_form", "peak_gb", "problem")
+KEY = ("version", "editor", "concepts", "device", "threads")
+COLUMNS = (*KEY, "closed_form", "peak_gb", "problem")
 
 
 def cell(editor: str, count: int, device: str, size: Size = SHALLOW) -> dict[str, Any]:
@@ -35,14 +38,19 @@ def cell(editor: str, count: int, device: str, size: Size = SHALLOW) -> dict[str
 
 def measure(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> Results:
     """Every cell that was not measured yet, within `limit` seconds each."""
-    found = Results(FOLDER / "speed.tsv", COLUMNS, COLUMNS[:4])
+    found = Results(FOLDER / "speed.tsv", COLUMNS, KEY)
     for editor in editors:
         for count in counts:
-            key = {"editor": editor, "concepts": count, "device": device, "threads": threads}
-            if key not in found:
-                found.add({**key, **_apart(editor, count, device, threads, limit)})
-                print(found.where(**key)[0], flush=True)
+            wanted = key(editor, count, device, threads)
+            if wanted not in found:
+                found.add({**wanted, **_apart(editor, count, device, threads, limit)})
+                print(found.where(**wanted)[0], flush=True)
     return found
+
+
+def key(editor: str, count: int, device: str, threads: int) -> dict[str, Any]:
+    told = {"version": engine.__version__, "editor": editor, "concepts": count}
+    return {**told, "device": device, "threads": threads}
 
 
 def _apart(editor: str, count: int, device: str, threads: int, limit: float) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def told(editors: Sequence[str], counts: Sequence[int], device: str, threads: in
     found = measure(editors, counts, device, threads, limit)
 
     def shown(editor: str, count: int) -> str:
-        row = found.where(editor=editor, concepts=count, device=device, threads=threads)[0]
+        row = found.where(**key(editor, count, device, threads))[0]
         return row["problem"] or f"{float(row['closed_form']):.2f} s, {float(row['peak_gb']):.2f} GB"
 
     lines = [[editor, *(shown(editor, count) for count in counts)] for editor in editors]

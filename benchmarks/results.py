@@ -23,7 +23,7 @@ class Results:
         if tuple(lines.fieldnames or ()) != self.columns:
             raise ValueError(f"{self.path} has other columns than this benchmark; move it away and measure again")
         for row in lines:
-            self.rows[self._key(row)] = row
+            self._keep(row)
 
     def __contains__(self, row: Mapping[str, object]) -> bool:
         return self._key(row) in self.rows
@@ -31,7 +31,7 @@ class Results:
     def add(self, row: Mapping[str, object]) -> None:
         """Write the row to the end of the file at once."""
         text = {name: _text(row.get(name, "")) for name in self.columns}
-        self.rows[self._key(text)] = text
+        self._keep(text)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = not self.path.exists()
         with open(self.path, "a", newline="", encoding="utf-8") as handle:
@@ -42,6 +42,11 @@ class Results:
 
     def where(self, **wanted: object) -> list[dict[str, str]]:
         return [row for row in self.rows.values() if all(row[name] == _text(value) for name, value in wanted.items())]
+
+    def _keep(self, row: dict[str, str]) -> None:
+        key = self._key(row)
+        self.rows.pop(key, None)  # so that it is the last, not where a former one was
+        self.rows[key] = row
 
     def _key(self, row: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(_text(row[name]) for name in self.key)

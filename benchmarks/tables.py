@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -10,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks import measure
 from benchmarks.concepts import cases
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER
@@ -51,7 +53,7 @@ def extent(rows: Sequence[Row]) -> str:
     told = ", ".join(f"{case}: {count} {'draw' if count == 1 else 'draws'}" for case, count in draws.items())
     pictures = " and ".join(sorted({row["pictures"] for row in rows}))
     return (
-        f"{pictures} pictures a group and draw, so that one picture is {100 / int(rows[0]['pictures']):.1f} points. "
+        f"{pictures} pictures a group and draw, or what there is to ask for; how many is told above each table. "
         f"{told}. An editor or a case that is not in a table was not run."
     )
 
@@ -107,7 +109,25 @@ def _section(case: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["case"] == case]
     lines = [line(arm, _of(rows, arm, case)) for arm in arms(own)]
     refused = dict.fromkeys(f"{row['arm']}, draw {row['draw']}: {row['problem']}" for row in own if row["problem"])
-    return "\n\n".join([f"### {case}", table(HEADER, lines), *(f"- {reason}" for reason in refused)])
+    return "\n\n".join([f"### {case}", *asked(case, own), table(HEADER, lines), *(f"- {reason}" for reason in refused)])
+
+
+def asked(case: str, rows: Sequence[Row]) -> list[str]:
+    """How many pictures each group has in the draws that were measured, as a sentence; none of a case that is not drawn
+    by seed."""
+    draws, pictures = {int(row["draw"]) for row in rows}, int(rows[0]["pictures"])
+    drawn = [one for one in cases(max(draws) + 1) if one.name == case and one.draw in draws]
+    counts = [Counter(item.group for item in measure.asked(one, pictures)) for one in drawn]
+    if not counts:
+        return []
+    told = (f"{SHARES[group]} {' to '.join(map(str, _span(counts, group)))}" for group in measure.GROUPS)
+    return [f"Pictures a draw: {', '.join(told)}."]
+
+
+def _span(counts: Sequence[Counter[str]], group: str) -> list[int]:
+    """The least and the most, once where they are the same."""
+    own = [count[group] for count in counts]
+    return sorted({min(own), max(own)})
 
 
 def line(arm: str, rows: Sequence[Row]) -> list[str]:

@@ -59,5 +59,5 @@ class Anchors:
             filled = [wording.filled(word) for word in self.words]
             read = [self.encoder.encode(block) for block in self.encoder.blocks(filled)]
             total = torch.stack([part.embeddings.double().sum(0) for part in read]).sum(0, keepdim=True)
-            self.means[wording] = Encoded((total / len(filled)).float(), read[0].lengths[:1], read[0].spans[:1])
+            self.means[wording] = Encoded((total / len(filled)).float(), read[0].spans[:1])
         return self.means[wording]

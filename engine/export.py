@@ -86,25 +86,23 @@ def _check_new(out: Path) -> None:
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
-    """DigestMismatch unless the plan was made on this model, opened in float32 or in its own type."""
-    pipeline = open_model(model)
-    found = base_digest(pipeline, plan.deltas)
-    if found != plan.base and (own := _half(model, plan)):
-        found = base_digest(pipeline.to(own), plan.deltas)
-    if found != plan.base:
-        raise DigestMismatch(
-            f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on"
-        )
+    """DigestMismatch unless the plan was made on this model, opened in its own type or, which takes more memory, in
+    float32."""
+    found = ""
+    for dtype in dict.fromkeys([_own_type(model, plan), torch.float32]):
+        if (found := base_digest(open_model(model, dtype=dtype), plan.deltas)) == plan.base:
+            return
+    raise DigestMismatch(f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on")
 
 
-def _half(model: Path, plan: EditPlan) -> torch.dtype | None:
-    """The narrow type in which the model's folder holds the first weight that the plan changes."""
+def _own_type(model: Path, plan: EditPlan) -> torch.dtype:
+    """The type in which the model's folder holds the first weight that the plan changes."""
     component, _, key = min(plan.deltas, default=".").partition(".")
     for path in sorted((model / component).glob("*.safetensors")):
         with safe_open(path, "pt") as handle:
             if key in handle.keys():  # noqa: SIM118 - it is no dict
-                return HALF.get(handle.get_slice(key).get_dtype())
-    return None
+                return HALF.get(handle.get_slice(key).get_dtype(), torch.float32)
+    return torch.float32
 
 
 def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> dict[str, float]:

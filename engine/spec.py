@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -63,13 +64,11 @@ class EditSpec:
         object.__setattr__(self, "targets", _ordered("target", self.targets))
         object.__setattr__(self, "retain", _ordered("retain", self.retain))
         object.__setattr__(self, "settings", dict(self.settings))
-        erased = {name.casefold(): target.id for target in self.targets for name in target.names}
+        erased = {_spoken(name): target.id for target in self.targets for name in target.names}
         for kept in self.retain:
             for name in kept.names:
-                if name.casefold() in erased:
-                    raise ConceptError(
-                        f"{name!r} is to be erased ({erased[name.casefold()]}) and kept ({kept.id}); remove it from one"
-                    )
+                if owner := erased.get(_spoken(name)):
+                    raise ConceptError(f"{name!r} is to be erased ({owner}) and kept ({kept.id}); remove it from one")
 
     @property
     def digest(self) -> str:
@@ -82,6 +81,11 @@ def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
         if first.id == second.id:
             raise ConceptError(f"{what} {first.id} is given twice; merge their names")
     return ordered
+
+
+def _spoken(name: str) -> str:
+    """A name as encoders read it: however its accents, capitals and spaces are written."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 def _freeze(concept: Any, *names: str) -> None:

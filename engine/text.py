@@ -20,24 +20,22 @@ FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round
 
 @dataclass(frozen=True)
 class Encoded:
-    """`embeddings` [n, T, d] float32; `lengths` [n] tokens, special ones but no padding; `spans` [n, 2] token range.
+    """`embeddings` [n, T, d] float32; `spans` [n, 2] token range.
 
     A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
     Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
     """
 
     embeddings: Tensor
-    lengths: Tensor
     spans: Tensor
 
     def take(self, places: Sequence[int]) -> Encoded:
         chosen = torch.tensor(places, dtype=torch.long)
-        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.lengths[chosen], self.spans[chosen])
+        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.spans[chosen])
 
     @classmethod
     def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        columns = ("embeddings", "lengths", "spans")
-        return cls(*(torch.cat([getattr(part, column) for part in parts]) for column in columns))
+        return cls(torch.cat([part.embeddings for part in parts]), torch.cat([part.spans for part in parts]))
 
     @property
     def subjects(self) -> Tensor:
@@ -53,12 +51,6 @@ class Encoded:
         place, last = torch.arange(self.embeddings.shape[1])[None], self.subjects[:, None]
         mask = {"all": place >= 0, "tail": place >= last, "last": place == last}[tokens]
         return mask.expand(self.embeddings.shape[:2]).to(self.embeddings.device)
-
-
-def counterparts(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
-    """For every token of `texts`, the state of the token that stands in its place in `anchors`, [n, T, d]."""
-    places = partners(texts, anchors, beside).to(anchors.embeddings.device)
-    return anchors.embeddings.take_along_dim(places[..., None], 1)
 
 
 def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
@@ -80,11 +72,13 @@ def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
     """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
 
-    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads.
+    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, and for a concept
+    that the encoder has no tokens for.
     """
     family = family_of(pipeline)
+    tokenizer = family.tokenizer(pipeline, stream)
     wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
-    tokens = _tokenize(family.tokenizer(pipeline, stream), wordings)
+    tokens = _tokenize(tokenizer, wordings)
     unique: dict[tuple[int, ...], int] = {}
     places = [unique.setdefault(tuple(ids), len(unique)) for ids in tokens["input_ids"]]
     ids = torch.tensor(list(unique), dtype=torch.long)
@@ -93,11 +87,11 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     lengths = [sum(mask) for mask in tokens["attention_mask"]]
     located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
     spans = [_span(offsets, special, length - 1, wording.span) for offsets, special, length, wording in located]
+    for row, (start, past), wording in zip(tokens["input_ids"], spans, wordings, strict=True):
+        _check_known(tokenizer, row[start:past], wording)
     if embeddings.shape[1] == 1:
         spans = [(0, 1)] * len(spans)
-    return Encoded(
-        embeddings[torch.tensor(places, device=embeddings.device)], torch.tensor(lengths), torch.tensor(spans)
-    )
+    return Encoded(embeddings[torch.tensor(places, device=embeddings.device)], torch.tensor(spans))
 
 
 def _embedded(family: Family, pipeline: Any, ids: Tensor, stream: int) -> Tensor:
@@ -123,6 +117,19 @@ def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:
                 f"{wording.text[:read]!r} and lose {wording.text[read:][:200]!r}: shorten it"
             )
     return tokens
+
+
+def _check_known(tokenizer: Any, ids: Sequence[int], wording: Wording) -> None:
+    """ConceptError where nothing but unknown pieces says the concept: such a name is the same to the encoder as any
+    other that it does not know."""
+    if tokenizer.unk_token_id not in ids:
+        return
+    pieces = tokenizer.convert_ids_to_tokens([number for number in ids if number != tokenizer.unk_token_id])
+    if not any(piece.strip("▁") for piece in pieces):
+        name = wording.text[slice(*wording.span)]
+        raise ConceptError(
+            f"the encoder has no tokens for {name!r}, nor can it tell it from other such names: respell it"
+        )
 
 
 def _span(

@@ -11,9 +11,11 @@ WHOLE_WORD = re.compile(r"(?:▁(?P<piece>[^\W\d_]{3,})|(?P<pair>[^\W\d_]{3,})</
 
 
 def words(tokenizer: Any) -> list[str]:
-    """The whole words that are one token of a CLIP (`word</w>`) or sentence-piece (`▁word`) vocabulary, sorted."""
+    """The whole words in small letters that are one token of a CLIP (`word</w>`) or sentence-piece (`▁word`)
+    vocabulary, sorted. A word with a capital is left out: in small letters it may be several tokens."""
     matches = (WHOLE_WORD.fullmatch(token) for token in tokenizer.get_vocab())
-    return sorted({(match["piece"] or match["pair"]).lower() for match in matches if match})
+    found = {match["piece"] or match["pair"] for match in matches if match}
+    return sorted(word for word in found if word == word.lower())
 
 
 def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from engine.errors import SettingError
 from engine.linalg import product
 
 EMPTY, MEAN = "empty", "mean"
@@ -135,6 +136,19 @@ class Settings:
     def adaptive(self) -> bool:
         """Whether targets are weighed by how hard each is to erase."""
         return False
+
+
+def reads_words(general: float, general_words: int) -> None:
+    """SettingError where words that are not read are to weigh something."""
+    if general and not general_words:
+        raise SettingError(f"general is {general}, the weight of words of which general_words reads none; set both")
+
+
+def at_least(owner: str, least: int, **values: float) -> None:
+    """SettingError if a setting of the editor `owner` is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise SettingError(f"{owner}.{name} is {value}; use at least {least}")
 
 
 @dataclass(frozen=True)

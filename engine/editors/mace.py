@@ -11,8 +11,10 @@ one [d, d] matrix. The concept's own token is left to the second stage of the pa
 and to the fusion of these; neither is closed form, and neither is here, so this editor alone is not meant to erase.
 
 The surrounding words are the targets' tokens less their last subject token, whose embedding and counterpart are known
-row by row; of a name of several tokens the earlier ones count as surrounding. The paper words a concept in 30 prompts
-of its own and maps it to another concept's name; here prompts and anchors are those of the specification.
+row by row; of a name of several tokens the earlier ones count as surrounding. Where a text stream is one state for the
+whole prompt, as the pooled ones of Stable Diffusion XL, 3 and FLUX are, nothing surrounds it and its matrices stay. The
+paper words a concept in 30 prompts of its own and maps it to another concept's name; here prompts and anchors are those
+of the specification.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class MaceSettings(UceSettings):
     100 celebrities the authors take lam 0 and retain captions and names by a weight of 200,000.
     """
 
-    tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
+    tokens: str = field(default="all", metadata={"choices": ("all", "tail")})
     bare: bool = False
     lamb: float = 10 / 30
     preserve_scale: float = 0.0

@@ -37,9 +37,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens
+from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens, at_least
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
-from engine.errors import EditError
+from engine.errors import EditError, SettingError
 from engine.linalg import Pencil, add_product, diagonalise, eigh, product, svd, times
 
 LARGEST, OWN = "largest mask", "own masks"
@@ -67,9 +67,10 @@ class ReleasedSettings(Settings):
     """`erase_scale` s, `lamb` lam, `exponent` p of the mask, `noise` its and the entropy's standard deviation,
     `entropy_samples` of a concept in `entropy_bins`, `temperature` T and `gate` q of the spectral part.
 
-    Of the script `erase_scale`: `mask`, `spectral` R, `steps` of the proximal map. Of `erase`, where the mask is
-    always on: `least_edit` a_min, `residual` the last term, `residual_scale` s' (0: s). `precision` of what is done
-    row by row; the systems are solved in float64. The defaults are the published command for large scale.
+    Of the script `erase_scale`: `mask`, `spectral` R, `steps` of the proximal map. Of `erase`, where the mask is always
+    on: `least_edit` a_min, `residual` the last term, `residual_scale` s' (0: s). `precision` of what is done row by
+    row; the systems are solved in float64. `seed` of its draws, which are not the specification's. The defaults are the
+    published command for large scale.
     """
 
     one_by_one: ClassVar[bool] = True
@@ -93,6 +94,12 @@ class ReleasedSettings(Settings):
     residual_scale: float = 0.0
     seed: int = 0
     precision: str = field(default="float32", metadata={"choices": ("float32", "float64")})
+
+    def __post_init__(self) -> None:
+        at_least("scapre-released", 2, entropy_bins=self.entropy_bins)
+        at_least("scapre-released", 1, entropy_samples=self.entropy_samples)
+        if self.least_edit > 1:
+            raise SettingError(f"scapre-released.least_edit is {self.least_edit}; use a share, at most 1")
 
 
 def plan(

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings
+from engine.editors.base import ConceptEmbeddings, Editor, Settings, reads_words
 from engine.errors import EditError
 from engine.linalg import diagonalise, eigh, svd, times
 
@@ -56,6 +56,9 @@ class SpeedSettings(Settings):
     augment: bool = True
     invariants: bool = True
     general: float = 0.0
+
+    def __post_init__(self) -> None:
+        reads_words(self.general, self.general_words)
 
 
 def plan(
@@ -87,8 +90,9 @@ def free_directions(concepts: ConceptEmbeddings, settings: SpeedSettings) -> Ten
 
 def invariants(empty: Tensor) -> Tensor:
     """k_2 [k, d] of the empty prompt [T, d]: the start of text, then the leading directions of all that follows."""
-    _, _, directions = svd(empty[1:].double(), full_matrices=False)
-    return torch.cat([empty[:1].double(), directions[:PADDING_DIRECTIONS]])
+    _, sizes, directions = svd(empty[1:].double(), full_matrices=False)
+    told = directions[:PADDING_DIRECTIONS][sizes[:PADDING_DIRECTIONS] > NOTHING]  # Wan's padding is all zeros
+    return torch.cat([empty[:1].double(), told])
 
 
 def weakest(weight: Tensor) -> Tensor:

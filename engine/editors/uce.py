@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
+from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings, reads_words
 from engine.linalg import diagonalise
 
 
@@ -32,6 +32,9 @@ class UceSettings(Settings):
     preserve_scale: float = 1.0
     lamb: float = 0.5
     general: float = 0.0
+
+    def __post_init__(self) -> None:
+        reads_words(self.general, self.general_words)
 
 
 def plan(

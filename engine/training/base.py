@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import SettingError
 from engine.spec import EditSpec
 
 
@@ -40,10 +39,3 @@ class Trainer:
     name: str
     settings: type[Any]
     train: Callable[[Any, Any, EditSpec, Any, Report], None]
-
-
-def at_least(owner: str, least: int, **values: float) -> None:
-    """SettingError if a setting of the editor `owner` is below `least`."""
-    for name, value in values.items():
-        if value < least:
-            raise SettingError(f"{owner}.{name} is {value}; use at least {least}")

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 
 from engine.denoising import predicted
+from engine.editors.base import at_least
 from engine.families import Arguments
 from engine.spec import EditSpec
-from engine.training.base import Report, Step, Trainer, at_least
+from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
 from engine.wordings import target_pairs
 

@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.denoising import errors, noised, predicted
+from engine.editors.base import at_least
 from engine.errors import SettingError
 from engine.families import Arguments
 from engine.spec import EditSpec
-from engine.training.base import Report, Step, Trainer, at_least
+from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, unconditional, walk
 from engine.wordings import target_pairs, worded
 

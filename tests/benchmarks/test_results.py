@@ -31,6 +31,15 @@ def test_what_was_added_is_found_again_by_another_process(tmp_path: Path):
     assert kept["target"] == "0.5", "the last line of a measurement counts"
 
 
+def test_settings_that_were_left_and_taken_up_again_are_the_ones_that_are_told(tmp_path: Path):
+    found = Results(tmp_path / "r.tsv", COLUMNS, KEY)
+    for settings in ("former", "other", "former"):
+        found.add({**row("uce", "1 object", 0), "settings": settings})
+    for read in (found, Results(found.path, COLUMNS, KEY)):
+        (told,) = tables.latest(read.where())
+        assert told["settings"] == "former"
+
+
 def test_a_file_with_other_columns_is_refused(tmp_path: Path):
     Results(tmp_path / "r.tsv", COLUMNS, KEY).add(row("uce", "1 object", 0))
     with pytest.raises(ValueError, match="other columns"):
@@ -53,7 +62,7 @@ def test_the_best_tuned_setting_is_the_best_mean_over_tuning_cases(tmp_path: Pat
 def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tables, "DOCS", tmp_path)
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- compare -->\nold\n<!-- /compare -->\nafter\n", encoding="utf-8")
+    page.write_text("before\n<!-- compare -->\nwhat was there\n<!-- /compare -->\nafter\n", encoding="utf-8")
     monkeypatch.setattr(tables, "put", lambda part, text: put(part, text, page))
     measured = {"target": "0.1", "other": "0.9", "h_o": "0.9", "distance": "0.05", "change": "1.5", "seconds": "3"}
     empty = dict.fromkeys(COLUMNS, "")
@@ -70,9 +79,11 @@ def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.M
     assert text.startswith("before\n<!-- compare -->\n")
     assert text.endswith("<!-- /compare -->\nafter\n")
     assert "| uce | 80.0 [70.0, 90.0] |" in text
-    assert "8 pictures a group and draw, so that one picture is 12.5 points. 1 object: 3 draws." in text
+    assert "8 pictures a group and draw, or what there is to ask for; how many is told above each table." in text
+    assert "1 object: 3 draws." in text
+    assert "Pictures a draw: target 8, synonym 0 to 4, look-alikes 8, others 8, styles 8." in text
     assert "- speed, draw 0: no direction free" in text
-    assert "old" not in text
+    assert "what was there" not in text
     assert (tmp_path / tables.PLOT).stat().st_size > 5000
     with pytest.raises(ValueError, match="nothing was measured"):
         tables.write([])

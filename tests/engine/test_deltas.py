@@ -191,6 +191,8 @@ def test_an_overflow_is_refused_before_anything_is_written(made: EditPlan):
 def test_specifications_that_contradict_themselves_are_refused():
     with pytest.raises(ConceptError, match=r"erased.*kept"):
         EditSpec((Target("cat", ("Cat",)),), (Retain("pet", ("dog", "cat")),))
+    with pytest.raises(ConceptError, match=r"erased.*kept"):
+        EditSpec((Target("cup", ("caf\u00e9 cup",)),), (Retain("other", ("Cafe\u0301  cup",)),))
     with pytest.raises(ConceptError, match="given twice"):
         EditSpec((Target("cat", ("cat",)), Target("cat", ("kitty",))))
     with pytest.raises(ConceptError, match="at least one name"):

@@ -15,7 +15,7 @@ from engine.families import projections
 from engine.model import open_model
 from engine.planning import Reader, gather
 from engine.spec import EditSpec, Retain, Target
-from engine.text import counterparts, encode
+from engine.text import encode, partners
 from engine.wordings import fill, kin_of
 
 ASKED = ("{}", "a photo of a {}", "an icon of the {}", "a big {}")
@@ -45,8 +45,9 @@ def gone(model, deltas: dict[str, torch.Tensor], erased: str) -> float:
 def lost(model, deltas: dict[str, torch.Tensor], name: str) -> float:
     """The energy by which a concept's tokens moved, of that by which they differ from the same words without it."""
     texts = encode(model, [fill(line, name) for line in ASKED])
-    without = counterparts(texts, encode(model, [fill(line, "", article_for=name) for line in ASKED]))
-    x, apart = texts.embeddings.double(), (texts.embeddings - without).double()
+    without = encode(model, [fill(line, "", article_for=name) for line in ASKED])
+    met = without.embeddings.take_along_dim(partners(texts, without)[..., None], 1)
+    x, apart = texts.embeddings.double(), (texts.embeddings - met).double()
     weights = {p.name: p.weight.detach().double() for p in projections(model)}
     moved = sum((x @ deltas[n].T).square().sum() for n in deltas)
     return float(moved / sum((apart @ weights[n].T).square().sum() for n in deltas))

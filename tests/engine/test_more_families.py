@@ -19,14 +19,15 @@ from engine.digests import tensor_digest
 from engine.editors import EDITORS, scapre
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
-from engine.errors import EditError, UnknownArchitecture
+from engine.errors import ConceptError, EditError, UnknownArchitecture
 from engine.families import family_of, projections
 from engine.model import open_model
 from engine.planning import gather
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
-from engine.text import counterparts, encode
-from engine.wordings import Wording
+from engine.text import encode, partners
+from engine.vocabulary import words
+from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families
 
 BUILDERS = {
@@ -269,8 +270,28 @@ def test_sentence_pieces_have_no_start_and_the_places_still_meet() -> None:
     assert torch.equal(nothing.last(), nothing.embeddings[:, 0])
     assert nothing.chosen("last").nonzero().tolist() == [[0, 0]]
     for beside in (0, -1):
-        met = counterparts(text, nothing, beside)
-        assert torch.equal(met[0, :3], nothing.embeddings[0, [0, 0, 1]])
+        assert partners(text, nothing, beside)[0, :3].tolist() == [0, 0, 1]
+
+
+def test_a_name_without_a_known_piece_is_refused_for_it_would_stand_for_every_such_name() -> None:
+    """Of a name that is known in part the rest is unknown, and it is still told from others; CLIP knows every byte."""
+    pipeline = tiny_families.flux()
+    first, second = pipeline.tokenizer_2(["草間", "Малевич"]).input_ids
+    assert first == second
+    for name in ("草間", "Малевич"):
+        with pytest.raises(ConceptError, match=f"no tokens for '{name}'.*respell"):
+            encode(pipeline, ["cat", fill("a picture of {}", name)])
+        with pytest.raises(ConceptError, match="respell"):
+            plan(pipeline, EditSpec((Target("painter", (name,)),)))
+        assert encode(tiny.pipeline(), [name]).embeddings.isfinite().all()
+    assert encode(pipeline, ["cat 草間", Wording("草間 in a cat", (8, 11))]).spans.tolist() == [[0, 3], [4, 5]]
+
+
+def test_a_word_with_a_capital_is_no_word_of_the_vocabulary_for_in_small_letters_it_is_many_tokens() -> None:
+    cased = tiny_families.pieces("Paris")
+    assert len(cased(["Paris"]).input_ids[0]) == 2
+    assert len(cased(["paris"]).input_ids[0]) > 2
+    assert words(cased) == words(tiny_families.pieces())
 
 
 def test_a_pooled_vector_stands_for_the_whole_prompt() -> None:

@@ -144,6 +144,13 @@ def test_speed_holds_the_start_of_text_and_the_padding_exactly():
     assert moved(planned("speed", replace(CONCEPTS, empty=None)), EMPTY[:1]) > 1e-3
 
 
+def test_speed_holds_no_direction_of_a_padding_that_is_all_zeros():
+    """As Wan's is; the singular vectors of zeros are directions as any other."""
+    held = invariants(torch.cat([EMPTY[:1], torch.zeros(5, D)]))
+    assert held.shape == (1, D)
+    assert len(invariants(EMPTY)) == 4
+
+
 def test_speed_holds_the_weakest_direction_of_each_matrix():
     for augment, low, high in ((True, 0.0, 1e-9), (False, 1e-3, float("inf"))):
         deltas = planned("speed", threshold=1e-6, augment=augment)
@@ -310,6 +317,28 @@ def test_mace_retains_by_weight():
 
 
 # All of them
+
+
+@pytest.mark.parametrize(
+    ("editor", "settings"),
+    [("rece", {"general": 1e9}), ("mace-cfr", {"general": 1e9}), ("speed", {"general": 1.0, "threshold": 1e-6})],
+)
+def test_the_models_own_words_are_held_by_their_weight(editor: str, settings: dict[str, float]):
+    held = planned(editor, spread_out(), **settings, general_words=5)
+    assert moved(held, WORDS) < 1e-6
+    assert moved(held, X if editor != "mace-cfr" else AROUND) > 0.01
+    assert moved(planned(editor, spread_out(), **{**settings, "general": 0.0}), WORDS) > 0.01
+
+
+@pytest.mark.parametrize("editor", ["uce", "rece", "mace-cfr", "speed"])
+def test_a_weight_of_words_that_are_not_read_is_refused(editor: str):
+    with pytest.raises(SettingError, match=r"general is 60.0.*general_words.*set both"):
+        planned(editor, general=60.0)
+
+
+def test_mace_has_nothing_to_surround_with_the_last_token_alone():
+    with pytest.raises(SettingError, match="tokens is 'last'; use one of all, tail"):
+        planned("mace-cfr", tokens="last")
 
 
 @pytest.mark.parametrize("editor", ["rece", "mace-cfr"])

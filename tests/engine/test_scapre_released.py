@@ -257,6 +257,15 @@ def test_its_tokens_are_what_they_are():
         planned(tokens="all")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [("entropy_bins", 1, "at least 2"), ("entropy_samples", 0, "at least 1"), ("least_edit", 1.5, "at most 1")],
+)
+def test_what_no_entropy_or_mixture_can_be_taken_of_is_refused(name: str, value: float, cure: str):
+    with pytest.raises(SettingError, match=f"scapre-released.{name} is {value}; use .*{cure}"):
+        settings_for(editor_named("scapre-released"), {name: value})
+
+
 def test_it_reads_from_the_last_subject_token_to_the_end_of_the_padding():
     pipeline = tiny.pipeline()
     spec = EditSpec((Target("cat", ("red cat", "kitty")), Target("dog", ("dog",), anchor="horse")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.planning import Reader
 from engine.spec import EditSpec, Retain, Target
-from engine.tuning import LADDERS, NothingAccepted, Trial, ladder, least, rungs
+from engine.tuning import LADDERS, NothingAccepted, ladder, least, rungs
 from tests.engine import tiny
 
 LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}
@@ -62,9 +62,7 @@ def test_the_plan_names_what_was_chosen_and_is_deterministic(pipeline):
     first, again = plan(pipeline, SPEC), plan(tiny.pipeline(), SPEC)
     assert first.digest == again.digest
     assert first.editor == "scapre"
-    assert first.settings == asdict(
-        settings_for(editor_named("scapre"), {k: first.settings[k] for k in first.settings})
-    )
+    assert first.settings.keys() == {one.name for one in fields(editor_named("scapre").settings)}
     assert first.settings["general_words"] == 20
     assert tuned(pipeline, SPEC).trials == tuned(pipeline, SPEC).trials
 
@@ -178,12 +176,6 @@ def test_every_ladder_is_of_settings_that_its_editor_has(editor: str):
     made = [settings_for(editor_named(editor), rung) for rung in rungs(editor)]
     assert len(set(made)) == len(made) > 1
     assert editor_named(editor).settings() in made or editor == "speed", "the defaults are among them"
-
-
-def test_trials_are_data():
-    trial = Trial({"strength": 1.0}, {"change": 0.5, "residual": 0.1, "drift": 0.01})
-    with pytest.raises(AttributeError):
-        trial.problem = "none"  # type: ignore[misc]
 
 
 def test_a_layer_that_is_nan_does_not_pass_among_others_that_do(planned: list[EditPlan]):

@@ -87,10 +87,10 @@ def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH) -> Any:
     )
 
 
-def pieces() -> T5Tokenizer:
-    """Sentence pieces: the words whole, and letters for all others."""
+def pieces(*more: str) -> T5Tokenizer:
+    """Sentence pieces: the words and `more` whole, and letters for all others."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -4.0)]
-    words = [("▁" + word, -2.0) for word in tiny.WORDS]
+    words = [("▁" + word, -2.0) for word in (*tiny.WORDS, *more)]
     return T5Tokenizer(vocab=[*special, *words, *((letter, -6.0) for letter in string.ascii_lowercase)], extra_ids=2)
 
 

@@ -1,0 +1,72 @@
+"""What the documents list is what there is: fields of a policy, settings of editors, variables of the environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from engine.editing import KNOWN
+from engine.editors import EDITORS
+from engine.training import TRAINERS
+from engine.tuning import AUTO, AutoSettings
+from policies import Policy
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+ROOMS = ("engine", "policies", "tasks", "flows", "deployments")
+CODE = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+VARIABLE = re.compile(r"\bEXPUNGE_[A-Z0-9_]+\b")
+
+
+def documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each field of a policy by its dotted name, and its default as the file would have it."""
+    for name, info in model.model_fields.items():
+        kinds = [kind for kind in (info.annotation, *get_args(info.annotation)) if isinstance(kind, type)]
+        inner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+        if inner is None:
+            default = info.get_default(call_default_factory=True)
+            yield f"{prefix}{name}", "required" if default is PydanticUndefined else f"`{shown(default)}`"
+        else:
+            yield from documented(inner, f"{prefix}{name}{'' if inner is info.annotation else '[]'}.")
+
+
+def settings_of(editor: str) -> type[Any]:
+    if editor in TRAINERS:
+        return TRAINERS[editor].settings
+    return AutoSettings if editor == AUTO else EDITORS[editor].settings
+
+
+def shown(value: Any) -> str:
+    """As a policy file writes it, which has no exponents."""
+    if isinstance(value, float) and "e" in repr(value):
+        return f"{Decimal(repr(value)):f}"
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def test_the_reference_has_every_field_of_a_policy_with_its_default_and_no_other() -> None:
+    rows = re.findall(r"^\| `([\w.\[\]]+)` \| .* \| (\S+) \|$", REFERENCE, re.MULTILINE)
+    assert sorted(rows) == sorted(documented(Policy))
+
+
+@pytest.mark.parametrize("editor", KNOWN)
+def test_the_reference_has_every_setting_with_its_default(editor: str) -> None:
+    given = fields(settings_of(editor))
+    assert all(one.default is not MISSING for one in given)
+    wanted = ", ".join(f"`{one.name}: {shown(one.default)}`" for one in given)
+    assert f"\n- `{editor}`: {wanted}\n" in REFERENCE
+
+
+def test_the_readme_has_every_variable_that_is_read() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    read = {name for path in CODE for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
+    assert "EXPUNGE_HOME" in read
+    assert read == set(VARIABLE.findall(readme))
