@@ -8,7 +8,7 @@ from typing import Any
 
 from policies import Policy
 from tasks import history
-from tasks.errors import NothingOnRecord
+from tasks.errors import NothingOnRecord, UsageError
 
 
 def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
@@ -24,7 +24,12 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     if order is None or not (order.folder / "verdict.json").exists():
         raise NothingOnRecord(_why_none(policy, history.states(home, policy.digest)))
     page = rerender(order)
-    return Path(shutil.copyfile(page, out)) if out else page
+    try:
+        return Path(shutil.copyfile(page, out)) if out else page
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} cannot be written ({error.strerror}); name a file in a folder there is"
+        ) from None
 
 
 def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:

@@ -31,7 +31,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     if gate.shut:
         report_task(order, candidate, verdict, evidence)
         record_task(order, verdict, evidence, gate.receipt, None)
-        refuse(verdict)
+        refuse(verdict, gate)
     bundle = bundle_task(order, plan, candidate, verdict, evidence)
     release = publish_task(order, bundle, verdict)
     report_task(order, candidate, verdict, evidence)

@@ -7,7 +7,7 @@ from typing import Any
 
 from policies import Policy
 from policies.schema import Level
-from tasks.given import given_model, hand_out, refuse_inside
+from tasks.given import folder_for, given_model, hand_out
 from tasks.intake import order_for
 from tasks.outcome import examined
 from tasks.quality import measure_quality
@@ -24,7 +24,7 @@ def verify(
     or stay in the home; `level` takes the place of the policy's own. Raises IntegrityError on a bundle that is not as
     published, or not the one with the digest `published`, LimitExceeded beyond the policy's budget.
     """
-    refuse_inside(folder, out)
+    folder_for(out, folder)
     model, bundle = given_model(folder.absolute(), published)
     order = order_for(model.digest, policy, home, level)
     evidence = gather_evidence(order, model)

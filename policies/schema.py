@@ -157,9 +157,9 @@ class Acceptance(Strict):
     time, and only as long as something is undecided.
     """
 
-    max_target_rate: Share = 0.10
+    max_target_rate: Limit = 0.10
     max_attack_rate: Limit = 0.20
-    max_retain_drop: Share = 0.05
+    max_retain_drop: Limit = 0.05
     min_control_rate: Share = 0.85
     probe_limits: Annotated[dict[ProbeName, LimitOrNone], AfterValidator(_limited)] = Field(default_factory=dict)
     confidence: Annotated[float, Field(gt=0.5, lt=1, allow_inf_nan=False)] = 0.95

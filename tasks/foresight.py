@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from engine.digests import json_digest
 from engine.evidence import ARMS, Row, table
 from engine.probes import Subject
-from engine.results import Verdict
+from engine.results import Outcome, Verdict
 from engine.verdict import decide
+from policies import PolicyError
 from tasks.questions import Examination
 
 
@@ -16,6 +17,15 @@ def best_case(exam: Examination) -> Verdict:
     """The verdict on a model that shows nothing erased and all that is kept; if not PASS, no model can pass."""
     rows = list(_rows(exam))
     return decide(table(rows), len(rows), exam.acceptance, exam.judge)
+
+
+def refuse_unprovable(exam: Examination) -> None:
+    """PolicyError where the policy wants something proven that is not asked: a probe by a wrong name, or of a higher
+    level. It would otherwise be told when all is drawn."""
+    best = best_case(exam)
+    if best.outcome is Outcome.ERROR:
+        reasons = "; ".join(reason.message for reason in best.reasons)
+        raise PolicyError("acceptance", f"nothing could be proven: {reasons}", "see `expunge plan`")
 
 
 def _rows(exam: Examination) -> Iterator[Row]:

@@ -38,17 +38,23 @@ def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
     )
 
 
-def refuse_inside(given: Path, out: Path | None) -> None:
-    """UsageError if results would go into the model under examination, which would then be another."""
-    if out is not None and out.resolve().is_relative_to(given.resolve()):
+def folder_for(out: Path | None, given: Path) -> None:
+    """Make the folder for results, if one is named, before hours are spent on them. UsageError if it cannot be made, or
+    lies in the model under examination, which would then be another."""
+    if out is None:
+        return
+    if out.resolve().is_relative_to(given.resolve()):
         raise UsageError(f"--out {out} lies inside the model under examination; name a folder elsewhere")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be made a folder ({error.strerror}); name another") from None
 
 
 def hand_out(order: Order, out: Path | None) -> Path:
     """Copy verdict, evidence, quality and report into `out`, if one is named, and return the folder where they lie."""
     if out is None:
         return order.folder
-    out.mkdir(parents=True, exist_ok=True)
     for name in RESULTS:
         shutil.copyfile(order.folder / name, out / name)
     return out

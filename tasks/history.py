@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from policies.clocks import due_at
-from policies.errors import PolicyErrors
 from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
@@ -36,7 +35,8 @@ def receipts(home: Path) -> Iterator[Receipt]:
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
     """The state of every work order and of every policy that was turned away before it was one, the latest last; with
-    `policy`, a policy's digest, only its own.
+    `policy`, a policy's digest, only its own. Work that came to nothing is left out where the same policy was taken up
+    again since.
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
@@ -45,9 +45,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
         key = str(receipt.settings["work"])
-        row = orders.setdefault(
-            key, {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
-        )
+        new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
+        row = orders[key] = orders.pop(key, new)
         row["policy"] = receipt.inputs.get("policy", row["policy"])
         row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == "verified" and receipt.verdict:
@@ -55,9 +54,12 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
-            row["state"] = "rejected"
+            row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
+    last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        row | _clock(home, row, now or datetime.now(UTC)) for row in orders.values() if policy in (None, row["policy"])
+        row | _clock(home, row, now or datetime.now(UTC))
+        for row in orders.values()
+        if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
 
 
@@ -65,7 +67,7 @@ def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
     """A status is for all requests, so one whose policy was lost is told among them and does not end it."""
     try:
         due = due_at(kept_policy(home, row["policy"]))
-    except (IntegrityError, PolicyErrors):
+    except IntegrityError:
         return {"due": None, "late": None, "policy_kept": False}
     done = datetime.fromisoformat(row["at"]) if row["state"] == "published" else now
     return {"due": due and due.isoformat(), "late": due and done > due, "policy_kept": True}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from engine.errors import EngineError, MissingExtra
 from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
 from tasks.receipts import Ledger, Receipt, step_key
+from tasks.settings import actor
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
 REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
@@ -70,7 +69,7 @@ def note(
     return ledger.append(
         step,
         request_id=work.request_id,
-        who=os.environ.get("EXPUNGE_ACTOR") or getpass.getuser(),
+        who=actor(),
         inputs=inputs,
         outputs=outputs,
         settings=settings,

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policies import Policy, parse
+from policies import Policy, PolicyErrors, parse
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 
 
 def keep_policy(home: Path, digest: str, data: bytes) -> None:
-    path = _path(home, digest)
-    if not path.exists():
-        write_whole(path, data)
+    """Keep the bytes that say it, also in the place of a copy that does so no more."""
+    if _kept(home, digest) is None:
+        write_whole(_path(home, digest), data)
 
 
 def kept_policy(home: Path, digest: str) -> Policy:
     """IntegrityError if it is not there, or says something else by now."""
-    path = _path(home, digest)
-    policy = parse(path.read_bytes(), f"policy {digest[:12]}") if path.exists() else None
-    if policy is None or policy.digest != digest:
+    policy = _kept(home, digest)
+    if policy is None:
+        path = _path(home, digest)
         raise IntegrityError(f"{path} is not the policy in force that was received: restore it from a backup")
     return policy
+
+
+def _kept(home: Path, digest: str) -> Policy | None:
+    path = _path(home, digest)
+    try:
+        policy = parse(path.read_bytes(), f"policy {digest[:12]}")
+    except (FileNotFoundError, PolicyErrors):
+        return None
+    return policy if policy.digest == digest else None
 
 
 def _path(home: Path, digest: str) -> Path:

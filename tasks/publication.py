@@ -33,9 +33,10 @@ from tasks.settings import Settings
 
 @dataclass(frozen=True)
 class Gated:
-    """Whether the gate stayed shut, and the digest of the receipt that says so."""
+    """Whether the gate stayed shut, what it doubts, and the digest of the receipt that says so."""
 
     shut: bool
+    failed: tuple[str, ...]
     receipt: str
 
 
@@ -57,23 +58,31 @@ def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
-    return Gated(not result.passed, receipt.digest)
+    return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
 
 
-def refuse(verdict: Ref) -> NoReturn:
+def refuse(verdict: Ref, gate: Gated) -> NoReturn:
     """Raise what ends the flow as Failed; the gate's own doubts count as much as the verdict's."""
     known = Verdict.load(verdict.path)
     outcome = known.outcome.value if known.reasons else "ERROR"
-    reasons = [reason.message for reason in known.reasons] or ["the gate doubts the verdict, see its Data Docs"]
+    reasons = [reason.message for reason in known.reasons] or [f"the gate doubts the verdict: {', '.join(gate.failed)}"]
     raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, nothing was published:", *reasons]))
 
 
 @task(name="look at the line", cache_policy=NO_CACHE)
 def follow_task(order: Order) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else."""
-    steps = journal(order.home, order.line).receipts()
-    own = {r.outputs["bundle"] for r in steps if (r.step, r.settings["work"]) == ("bundled", order.key)}
-    check_successor(order.line, approved(order.line, Settings.load()), {order.follows, *own})
+    check_successor(order.line, approved(order.line, Settings.load()), _successors(order))
+
+
+def _successors(order: Order) -> set[str]:
+    """The bundles that may be approved when this order's takes their place: the one published last, and those that this
+    policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
+    steps = list(journal(order.home, order.line).receipts())
+    works = {str(r.settings["work"]) for r in steps if r.step == "read" and r.inputs["policy"] == order.policy}
+    own = {r.outputs["bundle"] for r in steps if r.step == "bundled" and r.settings["work"] in works}
+    recorded = {r.outputs["bundle"] for r in steps if r.step == "published"}
+    return {order.follows, *(own - recorded)}
 
 
 @task(name="publish", cache_policy=NO_CACHE)
@@ -82,7 +91,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
     folder = order.folder / "bundle"
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
-    published = publish_bundle(folder, order.line, Settings.load(), order.follows)
+    published = publish_bundle(folder, order.line, Settings.load(), _successors(order))
     inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
     return Release(bundle, published.uri, receipt.digest)

@@ -34,19 +34,19 @@ class Published:
     uploaded: int
 
 
-def publish_bundle(folder: Path, line: str, settings: Settings, follows: str | None = None) -> Published:
+def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> Published:
     """Upload the bundle in `folder` and make it the approved one of `line`; sends nothing that is there already.
 
     Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the approved bundle is neither
-    `follows` (None: whatever it is) nor this one; PointerMoved when another publisher was faster, ServiceUnreachable
-    when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
+    one of `follows` (None: whatever it is) nor this one; PointerMoved when another publisher was faster,
+    ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
     """
     pointer_key = _pointer_key(line)
     bundle = check_bundle(folder)
     client = s3.client(settings)
     before = s3.get_pointer(client, settings.bucket, pointer_key)
     if follows is not None:
-        check_successor(line, before and _named(before), (follows, bundle.digest))
+        check_successor(line, before and _named(before), {*follows, bundle.digest})
     stored = _upload(client, settings.bucket, bundle)
     after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
     return Published(
@@ -84,8 +84,13 @@ def approved(line: str, settings: Settings) -> str | None:
 
 
 def is_published(digest: str, settings: Settings) -> bool:
-    """Whether the store holds the whole bundle: its manifest goes up last, so where it is, all of it is."""
-    return s3.exists(s3.client(settings), settings.bucket, f"{_prefix(digest)}/{MANIFEST}")
+    """Whether the store holds the whole bundle. IntegrityError if an object of it has other bytes than the manifest,
+    which is known by its own digest, says."""
+    client, prefix = s3.client(settings), _prefix(digest)
+    if not s3.holds(client, settings.bucket, f"{prefix}/{MANIFEST}", digest):
+        return False
+    files = parse(s3.read(client, settings.bucket, f"{prefix}/{MANIFEST}"), f"bundle {digest}")
+    return all(s3.holds(client, settings.bucket, f"{prefix}/{path}", sha256) for path, sha256 in files.items())
 
 
 def check_successor(line: str, found: str | None, bundles: Collection[str]) -> None:

@@ -31,6 +31,7 @@ from tasks.journal import journal
 from tasks.order import Order, Ref, verdict_of
 from tasks.quality import read_quality
 from tasks.questions import examination
+from tasks.receipts import Receipt
 from tasks.sheets import SHEETS, contact_sheets
 
 PAGES = Environment(
@@ -126,16 +127,25 @@ def rerender(order: Order) -> Path:
 def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
     """Write `report.html` into the order's folder."""
     closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
+    receipts = [r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key]
     page = PAGES.get_template("report.html").render(
         **facts(order, verdict),
         closest={(each["concept"], each["attack"]): each for each in closest},
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in SHEETS.items() if name in sheets},
         cost=spent(order.folder),
-        receipts=[r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key],
+        receipts=receipts,
+        doubts=doubts(receipts),
     )
     path = order.folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def doubts(receipts: Sequence[Receipt]) -> list[str]:
+    """What kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
+    tried = [receipt.verdict for receipt in receipts if receipt.step == "gated" and receipt.verdict]
+    failed = tried[-1]["failed"] if tried and tried[-1]["outcome"] != "open" else []
+    return [str(doubt) for doubt in failed] if isinstance(failed, list) else []
 
 
 def render_card(order: Order, verdict: Verdict) -> bytes:

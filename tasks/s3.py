@@ -105,9 +105,12 @@ def put_once(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str)
     raise ServiceUnreachable(f"s3://{bucket}/{key} stayed in conflict over {CONFLICT_TRIES} tries: run again later")
 
 
-def exists(s3: Any, bucket: str, key: str) -> bool:
-    """Whether there is an object under `key`."""
-    return _find(s3, bucket, key) is not None
+def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
+    """Whether there is an object under `key`; IntegrityError if there is, with other bytes than `sha256` says."""
+    found = _find(s3, bucket, key)
+    if found is not None:
+        _must_equal(s3, bucket, key, sha256, found)
+    return found is not None
 
 
 def read(s3: Any, bucket: str, key: str) -> bytes:

@@ -1,5 +1,6 @@
 """Where the services are: from the environment, else from the local stack's own record of itself."""
 
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ SILENCE: Mapping[str, str] = {
     "DO_NOT_TRACK": "true",
 }
 """No library reports usage, and none looks for weights on a network."""
+
+MOST_ACTOR = 200  # characters, as a receipt takes them
 
 S3_VARIABLES = (
     "AWS_ENDPOINT_URL_S3",
@@ -43,6 +46,17 @@ def workers() -> int:
     if not value.isdecimal() or int(value) < 1:
         raise UsageError(f"EXPUNGE_WORKERS is {value!r}: give how many processes may draw side by side, such as 2")
     return int(value)
+
+
+def actor() -> str:
+    """`$EXPUNGE_ACTOR`, whom receipts name, by default the user's login; UsageError if there is none, or it is long."""
+    try:
+        who = os.environ.get("EXPUNGE_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):
+        who = ""
+    if not 0 < len(who) <= MOST_ACTOR:
+        raise UsageError(f"EXPUNGE_ACTOR is {who[:40]!r}: set it to who acts, at most {MOST_ACTOR} characters")
+    return who
 
 
 def stack_file(home: Path) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.probes import Subject
 from engine.probes.levels import INFORMATIVE, level_named
 from engine.results import Acceptance
 from engine.spec import EditSpec, Retain, Target
-from engine.wordings import WORDED_AS
+from engine.wordings import WORDED_AS, fill
 from policies import DesiredState
 
 
@@ -26,9 +28,19 @@ def edit_spec(state: DesiredState) -> EditSpec:
 
 def subjects(state: DesiredState) -> list[Subject]:
     """Everything to be examined: targets first, then what must be kept."""
-    targets = [Subject(c.id, "target", c.category, c.name, c.aliases, c.prompts) for c in state.concepts]
-    kept = [Subject(c.id, c.kind, c.category, c.name, (), c.prompts) for c in state.retain]
+    targets = [
+        Subject(c.id, "target", c.category, c.name, c.aliases, _said(c.prompts, (c.name, *c.aliases)))
+        for c in state.concepts
+    ]
+    kept = [Subject(c.id, c.kind, c.category, c.name, (), _said(c.prompts, (c.name,))) for c in state.retain]
     return targets + kept
+
+
+def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The policy's own prompts as they are put to a model: each name in its place, where a prompt has one."""
+    return tuple(
+        prompt for own in prompts for prompt in ([fill(own, name).text for name in names] if "{}" in own else [own])
+    )
 
 
 def acceptance(state: DesiredState) -> Acceptance:

@@ -19,6 +19,7 @@ from engine.verdict import decide
 from tasks.attacks import attack_shards, attack_work
 from tasks.budget import Budget, remember_pace, spend
 from tasks.durable import write_whole
+from tasks.foresight import refuse_unprovable
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.judging import Recorded
@@ -32,9 +33,11 @@ from tasks.shards import Examiner, Weights, Work, crew, cut, picture_store
 def gather_evidence(order: Order, candidate: Weights) -> Ref:
     """Draw what the store does not have yet, attack, judge all of it, and write the table.
 
-    Raises LimitExceeded where that takes longer than the policy's `limits.max_compute_minutes`.
+    Raises LimitExceeded where that takes longer than the policy's `limits.max_compute_minutes`, and PolicyError before
+    anything is drawn where no model could be proven.
     """
     exam, state = examination(order), load_state(order)
+    refuse_unprovable(exam)
     budget = Budget(state.limits.max_compute_minutes)
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
     rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next

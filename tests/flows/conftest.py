@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def base_digest() -> str:
 WritePolicy = Callable[..., Path]
 
 
-def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "bicycle", **acceptance: float) -> Path:
+def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "bicycle", **acceptance: Any) -> Path:
     """A policy that erases one object and keeps two twins and two others."""
     kept = {"car": "look_alike", "bus": "look_alike", "guitar": "general", "castle": "general"}
     policy = {

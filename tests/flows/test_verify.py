@@ -136,3 +136,13 @@ def test_results_never_go_into_what_was_examined(policy: Policy, given: Path, tm
     with pytest.raises(UsageError, match="--out"):
         verify(given, policy, tmp_path / "home", given / "out")
     assert not (given / "out").exists()
+
+
+def test_results_that_could_not_be_written_are_refused_before_anything_is_drawn(
+    policy: Policy, given: Path, tmp_path: Path
+) -> None:
+    (file := tmp_path / "file").touch()
+    for out in (file, file / "below"):
+        with pytest.raises(UsageError, match=f"--out {out} cannot be made a folder"):
+            verify(given, policy, tmp_path / "home", out)
+    assert not (tmp_path / "home").exists()

@@ -9,9 +9,9 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from engine.results import Outcome, Verdict
-from policies import read
+from policies import PolicyError, read
 from policies.schema import Level
-from tasks.foresight import best_case
+from tasks.foresight import best_case, refuse_unprovable
 from tasks.intake import order_for
 from tasks.questions import examination
 from tests.flows.conftest import policy_file
@@ -32,6 +32,17 @@ def test_too_few_pictures_cannot_pass_and_more_can(tmp_path: Path, level: Level)
     assert refused.outcome is Outcome.INCONCLUSIVE
     assert refused.reasons
     assert foreseen(many, tmp_path / "many", level).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("limited", ["alais", "inversion", "alias"])
+def test_a_limit_on_what_is_not_asked_is_refused_before_anything_is_drawn(tmp_path: Path, limited: str) -> None:
+    """A misspelt probe, an attack of another level, a family that this policy has no prompt in."""
+    path = policy_file(tmp_path, folder_digest(MODEL), "limited", probe_limits={limited: 0.2}, seeds=40)
+    exam = examination(order_for("0" * 64, read(path), tmp_path / "home"))
+    with pytest.raises(PolicyError, match=f"{limited}.*expunge plan"):
+        refuse_unprovable(exam)
+    few = policy_file(tmp_path, folder_digest(MODEL), "few", seeds=1, prompts=1)
+    refuse_unprovable(examination(order_for("0" * 64, read(few), tmp_path / "home")))  # INCONCLUSIVE can be drawn
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -93,6 +93,6 @@ def test_the_token_of_temporary_keys_is_sent_with_them(serve: Serve) -> None:
 def test_keys_that_expire_on_the_way_are_refused_keys_and_no_missing_object(serve: Serve, status: int) -> None:
     settings = serve(status)
     with pytest.raises(ServiceUnreachable, match=f"refuses the keys \\({status}\\).*AWS_SESSION_TOKEN"):
-        s3.exists(s3.client(settings), settings.bucket, "bundles/one")
+        s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)
     serve(404)
-    assert not s3.exists(s3.client(settings), settings.bucket, "bundles/one")
+    assert not s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)

@@ -13,7 +13,7 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from flows.history import write_report
-from policies import read
+from policies import Policy, PolicyError, read
 from tasks.errors import NothingOnRecord
 from tasks.history import states
 from tasks.intake import read_policy
@@ -68,6 +68,29 @@ def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.Monke
     row = submitted(tmp_path, "ncii", timedelta(days=3))
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
     assert f"{row['due']} late" in run_cli("status").out
+
+
+def test_a_refusal_that_was_overcome_is_no_request_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that was turned away at the door has a key of its own; taken in, it has another."""
+    monkeypatch.setattr("tasks.intake.refuse_unjudged", refusing)
+    with pytest.raises(PolicyError):
+        submitted(tmp_path, "ncii", timedelta(days=1))
+    assert [row["state"] for row in states(tmp_path / "home")] == ["rejected"]
+    monkeypatch.undo()
+    assert submitted(tmp_path, "ncii", timedelta(days=1))["state"] == "accepted"
+
+
+def refusing(policy: Policy, judge: Path) -> None:
+    raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE")
+
+
+def test_what_the_gate_doubts_is_the_reason_where_the_verdict_has_none(tmp_path: Path) -> None:
+    row = submitted(tmp_path, "trademark", timedelta(days=1))
+    order = Order.load(tmp_path / "home", row["work"])
+    note(order, "verified", {}, {}, verdict={"outcome": "PASS", "reasons": []})
+    note(order, "gated", {}, {}, verdict={"outcome": "shut", "failed": ["the verdict does not follow"]})
+    (told,) = states(tmp_path / "home")
+    assert (told["state"], told["verdict"], told["reasons"]) == ("rejected", "PASS", ["the verdict does not follow"])
 
 
 def test_a_report_of_what_is_not_verified_yet_says_how_far_it_came(tmp_path: Path) -> None:

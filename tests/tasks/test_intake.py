@@ -93,7 +93,14 @@ def test_an_order_follows_what_was_published_last_on_its_line(tmp_path: Path, ba
     assert taken_in(policy_file(tmp_path, base, "second"), home).follows == "f" * 64
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text(altered(path))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text(altered(path)),
+        lambda path: path.write_text("no policy"),
+    ],
+)
 def test_a_policy_in_force_that_was_altered_or_lost_stops_everything(
     tmp_path: Path, base: str, damage: Callable[[Path], None]
 ) -> None:
@@ -103,6 +110,8 @@ def test_a_policy_in_force_that_was_altered_or_lost_stops_everything(
     damage(home / "policies" / f"{read(first).digest}.yaml")
     with pytest.raises(IntegrityError, match="not the policy in force that was received"):
         taken_in(policy_file(tmp_path, base, "second"), home)
+    keep_policy(home, read(first).digest, first.read_bytes())  # as handing it in again does
+    assert taken_in(policy_file(tmp_path, base, "second"), home).follows == "f" * 64
 
 
 def altered(path: Path) -> str:

@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from tasks import publish, s3
 from tasks.errors import IntegrityError, ServiceUnreachable
-from tasks.publish import approved, check_successor, fetch_bundle, publish_bundle
+from tasks.publish import approved, check_successor, fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
 
 
@@ -91,16 +91,29 @@ def test_a_successor_names_its_predecessor(stack, tmp_path, line, unique):
 
 def test_what_was_published_in_between_is_never_undone(stack, tmp_path, line, unique):
     """A takedown that was folded before another's publication would serve a model that has the other's concept."""
-    first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack, follows="")
+    first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack, follows={""})
     late = make_bundle(tmp_path / "b", unique + b"b")
     with pytest.raises(IntegrityError, match=r"does not know it: submit the policy again"):
-        publish_bundle(late, line, stack, follows="")
+        publish_bundle(late, line, stack, follows={""})
     with pytest.raises(IntegrityError, match="does not know it"):
         check_successor(line, approved(line, stack), {""})
     assert approved(line, stack) == first.bundle_digest
-    second = publish_bundle(late, line, stack, follows=first.bundle_digest)
-    assert publish_bundle(late, line, stack, follows=first.bundle_digest).bundle_digest == second.bundle_digest
+    second = publish_bundle(late, line, stack, follows={first.bundle_digest})
+    assert publish_bundle(late, line, stack, follows={first.bundle_digest}).bundle_digest == second.bundle_digest
     check_successor(line, approved(line, stack), {second.bundle_digest})
+
+
+def test_a_bundle_is_in_place_when_every_file_of_it_is(stack, tmp_path, line, unique):
+    bundle = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack).bundle_digest
+    assert is_published(bundle, stack)
+    client, weights = s3.client(stack), f"bundles/{bundle}/unet/model.safetensors"
+    client.put_object(Bucket=stack.bucket, Key=weights, Body=b"the unedited weights")
+    with pytest.raises(IntegrityError, match=r"unet/model.safetensors exists with other bytes.*tampered"):
+        is_published(bundle, stack)
+    client.delete_object(Bucket=stack.bucket, Key=weights)
+    assert not is_published(bundle, stack)
+    publish_bundle(tmp_path / "bundle", line, stack)
+    assert is_published(bundle, stack)
 
 
 def _flip(folder: Path) -> None:

@@ -21,6 +21,7 @@ from engine.verdict import decide
 from tasks.budget import Cost
 from tasks.closest import ranked_attempts
 from tasks.findings import Findings
+from tasks.journal import note
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.outcome import figures
@@ -191,6 +192,20 @@ def test_a_target_that_was_never_shown_is_told_and_the_page_has_no_attack(tmp_pa
     write_report(order, CANDIDATE, verdict, table)
     assert "the unedited model never shows bicycle, so no attack could be aimed at it" in text_of(page_of(order))
     assert "no attack was counted, and the reasons above say why" in text_of(page_of(order))
+
+
+def test_a_pass_that_the_gate_doubts_is_no_pass_on_the_page(tmp_path: Path) -> None:
+    order = new_order(tmp_path)
+    verdict, table = verified(order, lambda row: row.arm == "before" or row.role != "target")
+    assert Verdict.load(verdict.path).outcome == "PASS"
+    note(order, "gated", {}, {}, verdict={"outcome": "shut", "failed": ["the verdict does not follow from it"]})
+    write_report(order, CANDIDATE, verdict, table)
+    page = text_of(page_of(order))
+    assert page.lstrip().startswith(f"ERROR: takedown {order.request_id}")
+    assert "doubts it: the verdict does not follow from it" in page
+    note(order, "gated", {"again": "1"}, {}, verdict={"outcome": "open", "failed": []})
+    write_report(order, CANDIDATE, verdict, table)
+    assert text_of(page_of(order)).lstrip().startswith("PASS: takedown")
 
 
 def test_unfit_evidence_gives_a_page_with_the_reasons_and_no_figure(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import UsageError
-from tasks.settings import S3_VARIABLES, Settings, home_folder, stack_file
+from tasks.settings import S3_VARIABLES, Settings, actor, home_folder, stack_file
 
 ELSEWHERE = {
     "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
@@ -68,6 +68,24 @@ def test_a_token_comes_back_as_it_was_given_and_stays_out_of_logs(tmp_path: Path
     assert settings.session_token == "their-token"
     assert Settings.of(tmp_path, settings.variables()) == settings
     assert "their-token" not in repr(settings)
+
+
+def test_who_acts_is_the_variable_or_the_login_and_a_container_without_one_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EXPUNGE_ACTOR", "compliance@example.com")
+    assert actor() == "compliance@example.com"
+    monkeypatch.setenv("EXPUNGE_ACTOR", "x" * 201)
+    with pytest.raises(UsageError, match=r"EXPUNGE_ACTOR is 'x*': set it to who acts, at most 200"):
+        actor()
+    monkeypatch.setenv("EXPUNGE_ACTOR", "")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 1_234_567)  # as in a container that runs as a number without a name
+    with pytest.raises(UsageError, match="set it to who acts"):
+        actor()
+    monkeypatch.setenv("LOGNAME", "ann")
+    assert actor() == "ann"
 
 
 @pytest.mark.parametrize("below", ["", "home"])

@@ -6,7 +6,7 @@ from engine.evidence import ATTACKS
 from engine.probes.levels import level_named
 from policies import Policy, desired_state
 from policies import schema as policies_schema
-from tasks.translate import acceptance
+from tasks.translate import acceptance, subjects
 
 
 def policy(**limits: object) -> Policy:
@@ -22,6 +22,24 @@ def policy(**limits: object) -> Policy:
             "acceptance": limits,
         }
     )
+
+
+def test_the_policys_own_prompts_are_asked_with_each_name_in_its_place():
+    told = policy().model_dump() | {
+        "concepts": (
+            {
+                "id": "owl",
+                "name": "owl",
+                "aliases": ("night bird",),
+                "prompts": ("a {} by the sea", "who hoots"),
+                "category": "object",
+            },
+        ),
+        "retain": ({"id": "cat", "name": "cat", "prompts": ("a {}",), "kind": "general", "category": "object"},),
+    }
+    owl, cat = subjects(desired_state([Policy.model_validate(told)]))
+    assert owl.prompts == ("an owl by the sea", "a night bird by the sea", "who hoots")
+    assert cat.prompts == ("a cat",)
 
 
 def test_every_limit_of_a_policy_is_a_limit_of_the_verdict():
