@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
-
+from engine.errors import ConceptError
 from engine.text import Encoded
 from engine.wordings import Wording
 
@@ -31,7 +30,7 @@ class Encoder(Protocol):
 class Anchors:
     """The anchors' wordings, each encoded once where all that are named fit in a block, else once a block.
 
-    `words` [m], each one token, are put into wordings without an anchor, which become the mean over them; without
+    `words` [m], of one token each, are put into wordings without an anchor, which become the mean over them; without
     `words` such a wording is encoded as it is.
     """
 
@@ -54,10 +53,15 @@ class Anchors:
         return Encoded.joined(parts), {wording: place for place, wording in enumerate([*named, *open_])}
 
     def _mean(self, wording: Wording) -> Encoded:
-        """One row: the mean over the words in the wording's place, token by token, which is one token there."""
+        """One row: the mean, token by token, over those words that are one token in the wording's place: what follows a
+        longer one stands elsewhere. ConceptError if there is none."""
         if wording not in self.means:
             filled = [wording.filled(word) for word in self.words]
-            read = [self.encoder.encode(block) for block in self.encoder.blocks(filled)]
-            total = torch.stack([part.embeddings.double().sum(0) for part in read]).sum(0, keepdim=True)
-            self.means[wording] = Encoded((total / len(filled)).float(), read[0].spans[:1])
+            read = Encoded.joined([self.encoder.encode(block) for block in self.encoder.blocks(filled)])
+            alike = (read.spans[:, 1] - read.spans[:, 0] == 1).nonzero()[:, 0].tolist()
+            if not alike:
+                raise ConceptError(f"none of {', '.join(self.words)} is one token to the encoder; name an anchor")
+            single = read.take(alike)
+            total = single.embeddings.double().sum(0, keepdim=True)
+            self.means[wording] = Encoded((total / len(alike)).float(), single.spans[:1])
         return self.means[wording]

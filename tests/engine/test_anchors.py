@@ -54,6 +54,14 @@ def test_an_open_wording_is_the_mean_over_words_token_by_token():
     assert max(stream.asked) == 3, "no more at once than a block may hold"
 
 
+def test_words_of_several_tokens_are_left_out_of_the_mean_for_what_follows_them_stands_elsewhere():
+    stream, wording = Stream(), Wording("a photo of a  on the table", (13, 13))
+    (mean, _), (same, _) = (Anchors(stream, [wording], words).of([wording]) for words in (OTHERS, (*OTHERS, "zebra")))
+    assert torch.equal(mean.embeddings, same.embeddings)
+    with pytest.raises(ConceptError, match="none of zebra, giraffe is one token to the encoder; name an anchor"):
+        Anchors(stream, [wording], ["zebra", "giraffe"])
+
+
 def test_named_anchors_are_what_they_are_and_nothing_is_read_twice():
     stream, named, open_ = Stream(), Wording("a car", (2, 5)), Wording("a ", (2, 2))
     anchors = Anchors(stream, [open_, named, open_], OTHERS)
