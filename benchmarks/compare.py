@@ -187,7 +187,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--editor", action="append", help="one or more; every editor by default")
-    parser.add_argument("--case", action="append", help='such as "5 objects"; every case by default')
+    parser.add_argument("--case", action="append", choices=[case.name for case in concepts.cases(1)])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
@@ -203,10 +203,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects it was trained without")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
-    args = parser.parse_args()
-    if unknown := sorted({*(args.case or [])} - {case.name for case in concepts.cases(args.draws)}):
-        parser.error(f"no case {', '.join(unknown)}; known: {'; '.join(case.name for case in concepts.cases(1))}")
-    return args
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -109,6 +109,11 @@ def target_pairs(target: Target, bare: bool = False) -> list[tuple[Wording, Word
     return [(fill(line, name), fill(line, target.anchor, article_for=name)) for line, name in pairs]
 
 
+def own_wordings(prompts: Sequence[str], names: Sequence[str]) -> list[Wording]:
+    """A policy's own prompts: with each name in its place where a prompt has one, else as they are."""
+    return [fill(line, name) for prompt in prompts for line, name in _own(prompt, names)]
+
+
 def _own(prompt: str, names: Sequence[str]) -> list[tuple[str, str]]:
     if prompt.count("{}") > 1:
         raise ConceptError(f"prompt {prompt!r} has more than one place for a name; leave one {{}}")

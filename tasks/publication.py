@@ -72,10 +72,10 @@ def refuse(verdict: Ref, gate: Gated) -> NoReturn:
 @task(name="look at the line", cache_policy=NO_CACHE)
 def follow_task(order: Order) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else."""
-    check_successor(order.line, approved(order.line, Settings.load()), _successors(order))
+    check_successor(order.line, approved(order.line, Settings.load()), _predecessors(order))
 
 
-def _successors(order: Order) -> set[str]:
+def _predecessors(order: Order) -> set[str]:
     """The bundles that may be approved when this order's takes their place: the one published last, and those that this
     policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
     steps = list(journal(order.home, order.line).receipts())
@@ -91,7 +91,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
     folder = order.folder / "bundle"
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
-    published = publish_bundle(folder, order.line, Settings.load(), _successors(order))
+    published = publish_bundle(folder, order.line, Settings.load(), _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
     return Release(bundle, published.uri, receipt.digest)

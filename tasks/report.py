@@ -144,8 +144,10 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
 def doubts(receipts: Sequence[Receipt]) -> list[str]:
     """What kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
     tried = [receipt.verdict for receipt in receipts if receipt.step == "gated" and receipt.verdict]
-    failed = tried[-1]["failed"] if tried and tried[-1]["outcome"] != "open" else []
-    return [str(doubt) for doubt in failed] if isinstance(failed, list) else []
+    if not tried or tried[-1]["outcome"] == "open":
+        return []
+    failed = tried[-1]["failed"]
+    return [str(doubt) for doubt in failed] if failed and isinstance(failed, list) else ["it stayed shut"]
 
 
 def render_card(order: Order, verdict: Verdict) -> bytes:

@@ -8,7 +8,7 @@ from engine.probes import Subject
 from engine.probes.levels import INFORMATIVE, level_named
 from engine.results import Acceptance
 from engine.spec import EditSpec, Retain, Target
-from engine.wordings import WORDED_AS, fill
+from engine.wordings import WORDED_AS, own_wordings
 from policies import DesiredState
 
 
@@ -37,10 +37,7 @@ def subjects(state: DesiredState) -> list[Subject]:
 
 
 def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The policy's own prompts as they are put to a model: each name in its place, where a prompt has one."""
-    return tuple(
-        prompt for own in prompts for prompt in ([fill(own, name).text for name in names] if "{}" in own else [own])
-    )
+    return tuple(wording.text for wording in own_wordings(prompts, names))
 
 
 def acceptance(state: DesiredState) -> Acceptance:

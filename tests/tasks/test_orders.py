@@ -19,7 +19,7 @@ from tasks.errors import IntegrityError, LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import journal, note
 from tasks.order import Order, Ref
-from tasks.publication import _successors
+from tasks.publication import _predecessors
 from tests.engine import tiny
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
@@ -53,9 +53,9 @@ def test_an_order_follows_its_own_bundle_that_a_crash_left_without_a_receipt_in_
     for work, bundle in ((former, "1" * 64), (stranger, "2" * 64)):
         note(work, "read", {"policy": work.policy}, {"state": work.state, "work": work.key})
         note(work, "bundled", {"candidate": bundle}, {"bundle": bundle})
-    assert _successors(order) == {"f" * 64, "1" * 64}
+    assert _predecessors(order) == {"f" * 64, "1" * 64}
     note(former, "published", {"policy": order.policy}, {"bundle": "1" * 64})
-    assert _successors(order) == {"f" * 64}
+    assert _predecessors(order) == {"f" * 64}
 
 
 def test_a_reference_gives_the_file_it_was_made_of(tmp_path: Path) -> None:

@@ -203,6 +203,9 @@ def test_a_pass_that_the_gate_doubts_is_no_pass_on_the_page(tmp_path: Path) -> N
     page = text_of(page_of(order))
     assert page.lstrip().startswith(f"ERROR: takedown {order.request_id}")
     assert "doubts it: the verdict does not follow from it" in page
+    note(order, "gated", {"evidence": "2" * 64}, {}, verdict={"outcome": "shut", "failed": []})
+    write_report(order, CANDIDATE, verdict, table)
+    assert "doubts it: it stayed shut" in text_of(page_of(order))
     note(order, "gated", {"evidence": "1" * 64}, {}, verdict={"outcome": "open", "failed": []})
     write_report(order, CANDIDATE, verdict, table)
     assert text_of(page_of(order)).lstrip().startswith("PASS: takedown")
