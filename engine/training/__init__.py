@@ -17,6 +17,7 @@ import torch
 from engine.deltas import EditPlan, base_digest
 from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
+from engine.linalg import steady
 from engine.spec import EditSpec
 from engine.training import esd, salun
 from engine.training.base import Report, Step, Trainer, unheard
@@ -31,7 +32,8 @@ __all__ = ["TRAINERS", "Trainer", "train"]
 def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
 
-    All draws come from `spec.seed`. `report` is told of each step. The plan's diagnostics give the
+    All draws come from `spec.seed`, and a processor trains on one thread, for what many steps round otherwise on two
+    ends up in other weights. `report` is told of each step. The plan's diagnostics give the
     `change` |D|/|W0| of each weight that was not all zero. Raises SettingError, ConceptError, UnknownArchitecture, or
     EditError when the loss is no longer finite.
     """
@@ -45,7 +47,7 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     student = copy.copy(pipeline)
     student.unet = copy.deepcopy(pipeline.unet).float().requires_grad_(False).eval()
     with torch.enable_grad():
-        trainer.train(pipeline, student, spec, settings, _stopping(report))
+        steady(trainer.train)(pipeline, student, spec, settings, _stopping(report))
     return _plan(pipeline, student.unet, spec, asdict(settings))
 
 

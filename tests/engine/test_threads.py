@@ -14,6 +14,7 @@ from engine.emoji import MODEL
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
+from engine.training import train
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
@@ -45,6 +46,20 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
         torch.set_num_threads(count)
         digests.add(plan(model, EditSpec(TARGETS, KEPT, editor, settings)).digest)
         assert torch.get_num_threads() == count, "planning gave the threads back"
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("editor", "settings"),
+    [("esd", {"iterations": 2, "steps": 3}), ("salun", {"pictures": 8, "steps": 3, "epochs": 2})],
+)
+@pytest.mark.usefixtures("threads")
+def test_nor_does_a_training(model: Any, editor: str, settings: dict[str, Any]) -> None:
+    digests = set()
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        digests.add(train(model, EditSpec(TARGETS, KEPT, editor, settings)).digest)
+        assert torch.get_num_threads() == count, "training gave the threads back"
     assert len(digests) == 1
 
 
