@@ -38,10 +38,11 @@ class SalunSettings:
     many to keep, drawn in `steps` DDIM steps under `guidance`; `epochs` of Adam at `rate` over them, `batch` at a time;
     `parameters` that may be in the mask; `bare`: names alone instead of the templates.
 
-    Defaults are those of the released class-wise forgetting; its pictures are photographs, about 900 a class.
+    Defaults are those of the published command for forgetting a class (its script alone has `beta` 0.1); there the
+    pictures are photographs, about 900 a class.
     """
 
-    beta: float = 0.1
+    beta: float = 0.5
     share: float = 0.5
     pictures: int = 800
     steps: int = 50
