@@ -106,7 +106,7 @@ def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
 
 @torch.no_grad()
 def tuned(pipeline: Any, spec: EditSpec, proof: Proof | None = None) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` accepts or refuses a plan on pictures."""
+    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say."""
     return least(spec, functools.partial(_draft, pipeline, {}), proof)
 
 

@@ -58,8 +58,9 @@ class AutoSettings:
 class Trial:
     """One rung: what sets it apart, and how it fared.
 
-    `worst` is the largest `change`, `residual` and `drift` of any layer, empty if it could not be planned. `problem`
-    says why it was not worth a picture, "" if it was; `accepted` is the proof's answer, None if not asked.
+    `worst` is the largest `change`, `residual` and `drift` of any layer, empty if it could not be planned. `accepted`
+    is the proof's answer, None if it was not asked; `problem` says why it was not worth a picture, or what pictures
+    said against it.
     """
 
     settings: Mapping[str, Any]
@@ -84,14 +85,15 @@ class NothingAccepted(EditError):
         self.trials = tuple(trials)
 
 
-Proof = Callable[["EditPlan"], bool]
+Proof = Callable[["EditPlan"], str]
+"""Why pictures refuse a plan; "" accepts it."""
 
 
 def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | None = None) -> Tuned:
     """The least change on the ladder that passes; NothingAccepted if none does, SettingError as for any editor.
 
-    `draft` plans one specification that names its editor, `proof` says whether a plan is accepted on pictures. The plan
-    names the editor and the settings that were chosen; the specification it records is the one that left them open.
+    `draft` plans one specification that names its editor, `proof` asks pictures. The plan names the editor and the
+    settings that were chosen; the specification it records is the one that left them open.
     """
     auto, choices = asked(spec), ladder(spec)
     trials = [_tried(choice, draft, auto) for choice in choices]
@@ -104,8 +106,9 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
         made = replace(draft(choices[place]), spec=search_digest(spec))
         if proof is None:
             return Tuned(made, tuple(trials))
-        trials[place] = replace(trials[place], accepted=bool(proof(made)))
-        if trials[place].accepted:
+        against = proof(made)
+        trials[place] = replace(trials[place], problem=against, accepted=not against)
+        if not against:
             return Tuned(made, tuple(trials))
     raise NothingAccepted(_none_accepted(trials), trials)
 
@@ -178,7 +181,7 @@ def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:
 
 def _none_accepted(trials: Sequence[Trial]) -> str:
     shown = sum(trial.accepted is not None for trial in trials)
-    fit = sum(not trial.problem for trial in trials)
+    fit = shown + sum(trial.accepted is None and not trial.problem for trial in trials)
     return (
         f"pictures accepted none of the {shown} settings put to them, of {fit} that pass by their proxies: name an "
         "anchor, name fewer concepts at once, raise proofs, or widen the policy's acceptance"

@@ -47,6 +47,9 @@ def print_plan(data: dict[str, Any]) -> None:
         figures = (layer.get(key) for key in ("change", "residual", "drift"))  # training tells of the change alone
         table.add_row(layer["name"], *("-" if figure is None else f"{figure:.3f}" for figure in figures))
     console.print(table)
+    for trial in data["trials"]:
+        if trial["accepted"] is not None:
+            console.print(f"tried {escape(_settings(trial))}: {escape(trial['problem']) or 'accepted by pictures'}")
     console.print(f"largest change {data['largest_change']:.3f}, limit {data['limit']}; plan {data['plan'][:16]}")
     console.print(
         f"verification would take {data['pictures']} pictures, {data['pictures_in_store']} of them are in the store"
@@ -123,6 +126,10 @@ def _table(*titles: str) -> Table:
     for title in titles:
         table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left")
     return table
+
+
+def _settings(trial: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in trial["settings"].items())
 
 
 def _names(items: list[dict[str, Any]]) -> str:

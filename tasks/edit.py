@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,7 +15,9 @@ from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.editing import is_plan_of, make
 from engine.model import open_model
+from engine.spec import EditSpec
 from engine.training import TRAINERS
+from engine.tuning import AUTO
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
 from tasks.durable import write_whole
@@ -23,6 +26,7 @@ from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.translate import edit_spec
+from tasks.trials import chosen, trials_file
 
 
 def plan_edit(order: Order) -> Ref:
@@ -36,11 +40,17 @@ def plan_edit(order: Order) -> Ref:
     base = open_model(order.base_folder, order.base, device() if spec.editor in TRAINERS else PROCESSOR)
     made = EditPlan.load(path) if path.exists() else None
     if made is None or not is_plan_of(made, spec):
-        with bars() as report:
-            made = make(base, spec, report)
+        made = _made(order, base, spec)
         made.save(path)
     check_reach(relative_changes(base, made), state.limits.max_weight_delta)
     return Ref.of(path)
+
+
+def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
+    if spec.editor == AUTO:
+        return chosen(order, base, spec)
+    with bars() as report:
+        return make(base, spec, report)
 
 
 def check_reach(reach: Mapping[str, float], limit: float) -> None:
@@ -72,7 +82,9 @@ def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}
     with refusals_noted(order, inputs):
         made = plan_edit(order)
-    note(order, "planned", inputs, outputs={"plan": made.sha256})
+    tried = trials_file(order)
+    outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}
+    note(order, "planned", inputs, outputs)
     return made
 
 

@@ -13,6 +13,7 @@ from tasks.intake import load_state
 from tasks.order import Order, Ref
 from tasks.questions import examination
 from tasks.shards import SAMPLER, picture_store
+from tasks.trials import tried
 
 
 def preview(order: Order, made: Ref) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "editor": plan.editor,
         "plan": plan.digest,
         "layers": [{"name": name, **values} for name, values in plan.diagnostics.items()],
+        "trials": tried(order),
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),
         "limit": limits.max_weight_delta,
         "level": exam.level.name,

@@ -29,6 +29,7 @@ from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, is_registered, record, register
 from tasks.report import write_report
 from tasks.settings import Settings
+from tasks.trials import trials_file
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
         data_docs=order.folder / "gate" / "data_docs",
         contact_sheets=tuple(sorted((order.folder / "sheets").glob("*.png"))),
         report=order.folder / "report.html",
-        further=(order.folder / "verdict.json", order.folder / FILE),
+        further=tuple(filter(None, [order.folder / "verdict.json", order.folder / FILE, trials_file(order)])),
     )
 
 

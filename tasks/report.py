@@ -33,6 +33,7 @@ from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
 from tasks.sheets import SHEETS, contact_sheets
+from tasks.trials import tried
 
 PAGES = Environment(
     loader=PackageLoader("tasks", "pages"),
@@ -71,6 +72,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "judge": judge_facts(order, verdict),
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder / "deltas.safetensors"),
+        "trials": tried(order),
         "engine_version": engine.__version__,
     }
 

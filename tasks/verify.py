@@ -25,7 +25,7 @@ from tasks.journal import note, refusals_noted
 from tasks.judging import Recorded
 from tasks.order import Order, Ref
 from tasks.quality import measure_quality
-from tasks.questions import examination
+from tasks.questions import Examination, examination
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, Work, crew, cut, picture_store
 
@@ -40,15 +40,10 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     refuse_unprovable(exam)
     budget = Budget(state.limits.max_compute_minutes)
     models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
-    rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
-            while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
-                round_of = [exam.questions[place] for place in due.index]
-                shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]
-                rows += work_off(do, order, shards, "pictures", budget)
-                table, turn = evidence.table(rows), turn[::-1]
-            shards = attack_shards(exam.level.attacks, exam.targets, models, table, state.seed)
+            rows = ask(do, order, exam, models, budget)
+            shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(rows), state.seed)
             for attacks in attack_work(shards, picture_store(order.home)):
                 rows += work_off(do, order, attacks, "attacks", budget)
     finally:
@@ -58,6 +53,19 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     path = order.folder / "evidence.parquet"
     evidence.write(evidence.table(rows), path)
     return Ref.of(path)
+
+
+def ask(
+    do: Examiner, order: Order, exam: Examination, models: Sequence[tuple[str, Weights]], budget: Budget
+) -> list[Row]:
+    """The rows of all rounds of questions to both models, (arm, model)."""
+    rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
+    while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
+        round_of = [exam.questions[place] for place in due.index]
+        shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]
+        rows += work_off(do, order, shards, "pictures", budget)
+        table, turn = evidence.table(rows), turn[::-1]
+    return rows
 
 
 def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:

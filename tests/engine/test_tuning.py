@@ -80,9 +80,9 @@ def test_the_trace_tells_every_rung_and_why(pipeline, planned: list[EditPlan]):
 def test_pictures_decide_last_and_from_the_least_change_on(pipeline, planned: list[EditPlan]):
     shown: list[EditPlan] = []
 
-    def third(made: EditPlan) -> bool:
+    def third(made: EditPlan) -> str:
         shown.append(made)
-        return len(shown) == 3
+        return "" if len(shown) == 3 else f"picture {len(shown)} shows it"
 
     found = tuned(pipeline, SPEC, third)
     changes = [worst(made, "change") for made in shown]
@@ -90,6 +90,8 @@ def test_pictures_decide_last_and_from_the_least_change_on(pipeline, planned: li
     assert found.plan is shown[-1]
     answers = {trial.worst["change"]: trial.accepted for trial in found.trials if trial.accepted is not None}
     assert answers == dict(zip(changes, (False, False, True), strict=True))
+    told = [trial.problem for trial in found.trials if trial.accepted is not None]
+    assert sorted(told) == ["", "picture 1 shows it", "picture 2 shows it"]
 
 
 def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):
@@ -106,7 +108,7 @@ def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):
 def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(pipeline):
     few = replace(SPEC, settings={**SPEC.settings, "proofs": 2})
     with pytest.raises(NothingAccepted, match="accepted none of the 2 settings") as caught:
-        tuned(pipeline, few, lambda made: False)
+        tuned(pipeline, few, lambda made: "it is still seen")
     assert [trial.accepted for trial in caught.value.trials].count(False) == 2
 
 

@@ -1,0 +1,114 @@
+"""Trials: what a policy with `editor: auto` puts its settings to, before one of them is chosen.
+
+The prompts, limits and rounds are those of the verification, without its attacks and with seeds of their own: a setting
+is chosen because of the pictures it was tried on, so these could prove nothing of it any more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine import evidence
+from engine.bundle import write_edited
+from engine.canonical import canonical_json
+from engine.deltas import EditPlan, tuned
+from engine.digests import folder_digest
+from engine.evidence import ARMS, ATTACKS
+from engine.spec import EditSpec
+from engine.tuning import NothingAccepted, Proof, Trial
+from engine.verdict import decide
+from tasks.budget import Budget, spend
+from tasks.durable import record, write_whole
+from tasks.foresight import refuse_unprovable
+from tasks.intake import load_state
+from tasks.judging import Recorded
+from tasks.order import Order
+from tasks.questions import Examination, examination
+from tasks.settings import workers
+from tasks.shards import Examiner, Weights, crew
+from tasks.verify import ask
+
+FILE = "tuning.json"
+WHATEVER_THE_EDIT = ("-control", "-too-few")
+"""Reasons that no other setting could take away: what the unedited model does not show, and how much is asked."""
+
+
+def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
+    """The plan with the least change that pictures accept; all that was tried is left in the order's `tuning.json`.
+
+    Raises NothingAccepted where they accept none, LimitExceeded where drawing takes longer than the policy allows, and
+    PolicyError before anything is drawn where no model could be proven.
+    """
+    refuse_unprovable(examination(order))
+    try:
+        with proving(order) as proof:
+            found = tuned(base, spec, proof)
+    except NothingAccepted as error:
+        keep(order, error.trials, "")
+        raise
+    keep(order, found.trials, found.plan.digest)
+    return found.plan
+
+
+@contextmanager
+def proving(order: Order) -> Iterator[Proof]:
+    """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
+    exam, folder = trial_of(examination(order), load_state(order).acceptance.seeds), order.folder / "trial"
+    budget = Budget(load_state(order).limits.max_compute_minutes)
+    try:
+        with crew(order.home, Recorded.of(order), workers()) as do:
+            yield partial(_against, order, exam, do, budget, folder)
+    finally:
+        spend(order.folder, budget)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def trial_of(exam: Examination, seeds: int) -> Examination:
+    """The same questions with the seeds after the verification's, which takes `seeds` of them, and no attacks."""
+    limits = {probe: limit for probe, limit in exam.acceptance.probe_limits.items() if probe not in ATTACKS}
+    terms = replace(exam.acceptance, attacks=(), probe_limits=limits)
+    later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + seeds)) for asked in exam.questions]
+    plan = exam.plan.assign(seed=exam.plan["seed"] + seeds)
+    return replace(exam, level=replace(exam.level, attacks=()), acceptance=terms, questions=tuple(later), plan=plan)
+
+
+def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, folder: Path, made: EditPlan) -> str:
+    """What stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
+    shutil.rmtree(folder, ignore_errors=True)
+    write_edited(order.base_folder, made, folder)
+    models = zip(ARMS, (Weights(order.base_folder, order.base), Weights(folder, folder_digest(folder))), strict=True)
+    table = evidence.table(ask(do, order, exam, list(models), budget))
+    reasons = decide(table, exam.rows(table), exam.acceptance, exam.judge).reasons
+    return "; ".join(reason.message for reason in reasons if not reason.code.endswith(WHATEVER_THE_EDIT))
+
+
+def keep(order: Order, trials: Sequence[Trial], plan: str) -> None:
+    """Leave what was tried, and the digest of the plan that was chosen, "" if none was."""
+    told = [{**asdict(trial), "worst": {name: _rounded(x) for name, x in trial.worst.items()}} for trial in trials]
+    write_whole(order.folder / FILE, canonical_json({"plan": plan, "trials": told}))
+
+
+def trials_file(order: Order) -> Path | None:
+    """What `keep` left; None where no setting had to be chosen."""
+    file = order.folder / FILE
+    return file if file.exists() else None
+
+
+def tried(order: Order) -> list[dict[str, Any]]:
+    """The trials of an order as data; IntegrityError if their file cannot be read."""
+    if (file := trials_file(order)) is None:
+        return []
+    with record(file):
+        return json.loads(file.read_bytes())["trials"]
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

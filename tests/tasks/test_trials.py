@@ -1,0 +1,127 @@
+"""A policy with `editor: auto` has its settings tried on pictures, by its own acceptance and on seeds of their own."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.deltas import EditPlan
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from engine.evidence import ATTACKS
+from engine.tuning import NothingAccepted, Trial
+from flows.show import print_plan
+from policies import PolicyError, read
+from tasks.edit import plan_edit
+from tasks.exit_codes import exit_code_of
+from tasks.intake import intake
+from tasks.order import Order
+from tasks.preview import preview
+from tasks.questions import examination
+from tasks.report import rerender, write_report
+from tasks.trials import FILE, keep, trial_of
+from tests.flows.conftest import policy_file
+from tests.tasks.examined import CANDIDATE, new_order, verified
+
+ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max_drift": 1.0}
+"""Five strengths to choose from, none too weak by its proxies."""
+
+
+def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order:
+    asked = {"prompts": 2, "seeds": 2, "max_retain_drop": 0.5, **acceptance}
+    path = policy_file(folder, folder_digest(MODEL), "searched", **asked)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": "auto", "settings": settings}}))
+    return intake(read(path), folder / "home")
+
+
+def trace(order: Order) -> dict[str, Any]:
+    return json.loads((order.folder / FILE).read_bytes())
+
+
+def test_the_least_change_that_pictures_accept_is_chosen_and_the_others_say_what_was_against_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    order = taken_in(tmp_path, ONE_AXIS)
+    made = plan_edit(order)
+    plan, told = EditPlan.load(made.path), trace(order)
+    assert told["plan"] == plan.digest
+    assert [trial["settings"]["strength"] for trial in told["trials"]] == [0.3, 1.0, 3.0, 12.0, 30.0]
+    (
+        weakest,
+        *_,
+    ) = told["trials"]
+    assert weakest["accepted"] is False
+    assert "bicycle is still seen in" in weakest["problem"]
+    (found,) = (trial for trial in told["trials"] if trial["accepted"])
+    assert plan.settings["strength"] == found["settings"]["strength"]
+    weaker = [trial for trial in told["trials"] if trial["worst"]["change"] < found["worst"]["change"]]
+    assert weaker
+    assert all(trial["accepted"] is False and trial["problem"] for trial in weaker)
+    stronger = [trial for trial in told["trials"] if trial["worst"]["change"] > found["worst"]["change"]]
+    assert all(trial["accepted"] is None and not trial["problem"] for trial in stronger), "they were not drawn with"
+    assert not (order.folder / "trial").exists()
+    assert (order.folder / "cost.json").exists(), "what drawing took is on the order's account"
+    capsys.readouterr()
+    assert plan_edit(order) == made
+    assert capsys.readouterr().err == "", "the plan that was kept is not searched for again"
+    assert preview(order, made)["trials"] == told["trials"]
+    print_plan({"request_id": "searched", **preview(order, made)})
+    said = capsys.readouterr().out
+    fixed = "default_anchor mean, general 60.0"
+    assert f"tried {fixed}, strength 0.3: bicycle is still seen in" in said
+    assert f"tried {fixed}, strength {plan.settings['strength']}: accepted by pictures" in said
+
+
+def test_the_report_shows_what_was_tried(tmp_path: Path) -> None:
+    order = new_order(tmp_path)
+    before = write_report(order, CANDIDATE, *verified(order)).read_text(encoding="utf-8")
+    assert "Settings that were tried" not in before
+    trials = [
+        Trial({"strength": 1.0}, {"change": 0.5, "residual": 0.6, "drift": math.nan}, "residual 0.6 is above 0.07"),
+        Trial({"strength": 3.0}, {"change": 0.7, "residual": 0.1, "drift": 0.1}, "<b>bicycle</b> is still seen", False),
+        Trial({"strength": 9.0}, {"change": 0.9, "residual": 0.1, "drift": 0.1}, "", True),
+    ]
+    keep(order, trials, "f" * 64)
+    page = rerender(order).read_text(encoding="utf-8")
+    assert "Settings that were tried" in page
+    assert page.count(">not drawn<") == page.count(">refused<") == page.count(">accepted<") == 1
+    assert "&lt;b&gt;bicycle&lt;/b&gt; is still seen" in page
+
+
+def test_where_pictures_accept_nothing_there_is_no_plan_and_the_trace_stays(tmp_path: Path) -> None:
+    order = taken_in(tmp_path, {**ONE_AXIS, "proofs": 1})
+    with pytest.raises(NothingAccepted, match="accepted none of the 1 settings put to them, of 5") as caught:
+        plan_edit(order)
+    assert exit_code_of(caught.value) == 4
+    told = trace(order)
+    assert told["plan"] == ""
+    assert [trial["accepted"] for trial in told["trials"]] == [False, None, None, None, None]
+    assert not (order.folder / "deltas.safetensors").exists()
+
+
+def test_nothing_is_drawn_where_no_model_could_be_proven(tmp_path: Path) -> None:
+    order = taken_in(tmp_path, ONE_AXIS, probe_limits={"naem": 0.2})
+    with pytest.raises(PolicyError, match="naem"):
+        plan_edit(order)
+    assert not (order.home / "pictures").exists()
+
+
+def test_a_trial_asks_what_the_verification_asks_with_other_seeds_and_without_attacks(tmp_path: Path) -> None:
+    order = new_order(tmp_path, probe_limits={"relearn": 0.3, "name": 0.2})
+    exam = examination(order)
+    seeds = 1 + max(question.shot.seed for question in exam.questions)
+    trial = trial_of(exam, seeds)
+    asked, proven = ({(q.subject.id, q.probe, q.shot.prompt) for q in e.questions} for e in (trial, exam))
+    assert asked == proven
+    assert {q.shot.seed for q in trial.questions}.isdisjoint({q.shot.seed for q in exam.questions})
+    assert [(q.shot.prompt, q.shot.seed) for q in trial.questions] == list(
+        trial.plan[["prompt", "seed"]].itertuples(index=False, name=None)
+    )
+    assert trial.tries == 0
+    assert set(trial.acceptance.probe_limits) == {"name"}
+    assert not set(trial.acceptance.attacks) & set(ATTACKS)
+    assert exam.tries, "the positive control: the verification does attack"
