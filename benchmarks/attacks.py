@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.erasure import spec, subjects
+from benchmarks.measure import SAME_NOISE
 from engine.deltas import EditPlan, applied, plan
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
@@ -38,7 +39,7 @@ from engine.probes.attacks import (
     remains,
     success_rate,
 )
-from engine.sampling import Sampler, Shot, generate
+from engine.sampling import Shot, generate
 
 REFERENCES, KEPT, SEED = 8, 16, 100
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -48,15 +49,14 @@ def kept_pictures(model: Any, group: Sequence[Subject]) -> list[Kept]:
     """Pictures of the look-alikes and of other objects, drawn by the unedited model."""
     names = [item.name for item in group if item.role != "target" and item.category == "object"][:KEPT]
     shots = [Shot(f"a picture of a {names[number % len(names)]}", SEED + number) for number in range(KEPT)]
-    return [Kept(shot.prompt, picture) for shot, picture in generate(model, shots, Sampler())]
+    return [Kept(shot.prompt, picture) for shot, picture in generate(model, shots, SAME_NOISE)]
 
 
 def plainly(model: Any, target: Subject, seeds: Sequence[int]) -> list[Attempt]:
     """The target asked for by name, once a seed."""
     shots = [Shot(f"a picture of a {target.name}", seed) for seed in seeds]
-    return [
-        Attempt(target, "plain", shot.prompt, shot.seed, picture) for shot, picture in generate(model, shots, Sampler())
-    ]
+    drawn = generate(model, shots, SAME_NOISE)
+    return [Attempt(target, "plain", shot.prompt, shot.seed, picture) for shot, picture in drawn]
 
 
 def seen(judge: ClipJudge, attempts: Sequence[Attempt], arm: str) -> list[bool]:
@@ -71,7 +71,7 @@ def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], referenc
     starts = StartPicture().started(references)
     other = next(item.name for item in group if item.role == "general" and item.category == "object")
     for prompt in ("", f"a picture of a {other}"):
-        left = remains(model, judge, group[0], starts, STRENGTHS, Sampler(), prompt=prompt)
+        left = remains(model, judge, group[0], starts, STRENGTHS, SAME_NOISE, prompt=prompt)
         told = {strength: f"{share * len(starts):.0f} of {len(starts)}" for strength, share in left.items()}
         print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {told}", flush=True)
 
@@ -104,7 +104,7 @@ def main() -> None:
     model, judge = open_model(MODEL), ClipJudge(JUDGE)
     group = subjects([args.target], [])
     target = group[0]
-    references = reference_pictures(model, judge, target, REFERENCES, Sampler())
+    references = reference_pictures(model, judge, target, REFERENCES, SAME_NOISE)
     if args.floor:
         return print_floor(model, judge, group, references)
     kept = kept_pictures(model, group)

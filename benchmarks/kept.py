@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.erasure import CASES, spec, subjects
-from benchmarks.measure import PICTURES
+from benchmarks.measure import PICTURES, SAME_NOISE
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
@@ -25,7 +25,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question, questions
 from engine.probes.answers import Answer, rows
 from engine.quality import Drawn, Quality, compare
-from engine.sampling import Sampler, Shot
+from engine.sampling import Shot
 
 CONTROL = "control"
 OTHER_SEEDS = 1000
@@ -46,18 +46,18 @@ def run(case: str, editor: str, store: PictureStore, seeds: int) -> Quality:
     group = subjects(*CASES.get(case, next(iter(CASES.values()))))
     asked = questions(group, 1, seeds)
     shots = [question.shot for question in asked]
-    store.draw(model, base, shots, Sampler())
+    store.draw(model, base, shots, SAME_NOISE)
     if case == CONTROL:
-        store.draw(model, base, [Shot(shot.prompt, shot.seed + OTHER_SEEDS) for shot in shots], Sampler())
+        store.draw(model, base, [Shot(shot.prompt, shot.seed + OTHER_SEEDS) for shot in shots], SAME_NOISE)
         return measure(asked, _read(store, base), _read(store, base, OTHER_SEEDS))
     edit: Any = plan(model, spec(group, editor, {}))
     with applied(model, edit):
-        store.draw(model, edit.digest, shots, Sampler())
+        store.draw(model, edit.digest, shots, SAME_NOISE)
     return measure(asked, _read(store, base), _read(store, edit.digest))
 
 
 def _read(store: PictureStore, weights: str, later: int = 0) -> Drawn:
-    return lambda shot: store.drawn(weights, Shot(shot.prompt, shot.seed + later), Sampler())
+    return lambda shot: store.drawn(weights, Shot(shot.prompt, shot.seed + later), SAME_NOISE)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from engine.sampling import Sampler
 from engine.spec import EditSpec
 
 PICTURES = Path(gettempdir()) / "expunge-pictures"
+SAME_NOISE = Sampler(apart=False)  # as all that is recorded was drawn; rates are compared here, and none is bounded
 PROMPTS, SEEDS = 8, 4  # of which a sample is asked
 GROUPS = ("target", "synonym", "look_alike", "other", "style")
 KEPT = ("look_alike", "other", "style")
@@ -94,7 +95,7 @@ def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
 
 def pictures(model: Any, weights: str, store: PictureStore, asked: Sequence[Question]) -> np.ndarray:
     """The picture of each question, uint8 [n, height, width, 3]; drawn if the store lacks it."""
-    keys = store.draw(model, weights, [question.shot for question in asked], Sampler())
+    keys = store.draw(model, weights, [question.shot for question in asked], SAME_NOISE)
     return np.stack([store.read(key) for key in keys])
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.measure import SAME_NOISE
 from engine.denoising import denoiser, errors, latents_of, noised
 from engine.probes.attacks import Kept
 from engine.probes.attacks.words import conditioning
-from engine.sampling import Sampler, Shot, generate
+from engine.sampling import Shot, generate
 
 STEPS, RATE, BATCH, KEPT_WEIGHT = 28, 3e-5, 8, 2.0
 WORDINGS = ("{}", "a picture of a {}", "a photo of a {}", "the {}", "an icon of a {}", "a small {}")
@@ -46,7 +47,7 @@ def _pictures(pipeline: Any, name: str, count: int) -> list[tuple[str, np.ndarra
     """What the model draws of a name in each of the first wordings."""
     texts = WORDINGS[:count]
     shots = [Shot(text.format(name), seed) for seed, text in enumerate(texts)]
-    return [(text, picture) for text, (_, picture) in zip(texts, generate(pipeline, shots, Sampler()), strict=True)]
+    return [(text, picture) for text, (_, picture) in zip(texts, generate(pipeline, shots, SAME_NOISE), strict=True)]
 
 
 def _data(pipeline: Any, items: Sequence[Kept]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

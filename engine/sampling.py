@@ -24,11 +24,16 @@ class Shot:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How pictures are drawn: denoising steps, classifier-free guidance, pictures at a time."""
+    """How pictures are drawn: denoising steps, classifier-free guidance, pictures at a time.
+
+    `apart`: each prompt starts from noise of its own. If not, a seed is the same noise whatever the prompt, and what it
+    draws of a concept in one prompt it is likely to draw in another, so that their pictures are no independent sample.
+    """
 
     steps: int = 12
     guidance: float = 2.0
     batch: int = 32
+    apart: bool = True
 
     @property
     def digest(self) -> str:
@@ -42,11 +47,18 @@ def picture_key(weights: str, shot: Shot, sampler: Sampler) -> str:
     return sha256(canonical_json([weights, shot.prompt, shot.seed, sampler.digest]))
 
 
+def noise_seed(shot: Shot, sampler: Sampler) -> int:
+    """What seeds the generator of a picture's first noise, the same for every model that is asked for it."""
+    if not sampler.apart:
+        return shot.seed
+    return int(sha256(canonical_json([shot.prompt, shot.seed]))[:15], 16)  # 60 bits, which every generator takes
+
+
 @torch.no_grad()
 def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     """Draw `shots` in batches, each prompt encoded once; yields uint8 pictures [height, width, 3] in the order given.
 
-    Every shot starts from its own generator, seeded by the shot, so its noise does not depend on its neighbours.
+    Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     """
     if not shots:
         return
@@ -62,7 +74,7 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
         output = pipeline(
             **{name: argument[chosen] for name, argument in arguments.items()},
             **family.options,
-            generator=[torch.Generator().manual_seed(shot.seed) for shot in block],
+            generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in block],
             num_inference_steps=sampler.steps,
             guidance_scale=sampler.guidance,
             output_type="np",

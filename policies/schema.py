@@ -205,7 +205,7 @@ class Policy(Strict):
     acceptance: Acceptance = Acceptance()
     limits: Limits = Limits()
     editor: Editor = Editor()
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Policy:

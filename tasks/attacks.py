@@ -31,6 +31,7 @@ from engine.probes.attacks import (
     run_attacks,
     search_effort,
 )
+from engine.probes.families import names_it
 from engine.sampling import Shot
 from tasks.durable import record, write_whole
 from tasks.searches import Search, reading
@@ -135,9 +136,8 @@ def attack_shards(
     """
     base = models[0][1]
     shown = shown_before(plain)
-    erased = [name.casefold() for target in targets for name in target.names]
     others = _shots(shown.query("role != 'target'"), "concept")
-    kept = [shot for shot in others if not any(name in shot.prompt.casefold() for name in erased)]
+    kept = [shot for shot in others if not any(names_it(shot.prompt, target) for target in targets)]
     known = {target.id: _known(shown.query("concept == @target.id")) for target in targets}
     return [
         AttackShard(arm, model, base, attack, target, known[target.id][attack.learns], tuple(kept[:KEPT]), seed)

@@ -29,6 +29,7 @@ from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, is_registered, record, register
 from tasks.report import write_report
 from tasks.settings import Settings
+from tasks.shards import SAMPLER
 from tasks.trials import trials_file
 
 
@@ -125,6 +126,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
         "engine_version": engine.__version__,
         "editor": state.editor.name,
         "seed": str(state.seed),
+        "drawn": f"{SAMPLER.steps} steps, guidance {SAMPLER.guidance:g}",
         "bundle": release.bundle if release else "none",
     }
     return RunRecord(

@@ -32,6 +32,7 @@ from tasks.order import Order, Ref, verdict_of
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
+from tasks.shards import SAMPLER
 from tasks.sheets import SHEETS, contact_sheets
 from tasks.trials import tried
 
@@ -70,6 +71,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "quality": quality,
         "unmeasured": unmeasured,
         "judge": judge_facts(order, verdict),
+        "sampler": SAMPLER,
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder / "deltas.safetensors"),
         "trials": tried(order),

@@ -95,7 +95,7 @@ def main() -> None:
     judge = ClipJudge(args.judge)
     told = ", ".join(f"{kind}s {rate:.1%}" for kind, rate in top_1(judge, unseen()).items())
     print(f"the judge's top-1 on held-out augmentations: {told}", flush=True)
-    made = generate(open_model(args.model), [question[2] for question in questions], Sampler())
+    made = generate(open_model(args.model), [question[2] for question in questions], Sampler(apart=False))
     pictures = np.stack([picture for _, picture in tqdm(made, total=len(questions), mininterval=5)])
     seen = rates(pictures, questions, judge)
     write_table(seen, args.table)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from engine.judges import fault
 from engine.pictures import PictureStore, pixel_digest
-from engine.sampling import Sampler, Shot, as_bytes, generate, picture_key
+from engine.sampling import Sampler, Shot, as_bytes, generate, noise_seed, picture_key
 from tests.engine.tiny import pipeline
 
 SAMPLER = Sampler(steps=2, batch=4)
@@ -32,6 +34,26 @@ def test_the_same_shots_give_the_same_pictures(model: object) -> None:
 def test_prompts_and_seeds_make_a_difference(model: object) -> None:
     digests = {pixel_digest(picture) for _, picture in generate(model, SHOTS, SAMPLER)}
     assert len(digests) == len(SHOTS)
+
+
+def test_each_prompt_starts_from_noise_of_its_own_and_every_model_from_the_same() -> None:
+    shots = [Shot(prompt, seed) for prompt in ("cat", "dog", "a cat") for seed in (0, 1, 2**62)]
+    assert len({noise_seed(shot, SAMPLER) for shot in shots}) == len(shots)
+    assert [noise_seed(shot, SAMPLER) for shot in shots] == [noise_seed(shot, Sampler(steps=9)) for shot in shots]
+    assert all(0 <= noise_seed(shot, SAMPLER) < 2**63 for shot in shots)
+    shared = replace(SAMPLER, apart=False)
+    assert [noise_seed(shot, shared) for shot in shots] == [shot.seed for shot in shots]
+    assert picture_key("w", shots[0], shared) != picture_key("w", shots[0], SAMPLER)
+
+
+def test_pictures_start_from_the_noise_that_is_named(model: Any) -> None:
+    """The encoder does not tell capitals from small letters, so what differs between these prompts is noise alone."""
+    own, shared = (
+        [pixel_digest(picture) for _, picture in generate(model, [Shot("cat", 1), Shot("CAT", 1)], sampler)]
+        for sampler in (SAMPLER, replace(SAMPLER, apart=False))
+    )
+    assert own[0] != own[1]
+    assert shared[0] == shared[1]
 
 
 def test_neighbours_in_a_batch_do_not_matter(model: object) -> None:

@@ -1,0 +1,75 @@
+"""Whether pictures of several prompts are an independent sample: `python -m benchmarks.noise`.
+
+Half an edit of five objects (every delta times `--share`), so that each is seen now and then, asked for in 5 prompts
+with 16 seeds, once with each prompt starting from noise of its own (`Sampler.apart`), once with a seed being the same
+noise in every prompt. The design effect is the variance, over seeds, of how many prompts show the object, over the
+sum of the prompts' own variances: 1 if pictures that share a seed have nothing more in common than others, 5 if one
+picture a seed says what all five say. The bounds of a verdict take it to be 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import concepts, measure
+from benchmarks.page import table
+from engine.deltas import EditPlan, applied, plan
+from engine.emoji import JUDGE, MODEL
+from engine.judges import ClipJudge
+from engine.model import open_model
+from engine.pictures import PictureStore
+from engine.probes import Question, Subject, questions
+from engine.sampling import Sampler
+
+PROMPTS, SEEDS = 5, 16
+NOISE = {"each prompt its own": Sampler(apart=True), "a seed's, in every prompt": Sampler(apart=False)}
+
+
+def half_erased(model: Any, case: concepts.Case, share: float) -> EditPlan:
+    whole = plan(model, measure.spec(case, "scapre", {}))
+    return replace(whole, deltas={name: share * delta for name, delta in whole.deltas.items()})
+
+
+def answers(model: Any, made: EditPlan, asked: list[Question], sampler: Sampler, store: PictureStore) -> np.ndarray:
+    """Whether the judge sees the object, [prompts, seeds]."""
+    with applied(model, made):
+        keys = store.draw(model, made.digest, [question.shot for question in asked], sampler)
+    shown = np.stack([store.read(key) for key in keys])
+    return measure.seen(ClipJudge(JUDGE), shown, asked).reshape(-1, SEEDS).astype(float)
+
+
+def variances(seen: np.ndarray) -> tuple[float, float]:
+    """(of the number of prompts that show it, over seeds; the sum of the prompts' own)."""
+    return float(seen.sum(0).var(ddof=1)), float(seen.var(1, ddof=1).sum())
+
+
+def effect(together: float, apart: float) -> str:
+    return f"{together / apart:.2f}" if apart else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    args = parser.parse_args()
+    model, store, case = open_model(MODEL), PictureStore(args.store), concepts.tuning_cases()[0]
+    made, lines, totals = half_erased(model, case, args.share), [], {name: np.zeros(2) for name in NOISE}
+    for name in case.objects:
+        asked = questions([Subject(concepts.identifier(name), "target", "object", name)], PROMPTS, SEEDS)
+        line = [name]
+        for noise, sampler in NOISE.items():
+            seen = answers(model, made, asked, sampler, store)
+            totals[noise] += variances(seen)
+            line += [f"{100 * seen.mean():.1f}", effect(*variances(seen))]
+        lines.append(line)
+    lines.append(["all together", *(cell for noise in NOISE for cell in ("", effect(*totals[noise])))])
+    print(table(["object", *(f"{noise}: {what}" for noise in NOISE for what in ("seen, %", "design effect"))], lines))
+
+
+if __name__ == "__main__":
+    main()
