@@ -1,9 +1,9 @@
 """The matrix products that an editor's formula cannot do without, timed bare: what its closed form is measured against.
 
-For `scapre` the targets' three moments, and two products a matrix between the shared right side and the shared
-eigenvectors. For `scapre-released`, whose masks tie every row to every token, the sum over tokens, the activations of
-which it takes entropy and mutual information, and the same two products. Sizes are those of the case, numbers random,
-precision the editor's own.
+For `scapre` two moments of the targets and one product a matrix, since with its defaults every row is treated alike.
+For `scapre-released`, whose masks tie every row to every token, the sum over tokens, the activations of which it takes
+entropy and mutual information, and two products a matrix between its right side and the shared eigenvectors. Sizes are
+those of the case, numbers random, precision the editor's own.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) ->
 
 
 def _scapre(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
-    yield from [Product(d, tokens, d, torch.float64)] * 3
+    yield from [Product(d, tokens, d, torch.float64)] * 2
     for r in rows:
-        yield from [Product(r, d, d, torch.float64)] * 2
+        yield Product(r, d, d, torch.float64)
 
 
 def _released(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:

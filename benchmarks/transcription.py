@@ -21,7 +21,7 @@ from torch import Tensor
 
 from engine.editors.released_rows import COPIES, EPS, MASK_TEMPERATURE, mask_samples, noise
 from engine.editors.scapre_released import LARGEST, OWN, ReleasedSettings, proximal
-from engine.text import Encoded, encode
+from engine.text import encode
 
 
 @dataclass
@@ -60,10 +60,10 @@ def transcribed(
         widest = torch.stack(largest).amax(0)
     for k, name in enumerate(names):
         with done.spending("encoding"):
-            pair = encode(pipeline, [name, ""])
+            told, untold = _encoded(pipeline, [name, ""])
         with done.spending("tokens"):
-            x = _tail(pair).to(weight)
-            y = pair.embeddings[1, : len(x)].to(weight)
+            x = told[int(texts.subjects[k]) :].to(weight)
+            y = untold[: len(x)].to(weight)
             _ = [layer @ y.T for layer in layers]
             second += (x[:, :, None] @ x[:, None, :]).sum(0)
         with done.spending("solving"):
@@ -81,9 +81,10 @@ def transcribed(
     return done
 
 
-def _tail(pair: Encoded) -> Tensor:
-    """Tokens of the first text from the last of the subject to the end of the padding."""
-    return pair.embeddings[0, int(pair.subjects[0]) :]
+def _encoded(pipeline: Any, texts: Sequence[str]) -> Tensor:
+    """By the encoder itself, on all the threads it may have, as the script calls it; [texts, tokens, d]."""
+    ids = pipeline.tokenizer(list(texts), padding="max_length", return_tensors="pt").input_ids
+    return pipeline.text_encoder(ids).last_hidden_state
 
 
 def _copies(use: str, subjects: Tensor, settings: ReleasedSettings) -> Tensor:

@@ -23,7 +23,8 @@ sum grows with the number of targets n and the third one does not, so v is taken
   erased) and no more, at one singular value decomposition a matrix and turn.
 
 With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves
-(G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix.
+(G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix, or
+one where neither mask nor geometry tells rows apart.
 tau, the mean squared component of the targets' and their anchors' last subject tokens, is the unit of lam and p, so
 that settings mean the same for encoders of any scale.
 """
@@ -80,6 +81,9 @@ def plan(
     pull = settings.s * targets.gram + settings.geometry * unit * identity
     pencil = diagonalise(_held(concepts, settings, unit, identity), pull)
     wanted = settings.s * targets.cross - pull
+    if not (settings.informax or settings.geometry):
+        change = pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+        return {name: weight @ change for name, weight in weights.items()}
     shared = wanted @ pencil.basis
     masks = {name: informax(weight, concepts, settings.informax) for name, weight in weights.items()}
     if not settings.geometry:
