@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,12 +34,25 @@ from engine.spec import EditSpec
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
 STRENGTHS: tuple[float | str, ...] = (12.0, 16.0, 20.0, 24.0, 32.0, "auto")
 TOWARDS_ANCHOR = (1.0, 3.0, 12.0, 30.0)
-KIN = (("car", "police car"), ("police car", "car"), ("tree", "christmas tree"), ("christmas tree", "tree"))
+KIN = (
+    ("car", "police car"),
+    ("police car", "car"),
+    ("tree", "christmas tree"),
+    ("christmas tree", "tree"),
+    ("car", "taxi"),
+    ("taxi", "car"),
+)
 
 
 def spec(erased: Sequence[str], kept: Sequence[str], **settings: Any) -> EditSpec:
     targets = tuple(concepts.erased(name) for name in erased)
     return EditSpec(targets, tuple(concepts.kept(name) for name in kept), settings=settings)
+
+
+def named_kin(asked: EditSpec) -> EditSpec:
+    """With all that is kept told to be kin of what is erased, as it has to be where no word says so."""
+    names = tuple(target.names[0] for target in asked.targets)
+    return replace(asked, retain=tuple(replace(kept, kin=names) for kept in asked.retain))
 
 
 def metrics(model: Any, made: EditPlan) -> Metrics:
@@ -68,7 +82,7 @@ def kin(model: Any, words: int) -> str:
     for erased, kept in KIN:
         row = [erased, kept]
         for named, factor in (((), 1.0), ((kept,), 1.0), ((kept,), 10.0)):
-            asked = spec([erased], named, general_words=words, kin=factor)
+            asked = named_kin(spec([erased], named, general_words=words, kin=factor))
             made = plan(model, asked)
             row += [f"{100 * left(model, asked, made)[0]:.1f}", f"{100 * lost(model, kept, made):.2f}"]
         lines.append(row)

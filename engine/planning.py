@@ -140,7 +140,7 @@ class Reader:
         weighted, is_kin = [], kin_of(erased)
         for concept in concepts:
             own = self._wordings(concept, company)
-            whole = self.settings.kin if is_kin(concept.names) else 1.0
+            whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
 

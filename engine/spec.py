@@ -36,15 +36,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Retain:
-    """A concept to keep; a `look_alike` also serves as the counter-example that tells what is the target's own."""
+    """A concept to keep; a `look_alike` also serves as the counter-example that tells what is the target's own.
+
+    `kin` are names of targets that it is a kind of, or that are kinds of it, where its own names do not say so
+    (`engine.wordings.kin_of`).
+    """
 
     id: str
     names: tuple[str, ...]
     category: str = "object"
     kind: str = "look_alike"
+    kin: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _freeze(self, "names")
+        _freeze(self, "names", "kin")
         _check_names(self.id, self.names)
         if self.kind not in KINDS:
             raise ConceptError(f"retain {self.id}: kind {self.kind!r} does not exist; use one of {', '.join(KINDS)}")
@@ -69,10 +74,17 @@ class EditSpec:
             for name in kept.names:
                 if owner := erased.get(_spoken(name)):
                     raise ConceptError(f"{name!r} is to be erased ({owner}) and kept ({kept.id}); remove it from one")
+            for name in kept.kin:
+                if _spoken(name) not in erased:
+                    raise ConceptError(f"retain {kept.id}: kin {name!r} is no target; name one of those to be erased")
 
     @property
     def digest(self) -> str:
-        return json_digest(asdict(self))
+        told = asdict(self)
+        for kept in told["retain"]:
+            if not kept["kin"]:
+                del kept["kin"]  # as it was before there were any, so that plans that were made are found again
+        return json_digest(told)
 
 
 def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ MOST_RETAINED = 1000
 
 def cross_errors(policy: Policy) -> list[PolicyError]:
     """Every contradiction inside `policy`, with its field but no line yet."""
-    checks = (_ids, _names, _anchors, _counts, _rates)
+    checks = (_ids, _names, _anchors, _kin, _counts, _rates)
     return [error for check in checks for error in check(policy)]
 
 
@@ -72,6 +72,15 @@ def _anchors(policy: Policy) -> Iterator[PolicyError]:
             yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" to leave it to the editor')
 
 
+def _kin(policy: Policy) -> Iterator[PolicyError]:
+    erased = {name_key(name) for _, name in target_names(policy)}
+    for i, entry in enumerate(policy.retain):
+        for j, name in enumerate(entry.kin):
+            if name_key(name) not in erased:
+                cure = "name a target that this is a kind of, or that is a kind of this"
+                yield PolicyError(f"retain[{i}].kin[{j}]", f"{shown(name)} is no target here", cure)
+
+
 def _counts(policy: Policy) -> Iterator[PolicyError]:
     most = policy.limits.max_concepts
     if not policy.concepts:
@@ -83,7 +92,7 @@ def _counts(policy: Policy) -> Iterator[PolicyError]:
         yield PolicyError("retain", f"has {len(policy.retain)} entries", f"use at most {MOST_RETAINED}")
     for group, entries in (("concepts", policy.concepts), ("retain", policy.retain)):
         for i, entry in enumerate(entries):
-            for part in ("aliases", "prompts"):
+            for part in ("aliases", "prompts", "kin"):
                 count = len(getattr(entry, part, ()))
                 if count > MOST_PER_CONCEPT:
                     field = f"{group}[{i}].{part}"

@@ -193,6 +193,7 @@ def _merged_retained(group: Sequence[Entry[Retained]]) -> Retained:
         prompts=_union(prompt for entry in group for prompt in entry.item.prompts),
         kind="look_alike" if any(entry.item.kind == "look_alike" for entry in group) else "general",
         category=first.category,
+        kin=_union(name for entry in group for name in entry.item.kin),
     )
 
 

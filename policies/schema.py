@@ -102,6 +102,9 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Limit = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 LimitOrNone = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
+LaterField = Field(exclude_if=lambda value: not value)
+"""Of a field that came when policies were in force already: left empty, it leaves their digests as they were."""
+
 MOST_MINUTES = 100_000
 
 Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
@@ -139,13 +142,17 @@ class Concept(Strict):
 
 
 class Retained(Strict):
-    """What the model must keep: a near twin of a target, or something general."""
+    """What the model must keep: a near twin of a target, or something general.
+
+    `kin` names targets that it is a kind of, or that are kinds of it, where no word that they share says so.
+    """
 
     id: ConceptId
     name: Name
     prompts: tuple[Prompt, ...] = ()
     kind: Literal["look_alike", "general"]
     category: Category
+    kin: Annotated[tuple[Name, ...], LaterField] = ()
 
 
 class Acceptance(Strict):

@@ -19,7 +19,9 @@ def edit_spec(state: DesiredState) -> EditSpec:
             Target(item.id, (item.name, *item.aliases), WORDED_AS[item.category], item.anchor, item.prompts)
             for item in state.concepts
         ),
-        retain=tuple(Retain(item.id, (item.name,), WORDED_AS[item.category], item.kind) for item in state.retain),
+        retain=tuple(
+            Retain(item.id, (item.name,), WORDED_AS[item.category], item.kind, item.kin) for item in state.retain
+        ),
         editor=state.editor.name,
         settings=state.editor.settings,
         seed=state.seed,

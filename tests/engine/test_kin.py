@@ -11,6 +11,7 @@ from engine.adapting import Metrics, left_of
 from engine.deltas import plan
 from engine.editors import editor_named, settings_for
 from engine.emoji import MODEL
+from engine.errors import ConceptError
 from engine.families import projections
 from engine.model import open_model
 from engine.planning import Reader, gather
@@ -71,6 +72,21 @@ def test_only_kin_weigh_more(model):
         settings = settings_for(editor_named(editor), {"general_words": 0})
         weighed, alone = gather(model, asked, settings), gather(model, asked, replace(settings, kin=1.0))
         assert torch.allclose(weighed.retain.gram, more * alone.retain.gram)
+
+
+@pytest.mark.parametrize(("erased", "kept"), [("car", "taxi"), ("taxi", "car")])
+def test_kin_that_no_word_tells_are_kept_where_they_are_named(model, erased: str, kept: str):
+    """Which way round the one is a kind of the other makes no difference to how it is said."""
+    asked = spec(erased, (kept,))
+    named = replace(asked, retain=(replace(asked.retain[0], kin=(erased,)),))
+    plain, held = (
+        {name: delta.double() for name, delta in plan(model, one).deltas.items()} for one in (asked, named)
+    )
+    assert lost(model, held, kept) < 0.5 * lost(model, plain, kept)
+    assert gone(model, held, erased) > 0.5
+    assert named.digest != asked.digest
+    with pytest.raises(ConceptError, match="kin 'bus' is no target"):
+        replace(asked, retain=(replace(asked.retain[0], kin=("bus",)),))
 
 
 def test_who_is_kin():

@@ -157,6 +157,17 @@ def test_a_look_alike_stays_one_and_prompts_add_up() -> None:
     assert bear.prompts == ("a bear", "the bear")
 
 
+def test_kin_add_up_and_a_policy_without_any_has_the_digest_it_had() -> None:
+    plain = policy("a", [concept("car")], [kept("taxi", kind="look_alike")])
+    own = policy("b", [concept("Car", aliases=("auto",))], [kept("taxi", kind="look_alike", kin=("auto",))])
+    (taxi,) = desired_state([plain, own]).retain
+    assert taxi.kin == ("auto",)
+    assert "kin" not in plain.model_dump(mode="json")["retain"][0]
+    assert own.digest != policy("b", [concept("Car", aliases=("auto",))], [kept("taxi", kind="look_alike")]).digest
+    state = desired_state([own])
+    assert DesiredState.model_validate_json(state.model_dump_json()) == state
+
+
 def test_an_erased_alias_is_not_kept() -> None:
     one, other = (
         policy("a", [concept("panda", aliases=("Bamboo Bear",))]),

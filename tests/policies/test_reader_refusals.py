@@ -84,6 +84,13 @@ EDITS = {
     "prompt places": (NAMES, NAMES + '    prompts: ["{} and {}"]\n', "concepts[0].prompts[0]", 12, "leave one {}"),
     "prompt lines": (NAMES, NAMES + '    prompts: ["a\\nb"]\n', "concepts[0].prompts[0]", 12, "U+000A"),
     "prompt long": (NAMES, NAMES + f"    prompts: [{'a' * 501}]\n", "concepts[0].prompts[0]", 12, "501 characters"),
+    "kin of none": (
+        "kind: look_alike,",
+        "kind: look_alike, kin: [koala],",
+        "retain[0].kin[0]",
+        18,
+        "'koala' is no target here",
+    ),
     "retain kind": ("kind: look_alike", "kind: lookalike", "retain[0].kind", 18, "did you mean look_alike?"),
     "nan": ("0.10", ".nan", "acceptance.max_target_rate", 20, "'.nan' is not a number"),
     "word nan": ("0.10", "nan", "acceptance.max_target_rate", 20, "'nan' is not a number"),
