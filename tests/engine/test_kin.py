@@ -79,9 +79,7 @@ def test_kin_that_no_word_tells_are_kept_where_they_are_named(model, erased: str
     """Which way round the one is a kind of the other makes no difference to how it is said."""
     asked = spec(erased, (kept,))
     named = replace(asked, retain=(replace(asked.retain[0], kin=(erased,)),))
-    plain, held = (
-        {name: delta.double() for name, delta in plan(model, one).deltas.items()} for one in (asked, named)
-    )
+    plain, held = ({name: delta.double() for name, delta in plan(model, one).deltas.items()} for one in (asked, named))
     assert lost(model, held, kept) < 0.5 * lost(model, plain, kept)
     assert gone(model, held, erased) > 0.5
     assert named.digest != asked.digest
