@@ -308,6 +308,16 @@ def test_with_little_noise_the_words_hardly_matter(pipeline: Any, references: np
     assert all(0 <= share <= 1 for share in shares.values())
 
 
+@pytest.mark.parametrize("family", ["sd", "sd3", "flux"])
+def test_a_start_is_never_noised_away_altogether(family: str) -> None:
+    """Where nothing of the start were left, the attack would be the prompt alone, and withstanding it no proof."""
+    model, sampler = FAMILIES[family](), Sampler(steps=4, guidance=1.0)
+    ((_, picture),) = generate(model, [Shot("cat", 0)], SAMPLER)
+    dark, bright = (np.full((1, *picture.shape), value, np.uint8) for value in (0, 255))
+    one, other = (completed(model, start, "dog", 1.0, sampler, 0).astype(int) for start in (dark, bright))
+    assert abs(one - other).max() > 0
+
+
 def test_a_start_has_its_seed_whatever_the_batch(pipeline: Any, references: np.ndarray) -> None:
     whole = completed(pipeline, references, "dog", 0.5, Sampler(steps=2, batch=2), 7)
     alone = completed(pipeline, references, "dog", 0.5, Sampler(steps=2, batch=1), 7)

@@ -28,11 +28,15 @@ from engine.sampling import Sampler, as_bytes
 from engine.text import encode
 
 
+NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
+
+
 @dataclass(frozen=True)
 class StartPicture(Budgeted):
     """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts.
 
-    Even at 1 some of the start is left: a noise schedule does not end in noise alone.
+    Even at 1 some of the start is left: the noise schedule of most models does not begin in noise alone. Where one does
+    (flow matching, zero terminal SNR), its first step would leave nothing to start from and is passed over.
     """
 
     name: ClassVar[str] = "start_picture"
@@ -99,7 +103,8 @@ def remains(
 def completed(
     pipeline: Any, starts: np.ndarray, prompt: str, strength: float, sampler: Sampler, seed: int
 ) -> np.ndarray:
-    """Pictures uint8 [n, height, width, 3]: each start noised, and the last `strength` of the steps drawn anew.
+    """Pictures uint8 [n, height, width, 3]: each start noised, and the last `strength` of the steps drawn anew; all but
+    one at most where the schedule begins in noise alone.
 
     The start with number i has the seed `seed` + i, whatever the batch.
     """
@@ -109,6 +114,7 @@ def completed(
     except ValueError as error:
         raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
     model.set_progress_bar_config(disable=True)
+    strength = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
     encoder = pipeline.text_encoder
     states = [encode(pipeline, [prompt], stream).embeddings for stream in range(family.streams)]
     height, width = starts.shape[1:3]
@@ -130,3 +136,9 @@ def completed(
         )
         drawn.append(as_bytes(family.pictures(output)))
     return np.concatenate(drawn)
+
+
+def _wasted(scheduler: Any) -> int:
+    """How many of the first steps see nothing of a start: one where the schedule begins in noise alone, else none."""
+    left = getattr(scheduler, "alphas_cumprod", None)  # which the schedulers of flow matching do not have
+    return int(left is None or float(left[-1]) < NOTHING)
