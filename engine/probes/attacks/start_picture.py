@@ -27,7 +27,6 @@ from engine.probes.prompts import Subject
 from engine.sampling import Sampler, as_bytes
 from engine.text import encode
 
-
 NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
 
 
