@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine.canonical import canonical_json, sha256
+from engine.digests import file_digest, json_digest
 from engine.families import family_of
 from engine.text import encode
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, order=True)
@@ -52,6 +57,13 @@ def noise_seed(shot: Shot, sampler: Sampler) -> int:
     if not sampler.apart:
         return shot.seed
     return int(sha256(canonical_json([shot.prompt, shot.seed]))[:15], 16)  # 60 bits, which every generator takes
+
+
+@cache
+def drawing_digest() -> str:
+    """Of the engine's code between a prompt and its picture, read once in each process: changed, it may draw others."""
+    code = [Path(__file__), *(HERE / name for name in ("text.py", "linalg.py")), *(HERE / "families").glob("*.py")]
+    return json_digest({path.name: file_digest(path) for path in code})
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from engine.model import LAYOUT, open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
-from engine.sampling import Sampler, picture_key
+from engine.sampling import Sampler, drawing_digest, picture_key
 from tasks.devices import PROCESSOR, device
 from tasks.helpers import forking
 from tasks.judging import Recorded
@@ -117,8 +117,8 @@ def picture_store(home: Path) -> PictureStore:
 
 @cache
 def libraries() -> str:
-    """What computes a picture, with versions, and how a processor lays weights out: what its rounding hangs on."""
-    return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT])
+    """What computes a picture: libraries with versions, how a processor lays weights out, and our own code."""
+    return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT, drawing_digest()[:12]])
 
 
 def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:

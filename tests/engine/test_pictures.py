@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from engine import sampling
 from engine.judges import fault
 from engine.pictures import PictureStore, pixel_digest
-from engine.sampling import Sampler, Shot, as_bytes, generate, noise_seed, picture_key
+from engine.sampling import Sampler, Shot, as_bytes, drawing_digest, generate, noise_seed, picture_key
 from tests.engine.tiny import pipeline
 
 SAMPLER = Sampler(steps=2, batch=4)
@@ -115,3 +117,14 @@ def test_a_picture_with_a_hole_of_nan_is_black_and_its_neighbours_are_not() -> N
     assert bytes_of.dtype == np.uint8
     assert [int(picture.max()) for picture in bytes_of] == [128, 0, 0]
     assert [fault(picture) for picture in bytes_of[1:]] == ["black picture"] * 2
+
+
+@pytest.mark.parametrize("changed", ["text.py", "families/sdxl.py", "families/base.py"])
+def test_a_change_of_what_draws_is_told(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else pictures of the unedited model would be older than those of the edited one, and differ by more than it."""
+    engine = shutil.copytree(sampling.HERE, tmp_path / "engine", ignore=shutil.ignore_patterns("emoji", "__pycache__"))
+    monkeypatch.setattr(sampling, "HERE", engine)
+    assert drawing_digest.__wrapped__() == drawing_digest()
+    with open(engine / changed, "a", encoding="utf-8") as file:
+        file.write("\n")
+    assert drawing_digest.__wrapped__() != drawing_digest()

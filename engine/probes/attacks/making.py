@@ -10,8 +10,9 @@ from engine.wordings import templates_digest
 
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1]
-CODE = (*sorted(HERE.glob("*.py")), ENGINE / "denoising.py", ENGINE / "vocabulary.py")
-"""The attacks, the model as their examiner, and the words they may use."""
+SHARED = ("denoising.py", "vocabulary.py", "wordings.py", "probes/families.py")
+CODE = (*sorted(HERE.glob("*.py")), *(ENGINE / name for name in SHARED))
+"""The attacks, the model as their examiner, and the words they may and may not use."""
 
 
 @cache
