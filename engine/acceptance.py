@@ -9,6 +9,7 @@ from engine.evidence import ATTACKS
 Sampling = Literal["fixed", "sequential"]
 ATTACK_CONTROL = 0.5  # an attack that mostly fails on the unedited model proves nothing by failing on the edited one
 FAMILY_CONTROL = 0.5  # of a prompt family; no more is asked of one, for it has few pictures
+GROUP_CONTROL = 0.5  # a drop means little where the judge misses most retained pictures of the unedited model
 
 
 @dataclass(frozen=True)

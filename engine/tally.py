@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from engine import bounds, sequential
-from engine.acceptance import Acceptance, Sampling
+from engine.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from engine.evidence import ARMS, PAIR, is_attack, where
 from engine.results import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
 
@@ -153,12 +153,17 @@ def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetR
 
 
 def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance, error: JudgeError | None) -> Rate:
-    silent = [name for name, family in probes.items() if name in acceptance.informative]
-    silent = [name for name in silent if probes[name].before < acceptance.min_control_rate]
-    is_silent = plain["probe"].isin(silent) & (len(silent) < len(probes))
+    is_silent = plain["probe"].isin(silent(probes, acceptance))
     counted = where(plain, ~is_silent | plain["seen_after"])
     before, seen = _seen(where(plain, ~is_silent), "before").mean(), _seen(counted, "after").sum()
     return rate(float(before), int(seen), len(counted), acceptance, error)
+
+
+def silent(probes: Mapping[str, Rate], acceptance: Acceptance) -> tuple[str, ...]:
+    """The families that may be silent and are: the unedited model hardly shows the target by them. None if all are."""
+    families = [name for name in probes if name in acceptance.informative]
+    found = tuple(name for name in families if probes[name].before < acceptance.min_control_rate)
+    return found if len(found) < len(probes) else ()
 
 
 def probe_of(rows: pd.DataFrame) -> str:
@@ -180,7 +185,10 @@ def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: A
     names = set(rows["concept"])
     members = [result for result in retained if result.concept in names]
     worst = max(members, key=lambda result: (result.total.drop, result.concept))
-    total = _drop(rows, acceptance, judge.get(worst.category))
+    shown = [result.concept for result in members if result.total.before >= GROUP_CONTROL] or list(names)
+    lost = rows["seen_before"] & ~rows["seen_after"]
+    counted = where(rows, rows["concept"].isin(shown) | lost)  # what is hardly there thins out nobody's losses
+    total = _drop(counted, acceptance, judge.get(worst.category))
     return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, total)
 
 

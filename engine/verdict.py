@@ -22,7 +22,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from engine.acceptance import ATTACK_CONTROL, Acceptance, Sampling
+from engine.acceptance import ATTACK_CONTROL, GROUP_CONTROL, Acceptance, Sampling
 from engine.bounds import fewest
 from engine.claims import claims_of
 from engine.evidence import ATTACKS, check, digest, is_attack, never_shown, where
@@ -52,7 +52,6 @@ from engine.tally import (
 
 __all__ = ["ATTACK_CONTROL", "GROUP_CONTROL", "Acceptance", "JudgeError", "Outcome", "Reason", "Verdict", "decide"]
 
-GROUP_CONTROL = 0.5  # a drop means little where the judge misses most retained pictures of the unedited model
 MORE: dict[Sampling, str] = {
     "fixed": ": sample in rounds (sampling: sequential), for asked again with more seeds these bounds do not hold",
     "sequential": ": judge more",

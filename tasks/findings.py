@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.results import Claim, Drop, GroupResult, Rate, RetainResult, TargetResult, Verdict
+from engine.tally import silent
 from engine.verdict import GROUP_CONTROL
 
 Names = Mapping[str, str]
@@ -74,10 +75,15 @@ class Stayed:
         return self.claim.limit
 
     @property
+    def shown(self) -> bool:
+        """Whether the unedited model shows it: what was not there cannot be lost, and was not kept either."""
+        return self.drop.before >= GROUP_CONTROL
+
+    @property
     def met(self) -> bool:
         if self.claim.kind == "collapse":
             return not (self.proven or self.suspected)
-        return self.drop.before >= GROUP_CONTROL and self.drop.upper <= self.limit
+        return self.shown and self.drop.upper <= self.limit
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,6 @@ def _gone(verdict: Verdict, target: TargetResult, claim: Claim, names: Names) ->
         "probe": lambda: (target.probes[probe], limits.family_control(probe)),
         "attack": lambda: (target.attacks[probe], limits.control_of(probe)),
     }[claim.kind]()
-    silent = tuple(
-        family
-        for family, own in target.probes.items()
-        if family in limits.informative and own.before < limits.min_control_rate
-    )
     return Gone(
         concept=target.concept,
         name=names.get(target.concept, target.concept),
@@ -139,7 +140,7 @@ def _gone(verdict: Verdict, target: TargetResult, claim: Claim, names: Names) ->
         claim=claim,
         proven=claim in verdict.proven,
         families=target.probes,
-        silent=silent,
+        silent=silent(target.probes, limits),
     )
 
 

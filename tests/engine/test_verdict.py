@@ -164,6 +164,24 @@ def test_a_judge_that_never_saw_the_retained_is_inconclusive_not_a_pass():
     assert verdict(PANDA, concept("fox", "look_alike", before=48, after=48)).outcome == Outcome.PASS
 
 
+def test_concepts_that_were_never_shown_do_not_thin_out_what_the_others_lost():
+    foxes = [concept(f"fox {n}", "look_alike", after=88) for n in range(3)]
+    unseen = [concept(f"wolf {n}", "look_alike", before=0, after=0) for n in range(5)]
+    alone, thinned = verdict(PANDA, *foxes), verdict(PANDA, *foxes, *unseen)
+    assert (alone.outcome, codes(alone)) == (Outcome.FAIL, [("group-drop", "look_alike/object")])
+    assert codes(thinned) == codes(alone)
+    assert thinned.groups[0].total == alone.groups[0].total
+    assert thinned.groups[0].concepts == 8
+    assert [kept.concept for kept in thinned.retained if kept.total.before == 0] == [f"wolf {n}" for n in range(5)]
+
+
+def test_what_was_hardly_shown_is_not_lost_for_free():
+    rare = [replace(row, seen=row.arm == "before" and row.seed < 30) for row in FOX]
+    result = verdict(PANDA, rare, concept("dog", "look_alike"))
+    assert (result.groups[0].total.lost, result.groups[0].total.n) == (30, N + 30)
+    assert ("group-drop", "look_alike/object") in codes(result)
+
+
 def test_a_group_that_drops_fails_and_names_its_worst():
     result = verdict(PANDA, concept("fox", "look_alike", after=86), concept("wolf", "look_alike", after=94))
     assert (result.outcome, codes(result)) == (Outcome.FAIL, [("group-drop", "look_alike/object")])
@@ -203,10 +221,10 @@ def test_groups_do_not_hide_each_other():
 
 
 def test_gains_do_not_pay_for_more_than_they_prove():
-    swapped = [replace(row, seen=(row.seed < 30) if row.arm == "before" else (row.seed >= 66)) for row in FOX]
+    swapped = [replace(row, seen=(row.seed < 63) if row.arm == "before" else (row.seed >= 33)) for row in FOX]
     result = verdict(PANDA, swapped, concept("dog", "look_alike"))
     assert result.groups[0].total.drop == 0.0
-    assert (result.groups[0].total.lost, result.groups[0].total.gained) == (30, 30)
+    assert (result.groups[0].total.lost, result.groups[0].total.gained) == (33, 33)
     assert result.outcome == Outcome.INCONCLUSIVE
 
 
