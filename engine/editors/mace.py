@@ -33,8 +33,10 @@ class MaceSettings(UceSettings):
     """`erase_scale` weighs the surrounding words (1 in the paper), `lamb` lam, `preserve_scale` l for the retained and
     `general` l for the vocabulary's own words.
 
-    The defaults are the published ones for objects, lam 10 for the sum over 30 prompts, which are averaged here. For
-    100 celebrities the authors take lam 0 and retain captions and names by a weight of 200,000.
+    The defaults are those published for one object, `bird`: lam 10 for the sum over 30 prompts, which are averaged here
+    (for `automobile` it is 100, for `ship` 1,000). For 100 celebrities lam is 0 and, in that sum, captions are retained
+    by a weight of 1e-8 and names by 2e-3: the configuration has 1e-4, which the released code multiplies by twice, and
+    200,000 times as much for names.
     """
 
     tokens: str = field(default="all", metadata={"choices": ("all", "tail")})

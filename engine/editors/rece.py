@@ -15,6 +15,16 @@ not matter; c' is found for the last subject token of every wording, which the p
 
 Only the ridge holds a round to those before it, so what an early round erased can come back in a late one: more rounds
 are not always more erasure.
+
+Where it is not the released code (CharlesGong12/RECE):
+
+- There c' is found for all 77 tokens of the padded prompt, and each is erased to the token of the anchor's prompt in
+  the same place; here for the last subject token alone.
+- There the empty prompt is always retained, all its tokens by r; here only what the specification retains.
+- There anchor values and retained values are those of the model that the round before left, and W0 is the original for
+  finding c' alone.
+- There the rounds go on from a checkpoint of UCE at UCE's own settings (lam 0.5, the tokens from the last subject token
+  on); here UCE is given the settings of the rounds.
 """
 
 from __future__ import annotations
@@ -36,8 +46,10 @@ class ReceSettings(UceSettings):
     """`erase_scale` s, `preserve_scale` r (the paper's lambda_1), `lamb` lam (lambda_2), `rounds` after UCE's own,
     `regular_scale` mu, and `general`, the weight of the vocabulary's own words.
 
-    The defaults are those of the published command. The authors use mu 0.001 and one round for styles and for objects
-    that survive UCE, mu 0.1 and one round for other objects.
+    The defaults are those of the command for nudity in the released README; its script, scripts/nudity.sh, has 5 rounds
+    and saves a round's model if a detector sees less nudity than in all before. By the README r and lam are always 0.1;
+    other unsafe concepts take mu 0.1 and 2 rounds, styles and objects that are hard for UCE mu 0.001 and one round,
+    easy ones mu 0.1 and one round.
     """
 
     preserve_scale: float = 0.1

@@ -48,6 +48,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "large scale": {},
     "diversi50": {"erase_scale": 3.0, "exponent": 5.0, "spectral": False, "entropy_samples": 20},
     "explicit": {"mask": False, "spectral": False, "entropy_samples": 20},
+    "naked": {"erase_scale": 1.0, "mask": False, "spectral": False, "entropy_samples": 20, "steps": 2},
     "imagenette": {"script": "erase", "erase_scale": 1.0, "exponent": 2.0, "entropy_samples": 20},
     "artists": {"script": "erase", "erase_scale": 1.0, "exponent": 2.0, "entropy_samples": 20, "least_edit": 0.5},
     "residual": {
@@ -59,7 +60,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "residual": True,
     },
 }
-"""The settings of the published commands other than the defaults. `residual` is theirs for Confuse5 and nudity."""
+"""The settings of the published commands, in their script/erase.sh, other than the defaults.
+
+`residual` is theirs for Confuse5 alone: the first command for nudity, `naked`, has the same options, but is given to
+erase_scale.py, which reads `--svd` and `--alpha_min` and uses neither, and `--T_sigma` only with `--enable_ased`.
+"""
 
 
 @dataclass(frozen=True)

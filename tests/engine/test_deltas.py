@@ -14,6 +14,7 @@ from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
 from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
+from engine.text import encode
 from tests.engine import tiny
 
 SPEC = EditSpec(
@@ -91,6 +92,26 @@ def test_half_precision_is_planned_wide_and_its_rounding_reported(made: EditPlan
     assert all(error < 1e-7 for error in apply(tiny.pipeline(), made).rounding.values())
     undo(half, state)
     assert digests(half) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_solved_as_in_float64(dtype: torch.dtype):
+    """UCE's formula on the half model's own weights and embeddings, which float64 holds exactly."""
+    half = tiny.pipeline().to(dtype)
+    spec = EditSpec(
+        (Target("cat", ("cat",), anchor="horse"), Target("car", ("car",), anchor="boat")),
+        (Retain("dog", ("dog",)), Retain("tree", ("tree",), kind="general")),
+        "uce",
+    )
+    x, y, k = (encode(half, names).last().double() for names in (["cat", "car"], ["horse", "boat"], ["dog", "tree"]))
+    left = 0.5 * torch.eye(tiny.WIDTH, dtype=torch.float64) + x.T @ x + k.T @ k
+    made = plan(half, spec)
+    assert len(made.deltas) > 3
+    for name, delta in made.deltas.items():
+        w0 = half.unet.get_parameter(name.removeprefix("unet.")).detach().double()
+        right = 0.5 * w0 + w0 @ y.T @ x + w0 @ k.T @ k
+        wanted = torch.linalg.solve(left, right.T).T - w0
+        assert (delta - wanted).norm() < 1e-6 * wanted.norm()
 
 
 def test_no_strength_is_the_identity(pipeline):

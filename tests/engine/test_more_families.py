@@ -173,10 +173,16 @@ def test_pictures_are_those_of_the_pipeline_asked_by_prompt(pipeline: Any) -> No
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_solved_wide_and_written_in_its_own_type(built: Any, dtype: torch.dtype) -> None:
+    """The change is that of the same weights in float64, read by the same encoders in half precision."""
     half = copy.deepcopy(built).to(dtype)
     before = weights(half)
     made = plan(half, SPECS[0])
     assert all(delta.dtype == torch.float32 for delta in made.deltas.values())
+    wide = copy.deepcopy(half)
+    for component in {name.partition(".")[0] for name in made.deltas}:
+        getattr(wide, component).double()
+    for name, wanted in plan(wide, SPECS[0]).deltas.items():
+        assert (made.deltas[name] - wanted).norm() <= 1e-6 * wanted.norm()
     state = apply(half, made)
     assert {p.weight.dtype for p in projections(half)} == {dtype}
     assert all(0 < error < torch.finfo(dtype).eps for error in state.rounding.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from engine.editors.rece import evoking
 from engine.editors.speed import invariants, weakest
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec, Retain, Target
+from engine.training import TRAINERS
 from tests.engine import tiny
 
 D, ROWS = 16, 24
@@ -385,6 +386,54 @@ def test_defaults_are_the_published_ones(editor: str):
     assert found == DEFAULTS[editor]
     if editor != "mace-cfr":
         assert (settings.tokens, settings.bare) == ("last", True)
+
+
+WHOLE = {
+    # argument defaults of trainscripts/uce_sd_erase.py, rohitgandikota/unified-concept-editing; no prompt is expanded
+    "uce": {
+        "tokens": "last",
+        "bare": True,
+        "general_words": 0,
+        "kin": 1.0,
+        "default_anchor": "empty",
+        "erase_scale": 1.0,
+        "preserve_scale": 1.0,
+        "lamb": 0.5,
+        "general": 0.0,
+    },
+    # argument defaults of train-scripts/train-esd.py, rohitgandikota/erasing: --negative_guidance, --start_guidance,
+    # --ddim_steps, --iterations, --lr; a step takes one sample
+    "esd": {
+        "eta": 1.0,
+        "alpha": 3.0,
+        "steps": 50,
+        "iterations": 1000,
+        "rate": 1e-5,
+        "batch": 1,
+        "bare": True,
+    },
+    # SD/README.md of OPTML-Group/Unlearn-Saliency: --train_method full --alpha 0.5 --lr 1e-5 --epochs 5, the mask
+    # with_0.5, 800 pictures of either kind; batches as in train-scripts/random_label.py. Steps and guidance are those
+    # that Stable Diffusion draws with by default
+    "salun": {
+        "beta": 0.5,
+        "share": 0.5,
+        "pictures": 800,
+        "steps": 50,
+        "guidance": 7.5,
+        "epochs": 5,
+        "rate": 1e-5,
+        "batch": 8,
+        "parameters": "full",
+        "bare": True,
+    },
+}
+
+
+@pytest.mark.parametrize("editor", WHOLE)
+def test_all_settings_are_by_default_as_published(editor: str):
+    kind = TRAINERS[editor].settings if editor in TRAINERS else editor_named(editor).settings
+    assert asdict(kind()) == WHOLE[editor]
 
 
 @pytest.mark.parametrize("editor", PUBLISHED)
