@@ -11,7 +11,7 @@ import torch
 
 from engine.canonical import canonical_json, sha256
 from engine.families import family_of
-from engine.text import encode
+from engine.text import states
 
 
 @dataclass(frozen=True, order=True)
@@ -53,9 +53,9 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     family = family_of(pipeline)
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
-    encoded = [encode(pipeline, prompts, stream).embeddings for stream in range(family.streams)]
+    read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
     encoder = pipeline.text_encoder
-    arguments = family.arguments(pipeline, [states.to(encoder.device, encoder.dtype) for states in encoded])
+    arguments = family.arguments(pipeline, [state.to(encoder.device, encoder.dtype) for state in read])
     for start in range(0, len(shots), sampler.batch):
         block = shots[start : start + sampler.batch]
         chosen = [place[shot.prompt] for shot in block]

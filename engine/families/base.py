@@ -67,8 +67,9 @@ class Family:
     """One way text enters a denoiser.
 
     `pipelines` are the diffusers classes it covers. `projections(pipeline)` lists the matrices in module order.
-    `tokenizer(pipeline, stream)` is the tokenizer of a text stream and `embed(pipeline, ids, stream)` what the denoiser
-    is fed for token ids [n, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
+    `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
+    it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
+    [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
     `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, `options` are what
     else it is told, and `pictures` takes pictures [n, height, width, 3] from its output.
     `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
@@ -78,7 +79,7 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     projections: Callable[[Any], list[Projection]]
-    tokenizer: Callable[[Any, int], Any]
+    tokenizers: Callable[[Any, int], tuple[Any, ...]]
     embed: Callable[[Any, Tensor, int], Tensor]
     streams: int = 1
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
