@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,15 +74,16 @@ def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
     """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
 
-    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, for a concept that
-    the encoder has no tokens for, and for one that stands at other tokens for a second encoder beside the first.
+    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, for one that the
+    pipeline would read as another, for a concept that the encoder has no tokens for, and for one that stands at other
+    tokens for a second encoder beside the first.
     """
     wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
-    tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
-    read = [_tokenize(tokenizer, [wording.text for wording in wordings]) for tokenizer in tokenizers]
+    read = _read(pipeline, [wording.text for wording in wordings], stream)
     spans, *others = [_spans(tokens, wordings) for tokens in read]
+    tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
     for row, (start, past), wording in zip(read[0]["input_ids"], spans, wordings, strict=True):
-        _check_known(tokenizers[0], row[start:past], wording)
+        _check_known(tokenizer, row[start:past], wording)
     for other in others:
         _check_places(wordings, spans, other)
     embeddings = _embedded(pipeline, read, stream)
@@ -95,8 +97,7 @@ def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
     As no concept is looked for in them, `encode` differs in refusing those whose concept the encoder does not know or
     two encoders do not find at the same tokens.
     """
-    tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
-    return _embedded(pipeline, [_tokenize(tokenizer, prompts) for tokenizer in tokenizers], stream)
+    return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
 
 
 def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
@@ -116,9 +117,23 @@ def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
     return embeddings[torch.tensor(places, device=embeddings.device)]
 
 
-def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
+def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
+    """The tokens of texts by each of the stream's tokenizers."""
     if not texts:
         raise ConceptError("there is nothing to encode; give at least one prompt")
+    family = family_of(pipeline)
+    for text in texts:
+        _check_clean(text, family.cleaned(text))
+    return [_tokenize(tokenizer, texts) for tokenizer in family.tokenizers(pipeline, stream)]
+
+
+def _check_clean(text: str, cleaned: str) -> None:
+    """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
+    if cleaned not in (text, re.sub(" +", " ", text).strip(" ")):
+        raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
     tokens = tokenizer(
         list(texts),
         padding="max_length",

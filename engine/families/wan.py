@@ -37,4 +37,19 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     return states * mask[..., None].to(states.dtype)
 
 
-FAMILY = Family("wan", ("WanPipeline",), projections, tokenizers, embed, options={"num_frames": 1}, pictures=middle)
+def cleaned(text: str) -> str:
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # loads slowly, and who has a pipeline has it loaded
+
+    return prompt_clean(text)
+
+
+FAMILY = Family(
+    "wan",
+    ("WanPipeline",),
+    projections,
+    tokenizers,
+    embed,
+    options={"num_frames": 1},
+    pictures=middle,
+    cleaned=cleaned,
+)
