@@ -210,7 +210,18 @@ def animatediff() -> AnimateDiffPipeline:
 
 @seeded
 def wan() -> WanPipeline:
-    """Two transformers as in Wan 2.2; a compression that is only said to be large keeps the default size small."""
+    """Two transformers by turns, as in Wan 2.2."""
+    return _wan(2, boundary_ratio=0.9)
+
+
+@seeded
+def wan_alone() -> WanPipeline:
+    """One transformer, as in Wan 2.1."""
+    return _wan(1)
+
+
+def _wan(count: int, **more: Any) -> WanPipeline:
+    """A compression that is only said to be large keeps the default size small."""
     shape: dict[str, Any] = {
         "num_attention_heads": 2,
         "attention_head_dim": 12,
@@ -218,7 +229,7 @@ def wan() -> WanPipeline:
         "out_channels": 4,
         "ffn_dim": 32,
     }
-    transformers = [WanTransformer3DModel(**shape, text_dim=T5_WIDTH, freq_dim=16, num_layers=1) for _ in range(2)]
+    transformers = [WanTransformer3DModel(**shape, text_dim=T5_WIDTH, freq_dim=16, num_layers=1) for _ in range(count)]
     compressor = AutoencoderKLWan(
         base_dim=8,
         z_dim=4,
@@ -231,4 +242,4 @@ def wan() -> WanPipeline:
     )
     reader: Any = pieces()
     encoder, scheduler = t5(UMT5EncoderModel, UMT5Config), FlowMatchEulerDiscreteScheduler()
-    return WanPipeline(reader, encoder, compressor, scheduler, *transformers, boundary_ratio=0.9)
+    return WanPipeline(reader, encoder, compressor, scheduler, *transformers, **more)
