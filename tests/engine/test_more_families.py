@@ -1,4 +1,4 @@
-"""Every further family, on its real classes: it embeds what its pipeline feeds, and edits text projections alone."""
+"""The further families and Stable Diffusion 2, on real classes: they embed what pipelines feed and edit text alone."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families
 
 BUILDERS = {
+    "sd2": tiny_families.sd2,
     "sdxl": tiny_families.sdxl,
     "sd3": tiny_families.sd3,
     "flux": tiny_families.flux,
@@ -39,6 +40,7 @@ BUILDERS = {
     "wan": tiny_families.wan,
 }
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
+    "sd2": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],
     "sd3": lambda pipeline, prompts: pipeline.encode_prompt(prompts, None, None, do_classifier_free_guidance=False)[
         ::2
