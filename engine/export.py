@@ -26,7 +26,7 @@ HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
 @dataclass(frozen=True)
 class Exported:
     """What was written. `rounding` is the relative error of writing each changed weight in the model's own type,
-    `error` and `ranks` those of a LoRA; empty or 0 where the format has none."""
+    `error` and `ranks` those of a LoRA, `note` what to know when opening the file; empty or 0 where there is none."""
 
     out: Path
     format: str
@@ -34,6 +34,7 @@ class Exported:
     error: float = 0.0
     ranks: Mapping[str, int] = field(default_factory=dict)
     rounding: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 def export(
@@ -61,11 +62,12 @@ def export(
         lora.save(out, "webui" if to == "lora-webui" else "diffusers")
         return Exported(out, to, plan.digest, lora.error, lora.ranks)
     elif bundled:
-        _whole(source / MODEL, to, out)
+        return Exported(out, to, plan.digest, note=_whole(source / MODEL, to, out))
     elif base is None:
         raise SettingError(f"the format {to} holds a whole model: name the base that the edit was planned on")
     else:
-        return Exported(out, to, plan.digest, rounding=_edited(plan, base, to, out))
+        rounding, note = _edited(plan, base, to, out)
+        return Exported(out, to, plan.digest, rounding=rounding, note=note)
     return Exported(out, to, plan.digest)
 
 
@@ -105,20 +107,19 @@ def _own_type(model: Path, plan: EditPlan) -> torch.dtype:
     return torch.float32
 
 
-def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> dict[str, float]:
+def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> tuple[dict[str, float], str]:
     if to == "diffusers":
-        return apply_to_folder(plan, base, out)
+        return apply_to_folder(plan, base, out), ""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         rounding = apply_to_folder(plan, base, Path(scratch) / MODEL)
-        write_single_file(Path(scratch) / MODEL, out)
-    return rounding
+        return rounding, write_single_file(Path(scratch) / MODEL, out)
 
 
-def _whole(model: Path, to: str, out: Path) -> None:
+def _whole(model: Path, to: str, out: Path) -> str:
     if to == "single-file":
-        write_single_file(model, out)
-        return
+        return write_single_file(model, out)
     scratch = out.with_name(out.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(model, scratch)
     scratch.rename(out)
+    return ""

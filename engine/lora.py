@@ -49,12 +49,16 @@ class Lora:
         return {layer: len(factor) for layer, factor in self.down.items()}
 
     def tensors(self, layout: str = "diffusers") -> dict[str, Tensor]:
-        """`diffusers`: `unet.LAYER.lora_A.weight`; `webui`: `lora_unet_LAYER.lora_down.weight`, by its converter."""
+        """`diffusers`: `unet.LAYER.lora_A.weight`; `webui`: `lora_unet_LAYER.lora_down.weight`, by its converter.
+
+        All layers have the largest rank.
+        """
         if layout not in LAYOUTS:
             raise SettingError(f"LoRA layout {layout!r} does not exist; use one of {', '.join(LAYOUTS)}")
         own = {f"{layer}.lora_A.weight": factor for layer, factor in self.down.items()}
         own |= {f"{layer}.lora_B.weight": factor for layer, factor in self.up.items()}
-        return own if layout == "diffusers" else _for_webui(_evened(own))
+        own = _evened(own)
+        return own if layout == "diffusers" else _for_webui(own)
 
     def save(self, path: str | Path, layout: str = "diffusers") -> None:
         """Write it whole or not at all; the error, ranks and digests stand in the file's metadata under `expunge`."""
@@ -107,8 +111,9 @@ def _check(name: str, delta: Tensor) -> None:
 def _evened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """All factors with as many directions as the largest has, the further ones zeros.
 
-    In the webui layout a layer's strength is alpha over its rank, and diffusers applies the alpha of the commonest rank
-    to every layer whose own it does not find by name.
+    A layer's strength is alpha over its rank. Reading the webui layout, diffusers applies the alpha of the commonest
+    rank to every layer whose own it does not find by name; reading its own, in which no alpha stands, older versions
+    take one layer's rank for the alpha of all.
     """
     most = max(min(tensor.shape) for tensor in tensors.values())
     return {

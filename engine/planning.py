@@ -126,7 +126,7 @@ class Reader:
 
     def words(self, spec: EditSpec, count: int) -> list[str]:
         """At most `count` of the vocabulary's own words, none of which names a target."""
-        tokenizer = family_of(self.pipeline).tokenizer(self.pipeline, self.stream)
+        tokenizer = family_of(self.pipeline).tokenizers(self.pipeline, self.stream)[0]
         return general_words(tokenizer, _erased(spec), count, spec.seed)
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded:

@@ -14,7 +14,7 @@ import torch
 from engine.canonical import canonical_json, sha256
 from engine.digests import file_digest, json_digest
 from engine.families import family_of
-from engine.text import encode
+from engine.text import states
 
 HERE = Path(__file__).parent
 
@@ -77,9 +77,9 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     family = family_of(pipeline)
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
-    encoded = [encode(pipeline, prompts, stream).embeddings for stream in range(family.streams)]
+    read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
     encoder = pipeline.text_encoder
-    arguments = family.arguments(pipeline, [states.to(encoder.device, encoder.dtype) for states in encoded])
+    arguments = family.arguments(pipeline, [state.to(encoder.device, encoder.dtype) for state in read])
     for start in range(0, len(shots), sampler.batch):
         block = shots[start : start + sampler.batch]
         chosen = [place[shot.prompt] for shot in block]

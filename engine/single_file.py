@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
+from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING, infer_diffusers_model_type
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -54,8 +54,8 @@ OPEN_CLIP = {
 }
 
 
-def write_single_file(model: Path, out: Path) -> None:
-    """Write the pipeline folder `model` to the file `out`, whole or not at all.
+def write_single_file(model: Path, out: Path) -> str:
+    """Write the pipeline folder `model` to the file `out`, whole or not at all; what to know when opening it, or "".
 
     UnknownArchitecture if it is no Stable Diffusion 1, 2 or XL; EditError names a weight that the layout has no name
     for.
@@ -71,7 +71,24 @@ def write_single_file(model: Path, out: Path) -> None:
         tensors |= _clip(model / "text_encoder", "cond_stage_model.transformer.")
     else:
         tensors |= _open_clip(model / "text_encoder", "cond_stage_model.model.")
+    note = prediction_note(model, tensors)
     save_whole(tensors, out, {"format": "pt"})
+    return note
+
+
+def prediction_note(model: Path, tensors: Mapping[str, Tensor]) -> str:
+    """What to do where readers would sample the file wrongly, or "".
+
+    It does not say what the model predicts, so diffusers takes 2.x for `v_prediction` and all others for `epsilon`.
+    """
+    own = _config(model / "scheduler", "scheduler_config.json").get("prediction_type", "epsilon")
+    taken = "v_prediction" if infer_diffusers_model_type(tensors) == "v2" else "epsilon"
+    if own == taken:
+        return ""
+    return (
+        f"the model predicts {own}, and readers take the file for one that predicts {taken}: in diffusers open it by "
+        "from_single_file with config=FOLDER, the model's folder; for A1111 put a yaml beside it that says so"
+    )
 
 
 def unet_name(name: str, layers: int, attending: Iterable[int]) -> str | None:
@@ -191,8 +208,8 @@ def _renamed(
     return renamed
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConceptError
-from engine.families import Family, family_of
+from engine.families import family_of
 from engine.linalg import steady
 from engine.wordings import Wording
+
+Span = tuple[int, int]
 
 BATCH = 64
 FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
@@ -68,53 +71,82 @@ def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
     return index.clamp(0, place.shape[1] - 1)
 
 
-@torch.no_grad()
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
     """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
 
-    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, and for a concept
-    that the encoder has no tokens for.
+    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, for one that the
+    pipeline would read as another, for a concept that the encoder has no tokens for, and for one that stands at other
+    tokens for a second encoder beside the first.
     """
-    family = family_of(pipeline)
-    tokenizer = family.tokenizer(pipeline, stream)
     wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
-    tokens = _tokenize(tokenizer, wordings)
-    unique: dict[tuple[int, ...], int] = {}
-    places = [unique.setdefault(tuple(ids), len(unique)) for ids in tokens["input_ids"]]
-    ids = torch.tensor(list(unique), dtype=torch.long)
-    embeddings = torch.cat([_embedded(family, pipeline, part, stream) for part in ids.split(BATCH)])
-    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
-    lengths = [sum(mask) for mask in tokens["attention_mask"]]
-    located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
-    spans = [_span(offsets, special, length - 1, wording.span) for offsets, special, length, wording in located]
-    for row, (start, past), wording in zip(tokens["input_ids"], spans, wordings, strict=True):
+    read = _read(pipeline, [wording.text for wording in wordings], stream)
+    spans, *others = [_spans(tokens, wordings) for tokens in read]
+    tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
+    for row, (start, past), wording in zip(read[0]["input_ids"], spans, wordings, strict=True):
         _check_known(tokenizer, row[start:past], wording)
-    if embeddings.shape[1] == 1:
-        spans = [(0, 1)] * len(spans)
-    return Encoded(embeddings[torch.tensor(places, device=embeddings.device)], torch.tensor(spans))
+    for other in others:
+        _check_places(wordings, spans, other)
+    embeddings = _embedded(pipeline, read, stream)
+    whole = embeddings.shape[1] == 1
+    return Encoded(embeddings, torch.tensor([(0, 1)] * len(spans) if whole else spans))
 
 
-def _embedded(family: Family, pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    embed = steady(family.embed) if len(ids) < FEW else family.embed
-    return embed(pipeline, ids, stream).float()
+def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
+    """What the denoiser is fed, [n, T, d] float32, of prompts that are drawn and not solved for.
+
+    As no concept is looked for in them, `encode` differs in refusing those whose concept the encoder does not know or
+    two encoders do not find at the same tokens.
+    """
+    return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
 
 
-def _tokenize(tokenizer: Any, wordings: Sequence[Wording]) -> Any:
-    if not wordings:
+def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
+    """Token ids [n, T] by tokenizer, as a family takes them: [n, T] of one, [n, 2, T] of two."""
+    rows = [tuple(tuple(ids) for ids in own) for own in zip(*read, strict=True)]
+    return rows if len(read) > 1 else [ids for (ids,) in rows]
+
+
+@torch.no_grad()
+def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
+    unique: dict[Any, int] = {}
+    places = [unique.setdefault(ids, len(unique)) for ids in side_by_side([tokens["input_ids"] for tokens in read])]
+    ids, embed = torch.tensor(list(unique), dtype=torch.long), family_of(pipeline).embed
+    parts = [(steady(embed) if len(part) < FEW else embed)(pipeline, part, stream).float() for part in ids.split(BATCH)]
+    embeddings = torch.cat(parts)
+    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
+    return embeddings[torch.tensor(places, device=embeddings.device)]
+
+
+def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
+    """The tokens of texts by each of the stream's tokenizers."""
+    if not texts:
         raise ConceptError("there is nothing to encode; give at least one prompt")
+    family = family_of(pipeline)
+    for text in texts:
+        _check_clean(text, family.cleaned(text))
+    return [_tokenize(tokenizer, texts) for tokenizer in family.tokenizers(pipeline, stream)]
+
+
+def _check_clean(text: str, cleaned: str) -> None:
+    """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
+    if cleaned not in (text, re.sub(" +", " ", text).strip(" ")):
+        raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
     tokens = tokenizer(
-        [wording.text for wording in wordings],
+        list(texts),
         padding="max_length",
         max_length=tokenizer.model_max_length,
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    for wording, ids, offsets in zip(wordings, tokens["input_ids"], tokens["offset_mapping"], strict=True):
+    for text, ids, offsets in zip(texts, tokens["input_ids"], tokens["offset_mapping"], strict=True):
         if len(ids) > tokenizer.model_max_length:
             read = offsets[tokenizer.model_max_length - 2][1]
             raise ConceptError(
                 f"a prompt has {len(ids)} tokens, the encoder reads {tokenizer.model_max_length}; it would read "
-                f"{wording.text[:read]!r} and lose {wording.text[read:][:200]!r}: shorten it"
+                f"{text[:read]!r} and lose {text[read:][:200]!r}: shorten it"
             )
     return tokens
 
@@ -132,9 +164,23 @@ def _check_known(tokenizer: Any, ids: Sequence[int], wording: Wording) -> None:
         )
 
 
-def _span(
-    offsets: Sequence[tuple[int, int]], special: Sequence[int], end: int, characters: tuple[int, int]
-) -> tuple[int, int]:
+def _check_places(wordings: Sequence[Wording], first: Sequence[Span], second: Sequence[Span]) -> None:
+    for wording, own, other in zip(wordings, first, second, strict=True):
+        if own != other:
+            name = wording.text[slice(*wording.span)]
+            raise ConceptError(
+                f"{wording.text!r}: the model's two CLIP encoders have {name!r} at different places; leave out the "
+                "punctuation, such as '!!', that one of them reads as several tokens and the other as one"
+            )
+
+
+def _spans(tokens: Any, wordings: Sequence[Wording]) -> list[Span]:
+    lengths = [sum(mask) for mask in tokens["attention_mask"]]
+    located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
+    return [_span(offsets, special, length - 1, wording.span) for offsets, special, length, wording in located]
+
+
+def _span(offsets: Sequence[Span], special: Sequence[int], end: int, characters: Span) -> Span:
     """The tokens that touch a range of characters, or the place after the tokens before it where none does.
 
     In an empty prompt that is the place of its `end` token; not every tokenizer puts a token before the text.

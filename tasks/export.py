@@ -13,7 +13,8 @@ from tasks.intake import BUILT_IN
 
 
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
-    """Write the edit in `source`, a plan or a bundle, to `out`; what was written, and how near it is, as data."""
+    """Write the edit in `source`, a plan or a bundle, to `out`; what was written, how near it is and what to know
+    when opening it, as data."""
     _check_new(out)
     made = export(source, to, out, model_folder(base) if base else None, rank)
     result = {"out": str(out), "format": to, "plan": made.plan, "sha256": _digest(out)}
@@ -21,6 +22,8 @@ def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | 
         result |= {"rank": max(made.ranks.values()), "error": made.error}
     if made.rounding:
         result |= {"rounding": max(made.rounding.values())}
+    if made.note:
+        result |= {"note": made.note}
     return result
 
 

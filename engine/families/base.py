@@ -58,6 +58,10 @@ def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": states[0]}
 
 
+def as_given(text: str) -> str:
+    return text
+
+
 def images(output: Any) -> np.ndarray:
     return output.images
 
@@ -67,10 +71,12 @@ class Family:
     """One way text enters a denoiser.
 
     `pipelines` are the diffusers classes it covers. `projections(pipeline)` lists the matrices in module order.
-    `tokenizer(pipeline, stream)` is the tokenizer of a text stream and `embed(pipeline, ids, stream)` what the denoiser
-    is fed for token ids [n, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
+    `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
+    it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
+    [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
     `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, `options` are what
-    else it is told, and `pictures` takes pictures [n, height, width, 3] from its output.
+    else it is told, and `pictures` takes pictures [n, height, width, 3] from its output. `cleaned` is what the pipeline
+    makes of a text before its tokenizer sees it.
     `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
     [n]), in its own type; None where nobody wrote it down, so that attacks and training that need it are refused.
     """
@@ -78,10 +84,11 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     projections: Callable[[Any], list[Projection]]
-    tokenizer: Callable[[Any, int], Any]
+    tokenizers: Callable[[Any, int], tuple[Any, ...]]
     embed: Callable[[Any, Tensor, int], Tensor]
     streams: int = 1
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
     predict: Predict | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images
+    cleaned: Callable[[str], str] = as_given

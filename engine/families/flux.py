@@ -32,8 +32,8 @@ def projections(pipeline: Any) -> list[Projection]:
     ]
 
 
-def tokenizer(pipeline: Any, stream: int) -> Any:
-    return reading(pipeline.tokenizer_2, T5_TOKENS) if stream == T5 else pipeline.tokenizer
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (reading(pipeline.tokenizer_2, T5_TOKENS) if stream == T5 else pipeline.tokenizer,)
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
@@ -67,5 +67,5 @@ def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -
 
 
 FAMILY = Family(
-    "flux", ("FluxPipeline",), projections, tokenizer, embed, streams=2, arguments=arguments, predict=predict
+    "flux", ("FluxPipeline",), projections, tokenizers, embed, streams=2, arguments=arguments, predict=predict
 )

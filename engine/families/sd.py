@@ -30,8 +30,8 @@ def projections(pipeline: Any) -> list[Projection]:
     return found
 
 
-def tokenizer(pipeline: Any, stream: int) -> Any:
-    return pipeline.tokenizer
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (pipeline.tokenizer,)
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
@@ -43,4 +43,4 @@ def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -
     return pipeline.unet(noisy, times, encoder_hidden_states=arguments["prompt_embeds"]).sample
 
 
-FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizer, embed, predict=predict)
+FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizers, embed, predict=predict)

@@ -38,8 +38,8 @@ def projections(pipeline: Any) -> list[Projection]:
     ]
 
 
-def tokenizer(pipeline: Any, stream: int) -> Any:
-    return reading(pipeline.tokenizer_3, T5_TOKENS) if stream == T5 else pipeline.tokenizer
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (reading(pipeline.tokenizer_3, T5_TOKENS),) if stream == T5 else (pipeline.tokenizer, pipeline.tokenizer_2)
 
 
 def reading(tokenizer: Any, tokens: int) -> Any:
@@ -74,7 +74,7 @@ FAMILY = Family(
     "stable-diffusion-3",
     ("StableDiffusion3Pipeline",),
     projections,
-    tokenizer,
+    tokenizers,
     embed,
     streams=3,
     arguments=arguments,

@@ -32,7 +32,11 @@ def projections(pipeline: Any) -> list[Projection]:
 
 
 def check_twins(pipeline: Any) -> None:
-    """The two CLIP encoders read the same tokens; only what they pad with differs."""
+    """The two CLIP encoders have the same tokens; what they pad with differs.
+
+    A tokenizer takes what it pads with for a token wherever it stands, so the one that pads with `!` reads `P!nk` in
+    its own way: each encoder needs its own tokens.
+    """
     if pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
         raise UnknownArchitecture(
             "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
@@ -42,32 +46,25 @@ def check_twins(pipeline: Any) -> None:
         raise UnknownArchitecture("the two CLIP tokenizers differ, so their tokens do not stand side by side")
 
 
-def tokenizer(pipeline: Any, stream: int) -> Any:
-    return pipeline.tokenizer
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (pipeline.tokenizer, pipeline.tokenizer_2) if stream == TOKENS else (pipeline.tokenizer_2,)
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    outputs = encode_twice(pipeline, ids)
-    return penultimate(outputs) if stream == TOKENS else outputs[1].text_embeds[:, None]
+    if stream == POOLED:
+        return pipeline.text_encoder_2(ids.to(pipeline.text_encoder_2.device)).text_embeds[:, None]
+    return penultimate(encode_twice(pipeline, ids))
 
 
 def encode_twice(pipeline: Any, ids: Tensor) -> list[Any]:
-    """What the two CLIP encoders make of ids [n, T] of the first tokenizer, each with its own padding."""
-    second = repadded(ids, pipeline.tokenizer_2)
-    pairs = ((pipeline.text_encoder, ids), (pipeline.text_encoder_2, second))
+    """What the two CLIP encoders make of ids [n, 2, T], each of those of its own tokenizer."""
+    pairs = zip((pipeline.text_encoder, pipeline.text_encoder_2), ids.unbind(1), strict=True)
     return [encoder(own.to(encoder.device), output_hidden_states=True) for encoder, own in pairs]
 
 
 def penultimate(outputs: Sequence[Any]) -> Tensor:
     """The states before the last layer, side by side, [n, T, d1 + d2]."""
     return torch.cat([output.hidden_states[-2] for output in outputs], -1)
-
-
-def repadded(ids: Tensor, tokenizer: Any) -> Tensor:
-    """Token ids [n, T] with what stands behind the first end token replaced by this tokenizer's own padding."""
-    ends = (ids == tokenizer.eos_token_id).cumsum(1)
-    behind = (ends - (ids == tokenizer.eos_token_id).long()) > 0
-    return ids.masked_fill(behind, tokenizer.pad_token_id)
 
 
 def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -87,7 +84,7 @@ FAMILY = Family(
     "stable-diffusion-xl",
     ("StableDiffusionXLPipeline",),
     projections,
-    tokenizer,
+    tokenizers,
     embed,
     streams=2,
     arguments=arguments,

@@ -46,7 +46,7 @@ FAMILY = Family(
     "text-to-video",
     ("TextToVideoSDPipeline", "AnimateDiffPipeline"),
     projections,
-    sd.tokenizer,
+    sd.tokenizers,
     sd.embed,
     predict=predict,
     pictures=middle,

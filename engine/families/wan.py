@@ -26,8 +26,8 @@ def projections(pipeline: Any) -> list[Projection]:
     return [entrance(pipeline, f"{name}.condition_embedder.text_embedder.linear_1", (0,)) for name in present]
 
 
-def tokenizer(pipeline: Any, stream: int) -> Any:
-    return reading(pipeline.tokenizer, T5_TOKENS)
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (reading(pipeline.tokenizer, T5_TOKENS),)
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
@@ -37,4 +37,19 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     return states * mask[..., None].to(states.dtype)
 
 
-FAMILY = Family("wan", ("WanPipeline",), projections, tokenizer, embed, options={"num_frames": 1}, pictures=middle)
+def cleaned(text: str) -> str:
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # loads slowly, and who has a pipeline has it loaded
+
+    return prompt_clean(text)
+
+
+FAMILY = Family(
+    "wan",
+    ("WanPipeline",),
+    projections,
+    tokenizers,
+    embed,
+    options={"num_frames": 1},
+    pictures=middle,
+    cleaned=cleaned,
+)

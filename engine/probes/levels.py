@@ -91,7 +91,7 @@ def readable(pipeline: Any, asked: Sequence[Question]) -> tuple[list[Question], 
     Only prompts of the further families are ever left out; encoding refuses any other that is too long.
     """
     family = family_of(pipeline)
-    tokenizers = [family.tokenizer(pipeline, stream) for stream in range(family.streams)]
+    tokenizers = [words for stream in range(family.streams) for words in family.tokenizers(pipeline, stream)]
     fits = {
         prompt: all(len(words(prompt).input_ids) <= words.model_max_length for words in tokenizers)
         for prompt in {question.shot.prompt for question in asked if question.probe in FAMILIES}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.denoising import predicted
 from engine.errors import UnknownArchitecture
 from engine.families import Arguments, family_of
-from engine.text import encode
+from engine.text import states
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 PARAMETERS = ("full", "cross-attention")
@@ -26,8 +26,8 @@ PARAMETERS = ("full", "cross-attention")
 def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
     """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords."""
     family = family_of(pipeline)
-    states = [encode(pipeline, list(prompts), stream).embeddings for stream in range(family.streams)]
-    return family.arguments(pipeline, [state.to(pipeline.unet.device) for state in states])
+    own = [states(pipeline, prompts, stream) for stream in range(family.streams)]
+    return family.arguments(pipeline, [state.to(pipeline.unet.device) for state in own])
 
 
 def unconditional(pipeline: Any, count: int) -> Arguments:

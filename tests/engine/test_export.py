@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import _legacy_load_scheduler, convert_ldm_unet_checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -69,7 +69,7 @@ def test_the_folder_opens_as_the_edited_model(base: Path, made: EditPlan, saved:
 
 
 def test_the_single_file_opens_as_the_edited_model(base: Path, made: EditPlan, saved: Path, tmp_path: Path) -> None:
-    export(saved, "single-file", tmp_path / "out.safetensors", base)
+    assert export(saved, "single-file", tmp_path / "out.safetensors", base).note == ""
     read = StableDiffusionPipeline.from_single_file(
         str(tmp_path / "out.safetensors"), config=str(base), local_files_only=True, safety_checker=None
     )
@@ -90,6 +90,38 @@ def test_encoders_of_open_clip_go_round_too(kind: str, act: str, tmp_path: Path)
         str(tmp_path / "one.safetensors"), config=str(tmp_path / "model"), local_files_only=True
     )
     same(read, pipeline)
+
+
+def shaped(kind: str) -> Any:
+    """A pipeline that diffusers takes for a Stable Diffusion of this kind, by the name and width of one matrix."""
+    if kind == "xl":
+        return tiny_families.sdxl()
+    pipeline = tiny.pipeline()
+    shape = {**pipeline.unet.config, "layers_per_block": 2, "cross_attention_dim": 1024 if kind == "2" else tiny.WIDTH}
+    pipeline.unet = UNet2DConditionModel.from_config(shape)
+    return pipeline
+
+
+@pytest.mark.parametrize("kind", ["1", "2", "xl"])
+def test_a_file_that_would_be_sampled_wrongly_is_noted_with_the_cure(kind: str, tmp_path: Path) -> None:
+    model, one = tmp_path / "model", tmp_path / "one.safetensors"
+    shaped(kind).save_pretrained(model)
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        DDIMScheduler(prediction_type=prediction, clip_sample=False).save_pretrained(model / "scheduler")  # type: ignore[arg-type]
+        note = write_single_file(model, one)
+        read: Any = _legacy_load_scheduler(DDIMScheduler, load_file(one), "scheduler")
+        taken = read.config.prediction_type
+        assert taken == ("v_prediction" if kind == "2" else "epsilon")
+        assert bool(note) == (taken != prediction)
+        assert not note or f"predicts {prediction}, and readers take the file for one that predicts {taken}" in note
+
+
+def test_the_cure_of_the_note_opens_the_file_as_what_it_is(made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    model, one = tiny.save(tmp_path / "model"), tmp_path / "one.safetensors"
+    DDIMScheduler(prediction_type="v_prediction", clip_sample=False).save_pretrained(model / "scheduler")  # type: ignore[arg-type]
+    assert "config=FOLDER" in export(saved, "single-file", one, model).note
+    read = StableDiffusionPipeline.from_single_file(str(one), config=str(model), local_files_only=True)
+    assert read.scheduler.config.prediction_type == "v_prediction"
 
 
 FULL_SIZE: dict[str, dict[str, Any]] = {

@@ -78,6 +78,17 @@ def test_the_file_states_its_error_and_where_it_comes_from_and_is_the_same_twice
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("layout", ["diffusers", "webui"])
+def test_all_layers_of_a_file_have_one_rank_for_readers_that_look_at_one(layout: str) -> None:
+    lora = lora_of(plan(tiny.pipeline(), MIXED))
+    assert len(set(lora.ranks.values())) > 1
+    tensors = lora.tensors(layout)
+    down = [factor for name, factor in tensors.items() if "lora_A" in name or "lora_down" in name]
+    up = [factor for name, factor in tensors.items() if "lora_B" in name or "lora_up" in name]
+    assert len(down) == len(up) == len(lora.ranks)
+    assert {len(factor) for factor in down} | {factor.shape[1] for factor in up} == {max(lora.ranks.values())}
+
+
 def plain(name: str) -> str:
     """The layer's name, also where the loader writes it in its older way, `attn2.processor.to_k_lora.down.weight`."""
     return name.split(".lora_")[0].split("_lora.")[0].replace(".processor.", ".").replace("to_out", "to_out.0")
@@ -103,6 +114,7 @@ FAMILIES = {
     "sd3": tiny_families.sd3,
     "flux": tiny_families.flux,
     "animatediff": tiny_families.animatediff,
+    "wan": tiny_families.wan_alone,
 }
 
 

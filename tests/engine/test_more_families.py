@@ -1,4 +1,4 @@
-"""Every further family, on its real classes: it embeds what its pipeline feeds, and edits text projections alone."""
+"""The further families and Stable Diffusion 2, on real classes: they embed what pipelines feed and edit text alone."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from engine.model import open_model
 from engine.planning import gather
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
-from engine.text import encode, partners
+from engine.text import encode, partners, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families
 
 BUILDERS = {
+    "sd2": tiny_families.sd2,
     "sdxl": tiny_families.sdxl,
     "sd3": tiny_families.sd3,
     "flux": tiny_families.flux,
@@ -39,6 +40,7 @@ BUILDERS = {
     "wan": tiny_families.wan,
 }
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
+    "sd2": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],
     "sd3": lambda pipeline, prompts: pipeline.encode_prompt(prompts, None, None, do_classifier_free_guidance=False)[
         ::2
@@ -291,6 +293,22 @@ def test_a_name_without_a_known_piece_is_refused_for_it_would_stand_for_every_su
             plan(pipeline, EditSpec((Target("painter", (name,)),)))
         assert encode(tiny.pipeline(), [name]).embeddings.isfinite().all()
     assert encode(pipeline, ["cat 草間", Wording("草間 in a cat", (8, 11))]).spans.tolist() == [[0, 3], [4, 5]]
+
+
+def test_a_text_that_the_pipeline_would_clean_is_refused_and_shown_clean() -> None:
+    """Spaces, which its tokenizer does not see, are none of that."""
+    pipeline = tiny_families.wan()
+    for text, clean in [("cat &amp; dog", "cat & dog"), ("a\tcat", "a cat"), ("&amp;lt; cat", "< cat")]:
+        for read in (encode, states):
+            with pytest.raises(ConceptError) as caught:
+                read(pipeline, ["cat", text])
+            assert f"cleans {text!r} and would read {clean!r}" in str(caught.value)
+    with pytest.raises(ConceptError, match="would read 'cat & dog'"):
+        plan(pipeline, EditSpec((Target("pets", ("cat &amp; dog",)),)))
+    told = ["cat & dog", " a  cat ", fill("a {} in noto", "").text]
+    own = pipeline.encode_prompt(told, max_sequence_length=512)[0]
+    assert torch.allclose(states(pipeline, told), own, atol=1e-5)
+    assert encode(tiny_families.unet3d(), ["cat &amp; dog"]).spans.tolist() == [[1, 8]]
 
 
 def test_a_word_with_a_capital_is_no_word_of_the_vocabulary_for_in_small_letters_it_is_many_tokens() -> None:

@@ -19,6 +19,7 @@ from diffusers import (
     MotionAdapter,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     TextToVideoSDPipeline,
     UNet2DConditionModel,
@@ -67,7 +68,7 @@ def bang_padded() -> CLIPTokenizer:
     return words
 
 
-def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH) -> Any:
+def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH, layers: int = 2, **more: Any) -> Any:
     words = tiny.tokenizer()
     end = words.get_vocab()[tiny.END]
     return kind(
@@ -75,7 +76,7 @@ def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH) -> Any:
             vocab_size=len(words),
             hidden_size=width,
             intermediate_size=2 * width,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=2,
             max_position_embeddings=tiny.TOKENS,
             projection_dim=POOLED,
@@ -83,6 +84,7 @@ def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH) -> Any:
             eos_token_id=end,
             pad_token_id=end,
             initializer_factor=5.0,
+            **more,
         )
     )
 
@@ -107,6 +109,27 @@ def vae(**more: Any) -> AutoencoderKL:
         norm_num_groups=4,
         **more,
     )
+
+
+@seeded
+def sd2() -> StableDiffusionPipeline:
+    """What sets 2.x apart from 1.x: OpenCLIP's encoder, of an odd number of layers, for it has lost its last; linear
+    layers around attention, with more heads in wider blocks; v-prediction; and padding with `!`."""
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=tiny.WIDTH,
+        attention_head_dim=(2, 4),  # type: ignore[arg-type]
+        norm_num_groups=4,
+        use_linear_projection=True,
+    )
+    scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False, prediction_type="v_prediction")
+    encoder = clip(layers=3, hidden_act="gelu")
+    more: Any = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return StableDiffusionPipeline(vae(), encoder, bang_padded(), unet, scheduler, **more)
 
 
 @seeded
@@ -210,7 +233,18 @@ def animatediff() -> AnimateDiffPipeline:
 
 @seeded
 def wan() -> WanPipeline:
-    """Two transformers as in Wan 2.2; a compression that is only said to be large keeps the default size small."""
+    """Two transformers by turns, as in Wan 2.2."""
+    return _wan(2, boundary_ratio=0.9)
+
+
+@seeded
+def wan_alone() -> WanPipeline:
+    """One transformer, as in Wan 2.1."""
+    return _wan(1)
+
+
+def _wan(count: int, **more: Any) -> WanPipeline:
+    """A compression that is only said to be large keeps the default size small."""
     shape: dict[str, Any] = {
         "num_attention_heads": 2,
         "attention_head_dim": 12,
@@ -218,7 +252,8 @@ def wan() -> WanPipeline:
         "out_channels": 4,
         "ffn_dim": 32,
     }
-    transformers = [WanTransformer3DModel(**shape, text_dim=T5_WIDTH, freq_dim=16, num_layers=1) for _ in range(2)]
+    shape |= {"text_dim": T5_WIDTH, "freq_dim": 16, "num_layers": 1}
+    transformers: Any = [WanTransformer3DModel(**shape) for _ in range(count)]
     compressor = AutoencoderKLWan(
         base_dim=8,
         z_dim=4,
@@ -231,4 +266,4 @@ def wan() -> WanPipeline:
     )
     reader: Any = pieces()
     encoder, scheduler = t5(UMT5EncoderModel, UMT5Config), FlowMatchEulerDiscreteScheduler()
-    return WanPipeline(reader, encoder, compressor, scheduler, *transformers, boundary_ratio=0.9)
+    return WanPipeline(reader, encoder, compressor, scheduler, *transformers, **more)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
@@ -103,6 +104,17 @@ def test_export_of_a_whole_model_needs_the_base_and_only_that_one(folder: Path, 
     assert not list(tmp_path.iterdir())
     assert to("base").exit_code == 0
     assert any(name.startswith("model.diffusion_model.") for name in load_file(tmp_path / "one"))
+
+
+def test_a_single_file_that_readers_would_sample_wrongly_is_exported_with_a_note(folder: Path, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "base")
+    DDIMScheduler(prediction_type="v_prediction", clip_sample=False).save_pretrained(tmp_path / "base" / "scheduler")  # type: ignore[arg-type]
+    words = ("export", folder / "plan.safetensors", "--to", "single-file", "--json")
+    told = [
+        json.loads(call(*words, "--base", at / "base", "--out", tmp_path / at.name).stdout) for at in (folder, tmp_path)
+    ]
+    assert "note" not in told[0]
+    assert "predicts v_prediction" in told[1]["note"]
 
 
 def test_an_unknown_format_is_3_and_names_those_there_are(folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
 from engine.probes.attacks.words import words_without
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler
-from engine.text import encode
+from engine.text import states
 
 Genes = tuple[str, ...]
 ENCODINGS = 150
@@ -111,4 +111,4 @@ def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor, known: dict[
 def vectors_of(pipeline: Any, prompts: Sequence[str]) -> Tensor:
     """All that the text encoders say of each prompt, one row a prompt."""
     streams = range(family_of(pipeline).streams)
-    return torch.cat([encode(pipeline, prompts, stream).embeddings.flatten(1) for stream in streams], 1)
+    return torch.cat([states(pipeline, prompts, stream).flatten(1) for stream in streams], 1)

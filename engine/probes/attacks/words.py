@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from engine.errors import ConceptError, ModelFormatError
 from engine.families import family_of
+from engine.text import side_by_side
 from engine.vocabulary import general_words
 
 Vectors = Mapping[str, Tensor]
@@ -140,9 +141,13 @@ def conditioning(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:
     family = family_of(pipeline)
     states = []
     for stream in range(family.streams):
-        tokenizer = family.tokenizer(pipeline, stream)
-        tokens = tokenizer(list(prompts), padding="max_length", max_length=tokenizer.model_max_length)["input_ids"]
-        if (longest := max(map(len, tokens))) > tokenizer.model_max_length:
-            raise ConceptError(f"an attacked prompt has {longest} tokens, too many; give it fewer words of its own")
-        states.append(family.embed(pipeline, torch.tensor(tokens), stream))
+        read = [_ids(tokenizer, prompts) for tokenizer in family.tokenizers(pipeline, stream)]
+        states.append(family.embed(pipeline, torch.tensor(side_by_side(read)), stream))
     return family.arguments(pipeline, states)
+
+
+def _ids(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    tokens = tokenizer(list(prompts), padding="max_length", max_length=tokenizer.model_max_length)["input_ids"]
+    if (longest := max(map(len, tokens))) > tokenizer.model_max_length:
+        raise ConceptError(f"an attacked prompt has {longest} tokens, too many; give it fewer words of its own")
+    return tokens
