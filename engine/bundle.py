@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.deltas import EditPlan, edited
 from engine.digests import canonical_json, file_digest, files
 from engine.errors import DigestMismatch, EditError
+from engine.layout import check_complete, check_layout
 from engine.whole import save_whole
 
 MANIFEST = "manifest.json"
@@ -24,8 +25,11 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
     The sum is taken in float64 and written in each weight's own type; returned is the relative error of rounding each
-    to it. EditError names a weight that is not in the base or is not finite after the edit; then `out` is not there.
+    to it. EditError names a weight that is not in the base or is not finite after the edit, ModelFormatError a file
+    that no edit would reach; then `out` is not there.
     """
+    check_layout(base, files(base))
+    check_complete(base)
     scratch = out.with_name(out.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(base, scratch)
