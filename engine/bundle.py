@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.deltas import EditPlan, edited
 from engine.digests import canonical_json, file_digest, files
-from engine.errors import DigestMismatch, EditError
+from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.layout import check_complete, check_layout
 from engine.whole import save_whole
 
@@ -92,17 +92,27 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
 def verify_bundle(folder: Path, expected: str | None = None) -> str:
     """Check every file against the manifest and return the bundle's digest.
 
-    DigestMismatch names the first file that is missing, changed or extra.
+    DigestMismatch names the first file that is missing, changed or extra. ModelFormatError if the folder is no bundle.
     """
+    if not (folder / MANIFEST).is_file():
+        raise ModelFormatError(f"{folder} has no {MANIFEST}, so it is no bundle; give the folder that was published")
     digest = file_digest(folder / MANIFEST)
     if expected is not None and digest != expected:
         raise DigestMismatch("bundle manifest", expected, digest, "fetch the bundle again")
-    entries = json.loads((folder / MANIFEST).read_bytes())["files"]
+    wanted = _listed(folder / MANIFEST)
     found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
     found.pop(MANIFEST, None)
-    for name in sorted(entries.keys() | found.keys()):
-        wanted = entries.get(name, {}).get("sha256", "not in the manifest")
+    for name in sorted(wanted.keys() | found.keys()):
+        expected = wanted.get(name, "not in the manifest")
         actual = file_digest(found[name]) if name in found else "missing"
-        if wanted != actual:
-            raise DigestMismatch(f"bundle file {name}", wanted, actual, "fetch the bundle again")
+        if expected != actual:
+            raise DigestMismatch(f"bundle file {name}", expected, actual, "fetch the bundle again")
     return digest
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """The sha256 of each file."""
+    try:
+        return {name: entry["sha256"] for name, entry in json.loads(manifest.read_bytes())["files"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{manifest} is not the manifest of a bundle; fetch the bundle again") from error

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from engine.bundle import MANIFEST, assemble, verify_bundle, write_edited
 from engine.deltas import applied, plan
 from engine.digests import file_digest, files
-from engine.errors import DigestMismatch, EditError
+from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.model import open_model
 from engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline
@@ -85,3 +85,14 @@ def test_a_manifest_that_was_rewritten_is_found_out(edited: Path, tmp_path: Path
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "files": {}}))
     with pytest.raises(DigestMismatch, match="manifest"):
         verify_bundle(tmp_path / "bundle", digest)
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"files": {"a": 1}}'])
+def test_a_folder_that_is_no_bundle_is_refused(edited: Path, tmp_path: Path, manifest: bytes | None) -> None:
+    assemble(edited, {}, tmp_path / "bundle")
+    if manifest is None:
+        (tmp_path / "bundle" / MANIFEST).unlink()
+    else:
+        (tmp_path / "bundle" / MANIFEST).write_bytes(manifest)
+    with pytest.raises(ModelFormatError, match=r"no manifest\.json, so it is no bundle|is not the manifest"):
+        verify_bundle(tmp_path / "bundle")
