@@ -13,7 +13,8 @@ from torch import Tensor
 
 from engine.deltas import EditPlan, edited
 from engine.digests import canonical_json, file_digest, files
-from engine.errors import DigestMismatch, EditError
+from engine.errors import DigestMismatch, EditError, ModelFormatError
+from engine.layout import check_complete, check_layout, components
 from engine.whole import save_whole
 
 MANIFEST = "manifest.json"
@@ -24,36 +25,49 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
     The sum is taken in float64 and written in each weight's own type; returned is the relative error of rounding each
-    to it. EditError names a weight that is not in the base or is not finite after the edit; then `out` is not there.
+    to it, the largest of its variants. EditError names a weight that is not in the base or is not finite after the
+    edit, ModelFormatError a file that no edit would reach; then `out` is not there.
     """
+    check_layout(base, files(base))
+    check_complete(base)
     scratch = out.with_name(out.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(base, scratch)
-    rounding: dict[str, float] = {}
-    for component in sorted({name.split(".", 1)[0] for name in plan.deltas}):
-        for path in sorted((scratch / component).glob("*.safetensors")):
-            rounding |= _add(path, component, plan.deltas)
-    if missing := sorted(plan.deltas.keys() - rounding.keys()):
-        raise EditError(missing[0], "is not in the base model; plan the edit on this base")
+    rounding = _edit(scratch, plan.deltas)
     shutil.rmtree(out, ignore_errors=True)
     scratch.rename(out)
     return rounding
 
 
-def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:
-    """Add to the weights in one file the deltas that name them; the errors of rounding.
+def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """A folder may hold the same weights in several variants, and each must forget."""
+    rounding = dict.fromkeys(deltas, 0.0)
+    known = components(model)
+    for component in sorted({name.split(".", 1)[0] for name in deltas}):
+        wanted = {name for name in deltas if name.startswith(f"{component}.")}
+        stored = known[component].stored() if component in known else {"": []}
+        for variant, paths in stored.items():
+            found = {name: error for path in paths for name, error in _add(path, component, deltas).items()}
+            if missing := sorted(wanted - found.keys()):
+                where = f"the variant {variant} of the base model" if variant else "the base model"
+                raise EditError(missing[0], f"is not in {where}; plan the edit on this base")
+            rounding |= {name: max(error, rounding[name]) for name, error in found.items()}
+    return rounding
 
-    A folder may hold the same weights in several variants, and each must forget.
-    """
+
+def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """Add to the weights in one file the deltas that name them; the errors of rounding."""
     with safe_open(path, "pt") as handle:
-        metadata = handle.metadata()
-        tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (a handle is no dict)
+        keys = list(handle.keys())
+        if not any(f"{component}.{key}" in deltas for key in keys):
+            return {}
+        metadata, tensors = handle.metadata(), {key: handle.get_tensor(key) for key in keys}
     rounding = {}
-    for key in [key for key in tensors if f"{component}.{key}" in deltas]:
+    for key in keys:
         name = f"{component}.{key}"
-        tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
-    if rounding:
-        save_whole(tensors, path, metadata)
+        if name in deltas:
+            tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
+    save_whole(tensors, path, metadata)
     return rounding
 
 
@@ -88,17 +102,27 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
 def verify_bundle(folder: Path, expected: str | None = None) -> str:
     """Check every file against the manifest and return the bundle's digest.
 
-    DigestMismatch names the first file that is missing, changed or extra.
+    DigestMismatch names the first file that is missing, changed or extra. ModelFormatError if the folder is no bundle.
     """
+    if not (folder / MANIFEST).is_file():
+        raise ModelFormatError(f"{folder} has no {MANIFEST}, so it is no bundle; give the folder that was published")
     digest = file_digest(folder / MANIFEST)
     if expected is not None and digest != expected:
         raise DigestMismatch("bundle manifest", expected, digest, "fetch the bundle again")
-    entries = json.loads((folder / MANIFEST).read_bytes())["files"]
+    wanted = _listed(folder / MANIFEST)
     found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
     found.pop(MANIFEST, None)
-    for name in sorted(entries.keys() | found.keys()):
-        wanted = entries.get(name, {}).get("sha256", "not in the manifest")
+    for name in sorted(wanted.keys() | found.keys()):
+        expected = wanted.get(name, "not in the manifest")
         actual = file_digest(found[name]) if name in found else "missing"
-        if wanted != actual:
-            raise DigestMismatch(f"bundle file {name}", wanted, actual, "fetch the bundle again")
+        if expected != actual:
+            raise DigestMismatch(f"bundle file {name}", expected, actual, "fetch the bundle again")
     return digest
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """The sha256 of each file."""
+    try:
+        return {name: entry["sha256"] for name, entry in json.loads(manifest.read_bytes())["files"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{manifest} is not the manifest of a bundle; fetch the bundle again") from error

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.canonical import canonical_json, sha256
 from engine.errors import ModelFormatError
+from engine.layout import INDEX, check_layout
 
 __all__ = ["canonical_json", "file_digest", "files", "folder_digest", "json_digest", "tensor_digest"]
 
@@ -35,11 +36,17 @@ def files(folder: Path) -> list[Path]:
 
 
 def folder_digest(folder: str | Path) -> str:
-    """sha256 over the canonical JSON of {relative posix path: sha256} of every file in the folder."""
+    """sha256 over the canonical JSON of {relative posix path: sha256} of every file in the folder.
+
+    ModelFormatError if it is a model's and holds more than the model: the cache of a download differs with each.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelFormatError(f"{folder} is not a folder; give the folder that holds model_index.json")
-    return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files(folder)})
+    found = files(folder)
+    if (folder / INDEX).is_file():
+        check_layout(folder, found)
+    return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in found})
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -14,8 +14,9 @@ from safetensors import safe_open
 from engine.bundle import MODEL, verify_bundle, write_edited
 from engine.deltas import EditPlan, base_digest
 from engine.errors import DigestMismatch, SettingError
+from engine.layout import components
 from engine.lora import lora_of
-from engine.model import open_model
+from engine.model import check_format, open_model
 from engine.single_file import write_single_file
 
 FORMATS = ("diffusers", "delta", "lora", "lora-webui", "single-file")
@@ -90,6 +91,7 @@ def _check_new(out: Path) -> None:
 def check_base(plan: EditPlan, model: Path) -> None:
     """DigestMismatch unless the plan was made on this model, opened in its own type or, which takes more memory, in
     float32."""
+    check_format(model)
     found = ""
     for dtype in dict.fromkeys([_own_type(model, plan), torch.float32]):
         if (found := base_digest(open_model(model, dtype=dtype), plan.deltas)) == plan.base:
@@ -98,9 +100,10 @@ def check_base(plan: EditPlan, model: Path) -> None:
 
 
 def _own_type(model: Path, plan: EditPlan) -> torch.dtype:
-    """The type in which the model's folder holds the first weight that the plan changes."""
-    component, _, key = min(plan.deltas, default=".").partition(".")
-    for path in sorted((model / component).glob("*.safetensors")):
+    """The type in which the model holds the first weight that the plan changes, in the file that is opened."""
+    name, _, key = min(plan.deltas, default=".").partition(".")
+    component = components(model).get(name)
+    for path in component.weights() if component else []:
         with safe_open(path, "pt") as handle:
             if key in handle.keys():  # noqa: SIM118 - it is no dict
                 return HALF.get(handle.get_slice(key).get_dtype(), torch.float32)

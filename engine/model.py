@@ -1,9 +1,11 @@
-"""Open a model folder: complete safetensors only, digest first, offline, nothing that could run code."""
+"""Open a model folder: complete safetensors and nothing else, digest first, offline, nothing that could run code."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import struct
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import torch
 import transformers
 
 from engine.digests import files, folder_digest, tensor_digest
-from engine.errors import DigestMismatch, ModelFormatError
+from engine.errors import DigestMismatch, EngineError, ModelFormatError
 from engine.families import family_named
+from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
 
 __all__ = ["LAYOUT", "folder_digest", "open_model", "tensor_digest"]
 
 LAYOUT = "channels-last"
-PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version__}"
 
 
 def open_model(
@@ -33,21 +37,47 @@ def open_model(
     UnknownArchitecture. The safety checker turns pictures black, and black would count as forgotten.
     """
     folder = Path(folder)
-    _check_format(folder)
+    check_format(folder)
     if expected is not None and (found := folder_digest(folder)) != expected:
         raise DigestMismatch(f"model folder {folder.name}", expected, found, "fetch the base model again")
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    pipeline = _pipeline_class(folder).from_pretrained(
+    try:
+        pipeline = _pipeline(folder, dtype)
+    except (EngineError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # the libraries raise every kind there is
+        raise ModelFormatError(f"{folder} does not open ({_said(error)}); {AGAIN}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return _laid_out(pipeline.to(device))
+
+
+def _pipeline(folder: Path, dtype: torch.dtype) -> Any:
+    parts = {name: part for name, part in components(folder).items() if name != UNREAD}
+    networks = {name: _network(part, dtype) for name, part in parts.items() if part.has_weights}
+    return _pipeline_class(folder).from_pretrained(
         folder,
         local_files_only=True,
         use_safetensors=True,
         safety_checker=None,
         requires_safety_checker=False,
         dtype=dtype,
+        **networks,
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return _laid_out(pipeline.to(device))
+
+
+def _network(component: Component, dtype: torch.dtype) -> Any:
+    """Opened from files that hold all its weights: what they lack, transformers would make up at random."""
+    network, report = _class_of(component).from_pretrained(
+        component.folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelFormatError(f"{component.folder} lacks the weights {few(missing)}; {AGAIN}")
+    return network
+
+
+def _said(error: Exception) -> str:
+    return textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 def _laid_out(pipeline: Any) -> Any:
@@ -61,30 +91,65 @@ def _laid_out(pipeline: Any) -> Any:
 
 def tokenizers(folder: Path) -> dict[str, Any]:
     """The tokenizers of the pipeline in `folder` by component name, without any weight."""
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     return {
-        name: getattr(transformers, kind[1]).from_pretrained(folder / name, local_files_only=True)
-        for name, kind in index.items()
-        if name.startswith("tokenizer") and kind[1]
+        name: getattr(transformers, component.kind).from_pretrained(component.folder, local_files_only=True)
+        for name, component in components(folder).items()
+        if name.startswith("tokenizer")
     }
 
 
 def _pipeline_class(folder: Path) -> Any:
-    try:
-        name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(f"{folder}: no readable model_index.json; give a folder in diffusers layout") from error
+    name = read_index(folder).get("_class_name")
+    if not isinstance(name, str):
+        raise ModelFormatError(f"{folder / INDEX} names no pipeline; give a folder in diffusers layout")
     family_named(name)
     return getattr(diffusers, name)
 
 
-def _check_format(folder: Path) -> None:
+def check_format(folder: Path) -> None:
+    """ModelFormatError unless it is a model's folder that holds all of the model and nothing else, each file whole."""
     if not folder.is_dir():
-        raise ModelFormatError(f"{folder} is not a folder; give the folder that holds model_index.json")
-    for path in files(folder):
-        if path.suffix.lower() in PICKLES:
-            raise ModelFormatError(f"{path} is a pickle and could run code; convert it to safetensors and remove it")
+        raise ModelFormatError(f"{folder} is not a folder; give the folder that holds {INDEX}")
+    found = files(folder)
+    _check_classes(folder, _pipeline_class(folder))
+    for path in found:
         _check_body(path)
+    check_layout(folder, found)
+    check_complete(folder)
+    for component in components(folder).values():
+        if "Tokenizer" in component.kind:
+            _check_tokenizer(component)
+
+
+def _check_classes(folder: Path, pipeline_class: Any) -> None:
+    taken = inspect.signature(pipeline_class.__init__).parameters
+    for name, component in components(folder).items():
+        if name not in taken:
+            raise ModelFormatError(
+                f"{folder / name} is no part of a {pipeline_class.__name__}; delete it and its line in {INDEX}"
+            )
+        if component.has_weights and name != UNREAD:
+            _class_of(component)
+
+
+def _class_of(component: Component) -> Any:
+    kind = getattr(LIBRARIES.get(component.library), component.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+        raise ModelFormatError(
+            f"{component.folder} is a {component.library}.{component.kind} by {INDEX}, and neither diffusers "
+            f"{diffusers.__version__} nor transformers {transformers.__version__} has it; save the model with these"
+        )
+    return kind
+
+
+def _check_tokenizer(component: Component) -> None:
+    """Without its files a tokenizer opens too, with no words or no end."""
+    named = dict(getattr(getattr(transformers, component.kind, None), "vocab_files_names", None) or {})
+    here = {path.name for path in component.folder.iterdir()}
+    whole = named.pop("tokenizer_file", "tokenizer.json")
+    words = [] if whole in here else [name for name in named.values() if name not in here]
+    if missing := [*words, *({"tokenizer_config.json"} - here)]:
+        raise ModelFormatError(f"{component.folder} lacks {' and '.join(missing)}; {AGAIN}")
 
 
 def _check_body(path: Path) -> None:
@@ -92,10 +157,19 @@ def _check_body(path: Path) -> None:
         start = handle.read(64)
     if start.startswith(b"version https://git-lfs"):
         raise ModelFormatError(f"{path} is a Git LFS pointer, not the file; run `git lfs pull`")
+    if path.suffix == ".json":
+        _check_json(path)
     if path.suffix == ".safetensors":
         if start.lstrip()[:1] == b"<":
             raise ModelFormatError(f"{path} is a web page, not weights; download it again, signed in if need be")
         _check_size(path)
+
+
+def _check_json(path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFormatError(f"{path} cannot be read as JSON; download it again") from error
 
 
 def _check_size(path: Path) -> None:

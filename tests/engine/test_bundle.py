@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from engine.bundle import MANIFEST, assemble, verify_bundle, write_edited
-from engine.deltas import applied, plan
+from engine.deltas import EditPlan, applied, plan
 from engine.digests import file_digest, files
-from engine.errors import DigestMismatch, EditError
+from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.model import open_model
 from engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline
@@ -28,9 +31,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def edited(base: Path) -> Path:
+def made(base: Path) -> EditPlan:
+    return plan(open_model(base), SPEC)
+
+
+@pytest.fixture(scope="module")
+def edited(base: Path, made: EditPlan) -> Path:
     out = base.parent / "edited"
-    write_edited(base, plan(open_model(base), SPEC), out)
+    write_edited(base, made, out)
     return out
 
 
@@ -56,6 +64,60 @@ def test_a_plan_for_another_model_is_refused_and_leaves_nothing(base: Path, tmp_
     with pytest.raises(EditError, match="not in the base"):
         write_edited(base, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def with_half(base: Path, out: Path) -> Path:
+    """The base with its denoiser a second time, as the variant fp16; returned is that file."""
+    shutil.copytree(base, out)
+    path = out / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    stored = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+    save_file({name: weight.half() for name, weight in stored.items()}, path)
+    return path
+
+
+def test_of_two_variants_the_larger_rounding_is_told(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    wide = write_edited(base, made, tmp_path / "wide")
+    with_half(base, tmp_path / "model")
+    both = write_edited(tmp_path / "model", made, tmp_path / "out")
+    assert max(wide.values()) < 1e-6 < 1e-5 < min(both.values())
+
+
+def test_a_variant_in_which_a_weight_has_another_name_is_refused_for_it_would_not_forget(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
+    path = with_half(base, tmp_path / "model")
+    save_file({f"model.{name}": weight for name, weight in load_file(path).items()}, path)
+    with pytest.raises(EditError, match="is not in the variant fp16"):
+        write_edited(tmp_path / "model", made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_shards_only_those_that_change_are_read(
+    base: Path, made: EditPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_model(base).save_pretrained(tmp_path / "model", max_shard_size="20KB")
+    read: dict[str, set[str]] = {}
+
+    class Noting:
+        def __init__(self, path: Path, framework: str) -> None:
+            self.name, self.handle = path.name, safe_open(path, framework)
+
+        def __enter__(self) -> Noting:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.handle, name)
+
+        def get_tensor(self, key: str) -> torch.Tensor:
+            read.setdefault(self.name, set()).add(f"unet.{key}")
+            return self.handle.get_tensor(key)
+
+    monkeypatch.setattr("engine.bundle.safe_open", Noting)
+    write_edited(tmp_path / "model", made, tmp_path / "out")
+    assert 0 < len(read) < len(list((tmp_path / "model" / "unet").glob("*.safetensors")))
+    assert all(names & made.deltas.keys() for names in read.values())
 
 
 def test_the_same_content_gives_the_same_digest(edited: Path, tmp_path: Path) -> None:
@@ -85,3 +147,14 @@ def test_a_manifest_that_was_rewritten_is_found_out(edited: Path, tmp_path: Path
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "files": {}}))
     with pytest.raises(DigestMismatch, match="manifest"):
         verify_bundle(tmp_path / "bundle", digest)
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"files": {"a": 1}}'])
+def test_a_folder_that_is_no_bundle_is_refused(edited: Path, tmp_path: Path, manifest: bytes | None) -> None:
+    assemble(edited, {}, tmp_path / "bundle")
+    if manifest is None:
+        (tmp_path / "bundle" / MANIFEST).unlink()
+    else:
+        (tmp_path / "bundle" / MANIFEST).write_bytes(manifest)
+    with pytest.raises(ModelFormatError, match=r"no manifest\.json, so it is no bundle|is not the manifest"):
+        verify_bundle(tmp_path / "bundle")

@@ -231,6 +231,32 @@ def test_every_variant_in_the_folder_forgets(base: Path, made: EditPlan, tmp_pat
         assert all((was[n.removeprefix("unet.")] != now[n.removeprefix("unet.")]).any() for n in made.deltas)
 
 
+def test_a_variant_beside_does_not_say_in_which_type_the_plan_was_made(
+    base: Path, made: EditPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    path = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(
+        {n: w.half() for n, w in load_file(path).items()}, path.with_name("diffusion_pytorch_model.fp16.safetensors")
+    )
+    asked: list[torch.dtype] = []
+
+    def opened(folder: Path, dtype: torch.dtype) -> Any:
+        asked.append(dtype)
+        return open_model(folder, dtype=dtype)
+
+    monkeypatch.setattr("engine.export.open_model", opened)
+    check_base(made, tmp_path / "model")
+    assert asked == [torch.float32]
+
+
+def test_a_base_with_a_broken_file_is_refused_by_name(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_text("<html>")
+    with pytest.raises(ModelFormatError, match="web page"):
+        apply_to_folder(made, tmp_path / "model", tmp_path / "out")
+
+
 def test_another_base_or_an_unknown_one_is_refused_and_nothing_is_written(made: EditPlan, tmp_path: Path) -> None:
     other = tiny.save(tmp_path / "other", seed=1)
     with pytest.raises(DigestMismatch, match="other"):

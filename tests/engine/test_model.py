@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.digests import file_digest
 from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
@@ -66,7 +69,7 @@ def test_an_extra_file_is_another_model(saved: Path, folder: Path):
 @pytest.mark.parametrize("name", ["model.bin", "model.ckpt", "unet/model.pt", "model.PTH", "model.pkl"])
 def test_pickles_are_refused(folder: Path, name: str):
     (folder / name).write_bytes(b"\x80\x04N.")
-    with pytest.raises(ModelFormatError, match="is a pickle"):
+    with pytest.raises(ModelFormatError, match=f"holds pickles.*: {name};"):
         open_model(folder)
 
 
@@ -112,6 +115,108 @@ def test_folders_that_are_not_models_are_refused(folder: Path, tmp_path: Path):
     index.unlink()
     with pytest.raises(ModelFormatError, match=r"model_index\.json"):
         open_model(folder)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("text_encoder/model.safetensors", "encoder.layers.1.mlp.fc1.weight"),  # once made up at random, in silence
+        ("unet/diffusion_pytorch_model.safetensors", "conv_in.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_in.bias"),
+    ],
+)
+def test_a_weight_that_is_not_in_the_file_is_refused_by_name(folder: Path, file: str, key: str):
+    rewrite(folder / file, lambda tensors: tensors.pop(key))
+    with pytest.raises(ModelFormatError, match=rf"{Path(file).parent} lacks the weights {key}; download it again"):
+        open_model(folder)
+
+
+@pytest.mark.parametrize("file", ["text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"])
+def test_a_weight_of_another_shape_is_refused(folder: Path, file: str):
+    rewrite(folder / file, lambda tensors: tensors.update({max(tensors): torch.zeros(7, 7)}))
+    with pytest.raises(ModelFormatError, match=r"does not open \(.*\); download it again"):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("lost", "problem"),
+    [
+        ("vae", r"no folder vae, which model_index\.json names"),
+        ("tokenizer", r"no folder tokenizer, which"),
+        ("unet/diffusion_pytorch_model.safetensors", r"unet holds no diffusion_pytorch_model\.safetensors"),
+        ("unet/config.json", "does not open"),
+        ("scheduler/scheduler_config.json", "does not open"),
+        ("tokenizer/tokenizer.json", r"tokenizer lacks vocab\.json and merges\.txt"),
+        ("tokenizer/tokenizer_config.json", r"tokenizer lacks tokenizer_config\.json"),
+    ],
+)
+def test_a_part_that_is_missing_is_refused_before_a_prompt_is_read(folder: Path, lost: str, problem: str):
+    shutil.rmtree(folder / lost) if (folder / lost).is_dir() else (folder / lost).unlink()
+    with pytest.raises(ModelFormatError, match=problem):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "problem"),
+    [
+        ("unet/config.json", "{", "cannot be read as JSON"),
+        ("tokenizer/tokenizer.json", '{"model": 1}', "does not open"),
+        ("model_index.json", "[]", r"no readable model_index\.json"),
+        ("model_index.json", '{"_class_name": 1}', "names no pipeline"),
+    ],
+)
+def test_a_configuration_that_says_nothing_is_refused(folder: Path, name: str, body: str, problem: str):
+    (folder / name).write_text(body)
+    with pytest.raises(ModelFormatError, match=problem):
+        open_model(folder)
+
+
+def index_with(folder: Path, **changed: object) -> None:
+    path = folder / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def test_a_component_of_an_unknown_class_or_of_no_use_is_refused(folder: Path):
+    index_with(folder, unet=["their_unet", "TheirUNet"])
+    with pytest.raises(ModelFormatError, match=r"unet is a their_unet\.TheirUNet .*neither diffusers .* has it"):
+        open_model(folder)
+    shutil.copytree(folder / "unet", folder / "spare_unet")
+    index_with(folder, unet=["diffusers", "UNet2DConditionModel"], spare_unet=["diffusers", "UNet2DConditionModel"])
+    with pytest.raises(ModelFormatError, match="spare_unet is no part of a StableDiffusionPipeline"):
+        open_model(folder)
+
+
+def test_weights_of_a_variant_only_are_refused_with_the_cure(tmp_path: Path):
+    tiny.pipeline().save_pretrained(tmp_path / "half", variant="fp16")
+    with pytest.raises(
+        ModelFormatError, match=r'only as the variant fp16; .*from_pretrained\(FOLDER, variant="fp16"\)'
+    ):
+        open_model(tmp_path / "half")
+
+
+def test_names_of_older_libraries_are_no_missing_weights(saved: Path, folder: Path):
+    """Published checkpoints still have them: the autoencoder's attention, the encoder's prefix and a buffer."""
+    renamed = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    vae, text = folder / "vae" / weights(folder).name, folder / "text_encoder" / "model.safetensors"
+    stored = {
+        next((name.replace(new, old) for new, old in renamed.items() if f".{new}." in name), name): tensor
+        for name, tensor in load_file(vae).items()
+    }
+    assert stored.keys() != load_file(vae).keys()
+    save_file(stored, vae, {"format": "pt"})
+    prefixed = {f"text_model.{name}": tensor for name, tensor in load_file(text).items()}
+    save_file(
+        prefixed | {"text_model.embeddings.position_ids": torch.arange(tiny.TOKENS)[None]}, text, {"format": "pt"}
+    )
+    read, expected = open_model(folder), open_model(saved)
+    for part in ("vae", "text_encoder"):
+        assert tensor_digest(getattr(read, part).state_dict()) == tensor_digest(getattr(expected, part).state_dict())
 
 
 def test_tensor_digest_knows_name_type_shape_and_bytes():

@@ -121,3 +121,10 @@ def test_an_unknown_format_is_3_and_names_those_there_are(folder: Path, tmp_path
     done = call("export", folder / "plan.safetensors", "--to", "ckpt", "--out", tmp_path / "out")
     assert done.exit_code == 3
     assert "single-file" in done.stderr
+
+
+def test_export_of_a_folder_that_is_no_bundle_is_6_and_says_so(folder: Path, tmp_path: Path) -> None:
+    done = call("export", folder / "base", "--to", "delta", "--out", tmp_path / "out")
+    assert done.exit_code == 6
+    assert "has no manifest.json, so it is no bundle" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

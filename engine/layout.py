@@ -1,0 +1,167 @@
+"""What a model folder may hold: what `from_pretrained` reads, whole, and a few words for people.
+
+Anything else is refused before it is copied or published. The folders of model hubs often hold the model a second time,
+as one file in the root, for other programs or in a cache; no edit reaches that, and it brings the concept back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelFormatError
+
+INDEX = "model_index.json"
+PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+VARIANTS = ("fp16", "bf16")
+PROSE = re.compile(r"(README|LICEN[SC]E|NOTICE)[^.]*|[^.].*\.(md|txt)|\.gitattributes", re.IGNORECASE)
+WEIGHTLESS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
+WORDS = {".txt", ".model", ".jinja"}
+UNREAD = "safety_checker"
+"""It turns pictures black, which would count as forgotten, so it is neither opened nor missed."""
+CLEAN_COPY = (
+    "a clean copy: `DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True)` in diffusers, then "
+    "`save_pretrained(NEW_FOLDER, safe_serialization=True)`"
+)
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Component:
+    """A folder that the index names: an object of the class `kind` of `library`."""
+
+    folder: Path
+    library: str
+    kind: str
+
+    @property
+    def has_weights(self) -> bool:
+        return not WEIGHTLESS.search(self.kind)
+
+    @property
+    def stem(self) -> str:
+        return "diffusion_pytorch_model" if self.library == "diffusers" else "model"
+
+    def weights(self, variant: str = "") -> list[Path]:
+        """The files that `from_pretrained` reads, with a variant or without; empty if it would find none."""
+        dotted = f".{variant}" if variant else ""
+        whole = self.folder / f"{self.stem}{dotted}.safetensors"
+        index = self.folder / f"{self.stem}.safetensors.index{dotted}.json"
+        if not index.is_file():
+            return [whole] if whole.is_file() else []
+        if whole.is_file():
+            raise ModelFormatError(f"{self.folder} holds {whole.name} and shards of it ({index.name}); delete either")
+        return [self.folder / shard for shard in _shards(index)]
+
+    def stored(self) -> dict[str, list[Path]]:
+        """The files by variant: those without one under "", and of the others those that are there."""
+        found = {variant: self.weights(variant) for variant in ("", *VARIANTS)}
+        return {variant: paths for variant, paths in found.items() if paths or not variant}
+
+    def may_hold(self, path: Path) -> bool:
+        if path.suffix == ".json":
+            return True
+        if self.has_weights:
+            return any(path in paths for paths in self.stored().values())
+        return path.suffix in WORDS
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if not isinstance(index, dict):
+            raise TypeError(INDEX)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelFormatError(f"{folder}: no readable {INDEX}; give a folder in diffusers layout") from error
+    return index
+
+
+def components(folder: Path) -> dict[str, Component]:
+    """By name, without those of which the index says that the model has none."""
+    named = {name: kind for name, kind in read_index(folder).items() if isinstance(kind, list) and len(kind) == 2}
+    return {
+        name: Component(folder / name, *kind)
+        for name, kind in named.items()
+        if all(isinstance(part, str) for part in kind)
+    }
+
+
+def check_layout(folder: Path, found: Sequence[Path]) -> None:
+    """ModelFormatError names those of `found`, all files of a model's folder, that have no place in it."""
+    if pickles := [path for path in found if path.suffix.lower() in PICKLES]:
+        raise ModelFormatError(
+            f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; convert them to "
+            f"safetensors and remove them, or take {CLEAN_COPY}"
+        )
+    known = components(folder)
+    if strange := [path for path in found if not _belongs(path, folder, known)]:
+        raise ModelFormatError(
+            f"{folder} holds {few(_outermost(folder, strange, known))}: not what {INDEX} names and `from_pretrained` "
+            f"reads, so it would be published unedited; delete what is named here, or take {CLEAN_COPY}"
+        )
+
+
+def check_complete(folder: Path) -> None:
+    """ModelFormatError names the first component that is not there, or not the weights that would be read."""
+    for name, component in components(folder).items():
+        if name == UNREAD:
+            continue
+        if not component.folder.is_dir():
+            raise ModelFormatError(f"{folder} has no folder {name}, which {INDEX} names; download it again")
+        if component.has_weights:
+            _check_weights(component)
+
+
+def _check_weights(component: Component) -> None:
+    stored = component.stored()
+    if missing := [path for paths in stored.values() for path in paths if not path.is_file()]:
+        raise ModelFormatError(f"{missing[0]} is missing, a shard that the index names; download it again")
+    if stored.pop(""):
+        return
+    if variant := next(iter(stored), ""):
+        raise ModelFormatError(
+            f"{component.folder} holds its weights only as the variant {variant}; save the model again without one: "
+            f'`DiffusionPipeline.from_pretrained(FOLDER, variant="{variant}")` in diffusers, then '
+            "`save_pretrained(NEW_FOLDER, safe_serialization=True)`"
+        )
+    raise ModelFormatError(f"{component.folder} holds no {component.stem}.safetensors; download it again")
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+            raise ValueError(names)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{index} does not say which safetensors files it is of; download it again") from error
+    return names
+
+
+def _belongs(path: Path, folder: Path, known: Mapping[str, Component]) -> bool:
+    match path.relative_to(folder).parts:
+        case (name,):
+            return name == INDEX or PROSE.fullmatch(name) is not None
+        case (name, _) if name in known:
+            return known[name].may_hold(path)
+        case _:
+            return False
+
+
+def _inside(folder: Path, paths: Sequence[Path]) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _outermost(folder: Path, paths: Sequence[Path], known: Collection[str]) -> list[str]:
+    """A folder that is no component by its own name: a cache has many files."""
+    split = [(name, *name.partition("/")) for name in _inside(folder, paths)]
+    return list(dict.fromkeys(top + slash if slash and top not in known else name for name, top, slash, _ in split))
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
