@@ -113,7 +113,7 @@ def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]]
         target = spec.targets[turn]
         pairs = target_pairs(target, settings.bare)
         text, anchored = pairs[round_ % len(pairs)]
-        forget.append((text.text, anchored.text if target.anchor else others[place % len(others)]))
+        forget.append((text.text, anchored.text if target.anchor else others[(round_ + turn) % len(others)]))
     keep = [others[place % len(others)] for place in range(settings.pictures)]
     return forget, [(text, text) for text in keep]
 

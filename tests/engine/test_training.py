@@ -251,6 +251,16 @@ def test_salun_draws_each_target_and_mistakes_it_for_its_anchor_or_else_for_what
     assert alone == ([("car", "boat"), ("cat", ""), ("cup", ""), ("car", "boat")], [("", "")] * 4)
 
 
+def test_salun_mistakes_a_target_for_all_that_is_kept_by_turns() -> None:
+    """However many there are of both: with as many, each would else be mistaken for one alone."""
+    targets = (Target("cat", ("cat",)), Target("cup", ("cup",)))
+    forget, _ = salun.rows(EditSpec(targets, RETAIN, "salun"), SalunSettings(pictures=8, batch=4))
+    assert {name: {instead for text, instead in forget if text == name} for name in ("cat", "cup")} == {
+        "cat": {"dog", "tree"},
+        "cup": {"dog", "tree"},
+    }
+
+
 def test_salun_words_target_and_anchor_alike_where_names_are_not_to_stand_alone() -> None:
     spec = EditSpec(TARGETS[1:], RETAIN[:1], "salun")
     forget, keep = salun.rows(spec, SalunSettings(pictures=40, bare=False))
