@@ -13,8 +13,9 @@ from safetensors import safe_open
 
 from engine.bundle import MODEL, verify_bundle, write_edited
 from engine.deltas import EditPlan, base_digest
+from engine.digests import files
 from engine.errors import DigestMismatch, SettingError
-from engine.layout import components
+from engine.layout import check_layout, components
 from engine.lora import lora_of
 from engine.model import check_format, open_model
 from engine.single_file import write_single_file
@@ -119,6 +120,7 @@ def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> tuple[dict[str, f
 
 
 def _whole(model: Path, to: str, out: Path) -> str:
+    check_layout(model, files(model))
     if to == "single-file":
         return write_single_file(model, out)
     scratch = out.with_name(out.name + ".part")

@@ -1,4 +1,4 @@
-"""What a model folder may hold: what `from_pretrained` reads, whole, and a few words for people.
+"""What a model folder may hold: what `from_pretrained` reads, whole, and a few words and pictures for people.
 
 Anything else is refused before it is copied or published. The folders of model hubs often hold the model a second time,
 as one file in the root, for other programs or in a cache; no edit reaches that, and it brings the concept back.
@@ -18,7 +18,7 @@ from engine.errors import ModelFormatError
 INDEX = "model_index.json"
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 VARIANTS = ("fp16", "bf16")
-PROSE = re.compile(r"(README|LICEN[SC]E|NOTICE)[^.]*|[^.].*\.(md|txt)|\.gitattributes", re.IGNORECASE)
+PROSE = re.compile(r"(README|LICEN[SC]E|NOTICE)[^.]*|[^.].*\.(md|txt|png|jpe?g|webp)|\.gitattributes", re.IGNORECASE)
 WEIGHTLESS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
 WORDS = {".txt", ".model", ".jinja"}
 UNREAD = "safety_checker"

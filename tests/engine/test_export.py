@@ -189,6 +189,19 @@ def test_a_bundle_is_exported_after_its_manifest_was_checked(base: Path, made: E
     assert not (tmp_path / "refused").exists()
 
 
+def test_what_an_older_bundle_holds_beside_its_model_is_not_handed_on(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
+    made.save(tmp_path / "deltas.safetensors")
+    apply_to_folder(made, base, tmp_path / "edited")
+    shutil.copy(base / "unet" / "diffusion_pytorch_model.safetensors", tmp_path / "edited" / "whole.safetensors")
+    assemble(tmp_path / "edited", {"deltas.safetensors": tmp_path / "deltas.safetensors"}, tmp_path / "bundle")
+    for form in ("diffusers", "single-file"):
+        with pytest.raises(ModelFormatError, match=r"whole\.safetensors"):
+            export(tmp_path / "bundle", form, tmp_path / form)
+        assert not (tmp_path / form).exists()
+
+
 def test_the_lora_states_its_error(made: EditPlan, saved: Path, tmp_path: Path) -> None:
     result = export(saved, "lora", tmp_path / "lora.safetensors", rank=1)
     with safe_open(tmp_path / "lora.safetensors", "pt") as handle:

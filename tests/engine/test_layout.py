@@ -108,8 +108,9 @@ def test_a_component_that_the_index_says_is_not_there_has_no_folder(folder: Path
     refused(folder, made, "holds safety_checker/: ")
 
 
-def test_words_for_people_may_lie_in_the_root(folder: Path) -> None:
-    for name in ("README.md", "LICENSE", "LICENSE.md", "LICENCE.txt", "NOTICE", "notes.txt", ".gitattributes"):
+def test_words_and_pictures_for_people_may_lie_in_the_root(folder: Path) -> None:
+    words = ("README.md", "LICENSE", "LICENSE.md", "LICENCE.txt", "NOTICE", "notes.txt", ".gitattributes")
+    for name in (*words, "01.png", "sample.JPG"):
         (folder / name).write_text("for people")
     open_model(folder, folder_digest(folder))
 
