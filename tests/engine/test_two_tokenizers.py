@@ -79,7 +79,7 @@ def test_where_they_do_not_the_text_is_named_and_refused(pipeline: Any) -> None:
 
 
 def test_it_is_drawn_as_the_pipeline_draws_it_and_erased(pipeline: Any) -> None:
-    sampler = Sampler(steps=2)
+    sampler = Sampler(steps=2, apart=False)
     for prompt in ("P!nk", "a cat!!"):
         (_, picture) = next(generate(pipeline, [Shot(prompt, 0)], sampler))
         how = {"num_inference_steps": 2, "guidance_scale": sampler.guidance, "output_type": "np"}
