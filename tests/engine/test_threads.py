@@ -51,7 +51,7 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
 
 @pytest.mark.parametrize(
     ("editor", "settings"),
-    [("esd", {"iterations": 2, "steps": 3}), ("salun", {"pictures": 8, "steps": 3, "epochs": 2})],
+    [("esd", {"iterations": 2, "steps": 3}), ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4})],
 )
 @pytest.mark.usefixtures("threads")
 def test_nor_does_a_training(model: Any, editor: str, settings: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max
 
 
 def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order:
-    asked = {"prompts": 2, "seeds": 2, "max_retain_drop": 0.5, **acceptance}
+    asked = {"prompts": 2, "seeds": 1, "max_retain_drop": 0.5, **acceptance}
     path = policy_file(folder, folder_digest(MODEL), "searched", **asked)
     path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": "auto", "settings": settings}}))
     return intake(read(path), folder / "home")
