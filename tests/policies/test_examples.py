@@ -35,7 +35,7 @@ def test_there_are_three_examples() -> None:
     [
         ("demo", "9e050d5c38edc15870aa6439f151a600b2195d6e86eef2fe48d7dd46195ad0d0"),
         ("five-objects", "b272cd889c55aa73ba08f236a33ea21bbe1455b015f3bdbe9384b08abd88eae0"),
-        ("one-object", "273e6c7b975504f5e92ae8eeb5fa22ec0d4adea384539c460d4287df59d69bf8"),
+        ("one-object", "c555b0cb893670997d294b4bad0c48ed051d4bdb1db6542c80ab4a056f062530"),
     ],
 )
 def test_what_a_kept_policy_says_has_the_digest_that_its_receipts_name(name: str, digest: str) -> None:
