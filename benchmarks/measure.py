@@ -93,9 +93,11 @@ def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
     return list(itertools.islice(mixed, count))
 
 
-def pictures(model: Any, weights: str, store: PictureStore, asked: Sequence[Question]) -> np.ndarray:
+def pictures(
+    model: Any, weights: str, store: PictureStore, asked: Sequence[Question], sampler: Sampler = SAME_NOISE
+) -> np.ndarray:
     """The picture of each question, uint8 [n, height, width, 3]; drawn if the store lacks it."""
-    keys = store.draw(model, weights, [question.shot for question in asked], SAME_NOISE)
+    keys = store.draw(model, weights, [question.shot for question in asked], sampler)
     return np.stack([store.read(key) for key in keys])
 
 

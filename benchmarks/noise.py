@@ -23,24 +23,16 @@ from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
-from engine.probes import Question, Subject, questions
+from engine.probes import Subject, questions
 from engine.sampling import Sampler
 
 PROMPTS, SEEDS = 5, 16
-NOISE = {"each prompt its own": Sampler(apart=True), "a seed's, in every prompt": Sampler(apart=False)}
+NOISE = {"each prompt its own": Sampler(), "a seed's, in every prompt": measure.SAME_NOISE}
 
 
 def half_erased(model: Any, case: concepts.Case, share: float) -> EditPlan:
     whole = plan(model, measure.spec(case, "scapre", {}))
     return replace(whole, deltas={name: share * delta for name, delta in whole.deltas.items()})
-
-
-def answers(model: Any, made: EditPlan, asked: list[Question], sampler: Sampler, store: PictureStore) -> np.ndarray:
-    """Whether the judge sees the object, [prompts, seeds]."""
-    with applied(model, made):
-        keys = store.draw(model, made.digest, [question.shot for question in asked], sampler)
-    shown = np.stack([store.read(key) for key in keys])
-    return measure.seen(ClipJudge(JUDGE), shown, asked).reshape(-1, SEEDS).astype(float)
 
 
 def variances(seen: np.ndarray) -> tuple[float, float]:
@@ -58,12 +50,15 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
     args = parser.parse_args()
     model, store, case = open_model(MODEL), PictureStore(args.store), concepts.tuning_cases()[0]
+    judge = ClipJudge(JUDGE)
     made, lines, totals = half_erased(model, case, args.share), [], {name: np.zeros(2) for name in NOISE}
     for name in case.objects:
         asked = questions([Subject(concepts.identifier(name), "target", "object", name)], PROMPTS, SEEDS)
         line = [name]
         for noise, sampler in NOISE.items():
-            seen = answers(model, made, asked, sampler, store)
+            with applied(model, made):
+                shown = measure.pictures(model, made.digest, store, asked, sampler)
+            seen = measure.seen(judge, shown, asked).reshape(PROMPTS, SEEDS).astype(float)
             totals[noise] += variances(seen)
             line += [f"{100 * seen.mean():.1f}", effect(*variances(seen))]
         lines.append(line)

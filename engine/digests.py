@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from engine.canonical import canonical_json, sha256
 from engine.errors import ModelFormatError
 from engine.layout import INDEX, check_layout
 
-__all__ = ["canonical_json", "file_digest", "files", "folder_digest", "json_digest", "tensor_digest"]
+__all__ = ["canonical_json", "code_digest", "file_digest", "files", "folder_digest", "json_digest", "tensor_digest"]
 
 
 def json_digest(value: Any) -> str:
@@ -24,6 +24,11 @@ def json_digest(value: Any) -> str:
 def file_digest(path: Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_digest(paths: Iterable[Path]) -> str:
+    """Of source files, by their names."""
+    return json_digest({path.name: file_digest(path) for path in paths})
 
 
 def files(folder: Path) -> list[Path]:

@@ -81,8 +81,10 @@ class Pencil:
     basis: Tensor
     values: Tensor
 
-    def solve(self, right: Tensor, weights: Tensor) -> Tensor:
-        """The rows w_i of (G + m_i S) w_i = b_i, for `right` b [rows, d] and `weights` m [rows], all m_i >= 0."""
+    def solve(self, right: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The rows w_i of (G + m_i S) w_i = b_i, for `right` b [rows, d] and `weights` m [rows], all m_i >= 0 (1 by
+        default)."""
+        weights = self.values.new_ones(len(right)) if weights is None else weights
         return self.solve_in_basis(right @ self.basis, weights)
 
     def solve_in_basis(self, right: Tensor, weights: Tensor) -> Tensor:

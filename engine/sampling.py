@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from engine.canonical import canonical_json, sha256
-from engine.digests import file_digest, json_digest
+from engine.digests import code_digest
 from engine.families import family_of
-from engine.text import states
+from engine.text import told
 
 HERE = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def noise_seed(shot: Shot, sampler: Sampler) -> int:
 def drawing_digest() -> str:
     """Of the engine's code between a prompt and its picture, read once in each process: changed, it may draw others."""
     code = [Path(__file__), *(HERE / name for name in ("text.py", "linalg.py")), *(HERE / "families").glob("*.py")]
-    return json_digest({path.name: file_digest(path) for path in code})
+    return code_digest(code)
 
 
 @torch.no_grad()
@@ -77,9 +77,7 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     family = family_of(pipeline)
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
-    read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
-    encoder = pipeline.text_encoder
-    arguments = family.arguments(pipeline, [state.to(encoder.device, encoder.dtype) for state in read])
+    arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)
     for start in range(0, len(shots), sampler.batch):
         block = shots[start : start + sampler.batch]
         chosen = [place[shot.prompt] for shot in block]

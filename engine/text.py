@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConceptError
-from engine.families import family_of
+from engine.families import Arguments, family_of
 from engine.linalg import steady
 from engine.wordings import Wording
 
@@ -100,6 +100,13 @@ def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
     return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
 
 
+def told(pipeline: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32) -> Arguments:
+    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords, on `device` in `dtype`."""
+    family = family_of(pipeline)
+    read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
+    return family.arguments(pipeline, [state.to(device, dtype) for state in read])
+
+
 def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
     """Token ids [n, T] by tokenizer, as a family takes them: [n, T] of one, [n, 2, T] of two."""
     rows = [tuple(tuple(ids) for ids in own) for own in zip(*read, strict=True)]
@@ -129,7 +136,7 @@ def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
 
 def _check_clean(text: str, cleaned: str) -> None:
     """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
-    if cleaned not in (text, re.sub(" +", " ", text).strip(" ")):
+    if cleaned != text and cleaned != re.sub(" +", " ", text).strip(" "):
         raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
 
 

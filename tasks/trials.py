@@ -21,7 +21,7 @@ from engine.bundle import write_edited
 from engine.canonical import canonical_json
 from engine.deltas import EditPlan, tuned
 from engine.digests import folder_digest
-from engine.evidence import ARMS, ATTACKS
+from engine.evidence import ATTACKS
 from engine.spec import EditSpec
 from engine.tuning import NothingAccepted, Proof, Trial
 from engine.verdict import decide
@@ -34,7 +34,7 @@ from tasks.order import Order
 from tasks.questions import Examination, examination
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, crew
-from tasks.verify import ask
+from tasks.verify import ask, both
 
 FILE = "tuning.json"
 WHATEVER_THE_EDIT = ("-control", "-too-few")
@@ -61,8 +61,8 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 @contextmanager
 def proving(order: Order) -> Iterator[Proof]:
     """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
-    exam, folder = trial_of(examination(order), load_state(order).acceptance.seeds), order.folder / "trial"
-    budget = Budget(load_state(order).limits.max_compute_minutes)
+    state, folder = load_state(order), order.folder / "trial"
+    exam, budget = trial_of(examination(order), state.acceptance.seeds), Budget(state.limits.max_compute_minutes)
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
             yield partial(_against, order, exam, do, budget, folder)
@@ -82,17 +82,16 @@ def trial_of(exam: Examination, seeds: int) -> Examination:
 
 def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, folder: Path, made: EditPlan) -> str:
     """What stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
-    shutil.rmtree(folder, ignore_errors=True)
     write_edited(order.base_folder, made, folder)
-    models = zip(ARMS, (Weights(order.base_folder, order.base), Weights(folder, folder_digest(folder))), strict=True)
-    table = evidence.table(ask(do, order, exam, list(models), budget))
+    models = both(order, Weights(folder, folder_digest(folder)))
+    table = evidence.table(ask(do, order, exam, models, budget))
     reasons = decide(table, exam.rows(table), exam.acceptance, exam.judge).reasons
     return "; ".join(reason.message for reason in reasons if not reason.code.endswith(WHATEVER_THE_EDIT))
 
 
 def keep(order: Order, trials: Sequence[Trial], plan: str) -> None:
     """Leave what was tried, and the digest of the plan that was chosen, "" if none was."""
-    told = [{**asdict(trial), "worst": {name: _rounded(x) for name, x in trial.worst.items()}} for trial in trials]
+    told = [{**asdict(trial), "worst": {name: _finite(x) for name, x in trial.worst.items()}} for trial in trials]
     write_whole(order.folder / FILE, canonical_json({"plan": plan, "trials": told}))
 
 
@@ -110,5 +109,5 @@ def tried(order: Order) -> list[dict[str, Any]]:
         return json.loads(file.read_bytes())["trials"]
 
 
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -39,7 +39,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     exam, state = examination(order), load_state(order)
     refuse_unprovable(exam)
     budget = Budget(state.limits.max_compute_minutes)
-    models = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
+    models = both(order, candidate)
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
             rows = ask(do, order, exam, models, budget)
@@ -53,6 +53,11 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     path = order.folder / "evidence.parquet"
     evidence.write(evidence.table(rows), path)
     return Ref.of(path)
+
+
+def both(order: Order, candidate: Weights) -> list[tuple[str, Weights]]:
+    """(arm, model) of the unedited and of the edited one."""
+    return list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
 
 
 def ask(

@@ -82,7 +82,7 @@ def plan(
     pencil = diagonalise(_held(concepts, settings, unit, identity), pull)
     wanted = settings.s * targets.cross - pull
     if not (settings.informax or settings.geometry):
-        change = pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+        change = pencil.solve(wanted)
         return {name: weight @ change for name, weight in weights.items()}
     shared = wanted @ pencil.basis
     masks = {name: informax(weight, concepts, settings.informax) for name, weight in weights.items()}

@@ -112,7 +112,7 @@ def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
     """F (F^T S F + r I)^-1 F^T, [d, d]."""
     identity = torch.eye(free.shape[1], dtype=torch.float64, device=free.device)
     pencil = diagonalise(ridge * identity, free.T @ spread @ free)
-    return pencil.solve(free, torch.ones(len(free), dtype=torch.float64, device=free.device)) @ free.T
+    return pencil.solve(free) @ free.T
 
 
 def _holding(direction: Tensor, change: Tensor, wanted: Tensor, inverse: Tensor) -> Tensor:

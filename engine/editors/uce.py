@@ -56,7 +56,7 @@ def right_factor(
     pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram)
     wanted = settings.erase_scale * (erased.cross - erased.gram)
     wanted = wanted if present is None else settings.lamb * present + wanted
-    return pencil.solve(wanted, torch.ones(len(wanted), dtype=torch.float64, device=wanted.device))
+    return pencil.solve(wanted)
 
 
 EDITOR = Editor("uce", UceSettings, plan)

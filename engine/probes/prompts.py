@@ -2,8 +2,8 @@
 
 The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file. But for the bare name and
 `an icon of the`, none of them is among the templates an editor sees, so an edit is examined in other words than those
-it was made with. `engine.probes.families` asks
-in further ways, `engine.probes.levels` says which of all these a verification asks in.
+it was made with. `engine.probes.families` asks in further ways, `engine.probes.levels` says which of all these a
+verification asks in.
 """
 
 from __future__ import annotations

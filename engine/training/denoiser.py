@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.denoising import predicted
 from engine.errors import UnknownArchitecture
 from engine.families import Arguments, family_of
-from engine.text import states
+from engine.text import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 PARAMETERS = ("full", "cross-attention")
@@ -25,9 +25,7 @@ PARAMETERS = ("full", "cross-attention")
 @torch.no_grad()
 def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
     """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords."""
-    family = family_of(pipeline)
-    own = [states(pipeline, prompts, stream) for stream in range(family.streams)]
-    return family.arguments(pipeline, [state.to(pipeline.unet.device) for state in own])
+    return told(pipeline, prompts, pipeline.unet.device)
 
 
 def unconditional(pipeline: Any, count: int) -> Arguments:

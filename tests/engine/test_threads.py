@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from engine.deltas import plan
+from engine.deltas import EditPlan, plan
 from engine.editors import EDITORS
 from engine.emoji import MODEL
 from engine.model import open_model
@@ -36,17 +36,22 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def digests(make: Callable[[], EditPlan]) -> set[str]:
+    """Of what is made on one, two and three threads, each of which it has to give back."""
+    found = set()
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.add(make().digest)
+        assert torch.get_num_threads() == count
+    return found
+
+
 @pytest.mark.parametrize(
     ("editor", "settings"), [*((editor, {}) for editor in EDITORS), ("scapre", {"default_anchor": "empty"})]
 )
 @pytest.mark.usefixtures("threads")
 def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:
-    digests = set()
-    for count in (1, 2, 3):
-        torch.set_num_threads(count)
-        digests.add(plan(model, EditSpec(TARGETS, KEPT, editor, settings)).digest)
-        assert torch.get_num_threads() == count, "planning gave the threads back"
-    assert len(digests) == 1
+    assert len(digests(lambda: plan(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,12 +60,7 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
 )
 @pytest.mark.usefixtures("threads")
 def test_nor_does_a_training(model: Any, editor: str, settings: dict[str, Any]) -> None:
-    digests = set()
-    for count in (1, 2, 3):
-        torch.set_num_threads(count)
-        digests.add(train(model, EditSpec(TARGETS, KEPT, editor, settings)).digest)
-        assert torch.get_num_threads() == count, "training gave the threads back"
-    assert len(digests) == 1
+    assert len(digests(lambda: train(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
 
 
 @pytest.mark.parametrize("prompts", [1, 3, 6, 17])

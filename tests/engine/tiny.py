@@ -38,6 +38,20 @@ def _spelt(word: str) -> list[Any]:
     return [(word[:place], letters[place]) for place in range(1, len(word))]
 
 
+def unet(**more: Any) -> UNet2DConditionModel:
+    """Of two blocks, of which the wider one has no attention to text unless `more` says so."""
+    blocks: dict[str, Any] = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": WIDTH,
+        "attention_head_dim": 2,
+        **more,
+    }
+    return UNet2DConditionModel(
+        sample_size=8, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=4, **blocks
+    )
+
+
 def pipeline(seed: int = 0) -> StableDiffusionPipeline:
     """The same weights for the same seed; embeddings spread as in a trained encoder."""
     words = tokenizer()
@@ -64,18 +78,9 @@ def pipeline(seed: int = 0) -> StableDiffusionPipeline:
             up_block_types=("UpDecoderBlock2D",) * 2,  # type: ignore[arg-type]
             norm_num_groups=4,
         )
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(16, 32),
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=1,
-            cross_attention_dim=WIDTH,
-            attention_head_dim=2,
-            norm_num_groups=4,
-        )
+        denoiser = unet()
     scheduler = DDIMScheduler(steps_offset=1, clip_sample=False)
-    made = StableDiffusionPipeline(vae, text, words, unet, scheduler, None, None, requires_safety_checker=False)  # type: ignore[arg-type]
+    made = StableDiffusionPipeline(vae, text, words, denoiser, scheduler, None, None, requires_safety_checker=False)  # type: ignore[arg-type]
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -115,17 +115,7 @@ def vae(**more: Any) -> AutoencoderKL:
 def sd2() -> StableDiffusionPipeline:
     """What sets 2.x apart from 1.x: OpenCLIP's encoder, of an odd number of layers, for it has lost its last; linear
     layers around attention, with more heads in wider blocks; v-prediction; and padding with `!`."""
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=tiny.WIDTH,
-        attention_head_dim=(2, 4),  # type: ignore[arg-type]
-        norm_num_groups=4,
-        use_linear_projection=True,
-    )
+    unet = tiny.unet(attention_head_dim=(2, 4), use_linear_projection=True)
     scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False, prediction_type="v_prediction")
     encoder = clip(layers=3, hidden_act="gelu")
     more: Any = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
@@ -134,15 +124,10 @@ def sd2() -> StableDiffusionPipeline:
 
 @seeded
 def sdxl() -> StableDiffusionXLPipeline:
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
+    unet = tiny.unet(
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
         cross_attention_dim=tiny.WIDTH + SECOND,
-        attention_head_dim=2,
-        norm_num_groups=4,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=SIZES // 6,

@@ -81,6 +81,12 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
     return path
 
 
+def edited_by(path: Path, editor: str, settings: dict[str, Any]) -> Path:
+    """The policy file with this editor in place of its own."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": editor, "settings": settings}}))
+    return path
+
+
 @pytest.fixture
 def write_policy(tmp_path: Path, base_digest: str) -> WritePolicy:
     """Write a policy file by request id; see `policy_file`."""

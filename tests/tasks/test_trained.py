@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tasks.edit import plan_edit, write_candidate
 from tasks.exit_codes import exit_code_of
 from tasks.intake import intake
 from tasks.order import Order, Ref
-from tests.flows.conftest import policy_file, run_cli
+from tests.flows.conftest import edited_by, policy_file, run_cli
 
 SMALL: dict[str, dict[str, Any]] = {
     "esd": {"iterations": 2, "steps": 2, "rate": 1e-4},
@@ -34,9 +33,7 @@ def taken_in(folder: Path, editor: str, settings: dict[str, Any]) -> Order:
 
 
 def written(folder: Path, editor: str, settings: dict[str, Any]) -> Path:
-    path = policy_file(folder, folder_digest(MODEL), f"by-{editor}")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": editor, "settings": settings}}))
-    return path
+    return edited_by(policy_file(folder, folder_digest(MODEL), f"by-{editor}"), editor, settings)
 
 
 @TRAINERS

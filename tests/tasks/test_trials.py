@@ -24,7 +24,7 @@ from tasks.preview import preview
 from tasks.questions import examination
 from tasks.report import rerender, write_report
 from tasks.trials import FILE, keep, trial_of
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import edited_by, policy_file
 from tests.tasks.examined import CANDIDATE, new_order, verified
 
 ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max_drift": 1.0}
@@ -34,8 +34,7 @@ ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max
 def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order:
     asked = {"prompts": 2, "seeds": 1, "max_retain_drop": 0.5, **acceptance}
     path = policy_file(folder, folder_digest(MODEL), "searched", **asked)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": "auto", "settings": settings}}))
-    return intake(read(path), folder / "home")
+    return intake(read(edited_by(path, "auto", settings)), folder / "home")
 
 
 def trace(order: Order) -> dict[str, Any]:

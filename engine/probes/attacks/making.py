@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from engine.digests import file_digest, json_digest
+from engine.digests import code_digest, json_digest
 from engine.wordings import templates_digest
 
 HERE = Path(__file__).parent
@@ -18,4 +18,4 @@ CODE = (*sorted(HERE.glob("*.py")), *(ENGINE / name for name in SHARED))
 @cache
 def making_digest() -> str:
     """Of the attacks' code and of the templates that they phrase everything in, read once in each process."""
-    return json_digest({"code": {path.name: file_digest(path) for path in CODE}, "templates": templates_digest()})
+    return json_digest({"code": code_digest(CODE), "templates": templates_digest()})

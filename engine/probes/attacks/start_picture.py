@@ -25,7 +25,7 @@ from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from engine.probes.attacks.words import repeated
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler, as_bytes
-from engine.text import states
+from engine.text import told
 
 NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
 
@@ -114,12 +114,10 @@ def completed(
         raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
     model.set_progress_bar_config(disable=True)
     strength = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
-    encoder = pipeline.text_encoder
-    read = [states(pipeline, [prompt], stream) for stream in range(family.streams)]
     height, width = starts.shape[1:3]
     accepted = inspect.signature(model.__call__).parameters
     size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
-    spoken = family.arguments(pipeline, [state.to(encoder.device, encoder.dtype) for state in read])
+    spoken = told(pipeline, [prompt], pipeline.text_encoder.device, pipeline.text_encoder.dtype)
     drawn = []
     for first in range(0, len(starts), sampler.batch):
         block = starts[first : first + sampler.batch]
