@@ -229,6 +229,8 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
         seeds=max(one.seeds for one in wanted),
         round_seeds=max(one.round_seeds for one in wanted),
         prompts=max(one.prompts for one in wanted),
+        steps=max(one.steps for one in wanted),
+        guidance=max(one.guidance for one in wanted),
     )
 
 

@@ -35,7 +35,7 @@ from engine.probes.families import names_it
 from engine.sampling import Shot
 from tasks.durable import record, write_whole
 from tasks.searches import Search, reading
-from tasks.shards import SAMPLER, Bench, Done, Weights, Work, libraries
+from tasks.shards import Bench, Done, Weights, Work, libraries
 
 REFERENCES = 8
 KEPT = 32
@@ -43,7 +43,8 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class AttackShard:
-    """`references` and `kept` are shots that the model `base` was drawn with; the attack reads with its tokenizers."""
+    """`references` and `kept` are shots that the model `base` was drawn with, by the attack's own sampler; the attack
+    reads with its tokenizers."""
 
     arm: str
     model: Weights
@@ -59,7 +60,7 @@ class AttackShard:
         """The identity of what the attack comes to, its code and what computes it included; the arm is none of it."""
         shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
         identity = [self.model.digest, self.base.digest, self.attack.digest, asdict(self.subject), shots, self.seed]
-        return json_digest([*identity, SAMPLER.digest, making_digest(), libraries()])
+        return json_digest([*identity, making_digest(), libraries()])
 
     @property
     def size(self) -> int:
@@ -117,7 +118,7 @@ class AttackShard:
             return run_attacks(model, [self.attack], self.subject, references, kept, self.seed)
 
     def _seen(self, bench: Bench, shot: Shot) -> np.ndarray:
-        return bench.store.drawn(self.base.digest, shot, SAMPLER)
+        return bench.store.drawn(self.base.digest, shot, self.attack.sampler)
 
     def _picture(self, number: int) -> str:
         return json_digest([self.key, number])

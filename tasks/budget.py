@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.canonical import canonical_json
+from engine.sampling import Sampler
 from tasks.durable import write_whole
 from tasks.errors import LimitExceeded
 
@@ -64,17 +65,21 @@ def minutes(pace: float, effort: float) -> float:
     return pace * effort / 60
 
 
-def remember_pace(home: Path, base: str, pace: float) -> None:
+def remember_pace(home: Path, base: str, sampler: Sampler, pace: float) -> None:
     """Note how fast the model with this digest was drawn with, for the next dry run."""
-    write_whole(home / "pace" / base, f"{pace:.4f}".encode())
+    write_whole(_pace(home, base, sampler), f"{pace:.4f}".encode())
 
 
-def known_pace(home: Path, base: str) -> float | None:
+def known_pace(home: Path, base: str, sampler: Sampler) -> float | None:
     """Seconds a picture when this home last drew with the model; None if it never did, or the note is spoilt."""
     try:
-        return float((home / "pace" / base).read_text())
+        return float(_pace(home, base, sampler).read_text())
     except (OSError, ValueError):
         return None
+
+
+def _pace(home: Path, base: str, sampler: Sampler) -> Path:
+    return home / "pace" / f"{base}-{sampler.digest[:12]}"
 
 
 @dataclass(frozen=True)

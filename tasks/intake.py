@@ -28,8 +28,7 @@ from tasks.journal import AtTheDoor, note, refusals_noted
 from tasks.kept import keep_policy, kept_policy
 from tasks.order import Order
 from tasks.receipts import Receipt
-from tasks.shards import SAMPLER
-from tasks.translate import edit_spec
+from tasks.translate import edit_spec, sampler
 
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
@@ -144,7 +143,7 @@ def _saved(
         "state": state.digest,
         "judge": judge_digest,
         "judge_error": json_digest({category: asdict(counted) for category, counted in error.read(judge).items()}),
-        "sampler": SAMPLER.digest,
+        "sampler": sampler(state).digest,
         "probes": probes_digest(),
         **(further or {}),
     }

@@ -13,16 +13,21 @@ import numpy as np
 
 from engine.probes import Question, Subject
 from engine.probes.look_alikes import Chooser, LookAlike, confusions, look_alikes, union
-from engine.sampling import Shot
+from engine.sampling import Sampler, Shot
 from tasks.judging import Recorded
 from tasks.order import Order
-from tasks.shards import SAMPLER, picture_store
+from tasks.shards import picture_store
 
 LOOKED_AT = 8  # pictures of a target
 
 
 def neighbours(
-    order: Order, base: Any, asked: Sequence[Question], pools: Mapping[str, Sequence[str]], count: int
+    order: Order,
+    base: Any,
+    asked: Sequence[Question],
+    pools: Mapping[str, Sequence[str]],
+    count: int,
+    sampler: Sampler,
 ) -> dict[str, list[LookAlike]]:
     """By target of the plain questions `asked`, nearest first; `pools` are the judge's labels by category.
 
@@ -34,7 +39,7 @@ def neighbours(
             shots.setdefault(question.subject, []).append(question.shot)
     judge, found = Recorded.of(order).open(), {}
     chooser = judge if isinstance(judge, Chooser) else None
-    shown = _shown(order, base, shots) if chooser else {}
+    shown = _shown(order, base, shots, sampler) if chooser else {}
     for target in shots:
         pool = pools.get(target.category, ())
         near = look_alikes(base, target, pool, count)
@@ -42,10 +47,12 @@ def neighbours(
     return found
 
 
-def _shown(order: Order, base: Any, shots: Mapping[Subject, Sequence[Shot]]) -> dict[Subject, np.ndarray]:
+def _shown(
+    order: Order, base: Any, shots: Mapping[Subject, Sequence[Shot]], sampler: Sampler
+) -> dict[Subject, np.ndarray]:
     """The first pictures of each target by the unedited model, every prompt once before any comes a second time."""
     store = picture_store(order.home)
     in_turn = {target: sorted(own, key=lambda shot: (shot.seed, shot.prompt)) for target, own in shots.items()}
     first = {target: own[:LOOKED_AT] for target, own in in_turn.items()}
-    store.draw(base, order.base, [shot for own in first.values() for shot in own], SAMPLER)
-    return {target: np.stack([store.drawn(order.base, shot, SAMPLER) for shot in own]) for target, own in first.items()}
+    store.draw(base, order.base, [shot for own in first.values() for shot in own], sampler)
+    return {target: np.stack([store.drawn(order.base, shot, sampler) for shot in own]) for target, own in first.items()}

@@ -12,7 +12,7 @@ from tasks.foresight import best_case
 from tasks.intake import load_state
 from tasks.order import Order, Ref
 from tasks.questions import examination
-from tasks.shards import SAMPLER, picture_store
+from tasks.shards import picture_store
 from tasks.trials import tried
 
 
@@ -24,8 +24,8 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     """
     plan, exam = EditPlan.load(made.path), examination(order)
     shots, store = {question.shot for question in exam.questions}, picture_store(order.home)
-    stored = sum(picture_key(order.base, shot, SAMPLER) in store for shot in shots)
-    pace, limits = known_pace(order.home, order.base), load_state(order).limits
+    stored = sum(picture_key(order.base, shot, exam.sampler) in store for shot in shots)
+    pace, limits = known_pace(order.home, order.base, exam.sampler), load_state(order).limits
     best = best_case(exam)
     effort = len(ARMS) * len(shots) + exam.effort - stored
     return {

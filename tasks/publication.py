@@ -29,7 +29,7 @@ from tasks.receipts import Receipt
 from tasks.record import RunRecord, is_recorded, is_registered, record, register
 from tasks.report import write_report
 from tasks.settings import Settings
-from tasks.shards import SAMPLER
+from tasks.translate import sampler
 from tasks.trials import trials_file
 
 
@@ -116,6 +116,7 @@ def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: R
 
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, release: Release | None) -> RunRecord:
     state, (quality, _) = load_state(order), read_quality(order.folder)
+    by = sampler(state)
     tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": "published" if release else "rejected"}
     identity = {
         "line": order.line,
@@ -126,7 +127,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
         "engine_version": engine.__version__,
         "editor": state.editor.name,
         "seed": str(state.seed),
-        "drawn": f"{SAMPLER.steps} steps, guidance {SAMPLER.guidance:g}",
+        "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
         "bundle": release.bundle if release else "none",
     }
     return RunRecord(

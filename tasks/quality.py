@@ -20,9 +20,11 @@ from engine.judges.card import read_card
 from engine.quality import Drawn, Quality, compare
 from engine.sampling import Shot
 from tasks.durable import record, write_whole
+from tasks.intake import load_state
 from tasks.judging import Recorded
 from tasks.order import Order, Ref
-from tasks.shards import SAMPLER, picture_store
+from tasks.shards import picture_store
+from tasks.translate import sampler
 
 FILE = "quality.json"
 UNMEASURED = "not_measured"
@@ -67,5 +69,5 @@ def kept_shots(frame: pd.DataFrame) -> list[Shot]:
 
 
 def _drawn_by(order: Order, weights: str) -> Drawn:
-    store = picture_store(order.home)
-    return lambda shot: store.drawn(weights, shot, SAMPLER)
+    store, by = picture_store(order.home), sampler(load_state(order))
+    return lambda shot: store.drawn(weights, shot, by)

@@ -26,12 +26,13 @@ from engine.probes.levels import Level, level_named, questions_at, readable
 from engine.probes.retained import retained_subjects
 from engine.results import JudgeError
 from engine.rounds import asked, plan_of
+from engine.sampling import Sampler
 from policies import DesiredState
 from tasks.devices import device
 from tasks.intake import load_state
 from tasks.neighbours import neighbours
 from tasks.order import Order
-from tasks.translate import acceptance, subjects
+from tasks.translate import acceptance, sampler, subjects
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class Examination:
     """All that is asked and how it is judged.
 
     `plan` has a row for each of the questions, with its round; `unread` are questions too long for the text encoder;
-    `judge` is the judge's own error by category, where it was measured.
+    `sampler` draws all pictures, those of attacks too; `judge` is the judge's own error by category, where it was
+    measured.
     """
 
     level: Level
+    sampler: Sampler
     acceptance: Acceptance
     judge: Mapping[str, JudgeError]
     subjects: tuple[Subject, ...]
@@ -84,7 +87,8 @@ class Examination:
 def examination(order: Order) -> Examination:
     """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened."""
     state = load_state(order)
-    wanted, limits, level = state.acceptance, acceptance(state), level_named(state.acceptance.level)
+    wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
+    level = level_named(wanted.level).drawn_by(by)
     examined, unread = subjects(state), []
     if level.families or level.look_alikes or level.general:
         base = open_model(order.base_folder, order.base, device())
@@ -95,7 +99,7 @@ def examination(order: Order) -> Examination:
         questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
     plan = plan_of(questions, limits, wanted.round_seeds)
     judge = error.read(order.judge_folder)
-    return Examination(level, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
+    return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
 
 
 def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, state: DesiredState) -> list[Subject]:
@@ -103,7 +107,7 @@ def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, s
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
     pools = names(order.judge_folder)
     plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
-    near = neighbours(order, base, plain, pools, level.look_alikes) if level.look_alikes else {}
+    near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
     return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, state.seed)]
 
 

@@ -32,7 +32,6 @@ from tasks.order import Order, Ref, verdict_of
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.shards import SAMPLER
 from tasks.sheets import SHEETS, contact_sheets
 from tasks.trials import tried
 
@@ -71,7 +70,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "quality": quality,
         "unmeasured": unmeasured,
         "judge": judge_facts(order, verdict),
-        "sampler": SAMPLER,
+        "sampler": exam.sampler,
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder / "deltas.safetensors"),
         "trials": tried(order),

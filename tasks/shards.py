@@ -30,7 +30,6 @@ from tasks.devices import PROCESSOR, device
 from tasks.helpers import forking
 from tasks.judging import Recorded
 
-SAMPLER = Sampler()
 LIBRARIES = ("torch", "diffusers", "transformers")
 SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
 
@@ -80,11 +79,12 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """Questions to one model; `arm` is "before" or "after"."""
+    """Questions to one model, drawn by `sampler`; `arm` is "before" or "after"."""
 
     arm: str
     model: Weights
     asked: tuple[Question, ...]
+    sampler: Sampler
 
     @property
     def size(self) -> int:
@@ -97,11 +97,11 @@ class Shard:
         lacking = self.lacks(bench.store)
         if lacking:  # a model is opened only to draw with it
             shots = [question.shot for question in self.asked]
-            bench.store.draw(bench.model(self.model), self.model.digest, shots, SAMPLER)
+            bench.store.draw(bench.model(self.model), self.model.digest, shots, self.sampler)
         return Done(self._judged(bench), len(lacking), len(lacking))
 
     def _key(self, question: Question) -> str:
-        return picture_key(self.model.digest, question.shot, SAMPLER)
+        return picture_key(self.model.digest, question.shot, self.sampler)
 
     def _judged(self, bench: Bench) -> list[Row]:
         answers = [Answer.to(question, bench.store.read(self._key(question))) for question in self.asked]
@@ -121,9 +121,9 @@ def libraries() -> str:
     return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT, drawing_digest()[:12]])
 
 
-def cut(arm: str, model: Weights, asked: Sequence[Question]) -> list[Shard]:
+def cut(arm: str, model: Weights, asked: Sequence[Question], sampler: Sampler) -> list[Shard]:
     """Shards of `SHARD` questions, whatever they are about, in their order."""
-    return [Shard(arm, model, tuple(asked[start : start + SHARD])) for start in range(0, len(asked), SHARD)]
+    return [Shard(arm, model, tuple(asked[start : start + SHARD]), sampler) for start in range(0, len(asked), SHARD)]
 
 
 Examiner = Callable[[Sequence[Work]], Iterator[Done]]

@@ -13,12 +13,12 @@ from engine.errors import QualityError
 from engine.evidence import ARMS, is_attack, where
 from engine.pictures import PictureStore
 from engine.quality import worst_kept
-from engine.sampling import Shot
+from engine.sampling import Sampler, Shot
 from engine.sheets import Strip, contact_sheet
 from tasks.closest import Tried
 from tasks.order import Order
 from tasks.questions import examination
-from tasks.shards import SAMPLER, picture_store
+from tasks.shards import picture_store
 
 SEEDS = 6
 SHEETS = {
@@ -38,12 +38,12 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
 
     `candidate` is the digest of the edited model, `path` the evidence, `ranked` what attacks tried, closest first.
     """
-    table, names = evidence.read(path), examination(order).names
+    table, exam = evidence.read(path), examination(order)
     plain = where(table, ~is_attack(table))
-    shots = _Shots(picture_store(order.home), order.base, candidate)
+    shots = _Shots(picture_store(order.home), exam.sampler, order.base, candidate)
     strips = {
         "targets": _by_concept(shots, where(plain, plain["role"] == "target"), prompts=2),
-        "attacks": [_attack_strip(names[concept], attack, tried) for (concept, attack), tried in ranked.items()],
+        "attacks": [_attack_strip(exam.names[concept], attack, tried) for (concept, attack), tried in ranked.items()],
         "worst-kept": _worst_strips(shots, table, plain),
         "look-alikes": _by_concept(shots, where(plain, plain["role"] == "look_alike"), prompts=1),
         "general": _by_concept(shots, where(plain, plain["role"] == "general"), prompts=1),
@@ -59,12 +59,12 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
 class _Shots:
     """Pictures of both models out of the store."""
 
-    def __init__(self, store: PictureStore, *models: str) -> None:
-        self._store, self._models = store, models
+    def __init__(self, store: PictureStore, sampler: Sampler, *models: str) -> None:
+        self._store, self._sampler, self._models = store, sampler, models
 
     def of(self, prompt: str, seeds: Sequence[int]) -> list[list[np.ndarray]]:
         shots = [Shot(prompt, int(seed)) for seed in seeds]
-        return [[self._store.drawn(model, shot, SAMPLER) for shot in shots] for model in self._models]
+        return [[self._store.drawn(model, shot, self._sampler) for shot in shots] for model in self._models]
 
 
 def _by_concept(shots: _Shots, rows: pd.DataFrame, prompts: int) -> list[Strip]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from engine.probes import Subject
 from engine.probes.levels import INFORMATIVE, level_named
 from engine.results import Acceptance
+from engine.sampling import Sampler
 from engine.spec import EditSpec, Retain, Target
 from engine.wordings import WORDED_AS, own_wordings
 from policies import DesiredState
@@ -40,6 +41,11 @@ def subjects(state: DesiredState) -> list[Subject]:
 
 def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(wording.text for wording in own_wordings(prompts, names))
+
+
+def sampler(state: DesiredState) -> Sampler:
+    """How every picture of a desired state's examination is drawn."""
+    return Sampler(steps=state.acceptance.steps, guidance=state.acceptance.guidance)
 
 
 def acceptance(state: DesiredState) -> Acceptance:

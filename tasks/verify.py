@@ -49,7 +49,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     finally:
         spend(order.folder, budget)
     if budget.pictures:
-        remember_pace(order.home, order.base, budget.pace)
+        remember_pace(order.home, order.base, exam.sampler, budget.pace)
     path = order.folder / "evidence.parquet"
     evidence.write(evidence.table(rows), path)
     return Ref.of(path)
@@ -67,7 +67,7 @@ def ask(
     rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
         round_of = [exam.questions[place] for place in due.index]
-        shards = [shard for arm, model in turn for shard in cut(arm, model, round_of)]
+        shards = [shard for arm, model in turn for shard in cut(arm, model, round_of, exam.sampler)]
         rows += work_off(do, order, shards, "pictures", budget)
         table, turn = evidence.table(rows), turn[::-1]
     return rows

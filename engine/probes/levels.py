@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import ConceptError
@@ -18,7 +18,7 @@ from engine.families import family_of
 from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
 from engine.probes.families import FAMILIES, family_prompts
 from engine.probes.prompts import Question, Subject, kept_objects, questions
-from engine.sampling import Shot
+from engine.sampling import Sampler, Shot
 
 REQUIRED = ("name", "prefix", "variant", "policy")
 """Families to which the unedited model must respond: a policy that asks in vain proves nothing."""
@@ -38,6 +38,10 @@ class Level:
     attacks: tuple[Attack, ...] = ()
     look_alikes: int = 0
     general: int = 0
+
+    def drawn_by(self, sampler: Sampler) -> Level:
+        """The same level with the pictures of its attacks drawn by another sampler."""
+        return replace(self, attacks=tuple(attack.drawn_by(sampler) for attack in self.attacks))
 
 
 BY_USE: tuple[Attack, ...] = (ConceptVector(), StartPicture(), Relearn())

@@ -40,8 +40,16 @@ def test_there_are_three_examples() -> None:
 )
 def test_what_a_kept_policy_says_has_the_digest_that_its_receipts_name(name: str, digest: str) -> None:
     """A new field, or another default, changes it, and then every policy in force would pass for altered: a new field
-    has to be a `LaterField`, and another default needs another `schema_version`."""
+    has to be a `later` one, and another default needs another `schema_version`."""
     assert policies.read(ROOT / "policies" / "examples" / f"{name}.yaml").digest == digest
+
+
+@pytest.mark.parametrize(("line", "same"), [("steps: 12", True), ("guidance: 2.0", True), ("guidance: 7.5", False)])
+def test_a_later_field_is_part_of_the_digest_unless_it_says_what_was_always_so(line: str, same: bool) -> None:
+    text = EXAMPLES[0].read_text(encoding="utf-8")
+    more = text.replace("acceptance:\n", f"acceptance:\n  {line}\n")
+    assert more != text
+    assert (policies.parse(more.encode(), "a").digest == policies.parse(text.encode(), "b").digest) == same
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -28,7 +28,7 @@ from tasks.attacks import AttackShard, attack_shards
 from tasks.intake import load_state, order_for
 from tasks.order import Order, Ref
 from tasks.questions import Examination, examination
-from tasks.shards import SAMPLER, Weights, picture_store
+from tasks.shards import Weights, picture_store
 from tests.flows.conftest import policy_file
 
 CANDIDATE = "c" * 64
@@ -91,7 +91,7 @@ def _asked(exam: Examination, store: PictureStore, arm: str, model: Weights, saw
     rows = []
     for question in exam.questions:
         shot = question.shot
-        store.write(picture_key(model.digest, shot, SAMPLER), made := picture(model.digest, shot))
+        store.write(picture_key(model.digest, shot, exam.sampler), made := picture(model.digest, shot))
         subject = question.subject
         rows.append(_row(subject.id, subject.role, subject.category, question.probe, shot, arm, made, saw))
     return rows

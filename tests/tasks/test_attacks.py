@@ -22,7 +22,7 @@ from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.errors import IntegrityError
 from tasks.judging import Recorded
-from tasks.shards import SAMPLER, Bench, Weights
+from tasks.shards import Bench, Weights
 from tests.engine import tiny
 
 EYES = Recorded(JUDGE, folder_digest(JUDGE))
@@ -83,7 +83,7 @@ def shard(tmp_path: Path) -> AttackShard:
     folder = tiny.save(tmp_path / "model")
     model, shot = Weights(folder, folder_digest(folder)), Shot("cat", 0)
     bench = Bench(tmp_path, EYES)
-    bench.store.draw(bench.model(model), model.digest, [shot], SAMPLER)
+    bench.store.draw(bench.model(model), model.digest, [shot], ATTACK.sampler)
     return AttackShard("before", model, model, ATTACK, CAT, (shot,), (), seed=3)
 
 

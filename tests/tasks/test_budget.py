@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.probes.attacks import ATTACKS, Attack, Inversion, PromptSearch, Relearn
+from engine.sampling import Sampler
 from tasks.budget import Budget, Cost, known_pace, minutes, remember_pace, spend, spent
 from tasks.errors import LimitExceeded
 
@@ -114,8 +115,9 @@ def test_what_all_runs_took_is_added_up_and_a_run_that_drew_nothing_took_nothing
 
 
 def test_the_pace_is_known_only_once_it_was_measured(tmp_path: Path) -> None:
-    assert known_pace(tmp_path, "a" * 64) is None
-    remember_pace(tmp_path, "a" * 64, 0.25)
-    pace = known_pace(tmp_path, "a" * 64)
+    assert known_pace(tmp_path, "a" * 64, Sampler()) is None
+    remember_pace(tmp_path, "a" * 64, Sampler(), 0.25)
+    pace = known_pace(tmp_path, "a" * 64, Sampler())
     assert pace is not None
     assert minutes(pace, 240) == 1.0
+    assert known_pace(tmp_path, "a" * 64, Sampler(steps=50)) is None

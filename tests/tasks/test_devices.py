@@ -11,11 +11,12 @@ import torch
 from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.probes import Subject, questions
+from engine.sampling import Sampler
 from tasks.devices import device
 from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
 from tasks.judging import Recorded
-from tasks.shards import SAMPLER, Bench, Shard, Weights, picture_store
+from tasks.shards import Bench, Shard, Weights, picture_store
 from tests.engine import tiny
 
 EYES = Recorded(JUDGE, folder_digest(JUDGE))
@@ -64,7 +65,8 @@ def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
     for place in ("cpu", "cuda"):
         monkeypatch.setenv("EXPUNGE_DEVICE", place)
         bench = Bench(tmp_path / "home", EYES, device())
-        shard = Shard("before", weights, tuple(questions([CAT], 2, 2)))
+        shard = Shard("before", weights, tuple(questions([CAT], 2, 2)), sampler := Sampler())
         assert shard.do(bench).drawn == len(shard.asked)
-        drawn.append(np.stack([bench.store.drawn(weights.digest, q.shot, SAMPLER) for q in shard.asked]).astype(float))
+        pictures = [bench.store.drawn(weights.digest, q.shot, sampler) for q in shard.asked]
+        drawn.append(np.stack(pictures).astype(float))
     assert np.abs(drawn[0] - drawn[1]).mean() < 2

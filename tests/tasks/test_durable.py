@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.sampling import Sampler
 from tasks.budget import Budget, Cost, known_pace, remember_pace, spend, spent
 from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError
@@ -46,28 +47,32 @@ def test_content_is_on_disk_before_the_name_and_the_name_before_anybody_hears_of
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
 
 
+def pace_file(home: Path) -> Path:
+    return home / "pace" / f"base-{Sampler().digest[:12]}"
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names what is synced by /proc")
 def test_estimates_are_written_so(tmp_path: Path, steps: list[tuple[str, str, int]]) -> None:
     budget = Budget(minutes=1.0)
     budget.drew(1, 1)
     spend(tmp_path, budget)
-    remember_pace(tmp_path, "base", 0.25)
-    assert [name for what, name, _ in steps if what == "rename"] == ["cost.json", "base"]
+    remember_pace(tmp_path, "base", Sampler(), 0.25)
+    assert [name for what, name, _ in steps if what == "rename"] == ["cost.json", pace_file(tmp_path).name]
     assert [what for what, _, _ in steps] == ["sync", "rename", "sync"] * 2
 
 
 @pytest.mark.parametrize("content", SPOILT)
 def test_a_spoilt_estimate_is_none_and_is_made_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pace").mkdir()
-    for path in (tmp_path / "pace" / "base", tmp_path / "cost.json"):
+    for path in (pace_file(tmp_path), tmp_path / "cost.json"):
         path.write_bytes(content)
-    assert known_pace(tmp_path, "base") is None
+    assert known_pace(tmp_path, "base", Sampler()) is None
     assert spent(tmp_path) == Cost()
     budget = Budget(minutes=1.0, clock=lambda: 0.0)
     budget.drew(3, 3)
     spend(tmp_path, budget)
-    remember_pace(tmp_path, "base", 0.25)
-    assert (spent(tmp_path), known_pace(tmp_path, "base")) == (Cost(3, 0.0), 0.25)
+    remember_pace(tmp_path, "base", Sampler(), 0.25)
+    assert (spent(tmp_path), known_pace(tmp_path, "base", Sampler())) == (Cost(3, 0.0), 0.25)
 
 
 @pytest.mark.parametrize("content", SPOILT)

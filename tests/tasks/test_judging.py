@@ -12,6 +12,7 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.errors import DigestMismatch
 from engine.probes import Subject, questions
+from engine.sampling import Sampler
 from tasks.judging import Recorded
 from tasks.neighbours import neighbours
 from tasks.order import Order, Ref
@@ -38,7 +39,7 @@ def order(judge: Recorded, home: Path) -> Order:
 
 def shards(folder: Path) -> list[Shard]:
     model = tiny.save(folder / "model")
-    return cut("before", Weights(model, folder_digest(model)), questions([CAT], 1, 2))
+    return cut("before", Weights(model, folder_digest(model)), questions([CAT], 1, 2), Sampler())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -49,9 +50,9 @@ def test_it_judges_nothing_and_nothing_is_drawn_for_it(replaced: Recorded, tmp_p
 
 
 def test_it_names_no_neighbours(replaced: Recorded, tmp_path: Path) -> None:
-    assert neighbours(order(Recorded(JUDGE, DIGEST), tmp_path), None, [], {}, 3) == {}
+    assert neighbours(order(Recorded(JUDGE, DIGEST), tmp_path), None, [], {}, 3, Sampler()) == {}
     with pytest.raises(DigestMismatch):
-        neighbours(order(replaced, tmp_path), None, [], {}, 3)
+        neighbours(order(replaced, tmp_path), None, [], {}, 3, Sampler())
 
 
 def test_it_measures_no_quality(replaced: Recorded, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from engine.evidence import ARMS, ATTACKS, Row, table
 from engine.judges.card import names
 from engine.model import open_model
 from engine.probes.look_alikes import ENCODER, JUDGE
-from engine.sampling import picture_key
+from engine.sampling import Sampler, picture_key
 from policies import Policy, read
 from tasks.intake import order_for
 from tasks.neighbours import LOOKED_AT, neighbours
 from tasks.questions import Examination, examination
-from tasks.shards import SAMPLER, picture_store
+from tasks.shards import Weights, cut, picture_store
 from tests.flows.conftest import policy_file
 
 
@@ -53,6 +53,21 @@ def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of
     assert "bicycle" not in {subject.name for subject in added}
 
 
+def test_the_policys_steps_and_guidance_draw_what_is_asked_and_what_attacks_try(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, folder_digest(MODEL), "asked", seeds=2, prompts=2, steps=3, guidance=7.5)
+    order = order_for("0" * 64, read(path), tmp_path, "standard")
+    exam, wanted = examination(order), Sampler(steps=3, guidance=7.5)
+    assert exam.sampler == wanted
+    assert [attack.sampler for attack in exam.level.attacks] == [wanted] * 3
+    store = picture_store(tmp_path)
+    keys = {picture_key(order.base, question.shot, wanted) for question in exam.questions}
+    looked_at = {path.stem for path in store.folder.rglob("*.png")}
+    assert len(looked_at) > 0
+    assert looked_at <= keys
+    (shard, *_) = cut("before", Weights(order.base_folder, order.base), exam.questions, exam.sampler)
+    assert shard.lacks(store).keys() <= keys
+
+
 def test_what_the_judge_takes_the_target_for_is_asked_for_and_seeing_that_costs_no_picture_more(
     policy: Policy, tmp_path: Path
 ) -> None:
@@ -60,10 +75,11 @@ def test_what_the_judge_takes_the_target_for_is_asked_for_and_seeing_that_costs_
     exam, store = examination(order), picture_store(tmp_path)
     drawn = {path.stem for path in store.folder.rglob("*.png")}
     assert 0 < len(drawn) <= LOOKED_AT
-    assert drawn <= {picture_key(order.base, question.shot, SAMPLER) for question in exam.questions}
+    assert drawn <= {picture_key(order.base, question.shot, exam.sampler) for question in exam.questions}
     plain = examination(order_for("0" * 64, policy, tmp_path, "quick")).questions
     pools = names(order.judge_folder)
-    near = neighbours(order, open_model(order.base_folder), plain, pools, exam.level.look_alikes)["bicycle"]
+    base = open_model(order.base_folder)
+    near = neighbours(order, base, plain, pools, exam.level.look_alikes, exam.sampler)["bicycle"]
     assert {source for item in near for source in item.scores} == {ENCODER, JUDGE}
     asked = {subject.name for subject in exam.subjects}
     assert {item.name for item in near[: exam.level.look_alikes]} <= asked

@@ -15,11 +15,12 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.probes import Question, Subject, questions
-from engine.sampling import Shot
+from engine.sampling import Sampler, Shot
 from tasks.judging import Recorded
 from tasks.shards import SHARD, Shard, Weights, cut, examine, picture_store
 from tests.engine import tiny
 
+SAMPLER = Sampler()
 EYES = Recorded(JUDGE, folder_digest(JUDGE))
 ROOT = Path(__file__).parents[2]
 CAT = Subject("cat", "target", "object", "cat", aliases=("kitty",))
@@ -40,7 +41,8 @@ if __name__ == "__main__":
 def shards(folder: Path) -> list[Shard]:
     """All questions, to two models."""
     models = [Weights(folder / name, folder_digest(folder / name)) for name in ("before", "after")]
-    return [shard for arm, model in zip(("before", "after"), models, strict=True) for shard in cut(arm, model, ASKED)]
+    arms = zip(("before", "after"), models, strict=True)
+    return [shard for arm, model in arms for shard in cut(arm, model, ASKED, SAMPLER)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def start(folder: Path, models: Path, home: Path, workers: int) -> subprocess.Po
 
 
 def test_every_question_is_in_one_shard_and_none_is_larger_than_what_a_kill_may_lose() -> None:
-    made = cut("before", Weights(Path("model"), "0" * 64), ASKED)
+    made = cut("before", Weights(Path("model"), "0" * 64), ASKED, SAMPLER)
     assert [question for shard in made for question in shard.asked] == ASKED
     assert [shard.size for shard in made[:-1]] == [SHARD] * (len(ASKED) // SHARD)
     assert len({question.subject for question in made[2].asked}) > 1
@@ -80,7 +82,7 @@ def test_every_question_gets_a_row_in_each_arm_and_the_second_time_nothing_is_dr
 def test_a_picture_that_two_concepts_ask_for_is_drawn_once(models: Path, tmp_path: Path) -> None:
     asked = questions([CAT], 1, 2)
     asked += [Question(replace(CAT, id="twin"), question.probe, question.shot) for question in asked]
-    done = list(examine(cut("before", shards(models)[0].model, asked), tmp_path, EYES))
+    done = list(examine(cut("before", shards(models)[0].model, asked, SAMPLER), tmp_path, EYES))
     assert sum(len(part.rows) for part in done) == len(asked)
     assert sum(part.drawn for part in done) == len(asked) / 2
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from engine.evidence import ATTACKS
 from engine.probes.levels import level_named
+from engine.sampling import Sampler
 from policies import Policy, desired_state
 from policies import schema as policies_schema
-from tasks.translate import acceptance, subjects
+from tasks.translate import acceptance, sampler, subjects
 
 
 def policy(**limits: object) -> Policy:
@@ -56,7 +57,12 @@ def test_every_limit_of_a_policy_is_a_limit_of_the_verdict():
     assert {name: getattr(limits, name) for name in given} == given
 
 
+def test_pictures_are_drawn_in_the_steps_and_under_the_guidance_of_the_policy():
+    assert sampler(desired_state([policy(steps=25, guidance=7.5)])) == Sampler(steps=25, guidance=7.5)
+
+
 def test_the_defaults_of_policy_and_statistics_agree():
+    assert sampler(desired_state([policy()])) == Sampler()
     limits = acceptance(desired_state([policy()]))
     plain = type(limits)(0.1, 0.05, 0.85, 0.95)
     assert (limits.max_attack_rate, limits.probe_limits, limits.sampling) == (plain.max_attack_rate, {}, plain.sampling)

@@ -8,8 +8,8 @@ seed) pairs on both, whatever it found there, so that evidence pairs up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +58,9 @@ class Attack(Protocol):
     learns: ClassVar[bool]
 
     @property
+    def sampler(self) -> Sampler: ...
+
+    @property
     def digest(self) -> str: ...
 
     @property
@@ -65,6 +68,10 @@ class Attack(Protocol):
 
     @property
     def effort(self) -> float: ...
+
+    def drawn_by(self, sampler: Sampler) -> Attack:
+        """The same attack with its pictures drawn by another sampler."""
+        ...
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
@@ -116,6 +123,10 @@ class Budgeted:
         own: Any = self
         settings = {**asdict(own), "sampler": own.sampler.digest}
         return json_digest({"attack": self.name, "settings": settings})
+
+    def drawn_by(self, sampler: Sampler) -> Self:
+        own: Any = self
+        return replace(own, sampler=sampler)
 
 
 def run_attacks(
