@@ -17,7 +17,7 @@ from policies import Policy, read
 from policies.schema import Level
 from tasks.exit_codes import exit_code_of
 from tasks.helpers import forking
-from tasks.settings import Settings, home_folder, workers
+from tasks.settings import STORE, Settings, home_folder, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -164,6 +164,23 @@ def apply(
         from tasks.export import apply_edit
 
         say(as_json, apply_edit(delta, to, out), show.print_fields)
+
+
+@app.command()
+def fetch(
+    bundle: Annotated[
+        str,
+        typer.Argument(metavar="LINE_OR_DIGEST", help="a line, whose approved bundle is meant, or a bundle's digest"),
+    ],
+    out: Annotated[Path, typer.Option(help="the folder to write; a bundle that is there and right is left alone")],
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a published bundle from S3, every file checked by its digest; the model in it is ready for diffusers."""
+    with exit_codes():
+        from tasks.publish import fetch_bundle
+
+        fetched = fetch_bundle(bundle, out, Settings.load(STORE))
+        say(as_json, {"bundle": fetched.digest, "model": str(fetched.model)}, show.print_fields)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from engine.bundle import MANIFEST, verify_bundle
+from engine.bundle import MANIFEST, MODEL, verify_bundle
 from engine.errors import EngineError
 from tasks.errors import IntegrityError
 
@@ -19,6 +19,10 @@ class Bundle:
     folder: Path
     digest: str
     files: dict[str, str]
+
+    @property
+    def model(self) -> Path:
+        return self.folder / MODEL
 
 
 def check_bundle(folder: Path) -> Bundle:

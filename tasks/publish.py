@@ -13,7 +13,7 @@ from typing import Any
 from engine.bundle import MANIFEST
 from engine.canonical import canonical_json
 from tasks import s3
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, UsageError
 from tasks.manifest import DIGEST, Bundle, check_bundle, parse
 from tasks.settings import Settings
 
@@ -65,7 +65,8 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundl
     """Download the approved bundle of a line, or one by its digest, into `folder`; every file's sha256 is checked.
 
     The folder appears whole or not at all; one that is there and right is left alone.
-    Raises IntegrityError when anything is missing or differs, ServiceUnreachable when S3 cannot be used.
+    Raises IntegrityError when anything is missing or differs, ServiceUnreachable when S3 cannot be used, UsageError for
+    what is neither line nor digest and for a folder that cannot be made.
     """
     client = s3.client(settings)
     digest = _resolve(client, settings.bucket, line_or_digest)
@@ -139,6 +140,10 @@ def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s
 def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
     if DIGEST.fullmatch(line_or_digest):
         return line_or_digest
+    if not LINE.fullmatch(line_or_digest):
+        raise UsageError(
+            f"{line_or_digest!r} is neither a line, as `expunge status` names it, nor the 64 hex digits of a bundle"
+        )
     pointer = s3.get_pointer(client, bucket, _pointer_key(line_or_digest))
     if pointer is None:
         raise IntegrityError(f"line {line_or_digest} has no approved bundle: publish one first")
@@ -151,7 +156,10 @@ def _download(client: Any, bucket: str, digest: str, folder: Path) -> None:
         raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made a folder ({error.strerror}); name another") from None
     for path, sha256 in parse(content, f"bundle {digest}").items():
         (part / path).parent.mkdir(parents=True, exist_ok=True)
         if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:

@@ -3,7 +3,7 @@
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,9 @@ SILENCE: Mapping[str, str] = {
     "DO_NOT_TRACK": "true",
 }
 """No library reports usage, and none looks for weights on a network."""
+
+SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
+STORE = ("AWS_ENDPOINT_URL_S3",)
 
 MOST_ACTOR = 200  # characters, as a receipt takes them
 
@@ -66,9 +69,10 @@ def stack_file(home: Path) -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """Addresses of the services. Without S3 keys, boto3's own chain (an instance or pod role) finds them.
+    """Addresses of the services, "" of one that is not needed.
 
-    Temporary keys are worth nothing without their `session_token`.
+    Without S3 keys, boto3's own chain (an instance or pod role) finds them. Temporary keys are worth
+    nothing without their `session_token`.
     """
 
     home: Path
@@ -82,21 +86,23 @@ class Settings:
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def load(cls) -> "Settings":
+    def load(cls, needed: Collection[str] = SERVERS) -> "Settings":
         """Read the environment, else the local stack's record; raises ServiceUnreachable naming what is missing."""
         home = home_folder()
         file = stack_file(home)
         stack = json.loads(file.read_text()) if file.exists() else {}
-        return cls.of(home, _merged(os.environ, stack))
+        return cls.of(home, _merged(os.environ, stack), needed)
 
     @classmethod
-    def of(cls, home: Path, variables: Mapping[str, str]) -> "Settings":
+    def of(cls, home: Path, variables: Mapping[str, str], needed: Collection[str] = SERVERS) -> "Settings":
         """Settings from environment variables by their names; raises ServiceUnreachable naming what is missing."""
+        for name in needed:
+            _need(variables, name)
         return cls(
             home=home,
-            prefect_api_url=_need(variables, "PREFECT_API_URL"),
-            mlflow_tracking_uri=_need(variables, "MLFLOW_TRACKING_URI"),
-            s3_endpoint_url=_need(variables, "AWS_ENDPOINT_URL_S3"),
+            prefect_api_url=variables.get("PREFECT_API_URL") or "",
+            mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or "",
+            s3_endpoint_url=variables.get("AWS_ENDPOINT_URL_S3") or "",
             bucket=variables.get("EXPUNGE_BUCKET") or "expunge",
             region=variables.get("AWS_DEFAULT_REGION") or "us-east-1",
             access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
@@ -142,8 +148,6 @@ def _merged(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, s
     return {**stack, **own}
 
 
-def _need(variables: Mapping[str, str], name: str) -> str:
-    value = variables.get(name)
-    if not value:
+def _need(variables: Mapping[str, str], name: str) -> None:
+    if not variables.get(name):
         raise ServiceUnreachable(f"{name} is not set and no local stack is up: set it, or run `make up` first")
-    return value

@@ -52,6 +52,37 @@ def test_a_passing_policy_is_published_and_verifiable(published: tuple, stack: S
     EditPlan.load(tmp_path / "bundle" / "deltas.safetensors")
 
 
+def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
+    published: tuple, stack: Settings, tmp_path: Path
+) -> None:
+    _, home, _ = published
+    line, elsewhere = line_of(home), str(tmp_path / "another home")
+    alone = {**stack.variables(), "PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "EXPUNGE_HOME": elsewhere}
+    done = run_cli("fetch", line, "--out", str(tmp_path / "bundle"), "--json", **alone)
+    assert done.code == 0, done.err
+    assert done.data == {"bundle": approved(line, stack), "model": str(tmp_path / "bundle" / "model")}
+    open_model(Path(done.data["model"]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "out", "code", "said"),
+    [
+        ("emoji_line", "bundle", 2, "neither a line"),
+        ("nothing-published-here", "bundle", 6, "has no approved bundle"),
+        ("0" * 64, "bundle", 6, "is missing"),
+        ("{line}", "file/bundle", 2, "cannot be made a folder"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_and_leaves_nothing(
+    published: tuple, stack: Settings, tmp_path: Path, asked: str, out: str, code: int, said: str
+) -> None:
+    _, home, _ = published
+    (tmp_path / "file").touch()
+    done = run_cli("fetch", asked.format(line=line_of(home)), "--out", str(tmp_path / out), **stack.variables())
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_every_step_left_a_receipt_and_the_chain_holds(published: tuple) -> None:
     _, home, _ = published
     chain = journal(home, line_of(home))
