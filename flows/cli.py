@@ -122,6 +122,23 @@ def status(
 
 
 @app.command()
+def audit(
+    noted: Annotated[
+        list[str] | None,
+        typer.Option(help="digest of a receipt as it was noted elsewhere, which must still be on record; repeatable"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether the record is whole: receipts, the files that they name, and what every publication rests on."""
+    with exit_codes():
+        from flows.history import audit as read_all
+
+        found = read_all(home_folder(), noted or [])
+        say(as_json, found, show.print_audit)
+        raise typer.Exit(found["exit_code"])
+
+
+@app.command()
 def report(
     policy: PolicyFile,
     out: Annotated[Path | None, typer.Option(help="where to write the page; beside its evidence if left out")] = None,

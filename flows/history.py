@@ -1,19 +1,27 @@
-"""What is on record, for `expunge status` and `expunge report`: read from receipts and files, no server needed."""
+"""What is on record, for `expunge status`, `expunge audit` and `expunge report`: read from files, no server needed."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from policies import Policy
 from tasks import history
-from tasks.errors import NothingOnRecord, UsageError
+from tasks.audit import audit as whole
+from tasks.errors import IntegrityError, NothingOnRecord, UsageError
 
 
 def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
     """The state of all requests, or of one policy's; an unknown policy is an empty list."""
     return history.states(home, policy.digest if policy else None)
+
+
+def audit(home: Path, noted: list[str]) -> dict[str, Any]:
+    """Every line of the record with its head, and what is wrong with any of it."""
+    found = whole(home, noted)
+    return {**asdict(found), "exit_code": IntegrityError.exit_code if found.problems else 0}
 
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:

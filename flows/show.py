@@ -115,6 +115,16 @@ def _due(row: dict[str, Any]) -> str:
     return f"[bold red]{row['due']} late[/]" if row["late"] else row["due"] or ""
 
 
+def print_audit(data: dict[str, Any]) -> None:
+    table = _table("line", ">receipts", ">published", "head")
+    for line in data["lines"]:
+        table.add_row(escape(line["line"]), str(line["receipts"]), str(line["published"]), line["head"])
+    console.print(table)
+    console.print("[bold green]WHOLE[/]" if not data["problems"] else "[bold red]NOT WHOLE[/]")
+    for problem in data["problems"]:
+        console.print(f"- {escape(problem)}")
+
+
 def print_fields(data: dict[str, Any]) -> None:
     """One line a field."""
     for name, value in data.items():

@@ -115,7 +115,7 @@ class Ledger:
 
     def receipts(self) -> list[Receipt]:
         """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
-        receipts, problems = self._read()
+        receipts, problems = self.read()
         if problems:
             raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
         return receipts
@@ -128,11 +128,12 @@ class Ledger:
 
     def verify(self, head: str = "") -> list[str]:
         """What is wrong with the chain, in words; empty if it holds. `head` is its last digest as kept elsewhere."""
-        receipts, problems = self._read()
+        receipts, problems = self.read()
         last = receipts[-1].digest if receipts else "none"
         return problems + ([f"the last receipt is {last}, kept elsewhere is {head}"] if head and last != head else [])
 
-    def _read(self) -> tuple[list[Receipt], list[str]]:
+    def read(self) -> tuple[list[Receipt], list[str]]:
+        """Every receipt that can be read, in order, and what is wrong with the chain, in words."""
         receipts, problems = [], []
         for path in sorted(self.folder.iterdir()) if self.folder.exists() else []:
             if path.name == LOCK or path.name.startswith(PART):

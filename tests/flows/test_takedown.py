@@ -189,11 +189,16 @@ def test_a_line_that_somebody_else_moved_is_not_taken_back(
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
 
 
-def test_status_and_report_need_no_server(published: tuple, tmp_path: Path) -> None:
+def test_status_audit_and_report_need_no_server(published: tuple, tmp_path: Path) -> None:
     _, home, policy = published
     nowhere = {"PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "AWS_ENDPOINT_URL_S3": "", "EXPUNGE_HOME": str(home)}
     (row,) = run_cli("status", str(policy), "--json", **nowhere).data["requests"]
     assert (row["request_id"], row["state"], row["verdict"]) == ("whole-way", "published", "PASS")
+    whole = run_cli("audit", "--noted", row["receipt"], "--json", **nowhere)
+    assert (whole.code, whole.data["problems"]) == (0, [])
+    assert [line["head"] for line in whole.data["lines"]] == [row["receipt"]]
+    gone = run_cli("audit", "--noted", "0" * 64, **nowhere)
+    assert (gone.code, "NOT WHOLE" in gone.out, "0" * 64 in gone.out) == (6, True, True)
     page = tmp_path / "page.html"
     assert run_cli("report", str(policy), "--out", str(page), **nowhere).code == 0
     assert "whole-way" in page.read_text(encoding="utf-8")
