@@ -141,7 +141,7 @@ def results(path: Path) -> Results:
 
 def ladder(editor: str) -> list[Arm]:
     """The editor at each setting that tuning may choose."""
-    return [Arm(f"{editor} {place}", editor, rung) for place, rung in enumerate(rungs(editor))]
+    return [Arm(f"{editor} {canonical_json(rung).decode()}", editor, rung) for rung in rungs(editor)]
 
 
 def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None:

@@ -34,12 +34,27 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
         "general": (60.0, 20.0, 6.0),
         "strength": (0.3, 1.0, 3.0, 12.0, 30.0),
     },
-    "scapre-released": {"lamb": (50.0, 5.0, 0.5), "erase_scale": (0.5, 1.0, 2.0, 4.0)},
-    "uce": {"preserve_scale": (1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
-    "rece": {"preserve_scale": (0.1, 1.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0)},
-    "speed": {"threshold": (0.001, 0.01, 0.1), "retain_scale": (10.0, 1.0, 0.1, 0.01)},
-    "oce": {"erase_scale": (1.0, 10.0, 100.0, 1000.0, 10000.0)},
-    "mace-cfr": {"lamb": (10.0, 1 / 3, 0.01), "preserve_scale": (0.0, 1.0)},
+    "scapre-released": {"lamb": (500.0, 50.0, 5.0, 0.5), "erase_scale": (0.5, 1.0, 2.0, 4.0)},
+    "uce": {
+        "default_anchor": (EMPTY, MEAN),
+        "preserve_scale": (1.0, 10.0),
+        "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0),
+    },
+    "rece": {"preserve_scale": (0.1, 1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)},
+    "speed": {
+        "default_anchor": (EMPTY, MEAN),
+        "threshold": (0.0001, 0.001, 0.01, 0.1),
+        "retain_scale": (1.0, 0.1, 0.05, 0.01),
+    },
+    "oce": {
+        "default_anchor": (EMPTY, MEAN),
+        "erase_scale": (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
+    },
+    "mace-cfr": {
+        "default_anchor": (EMPTY, MEAN),
+        "lamb": (100.0, 10.0, 1 / 3, 0.01),
+        "preserve_scale": (0.0, 1.0, 10.0, 100.0),
+    },
 }
 
 

@@ -67,8 +67,8 @@ class Entry(Generic[Item]):
 def desired_state(policies: Sequence[Policy]) -> DesiredState:
     """The state that obeys all `policies`, the same for any order of them.
 
-    Raises ValueError on an empty sequence, PolicyConflict where two policies differ in base digest, editor or seed, use
-    one id for two names, or disagree on what a concept is or becomes.
+    Raises ValueError on an empty sequence, PolicyConflict where two policies differ in base digest, editor, seed or how
+    pictures are drawn, use one id for two names, or disagree on what a concept is or becomes.
     """
     if not policies:
         raise ValueError("no policy in force: without policies the desired state is the base itself")
@@ -108,6 +108,8 @@ def _refuse_different_runs(policies: Sequence[Policy]) -> None:
             ("base.sha256", first.base.sha256, other.base.sha256),
             ("editor", _written(first.editor), _written(other.editor)),
             ("seed", first.seed, other.seed),
+            ("acceptance.steps", first.acceptance.steps, other.acceptance.steps),
+            ("acceptance.guidance", first.acceptance.guidance, other.acceptance.guidance),
         )
         for field, ours, theirs in parts:
             if ours != theirs:
@@ -229,8 +231,8 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
         seeds=max(one.seeds for one in wanted),
         round_seeds=max(one.round_seeds for one in wanted),
         prompts=max(one.prompts for one in wanted),
-        steps=max(one.steps for one in wanted),
-        guidance=max(one.guidance for one in wanted),
+        steps=wanted[0].steps,
+        guidance=wanted[0].guidance,
     )
 
 

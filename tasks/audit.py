@@ -1,29 +1,57 @@
 """Whether the record is whole: the chain of receipts, what they name, and what every publication rests on.
 
-It reads files and asks no server. Of a chain that was cut off at its end, or written anew from the start, nothing in it
-tells; so the digest of a receipt that was noted elsewhere (MLflow has it, so has whoever was told) is looked for in it.
+It reads files and asks no server. Of a chain that was cut off at its end, or written anew from the start with all that
+it names, nothing in it tells; so the digest of a receipt that was noted elsewhere (MLflow has that of a publication) is
+looked for in it. Looked at is what the last run of each work left; report, pages and pictures are in no receipt, and of
+a bundle that a later one of the same work replaced S3 has the files. While a takedown runs its files are in between.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import verify_bundle
-from engine.digests import file_digest
+from engine.bundle import MODEL, verify_bundle
+from engine.digests import file_digest, folder_digest
 from engine.errors import EngineError
 from policies import DesiredState
-from tasks.errors import IntegrityError, NothingOnRecord
+from tasks.bundle import DELTAS, EVIDENCE, VERDICT
+from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.history import is_line
 from tasks.journal import journal
 from tasks.kept import kept_policy
+from tasks.manifest import DIGEST
+from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
+from tasks.trials import FILE as TRIALS
 
-FILES = {
-    "planned": {"plan": "deltas.safetensors", "trials": "tuning.json"},
-    "verified": {"evidence": "evidence.parquet", "verdict": "verdict.json", "quality": "quality.json"},
+
+def _state(path: Path) -> str:
+    return DesiredState.model_validate_json(path.read_bytes()).digest
+
+
+def _outcome(path: Path) -> str:
+    return json.loads(path.read_bytes())["outcome"]
+
+
+LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
+    "read": (("state.json", "state", _state),),
+    "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
+    "verified": (
+        (EVIDENCE, "evidence", file_digest),
+        (VERDICT, "verdict", file_digest),
+        (QUALITY, "quality", file_digest),
+    ),
+    "bundled": (
+        ("bundle", "bundle", verify_bundle),
+        (f"bundle/{MODEL}", "candidate", folder_digest),
+        (f"bundle/{EVIDENCE}", "evidence", file_digest),
+        (f"bundle/{VERDICT}", "verdict", file_digest),
+    ),
 }
-"""Where the outputs of a step lie in the folder of its work, if they are files that it names by their sha256."""
+"""What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
 
 GROUNDS = {
     "bundled": ("bundle", "verdict"),
@@ -59,16 +87,23 @@ class Audit:
 def audit(home: Path, noted: Collection[str] = ()) -> Audit:
     """Read the whole record of a home; `noted` are digests of receipts that must be in it.
 
-    NothingOnRecord where there is none: what is not there is not whole.
+    NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest.
     """
+    if wrong := [digest for digest in noted if not DIGEST.fullmatch(digest)]:
+        raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
     folder = home / "receipts"
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    chains = {name: journal(home, name).read() for name in names}
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    chains = {path.name: journal(home, path.name).read() for path in entries if is_line(path)}
     if not any(chain or problems for chain, problems in chains.values()):
         raise NothingOnRecord(f"{home} has no receipt: set EXPUNGE_HOME to the home whose record is meant")
-    lines = tuple(_line(name, chain) for name, (chain, _) in chains.items())
-    found = [f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)]
-    return Audit(lines, (*found, *_cut_off([receipt for chain, _ in chains.values() for receipt in chain], noted)))
+    receipts = [receipt for chain, _ in chains.values() for receipt in chain]
+    problems = (
+        *(f"{path} is no line's folder" for path in entries if not is_line(path)),
+        *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
+        *_lost_policies(home, receipts),
+        *_cut_off(receipts, noted),
+    )
+    return Audit(tuple(_line(name, chain) for name, (chain, _) in chains.items()), problems)
 
 
 def _line(name: str, chain: Sequence[Receipt]) -> Line:
@@ -78,43 +113,43 @@ def _line(name: str, chain: Sequence[Receipt]) -> Line:
 
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
     yield from problems
-    last = {(receipt.settings.get("work"), receipt.step): receipt for receipt in chain}
-    for receipt in last.values():
-        yield from _changed(home, receipt)
+    last = {(str(receipt.settings.get("work")), receipt.step): receipt for receipt in chain}
+    for (work, _), receipt in last.items():
+        for problem in _changed(home / "work" / work, receipt):
+            yield f"{_named(receipt)}: {problem}"
     for place, receipt in enumerate(chain):
         if receipt.step == "published":
             yield from _unfounded(receipt, chain[:place])
 
 
-def _changed(home: Path, receipt: Receipt) -> Iterator[str]:
-    """What lies no longer where the receipt's step left it, or is another by now."""
-    folder, found = home / "work" / str(receipt.settings.get("work")), receipt.outputs
-    looked_at = [(file, name, file_digest) for name, file in FILES.get(receipt.step, {}).items()]
-    if receipt.step == "read":
-        looked_at = [("state.json", "state", _state_digest)]
-        try:
-            kept_policy(home, receipt.inputs.get("policy", ""))
-        except IntegrityError as error:
-            yield f"{_named(receipt)}: {error}"
-    elif receipt.step == "bundled":
-        looked_at = [("bundle", "bundle", verify_bundle)]
-    for file, name, digest in looked_at:
-        if name in found and (problem := _other(folder / file, found[name], digest)):
-            yield f"{_named(receipt)}: {folder / file} {problem}"
+def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
+    """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
+    told = {**receipt.inputs, **receipt.outputs}
+    for path, name, digest_of in LEFT.get(receipt.step, ()):
+        if name in told and (problem := _other(work / path, told[name], digest_of)):
+            yield f"{work / path} {problem}"
+    if receipt.step == "verified":
+        outcome = (receipt.verdict or {}).get("outcome")
+        if problem := _other(work / VERDICT, str(outcome), _outcome):
+            yield f"{work / VERDICT} {problem}"
 
 
-def _other(path: Path, digest: str, digest_of: Callable[[Path], str]) -> str:
-    """What is wrong with a file or folder that should have this digest, "" if nothing is."""
+def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
+    """What is wrong with a file or folder in which this should be found, "" if nothing is."""
     try:
-        return "" if (found := digest_of(path)) == digest else f"has changed: its digest is {found}, it was {digest}"
+        return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
     except FileNotFoundError:
         return "is missing"
-    except (EngineError, OSError, ValueError) as error:
+    except (EngineError, OSError, ValueError, LookupError) as error:
         return f"cannot be read: {error}"
 
 
-def _state_digest(path: Path) -> str:
-    return DesiredState.model_validate_json(path.read_bytes()).digest
+def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
+    for digest in dict.fromkeys(receipt.inputs["policy"] for receipt in receipts if "policy" in receipt.inputs):
+        try:
+            kept_policy(home, digest)
+        except IntegrityError as error:
+            yield str(error)
 
 
 def _unfounded(published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order
-from tasks.receipts import Receipt
+from tasks.receipts import LINE, Receipt
 
 STATES = {
     "read": "accepted",
@@ -29,8 +29,13 @@ STATES = {
 def receipts(home: Path) -> Iterator[Receipt]:
     """All receipts of all lines, each line in order."""
     folder = home / "receipts"
-    for line in sorted(path.name for path in folder.iterdir()) if folder.exists() else []:
+    for line in sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []:
         yield from journal(home, line).receipts()
+
+
+def is_line(path: Path) -> bool:
+    """Whether a folder of a home's receipts can be that of a line; others are somebody's copies."""
+    return path.is_dir() and LINE.fullmatch(path.name) is not None
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import engine
 from engine.errors import EngineError, MissingExtra
 from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
-from tasks.receipts import Ledger, Receipt, step_key
+from tasks.receipts import Ledger, Receipt
 from tasks.settings import actor
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
@@ -61,11 +61,14 @@ def note(
     outputs: Mapping[str, str],
     verdict: Mapping[str, Any] | None = None,
 ) -> Receipt:
-    """The receipt of this step for these inputs: the one there is with the same outcome, or a new one."""
+    """The receipt of this step: the last one there is, if it says the same, or a new one.
+
+    An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
+    """
     ledger, settings = journal(work.home, work.line), {"work": work.key}
-    found = ledger.find(step, step_key(inputs, settings))
-    if found is not None and (found.outputs, found.verdict) == (dict(outputs), verdict):
-        return found
+    last = ledger.last(step, settings)
+    if last is not None and (last.inputs, last.outputs, last.verdict) == (dict(inputs), dict(outputs), verdict):
+        return last
     return ledger.append(
         step,
         request_id=work.request_id,

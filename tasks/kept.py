@@ -28,7 +28,7 @@ def _kept(home: Path, digest: str) -> Policy | None:
     path = _path(home, digest)
     try:
         policy = parse(path.read_bytes(), f"policy {digest[:12]}")
-    except (FileNotFoundError, PolicyErrors):
+    except (OSError, PolicyErrors):
         return None
     return policy if policy.digest == digest else None
 

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,8 +73,10 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundl
     """
     client = s3.client(settings)
     digest = _resolve(client, settings.bucket, line_or_digest)
-    if not folder.exists():
+    if not os.path.lexists(folder):
         _download(client, settings.bucket, digest, folder)
+    elif not (folder / MANIFEST).is_file():
+        raise UsageError(f"{folder} is there and no bundle: name a folder that is not there yet")
     bundle = check_bundle(folder)
     if bundle.digest != digest:
         raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
@@ -154,18 +159,29 @@ def _download(client: Any, bucket: str, digest: str, folder: Path) -> None:
     content = s3.read(client, bucket, f"{_prefix(digest)}/{MANIFEST}")
     if hashlib.sha256(content).hexdigest() != digest:
         raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    with _new(folder) as part:
+        for path, sha256 in parse(content, f"bundle {digest}").items():
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:
+                raise IntegrityError(f"{path} of bundle {digest} in s3://{bucket} was changed: publish it again")
+        (part / MANIFEST).write_bytes(content)
+
+
+@contextmanager
+def _new(folder: Path) -> Iterator[Path]:
+    """An empty folder beside it, which takes its name at the end, or is gone if there was an error."""
     try:
-        part.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+        part.chmod(0o755)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made a folder ({error.strerror}); name another") from None
-    for path, sha256 in parse(content, f"bundle {digest}").items():
-        (part / path).parent.mkdir(parents=True, exist_ok=True)
-        if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:
-            raise IntegrityError(f"{path} of bundle {digest} in s3://{bucket} was changed: publish it again")
-    (part / MANIFEST).write_bytes(content)
-    part.rename(folder)
+    try:
+        yield part
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def _named(pointer: s3.Pointer) -> str:

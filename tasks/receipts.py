@@ -23,6 +23,7 @@ from tasks.durable import sync_folder
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
+LINE = re.compile(r"[a-z0-9-]{1,64}")
 LOCK, PART = ".lock", ".part-"
 
 
@@ -58,24 +59,15 @@ class Receipt(BaseModel):
         return sha256(self.content)
 
     @property
-    def key(self) -> str:
-        return step_key(self.inputs, self.settings)
-
-    @property
     def file_name(self) -> str:
         return f"{self.sequence:06d}-{self.digest}.json"
 
 
-def step_key(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> str:
-    """What makes a step the same step again: its inputs and its settings, whoever asks for it."""
-    return sha256(canonical_json({"inputs": dict(inputs), "settings": dict(settings)}))
-
-
 class Ledger:
-    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not ^[a-z0-9-]{1,64}$."""
+    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE."""
 
     def __init__(self, folder: Path, line: str) -> None:
-        if not re.fullmatch(r"[a-z0-9-]{1,64}", line):
+        if not LINE.fullmatch(line):
             raise ValueError(f"line {line!r}: use 1 to 64 lowercase letters, digits and dashes")
         self.line = line
         self.folder = folder / line
@@ -120,11 +112,10 @@ class Ledger:
             raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
         return receipts
 
-    def find(self, step: str, key: str) -> Receipt | None:
-        """The latest receipt of this step with this `step_key`, or None: what makes a step idempotent."""
-        return next(
-            (receipt for receipt in reversed(self.receipts()) if (receipt.step, receipt.key) == (step, key)), None
-        )
+    def last(self, step: str, settings: Mapping[str, Any]) -> Receipt | None:
+        """The latest receipt of this step with these settings, or None."""
+        wanted = (step, dict(settings))
+        return next((one for one in reversed(self.receipts()) if (one.step, one.settings) == wanted), None)
 
     def verify(self, head: str = "") -> list[str]:
         """What is wrong with the chain, in words; empty if it holds. `head` is its last digest as kept elsewhere."""
@@ -140,7 +131,7 @@ class Ledger:
                 continue
             try:
                 receipts.append(_open(path, self.line))
-            except LedgerError as error:
+            except (LedgerError, OSError) as error:
                 problems.append(f"{path.name}: {error}")
         return receipts, problems + list(_broken_links(receipts))
 

@@ -53,22 +53,28 @@ class PointerMoved(ExpungeError):
 
 
 def client(settings: Settings) -> Any:
-    """A boto3 S3 client for the settings' endpoint, with short time-outs."""
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint_url,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=settings.secret_access_key,
-        aws_session_token=settings.session_token,
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 3},
-            s3={"addressing_style": "path"},
-        ),
+    """A boto3 S3 client for the settings' endpoint, with short time-outs; ServiceUnreachable if there can be none."""
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 3},
+        s3={"addressing_style": "path"},
     )
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            aws_session_token=settings.session_token,
+            config=config,
+        )
+    except (ValueError, BotoCoreError) as error:
+        raise ServiceUnreachable(
+            f"S3: {error}; check AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION and the keys, of which one goes not alone"
+        ) from error
 
 
 def check_bucket(s3: Any, bucket: str) -> None:

@@ -19,6 +19,7 @@ from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Searching, making_digest
 from engine.probes.attacks.words import read_with
+from engine.sampling import Sampler
 from tasks.durable import record, write_whole
 from tasks.shards import Bench, Done, Weights, libraries
 
@@ -36,10 +37,10 @@ class Search:
 
     @property
     def key(self) -> str:
-        """The identity of what it finds: nothing of the denoiser, and of the subject what it is called alone."""
+        """The identity of what it finds: nothing of how pictures are drawn, of the subject what it is called alone."""
         encoders = encoders_digest(self.model.folder, self.model.digest)
         called = [*self.subject.names, self.subject.category]
-        identity = [encoders, self.base.digest, self.attack.digest, called, self.number, self.seed]
+        identity = [encoders, self.base.digest, self.attack.drawn_by(Sampler()).digest, called, self.number, self.seed]
         return json_digest([*identity, making_digest(), libraries()])
 
     @property

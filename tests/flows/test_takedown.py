@@ -11,13 +11,17 @@ from mlflow import MlflowClient
 
 from engine.bundle import verify_bundle
 from engine.deltas import EditPlan
-from engine.digests import file_digest
+from engine.digests import file_digest, folder_digest
 from engine.model import open_model
+from engine.sampling import Sampler, picture_key
 from tasks import s3
+from tasks.audit import audit
 from tasks.history import receipts, states
 from tasks.journal import journal
+from tasks.order import Order
 from tasks.publish import approved, fetch_bundle, publish_bundle
 from tasks.quality import read_quality
+from tasks.questions import examination
 from tasks.settings import Settings
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
 from tests.tasks.test_publish import make_bundle
@@ -71,6 +75,7 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
         ("nothing-published-here", "bundle", 6, "has no approved bundle"),
         ("0" * 64, "bundle", 6, "is missing"),
         ("{line}", "file/bundle", 2, "cannot be made a folder"),
+        ("{line}", "file", 2, "is there and no bundle"),
     ],
 )
 def test_what_cannot_be_fetched_is_said_and_leaves_nothing(
@@ -218,10 +223,25 @@ def test_a_failed_verdict_publishes_nothing_and_says_why(
     assert s3.client(stack).list_objects_v2(Bucket=os.environ["EXPUNGE_BUCKET"]).get("KeyCount") == 0
     (row,) = states(home)
     assert (row["state"], row["verdict"]) == ("rejected", "FAIL")
+    assert audit(home).problems == ()
 
 
 def test_too_few_pictures_are_inconclusive_not_a_pass(home: Path, write_policy: WritePolicy) -> None:
-    done = run_cli("submit", str(write_policy("too-few", erase="rainbow", seeds=1, prompts=2)))
+    """Drawn otherwise than by default, which every page says."""
+    asked = {"erase": "rainbow", "seeds": 1, "prompts": 2, "steps": 3, "guidance": 3.5}
+    done = run_cli("submit", str(write_policy("too-few", **asked)))
     assert done.code in (4, 5)
     assert "needed" in done.err
-    assert states(home)[0]["state"] == "rejected"
+    (row,) = states(home)
+    assert row["state"] == "rejected"
+    page = (home / "work" / row["work"] / "report.html").read_text(encoding="utf-8")
+    assert "drawn in 3 steps under guidance 3.5" in page
+    order = Order.load(home, row["work"])
+    drawn = {path.stem for path in (home / "pictures").rglob("*.png")}
+    wanted = {
+        picture_key(model, question.shot, Sampler(steps=3, guidance=3.5))
+        for question in examination(order).questions
+        for model in (order.base, folder_digest(order.folder / "candidate"))
+    }
+    assert drawn == wanted
+    assert audit(home).problems == ()

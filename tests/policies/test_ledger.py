@@ -190,14 +190,13 @@ def test_the_order_of_settings_is_no_difference() -> None:
 
 def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
     open_to = {"inversion": 1.0, "start_picture": 0.5, "alias": 0.3}
-    mild = {"level": "adversarial", "sampling": "sequential", "probe_limits": open_to, "steps": 30}
+    mild = {"level": "adversarial", "sampling": "sequential", "probe_limits": open_to}
     hard = {"level": "standard", "max_attack_rate": 0.1, "probe_limits": {"alias": 0.2}, "round_seeds": 4}
     one = policy("a", [concept("owl")], acceptance=mild)
-    other = policy("b", [concept("lion")], acceptance={**hard, "guidance": 7.5})
+    other = policy("b", [concept("lion")], acceptance=hard)
     for order in ([one, other], [other, one]):
         merged = desired_state(order).acceptance
         assert (merged.level, merged.sampling, merged.round_seeds) == ("adversarial", "fixed", 4)
-        assert (merged.steps, merged.guidance) == (30, 7.5)
         assert merged.max_attack_rate == 0.1
         # b allows its own attacks 0.1, and says nothing of one that its level does not make
         assert merged.probe_limits == {"alias": 0.2, "inversion": 1.0, "start_picture": 0.1}
@@ -213,6 +212,8 @@ OWL = policy("a", [concept("owl")], [kept("rose")])
 CONFLICTS = {
     "base": (policy("b", [concept("lion")], base={"uri": "builtin:emoji", "sha256": "cd" * 32}), "base.sha256"),
     "editor": (policy("b", [concept("lion")], editor={"name": "uce"}), "editor"),
+    "steps": (policy("b", [concept("lion")], acceptance={"steps": 30}), "acceptance.steps"),
+    "guidance": (policy("b", [concept("lion")], acceptance={"guidance": 7.5}), "acceptance.guidance"),
     "settings": (policy("b", [concept("lion")], editor={"settings": {"x": 1}}), "editor"),
     "seed": (policy("b", [concept("lion")], seed=1), "seed"),
     "one id, two targets": (policy("b", [concept("lion") | {"id": "owl"}]), "id"),

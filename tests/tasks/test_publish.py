@@ -223,7 +223,7 @@ def test_a_published_object_that_changed_is_not_fetched(stack, tmp_path, line, u
     s3.client(stack).put_object(Bucket=stack.bucket, Key=changed, Body=b"other")
     with pytest.raises(IntegrityError, match="was changed"):
         fetch_bundle(line, tmp_path / "fetched", stack)
-    assert not (tmp_path / "fetched").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_content_unlike_its_digest_is_refused_by_the_store(stack, unique):
@@ -238,6 +238,8 @@ def test_content_unlike_its_digest_is_refused_by_the_store(stack, unique):
         ({"access_key_id": "nobody"}, "AWS_ACCESS_KEY_ID"),
         ({"secret_access_key": "guessed"}, "AWS_SECRET_ACCESS_KEY"),
         ({"s3_endpoint_url": "http://127.0.0.1:1"}, "AWS_ENDPOINT_URL_S3"),
+        ({"s3_endpoint_url": "localhost:8333"}, "AWS_ENDPOINT_URL_S3"),
+        ({"secret_access_key": None}, "the keys"),
         ({"bucket": "no-such-bucket"}, "EXPUNGE_BUCKET"),
     ],
 )

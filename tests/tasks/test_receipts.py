@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.canonical import canonical_json, sha256
-from tasks.receipts import Ledger, LedgerError, Receipt, step_key
+from tasks.receipts import Ledger, LedgerError, Receipt
 
 A, B = sha256(b"a"), sha256(b"b")
 
@@ -159,7 +159,7 @@ def test_attack_foreign_file_and_link(ledger):
 
 def test_a_broken_chain_is_neither_read_nor_continued(ledger):
     files(ledger)[1].unlink()
-    for use in (ledger.receipts, lambda: append(ledger), lambda: ledger.find("plan", A)):
+    for use in (ledger.receipts, lambda: append(ledger), lambda: ledger.last("plan", {})):
         with pytest.raises(LedgerError, match="000002 to 000002: deleted"):
             use()
     assert len(files(ledger)) == 3
@@ -195,13 +195,14 @@ def test_a_bad_field_is_refused_and_nothing_is_written(tmp_path, changes):
     assert files(ledger) == []
 
 
-def test_find_knows_a_step_by_its_inputs_and_settings(ledger):
-    key = step_key({"evidence": A}, {"strength": 0.5})
-    found = ledger.find("edit", key)
+def test_the_last_receipt_of_a_step_is_known_by_its_settings(ledger):
+    found = ledger.last("edit", {"strength": 0.5})
     assert found is not None
     assert found.sequence == 2
-    assert ledger.find("plan", key) is None
-    assert ledger.find("edit", step_key({"evidence": B}, {"strength": 0.5})) is None
+    assert ledger.last("plan", {"strength": 0.5}) is None
+    assert ledger.last("edit", {"strength": 0.6}) is None
+    again = append(ledger, "edit", settings={"strength": 0.5})
+    assert ledger.last("edit", {"strength": 0.5}) == again
 
 
 def test_attack_two_threads_never_fork_the_chain(tmp_path):

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from engine.families import family_of
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said
+from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
 from engine.probes.attacks.words import words_without
 from engine.probes.prompts import Subject
 from engine.sampling import Sampler
 from engine.text import states
 
 Genes = tuple[str, ...]
-ENCODINGS = 150
-"""Prompts encoded in the time of a picture, as measured on the built-in model; a larger denoiser allows more."""
+ENCODINGS = 6.25
+"""Prompts encoded in the time of one pass of the denoiser, as measured on the built-in model; a larger denoiser allows
+more."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ConceptVector(Budgeted):
 
     @property
     def search_effort(self) -> float:
-        return (self.generations + 1) * self.population / ENCODINGS
+        return worth(self.sampler, (self.generations + 1) * self.population / ENCODINGS)
 
     @property
     def effort(self) -> float:

@@ -114,6 +114,8 @@ def completed(
         raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
     model.set_progress_bar_config(disable=True)
     strength = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
+    if int(strength * sampler.steps) < 1:
+        raise SettingError(f"start_picture: this schedule leaves none of {sampler.steps} steps to draw anew; take more")
     height, width = starts.shape[1:3]
     accepted = inspect.signature(model.__call__).parameters
     size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
