@@ -131,9 +131,9 @@ def audit(
 ) -> None:
     """Whether the record is whole: receipts, the files that they name, and what every publication rests on."""
     with exit_codes():
-        from flows.history import audit as read_all
+        from flows.history import audit as whole
 
-        found = read_all(home_folder(), noted or [])
+        found = whole(home_folder(), noted or [])
         say(as_json, found, show.print_audit)
         raise typer.Exit(found["exit_code"])
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from policies import Policy
 from tasks import history
-from tasks.audit import audit as whole
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
 
 
@@ -20,7 +19,9 @@ def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
 
 def audit(home: Path, noted: list[str]) -> dict[str, Any]:
     """Every line of the record with its head, and what is wrong with any of it."""
-    found = whole(home, noted)
+    from tasks.audit import audit as read_all
+
+    found = read_all(home, noted)
     return {**asdict(found), "exit_code": IntegrityError.exit_code if found.problems else 0}
 
 
