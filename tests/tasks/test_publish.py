@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tasks import publish, s3
-from tasks.errors import IntegrityError, ServiceUnreachable
+from tasks.errors import IntegrityError, ServiceUnreachable, UsageError
 from tasks.publish import approved, check_successor, fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
 
@@ -224,6 +224,25 @@ def test_a_published_object_that_changed_is_not_fetched(stack, tmp_path, line, u
     with pytest.raises(IntegrityError, match="was changed"):
         fetch_bundle(line, tmp_path / "fetched", stack)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "out", "error", "said"),
+    [
+        ("a_line", "bundle", UsageError, "neither a line"),
+        ("nothing-published-here", "bundle", IntegrityError, "has no approved bundle"),
+        ("0" * 64, "bundle", IntegrityError, "is missing"),
+        ("{line}", "file/bundle", UsageError, "cannot be made a folder"),
+        ("{line}", "file", UsageError, "is there and no bundle"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_and_leaves_nothing(stack, tmp_path, line, unique, asked, out, error, said):
+    publish_bundle(make_bundle(tmp_path / "made", unique), line, stack)
+    (folder := tmp_path / "here").mkdir()
+    (folder / "file").touch()
+    with pytest.raises(error, match=said):
+        fetch_bundle(asked.format(line=line), folder / out, stack)
+    assert [path.name for path in folder.iterdir()] == ["file"]
 
 
 def test_content_unlike_its_digest_is_refused_by_the_store(stack, unique):
