@@ -259,6 +259,13 @@ def test_attack_something_is_published_without_a_step(record: Record, step: str)
     assert f"of the step '{step}' that it rests on" in problem
 
 
+def test_attack_a_receipt_names_no_bundle_so_that_none_is_looked_at(record: Record) -> None:
+    record.rewrite(lambda receipt: receipt.update(outputs={}) if receipt["step"] == "bundled" else None, "published")
+    (problem,) = record.problems()
+    assert "receipt 6 (bundled audited)" in problem
+    assert "on record is nothing" in problem
+
+
 def test_attack_another_verdict_is_slipped_under_a_publication(record: Record) -> None:
     forged = sha256(b"a better one")
 
