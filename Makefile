@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXPUNGE_HOME ?= .expunge
 
+# Tests in two processes, a file in one of them, each with a stack of its own once it needs one.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+
 # Nothing here reports usage or looks for weights on a network.
 export EXPUNGE_HOME
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -33,10 +36,10 @@ demo: up  ## one policy through the whole pipeline, on the local stack
 	$(BIN)/expunge submit policies/examples/demo.yaml
 
 test: $(INSTALLED)  ## the fast tests, on real servers
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
 
 test-all: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/ruff check .
