@@ -127,13 +127,17 @@ def audit(
         list[str] | None,
         typer.Option(help="digest of a receipt as it was noted elsewhere, which must still be on record; repeatable"),
     ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(help="public key (PEM) of who signs the receipts, got from elsewhere; repeatable", exists=True),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whether the record is whole: receipts, the files that they name, and what every publication rests on."""
+    """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
         from flows.history import audit as whole
 
-        found = whole(home_folder(), noted or [])
+        found = whole(home_folder(), noted or [], key or [])
         say(as_json, found, show.print_audit)
         raise typer.Exit(found["exit_code"])
 

@@ -17,11 +17,11 @@ def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
     return history.states(home, policy.digest if policy else None)
 
 
-def audit(home: Path, noted: list[str]) -> dict[str, Any]:
+def audit(home: Path, noted: list[str], keys: list[Path]) -> dict[str, Any]:
     """Every line of the record with its head, and what is wrong with any of it."""
     from tasks.audit import audit as read_all
 
-    found = read_all(home, noted)
+    found = read_all(home, noted, keys)
     return {**asdict(found), "exit_code": IntegrityError.exit_code if found.problems else 0}
 
 

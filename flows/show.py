@@ -116,9 +116,10 @@ def _due(row: dict[str, Any]) -> str:
 
 
 def print_audit(data: dict[str, Any]) -> None:
-    table = _table("line", ">receipts", ">published", "head")
+    table = _table("line", ">receipts", ">signed", ">published", "head")
     for line in data["lines"]:
-        table.add_row(escape(line["line"]), str(line["receipts"]), str(line["published"]), line["head"])
+        counts = (str(line[name]) for name in ("receipts", "signed", "published"))
+        table.add_row(escape(line["line"]), *counts, line["head"])
     console.print(table)
     console.print("[bold green]WHOLE[/]" if not data["problems"] else "[bold red]NOT WHOLE[/]")
     for problem in data["problems"]:

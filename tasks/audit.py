@@ -1,9 +1,10 @@
-"""Whether the record is whole: the chain of receipts, what they name, and what every publication rests on.
+"""Whether the record is whole: chain and signatures of the receipts, what they name, and what publications rest on.
 
-It reads files and asks no server. Of a chain that was cut off at its end, or written anew from the start with all that
-it names, nothing in it tells; so the digest of a receipt that was noted elsewhere (MLflow has that of a publication) is
-looked for in it. Looked at is what the last run of each work left; report, pages and pictures are in no receipt, and of
-a bundle that a later one of the same work replaced S3 has the files. While a takedown runs its files are in between.
+It reads files and asks no server. Of a chain that was cut off at its end nothing in it tells, so the digest of a
+receipt that was noted elsewhere (MLflow has that of a publication) is looked for in it. Of one that was written anew
+from the start, with all that it names, its signatures tell to whoever has the public key from elsewhere. Looked at is
+what the last run of each work left; report, pages and pictures are in no receipt, and of a bundle that a later one of
+the same work replaced S3 has the files. While a takedown runs its files are in between.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
+from tasks.signing import checked, doubts, own_keys, public_key
 from tasks.trials import FILE as TRIALS
 
 
@@ -75,6 +77,7 @@ class Line:
 
     line: str
     receipts: int
+    signed: int
     published: int
     head: str
 
@@ -87,10 +90,13 @@ class Audit:
     problems: tuple[str, ...]
 
 
-def audit(home: Path, noted: Collection[str] = ()) -> Audit:
-    """Read the whole record of a home; `noted` are digests of receipts that must be in it.
+def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) -> Audit:
+    """Read the whole record of a home; `noted` are digests of receipts that must be in it, `keys` files of the public
+    keys of which one must vouch for each receipt. Without any the home's own are taken, which prove that nothing was
+    damaged, not who wrote it.
 
-    NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest.
+    NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest, or
+    one of `keys` no key.
     """
     if wrong := [digest for digest in noted if not DIGEST.fullmatch(digest)]:
         raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
@@ -100,18 +106,25 @@ def audit(home: Path, noted: Collection[str] = ()) -> Audit:
     if not any(chain or problems for chain, problems in chains.values()):
         raise NothingOnRecord(f"{home} has no receipt: set EXPUNGE_HOME to the home whose record is meant")
     receipts = [receipt for chain, _ in chains.values() for receipt in chain]
+    trusted = [public_key(path) for path in keys] or own_keys(home)
+    signatures = {name: checked(home, chain, trusted) for name, (chain, _) in chains.items()}
     problems = (
         *(f"{path} is no line's folder" for path in entries if not is_line(path)),
         *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
+        *(
+            f"{name}: {_named(receipt)} {problem}"
+            for name, (chain, _) in chains.items()
+            for receipt, problem in doubts(chain, signatures[name], strict=bool(keys))
+        ),
         *_lost_policies(home, receipts),
         *_cut_off(receipts, noted),
     )
-    return Audit(tuple(_line(name, chain) for name, (chain, _) in chains.items()), problems)
+    return Audit(tuple(_line(name, chain, signatures[name]) for name, (chain, _) in chains.items()), problems)
 
 
-def _line(name: str, chain: Sequence[Receipt]) -> Line:
+def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
     published = sum(receipt.step == "published" for receipt in chain)
-    return Line(name, len(chain), published, chain[-1].digest if chain else "")
+    return Line(name, len(chain), signatures.count(""), published, chain[-1].digest if chain else "")
 
 
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:

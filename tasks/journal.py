@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
 from tasks.receipts import Ledger, Receipt
 from tasks.settings import actor
+from tasks.signing import vouch
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
 REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
@@ -51,7 +53,8 @@ class AtTheDoor:
 
 
 def journal(home: Path, line: str) -> Ledger:
-    return Ledger(home / "receipts", line)
+    """The ledger of a line; what is written to it is signed."""
+    return Ledger(home / "receipts", line, partial(vouch, home))
 
 
 def note(

@@ -3,13 +3,14 @@
 A ledger is the folder of one model line, a receipt the file `<sequence>-<sha256 of its bytes>.json` in it, naming the
 digest of the one before. `verify` finds a receipt that was altered, deleted, reordered, inserted or forked. What no
 chain can show alone is its own end: whoever cuts off the last receipts, or writes all of them anew, leaves a sound
-chain. So the digest of the last receipt is also kept elsewhere and given to `verify` as `head`.
+chain. So the digest of the last receipt is also kept elsewhere and given to `verify` as `head`, and receipts are signed
+(`tasks.signing`).
 """
 
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,13 +65,17 @@ class Receipt(BaseModel):
 
 
 class Ledger:
-    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE."""
+    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE.
 
-    def __init__(self, folder: Path, line: str) -> None:
+    `vouch` is given each new receipt before it is stored; what it raises leaves the receipt unwritten.
+    """
+
+    def __init__(self, folder: Path, line: str, vouch: Callable[[Receipt], None] | None = None) -> None:
         if not LINE.fullmatch(line):
             raise ValueError(f"line {line!r}: use 1 to 64 lowercase letters, digits and dashes")
         self.line = line
         self.folder = folder / line
+        self._vouch = vouch
 
     def append(
         self,
@@ -102,6 +107,8 @@ class Ledger:
                 verdict=None if verdict is None else dict(verdict),
                 previous=chain[-1].digest if chain else "",
             )
+            if self._vouch is not None:
+                self._vouch(receipt)
             self._store(receipt)
         return receipt
 

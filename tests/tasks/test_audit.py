@@ -106,7 +106,8 @@ def test_a_record_that_nobody_touched_is_whole_and_says_what_to_note(record: Rec
     found = audit(record.home)
     assert found.problems == ()
     (line,) = found.lines
-    assert (line.line, line.receipts, line.published, line.head) == (LINE, 7, 1, record.chain[-1].digest)
+    assert (line.line, line.receipts, line.signed, line.published) == (LINE, 7, 7, 1)
+    assert line.head == record.chain[-1].digest
     assert record.problems(line.head, record.chain[2].digest) == ()
 
 
@@ -276,6 +277,25 @@ def test_attack_another_verdict_is_slipped_under_a_publication(record: Record) -
     record.rewrite(forge)
     (problem,) = record.problems()
     assert "receipt 7 (published audited)" in problem
+
+
+def test_attack_a_signature_is_taken_from_under_a_receipt(record: Record) -> None:
+    next((record.home / "signatures" / LINE).glob("000004-*")).unlink()
+    assert record.problems() == (f"{LINE}: receipt 4 (verified audited) has no signature",)
+    assert audit(record.home).lines[0].signed == 6
+
+
+def test_attack_the_record_is_written_anew_and_only_who_has_the_key_can_tell(record: Record, tmp_path: Path) -> None:
+    mine = Path(shutil.copy(next((record.home / "keys").iterdir()), tmp_path / "mine.pem"))
+    assert audit(record.home, keys=[mine]).problems == ()
+    for folder in ("private", "keys", "signatures"):
+        shutil.rmtree(record.home / folder)
+    record.rewrite(lambda receipt: receipt.update(who="somebody else"))
+    assert record.problems() == ()
+    assert audit(record.home, keys=[mine]).problems == tuple(
+        f"{LINE}: receipt {number} ({step} audited) is signed by none of the keys"
+        for number, step in enumerate((receipt.step for receipt in record.chain), 1)
+    )
 
 
 def test_attack_the_end_is_cut_off_and_only_who_noted_it_can_tell(record: Record) -> None:

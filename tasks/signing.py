@@ -1,0 +1,147 @@
+"""Who vouches for a receipt: beside every ledger a signed envelope (DSSE) of each of its receipts.
+
+A chain shows no change to whoever writes all of it anew. Without the private key nobody can sign what he wrote, and
+since a receipt names the one before it, the signature of the last one is for all. Give the key's file by
+`$EXPUNGE_SIGNING_KEY`, kept away from the record. Without one the home makes a key of its own, which holds against
+damage and against a copy that was changed elsewhere, and not against who can read that home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from packaging.version import InvalidVersion, Version
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import UnverifiedSignatureError
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+from tasks.durable import sync_folder, write_whole
+from tasks.errors import UsageError
+from tasks.receipts import Receipt
+
+TYPE = "application/vnd.expunge.receipt+json"
+UNSIGNED = "has no signature"
+SINCE = Version("0.3.0")
+"""The first version that signs: a receipt that says it is of an older one may be without a signature."""
+
+
+def vouch(home: Path, receipt: Receipt) -> None:
+    """Sign a receipt, and leave the envelope and the public key in the home, durably.
+
+    Do so before the receipt is stored: a signature without a receipt says nothing, a receipt without one is suspect.
+    UsageError if there is no key to sign with.
+    """
+    key = _private_key(home)
+    signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
+    envelope.sign(signer)
+    public = home / "keys" / f"{signer.public_key.keyid}.pem"
+    if not public.exists():
+        write_whole(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
+
+
+def _private_key(home: Path) -> PrivateKeyTypes:
+    given = os.environ.get("EXPUNGE_SIGNING_KEY")
+    path = Path(given) if given else home / "private" / "signing.pem"
+    if not given and not path.exists():
+        _make(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+        CryptoSigner(key)  # it takes fewer kinds than can be read
+        return key
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{'EXPUNGE_SIGNING_KEY is ' if given else ''}{path}, which is no private key in PEM without a password "
+            f"({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
+        ) from None
+
+
+def _make(path: Path) -> None:
+    """A new key, readable by its owner alone; of two that make one at once, the first one's is taken by both."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent)  # which is 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(CryptoSigner.generate_ed25519().private_bytes)
+        file.flush()
+        os.fsync(handle)
+    with suppress(FileExistsError):
+        os.link(part, path)
+    os.unlink(part)
+    sync_folder(path.parent)
+
+
+def public_key(path: Path) -> SSlibKey:
+    """The public key in a PEM file; UsageError if there is none."""
+    try:
+        return SSlibKey.from_crypto(load_pem_public_key(path.read_bytes()))
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{path} is no public key in PEM ({error}): `openssl pkey -in KEY -pubout -out FILE` writes that of a key"
+        ) from None
+
+
+def own_keys(home: Path) -> list[SSlibKey]:
+    """The public keys of all that signed here, as the home itself has them; a file that is none by now is left out."""
+    keys = []
+    for path in sorted((home / "keys").glob("*.pem")):
+        with suppress(UsageError):
+            keys.append(public_key(path))
+    return keys
+
+
+def checked(home: Path, chain: Sequence[Receipt], keys: Sequence[SSlibKey]) -> list[str]:
+    """What is wrong with the signature of each receipt: "" if one of the keys made it, UNSIGNED if there is none."""
+    return [_problem(home, receipt, keys) for receipt in chain]
+
+
+def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> Iterator[tuple[Receipt, str]]:
+    """The receipts that a key should vouch for and none does, with what `checked` found.
+
+    A receipt of before there were signatures is vouched for by the next that has one. If `strict` there must be one:
+    that no version signed yet is what somebody without a key would say too.
+    """
+    due = False
+    for receipt, problem in zip(chain, problems, strict=True):
+        due = due or not problem or _signs(receipt) or (strict and receipt is chain[-1])
+        if problem and (due or problem != UNSIGNED):
+            yield receipt, problem
+
+
+def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
+    try:
+        envelope = Envelope.from_dict(json.loads(_file(home, receipt).read_bytes()))
+    except FileNotFoundError:
+        return UNSIGNED
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "has a signature that cannot be read"
+    if (envelope.payload, envelope.payload_type) != (receipt.content, TYPE):
+        return "has the signature of something else"
+    try:
+        envelope.verify(list(keys), 1)
+    except (ValueError, UnverifiedSignatureError):
+        return "is signed by none of the keys"
+    return ""
+
+
+def _signs(receipt: Receipt) -> bool:
+    try:
+        return Version(receipt.versions.get("expunge", "0")) >= SINCE
+    except InvalidVersion:
+        return True
+
+
+def _file(home: Path, receipt: Receipt) -> Path:
+    return home / "signatures" / receipt.line / receipt.file_name

@@ -1,0 +1,228 @@
+"""Receipts are signed with the operator's key, and what somebody without it may do shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from securesystemslib.dsse import Envelope
+
+from engine.canonical import canonical_json
+from tasks import signing
+from tasks.errors import UsageError
+from tasks.journal import journal
+from tasks.receipts import Receipt
+
+LINE = "emoji-0"
+
+
+def write_key(folder: Path, name: str) -> tuple[Path, Path]:
+    """The files of a new private key and of its public half."""
+    key, private, public = Ed25519PrivateKey.generate(), folder / f"{name}.pem", folder / f"{name}.pub"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+def append(home: Path, step: str = "read", version: str = "0.3.0") -> Receipt:
+    ledger = journal(home, LINE)
+    return ledger.append(step, request_id="r", who="x", inputs={}, outputs={}, versions={"expunge": version})
+
+
+def doubts(home: Path, *keys: Path) -> list[str]:
+    chain, known = journal(home, LINE).receipts(), [signing.public_key(path) for path in keys]
+    found = signing.checked(home, chain, known or signing.own_keys(home))
+    return [problem for _, problem in signing.doubts(chain, found, strict=bool(keys))]
+
+
+def envelopes(home: Path) -> list[Path]:
+    return sorted((home / "signatures" / LINE).iterdir())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The public half of the key that signs here."""
+    private, public = write_key(tmp_path, "operator")
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
+    return public
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> tuple[Path, Path]:
+    return write_key(tmp_path, "stranger")
+
+
+def test_every_receipt_is_signed_by_the_operators_key(home: Path, operator: Path) -> None:
+    chain = [append(home), append(home)]
+    assert doubts(home, operator) == doubts(home) == []
+    for receipt, path in zip(chain, envelopes(home), strict=True):
+        envelope = Envelope.from_dict(json.loads(path.read_bytes()))
+        assert (path.name, envelope.payload) == (receipt.file_name, receipt.content)
+        assert list(envelope.verify([signing.public_key(operator)], 1)) == list(envelope.signatures)
+
+
+def test_a_home_without_a_key_makes_one_that_its_owner_alone_can_read(home: Path) -> None:
+    append(home)
+    key = home / "private" / "signing.pem"
+    assert (key.stat().st_mode & 0o777, key.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    made = key.read_bytes()
+    append(home)
+    assert key.read_bytes() == made
+    assert doubts(home) == []
+    assert [path.name for path in key.parent.iterdir()] == ["signing.pem"]
+
+
+def test_the_private_key_is_not_kept_where_one_was_given(home: Path, operator: Path) -> None:
+    append(home)
+    private = Path(os.environ["EXPUNGE_SIGNING_KEY"]).read_bytes()
+    assert not (home / "private").exists()
+    assert all(private not in path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def test_a_new_key_leaves_what_the_old_one_signed(
+    home: Path, operator: Path, stranger: tuple[Path, Path], monkeypatch
+) -> None:
+    append(home)
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(stranger[0]))
+    append(home)
+    assert doubts(home, operator, stranger[1]) == doubts(home) == []
+    assert doubts(home, operator) == ["is signed by none of the keys"]
+
+
+def test_attack_the_whole_record_is_written_anew_with_another_key(
+    home: Path, operator: Path, stranger: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(home)
+    shutil.rmtree(home)
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(stranger[0]))
+    append(home, "forged")
+    assert doubts(home) == []  # the record alone does not show it
+    assert doubts(home, operator) == ["is signed by none of the keys"]
+
+
+def test_attack_a_new_record_says_it_is_of_before_there_were_signatures(home: Path, operator: Path) -> None:
+    append(home, version="0.2.4")
+    shutil.rmtree(home / "signatures")
+    assert doubts(home) == []
+    assert doubts(home, operator) == ["has no signature"]
+
+
+def test_attack_signatures_are_removed(home: Path, operator: Path) -> None:
+    append(home)
+    append(home)
+    shutil.rmtree(home / "signatures")
+    assert doubts(home) == doubts(home, operator) == ["has no signature"] * 2
+
+
+def test_attack_the_public_key_is_damaged(home: Path, operator: Path) -> None:
+    append(home)
+    (path,) = (home / "keys").iterdir()
+    path.write_bytes(b"no key")
+    assert doubts(home) == ["is signed by none of the keys"]
+    assert doubts(home, operator) == []
+
+
+def test_attack_a_receipt_takes_the_signature_of_another(home: Path, operator: Path) -> None:
+    append(home)
+    append(home)
+    first, second = envelopes(home)
+    shutil.copy(first, second)
+    assert doubts(home, operator) == ["has the signature of something else"]
+
+
+def forged_payload(envelope: dict) -> None:
+    envelope["signatures"][0]["sig"] = "A" * 86 + "=="
+
+
+def forged_type(envelope: dict) -> None:
+    envelope["payloadType"] = "text/plain"
+
+
+def forged_signers(envelope: dict) -> None:
+    envelope["signatures"] = []
+
+
+def forged_shape(envelope: dict) -> None:
+    envelope["signatures"] = "none"
+
+
+@pytest.mark.parametrize("forge", [forged_payload, forged_type, forged_signers, forged_shape])
+def test_attack_a_signature_is_forged(home: Path, operator: Path, forge: Callable[[dict], None]) -> None:
+    append(home)
+    (path,) = envelopes(home)
+    envelope = json.loads(path.read_bytes())
+    forge(envelope)
+    path.write_bytes(canonical_json(envelope))
+    assert len(doubts(home, operator)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
+def test_attack_a_signature_is_no_envelope(home: Path, operator: Path, content: bytes) -> None:
+    append(home)
+    envelopes(home)[0].write_bytes(content)
+    assert doubts(home, operator) == ["has a signature that cannot be read"]
+
+
+def test_what_was_written_before_there_were_signatures_is_vouched_for_by_the_next(home: Path, operator: Path) -> None:
+    append(home, version="0.2.4")
+    shutil.rmtree(home / "signatures")
+    append(home)
+    assert doubts(home) == doubts(home, operator) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"])
+def test_a_file_that_holds_no_key_is_named_with_the_cure_and_nothing_is_recorded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (wrong := tmp_path / "wrong.pem").write_bytes(content)
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(wrong))
+    with pytest.raises(UsageError, match=r"EXPUNGE_SIGNING_KEY is .*wrong.pem.*openssl genpkey"):
+        append(home)
+    assert journal(home, LINE).receipts() == []
+    with pytest.raises(UsageError, match=r"wrong.pem is no public key.*openssl pkey"):
+        signing.public_key(wrong)
+
+
+def test_a_key_that_is_missing_is_not_made(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(tmp_path / "none.pem"))
+    with pytest.raises(UsageError, match=r"none\.pem"):
+        append(home)
+    assert not (tmp_path / "none.pem").exists()
+
+
+def test_two_that_make_the_first_key_at_once_sign_with_the_same(home: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.tasks.test_signing import journal\n"
+        "journal(Path(sys.argv[1]), sys.argv[2]).append('read', request_id='r', who='x', inputs={}, outputs={})"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(home), f"line-{number}"], cwd=Path(__file__).parents[2])
+        for number in range(2)
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    assert len(list((home / "keys").iterdir())) == 1
+
+
+def test_the_examples_of_openssl_make_keys_that_are_taken(home: Path, tmp_path: Path, monkeypatch) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    subprocess.run([openssl, "genpkey", "-algorithm", "ed25519", "-out", str(private)], check=True)
+    subprocess.run([openssl, "pkey", "-in", str(private), "-pubout", "-out", str(public)], check=True)
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
+    append(home)
+    assert doubts(home, public) == []
