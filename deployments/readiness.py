@@ -12,7 +12,6 @@ from tasks.errors import ExpungeError
 from tasks.settings import Settings
 
 BUCKETS = ("mlflow", "expunge")
-VERSIONED = "expunge"
 PROBE_KEY, PROBE_BODY = "readiness", b"expunge"
 
 
@@ -51,5 +50,5 @@ def _returns(client: Any) -> bool:
 def _make_buckets(client: Any, versioned: str) -> None:
     have = {bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])}
     for bucket in {*BUCKETS} - have:
-        client.create_bucket(Bucket=bucket)
+        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=bucket == versioned)
     client.put_bucket_versioning(Bucket=versioned, VersioningConfiguration={"Status": "Enabled"})

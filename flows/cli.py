@@ -131,13 +131,15 @@ def audit(
         list[Path] | None,
         typer.Option(help="public key (PEM) of who signs the receipts, got from elsewhere; repeatable", exists=True),
     ] = None,
+    stored: Annotated[bool, typer.Option("--stored", help="compare with the copy in S3 too, which must be up")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
         from flows.history import audit as whole
 
-        found = whole(home_folder(), noted or [], key or [])
+        store = Settings.load(STORE) if stored else None
+        found = whole(home_folder(), noted or [], key or [], store)
         say(as_json, found, show.print_audit)
         raise typer.Exit(found["exit_code"])
 

@@ -10,6 +10,7 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.settings import Settings
 
 
 def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
@@ -17,12 +18,16 @@ def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
     return history.states(home, policy.digest if policy else None)
 
 
-def audit(home: Path, noted: list[str], keys: list[Path]) -> dict[str, Any]:
-    """Every line of the record with its head, and what is wrong with any of it."""
+def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None) -> dict[str, Any]:
+    """Every line of the record with its head, and what is wrong with any of it, or other than in this S3."""
     from tasks.audit import audit as read_all
+    from tasks.vault import differences, place_of
 
     found = read_all(home, noted, keys)
-    return {**asdict(found), "exit_code": IntegrityError.exit_code if found.problems else 0}
+    problems = [*found.problems, *(differences(store) if store else ())]
+    place = f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}" if store else None
+    code = IntegrityError.exit_code if problems else 0
+    return {**asdict(found), "problems": problems, "compared_with": place, "exit_code": code}
 
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:

@@ -121,6 +121,8 @@ def print_audit(data: dict[str, Any]) -> None:
         counts = (str(line[name]) for name in ("receipts", "signed", "published"))
         table.add_row(escape(line["line"]), *counts, line["head"])
     console.print(table)
+    if data["compared_with"]:
+        console.print(f"compared with {escape(data['compared_with'])}")
     console.print("[bold green]WHOLE[/]" if not data["problems"] else "[bold red]NOT WHOLE[/]")
     for problem in data["problems"]:
         console.print(f"- {escape(problem)}")

@@ -16,6 +16,7 @@ from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.settings import Settings
+from tasks.vault import stored
 
 
 def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
     """
     reach(settings)
-    with alone_on(line_of(policy, settings.home), settings.home):
+    with alone_on(line_of(policy, settings.home), settings.home), stored(settings):
         return _submit(path, policy, settings)
 
 

@@ -6,8 +6,9 @@ A rename alone is not enough: the name may reach the disk before the content, an
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.errors import IntegrityError
@@ -22,6 +23,20 @@ def write_whole(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+    sync_folder(path.parent)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone, unless there is one; of several who do so at once the first one's stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+    with suppress(FileExistsError):
+        os.link(part, path)
+    os.unlink(part)
     sync_folder(path.parent)
 
 

@@ -16,7 +16,11 @@ def reach(settings: Settings) -> None:
     """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not answer, and the cure."""
     ping("Prefect", settings.prefect_api_url, "PREFECT_API_URL")
     ping("MLflow", settings.mlflow_tracking_uri, "MLFLOW_TRACKING_URI")
-    s3.check_bucket(s3.client(settings), settings.bucket)
+    client = s3.client(settings)
+    s3.check_bucket(client, settings.bucket)
+    s3.check_history(client, settings.bucket)
+    if settings.retention_days:
+        s3.check_lock(client, settings.bucket)
 
 
 def ping(service: str, url: str, variable: str) -> None:

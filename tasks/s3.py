@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,47 @@ def check_bucket(s3: Any, bucket: str) -> None:
             ) from error
 
 
-def put_once(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str) -> Stored:
+def check_lock(s3: Any, bucket: str) -> None:
+    """ServiceUnreachable unless the bucket can lock what it holds."""
+    with reaching(s3):
+        try:
+            s3.get_object_lock_configuration(Bucket=bucket)
+        except ClientError as error:
+            if _code(error) != "ObjectLockConfigurationNotFoundError":
+                raise
+            raise ServiceUnreachable(
+                f"the bucket {bucket!r} has no Object Lock, which EXPUNGE_RETENTION_DAYS asks for: name one that has "
+                "by EXPUNGE_BUCKET, or take the variable away"
+            ) from error
+
+
+def check_history(s3: Any, bucket: str) -> None:
+    """ServiceUnreachable unless the keys may list the versions of what the bucket holds."""
+    with reaching(s3):
+        s3.list_object_versions(Bucket=bucket, MaxKeys=1)
+
+
+def is_locked(s3: Any, bucket: str, key: str) -> bool:
+    """Whether S3 keeps the object whoever asks for what."""
+    found = _find(s3, bucket, key)
+    return found is not None and found.get("ObjectLockMode") == "COMPLIANCE"
+
+
+def put_once(
+    s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None = None
+) -> Stored:
     """Write `content` under `key` unless it is there; one PUT, so at most 5 GiB (S3's own limit).
 
     sha256: hex digest of the content, sent along and enforced by the store.
+    locked_until: S3 keeps what this call writes until then, whoever asks for what (Object Lock, compliance mode).
     Raises IntegrityError when the key holds other bytes, ServiceUnreachable when S3 cannot be used.
     """
     for _ in range(CONFLICT_TRIES):
         if (found := _find(s3, bucket, key)) is not None:
             return _must_equal(s3, bucket, key, sha256, found)
         try:
-            return Stored(_put_new(s3, bucket, key, content, sha256).get("VersionId"), uploaded=True)
+            answer = _put_new(s3, bucket, key, content, sha256, locked_until)
+            return Stored(answer.get("VersionId"), uploaded=True)
         except ClientError as error:
             if _code(error) in CHANGED:
                 raise IntegrityError(f"{key} does not have sha256 {sha256}: it changed while being sent") from error
@@ -199,8 +230,12 @@ def reaching(s3: Any) -> Iterator[None]:
         raise
 
 
-def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str) -> dict[str, Any]:
-    request = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": _base64(sha256)}
+def _put_new(
+    s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None
+) -> dict[str, Any]:
+    request: dict[str, Any] = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": _base64(sha256)}
+    if locked_until is not None:
+        request |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": locked_until}
     with reaching(s3):
         if isinstance(content, bytes):
             return s3.put_object(Body=content, **request)

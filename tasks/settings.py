@@ -23,6 +23,7 @@ SILENCE: Mapping[str, str] = {
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
 STORE = ("AWS_ENDPOINT_URL_S3",)
 
+MOST_DAYS = 36_500  # S3's own limit is a hundred years
 MOST_ACTOR = 200  # characters, as a receipt takes them
 
 S3_VARIABLES = (
@@ -48,6 +49,16 @@ def workers() -> int:
     value = os.environ.get("EXPUNGE_WORKERS") or "1"
     if not value.isdecimal() or int(value) < 1:
         raise UsageError(f"EXPUNGE_WORKERS is {value!r}: give how many processes may draw side by side, such as 2")
+    return int(value)
+
+
+def retention_days(variables: Mapping[str, str]) -> int:
+    """`EXPUNGE_RETENTION_DAYS`, by default 0: S3 locks nothing of its own accord; UsageError if it is no number."""
+    value = variables.get("EXPUNGE_RETENTION_DAYS") or "0"
+    if not value.isdecimal() or int(value) > MOST_DAYS:
+        raise UsageError(
+            f"EXPUNGE_RETENTION_DAYS is {value!r}: give for how many days S3 is to lock the record, up to {MOST_DAYS}"
+        )
     return int(value)
 
 
@@ -84,6 +95,7 @@ class Settings:
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    retention_days: int = 0
 
     @classmethod
     def load(cls, needed: Collection[str] = SERVERS) -> "Settings":
@@ -108,6 +120,7 @@ class Settings:
             access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
             secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
             session_token=variables.get("AWS_SESSION_TOKEN"),
+            retention_days=retention_days(variables),
         )
 
     def export(self) -> None:
@@ -127,6 +140,7 @@ class Settings:
         named = {
             "EXPUNGE_HOME": str(self.home),
             "EXPUNGE_BUCKET": self.bucket,
+            "EXPUNGE_RETENTION_DAYS": str(self.retention_days),
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint_url,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,12 +27,13 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from tasks.durable import sync_folder, write_whole
+from tasks.durable import write_once, write_whole
 from tasks.errors import UsageError
 from tasks.receipts import Receipt
 
 TYPE = "application/vnd.expunge.receipt+json"
 UNSIGNED = "has no signature"
+OLDER = "and says that no version signed yet: if so, the line's next receipt vouches for it"
 SINCE = Version("0.3.0")
 """The first version that signs: a receipt that says it is of an older one may be without a signature."""
 
@@ -47,40 +47,28 @@ def vouch(home: Path, receipt: Receipt) -> None:
     key = _private_key(home)
     signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
     envelope.sign(signer)
-    public = home / "keys" / f"{signer.public_key.keyid}.pem"
-    if not public.exists():
-        write_whole(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    kept = home / "keys" / f"{signer.public_key.keyid}.pem"
+    if not kept.exists() or kept.read_bytes() != public:
+        write_whole(kept, public)
     write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
 
 
 def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
-    path = Path(given) if given else home / "private" / "signing.pem"
-    if not given and not path.exists():
-        _make(path)
+    path = Path(given or home / "private" / "signing.pem")
     try:
+        if not given and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_once(path, CryptoSigner.generate_ed25519().private_bytes)
         key = load_pem_private_key(path.read_bytes(), None)
-        CryptoSigner(key)  # it takes fewer kinds than can be read
+        CryptoSigner(key).sign(b"")  # fewer kinds can sign than can be read
         return key
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(
             f"{'EXPUNGE_SIGNING_KEY is ' if given else ''}{path}, which is no private key in PEM without a password "
-            f"({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
+            f"that can be read and sign ({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
         ) from None
-
-
-def _make(path: Path) -> None:
-    """A new key, readable by its owner alone; of two that make one at once, the first one's is taken by both."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent)  # which is 0600
-    with os.fdopen(handle, "wb") as file:
-        file.write(CryptoSigner.generate_ed25519().private_bytes)
-        file.flush()
-        os.fsync(handle)
-    with suppress(FileExistsError):
-        os.link(part, path)
-    os.unlink(part)
-    sync_folder(path.parent)
 
 
 def public_key(path: Path) -> SSlibKey:
@@ -115,9 +103,11 @@ def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> I
     """
     due = False
     for receipt, problem in zip(chain, problems, strict=True):
-        due = due or not problem or _signs(receipt) or (strict and receipt is chain[-1])
+        due = due or not problem or _signs(receipt)
         if problem and (due or problem != UNSIGNED):
             yield receipt, problem
+        elif problem and strict and receipt is chain[-1]:
+            yield receipt, f"{problem}, {OLDER}"
 
 
 def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
@@ -125,7 +115,7 @@ def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
         envelope = Envelope.from_dict(json.loads(_file(home, receipt).read_bytes()))
     except FileNotFoundError:
         return UNSIGNED
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "has a signature that cannot be read"
     if (envelope.payload, envelope.payload_type) != (receipt.content, TYPE):
         return "has the signature of something else"

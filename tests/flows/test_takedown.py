@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,10 @@ from tasks.publish import approved, fetch_bundle, publish_bundle
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.settings import Settings
+from tasks.vault import differences
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
 from tests.tasks.test_publish import make_bundle
+from tests.tasks.test_signing import write_key
 
 
 def line_of(home: Path) -> str:
@@ -74,8 +77,13 @@ def test_what_cannot_be_fetched_is_said_on_stderr_with_its_exit_code(stack: Sett
     assert "neither a line" in done.err
 
 
-def test_every_step_left_a_receipt_and_the_chain_holds(published: tuple) -> None:
+def test_every_step_left_a_receipt_signed_and_copied_to_s3_and_the_chain_holds(
+    published: tuple, stack: Settings
+) -> None:
     _, home, _ = published
+    (line,) = audit(home).lines
+    assert (line.receipts, line.signed) == (7, 7)
+    assert list(differences(replace(stack, home=home))) == []
     chain = journal(home, line_of(home))
     steps = [receipt.step for receipt in chain.receipts()]
     assert steps == ["read", "planned", "erased", "verified", "gated", "bundled", "published"]
@@ -180,7 +188,7 @@ def test_a_line_that_somebody_else_moved_is_not_taken_back(
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
 
 
-def test_status_audit_and_report_need_no_server(published: tuple, tmp_path: Path) -> None:
+def test_status_audit_and_report_need_no_server(published: tuple, stack: Settings, tmp_path: Path) -> None:
     _, home, policy = published
     nowhere = {"PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "AWS_ENDPOINT_URL_S3": "", "EXPUNGE_HOME": str(home)}
     (row,) = run_cli("status", str(policy), "--json", **nowhere).data["requests"]
@@ -190,6 +198,9 @@ def test_status_audit_and_report_need_no_server(published: tuple, tmp_path: Path
     assert [line["head"] for line in whole.data["lines"]] == [row["receipt"]]
     gone = run_cli("audit", "--noted", "0" * 64, **nowhere)
     assert (gone.code, "NOT WHOLE" in gone.out, "0" * 64 in gone.out) == (6, True, True)
+    _, stranger = write_key(tmp_path, "stranger")
+    forged = run_cli("audit", "--key", str(stranger), "--stored", **{**stack.variables(), "EXPUNGE_HOME": str(home)})
+    assert (forged.code, forged.out.count("is signed by none of the keys")) == (6, 7)
     page = tmp_path / "page.html"
     assert run_cli("report", str(policy), "--out", str(page), **nowhere).code == 0
     assert "whole-way" in page.read_text(encoding="utf-8")

@@ -117,7 +117,7 @@ def test_attack_a_new_record_says_it_is_of_before_there_were_signatures(home: Pa
     append(home, version="0.2.4")
     shutil.rmtree(home / "signatures")
     assert doubts(home) == []
-    assert doubts(home, operator) == ["has no signature"]
+    assert doubts(home, operator) == [f"has no signature, {signing.OLDER}"]
 
 
 def test_attack_signatures_are_removed(home: Path, operator: Path) -> None:
@@ -169,7 +169,7 @@ def test_attack_a_signature_is_forged(home: Path, operator: Path, forge: Callabl
     assert len(doubts(home, operator)) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
 def test_attack_a_signature_is_no_envelope(home: Path, operator: Path, content: bytes) -> None:
     append(home)
     envelopes(home)[0].write_bytes(content)
@@ -216,13 +216,31 @@ def test_two_that_make_the_first_key_at_once_sign_with_the_same(home: Path) -> N
     assert len(list((home / "keys").iterdir())) == 1
 
 
-def test_the_examples_of_openssl_make_keys_that_are_taken(home: Path, tmp_path: Path, monkeypatch) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
+@pytest.fixture
+def openssl() -> Callable[..., object]:
+    """The program, which people make keys with."""
+    found = shutil.which("openssl")
+    if found is None:
         pytest.skip("openssl is not installed")
+    return lambda *words: subprocess.run([found, *map(str, words)], check=True, capture_output=True)
+
+
+def test_the_examples_of_openssl_make_keys_that_are_taken(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openssl: Callable[..., object]
+) -> None:
     private, public = tmp_path / "private.pem", tmp_path / "public.pem"
-    subprocess.run([openssl, "genpkey", "-algorithm", "ed25519", "-out", str(private)], check=True)
-    subprocess.run([openssl, "pkey", "-in", str(private), "-pubout", "-out", str(public)], check=True)
+    openssl("genpkey", "-algorithm", "ed25519", "-out", private)
+    openssl("pkey", "-in", private, "-pubout", "-out", public)
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
     append(home)
     assert doubts(home, public) == []
+
+
+def test_a_key_that_is_too_short_to_sign_is_named_before_anything_is_recorded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openssl: Callable[..., object]
+) -> None:
+    openssl("genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:512", "-out", tmp_path / "short.pem")
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(tmp_path / "short.pem"))
+    with pytest.raises(UsageError, match=r"short\.pem, which is no private key .* that can be read and sign"):
+        append(home)
+    assert not (home / "keys").exists()

@@ -1,0 +1,116 @@
+"""The record's second place: receipts, signatures, keys and policies in S3 too, under the names they have in the home.
+
+On disk they come first, so that no step waits for a network; they come here at the end of every submission, whatever
+came of it. What S3 locks (Object Lock, `EXPUNGE_RETENTION_DAYS`) nobody can change who can change the home, if the
+S3 and its keys are not themselves in the home, as those of the local stack are; and an end that was cut off is found.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from engine.digests import file_digest
+from tasks import s3
+from tasks.durable import write_once
+from tasks.errors import IntegrityError
+from tasks.receipts import FILE_NAME, LINE
+from tasks.settings import Settings
+
+ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
+RECORD = {
+    "policies": r"[0-9a-f]{64}\.yaml",
+    "keys": r"[0-9a-f]{64}\.pem",
+    "signatures": ONE_OF_A_LINE,
+    "receipts": ONE_OF_A_LINE,
+}
+"""Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy and signature there."""
+CHAINED = ("signatures", "receipts")
+NUMBER = "number"
+
+
+@contextmanager
+def stored(settings: Settings) -> Iterator[None]:
+    """Copy what is on record afterwards, also if the work failed; that it cannot be copied hides no other failure."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):
+            store(settings)
+        raise
+    store(settings)
+
+
+def store(settings: Settings) -> int:
+    """Copy what S3 does not have yet; returns how many files that were. Raises ServiceUnreachable."""
+    client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
+    versions, _ = _written(client, bucket, place)
+    known = {NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD)}
+    missing = {name: path for name, path in known.items() if name not in versions}
+    for name, path in missing.items():
+        until = datetime.now(UTC) + timedelta(settings.retention_days) if settings.retention_days else None
+        s3.put_once(client, bucket, place + name, path.read_bytes(), file_digest(path), until)
+    return len(missing)
+
+
+def differences(settings: Settings) -> Iterator[str]:
+    """What receipts and signatures the home has otherwise than S3, in words; there each is written once, and locked if
+    that is asked for. Of keys and policies the audit itself knows what they have to be.
+    """
+    client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
+    s3.check_bucket(client, bucket)
+    here, (versions, deletions) = _files(settings.home, CHAINED), _written(client, bucket, place)
+    there = {name for name in {*versions, *deletions} if name.startswith(CHAINED)}
+    for name in sorted({*here, *there}):
+        stored_as = f"s3://{bucket}/{place}{name}"
+        if name not in here:
+            yield f"{stored_as} is not in {settings.home}: it was removed, or the end cut off"
+        elif versions[name] == 0:
+            yield f"{here[name]} is not in S3: the next submission copies it"
+        elif versions[name] + deletions[name] > 1:
+            yield f"{stored_as} was written over or deleted"
+        elif problem := _unequal(client, bucket, place + name, here[name]):
+            yield problem
+        elif settings.retention_days and not s3.is_locked(client, bucket, place + name):
+            yield f"{stored_as} is not locked: it was copied without EXPUNGE_RETENTION_DAYS; lock it there"
+
+
+def place_of(home: Path) -> str:
+    """Where in the bucket a home's record is, `record/NUMBER/` by a number of its own, for homes may share a bucket."""
+    path = home / NUMBER
+    if not path.exists():
+        write_once(path, uuid.uuid4().hex.encode())
+    return f"record/{path.read_text(encoding='utf-8').strip()}/"
+
+
+def _unequal(client: Any, bucket: str, key: str, path: Path) -> str:
+    try:
+        return "" if s3.holds(client, bucket, key, file_digest(path)) else f"s3://{bucket}/{key} cannot be read"
+    except IntegrityError as error:
+        return f"{path} is not what S3 has: {error}"
+
+
+def _written(client: Any, bucket: str, place: str) -> tuple[Counter[str], Counter[str]]:
+    """How often each file was written in this place, and how often deleted."""
+    versions, deletions = Counter[str](), Counter[str]()
+    with s3.reaching(client):
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=place):
+            versions.update(entry["Key"].removeprefix(place) for entry in page.get("Versions", []))
+            deletions.update(entry["Key"].removeprefix(place) for entry in page.get("DeleteMarkers", []))
+    return versions, deletions
+
+
+def _files(home: Path, folders: Iterable[str]) -> dict[str, Path]:
+    """The record's files by their names below the home. The last folder is read first: others write to it last."""
+    found: list[tuple[str, Path]] = []
+    for folder in reversed(list(folders)):
+        below = [path for path in (home / folder).rglob("*") if path.is_file() and not path.is_symlink()]
+        named = [(path.relative_to(home).as_posix(), path) for path in sorted(below, reverse=True)]
+        found += [(name, path) for name, path in named if re.fullmatch(f"{folder}/{RECORD[folder]}", name)]
+    return dict(reversed(found))

@@ -1,0 +1,229 @@
+"""The record's copy in S3, on the real server: written once, locked, and what was done to either side shows."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tasks import s3, vault
+from tasks.errors import ServiceUnreachable, UsageError, VerdictNotPassed
+from tasks.health import reach
+from tasks.journal import journal
+from tasks.kept import keep_policy
+from tasks.settings import Settings
+from tests.flows.conftest import policy_file
+
+LINE = "emoji-0"
+
+
+def bucket_of(stack: Settings, **how: Any) -> str:
+    name = f"vault-{uuid.uuid4().hex}"
+    s3.client(stack).create_bucket(Bucket=name, **how)
+    return name
+
+
+@pytest.fixture
+def settings(stack: Settings, tmp_path: Path) -> Settings:
+    """A home and a bucket of its own that locks for a day."""
+    bucket = bucket_of(stack, ObjectLockEnabledForBucket=True)
+    return replace(stack, home=tmp_path / "home", bucket=bucket, retention_days=1)
+
+
+def append(settings: Settings) -> None:
+    journal(settings.home, LINE).append("read", request_id="r", who="x", inputs={}, outputs={})
+
+
+def stored(settings: Settings) -> list[str]:
+    found = (
+        s3.client(settings)
+        .list_objects_v2(Bucket=settings.bucket, Prefix=vault.place_of(settings.home))
+        .get("Contents", [])
+    )
+    return [entry["Key"].removeprefix(vault.place_of(settings.home)) for entry in found]
+
+
+def differences(settings: Settings) -> list[str]:
+    return list(vault.differences(settings))
+
+
+def test_the_record_is_copied_once_and_later_only_what_is_new(settings: Settings, tmp_path: Path) -> None:
+    keep_policy(settings.home, "ab" * 32, policy_file(tmp_path, "cd" * 32, "stored").read_bytes())
+    append(settings)
+    assert vault.store(settings) == 5  # number, policy, public key, signature, receipt
+    assert [key.split("/")[0] for key in stored(settings)] == ["keys", "number", "policies", "receipts", "signatures"]
+    assert vault.store(settings) == 0
+    append(settings)
+    assert vault.store(settings) == 2
+    assert differences(settings) == []
+
+
+def test_what_is_private_stays_here(settings: Settings) -> None:
+    append(settings)
+    vault.store(settings)
+    assert (settings.home / "private" / "signing.pem").exists()
+    assert {key.split("/")[0] for key in stored(settings)} == {"keys", "number", "receipts", "signatures"}
+
+
+def test_a_home_that_was_lost_has_its_record_in_s3(settings: Settings) -> None:
+    append(settings)
+    vault.store(settings)
+    before, place, names = journal(settings.home, LINE).receipts(), vault.place_of(settings.home), stored(settings)
+    shutil.rmtree(settings.home)
+    for name in names:
+        (path := settings.home / name).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(s3.read(s3.client(settings), settings.bucket, place + name))
+    assert journal(settings.home, LINE).receipts() == before
+    assert differences(settings) == []
+
+
+def test_what_was_copied_cannot_be_destroyed(settings: Settings) -> None:
+    append(settings)
+    vault.store(settings)
+    client, key = (
+        s3.client(settings),
+        vault.place_of(settings.home) + next(key for key in stored(settings) if key.startswith("receipts")),
+    )
+    head = client.head_object(Bucket=settings.bucket, Key=key)
+    assert head["ObjectLockMode"] == "COMPLIANCE"
+    assert (head["ObjectLockRetainUntilDate"] - head["LastModified"]).total_seconds() == pytest.approx(86_400, abs=60)
+    with pytest.raises(ClientError, match=r"AccessDenied|WORM|locked"):
+        client.delete_object(Bucket=settings.bucket, Key=key, VersionId=head["VersionId"])
+    assert client.head_object(Bucket=settings.bucket, Key=key)["VersionId"] == head["VersionId"]
+
+
+def test_attack_the_end_is_cut_off(settings: Settings) -> None:
+    append(settings)
+    append(settings)
+    vault.store(settings)
+    last = sorted((settings.home / "receipts" / LINE).glob("*.json"))[-1]
+    last.unlink()
+    assert journal(settings.home, LINE).verify() == []  # the chain alone does not show it
+    (problem,) = differences(settings)
+    assert problem.endswith(f"{last.name} is not in {settings.home}: it was removed, or the end cut off")
+
+
+def test_attack_a_receipt_is_altered_here(settings: Settings) -> None:
+    append(settings)
+    vault.store(settings)
+    (path,) = (settings.home / "receipts" / LINE).glob("*.json")
+    path.chmod(0o644)
+    path.write_bytes(b"{}")
+    (problem,) = differences(settings)
+    assert f"{path} is not what S3 has" in problem
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_attack_the_copy_is_written_over_or_deleted(settings: Settings, delete: bool) -> None:
+    append(settings)
+    vault.store(settings)
+    client, key = (
+        s3.client(settings),
+        vault.place_of(settings.home) + next(key for key in stored(settings) if key.startswith("receipts")),
+    )
+    (path,) = (settings.home / "receipts" / LINE).glob("*.json")
+    if delete:
+        client.delete_object(Bucket=settings.bucket, Key=key)
+    else:
+        client.put_object(Bucket=settings.bucket, Key=key, Body=path.read_bytes())
+    (problem,) = differences(settings)
+    assert problem.endswith("was written over or deleted")
+
+
+def test_what_is_not_copied_yet_is_said(settings: Settings) -> None:
+    append(settings)
+    assert all(problem.endswith("is not in S3: the next submission copies it") for problem in differences(settings))
+    assert len(differences(settings)) == 2
+
+
+def test_homes_that_share_a_bucket_do_not_meet(settings: Settings, tmp_path: Path) -> None:
+    other = replace(settings, home=tmp_path / "other")
+    for each in (settings, other):
+        append(each)
+        vault.store(each)
+    assert differences(settings) == differences(other) == []
+
+
+def test_nothing_but_the_record_is_copied(settings: Settings, tmp_path: Path) -> None:
+    append(settings)
+    (settings.home / "keys" / "signing.pem").write_bytes(b"a private key in the wrong place")
+    (settings.home / "keys" / f"{'ab' * 32}.pem").symlink_to(settings.home / "private" / "signing.pem")
+    shutil.copytree(settings.home / "receipts" / LINE, settings.home / "receipts" / f"{LINE}.bak")
+    assert vault.store(settings) == 4
+
+
+def test_attack_a_whole_line_is_removed(settings: Settings) -> None:
+    append(settings)
+    vault.store(settings)
+    for folder in vault.CHAINED:
+        shutil.rmtree(settings.home / folder / LINE)
+    assert [problem.endswith("the end cut off") for problem in differences(settings)] == [True, True]
+
+
+def test_attack_the_name_of_a_receipt_is_deleted_before_it_is_there(settings: Settings) -> None:
+    append(settings)
+    (path,) = (settings.home / "receipts" / LINE).glob("*.json")
+    key = f"{vault.place_of(settings.home)}receipts/{LINE}/{path.name}"
+    s3.client(settings).delete_object(Bucket=settings.bucket, Key=key)
+    assert f"{path} is not in S3: the next submission copies it" in differences(settings)
+    assert vault.store(settings) == 4
+    assert differences(settings) == [f"s3://{settings.bucket}/{key} was written over or deleted"]
+
+
+def test_what_was_copied_without_a_lock_is_said_where_one_is_asked_for(settings: Settings) -> None:
+    append(settings)
+    vault.store(replace(settings, retention_days=0))
+    assert differences(replace(settings, retention_days=0)) == []
+    assert [" is not locked: " in problem for problem in differences(settings)] == [True, True]
+
+
+def test_a_bucket_that_is_none_is_named(settings: Settings) -> None:
+    append(settings)
+    with pytest.raises(ServiceUnreachable, match="check EXPUNGE_BUCKET"):
+        differences(replace(settings, bucket="Bad Name"))
+
+
+def test_without_days_it_is_copied_and_not_locked(stack: Settings, tmp_path: Path) -> None:
+    settings = replace(stack, home=tmp_path / "home", bucket=bucket_of(stack))
+    append(settings)
+    assert vault.store(settings) == 4
+    assert differences(settings) == []
+    head = s3.client(settings).head_object(
+        Bucket=settings.bucket, Key=vault.place_of(settings.home) + stored(settings)[-1]
+    )
+    assert "ObjectLockMode" not in head
+
+
+def test_a_bucket_that_cannot_lock_is_refused_before_any_work(stack: Settings) -> None:
+    settings = replace(stack, bucket=bucket_of(stack), retention_days=1)
+    with pytest.raises(ServiceUnreachable, match="has no Object Lock, which EXPUNGE_RETENTION_DAYS asks for"):
+        reach(settings)
+    reach(replace(settings, retention_days=0))
+
+
+def test_the_local_stacks_bucket_can_lock(stack: Settings) -> None:
+    reach(replace(stack, retention_days=1))
+
+
+def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(settings: Settings) -> None:
+    append(settings)
+    failed = VerdictNotPassed("FAIL", "it is still seen")
+    with pytest.raises(VerdictNotPassed), vault.stored(settings):
+        raise failed
+    assert differences(settings) == []
+    gone = replace(settings, bucket="no-such-bucket")
+    with pytest.raises(VerdictNotPassed), vault.stored(gone):
+        raise failed
+    with pytest.raises(ServiceUnreachable), vault.stored(gone):
+        pass
+
+
+@pytest.mark.parametrize("value", ["-1", "ten", "1.5", "36501"])
+def test_a_number_of_days_that_is_none_is_refused(value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"EXPUNGE_RETENTION_DAYS is '{value}'"):
+        Settings.of(tmp_path, {"EXPUNGE_RETENTION_DAYS": value}, needed=())
