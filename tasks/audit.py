@@ -1,10 +1,10 @@
 """Whether the record is whole: chain and signatures of the receipts, what they name, and what publications rest on.
 
-It reads files and asks no server. Of a chain that was cut off at its end nothing in it tells, so the digest of a
-receipt that was noted elsewhere (MLflow has that of a publication) is looked for in it. Of one that was written anew
-from the start, with all that it names, its signatures tell to whoever has the public key from elsewhere. Looked at is
-what the last run of each work left; report, pages and pictures are in no receipt, and of a bundle that a later one of
-the same work replaced S3 has the files. While a takedown runs its files are in between.
+It reads files, works verdicts out anew and asks no server. Of a chain that was cut off at its end nothing in it tells,
+so the digest of a receipt that was noted elsewhere (MLflow has that of a publication) is looked for in it. Of one that
+was written anew from the start, with all that it names, its signatures tell to whoever has the public key from
+elsewhere. Looked at is what the last run of each work left; report, pages and pictures are in no receipt, and of a
+bundle that a later one of the same work replaced S3 has the files. While a takedown runs its files are in between.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
+from tasks.rederived import can_be_rederived, contradiction
 from tasks.signing import checked, doubts, own_keys, public_key
 from tasks.trials import FILE as TRIALS
 
@@ -73,11 +74,17 @@ OUTCOMES = {"verified": "PASS", "gated": "open"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the record; `head` is the digest of its last receipt, to be noted elsewhere."""
+    """One line of the record; `head` is the digest of its last receipt, to be noted elsewhere.
+
+    `rederived` counts the verdicts that were worked out anew from their evidence, which needs the version that came to
+    them.
+    """
 
     line: str
     receipts: int
     signed: int
+    verdicts: int
+    rederived: int
     published: int
     head: str
 
@@ -123,15 +130,29 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
 
 
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
-    published = sum(receipt.step == "published" for receipt in chain)
-    return Line(name, len(chain), signatures.count(""), published, chain[-1].digest if chain else "")
+    verdicts = [receipt for receipt in _latest(chain).values() if receipt.step == "verified"]
+    return Line(
+        line=name,
+        receipts=len(chain),
+        signed=signatures.count(""),
+        verdicts=len(verdicts),
+        rederived=sum(map(can_be_rederived, verdicts)),
+        published=sum(receipt.step == "published" for receipt in chain),
+        head=chain[-1].digest if chain else "",
+    )
+
+
+def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
+    """The last receipt of each work and step."""
+    return {(str(receipt.settings.get("work")), receipt.step): receipt for receipt in chain}
 
 
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
     yield from problems
-    last = {(str(receipt.settings.get("work")), receipt.step): receipt for receipt in chain}
-    for (work, _), receipt in last.items():
+    for (work, _), receipt in _latest(chain).items():
         for problem in _changed(home / "work" / work, receipt):
+            yield f"{_named(receipt)}: {problem}"
+        if can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
             yield f"{_named(receipt)}: {problem}"
     for place, receipt in enumerate(chain):
         if receipt.step == "published":

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+import engine
+from engine import evidence
 from engine.bundle import assemble
 from engine.canonical import canonical_json, sha256
 from engine.digests import file_digest, folder_digest
-from policies import desired_state, parse
+from engine.results import Verdict
+from engine.verdict import decide
+from policies import DesiredState, desired_state, parse
 from tasks.audit import audit
+from tasks.durable import write_whole
 from tasks.errors import NothingOnRecord, UsageError
 from tasks.history import receipts
 from tasks.journal import journal, note
 from tasks.kept import keep_policy
 from tasks.receipts import Receipt
+from tasks.translate import acceptance
+from tests.engine.test_verdict import concept as rows_of
+from tests.engine.test_verdict import evidence as evidence_of
 from tests.flows.conftest import policy_file
 
 LINE, WORK = "emoji-0", "ab" * 32
@@ -277,6 +285,65 @@ def test_attack_another_verdict_is_slipped_under_a_publication(record: Record) -
     record.rewrite(forge)
     (problem,) = record.problems()
     assert "receipt 7 (published audited)" in problem
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Record:
+    """A home with a verdict that this version reached on evidence of its own."""
+    home, work = tmp_path / "home", tmp_path / "home" / "work" / WORK
+    data = policy_file(tmp_path, "cd" * 32, "audited", level="quick").read_bytes()
+    policy = parse(data, "audited")
+    keep_policy(home, policy.digest, data)
+    state = desired_state([policy])
+    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
+    kept = (rows_of(item.id, item.kind) for item in state.retain)
+    table = evidence_of(rows_of("bicycle", "target", after=0), *kept)
+    evidence.write(table, work / "evidence.parquet")
+    (work / "quality.json").write_bytes(b"{}")
+    verdict = decide(table, len(table), acceptance(state))
+    assert verdict.outcome.value == "PASS"
+    judge_as(Record(home), verdict)
+    return Record(home)
+
+
+def judge_as(record: Record, verdict: Verdict) -> None:
+    """Whoever can sign writes down this verdict."""
+    write_whole(record.work / "verdict.json", verdict.to_json().encode())
+    outputs = {name: file_digest(record.work / FILES[name]) for name in ("evidence", "verdict", "quality")}
+    told = {"outcome": verdict.outcome.value, "reasons": []}
+    note(Work(record.home), "verified", {"candidate": "c" * 64}, outputs, told)
+
+
+def test_a_verdict_is_worked_out_anew_from_its_evidence(judged: Record) -> None:
+    assert judged.problems() == ()
+    (line,) = audit(judged.home).lines
+    assert (line.verdicts, line.rederived) == (1, 1)
+
+
+def test_attack_a_verdict_is_made_up_by_whoever_can_sign(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    table.loc[(table["role"] == "target") & (table["arm"] == "after"), "seen"] = True
+    evidence.write(table, judged.work / "evidence.parquet")
+    judge_as(judged, Verdict.load(judged.work / "verdict.json"))
+    (problem,) = judged.problems()
+    assert "verdict.json says PASS and does not follow from its evidence" in problem
+    assert "it is FAIL" in problem
+
+
+def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
+    judge_as(judged, decide(table, len(table), replace(acceptance(state), max_target_rate=0.9)))
+    (problem,) = judged.problems()
+    assert "does not follow from its evidence" in problem
+
+
+def test_a_verdict_of_another_version_is_not_worked_out_and_that_shows(
+    judged: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "__version__", "99.0")
+    assert judged.problems() == ()
+    assert (audit(judged.home).lines[0].verdicts, audit(judged.home).lines[0].rederived) == (1, 0)
 
 
 def test_attack_a_signature_is_taken_from_under_a_receipt(record: Record) -> None:
