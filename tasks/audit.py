@@ -26,7 +26,7 @@ from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
-from tasks.rederived import can_be_rederived, contradiction
+from tasks.rederived import can_be_rederived, contradiction, stray
 from tasks.signing import checked, doubts, own_keys, public_key
 from tasks.trials import FILE as TRIALS
 
@@ -130,16 +130,21 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
 
 
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
-    verdicts = [receipt for receipt in _latest(chain).values() if receipt.step == "verified"]
+    latest = _latest(chain).values()
     return Line(
         line=name,
         receipts=len(chain),
         signed=signatures.count(""),
-        verdicts=len(verdicts),
-        rederived=sum(map(can_be_rederived, verdicts)),
+        verdicts=sum(receipt.step == "verified" for receipt in latest),
+        rederived=sum(map(_is_verdict, latest)),
         published=sum(receipt.step == "published" for receipt in chain),
         head=chain[-1].digest if chain else "",
     )
+
+
+def _is_verdict(receipt: Receipt) -> bool:
+    """Whether the receipt is of a verdict that can be worked out anew."""
+    return receipt.step == "verified" and can_be_rederived(receipt)
 
 
 def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
@@ -152,9 +157,11 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
     for (work, _), receipt in _latest(chain).items():
         for problem in _changed(home / "work" / work, receipt):
             yield f"{_named(receipt)}: {problem}"
-        if can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
+        if _is_verdict(receipt) and (problem := contradiction(home / "work" / work)):
             yield f"{_named(receipt)}: {problem}"
     for place, receipt in enumerate(chain):
+        if receipt.step == "read" and can_be_rederived(receipt) and (problem := stray(home, receipt, chain[:place])):
+            yield f"{_named(receipt)}: {problem}"
         if receipt.step == "published":
             yield from _unfounded(receipt, chain[:place])
 

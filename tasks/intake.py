@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,9 +25,8 @@ from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.journal import AtTheDoor, note, refusals_noted
-from tasks.kept import keep_policy, kept_policy
+from tasks.kept import in_force, keep_policy
 from tasks.order import Order
-from tasks.receipts import Receipt
 from tasks.translate import edit_spec, sampler
 
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
@@ -113,11 +112,6 @@ def line_of(policy: Policy, home: Path) -> str:
     known = sorted(path.name for path in (home / "receipts").glob(f"*{suffix}"))
     kind, _, name = policy.base.uri.partition(":")
     return known[0] if known else (name if kind == "builtin" else "model") + suffix
-
-
-def in_force(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
-    """The policies whose erasure is published by these receipts; IntegrityError if one is not as it was received."""
-    return [kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
 
 
 def load_state(order: Order) -> DesiredState:

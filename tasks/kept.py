@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from policies import Policy, PolicyErrors, parse
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
+from tasks.receipts import Receipt
 
 
 def keep_policy(home: Path, digest: str, data: bytes) -> None:
@@ -22,6 +24,11 @@ def kept_policy(home: Path, digest: str) -> Policy:
         path = _path(home, digest)
         raise IntegrityError(f"{path} is not the policy in force that was received: restore it from a backup")
     return policy
+
+
+def in_force(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
+    """The policies whose erasure is published by these receipts; IntegrityError if one is not as it was received."""
+    return [kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
 
 
 def _kept(home: Path, digest: str) -> Policy | None:

@@ -1,26 +1,46 @@
-"""Whether a verdict follows from its evidence: worked out once more, from the table and the policies' own limits.
+"""What the record says was concluded, concluded once more: a state from the policies, a verdict from its evidence.
 
 How many rows there had to be and the judge's own error are taken as the verdict has them, for they come from base and
-judge, which are not in the record. Another version may count otherwise, so only a verdict of this one is worked out.
+judge, which are not in the record. Another version may conclude otherwise, so only what this one did is done again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import engine
 from engine import evidence
 from engine.results import Verdict
 from engine.verdict import decide
-from policies import DesiredState
+from policies import DesiredState, PolicyError, PolicyErrors, desired_state
 from tasks.bundle import EVIDENCE, VERDICT
+from tasks.errors import IntegrityError
+from tasks.kept import in_force, kept_policy
 from tasks.receipts import Receipt
 from tasks.translate import acceptance
 
 
 def can_be_rederived(receipt: Receipt) -> bool:
-    """Whether the receipt is of a verdict that this version reached."""
-    return receipt.step == "verified" and receipt.versions.get("expunge") == engine.__version__
+    """Whether this version wrote the receipt."""
+    return receipt.versions.get("expunge") == engine.__version__
+
+
+def stray(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
+    """How the state of a receipt `read` is not that of its policy and those in force, in words; "" if it is.
+
+    `before` are the receipts of its line until then.
+    """
+    try:
+        published = [receipt for receipt in before if receipt.step == "published"]
+        policies = [*in_force(home, published), kept_policy(home, read.inputs["policy"])]
+        state = desired_state(policies).digest
+    except IntegrityError:
+        return ""  # a policy is lost, which is told for itself
+    except (PolicyError, PolicyErrors) as error:
+        return f"its policy and those in force come to no state: {error}"
+    told = read.outputs.get("state")
+    return "" if state == told else f"its policy and those in force come to the state {state}, on record is {told}"
 
 
 def contradiction(work: Path) -> str:

@@ -338,6 +338,35 @@ def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: R
     assert "does not follow from its evidence" in problem
 
 
+def read_as(record: Record, policy: str, state: str) -> None:
+    """Whoever can sign writes down that the policy came to this state, and that it is published."""
+    work = Work(record.home, key=sha256(policy.encode()))
+    note(work, "read", {"policy": policy}, {"state": state})
+    write_whole(record.home / "work" / work.key / "state.json", b"{}")
+    note(work, "published", {"policy": policy}, {"bundle": "ff" * 32})
+
+
+def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -> None:
+    record, policies = Record(tmp_path / "home"), []
+    for erase in ("bicycle", "umbrella"):
+        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+        policies.append(parse(data, erase))
+        keep_policy(record.home, policies[-1].digest, data)
+        read_as(record, policies[-1].digest, desired_state(policies).digest)
+    assert not any("those in force" in problem for problem in record.problems())
+
+
+def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> None:
+    record = Record(tmp_path / "home")
+    for erase in ("bicycle", "umbrella"):
+        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+        policy = parse(data, erase)
+        keep_policy(record.home, policy.digest, data)
+        read_as(record, policy.digest, desired_state([policy]).digest)
+    (problem,) = (problem for problem in record.problems() if "those in force" in problem)
+    assert problem.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
+
+
 def test_a_verdict_of_another_version_is_not_worked_out_and_that_shows(
     judged: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
