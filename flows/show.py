@@ -116,9 +116,9 @@ def _due(row: dict[str, Any]) -> str:
 
 
 def print_audit(data: dict[str, Any]) -> None:
-    table = _table("line", ">receipts", ">signed", ">verdicts", ">rederived", ">published", "head")
+    table = _table("line", ">receipts", ">signed", ">concluded", ">rederived", ">published", "head")
     for line in data["lines"]:
-        counts = (str(line[name]) for name in ("receipts", "signed", "verdicts", "rederived", "published"))
+        counts = (str(line[name]) for name in ("receipts", "signed", "concluded", "rederived", "published"))
         table.add_row(escape(line["line"]), *counts, line["head"])
     console.print(table)
     if data["compared_with"]:

@@ -76,14 +76,14 @@ OUTCOMES = {"verified": "PASS", "gated": "open"}
 class Line:
     """One line of the record; `head` is the digest of its last receipt, to be noted elsewhere.
 
-    `rederived` counts the verdicts that were worked out anew from their evidence, which needs the version that came to
-    them.
+    `concluded` counts states and verdicts, `rederived` those that were worked out anew from policies and evidence,
+    which needs the version that came to them.
     """
 
     line: str
     receipts: int
     signed: int
-    verdicts: int
+    concluded: int
     rederived: int
     published: int
     head: str
@@ -121,7 +121,7 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
         *(
             f"{name}: {_named(receipt)} {problem}"
             for name, (chain, _) in chains.items()
-            for receipt, problem in doubts(chain, signatures[name], strict=bool(keys))
+            for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
         ),
         *_lost_policies(home, receipts),
         *_cut_off(receipts, noted),
@@ -129,22 +129,23 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
     return Audit(tuple(_line(name, chain, signatures[name]) for name, (chain, _) in chains.items()), problems)
 
 
+def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collection[Path]) -> bool:
+    """Whether the line's end must be signed: if a key is given, and nobody noted this end, signed or not."""
+    return bool(keys and chain) and chain[-1].digest not in noted
+
+
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
-    latest = _latest(chain).values()
+    verdicts = [receipt for receipt in _latest(chain).values() if receipt.step == "verified"]
+    concluded = [receipt for receipt in chain if receipt.step == "read"] + verdicts
     return Line(
         line=name,
         receipts=len(chain),
         signed=signatures.count(""),
-        verdicts=sum(receipt.step == "verified" for receipt in latest),
-        rederived=sum(map(_is_verdict, latest)),
+        concluded=len(concluded),
+        rederived=sum(map(can_be_rederived, concluded)),
         published=sum(receipt.step == "published" for receipt in chain),
         head=chain[-1].digest if chain else "",
     )
-
-
-def _is_verdict(receipt: Receipt) -> bool:
-    """Whether the receipt is of a verdict that can be worked out anew."""
-    return receipt.step == "verified" and can_be_rederived(receipt)
 
 
 def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
@@ -157,7 +158,11 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
     for (work, _), receipt in _latest(chain).items():
         for problem in _changed(home / "work" / work, receipt):
             yield f"{_named(receipt)}: {problem}"
-        if _is_verdict(receipt) and (problem := contradiction(home / "work" / work)):
+        if (
+            receipt.step == "verified"
+            and can_be_rederived(receipt)
+            and (problem := contradiction(home / "work" / work))
+        ):
             yield f"{_named(receipt)}: {problem}"
     for place, receipt in enumerate(chain):
         if receipt.step == "read" and can_be_rederived(receipt) and (problem := stray(home, receipt, chain[:place])):
@@ -186,7 +191,7 @@ def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
         return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
     except FileNotFoundError:
         return "is missing"
-    except (EngineError, OSError, ValueError, LookupError) as error:
+    except (EngineError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         return f"cannot be read: {error}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from tasks.errors import IntegrityError
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whoever else writes it meanwhile; on return it is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with open(scratch, "wb") as file:
         file.write(content)
         file.flush()
@@ -28,6 +29,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_once(path: Path, content: bytes) -> None:
     """Write a file for its owner alone, unless there is one; of several who do so at once the first one's stays."""
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:

@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
@@ -78,40 +78,6 @@ def client(settings: Settings) -> Any:
         ) from error
 
 
-def check_bucket(s3: Any, bucket: str) -> None:
-    """ServiceUnreachable unless there is the bucket and the keys open it."""
-    with reaching(s3):
-        try:
-            s3.head_bucket(Bucket=bucket)
-        except (ClientError, ParamValidationError) as error:
-            # a HEAD is answered without a body, so its status is all that tells why
-            why = f"HTTP {_status(error)}" if isinstance(error, ClientError) else "no bucket can have that name"
-            raise ServiceUnreachable(
-                f"S3 at {s3.meta.endpoint_url} does not give access to the bucket {bucket!r} ({why}): check "
-                f"EXPUNGE_BUCKET, AWS_DEFAULT_REGION, and the keys {KEYS}"
-            ) from error
-
-
-def check_lock(s3: Any, bucket: str) -> None:
-    """ServiceUnreachable unless the bucket can lock what it holds."""
-    with reaching(s3):
-        try:
-            s3.get_object_lock_configuration(Bucket=bucket)
-        except ClientError as error:
-            if _code(error) != "ObjectLockConfigurationNotFoundError":
-                raise
-            raise ServiceUnreachable(
-                f"the bucket {bucket!r} has no Object Lock, which EXPUNGE_RETENTION_DAYS asks for: name one that has "
-                "by EXPUNGE_BUCKET, or take the variable away"
-            ) from error
-
-
-def check_history(s3: Any, bucket: str) -> None:
-    """ServiceUnreachable unless the keys may list the versions of what the bucket holds."""
-    with reaching(s3):
-        s3.list_object_versions(Bucket=bucket, MaxKeys=1)
-
-
 def is_locked(s3: Any, bucket: str, key: str) -> bool:
     """Whether S3 keeps the object whoever asks for what."""
     found = _find(s3, bucket, key)
@@ -134,9 +100,9 @@ def put_once(
             answer = _put_new(s3, bucket, key, content, sha256, locked_until)
             return Stored(answer.get("VersionId"), uploaded=True)
         except ClientError as error:
-            if _code(error) in CHANGED:
+            if code(error) in CHANGED:
                 raise IntegrityError(f"{key} does not have sha256 {sha256}: it changed while being sent") from error
-            if _status(error) not in (409, 412):
+            if status(error) not in (409, 412):
                 raise
             time.sleep(CONFLICT_PAUSE_SECONDS)  # another writer of the same key is about to finish
     raise ServiceUnreachable(f"s3://{bucket}/{key} stayed in conflict over {CONFLICT_TRIES} tries: run again later")
@@ -178,7 +144,7 @@ def get_pointer(s3: Any, bucket: str, key: str) -> Pointer | None:
         try:
             answer = s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if _code(error) in ABSENT:
+            if code(error) in ABSENT:
                 return None
             raise
         return Pointer(answer["Body"].read(), answer["ETag"], answer.get("VersionId"))
@@ -202,7 +168,7 @@ def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None)
             )
             return Pointer(body, answer["ETag"], answer.get("VersionId"))
         except ClientError as error:
-            if _status(error) not in (404, 409, 412) or _code(error) == "NoSuchBucket":
+            if status(error) not in (404, 409, 412) or code(error) == "NoSuchBucket":
                 raise
     winner = get_pointer(s3, bucket, key)
     if winner is not None and winner.body == body:
@@ -221,9 +187,9 @@ def reaching(s3: Any) -> Iterator[None]:
             f"S3 at {url} does not answer ({error}): `make up`, or set AWS_ENDPOINT_URL_S3"
         ) from error
     except ClientError as error:
-        if _code(error) in REFUSED:
-            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_code(error)}): check {KEYS}") from error
-        if _code(error) == "NoSuchBucket" or _status(error) >= 500:
+        if code(error) in REFUSED:
+            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({code(error)}): check {KEYS}") from error
+        if code(error) == "NoSuchBucket" or status(error) >= 500:
             raise ServiceUnreachable(
                 f"S3 at {url} cannot serve: {error}: check EXPUNGE_BUCKET and the server"
             ) from error
@@ -248,7 +214,7 @@ def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
         try:
             return s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         except ClientError as error:
-            if _code(error) in ABSENT:
+            if code(error) in ABSENT:
                 return None
             raise
 
@@ -269,7 +235,7 @@ def _sha256_of_object(s3: Any, bucket: str, key: str) -> str:
 
 
 def _absence(error: ClientError, bucket: str, key: str) -> Exception:
-    if _code(error) in ABSENT:
+    if code(error) in ABSENT:
         return IntegrityError(f"s3://{bucket}/{key} is missing: publish it again from its bundle folder")
     return error
 
@@ -278,9 +244,11 @@ def _base64(hexdigest: str) -> str:
     return base64.b64encode(bytes.fromhex(hexdigest)).decode()
 
 
-def _code(error: ClientError) -> str:
+def code(error: ClientError) -> str:
+    """S3's own name of the error, "" if it did not say."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _status(error: ClientError) -> int:
+def status(error: ClientError) -> int:
+    """The HTTP status that S3 answered with, 0 if it did not say."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

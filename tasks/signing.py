@@ -33,7 +33,7 @@ from tasks.receipts import Receipt
 
 TYPE = "application/vnd.expunge.receipt+json"
 UNSIGNED = "has no signature"
-OLDER = "and says that no version signed yet: if so, the line's next receipt vouches for it"
+OLDER = "and says that no version signed yet: if so, its next receipt vouches for it, or give its digest as noted"
 SINCE = Version("0.3.0")
 """The first version that signs: a receipt that says it is of an older one may be without a signature."""
 
@@ -58,7 +58,7 @@ def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
     path = Path(given or home / "private" / "signing.pem")
     try:
-        if not given and not path.exists():
+        if not given:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_once(path, CryptoSigner.generate_ed25519().private_bytes)
         key = load_pem_private_key(path.read_bytes(), None)

@@ -7,19 +7,23 @@ S3 and its keys are not themselves in the home, as those of the local stack are;
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from engine.digests import file_digest
 from tasks import s3
 from tasks.durable import write_once
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
+from tasks.health import check_bucket
 from tasks.receipts import FILE_NAME, LINE
 from tasks.settings import Settings
 
@@ -32,24 +36,37 @@ RECORD = {
 }
 """Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy and signature there."""
 CHAINED = ("signatures", "receipts")
-NUMBER = "number"
+FIRST = re.compile(r"receipts/[^/]+/000001-.*")
+NUMBER, RECORDS = "number", "record/"
 
 
 @contextmanager
 def stored(settings: Settings) -> Iterator[None]:
-    """Copy what is on record afterwards, also if the work failed; that it cannot be copied hides no other failure."""
+    """Copy what is on record afterwards, also if the work failed; that it cannot be copied hides no other failure.
+
+    ServiceUnreachable if all went well but this.
+    """
     try:
         yield
     except Exception:
-        with suppress(Exception):
+        try:
             store(settings)
+        except Exception as error:
+            logging.getLogger(__name__).warning("the record was not copied to S3: %s", error)
         raise
-    store(settings)
+    try:
+        store(settings)
+    except (ServiceUnreachable, ClientError) as error:
+        raise ServiceUnreachable(
+            f"all is done but one thing, the record was not copied to S3: {error}; submit again, which copies it"
+        ) from error
 
 
 def store(settings: Settings) -> int:
     """Copy what S3 does not have yet; returns how many files that were. Raises ServiceUnreachable."""
-    client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
+    client, bucket = s3.client(settings), settings.bucket
+    write_once(settings.home / NUMBER, uuid.uuid4().hex.encode())
+    place = place_of(settings.home)
     versions, _ = _written(client, bucket, place)
     known = {NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD)}
     missing = {name: path for name, path in known.items() if name not in versions}
@@ -61,16 +78,18 @@ def store(settings: Settings) -> int:
 
 def differences(settings: Settings) -> Iterator[str]:
     """What receipts and signatures the home has otherwise than S3, in words; there each is written once, and locked if
-    that is asked for. Of keys and policies the audit itself knows what they have to be.
+    that is asked for. Of keys and policies the audit itself knows what they have to be. NothingOnRecord if no copy
+    is known.
     """
     client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
-    s3.check_bucket(client, bucket)
+    check_bucket(client, bucket)
     here, (versions, deletions) = _files(settings.home, CHAINED), _written(client, bucket, place)
     there = {name for name in {*versions, *deletions} if name.startswith(CHAINED)}
+    yield from _elsewhere(client, bucket, place, [name for name in here if FIRST.fullmatch(name)])
     for name in sorted({*here, *there}):
         stored_as = f"s3://{bucket}/{place}{name}"
         if name not in here:
-            yield f"{stored_as} is not in {settings.home}: it was removed, or the end cut off"
+            yield f"{stored_as} is not in {settings.home}: it was removed, the end cut off, or this is an older copy"
         elif versions[name] == 0:
             yield f"{here[name]} is not in S3: the next submission copies it"
         elif versions[name] + deletions[name] > 1:
@@ -84,9 +103,20 @@ def differences(settings: Settings) -> Iterator[str]:
 def place_of(home: Path) -> str:
     """Where in the bucket a home's record is, `record/NUMBER/` by a number of its own, for homes may share a bucket."""
     path = home / NUMBER
-    if not path.exists():
-        write_once(path, uuid.uuid4().hex.encode())
-    return f"record/{path.read_text(encoding='utf-8').strip()}/"
+    if not path.is_file():
+        raise NothingOnRecord(
+            f"{path} is missing, which says where in S3 the record is: nothing was submitted, or lost"
+        )
+    return f"{RECORDS}{path.read_text(encoding='utf-8').strip()}/"
+
+
+def _elsewhere(client: Any, bucket: str, place: str, firsts: Sequence[str]) -> Iterator[str]:
+    """Other places where a line of this home began: its number was exchanged, and what lies there would not be seen."""
+    versions, _ = _written(client, bucket, RECORDS)
+    for key in sorted(versions):
+        number, _, name = key.partition("/")
+        if name in firsts and f"{RECORDS}{number}/" != place:
+            yield f"s3://{bucket}/{RECORDS}{number}/ has {name} too: the home had that number before, look there"
 
 
 def _unequal(client: Any, bucket: str, key: str, path: Path) -> str:

@@ -18,6 +18,8 @@ def pytest_configure(config: pytest.Config) -> None:
     prefect_home = tempfile.TemporaryDirectory(prefix="prefect-")
     config.add_cleanup(prefect_home.cleanup)
     os.environ.update({**SILENCE, "PREFECT_HOME": prefect_home.name})
+    for name in ("EXPUNGE_SIGNING_KEY", "EXPUNGE_RETENTION_DAYS"):
+        os.environ.pop(name, None)
     # side by side each has its share of the cores; a torch that is imported has made up its mind
     if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))

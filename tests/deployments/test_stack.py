@@ -19,7 +19,7 @@ from tests.conftest import run_stack
 
 
 def session_members(pids: set[int]) -> list[str]:
-    return [p.name() for p in psutil.process_iter() if p.status() != "zombie" and _session(p.pid) in pids]
+    return [p.name() for p in psutil.process_iter() if _session(p.pid) in pids and p.status() != "zombie"]
 
 
 def _session(pid: int) -> int | None:

@@ -201,6 +201,7 @@ def test_status_audit_and_report_need_no_server(published: tuple, stack: Setting
     _, stranger = write_key(tmp_path, "stranger")
     forged = run_cli("audit", "--key", str(stranger), "--stored", **{**stack.variables(), "EXPUNGE_HOME": str(home)})
     assert (forged.code, forged.out.count("is signed by none of the keys")) == (6, 7)
+    assert f"compared with s3://{stack.bucket}/record/" in forged.out.replace("\n", "")
     page = tmp_path / "page.html"
     assert run_cli("report", str(policy), "--out", str(page), **nowhere).code == 0
     assert "whole-way" in page.read_text(encoding="utf-8")
@@ -217,7 +218,8 @@ def test_a_failed_verdict_publishes_nothing_and_says_why(
     assert done.code == 4
     assert "umbrella" in done.err
     assert "nothing was published" in done.err
-    assert s3.client(stack).list_objects_v2(Bucket=os.environ["EXPUNGE_BUCKET"]).get("KeyCount") == 0
+    stored = s3.client(stack).list_objects_v2(Bucket=os.environ["EXPUNGE_BUCKET"])["Contents"]
+    assert {entry["Key"].split("/")[0] for entry in stored} == {"record"}
     (row,) = states(home)
     assert (row["state"], row["verdict"]) == ("rejected", "FAIL")
     assert audit(home).problems == ()

@@ -317,7 +317,7 @@ def judge_as(record: Record, verdict: Verdict) -> None:
 def test_a_verdict_is_worked_out_anew_from_its_evidence(judged: Record) -> None:
     assert judged.problems() == ()
     (line,) = audit(judged.home).lines
-    assert (line.verdicts, line.rederived) == (1, 1)
+    assert (line.concluded, line.rederived) == (1, 1)
 
 
 def test_attack_a_verdict_is_made_up_by_whoever_can_sign(judged: Record) -> None:
@@ -367,12 +367,45 @@ def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> No
     assert problem.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
 
 
+def test_the_last_place_of_a_number_is_no_contradiction_and_the_one_before_is(judged: Record) -> None:
+    told = json.loads((judged.work / "verdict.json").read_bytes())
+    upper = told["targets"][0]["total"]["upper"]
+    for further, problems in ((1e-6, 0), (1e-4, 1)):
+        told["targets"][0]["total"]["upper"] = upper + further
+        judge_as(judged, Verdict.from_json(json.dumps(told)))
+        assert len(judged.problems()) == problems
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b"[" * 100_000])
+def test_attack_a_verdict_that_cannot_be_read_ends_nothing(judged: Record, content: bytes) -> None:
+    (judged.work / "verdict.json").write_bytes(content)
+    assert any("cannot be worked out from its evidence" in problem for problem in judged.problems())
+
+
+def test_a_judges_error_of_another_shape_ends_nothing(judged: Record) -> None:
+    told = json.loads((judged.work / "verdict.json").read_bytes())
+    (judged.work / "verdict.json").write_text(json.dumps({**told, "judge": []}))
+    assert any("cannot be worked out from its evidence" in problem for problem in judged.problems())
+
+
+def test_a_receipt_that_names_no_policy_ends_nothing(judged: Record) -> None:
+    note(Work(judged.home), "read", {}, {"state": "ab" * 32})
+    assert any("names no policy" in problem for problem in judged.problems())
+
+
+def test_a_line_of_before_there_were_signatures_is_vouched_for_by_who_noted_its_end(record: Record) -> None:
+    shutil.rmtree(record.home / "signatures")
+    key, end = next((record.home / "keys").iterdir()), record.chain[-1].digest
+    assert len(audit(record.home, keys=[key]).problems) == 1
+    assert audit(record.home, [end], [key]).problems == ()
+
+
 def test_a_verdict_of_another_version_is_not_worked_out_and_that_shows(
     judged: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "__version__", "99.0")
     assert judged.problems() == ()
-    assert (audit(judged.home).lines[0].verdicts, audit(judged.home).lines[0].rederived) == (1, 0)
+    assert (audit(judged.home).lines[0].concluded, audit(judged.home).lines[0].rederived) == (1, 0)
 
 
 def test_attack_a_signature_is_taken_from_under_a_receipt(record: Record) -> None:

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tasks import s3, vault
-from tasks.errors import ServiceUnreachable, UsageError, VerdictNotPassed
+from tasks.errors import NothingOnRecord, ServiceUnreachable, UsageError, VerdictNotPassed
 from tasks.health import reach
 from tasks.journal import journal
 from tasks.kept import keep_policy
@@ -35,11 +35,12 @@ def settings(stack: Settings, tmp_path: Path) -> Settings:
     return replace(stack, home=tmp_path / "home", bucket=bucket, retention_days=1)
 
 
-def append(settings: Settings) -> None:
-    journal(settings.home, LINE).append("read", request_id="r", who="x", inputs={}, outputs={})
+def append(settings: Settings, who: str = "x") -> None:
+    journal(settings.home, LINE).append("read", request_id="r", who=who, inputs={}, outputs={})
 
 
 def stored(settings: Settings) -> list[str]:
+    """Names of what is in S3, after the home's own place there."""
     found = (
         s3.client(settings)
         .list_objects_v2(Bucket=settings.bucket, Prefix=vault.place_of(settings.home))
@@ -105,7 +106,9 @@ def test_attack_the_end_is_cut_off(settings: Settings) -> None:
     last.unlink()
     assert journal(settings.home, LINE).verify() == []  # the chain alone does not show it
     (problem,) = differences(settings)
-    assert problem.endswith(f"{last.name} is not in {settings.home}: it was removed, or the end cut off")
+    assert problem.endswith(
+        f"{last.name} is not in {settings.home}: it was removed, the end cut off, or this is an older copy"
+    )
 
 
 def test_attack_a_receipt_is_altered_here(settings: Settings) -> None:
@@ -137,14 +140,33 @@ def test_attack_the_copy_is_written_over_or_deleted(settings: Settings, delete: 
 
 def test_what_is_not_copied_yet_is_said(settings: Settings) -> None:
     append(settings)
+    with pytest.raises(NothingOnRecord, match="number is missing, which says where in S3 the record is"):
+        differences(settings)
+    assert not (settings.home / "number").exists()
+    vault.store(settings)
+    append(settings)
     assert all(problem.endswith("is not in S3: the next submission copies it") for problem in differences(settings))
     assert len(differences(settings)) == 2
 
 
+def test_attack_the_end_is_cut_off_and_the_home_given_another_number(settings: Settings) -> None:
+    append(settings)
+    append(settings)
+    vault.store(settings)
+    place = vault.place_of(settings.home)
+    for folder in vault.CHAINED:
+        sorted((settings.home / folder / LINE).glob("*.json"))[-1].unlink()
+    (settings.home / "number").unlink()
+    append(settings)
+    vault.store(settings)
+    (problem,) = differences(settings)
+    assert problem.startswith(f"s3://{settings.bucket}/{place} has receipts/{LINE}/000001-")
+
+
 def test_homes_that_share_a_bucket_do_not_meet(settings: Settings, tmp_path: Path) -> None:
     other = replace(settings, home=tmp_path / "other")
-    for each in (settings, other):
-        append(each)
+    for who, each in (("x", settings), ("y", other)):
+        append(each, who)
         vault.store(each)
     assert differences(settings) == differences(other) == []
 
@@ -162,16 +184,17 @@ def test_attack_a_whole_line_is_removed(settings: Settings) -> None:
     vault.store(settings)
     for folder in vault.CHAINED:
         shutil.rmtree(settings.home / folder / LINE)
-    assert [problem.endswith("the end cut off") for problem in differences(settings)] == [True, True]
+    assert [problem.endswith("or this is an older copy") for problem in differences(settings)] == [True, True]
 
 
 def test_attack_the_name_of_a_receipt_is_deleted_before_it_is_there(settings: Settings) -> None:
+    vault.store(settings)
     append(settings)
     (path,) = (settings.home / "receipts" / LINE).glob("*.json")
     key = f"{vault.place_of(settings.home)}receipts/{LINE}/{path.name}"
     s3.client(settings).delete_object(Bucket=settings.bucket, Key=key)
     assert f"{path} is not in S3: the next submission copies it" in differences(settings)
-    assert vault.store(settings) == 4
+    assert vault.store(settings) == 3
     assert differences(settings) == [f"s3://{settings.bucket}/{key} was written over or deleted"]
 
 
@@ -184,6 +207,7 @@ def test_what_was_copied_without_a_lock_is_said_where_one_is_asked_for(settings:
 
 def test_a_bucket_that_is_none_is_named(settings: Settings) -> None:
     append(settings)
+    vault.store(settings)
     with pytest.raises(ServiceUnreachable, match="check EXPUNGE_BUCKET"):
         differences(replace(settings, bucket="Bad Name"))
 
@@ -210,7 +234,9 @@ def test_the_local_stacks_bucket_can_lock(stack: Settings) -> None:
     reach(replace(stack, retention_days=1))
 
 
-def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(settings: Settings) -> None:
+def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     append(settings)
     failed = VerdictNotPassed("FAIL", "it is still seen")
     with pytest.raises(VerdictNotPassed), vault.stored(settings):
@@ -219,7 +245,8 @@ def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(settings: Settings) -
     gone = replace(settings, bucket="no-such-bucket")
     with pytest.raises(VerdictNotPassed), vault.stored(gone):
         raise failed
-    with pytest.raises(ServiceUnreachable), vault.stored(gone):
+    assert "the record was not copied to S3" in caplog.text
+    with pytest.raises(ServiceUnreachable, match="all is done but one thing"), vault.stored(gone):
         pass
 
 
