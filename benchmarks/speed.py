@@ -1,6 +1,6 @@
 """How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
 
-Four parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
+Five parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
 
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
    their formula cannot avoid (`benchmarks/floor.py`); with text encoding, which is all that the released script does;
@@ -9,7 +9,8 @@ Four parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a tabl
    seconds a matrix in the encoder and on tokens, times 32, and its seconds a row, times 24,960.
 2. The engine's text encoding beside the encoder's own forward pass.
 3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
-4. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/layers.py`).
+4. The bare products alone by number of concepts, once each, for what no machine like this one can go below.
+5. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/layers.py`).
 
 Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. Names are bare and
 no general words are retained, since these cost the same for any number of concepts.
@@ -19,11 +20,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 import torch
 
 from benchmarks import floor, grid, layers
-from benchmarks.fullsize import FULL, Size, pipeline, spec
+from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
 from benchmarks.page import put, table
 from benchmarks.timing import Timed, settings, settle, timed
 from benchmarks.transcription import transcribed
@@ -77,6 +79,16 @@ def needed(model: object, editor: str, size: Size, count: int) -> list[floor.Pro
     """The products that the editor cannot do without here; of a name of two words two tokens come before its last."""
     tokens = count * (size.tokens if editor == "scapre" else size.tokens - 2)
     return list(floor.products(editor, [len(p.weight) for p in projections(model)], size.width, count, tokens))
+
+
+def bare(size: Size, counts: Sequence[int], device: str) -> str:
+    """Part 4."""
+    model = pipeline(size, device=device)
+    lines = [
+        [editor, *(f"{floor.seconds(needed(model, editor, size, count), device, 1):.2f} s" for count in counts)]
+        for editor in HEADLINERS
+    ]
+    return f"Bare products by number of concepts:\n\n{table(['editor', *map(str, counts)], lines)}"
 
 
 def released(size: Size, count: int, most: int | None) -> tuple[str, float, float]:
@@ -138,6 +150,7 @@ def main() -> None:
         "headline": lambda: headline(FULL, count, args.device, repeats, rows),
         "encoding": lambda: encoding(FULL, 2 * count, args.device),
         "layers": lambda: layers.told(args.editor or ["scapre"], count, args.device),
+        "bare": lambda: bare(SHALLOW, args.concepts or counts[:-1], args.device),
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
@@ -150,11 +163,11 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["headline", "encoding", "layers", "grid"]
+    parts = ["headline", "encoding", "layers", "grid", "bare"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
     parser.add_argument("--editor", action="append", help="of the grid (every one by default) and of layers")
-    parser.add_argument("--concepts", type=int, nargs="+", help="of the grid")
+    parser.add_argument("--concepts", type=int, nargs="+", help="of grid and bare")
     parser.add_argument("--rows", type=int, help="of each matrix in the transcription; all by default")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)

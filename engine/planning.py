@@ -121,7 +121,9 @@ class Reader:
             return []
         if not (words := self.words(spec, WORDS)):
             cure = "name an anchor, or let default_anchor be 'empty'"
-            raise ConceptError(f"default_anchor is 'mean', and the vocabulary has no whole words; {cure}")
+            raise ConceptError(
+                f"default_anchor is 'mean', and the vocabulary has no whole word that names no target; {cure}"
+            )
         return words
 
     def words(self, spec: EditSpec, count: int) -> list[str]:

@@ -16,6 +16,7 @@ from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.settings import Settings
+from tasks.signing import check_key
 from tasks.vault import stored
 
 
@@ -25,6 +26,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
     """
     reach(settings)
+    check_key(settings.home)
     with alone_on(line_of(policy, settings.home), settings.home), stored(settings):
         return _submit(path, policy, settings)
 

@@ -54,6 +54,11 @@ def vouch(home: Path, receipt: Receipt) -> None:
     write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
 
 
+def check_key(home: Path) -> None:
+    """UsageError, before any work, if there is no key to sign with."""
+    _private_key(home)
+
+
 def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
     path = Path(given or home / "private" / "signing.pem")

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from benchmarks import floor, grid, layers, speed, timing
-from benchmarks.fullsize import Size, pipeline, spec
+from benchmarks.fullsize import MOST_NAMES, Size, pipeline, spec
 from benchmarks.transcription import transcribed
 from engine.deltas import plan
 from engine.editors import editor_named
 from engine.editors.scapre_released import ReleasedSettings
 from engine.families import projections
+from engine.vocabulary import general_words
 
 SMALL = Size(width=32, layers=2, heads=2, channels=(16, 32, 32, 32), tokens=24, vocabulary=1544)
 
@@ -100,6 +101,12 @@ def test_the_parts_print_what_they_measured(model):
     assert "| scapre-released |" in table
     assert "rows of 4 matrices took" in table
     assert "ratio" in speed.encoding(SMALL, 6, "cpu")
+    assert "| scapre-released |" in speed.bare(SMALL, [1, 2], "cpu")
+
+
+def test_at_most_names_there_are_words_that_no_target_has(model):
+    names = " ".join(target.names[0] for target in spec(MOST_NAMES, "scapre", {}).targets)
+    assert len(general_words(model.tokenizer, [names], 16, 0)) == 16
 
 
 @pytest.mark.parametrize("editor", speed.CLOSED_FORM)

@@ -193,6 +193,8 @@ def test_a_file_that_holds_no_key_is_named_with_the_cure_and_nothing_is_recorded
     with pytest.raises(UsageError, match=r"EXPUNGE_SIGNING_KEY is .*wrong.pem.*openssl genpkey"):
         append(home)
     assert journal(home, LINE).receipts() == []
+    with pytest.raises(UsageError, match=r"wrong\.pem"):
+        signing.check_key(home)
     with pytest.raises(UsageError, match=r"wrong.pem is no public key.*openssl pkey"):
         signing.public_key(wrong)
 
