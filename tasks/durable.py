@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.errors import IntegrityError
+
+PART = ".part-"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -27,20 +29,30 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_once(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, unless there is one; of several who do so at once the first one's stays."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    with suppress(FileExistsError):
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, and over no other: FileExistsError then. On return it is on disk.
+
+    The folder must be there; what a kill leaves in it begins with PART.
+    """
+    handle, part = tempfile.mkstemp(prefix=PART, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(handle, mode)
+            os.fsync(handle)
         os.link(part, path)
-    os.unlink(part)
+    finally:
+        os.unlink(part)
     sync_folder(path.parent)
+
+
+def write_once(path: Path, make: Callable[[], bytes]) -> None:
+    """Write what `make` gives, for its owner alone, unless there is a file; of several at once the first one stays."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            write_new(path, make())
 
 
 @contextmanager

@@ -7,9 +7,7 @@ chain. So the digest of the last receipt is also kept elsewhere and given to `ve
 (`tasks.signing`).
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +17,13 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from engine.canonical import canonical_json, sha256
-from tasks.durable import sync_folder
+from tasks.durable import PART, write_new
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
 LINE = re.compile(r"[a-z0-9-]{1,64}")
-LOCK, PART = ".lock", ".part-"
+LOCK = ".lock"
 
 
 class LedgerError(RuntimeError):
@@ -143,18 +141,9 @@ class Ledger:
         return receipts, problems + list(_broken_links(receipts))
 
     def _store(self, receipt: Receipt) -> None:
-        """Whole or not at all, and never over another file: temporary file, fsync, link."""
         for abandoned in self.folder.glob(PART + "*"):
             abandoned.unlink()
-        handle, part = tempfile.mkstemp(prefix=PART, dir=self.folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(receipt.content)
-            file.flush()
-            os.fchmod(handle, 0o444)
-            os.fsync(handle)
-        os.link(part, self.folder / receipt.file_name)
-        os.unlink(part)
-        sync_folder(self.folder)
+        write_new(self.folder / receipt.file_name, receipt.content, mode=0o444)
 
 
 def _open(path: Path, line: str) -> Receipt:

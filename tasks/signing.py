@@ -65,7 +65,7 @@ def _private_key(home: Path) -> PrivateKeyTypes:
     try:
         if not given:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_once(path, CryptoSigner.generate_ed25519().private_bytes)
+            write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
         key = load_pem_private_key(path.read_bytes(), None)
         CryptoSigner(key).sign(b"")  # fewer kinds can sign than can be read
         return key

@@ -11,7 +11,7 @@ import logging
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,14 +65,14 @@ def stored(settings: Settings) -> Iterator[None]:
 def store(settings: Settings) -> int:
     """Copy what S3 does not have yet; returns how many files that were. Raises ServiceUnreachable."""
     client, bucket = s3.client(settings), settings.bucket
-    write_once(settings.home / NUMBER, uuid.uuid4().hex.encode())
+    write_once(settings.home / NUMBER, lambda: uuid.uuid4().hex.encode())
     place = place_of(settings.home)
     versions, _ = _written(client, bucket, place)
-    known = {NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD)}
-    missing = {name: path for name, path in known.items() if name not in versions}
-    for name, path in missing.items():
+    known = {place + NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD, place)}
+    missing = {key: path for key, path in known.items() if key not in versions}
+    for key, path in missing.items():
         until = datetime.now(UTC) + timedelta(settings.retention_days) if settings.retention_days else None
-        s3.put_once(client, bucket, place + name, path.read_bytes(), file_digest(path), until)
+        s3.put_once(client, bucket, key, path.read_bytes(), file_digest(path), until)
     return len(missing)
 
 
@@ -83,20 +83,20 @@ def differences(settings: Settings) -> Iterator[str]:
     """
     client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
     check_bucket(client, bucket)
-    here, (versions, deletions) = _files(settings.home, CHAINED), _written(client, bucket, place)
-    there = {name for name in {*versions, *deletions} if name.startswith(CHAINED)}
-    yield from _elsewhere(client, bucket, place, [name for name in here if FIRST.fullmatch(name)])
-    for name in sorted({*here, *there}):
-        stored_as = f"s3://{bucket}/{place}{name}"
-        if name not in here:
+    here, (versions, deletions) = _files(settings.home, CHAINED, place), _written(client, bucket, RECORDS)
+    yield from _elsewhere(bucket, versions, here, place)
+    there = {key for key in {*versions, *deletions} if key.startswith(tuple(place + folder for folder in CHAINED))}
+    for key in sorted({*here, *there}):
+        stored_as = f"s3://{bucket}/{key}"
+        if key not in here:
             yield f"{stored_as} is not in {settings.home}: it was removed, the end cut off, or this is an older copy"
-        elif versions[name] == 0:
-            yield f"{here[name]} is not in S3: the next submission copies it"
-        elif versions[name] + deletions[name] > 1:
+        elif versions[key] == 0:
+            yield f"{here[key]} is not in S3: the next submission copies it"
+        elif versions[key] + deletions[key] > 1:
             yield f"{stored_as} was written over or deleted"
-        elif problem := _unequal(client, bucket, place + name, here[name]):
+        elif problem := _unequal(client, bucket, key, here[key]):
             yield problem
-        elif settings.retention_days and not s3.is_locked(client, bucket, place + name):
+        elif settings.retention_days and not s3.is_locked(client, bucket, key):
             yield f"{stored_as} is not locked: it was copied without EXPUNGE_RETENTION_DAYS; lock it there"
 
 
@@ -110,12 +110,12 @@ def place_of(home: Path) -> str:
     return f"{RECORDS}{path.read_text(encoding='utf-8').strip()}/"
 
 
-def _elsewhere(client: Any, bucket: str, place: str, firsts: Sequence[str]) -> Iterator[str]:
+def _elsewhere(bucket: str, versions: Iterable[str], here: Iterable[str], place: str) -> Iterator[str]:
     """Other places where a line of this home began: its number was exchanged, and what lies there would not be seen."""
-    versions, _ = _written(client, bucket, RECORDS)
+    firsts = {name for name in (key.removeprefix(place) for key in here) if FIRST.fullmatch(name)}
     for key in sorted(versions):
-        number, _, name = key.partition("/")
-        if name in firsts and f"{RECORDS}{number}/" != place:
+        number, _, name = key.removeprefix(RECORDS).partition("/")
+        if name in firsts and not key.startswith(place):
             yield f"s3://{bucket}/{RECORDS}{number}/ has {name} too: the home had that number before, look there"
 
 
@@ -126,21 +126,21 @@ def _unequal(client: Any, bucket: str, key: str, path: Path) -> str:
         return f"{path} is not what S3 has: {error}"
 
 
-def _written(client: Any, bucket: str, place: str) -> tuple[Counter[str], Counter[str]]:
-    """How often each file was written in this place, and how often deleted."""
+def _written(client: Any, bucket: str, prefix: str) -> tuple[Counter[str], Counter[str]]:
+    """How often each key was written, and how often deleted."""
     versions, deletions = Counter[str](), Counter[str]()
     with s3.reaching(client):
-        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=place):
-            versions.update(entry["Key"].removeprefix(place) for entry in page.get("Versions", []))
-            deletions.update(entry["Key"].removeprefix(place) for entry in page.get("DeleteMarkers", []))
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            versions.update(entry["Key"] for entry in page.get("Versions", []))
+            deletions.update(entry["Key"] for entry in page.get("DeleteMarkers", []))
     return versions, deletions
 
 
-def _files(home: Path, folders: Iterable[str]) -> dict[str, Path]:
-    """The record's files by their names below the home. The last folder is read first: others write to it last."""
+def _files(home: Path, folders: Iterable[str], place: str) -> dict[str, Path]:
+    """The record's files by their keys in this place. The last folder is read first: others write to it last."""
     found: list[tuple[str, Path]] = []
     for folder in reversed(list(folders)):
         below = [path for path in (home / folder).rglob("*") if path.is_file() and not path.is_symlink()]
         named = [(path.relative_to(home).as_posix(), path) for path in sorted(below, reverse=True)]
-        found += [(name, path) for name, path in named if re.fullmatch(f"{folder}/{RECORD[folder]}", name)]
+        found += [(place + name, path) for name, path in named if re.fullmatch(f"{folder}/{RECORD[folder]}", name)]
     return dict(reversed(found))
