@@ -19,7 +19,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench up down clean
+.PHONY: help demo schedule test test-all lint bench up down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: export EXPUNGE_WORKERS ?= 2
 demo: up  ## one policy through the whole pipeline, on the local stack
 	$(BIN)/expunge submit policies/examples/demo.yaml
+
+schedule: up  ## question again, night by night, what is published; runs until it is stopped
+	$(BIN)/python -m deployments.schedule
 
 test: $(INSTALLED)  ## the fast tests, on real servers
 	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)

@@ -75,6 +75,7 @@ def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
         with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
             outcome = run(policy, known, settings)
         say(as_json, outcome, show.print_outcome)
+        raise typer.Exit(outcome["exit_code"])
 
 
 @app.command()
@@ -106,6 +107,26 @@ def verify(
             result = run(model, known, home_folder(), out, level, digest)
         say(as_json, result, show.print_examination)
         raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def reverify(
+    line: Annotated[str, typer.Argument(help="a model line as `expunge status` names it; all if left out")] = "",
+    due: Annotated[
+        bool, typer.Option("--due", help="only lines whose proof will be older tomorrow than their policies allow")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Question what is published again, as S3 has it and with new seeds; what does not pass is suspect."""
+    with exit_codes():
+        settings = Settings.load()
+        settings.export()
+        from flows.reverify import check, chosen
+
+        with redirect_stdout(sys.stderr):
+            found = check(chosen(settings.home, line, due), settings)
+        say(as_json, {"lines": found}, show.print_checks)
+        raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 
 
 @app.command()

@@ -68,6 +68,8 @@ def print_outcome(data: dict[str, Any]) -> None:
     if data["repeated"]:
         console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
     _print_verdict(data)
+    for reason in data["suspect"]:
+        console.print(f"[bold red]suspect[/]  {escape(reason)}")
     for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
         console.print(f"{title:<8} {escape(str(data[title]))}")
 
@@ -99,13 +101,13 @@ def print_states(data: dict[str, Any]) -> None:
     if not data["requests"]:
         console.print("No request is on record here.")
         return
-    table = _table("request", "line", "state", "verdict", "at", "due", "receipt")
+    table = _table("request", "line", "state", "verdict", "at", "due", "receipt", "proven again by")
     for row in data["requests"]:
         cells = [row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"]]
-        table.add_row(*map(escape, cells), _due(row), row["receipt"][:12])
+        table.add_row(*map(escape, cells), _due(row), row["receipt"][:12], _again(row))
     console.print(table)
     for row in data["requests"]:
-        for reason in row["reasons"] if row["state"] == "rejected" else ():
+        for reason in row["reasons"] if row["state"] in ("rejected", "suspect") else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 
 
@@ -113,6 +115,26 @@ def _due(row: dict[str, Any]) -> str:
     if not row["policy_kept"]:
         return "[bold red]not known, the policy was lost or altered[/]"
     return f"[bold red]{row['due']} late[/]" if row["late"] else row["due"] or ""
+
+
+def _again(row: dict[str, Any]) -> str:
+    return f"[bold red]{row['proof_due']} late[/]" if row["proof_late"] else row["proof_due"] or ""
+
+
+def print_checks(data: dict[str, Any]) -> None:
+    if not data["lines"]:
+        console.print("Nothing is due.")
+        return
+    table = _table("line", "outcome", "bundle", "checked", "proven again by")
+    for row in data["lines"]:
+        bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
+        told = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
+        table.add_row(row["line"], told, row["bundle"][:16], row["checked"] or "never", row["proof_due"] or "not known")
+    console.print(table)
+    for row in data["lines"]:
+        if row["problem"]:
+            console.print(f"- {escape(row['line'])}: {escape(row['problem'])}")
+        console.print(f"report   {escape(row['report'])}" if row["report"] else "report   none")
 
 
 def print_audit(data: dict[str, Any]) -> None:

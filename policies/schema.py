@@ -195,6 +195,12 @@ class Limits(Budget):
     max_concepts: Annotated[int, Field(ge=1, le=1_000)] = 32
 
 
+class Reverify(Strict):
+    """How old the proof of what is published may become: by then it is questioned again, for as long as it is."""
+
+    max_age_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+
+
 class Editor(Strict):
     """Which editor computes the edit, and its settings where they differ from its own defaults."""
 
@@ -217,6 +223,7 @@ class Policy(Strict):
     acceptance: Acceptance = Acceptance()
     limits: Limits = Limits()
     editor: Editor = Editor()
+    reverify: Reverify = later(Reverify())
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
 
     @model_validator(mode="after")

@@ -24,9 +24,10 @@ from tasks.history import is_line
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
+from tasks.proof import CHECKED
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
-from tasks.rederived import can_be_rederived, contradiction, stray
+from tasks.rederived import STRAY, can_be_rederived, contradiction
 from tasks.signing import checked, doubts, own_keys, public_key
 from tasks.trials import FILE as TRIALS
 
@@ -39,14 +40,16 @@ def _outcome(path: Path) -> str:
     return json.loads(path.read_bytes())["outcome"]
 
 
+EXAMINED = (
+    (EVIDENCE, "evidence", file_digest),
+    (VERDICT, "verdict", file_digest),
+    (QUALITY, "quality", file_digest),
+)
 LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
     "read": (("state.json", "state", _state),),
     "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
-    "verified": (
-        (EVIDENCE, "evidence", file_digest),
-        (VERDICT, "verdict", file_digest),
-        (QUALITY, "quality", file_digest),
-    ),
+    "verified": EXAMINED,
+    CHECKED: (("state.json", "state", _state), *EXAMINED),
     "bundled": (
         ("bundle", "bundle", verify_bundle),
         (f"bundle/{MODEL}", "candidate", folder_digest),
@@ -135,7 +138,7 @@ def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collectio
 
 
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
-    verdicts = [receipt for receipt in _latest(chain).values() if receipt.step == "verified"]
+    verdicts = [receipt for receipt in _latest(chain).values() if has_verdict(receipt)]
     concluded = [receipt for receipt in chain if receipt.step == "read"] + verdicts
     return Line(
         line=name,
@@ -158,28 +161,33 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
     for (work, _), receipt in _latest(chain).items():
         for problem in _changed(home / "work" / work, receipt):
             yield f"{_named(receipt)}: {problem}"
-        if (
-            receipt.step == "verified"
-            and can_be_rederived(receipt)
-            and (problem := contradiction(home / "work" / work))
-        ):
+        if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
             yield f"{_named(receipt)}: {problem}"
     for place, receipt in enumerate(chain):
-        if receipt.step == "read" and can_be_rederived(receipt) and (problem := stray(home, receipt, chain[:place])):
+        again = STRAY.get(receipt.step)
+        if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
             yield f"{_named(receipt)}: {problem}"
         if receipt.step == "published":
             yield from _unfounded(receipt, chain[:place])
 
 
+def has_verdict(receipt: Receipt) -> bool:
+    """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
+    nothing_to_judge = not receipt.outputs and (receipt.verdict or {}).get("outcome") == "ERROR"
+    return receipt.step == "verified" or (receipt.step == CHECKED and not nothing_to_judge)
+
+
 def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
     """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
     told = {**receipt.inputs, **receipt.outputs}
+    if receipt.step == CHECKED and not has_verdict(receipt):
+        return  # what was served was not what was published, so nothing was asked
     for path, name, digest_of in LEFT.get(receipt.step, ()):
         if name not in told and name in SOMETIMES:
             continue
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
-    if receipt.step == "verified":
+    if has_verdict(receipt):
         outcome = (receipt.verdict or {}).get("outcome")
         if problem := _other(work / VERDICT, str(outcome), _outcome):
             yield f"{work / VERDICT} {problem}"

@@ -1,5 +1,7 @@
 """What a task may refuse or fail with, each with the exit code that the command line returns for it."""
 
+from collections.abc import Collection, Mapping
+
 
 class ExpungeError(Exception):
     """Base of every expected failure: its message names what is wrong and the cure."""
@@ -39,6 +41,17 @@ class VerdictNotPassed(ExpungeError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class ChecksFailed(ExpungeError):
+    """Of the lines that were checked again some are suspect, or could not be checked; the message says which and why.
+
+    `problems`: by line what is wrong; `codes`: the exit codes of these, of which the highest counts.
+    """
+
+    def __init__(self, problems: Mapping[str, str], codes: Collection[int]) -> None:
+        super().__init__("\n".join(f"{line}: {problem}" for line, problem in problems.items()))
+        self.exit_code = max(codes)
 
 
 class NothingOnRecord(ExpungeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order
+from tasks.proof import CHECKED, Proof
 from tasks.receipts import LINE, Receipt
 
 STATES = {
@@ -28,14 +29,48 @@ STATES = {
 
 def receipts(home: Path) -> Iterator[Receipt]:
     """All receipts of all lines, each line in order."""
-    folder = home / "receipts"
-    for line in sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []:
+    for line in lines(home):
         yield from journal(home, line).receipts()
+
+
+def lines(home: Path) -> list[str]:
+    """All lines on record, by name."""
+    folder = home / "receipts"
+    return sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []
 
 
 def is_line(path: Path) -> bool:
     """Whether a folder of a home's receipts can be that of a line; others are somebody's copies."""
     return path.is_dir() and LINE.fullmatch(path.name) is not None
+
+
+def served(home: Path) -> dict[str, Proof]:
+    """The proof of every line on which something is published."""
+    proofs = {line: Proof.of(journal(home, line).receipts()) for line in lines(home)}
+    return {line: proof for line, proof in proofs.items() if proof is not None}
+
+
+def lines_due(home: Path, now: datetime | None = None, lead: timedelta = timedelta()) -> list[str]:
+    """The lines whose proof is older than a policy in force on them allows, or will be in `lead` from now; those too of
+    which it cannot be told."""
+    until = (now or datetime.now(UTC)) + lead
+    dues = {line: proof.due(home) for line, proof in served(home).items()}
+    return [line for line, due in dues.items() if due is None or due <= until]
+
+
+def standing(line: str, home: Path) -> dict[str, Any]:
+    """What a line serves, whether it is suspect and why, and until when it has to be proven again."""
+    proof = served(home)[line]
+    due, check = proof.due(home), proof.check
+    report = home / "work" / str((check or proof.publication).settings["work"]) / "report.html"
+    return {
+        "line": line,
+        "bundle": proof.bundle,
+        "checked": check and check.at,
+        "report": str(report) if report.exists() else None,
+        "suspect": proof.doubts,
+        "proof_due": due and due.isoformat(),
+    }
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -45,10 +80,15 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
-    the policy is not kept as it was received (`policy_kept`), so that it cannot be told.
+    the policy is not kept as it was received (`policy_kept`), so that it cannot be told. What is published is proven
+    again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it.
     """
+    now = now or datetime.now(UTC)
+    proofs = served(home)
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
+        if receipt.step == CHECKED:
+            continue
         key = str(receipt.settings["work"])
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
@@ -62,7 +102,7 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        row | _clock(home, row, now or datetime.now(UTC))
+        row | _clock(home, row, now) | _standing(home, row, proofs.get(row["line"]), now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
@@ -76,6 +116,15 @@ def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
         return {"due": None, "late": None, "policy_kept": False}
     done = datetime.fromisoformat(row["at"]) if row["state"] == "published" else now
     return {"due": due and due.isoformat(), "late": due and done > due, "policy_kept": True}
+
+
+def _standing(home: Path, row: dict[str, Any], proof: Proof | None, now: datetime) -> dict[str, Any]:
+    """What the checks since say of a request that is published."""
+    if row["state"] != "published" or proof is None:
+        return {"checked": None, "proof_due": None, "proof_late": None}
+    due, at = proof.due(home), proof.check and proof.check.at
+    told = {"checked": at, "proof_due": due and due.isoformat(), "proof_late": due and due < now}
+    return told | ({"state": "suspect", "reasons": proof.doubts} if proof.doubts else {})
 
 
 def last_order(home: Path, policy: str) -> Order | None:

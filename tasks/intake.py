@@ -63,6 +63,11 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
     return _saved(policy, state, home, further={"model": model})
 
 
+def order_again(policy: Policy, state: DesiredState, home: Path, bundle: str) -> Order:
+    """The order for questioning a published bundle again by this state; `policy` is one of those in force."""
+    return _saved(policy, state, home, further={"bundle": bundle})
+
+
 def locate(policy: Policy) -> tuple[Path, Path]:
     """Folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
     uri = policy.base.uri

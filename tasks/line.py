@@ -1,4 +1,4 @@
-"""One takedown at a time on a model line: each is folded with those before it, so it must see them published."""
+"""One takedown or check at a time on a model line: each follows from what is in force, so it must see others end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def alone_on(line: str, home: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"another takedown on {line} is under way: waiting for it to end", file=sys.stderr)
+        print(f"other work on {line} is under way: waiting for it to end", file=sys.stderr)
         lock.acquire()
     try:
         yield

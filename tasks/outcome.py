@@ -9,17 +9,20 @@ from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
 from tasks.order import Order, Ref, verdict_of
+from tasks.proof import suspect
 from tasks.questions import examination
 from tasks.settings import Settings
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies."""
-    verdict = verdict_of(order)
+    verdict, doubts = verdict_of(order), suspect(order.home, order.line)
     return {
         "request_id": order.request_id,
         "repeated": repeated,
         "verdict": verdict.outcome.value,
+        "suspect": doubts,
+        "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict),
         "bundle": f"s3://{settings.bucket}/bundles/{bundle}",
         "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",

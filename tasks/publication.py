@@ -16,12 +16,13 @@ from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.errors import IntegrityError, VerdictNotPassed
-from tasks.gate import Terms, gate
+from tasks.gate import GateResult, Terms, gate
 from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import journal, note
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
+from tasks.proof import suspect
 from tasks.publish import approved, check_successor, is_published, publish_bundle
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
@@ -53,14 +54,19 @@ class Release:
 
 @task(name="gate", cache_policy=NO_CACHE)
 def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
-    """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
-    exam, frame = examination(order), evidence.read(table.path)
-    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge, exam.names)
-    result = gate(frame, terms, Verdict.load(verdict.path), order.folder / "gate")
+    """Its receipt says whether it opened, and what it doubts if not."""
+    result = examined(order, table, verdict)
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
     return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
+
+
+def examined(order: Order, table: Ref, verdict: Ref) -> GateResult:
+    """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
+    exam, frame = examination(order), evidence.read(table.path)
+    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge, exam.names)
+    return gate(frame, terms, Verdict.load(verdict.path), order.folder / "gate")
 
 
 def refuse(verdict: Ref, gate: Gated) -> NoReturn:
@@ -108,16 +114,18 @@ def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
     settings, known = Settings.load(), Verdict.load(verdict.path)
-    run = record(settings, run_record(order, known, table.path, receipt, release))
-    if release is not None:
+    bundle, state = (release.bundle, "published") if release else ("none", "rejected")
+    run = record(settings, run_record(order, known, table.path, receipt, bundle, state))
+    if release is not None and not suspect(order.home, order.line):
         register(settings, release.uri, run, order.line, release.bundle)
     return run
 
 
-def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, release: Release | None) -> RunRecord:
+def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
+    """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     state, (quality, _) = load_state(order), read_quality(order.folder)
     by = sampler(state)
-    tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": "published" if release else "rejected"}
+    tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": outcome}
     identity = {
         "line": order.line,
         "policy": order.policy,
@@ -128,7 +136,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
         "editor": state.editor.name,
         "seed": str(state.seed),
         "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
-        "bundle": release.bundle if release else "none",
+        "bundle": bundle,
     }
     return RunRecord(
         key=order.key,
@@ -147,8 +155,10 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, releas
 
 def still_in_place(receipt: Receipt, settings: Settings) -> bool:
     """Whether the line serves what was published on it last, which a publication is part of, and both servers have it:
-    S3 the whole bundle, MLflow the run of this publication and the last one's version as the approved one."""
+    S3 the whole bundle, MLflow the run of this publication, and the last one's version as the approved one unless a
+    check made it suspect."""
     line = receipt.line
     last = publications(settings.home, line)[-1].outputs["bundle"]
     served = approved(line, settings) == last and is_published(last, settings)
-    return served and is_recorded(settings, receipt.digest) and is_registered(settings, line, last)
+    known = bool(suspect(settings.home, line)) or is_registered(settings, line, last)
+    return served and known and is_recorded(settings, receipt.digest)

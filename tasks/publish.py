@@ -54,7 +54,7 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
     after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
     return Published(
         bundle_digest=bundle.digest,
-        uri=f"s3://{settings.bucket}/{_prefix(bundle.digest)}",
+        uri=bundle_uri(bundle.digest, settings),
         pointer_uri=f"s3://{settings.bucket}/{pointer_key}",
         pointer_version_id=after.version_id,
         pointer_moved=before is None or after.etag != before.etag,
@@ -87,6 +87,11 @@ def approved(line: str, settings: Settings) -> str | None:
     """The digest of the line's approved bundle, None before its first publication."""
     pointer = s3.get_pointer(s3.client(settings), settings.bucket, _pointer_key(line))
     return None if pointer is None else _named(pointer)
+
+
+def bundle_uri(digest: str, settings: Settings) -> str:
+    """Where a bundle lies, or would."""
+    return f"s3://{settings.bucket}/{_prefix(digest)}"
 
 
 def is_published(digest: str, settings: Settings) -> bool:

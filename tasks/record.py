@@ -19,6 +19,7 @@ from tasks.settings import Settings
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG, BUNDLE_TAG = "expunge.key", "expunge.receipt", "expunge.bundle"
 ALIAS = "approved"
+NO_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
 LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
@@ -91,6 +92,16 @@ def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) 
         return str(version)
 
 
+def withdraw(settings: Settings, line: str) -> None:
+    """Take the alias `approved` from whatever version of the line has it; none is fine."""
+    with _reaching(settings) as client:
+        try:
+            client.delete_registered_model_alias(line, ALIAS)
+        except MlflowException as error:
+            if error.error_code not in NO_ALIAS:
+                raise
+
+
 def is_recorded(settings: Settings, receipt: str) -> bool:
     """Whether a finished run records the work that ended with this receipt."""
     with _reaching(settings) as client:
@@ -104,7 +115,7 @@ def is_registered(settings: Settings, line: str, digest: str) -> bool:
         try:
             return client.get_model_version_by_alias(line, ALIAS).tags.get(BUNDLE_TAG) == digest
         except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code not in NO_ALIAS:
                 raise
             return False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from policies import DesiredState, PolicyError, PolicyErrors, desired_state
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
 from tasks.kept import in_force, kept_policy
+from tasks.proof import CHECKED, Proof, state_to_check
 from tasks.receipts import Receipt
 from tasks.translate import acceptance
 
@@ -31,7 +32,7 @@ def can_be_rederived(receipt: Receipt) -> bool:
     return receipt.versions.get("expunge") == engine.__version__
 
 
-def stray(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
+def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
     """How the state of a receipt `read` is not that of its policy and those in force, in words; "" if it is.
 
     `before` are the receipts of its line until then.
@@ -48,6 +49,27 @@ def stray(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
         return f"its policy and those in force come to no state: {error}"
     told = read.outputs.get("state")
     return "" if state == told else f"its policy and those in force come to the state {state}, on record is {told}"
+
+
+def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
+    """How a check does not ask for what is in force, or of another bundle than was published last, in words."""
+    proof = Proof.of(before)
+    if proof is None:
+        return "nothing was published before it"
+    if check.inputs.get("bundle") != proof.bundle:
+        return f"it is of bundle {check.inputs.get('bundle')}, published last is {proof.bundle}"
+    try:
+        state = state_to_check(home, before).digest
+    except IntegrityError:
+        return ""  # a policy is lost, which is told for itself
+    except (PolicyError, PolicyErrors) as error:
+        return f"the policies in force come to no state: {error}"
+    told = check.inputs.get("state")
+    return "" if state == told else f"by the policies in force it has to ask for the state {state}, on record is {told}"
+
+
+STRAY: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {"read": stray_order, CHECKED: stray_check}
+"""What is worked out anew of a step, by its name."""
 
 
 def contradiction(work: Path) -> str:

@@ -29,6 +29,7 @@ from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal
 from tasks.order import Order, Ref, verdict_of
+from tasks.proof import CHECKED
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
@@ -137,6 +138,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in SHEETS.items() if name in sheets},
         cost=spent(order.folder),
         receipts=receipts,
+        check=next((receipt for receipt in receipts if receipt.step == CHECKED), None),
         doubts=doubts(receipts),
     )
     path = order.folder / "report.html"
@@ -146,10 +148,14 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
 
 def doubts(receipts: Sequence[Receipt]) -> list[str]:
     """What kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
-    tried = [receipt.verdict for receipt in receipts if receipt.step == "gated" and receipt.verdict]
-    if not tried or tried[-1]["outcome"] == "open":
+    tried = [receipt for receipt in receipts if receipt.step in ("gated", CHECKED) and receipt.verdict]
+    if not tried:
         return []
-    failed = tried[-1]["failed"]
+    told = tried[-1].verdict or {}
+    failed = told.get("failed", told.get("doubts"))
+    shut = told["outcome"] != "open" if tried[-1].step == "gated" else bool(failed)
+    if not shut:
+        return []
     return [str(doubt) for doubt in failed] if failed and isinstance(failed, list) else ["it stayed shut"]
 
 

@@ -28,7 +28,7 @@ def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     waiting.join(10)
     assert inside.is_set()
     assert seen == ["first", "second"]
-    assert "another takedown on base-1 is under way" in capsys.readouterr().err
+    assert "other work on base-1 is under way" in capsys.readouterr().err
 
 
 def test_a_takedown_that_fails_frees_the_line(tmp_path: Path) -> None:

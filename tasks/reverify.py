@@ -1,0 +1,151 @@
+"""Once more, for as long as it is published: the bundle that a line serves, as S3 has it, is questioned again.
+
+What does not pass is suspect: the receipt says why, and MLflow's alias `approved` is withdrawn until a check passes or
+another bundle takes its place. The pointer stays where it is, for all it could name instead erases less.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from engine.results import Verdict
+from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
+from tasks.given import given_model
+from tasks.intake import order_again
+from tasks.journal import journal, note
+from tasks.kept import kept_policy
+from tasks.order import Order, Ref
+from tasks.proof import CHECKED, Proof, doubts_of, state_to_check
+from tasks.publication import examined, run_record
+from tasks.publish import approved, bundle_uri, fetch_bundle
+from tasks.quality import measure_quality
+from tasks.receipts import Receipt
+from tasks.record import record, register, withdraw
+from tasks.report import write_report
+from tasks.settings import Settings
+from tasks.shards import Weights
+from tasks.verify import gather_evidence, reach_verdict
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a line: the order that says what it asks, and the bundle that the line has to serve."""
+
+    order: Order
+    bundle: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the bundle lies while it is questioned."""
+        return self.order.folder / "served"
+
+
+def next_check(line: str, home: Path) -> Check:
+    """The check that is due next; the same one until it is concluded.
+
+    NothingOnRecord if nothing was published on the line, IntegrityError where a policy or the base is not as it was.
+    """
+    chain = journal(home, line).receipts()
+    proof = Proof.of(chain)
+    if proof is None:
+        raise NothingOnRecord(f"nothing is published on a line {line!r} here: `expunge status` names the lines")
+    policy, state = kept_policy(home, proof.publication.inputs["policy"]), state_to_check(home, chain)
+    return Check(order_again(policy, state, home, proof.bundle), proof.bundle)
+
+
+def fetch_served(check: Check, settings: Settings) -> Weights:
+    """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
+    was published, or not whole."""
+    shutil.rmtree(check.folder, ignore_errors=True)
+    served = approved(check.order.line, settings)
+    if served != check.bundle:
+        raise IntegrityError(
+            f"{check.order.line} serves {served or 'nothing'}, and bundle {check.bundle} was published last: submit "
+            "again what was cut short, or restore an earlier version of the pointer, which somebody else moved"
+        )
+    fetch_bundle(check.bundle, check.folder, settings)
+    model, _ = given_model(check.folder, check.bundle)
+    return model
+
+
+def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
+    """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
+    order = check.order
+    made = reach_verdict(order, table)
+    verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
+    told = {
+        "outcome": verdict.outcome.value,
+        "reasons": [reason.message for reason in verdict.reasons],
+        "doubts": list(examined(order, table, made).failed_expectations),
+    }
+    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
+    receipt = note(order, CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
+    write_report(order, model.digest, made, table)
+    return receipt
+
+
+def _asked(check: Check) -> dict[str, str]:
+    order = check.order
+    return {"bundle": check.bundle, "state": order.state, "base": order.base, "judge": order.judge}
+
+
+def publish_finding(check: Check, receipt: Receipt, settings: Settings) -> None:
+    """MLflow has the check as a run, if there is evidence, and `approved` is on the bundle only if it is proven."""
+    order, suspect = check.order, bool(doubts_of(receipt))
+    run = ""
+    if "evidence" in receipt.outputs:
+        verdict, table = Verdict.load(order.folder / "verdict.json"), order.folder / "evidence.parquet"
+        state = "suspect" if suspect else CHECKED
+        run = record(settings, run_record(order, verdict, table, receipt.digest, check.bundle, state))
+    if suspect:
+        withdraw(settings, order.line)
+    else:
+        register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
+
+
+def refuse(line: str, receipt: Receipt) -> None:
+    """VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
+    if found := doubts_of(receipt):
+        told = str((receipt.verdict or {}).get("outcome"))
+        outcome = "ERROR" if told == "PASS" else told
+        raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, what {line} serves is suspect:", *found]))
+
+
+@task(name="open the check", cache_policy=NO_CACHE)
+def open_task(line: str, home: str) -> Check:
+    return next_check(line, Path(home))
+
+
+@task(name="fetch what is served", cache_policy=NO_CACHE)
+def fetch_task(check: Check) -> Weights:
+    """What is not as it was published leaves a receipt, and the alias goes."""
+    settings = Settings.load()
+    try:
+        return fetch_served(check, settings)
+    except IntegrityError as error:
+        shutil.rmtree(check.folder, ignore_errors=True)
+        receipt = note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)]})
+        publish_finding(check, receipt, settings)
+        raise
+
+
+@task(name="gather evidence", cache_policy=NO_CACHE)
+def question_task(check: Check, model: Weights) -> Ref:
+    return gather_evidence(check.order, model)
+
+
+@task(name="conclude the check", cache_policy=NO_CACHE)
+def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
+    receipt = conclude(check, model, table)
+    shutil.rmtree(check.folder)
+    return receipt
+
+
+@task(name="record in MLflow", cache_policy=NO_CACHE)
+def finding_task(check: Check, receipt: Receipt) -> None:
+    publish_finding(check, receipt, Settings.load())

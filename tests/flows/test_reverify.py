@@ -1,0 +1,168 @@
+"""What is published is questioned again, from S3, on a schedule: with the real Prefect, MLflow and S3 servers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.schedule import enter, work_off
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from flows.reverify import check, chosen
+from flows.submission import submit
+from policies import read
+from tasks import s3
+from tasks.audit import audit
+from tasks.errors import NothingOnRecord
+from tasks.history import receipts, served, states
+from tasks.order import Order
+from tasks.publish import publish_bundle
+from tasks.questions import examination
+from tasks.record import is_registered
+from tasks.settings import Settings
+from tasks.shards import Weights
+from tasks.vault import differences
+from tests.flows.conftest import policy_file, run_cli
+from tests.tasks.test_publish import make_bundle
+
+FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
+
+
+@pytest.fixture(scope="module")
+def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
+    """A home in which one policy is published, with few pictures and limits that they can prove."""
+    folder, bucket = tmp_path_factory.mktemp("reverify"), f"home-{uuid.uuid4().hex}"
+    s3.client(stack).create_bucket(Bucket=bucket)
+    settings = replace(stack, home=folder / "home", bucket=bucket)
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+        for name, value in settings.variables().items():
+            patch.setenv(name, value)
+        assert submitted(settings, policy_file(folder, base_digest, "checked", **FEW))["verdict"] == "PASS"
+        yield settings
+
+
+@pytest.fixture
+def name(line: Settings) -> str:
+    (name,) = served(line.home)
+    return name
+
+
+def submitted(line: Settings, path: Path | None = None) -> dict[str, Any]:
+    path = path or line.home.parent / "checked.yaml"
+    return submit(path, read(path), line)
+
+
+def state_of(line: Settings) -> str:
+    (row,) = states(line.home)
+    return row["state"]
+
+
+def pictures(line: Settings) -> set[str]:
+    return {path.stem for path in (line.home / "pictures").rglob("*.png")}
+
+
+def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line: Settings, name: str) -> None:
+    before = pictures(line)
+    (told,) = check([name], line)
+    assert (told["line"], told["suspect"], told["exit_code"], state_of(line)) == (name, [], 0, "published")
+    *_, published, checked = receipts(line.home)
+    assert (published.step, checked.step, checked.at) == ("published", "reverified", told["checked"])
+    assert checked.inputs["bundle"] == published.outputs["bundle"] == told["bundle"]
+    order = Order.load(line.home, str(checked.settings["work"]))
+    asked = {question.shot for question in examination(order).questions}
+    first = Order.load(line.home, str(published.settings["work"]))
+    assert not asked & {question.shot for question in examination(first).questions}
+    assert len(pictures(line) - before) == 2 * len(asked)
+    assert not (order.folder / "served").exists(), "a copy of the model for every check would fill the disk"
+    assert "Questioned again on" in Path(told["report"]).read_text(encoding="utf-8")
+    assert is_registered(line, name, told["bundle"])
+    whole = audit(line.home)
+    assert (whole.problems, list(differences(line))) == ((), [])
+    assert whole.lines[0].concluded == whole.lines[0].rederived == 3
+    client = MlflowClient(line.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{checked.digest}'")
+    assert (run.data.tags["expunge.state"], run.data.params["bundle"]) == ("reverified", told["bundle"])
+
+
+def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line: Settings, name: str) -> None:
+    bundle = served(line.home)[name].bundle
+    s3.client(line).delete_object(Bucket=line.bucket, Key=f"bundles/{bundle}/verdict.json")
+    done = run_cli("reverify", name, "--json")
+    assert done.code == 6
+    (told,) = done.data["lines"]
+    assert "verdict.json is missing" in told["suspect"][0]
+    assert told["suspect"] == [told["problem"]]
+    assert state_of(line) == "suspect"
+    assert not is_registered(line, name, bundle)
+    assert (audit(line.home).problems, list(differences(line))) == ((), [])
+    assert "verdict.json is missing" in run_cli("status").out.replace("\n", "")
+    again = submitted(line)
+    assert (again["exit_code"], again["suspect"], again["repeated"]) == (4, told["suspect"], False)
+    assert not is_registered(line, name, bundle), "it is repaired, and not proven"
+    done = run_cli("submit", str(line.home.parent / "checked.yaml"))
+    assert (done.code, "Nothing to do" in done.out, "suspect" in done.out) == (4, True, True)
+    (told,) = check([name], line)
+    assert (told["exit_code"], state_of(line)) == (0, "published")
+    assert is_registered(line, name, bundle)
+
+
+def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, tmp_path: Path) -> None:
+    own = line.home / "work" / str(served(line.home)[name].publication.settings["work"]) / "bundle"
+    publish_bundle(make_bundle(tmp_path / "other", b"somebody else's"), name, line)
+    try:
+        (told,) = check([name], line)
+    finally:
+        publish_bundle(own, name, line)
+    assert (told["exit_code"], state_of(line)) == (6, "suspect")
+    assert "somebody else moved" in told["problem"]
+
+
+def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes to be served under the digest: here the unedited model, which shows all that was erased."""
+    monkeypatch.setattr("tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
+    monkeypatch.setattr("tasks.reverify.shutil.rmtree", lambda *_, **__: None)
+    (told,) = check([name], line)
+    assert (told["exit_code"], state_of(line)) == (4, "suspect")
+    assert told["problem"].startswith(f"FAIL, what {name} serves is suspect:")
+    assert any("bicycle" in reason for reason in told["suspect"])
+    page = Path(told["report"]).read_text(encoding="utf-8")
+    assert "What is served is suspect, because:" in page
+    assert not is_registered(line, name, told["bundle"])
+    assert audit(line.home).problems == ()
+
+
+def test_what_can_be_checked_is_what_is_published(line: Settings, name: str, tmp_path: Path) -> None:
+    assert chosen(line.home, "", due=False) == chosen(line.home, name, due=False) == [name]
+    assert chosen(line.home, name, due=True) == []
+    assert check([], line) == []
+    with pytest.raises(NothingOnRecord, match="nothing is published on a line 'no-line'"):
+        chosen(line.home, "no-line", due=False)
+    with pytest.raises(NothingOnRecord, match="nothing is published here"):
+        chosen(tmp_path, "", due=True)
+
+
+def test_the_schedule_is_entered_and_a_worker_runs_what_is_due(
+    line: Settings, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The proof is less than a month old, so nothing is: the run ends well and asks nothing."""
+    before = len(list(receipts(line.home)))
+    enter(line)
+    for words in (("deployment", "schedule", "ls"), ("deployment", "run")):
+        subprocess.run([sys.executable, "-m", "prefect", *words, "reverify what is due/daily"], check=True)
+    work_off("--run-once")
+    told = capfd.readouterr()
+    assert "0 3 * * *" in told.out
+    assert "for flow 'reverify what is due'" in told.out + told.err
+    assert "Finished in state Completed()" in told.out + told.err
+    assert len(list(receipts(line.home))) == before

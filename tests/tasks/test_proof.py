@@ -1,0 +1,178 @@
+"""How long a proof holds, and what a check is: of what is in force, with seeds that none before it had."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policies import desired_state, parse
+from tasks.audit import audit
+from tasks.history import lines_due, standing, states
+from tasks.journal import journal, note
+from tasks.kept import keep_policy
+from tasks.proof import CHECKED, Proof, doubts_of, state_to_check, suspect
+from tasks.receipts import Receipt
+from tests.flows.conftest import policy_file
+from tests.tasks.test_audit import LINE, Work
+
+BUNDLE = "bb" * 32
+
+
+def publish(home: Path, erase: str = "bicycle", days: int = 30, bundle: str = BUNDLE) -> str:
+    """A policy and the receipt of its publication; returns the policy's digest."""
+    home.mkdir(exist_ok=True)
+    path = policy_file(home, "cd" * 32, f"takes-{erase}", erase)
+    data = json.dumps(json.loads(path.read_text()) | {"reverify": {"max_age_days": days}}).encode()
+    policy = parse(data, erase)
+    keep_policy(home, policy.digest, data)
+    work = Work(home, key=policy.digest, request_id=policy.request_id)
+    note(work, "published", {"policy": policy.digest}, {"bundle": bundle})
+    return policy.digest
+
+
+def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
+    """The receipt of a check of what is in force, as a flow would leave it."""
+    state = state_to_check(home, chain(home))
+    inputs = {"bundle": standing(LINE, home)["bundle"], "state": state.digest}
+    verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
+    return note(Work(home, key=state.digest, request_id="check"), CHECKED, inputs, {}, verdict)
+
+
+def chain(home: Path) -> list[Receipt]:
+    return journal(home, LINE).receipts()
+
+
+def of(home: Path) -> Proof:
+    proof = Proof.of(chain(home))
+    assert proof is not None
+    return proof
+
+
+def test_where_nothing_is_published_nothing_has_to_be_proven(tmp_path: Path) -> None:
+    note(Work(tmp_path), "read", {}, {})
+    assert Proof.of(chain(tmp_path)) is None
+    assert lines_due(tmp_path) == []
+    assert suspect(tmp_path, LINE) == []
+    assert suspect(tmp_path, "no-line") == []
+
+
+def test_it_is_due_by_the_shortest_time_of_the_policies_in_force_from_the_last_proof_on(tmp_path: Path) -> None:
+    publish(tmp_path, "bicycle", days=7)
+    publish(tmp_path, "umbrella", days=90)
+    published = datetime.fromisoformat(chain(tmp_path)[-1].at)
+    assert of(tmp_path).due(tmp_path) == published + timedelta(days=7)
+    week = published + timedelta(days=7)
+    assert lines_due(tmp_path, now=week - timedelta(seconds=1)) == []
+    assert lines_due(tmp_path, now=week) == [LINE]
+    assert lines_due(tmp_path, now=week - timedelta(hours=23), lead=timedelta(days=1)) == [LINE]
+    checked = datetime.fromisoformat(check(tmp_path).at)
+    assert of(tmp_path).due(tmp_path) == checked + timedelta(days=7)
+
+
+def test_a_lost_policy_hides_no_other_and_where_all_are_lost_it_is_due(tmp_path: Path) -> None:
+    short, _ = publish(tmp_path, "bicycle", days=7), publish(tmp_path, "umbrella", days=90)
+    (tmp_path / "policies" / f"{short}.yaml").unlink()
+    assert of(tmp_path).due(tmp_path) == datetime.fromisoformat(chain(tmp_path)[-1].at) + timedelta(days=90)
+    for path in (tmp_path / "policies").iterdir():
+        path.unlink()
+    assert of(tmp_path).due(tmp_path) is None
+    assert lines_due(tmp_path) == [LINE]
+
+
+def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path) -> None:
+    publish(tmp_path)
+    path = policy_file(tmp_path, "cd" * 32, "takes-bicycle", "bicycle")
+    wanted = desired_state([parse(path.read_bytes(), "policy")])
+    asked = []
+    for _ in range(3):
+        state = state_to_check(tmp_path, chain(tmp_path))
+        assert state == state_to_check(tmp_path, chain(tmp_path)), "until it is concluded it stays the same check"
+        assert state.model_copy(update={"seed": wanted.seed}) == wanted
+        asked.append(state.seed)
+        check(tmp_path)
+    assert len({wanted.seed, *asked}) == 4
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told", "found"),
+    [
+        ("PASS", {}, []),
+        ("FAIL", {"reasons": ["panda is seen"]}, ["panda is seen"]),
+        ("INCONCLUSIVE", {"reasons": ["more pictures are needed"]}, ["more pictures are needed"]),
+        ("PASS", {"doubts": ["the verdict does not follow"]}, ["the verdict does not follow"]),
+        ("ERROR", {}, ["it came to ERROR"]),
+        ("passed", {}, ["it came to passed"]),
+        ("PASS", {"reasons": None, "doubts": None}, []),
+    ],
+)
+def test_only_a_pass_without_a_doubt_proves_it(tmp_path: Path, outcome: str, told: dict, found: list[str]) -> None:
+    publish(tmp_path)
+    assert doubts_of(check(tmp_path, outcome, **told)) == suspect(tmp_path, LINE) == found
+
+
+def test_what_is_suspect_shows_in_the_status_until_a_check_passes_or_something_new_is_published(tmp_path: Path) -> None:
+    publish(tmp_path)
+    (row,) = states(tmp_path)
+    assert (row["state"], row["checked"], row["proof_late"]) == ("published", None, False)
+    failed = check(tmp_path, "FAIL", reasons=["panda is seen"])
+    (row,) = states(tmp_path)
+    assert (row["state"], row["reasons"], row["checked"]) == ("suspect", ["panda is seen"], failed.at)
+    check(tmp_path)
+    (row,) = states(tmp_path)
+    assert (row["state"], row["reasons"]) == ("published", [])
+    check(tmp_path, "ERROR", reasons=["a file is missing"])
+    publish(tmp_path, "umbrella", bundle="cc" * 32)
+    assert [row["state"] for row in states(tmp_path)] == ["published", "published"]
+
+
+def test_a_check_that_was_missed_is_late(tmp_path: Path) -> None:
+    publish(tmp_path, days=7)
+    later = datetime.now(UTC) + timedelta(days=8)
+    (row,) = states(tmp_path, now=later)
+    assert (row["state"], row["proof_late"]) == ("published", True)
+    assert standing(LINE, tmp_path)["proof_due"] == row["proof_due"]
+
+
+def problems(home: Path) -> list[str]:
+    return [problem for problem in audit(home).problems if f"({CHECKED} " in problem]
+
+
+def test_a_check_of_what_was_not_as_published_has_no_evidence_and_is_whole(tmp_path: Path) -> None:
+    publish(tmp_path)
+    check(tmp_path, "ERROR", reasons=["a file is missing"])
+    assert problems(tmp_path) == []
+
+
+def test_attack_a_check_is_made_up_without_evidence(tmp_path: Path) -> None:
+    publish(tmp_path)
+    check(tmp_path, "PASS")
+    assert any("evidence.parquet is missing" in problem for problem in problems(tmp_path))
+
+
+def test_attack_a_check_asks_for_less_than_is_in_force(tmp_path: Path) -> None:
+    publish(tmp_path, "bicycle")
+    softer = state_to_check(tmp_path, chain(tmp_path))
+    publish(tmp_path, "umbrella")
+    told = {"outcome": "ERROR", "reasons": ["x"]}
+    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": BUNDLE, "state": softer.digest}, {}, told)
+    (problem,) = problems(tmp_path)
+    assert "by the policies in force it has to ask for the state" in problem
+
+
+def test_attack_a_check_is_of_another_bundle_than_was_published(tmp_path: Path) -> None:
+    publish(tmp_path)
+    state = state_to_check(tmp_path, chain(tmp_path))
+    told = {"outcome": "ERROR", "reasons": ["x"]}
+    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": "ee" * 32, "state": state.digest}, {}, told)
+    (problem,) = problems(tmp_path)
+    assert f"published last is {BUNDLE}" in problem
+
+
+def test_attack_a_check_is_told_before_anything_is_published(tmp_path: Path) -> None:
+    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": BUNDLE}, {}, {"outcome": "ERROR", "reasons": ["x"]})
+    (problem,) = problems(tmp_path)
+    assert "nothing was published before it" in problem
