@@ -27,6 +27,7 @@ def summary(policy: Policy) -> dict[str, Any]:
         "term": TERMS.get(policy.kind),
         "base": policy.base.uri,
         "digest": policy.digest,
+        "replaces": list(policy.replaces),
         "erase": [{"id": c.id, "name": c.name, "category": c.category, "anchor": c.anchor} for c in policy.concepts],
         "keep": [{"id": c.id, "name": c.name, "category": c.category, "kind": c.kind} for c in policy.retain],
     }
@@ -37,6 +38,8 @@ def print_summary(data: dict[str, Any]) -> None:
     term = f"{data['due']} ({data['term']})" if data["due"] else "without delay, no law names a time for this kind"
     console.print(f"due    {term}")
     console.print(f"erase  {_names(data['erase'])}\nkeep   {_names(data['keep'])}\nbase   {escape(data['base'])}")
+    if data["replaces"]:
+        console.print(f"instead of {escape(', '.join(data['replaces']))}")
     console.print(f"digest {data['digest']}", style="dim")
 
 
@@ -107,7 +110,7 @@ def print_states(data: dict[str, Any]) -> None:
         table.add_row(*map(escape, cells), _due(row), row["receipt"][:12], _again(row))
     console.print(table)
     for row in data["requests"]:
-        for reason in row["reasons"] if row["state"] in ("rejected", "suspect") else ():
+        for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced") else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.takedown import takedown
-from policies import Policy
+from policies import Policy, refuse_replaced
 from tasks.health import reach
-from tasks.history import publication
+from tasks.history import publication, publications
 from tasks.intake import line_of
+from tasks.kept import published_policies
 from tasks.line import alone_on
 from tasks.order import Order
 from tasks.outcome import outcome
@@ -32,6 +33,8 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 
 def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
+    published = publications(settings.home, line_of(policy, settings.home))
+    refuse_replaced(policy, published_policies(settings.home, published))
     receipt = publication(settings.home, policy.digest)
     if receipt is not None and still_in_place(receipt, settings):
         order = Order.load(settings.home, str(receipt.settings["work"]))

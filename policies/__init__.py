@@ -2,7 +2,7 @@
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, PolicyError, PolicyErrors
-from policies.ledger import DesiredState, desired_state
+from policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced, refuse_replaced
 from policies.reader import parse, read
 from policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
 from policies.text import name_key
@@ -22,7 +22,10 @@ __all__ = [
     "Retained",
     "canonical_json",
     "desired_state",
+    "in_force",
     "name_key",
     "parse",
     "read",
+    "refuse_misplaced",
+    "refuse_replaced",
 ]

@@ -17,7 +17,7 @@ MOST_RETAINED = 1000
 
 def cross_errors(policy: Policy) -> list[PolicyError]:
     """Every contradiction inside `policy`, with its field but no line yet."""
-    checks = (_ids, _names, _anchors, _kin, _counts, _rates)
+    checks = (_ids, _names, _anchors, _kin, _counts, _rates, _replaced, _withdrawal)
     return [error for check in checks for error in check(policy)]
 
 
@@ -83,8 +83,9 @@ def _kin(policy: Policy) -> Iterator[PolicyError]:
 
 def _counts(policy: Policy) -> Iterator[PolicyError]:
     most = policy.limits.max_concepts
-    if not policy.concepts:
-        yield PolicyError("concepts", "is empty", "name at least one concept to erase")
+    if not policy.concepts and not policy.replaces:
+        cure = "name at least one concept to erase, or the requests that this one withdraws by `replaces`"
+        yield PolicyError("concepts", "is empty", cure)
     if len(policy.concepts) > most:
         problem = f"names {len(policy.concepts)} concepts, but limits.max_concepts is {most}"
         yield PolicyError("concepts", problem, "split the request or raise the limit")
@@ -107,3 +108,22 @@ def _rates(policy: Policy) -> Iterator[PolicyError]:
             "so the unedited model would pass"
         )
         yield PolicyError("acceptance.max_target_rate", problem, "lower it")
+
+
+def _replaced(policy: Policy) -> Iterator[PolicyError]:
+    seen: set[str] = set()
+    for i, request_id in enumerate(policy.replaces):
+        if request_id == policy.request_id:
+            yield PolicyError(f"replaces[{i}]", "is this request itself", "give the new request an id of its own")
+        if request_id in seen:
+            yield PolicyError(f"replaces[{i}]", f"repeats {shown(request_id)}", "name each request once")
+        seen.add(request_id)
+
+
+def _withdrawal(policy: Policy) -> Iterator[PolicyError]:
+    """What erases nothing has nothing to say on how it is done."""
+    if policy.concepts:
+        return
+    for field in ("retain", "acceptance", "limits", "editor", "reverify", "seed"):
+        if getattr(policy, field) != type(policy).model_fields[field].default:
+            yield PolicyError(field, "has no meaning in a policy that erases nothing", "leave it out")

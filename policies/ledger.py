@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, get_args
 
 from policies.canonical import canonical_json
-from policies.errors import PolicyConflict, shown
+from policies.errors import PolicyConflict, PolicyError, shown
 from policies.schema import (
     ATTACKS_AT,
     MOST_MINUTES,
@@ -64,15 +64,49 @@ class Entry(Generic[Item]):
         return {name_key(name) for name in _names(self.item)}
 
 
-def desired_state(policies: Sequence[Policy]) -> DesiredState:
-    """The state that obeys all `policies`, the same for any order of them.
+def in_force(policies: Iterable[Policy]) -> list[Policy]:
+    """Those of `policies` that no other of them replaces, sorted by request id.
 
-    Raises ValueError on an empty sequence, PolicyConflict where two policies differ in base digest, editor, seed or how
-    pictures are drawn, use one id for two names, or disagree on what a concept is or becomes.
+    What was replaced once stays so, also where the one in its place is replaced itself. PolicyConflict where one
+    request id stands over two contents.
+    """
+    ordered = _unique(policies)
+    gone = {request_id for policy in ordered for request_id in policy.replaces}
+    return [policy for policy in ordered if policy.request_id not in gone]
+
+
+def refuse_misplaced(policy: Policy, published: Sequence[Policy]) -> None:
+    """PolicyError where a policy replaces what is not published; PolicyConflict where it was replaced itself."""
+    refuse_replaced(policy, published)
+    known = {other.request_id for other in published}
+    for i, request_id in enumerate(policy.replaces):
+        if request_id not in known:
+            problem = f"no request {shown(request_id)} is published on this base"
+            raise PolicyError(f"replaces[{i}]", problem, "name one that `expunge status` shows as published")
+
+
+def refuse_replaced(policy: Policy, published: Sequence[Policy]) -> None:
+    """PolicyConflict where one of these took the policy's place."""
+    for other in published:
+        if policy.request_id in other.replaces:
+            pair = [policy.request_id, other.request_id]
+            problem = f"{policy.request_id} was replaced by {other.request_id}"
+            raise PolicyConflict("request_id", problem, "give a new request an id of its own", pair)
+
+
+def desired_state(policies: Sequence[Policy]) -> DesiredState:
+    """The state that obeys all `policies` that are in force, the same for any order of them.
+
+    Raises ValueError on an empty sequence, PolicyConflict where nothing is left to erase, where two policies differ in
+    base digest, editor, seed or how pictures are drawn, use one id for two names, or disagree on what a concept is or
+    becomes.
     """
     if not policies:
         raise ValueError("no policy in force: without policies the desired state is the base itself")
-    ordered = _unique(policies)
+    ordered = [policy for policy in in_force(policies) if policy.concepts]
+    if not ordered:
+        cure = "serve the base itself: an unedited model is nothing that could be proven and published"
+        raise PolicyConflict("replaces", "leaves nothing to erase on this base", cure, [p.request_id for p in policies])
     _refuse_different_runs(ordered)
     groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
     kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)

@@ -209,10 +209,15 @@ class Editor(Strict):
 
 
 class Policy(Strict):
-    """One takedown request, as its file states it, with every default filled in."""
+    """One takedown request, as its file states it, with every default filled in.
+
+    `replaces` names earlier requests whose place it takes, from its publication on; with no concepts of its own it
+    withdraws them.
+    """
 
     schema_version: Literal["1"]
     request_id: RequestId
+    replaces: tuple[RequestId, ...] = later(())
     kind: Kind
     received_at: Moment
     title: Prose = ""

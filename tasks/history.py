@@ -81,7 +81,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
     the policy is not kept as it was received (`policy_kept`), so that it cannot be told. What is published is proven
-    again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it.
+    again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is `replaced`
+    by the request that the reasons name.
     """
     now = now or datetime.now(UTC)
     proofs = served(home)
@@ -120,8 +121,11 @@ def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def _standing(home: Path, row: dict[str, Any], proof: Proof | None, now: datetime) -> dict[str, Any]:
     """What the checks since say of a request that is published."""
+    nothing = {"checked": None, "proof_due": None, "proof_late": None}
     if row["state"] != "published" or proof is None:
-        return {"checked": None, "proof_due": None, "proof_late": None}
+        return nothing
+    if by := proof.replaced(home).get(row["request_id"]):
+        return nothing | {"state": "replaced", "reasons": [f"by {by}"]}
     due, at = proof.due(home), proof.check and proof.check.at
     told = {"checked": at, "proof_due": due and due.isoformat(), "proof_late": due and due < now}
     return told | ({"state": "suspect", "reasons": proof.doubts} if proof.doubts else {})

@@ -18,14 +18,14 @@ from engine.editing import settings_of
 from engine.errors import SettingError
 from engine.judges import error, known
 from engine.probes.prompts import probes_digest
-from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
+from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
 from policies.errors import shown
 from policies.schema import Level
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.journal import AtTheDoor, note, refusals_noted
-from tasks.kept import in_force, keep_policy
+from tasks.kept import keep_policy, published_policies
 from tasks.order import Order
 from tasks.translate import edit_spec, sampler
 
@@ -43,10 +43,12 @@ def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
 def intake(policy: Policy, home: Path) -> Order:
     """Find the policy's base and its judge, and fold it with what is in force; all of it is on disk then.
 
-    Raises PolicyErrors or PolicyConflict on the policy, IntegrityError where the base differs from its digest.
+    Raises PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
     published = publications(home, line_of(policy, home))
-    state = desired_state([*in_force(home, published), policy])
+    known = published_policies(home, published)
+    refuse_misplaced(policy, known)
+    state = desired_state([*known, policy])
     follows = published[-1].outputs["bundle"] if published else ""
     return _saved(policy, state, home, follows=follows)
 

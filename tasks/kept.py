@@ -26,8 +26,8 @@ def kept_policy(home: Path, digest: str) -> Policy:
     return policy
 
 
-def in_force(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
-    """The policies whose erasure is published by these receipts; IntegrityError if one is not as it was received."""
+def published_policies(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
+    """The policies that these receipts of publications are of; IntegrityError if one is not as it was received."""
     return [kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
 
 

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.digests import json_digest
-from policies import DesiredState, desired_state
+from policies import DesiredState, Policy, desired_state, in_force
 from tasks.errors import IntegrityError
 from tasks.journal import journal
-from tasks.kept import in_force, kept_policy
+from tasks.kept import kept_policy, published_policies
 from tasks.receipts import Receipt
 
 CHECKED = "reverified"
@@ -52,12 +52,21 @@ class Proof:
 
     def due(self, home: Path) -> datetime | None:
         """By when it is due again, by the shortest time of the policies in force; None if all of these are lost."""
-        days = []
-        for digest in {receipt.inputs["policy"] for receipt in self.published}:
-            with suppress(IntegrityError):  # told for itself, and the others' time still counts
-                days.append(kept_policy(home, digest).reverify.max_age_days)
+        days = [policy.reverify.max_age_days for policy in in_force(self._kept(home)) if policy.concepts]
         given = datetime.fromisoformat((self.check or self.publication).at)
         return given + timedelta(min(days)) if days else None
+
+    def replaced(self, home: Path) -> dict[str, str]:
+        """The requests that another one took the place of, and which."""
+        return {gone: policy.request_id for policy in self._kept(home) for gone in policy.replaces}
+
+    def _kept(self, home: Path) -> list[Policy]:
+        """The published policies but those that are lost: that is told for itself, and the others still count."""
+        kept = []
+        for digest in {receipt.inputs["policy"] for receipt in self.published}:
+            with suppress(IntegrityError):
+                kept.append(kept_policy(home, digest))
+        return kept
 
 
 def suspect(home: Path, line: str) -> list[str]:
@@ -79,7 +88,7 @@ def state_to_check(home: Path, chain: Sequence[Receipt]) -> DesiredState:
 
     IntegrityError if a policy in force is not as it was received, ValueError if none is in force.
     """
-    state = desired_state(in_force(home, [receipt for receipt in chain if receipt.step == "published"]))
+    state = desired_state(published_policies(home, [receipt for receipt in chain if receipt.step == "published"]))
     number = 1 + sum(receipt.step == CHECKED for receipt in chain)
     seed = int(json_digest({"state": state.digest, "check": number}), 16) % SEEDS
     return state.model_copy(update={"seed": seed})

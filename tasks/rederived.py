@@ -19,7 +19,7 @@ from engine.verdict import decide
 from policies import DesiredState, PolicyError, PolicyErrors, desired_state
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
-from tasks.kept import in_force, kept_policy
+from tasks.kept import kept_policy, published_policies
 from tasks.proof import CHECKED, Proof, state_to_check
 from tasks.receipts import Receipt
 from tasks.translate import acceptance
@@ -39,7 +39,7 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
     """
     try:
         published = [receipt for receipt in before if receipt.step == "published"]
-        policies = [*in_force(home, published), kept_policy(home, read.inputs["policy"])]
+        policies = [*published_policies(home, published), kept_policy(home, read.inputs["policy"])]
         state = desired_state(policies).digest
     except IntegrityError:
         return ""  # a policy is lost, which is told for itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import uuid
@@ -15,15 +16,17 @@ from mlflow import MlflowClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.schedule import enter, work_off
-from engine.digests import folder_digest
+from engine.digests import file_digest, folder_digest
 from engine.emoji import MODEL
 from flows.reverify import check, chosen
 from flows.submission import submit
-from policies import read
+from policies import PolicyError, read
 from tasks import s3
 from tasks.audit import audit
+from tasks.edit import plan_edit
 from tasks.errors import NothingOnRecord
 from tasks.history import receipts, served, states
+from tasks.intake import intake
 from tasks.order import Order
 from tasks.publish import publish_bundle
 from tasks.questions import examination
@@ -62,8 +65,7 @@ def submitted(line: Settings, path: Path | None = None) -> dict[str, Any]:
 
 
 def state_of(line: Settings) -> str:
-    (row,) = states(line.home)
-    return row["state"]
+    return states(line.home)[-1]["state"]
 
 
 def pictures(line: Settings) -> set[str]:
@@ -142,6 +144,34 @@ def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatc
     assert audit(line.home).problems == ()
 
 
+def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str, base_digest: str) -> None:
+    """The policy in force cannot be changed, and what no longer passes needs another: here with another seed."""
+    assert state_of(line) == "suspect"
+    path = policy_file(line.home.parent, base_digest, "instead", **FEW)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "replaces": ["checked"], "seed": 5}))
+    done = submitted(line, path)
+    assert (done["verdict"], done["suspect"], done["exit_code"]) == ("PASS", [], 0)
+    old, new = states(line.home)
+    assert (old["state"], old["reasons"], new["state"]) == ("replaced", ["by instead"], "published")
+    assert is_registered(line, name, served(line.home)[name].bundle)
+    assert audit(line.home).problems == ()
+    again = run_cli("submit", str(line.home.parent / "checked.yaml"))
+    assert (again.code, again.out) == (3, "")
+    assert "checked was replaced by instead" in again.err
+    unknown = policy_file(line.home.parent, base_digest, "astray", **FEW)
+    unknown.write_text(json.dumps({**json.loads(unknown.read_text()), "replaces": ["nobody"]}))
+    with pytest.raises(PolicyError, match="no request 'nobody' is published on this base"):
+        submitted(line, unknown)
+    assert states(line.home)[-1]["state"] == "rejected"
+    plain = json.loads(path.read_text())
+    withdrawal = {name: plain[name] for name in ("schema_version", "kind", "received_at", "base")}
+    path = line.home.parent / "away.yaml"
+    path.write_text(json.dumps({**withdrawal, "request_id": "away", "concepts": [], "replaces": ["instead"]}))
+    with pytest.raises(PolicyError, match="leaves nothing to erase on this base"):
+        submitted(line, path)
+    assert [row["state"] for row in states(line.home)] == ["replaced", "published", "rejected", "rejected"]
+
+
 def test_what_can_be_checked_is_what_is_published(line: Settings, name: str, tmp_path: Path) -> None:
     assert chosen(line.home, "", due=False) == chosen(line.home, name, due=False) == [name]
     assert chosen(line.home, name, due=True) == []
@@ -166,3 +196,31 @@ def test_the_schedule_is_entered_and_a_worker_runs_what_is_due(
     assert "for flow 'reverify what is due'" in told.out + told.err
     assert "Finished in state Completed()" in told.out + told.err
     assert len(list(receipts(line.home))) == before
+
+
+@pytest.mark.slow
+def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
+    line: Settings, name: str, base_digest: str
+) -> None:
+    second = policy_file(line.home.parent, base_digest, "second", "umbrella", **FEW)
+    second.write_text(json.dumps({**json.loads(second.read_text()), "seed": 5}))
+    assert submitted(line, second)["verdict"] == "PASS"
+    plain = json.loads(second.read_text())
+    withdrawal = {name: plain[name] for name in ("schema_version", "kind", "received_at", "base")}
+    path = line.home.parent / "back.yaml"
+    path.write_text(json.dumps({**withdrawal, "request_id": "back", "concepts": [], "replaces": ["instead"]}))
+    done = submitted(line, path)
+    assert (done["verdict"], {row["name"] for row in done["concepts"] if row["role"] == "erased"}) == (
+        "PASS",
+        {"umbrella"},
+    )
+    told = {row["request_id"]: row["state"] for row in states(line.home)}
+    assert (told["instead"], told["second"], told["back"]) == ("replaced", "published", "published")
+    (line.home.parent / "alone").mkdir()
+    alone = policy_file(line.home.parent / "alone", base_digest, "alone", "umbrella", **FEW)
+    alone.write_text(json.dumps({**json.loads(alone.read_text()), "seed": 5}))
+    served_plan = line.home / "work" / done["work"] / "deltas.safetensors"
+    fresh = plan_edit(intake(read(alone), line.home.parent / "alone" / "home"))
+    assert fresh.sha256 == file_digest(served_plan), "the edit is as if what was withdrawn had never been asked for"
+    (checked,) = check([name], line)
+    assert (checked["exit_code"], audit(line.home).problems) == (0, ())

@@ -8,8 +8,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from policies import DesiredState, Policy, PolicyConflict, desired_state
+from policies import (
+    DesiredState,
+    Policy,
+    PolicyConflict,
+    PolicyError,
+    PolicyErrors,
+    canonical_json,
+    desired_state,
+    in_force,
+    refuse_misplaced,
+    refuse_replaced,
+)
 
 WORDS = ["taxi", "cab", "panda", "bear", "koala", "owl", "rose", "tulip", "lion", "tiger"]
 
@@ -60,27 +72,27 @@ def random_policy(request_id: str, rng: random.Random) -> Policy:
 @pytest.mark.parametrize("seed", range(30))
 def test_order_and_repetition_change_nothing(seed: int) -> None:
     rng = random.Random(seed)
-    in_force = [random_policy(f"r{i}", rng) for i in range(4)]
-    state = desired_state(in_force)
-    assert all(desired_state(order) == state for order in itertools.permutations(in_force))
-    assert desired_state(in_force + in_force[:2]) == state
-    assert len({desired_state(order).digest for order in itertools.permutations(in_force)}) == 1
+    asked_for = [random_policy(f"r{i}", rng) for i in range(4)]
+    state = desired_state(asked_for)
+    assert all(desired_state(order) == state for order in itertools.permutations(asked_for))
+    assert desired_state(asked_for + asked_for[:2]) == state
+    assert len({desired_state(order).digest for order in itertools.permutations(asked_for)}) == 1
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_everything_asked_is_erased_and_nothing_erased_is_kept(seed: int) -> None:
     rng = random.Random(seed)
-    in_force = [random_policy(f"r{i}", rng) for i in range(4)]
-    state = desired_state(in_force)
+    asked_for = [random_policy(f"r{i}", rng) for i in range(4)]
+    state = desired_state(asked_for)
     erased = {name.casefold() for item in state.concepts for name in (item.name, *item.aliases)}
-    asked = {name.casefold() for one in in_force for item in one.concepts for name in (item.name, *item.aliases)}
+    asked = {name.casefold() for one in asked_for for item in one.concepts for name in (item.name, *item.aliases)}
     assert erased == asked
-    wished = {item.name.casefold() for one in in_force for item in one.retain}
+    wished = {item.name.casefold() for one in asked_for for item in one.retain}
     assert {item.name.casefold() for item in state.retain} == wished - erased
-    assert state.acceptance.max_target_rate == min(one.acceptance.max_target_rate for one in in_force)
-    assert state.acceptance.seeds == max(one.acceptance.seeds for one in in_force)
-    assert state.limits.max_weight_delta == min(one.limits.max_weight_delta for one in in_force)
-    assert state.limits.max_compute_minutes == sum(one.limits.max_compute_minutes for one in in_force)
+    assert state.acceptance.max_target_rate == min(one.acceptance.max_target_rate for one in asked_for)
+    assert state.acceptance.seeds == max(one.acceptance.seeds for one in asked_for)
+    assert state.limits.max_weight_delta == min(one.limits.max_weight_delta for one in asked_for)
+    assert state.limits.max_compute_minutes == sum(one.limits.max_compute_minutes for one in asked_for)
     assert [item.id for item in state.concepts] == sorted(item.id for item in state.concepts)
 
 
@@ -250,3 +262,65 @@ def test_two_policies_under_one_request_id_conflict() -> None:
 def test_no_policy_is_no_state() -> None:
     with pytest.raises(ValueError, match="no policy in force"):
         desired_state([])
+
+
+def test_what_is_replaced_has_no_say_any_more_in_any_order() -> None:
+    old = policy("old", [concept("taxi")], editor={"name": "uce"}, seed=7, acceptance={"steps": 30})
+    new = policy("new", [concept("panda")], replaces=("old",))
+    other = policy("other", [concept("owl")])
+    wanted = desired_state([new, other])
+    assert names(wanted) == ["owl", "panda"]
+    assert all(desired_state(order) == wanted for order in itertools.permutations([old, new, other]))
+    assert wanted.request_ids == ("new", "other")
+    assert [one.request_id for one in in_force([other, old, new])] == ["new", "other"]
+
+
+def test_what_was_replaced_once_does_not_come_back_when_the_one_in_its_place_goes() -> None:
+    old, new = policy("old", [concept("taxi")]), policy("new", [concept("panda")], replaces=("old",))
+    last = policy("last", [concept("owl")], replaces=("new",))
+    assert names(desired_state([old, new, last])) == ["owl"]
+
+
+def test_a_withdrawal_takes_what_it_names_and_says_nothing_on_the_rest() -> None:
+    kept_in_force = policy("stays", [concept("owl")], editor={"name": "uce"}, seed=7, acceptance={"confidence": 0.99})
+    gone, withdrawal = policy("gone", [concept("taxi")]), policy("away", [], replaces=("gone",))
+    assert desired_state([kept_in_force, gone, withdrawal]) == desired_state([kept_in_force])
+
+
+def test_where_all_is_withdrawn_there_is_nothing_to_prove() -> None:
+    with pytest.raises(
+        PolicyConflict, match="away and gone: replaces: leaves nothing to erase on this base; serve the"
+    ):
+        desired_state([policy("gone", [concept("taxi")]), policy("away", [], replaces=("gone",))])
+
+
+def test_only_what_is_published_can_be_replaced_and_what_was_replaced_is_refused() -> None:
+    old, new = policy("old", [concept("taxi")]), policy("new", [concept("panda")], replaces=("old",))
+    refuse_misplaced(new, [old])
+    refuse_misplaced(new, [old, new])
+    with pytest.raises(PolicyError, match=r"replaces\[0\]: no request 'old' is published on this base"):
+        refuse_misplaced(new, [])
+    for refused in (refuse_misplaced, refuse_replaced):
+        with pytest.raises(PolicyConflict, match="old was replaced by new; give a new request an id of its own"):
+            refused(old, [old, new])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"replaces": ("one",)}, r"replaces\[0\]: is this request itself"),
+        ({"replaces": ("a", "a")}, r"replaces\[1\]: repeats 'a'"),
+        ({"concepts": ()}, "concepts: is empty; name at least one concept to erase, or the requests"),
+        ({"concepts": (), "replaces": ("a",), "seed": 3}, "seed: has no meaning in a policy that erases nothing"),
+        ({"concepts": (), "replaces": ("a",), "retain": (kept("owl"),)}, "retain: has no meaning"),
+        ({"concepts": (), "replaces": ("a",), "acceptance": {"seeds": 9}}, "acceptance: has no meaning"),
+    ],
+)
+def test_a_replacement_that_cannot_be_meant_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises((PolicyErrors, ValidationError), match=message):
+        policy("one", **{"concepts": [concept("taxi")], **more})
+
+
+def test_a_policy_that_replaces_nothing_has_the_digest_that_it_had_before_there_was_such_a_field() -> None:
+    assert b"replaces" not in canonical_json(policy("one", [concept("taxi")]).model_dump(mode="json"))
+    assert policy("one", [concept("taxi")], replaces=("a",)).digest != policy("one", [concept("taxi")]).digest

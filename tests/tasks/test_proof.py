@@ -137,6 +137,20 @@ def test_a_check_that_was_missed_is_late(tmp_path: Path) -> None:
     assert standing(LINE, tmp_path)["proof_due"] == row["proof_due"]
 
 
+def test_a_request_that_was_replaced_says_by_which_and_its_terms_count_no_more(tmp_path: Path) -> None:
+    publish(tmp_path, "bicycle", days=3)
+    path = policy_file(tmp_path, "cd" * 32, "instead", "umbrella")
+    data = json.dumps(json.loads(path.read_text()) | {"replaces": ["takes-bicycle"]}).encode()
+    policy = parse(data, "instead")
+    keep_policy(tmp_path, policy.digest, data)
+    note(Work(tmp_path, request_id="instead"), "published", {"policy": policy.digest}, {"bundle": BUNDLE})
+    old, new = states(tmp_path)
+    assert (old["state"], old["reasons"], old["proof_due"]) == ("replaced", ["by instead"], None)
+    assert new["state"] == "published"
+    assert of(tmp_path).due(tmp_path) == datetime.fromisoformat(chain(tmp_path)[-1].at) + timedelta(days=30)
+    assert [item.name for item in state_to_check(tmp_path, chain(tmp_path)).concepts] == ["umbrella"]
+
+
 def problems(home: Path) -> list[str]:
     return [problem for problem in audit(home).problems if f"({CHECKED} " in problem]
 
