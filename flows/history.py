@@ -54,4 +54,6 @@ def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
     state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])
     if state == "rejected":
         return f"{none}: it was rejected, {reasons}"
+    if state == "replaced":
+        return f"{none}: it was replaced {reasons}"
     return f"{none}: it is {state}, submit it again to go on with it"

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from tasks.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
-from tasks.exit_codes import UNEXPECTED, exit_code_of
+from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
+from tasks.exit_codes import exit_code_of
 from tasks.health import reach
-from tasks.history import lines_due, served, standing
+from tasks.history import lines_to_check
 from tasks.line import alone_on
 from tasks.reverify import conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
 from tasks.signing import check_key
+from tasks.standing import summary
 from tasks.vault import stored
 
 A_DAY = timedelta(days=1)
 
 
-@flow(name="reverify", persist_result=False)
+@flow(name="reverify", flow_run_name="{line}", persist_result=False)
 def reverify(line: str, home: str) -> str:
     """Question the bundle that a line serves again, with seeds of its own; returns the key of the work order.
 
@@ -33,23 +34,27 @@ def reverify(line: str, home: str) -> str:
     model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
-    finding_task(check, receipt)
+    finding_task(check, receipt, evidence)
     refuse(line, receipt)
     return check.order.key
 
 
 @flow(name="reverify what is due", persist_result=False)
 def reverify_due() -> list[str]:
-    """What a schedule runs every day: check every line whose proof would be too old by tomorrow, each by its own flow.
+    """What a schedule runs every night: check every line that is due by tomorrow, each by a flow of its own.
 
-    Returns the lines. Ends Failed, after all of them, if any is suspect or could not be checked.
+    Returns the lines. Ends Failed, after all of them, as long as any line is suspect or could not be checked, and where
+    nothing is published: then this is not the home that is meant.
     """
     settings = Settings.load()
     settings.export()
-    due = lines_due(settings.home, lead=A_DAY)
+    due = chosen(settings.home, "", due=True)
     found = check(due, settings)
-    if failed := [each for each in found if each["exit_code"]]:
-        raise ChecksFailed({each["line"]: each["problem"] for each in failed}, [each["exit_code"] for each in failed])
+    others = [summary(settings.home, line) for line in lines_to_check(settings.home) if line not in due]
+    bad = [("; ".join(each["suspect"]), EXIT_CODE_OF["FAIL"], each["line"]) for each in others if each["suspect"]]
+    bad += [(each["problem"], each["exit_code"], each["line"]) for each in found if each["exit_code"]]
+    if bad:
+        raise ChecksFailed({line: problem for problem, _, line in bad}, [code for _, code, _ in bad])
     return due
 
 
@@ -58,17 +63,17 @@ def chosen(home: Path, line: str, due: bool) -> list[str]:
 
     NothingOnRecord if nothing is published on the line, or on any.
     """
-    known = sorted(served(home))
+    known = lines_to_check(home)
     if not known or line not in ("", *known):
         raise NothingOnRecord(f"nothing is published {f'on a line {line!r}' if line else 'here'}: see `expunge status`")
-    wanted = [line] if line else known
-    return [each for each in wanted if each in lines_due(home, lead=A_DAY)] if due else wanted
+    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY) if due else known
+    return [each for each in wanted if line in ("", each)]
 
 
 def check(lines: Sequence[str], settings: Settings) -> list[dict[str, Any]]:
     """Check these lines one after the other; one that fails keeps no other from it. Returns what each came to.
 
-    ServiceUnreachable ends all, for none could be checked.
+    ServiceUnreachable if a service does not answer before the first.
     """
     if lines:
         reach(settings)
@@ -77,14 +82,10 @@ def check(lines: Sequence[str], settings: Settings) -> list[dict[str, Any]]:
 
 
 def _checked(line: str, settings: Settings) -> dict[str, Any]:
+    problem, code = "", 0
     try:
         with alone_on(line, settings.home), stored(settings):
             reverify(line, str(settings.home))
-        problem, code = "", 0
-    except ServiceUnreachable:
-        raise
-    except Exception as error:
-        problem, code = str(error), exit_code_of(error)
-        if code == UNEXPECTED:
-            raise
-    return {**standing(line, settings.home), "problem": problem, "exit_code": code}
+    except Exception as error:  # Prefect has its traceback
+        problem, code = str(error) or type(error).__name__, exit_code_of(error)
+    return {**summary(settings.home, line), "problem": problem, "exit_code": code}

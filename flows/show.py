@@ -132,7 +132,8 @@ def print_checks(data: dict[str, Any]) -> None:
     for row in data["lines"]:
         bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
         told = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
-        table.add_row(row["line"], told, row["bundle"][:16], row["checked"] or "never", row["proof_due"] or "not known")
+        bundle, checked, due = row["bundle"] or "not known", row["checked"] or "never", row["proof_due"] or "not known"
+        table.add_row(row["line"], told, bundle[:16], checked, due)
     console.print(table)
     for row in data["lines"]:
         if row["problem"]:

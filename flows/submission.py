@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from flows.takedown import takedown
-from policies import Policy, refuse_replaced
+from policies import Policy
 from tasks.health import reach
-from tasks.history import publication, publications
+from tasks.history import publication
 from tasks.intake import line_of
-from tasks.kept import published_policies
 from tasks.line import alone_on
 from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
+from tasks.receipts import Receipt
 from tasks.settings import Settings
 from tasks.signing import check_key
+from tasks.standing import Standing
 from tasks.vault import stored
 
 
@@ -33,10 +34,8 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 
 def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
-    published = publications(settings.home, line_of(policy, settings.home))
-    refuse_replaced(policy, published_policies(settings.home, published))
     receipt = publication(settings.home, policy.digest)
-    if receipt is not None and still_in_place(receipt, settings):
+    if receipt is not None and _is_in_force(receipt, settings) and still_in_place(receipt, settings):
         order = Order.load(settings.home, str(receipt.settings["work"]))
         return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,3 +43,9 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     receipt = publication(settings.home, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt.outputs["bundle"], repeated=False)
+
+
+def _is_in_force(receipt: Receipt, settings: Settings) -> bool:
+    """Whether no request took the place of what was published by this receipt; where one did, intake says so."""
+    standing = Standing.of(settings.home, receipt.line)
+    return standing is not None and receipt.request_id not in standing.replaced

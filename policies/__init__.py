@@ -2,7 +2,7 @@
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, PolicyError, PolicyErrors
-from policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced, refuse_replaced
+from policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
 from policies.reader import parse, read
 from policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
 from policies.text import name_key
@@ -27,5 +27,4 @@ __all__ = [
     "parse",
     "read",
     "refuse_misplaced",
-    "refuse_replaced",
 ]

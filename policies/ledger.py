@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, get_args
 
@@ -75,14 +75,18 @@ def in_force(policies: Iterable[Policy]) -> list[Policy]:
     return [policy for policy in ordered if policy.request_id not in gone]
 
 
-def refuse_misplaced(policy: Policy, published: Sequence[Policy]) -> None:
-    """PolicyError where a policy replaces what is not published; PolicyConflict where it was replaced itself."""
+def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Collection[str]) -> None:
+    """PolicyConflict where one of the published took the policy's place; PolicyError where it replaces what is not
+    `on_record`, requests by id whatever came of them, or what was replaced already."""
     refuse_replaced(policy, published)
-    known = {other.request_id for other in published}
+    gone = {request_id: other.request_id for other in published for request_id in other.replaces if other != policy}
     for i, request_id in enumerate(policy.replaces):
-        if request_id not in known:
-            problem = f"no request {shown(request_id)} is published on this base"
-            raise PolicyError(f"replaces[{i}]", problem, "name one that `expunge status` shows as published")
+        if request_id in gone:
+            problem = f"{shown(request_id)} was replaced by {gone[request_id]} already"
+            raise PolicyError(f"replaces[{i}]", problem, "name what is in force: see `expunge status`")
+        if request_id not in on_record:
+            problem = f"no request {shown(request_id)} is on record on this base"
+            raise PolicyError(f"replaces[{i}]", problem, "name one that `expunge status` shows")
 
 
 def refuse_replaced(policy: Policy, published: Sequence[Policy]) -> None:
@@ -105,8 +109,9 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
         raise ValueError("no policy in force: without policies the desired state is the base itself")
     ordered = [policy for policy in in_force(policies) if policy.concepts]
     if not ordered:
-        cure = "serve the base itself: an unedited model is nothing that could be proven and published"
-        raise PolicyConflict("replaces", "leaves nothing to erase on this base", cure, [p.request_id for p in policies])
+        cure = "serve the base itself, and let the next request on it name in `replaces` what this one names"
+        standing = [policy.request_id for policy in in_force(policies)]
+        raise PolicyConflict("replaces", "leaves nothing to erase on this base", cure, standing)
     _refuse_different_runs(ordered)
     groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
     kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)

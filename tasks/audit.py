@@ -24,7 +24,7 @@ from tasks.history import is_line
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
-from tasks.proof import CHECKED
+from tasks.proof import CHECKED, Proof, weights_of
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
 from tasks.rederived import STRAY, can_be_rederived, contradiction
@@ -45,6 +45,12 @@ EXAMINED = (
     (VERDICT, "verdict", file_digest),
     (QUALITY, "quality", file_digest),
 )
+
+
+def _reasons(path: Path) -> str:
+    return json.dumps([reason["message"] for reason in json.loads(path.read_bytes())["reasons"]])
+
+
 LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
     "read": (("state.json", "state", _state),),
     "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
@@ -167,8 +173,27 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
         again = STRAY.get(receipt.step)
         if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
             yield f"{_named(receipt)}: {problem}"
+        if receipt.step == CHECKED:
+            yield from (f"{_named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
         if receipt.step == "published":
             yield from _unfounded(receipt, chain[:place])
+
+
+def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
+    """How a check is not of what was served then, or asked nothing anew."""
+    proof = Proof.of(before)
+    if proof is None:
+        yield "nothing was published before it"
+        return
+    if check.inputs.get("bundle") != proof.bundle:
+        yield f"it is of bundle {check.inputs.get('bundle')}, published last is {proof.bundle}"
+    if not has_verdict(check):
+        return
+    model, table = weights_of(before, proof.bundle), check.outputs.get("evidence")
+    if check.inputs.get("candidate") != model:
+        yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
+    if table in {receipt.outputs.get("evidence") for receipt in before}:
+        yield f"its evidence {table} is that of an earlier receipt: nothing was asked anew"
 
 
 def has_verdict(receipt: Receipt) -> bool:
@@ -190,6 +215,10 @@ def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
     if has_verdict(receipt):
         outcome = (receipt.verdict or {}).get("outcome")
         if problem := _other(work / VERDICT, str(outcome), _outcome):
+            yield f"{work / VERDICT} {problem}"
+    if has_verdict(receipt) and receipt.step == CHECKED:
+        reasons = (receipt.verdict or {}).get("reasons")
+        if problem := _other(work / VERDICT, json.dumps(reasons), _reasons):
             yield f"{work / VERDICT} {problem}"
 
 

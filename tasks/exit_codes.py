@@ -5,7 +5,6 @@ from policies import PolicyError, PolicyErrors
 from tasks.errors import ExpungeError
 from tasks.receipts import LedgerError
 
-UNEXPECTED = 1
 CODES: dict[type[Exception], int] = {
     errors.MissingExtra: 2,
     PolicyError: 3,
@@ -25,4 +24,4 @@ def exit_code_of(error: Exception) -> int:
     """What the command line returns: a task's own code, 3 for a policy, 6 for integrity, 1 for the unexpected."""
     if isinstance(error, ExpungeError):
         return error.exit_code
-    return next((code for kind, code in CODES.items() if isinstance(error, kind)), UNEXPECTED)
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order
-from tasks.proof import CHECKED, Proof
-from tasks.receipts import LINE, Receipt
+from tasks.proof import CHECKED
+from tasks.receipts import LINE, LedgerError, Receipt
+from tasks.standing import Standing
 
 STATES = {
     "read": "accepted",
@@ -25,6 +26,8 @@ STATES = {
     "published": "published",
     "refused": "rejected",
 }
+
+UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 
 def receipts(home: Path) -> Iterator[Receipt]:
@@ -44,33 +47,20 @@ def is_line(path: Path) -> bool:
     return path.is_dir() and LINE.fullmatch(path.name) is not None
 
 
-def served(home: Path) -> dict[str, Proof]:
-    """The proof of every line on which something is published."""
-    proofs = {line: Proof.of(journal(home, line).receipts()) for line in lines(home)}
-    return {line: proof for line, proof in proofs.items() if proof is not None}
+def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
+    """The lines on which something is published; with `until` only those whose check is due by then. Of a line whose
+    chain does not hold nobody can tell, so it is among them."""
+    return [line for line in lines(home) if _is_to_check(home, line, until)]
 
 
-def lines_due(home: Path, now: datetime | None = None, lead: timedelta = timedelta()) -> list[str]:
-    """The lines whose proof is older than a policy in force on them allows, or will be in `lead` from now; those too of
-    which it cannot be told."""
-    until = (now or datetime.now(UTC)) + lead
-    dues = {line: proof.due(home) for line, proof in served(home).items()}
-    return [line for line, due in dues.items() if due is None or due <= until]
-
-
-def standing(line: str, home: Path) -> dict[str, Any]:
-    """What a line serves, whether it is suspect and why, and until when it has to be proven again."""
-    proof = served(home)[line]
-    due, check = proof.due(home), proof.check
-    report = home / "work" / str((check or proof.publication).settings["work"]) / "report.html"
-    return {
-        "line": line,
-        "bundle": proof.bundle,
-        "checked": check and check.at,
-        "report": str(report) if report.exists() else None,
-        "suspect": proof.doubts,
-        "proof_due": due and due.isoformat(),
-    }
+def _is_to_check(home: Path, line: str, until: datetime | None) -> bool:
+    try:
+        standing = Standing.of(home, line)
+    except LedgerError:
+        return True
+    if standing is None or until is None:
+        return standing is not None
+    return standing.check_due is None or standing.check_due <= until
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -82,10 +72,10 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
     the policy is not kept as it was received (`policy_kept`), so that it cannot be told. What is published is proven
     again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is `replaced`
-    by the request that the reasons name.
+    by the request that the reasons name, as others are that it `replaces`.
     """
     now = now or datetime.now(UTC)
-    proofs = served(home)
+    standings = {line: Standing.of(home, line) for line in lines(home)}
     orders: dict[str, dict[str, Any]] = {}
     for receipt in receipts(home):
         if receipt.step == CHECKED:
@@ -103,32 +93,35 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        row | _clock(home, row, now) | _standing(home, row, proofs.get(row["line"]), now)
+        row | _told(home, row, standings[row["line"]], now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
 
 
-def _clock(home: Path, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _told(home: Path, row: dict[str, Any], standing: Standing | None, now: datetime) -> dict[str, Any]:
+    """The clocks of a request, and what came of it since: another took its place, or what it published is suspect."""
+    by = standing and standing.replaced.get(row["request_id"])
+    if by and row["at"] <= by.at:
+        done = row["at"] if row["state"] == "published" else by.at
+        return _clock(home, row, done, now) | UNPROVEN | {"state": "replaced", "reasons": [f"by {by.request_id}"]}
+    if row["state"] != "published" or standing is None:
+        return _clock(home, row, None, now) | UNPROVEN
+    due, check = standing.proof_due, standing.proof.check
+    again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}
+    bad = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
+    return _clock(home, row, row["at"], now) | again | bad
+
+
+def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:
     """A status is for all requests, so one whose policy was lost is told among them and does not end it."""
     try:
-        due = due_at(kept_policy(home, row["policy"]))
+        policy = kept_policy(home, row["policy"])
     except IntegrityError:
-        return {"due": None, "late": None, "policy_kept": False}
-    done = datetime.fromisoformat(row["at"]) if row["state"] == "published" else now
-    return {"due": due and due.isoformat(), "late": due and done > due, "policy_kept": True}
-
-
-def _standing(home: Path, row: dict[str, Any], proof: Proof | None, now: datetime) -> dict[str, Any]:
-    """What the checks since say of a request that is published."""
-    nothing = {"checked": None, "proof_due": None, "proof_late": None}
-    if row["state"] != "published" or proof is None:
-        return nothing
-    if by := proof.replaced(home).get(row["request_id"]):
-        return nothing | {"state": "replaced", "reasons": [f"by {by}"]}
-    due, at = proof.due(home), proof.check and proof.check.at
-    told = {"checked": at, "proof_due": due and due.isoformat(), "proof_late": due and due < now}
-    return told | ({"state": "suspect", "reasons": proof.doubts} if proof.doubts else {})
+        return {"due": None, "late": None, "policy_kept": False, "replaces": None}
+    due, at = due_at(policy), datetime.fromisoformat(done) if done else now
+    told = {"due": due and due.isoformat(), "late": due and at > due, "policy_kept": True}
+    return told | {"replaces": list(policy.replaces)}
 
 
 def last_order(home: Path, policy: str) -> Order | None:

@@ -23,8 +23,7 @@ from policies.errors import shown
 from policies.schema import Level
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
-from tasks.history import publications
-from tasks.journal import AtTheDoor, note, refusals_noted
+from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, published_policies
 from tasks.order import Order
 from tasks.translate import edit_spec, sampler
@@ -45,9 +44,10 @@ def intake(policy: Policy, home: Path) -> Order:
 
     Raises PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
-    published = publications(home, line_of(policy, home))
+    chain = journal(home, line_of(policy, home)).receipts()
+    published = [receipt for receipt in chain if receipt.step == "published"]
     known = published_policies(home, published)
-    refuse_misplaced(policy, known)
+    refuse_misplaced(policy, known, {receipt.request_id for receipt in chain})
     state = desired_state([*known, policy])
     follows = published[-1].outputs["bundle"] if published else ""
     return _saved(policy, state, home, follows=follows)
@@ -58,6 +58,8 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
 
     `level` takes the place of the policy's own.
     """
+    if not policy.concepts:
+        raise PolicyError("concepts", "is empty, so there is nothing to ask", "give a policy that erases something")
     state = desired_state([policy])
     if level is not None:
         wanted = state.acceptance.model_copy(update={"level": level})

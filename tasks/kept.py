@@ -22,7 +22,7 @@ def kept_policy(home: Path, digest: str) -> Policy:
     policy = _kept(home, digest)
     if policy is None:
         path = _path(home, digest)
-        raise IntegrityError(f"{path} is not the policy in force that was received: restore it from a backup")
+        raise IntegrityError(f"{path} is not the published policy that was received: restore it from a backup")
     return policy
 
 

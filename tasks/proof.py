@@ -1,22 +1,19 @@
-"""The proof of what a line serves: when it was given, whether it still holds, and by when it is due again.
+"""The proof of what a line serves: when it was given, and whether it still holds. From receipts alone.
 
 It is given by the verification before a publication, and again by each check since (`tasks.reverify`). A check asks
-with seeds that none before it had, so each is evidence of its own.
+with seeds that none before it had, so each is evidence of its own; to publish the same weights again is no new proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.digests import json_digest
-from policies import DesiredState, Policy, desired_state, in_force
-from tasks.errors import IntegrityError
+from policies import DesiredState, desired_state
 from tasks.journal import journal
-from tasks.kept import kept_policy, published_policies
+from tasks.kept import published_policies
 from tasks.receipts import Receipt
 
 CHECKED = "reverified"
@@ -25,11 +22,13 @@ SEEDS = 2**62
 
 @dataclass(frozen=True)
 class Proof:
-    """The last publication of a line, all of its publications, and the last check since, if there was one."""
+    """Of a line the last publication and all of them, the last check of the weights that it serves, and what proved
+    these last: a check, or the publication that was their first."""
 
     publication: Receipt
     published: tuple[Receipt, ...]
     check: Receipt | None
+    given: Receipt
 
     @classmethod
     def of(cls, chain: Sequence[Receipt]) -> Proof | None:
@@ -37,8 +36,12 @@ class Proof:
         published = tuple(receipt for receipt in chain if receipt.step == "published")
         if not published:
             return None
-        since = [one for one in chain if one.step == CHECKED and one.sequence > published[-1].sequence]
-        return cls(published[-1], published, since[-1] if since else None)
+        weights = weights_of(chain, published[-1].outputs["bundle"])
+        first = next(one for one in published if weights_of(chain, one.outputs["bundle"]) == weights)
+        of_it = (one for one in chain if weights_of(chain, one.inputs.get("bundle", "")) == weights)
+        checks = [one for one in of_it if one.step == CHECKED]
+        given = [one for one in checks if not doubts_of(one)]
+        return cls(published[-1], published, checks[-1] if checks else None, given[-1] if given else first)
 
     @property
     def bundle(self) -> str:
@@ -50,23 +53,11 @@ class Proof:
         """Why what is served is suspect; nothing, if it was proven last time."""
         return doubts_of(self.check) if self.check else []
 
-    def due(self, home: Path) -> datetime | None:
-        """By when it is due again, by the shortest time of the policies in force; None if all of these are lost."""
-        days = [policy.reverify.max_age_days for policy in in_force(self._kept(home)) if policy.concepts]
-        given = datetime.fromisoformat((self.check or self.publication).at)
-        return given + timedelta(min(days)) if days else None
 
-    def replaced(self, home: Path) -> dict[str, str]:
-        """The requests that another one took the place of, and which."""
-        return {gone: policy.request_id for policy in self._kept(home) for gone in policy.replaces}
-
-    def _kept(self, home: Path) -> list[Policy]:
-        """The published policies but those that are lost: that is told for itself, and the others still count."""
-        kept = []
-        for digest in {receipt.inputs["policy"] for receipt in self.published}:
-            with suppress(IntegrityError):
-                kept.append(kept_policy(home, digest))
-        return kept
+def weights_of(chain: Sequence[Receipt], bundle: str) -> str:
+    """The digest of the model in a bundle, as its receipt has it; the bundle's own where it has none."""
+    found = (one.inputs["candidate"] for one in chain if one.step == "bundled" and one.outputs["bundle"] == bundle)
+    return next(found, bundle)
 
 
 def suspect(home: Path, line: str) -> list[str]:
@@ -76,17 +67,19 @@ def suspect(home: Path, line: str) -> list[str]:
 
 
 def doubts_of(check: Receipt) -> list[str]:
-    """What a check found, in words; nothing, if it proved what is served once more."""
+    """What a check found, in words; nothing, if it proved what is served once more, and says so without a doubt."""
     told = check.verdict or {}
     lists = [told.get(name) for name in ("reasons", "doubts")]
+    if told.get("outcome") == "PASS" and lists == [[], []]:
+        return []
     found = [str(each) for listed in lists if isinstance(listed, list) for each in listed]
-    return [] if told.get("outcome") == "PASS" and not found else found or [f"it came to {told.get('outcome')}"]
+    return found or [f"it came to {told.get('outcome')}"]
 
 
 def state_to_check(home: Path, chain: Sequence[Receipt]) -> DesiredState:
     """What the next check of a line with these receipts asks for: the policies in force, with a seed of its own.
 
-    IntegrityError if a policy in force is not as it was received, ValueError if none is in force.
+    IntegrityError if a published policy is not as it was received, ValueError if none is published.
     """
     state = desired_state(published_policies(home, [receipt for receipt in chain if receipt.step == "published"]))
     number = 1 + sum(receipt.step == CHECKED for receipt in chain)

@@ -20,6 +20,7 @@ from tasks.gate import GateResult, Terms, gate
 from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import journal, note
+from tasks.kept import kept_policy
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.proof import suspect
@@ -27,7 +28,7 @@ from tasks.publish import approved, check_successor, is_published, publish_bundl
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import RunRecord, is_recorded, is_registered, record, register
+from tasks.record import LONGEST_VALUE, RunRecord, is_recorded, is_registered, record, register
 from tasks.report import write_report
 from tasks.settings import Settings
 from tasks.translate import sampler
@@ -89,7 +90,7 @@ def _predecessors(order: Order) -> set[str]:
     steps = list(journal(order.home, order.line).receipts())
     works = {str(r.settings["work"]) for r in steps if r.step == "read" and r.inputs["policy"] == order.policy}
     own = {r.outputs["bundle"] for r in steps if r.step == "bundled" and r.settings["work"] in works}
-    recorded = {r.outputs["bundle"] for r in steps if r.step == "published"}
+    recorded = {r.outputs["bundle"] for r in steps if r.step == "published" and r.settings["work"] in works}
     return {order.follows, *(own - recorded)}
 
 
@@ -137,6 +138,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
         "seed": str(state.seed),
         "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
         "bundle": bundle,
+        **_replacing(order),
     }
     return RunRecord(
         key=order.key,
@@ -151,6 +153,13 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
         report=order.folder / "report.html",
         further=tuple(filter(None, [order.folder / "verdict.json", order.folder / FILE, trials_file(order)])),
     )
+
+
+def _replacing(order: Order) -> dict[str, str]:
+    """Which requests this one takes the place of, as far as MLflow shows them whole."""
+    ids = kept_policy(order.home, order.policy).replaces
+    named = ", ".join(ids)
+    return {"replaces": named if len(named) <= LONGEST_VALUE else f"{len(ids)} requests"} if ids else {}
 
 
 def still_in_place(receipt: Receipt, settings: Settings) -> bool:

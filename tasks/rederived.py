@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import engine
 from engine import evidence
 from engine.results import Verdict
 from engine.verdict import decide
-from policies import DesiredState, PolicyError, PolicyErrors, desired_state
+from policies import DesiredState, PolicyError, PolicyErrors, desired_state, refuse_misplaced
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
 from tasks.kept import kept_policy, published_policies
@@ -39,7 +41,9 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
     """
     try:
         published = [receipt for receipt in before if receipt.step == "published"]
-        policies = [*published_policies(home, published), kept_policy(home, read.inputs["policy"])]
+        known, policy = published_policies(home, published), kept_policy(home, read.inputs["policy"])
+        refuse_misplaced(policy, known, {receipt.request_id for receipt in before})
+        policies = [*known, policy]
         state = desired_state(policies).digest
     except IntegrityError:
         return ""  # a policy is lost, which is told for itself
@@ -52,12 +56,9 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
 
 
 def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
-    """How a check does not ask for what is in force, or of another bundle than was published last, in words."""
-    proof = Proof.of(before)
-    if proof is None:
-        return "nothing was published before it"
-    if check.inputs.get("bundle") != proof.bundle:
-        return f"it is of bundle {check.inputs.get('bundle')}, published last is {proof.bundle}"
+    """How the state of a check is not that of what was in force, with the seed of its number, in words."""
+    if Proof.of(before) is None:
+        return ""  # it is of nothing, which is told for itself
     try:
         state = state_to_check(home, before).digest
     except IntegrityError:
@@ -79,16 +80,25 @@ def contradiction(work: Path) -> str:
     """
     try:
         told = Verdict.load(work / VERDICT)
-        limits = acceptance(DesiredState.model_validate_json((work / "state.json").read_bytes()))
-        again = decide(evidence.read(work / EVIDENCE), told.planned, limits, told.judge)
+        state = DesiredState.model_validate_json((work / "state.json").read_bytes())
+        table = evidence.read(work / EVIDENCE)
+        again = decide(table, told.planned, acceptance(state), told.judge)
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
+    if not _asked_by(state, table):
+        return f"{work / EVIDENCE} was not asked by the seeds of its state"
     if _same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"
     return f"{work / VERDICT} says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
+
+
+def _asked_by(state: DesiredState, table: pd.DataFrame) -> bool:
+    """Whether all prompts were drawn by the state's own seeds; attacks choose theirs."""
+    seeds = evidence.where(table, ~table["probe"].isin(evidence.ATTACKS))["seed"]
+    return bool(seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all())
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -25,15 +25,18 @@ from engine.judges.card import read_card
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
+from tasks.errors import IntegrityError
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal
+from tasks.kept import kept_policy
 from tasks.order import Order, Ref, verdict_of
 from tasks.proof import CHECKED
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
 from tasks.sheets import SHEETS, contact_sheets
+from tasks.standing import Standing
 from tasks.trials import tried
 
 PAGES = Environment(
@@ -138,12 +141,28 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in SHEETS.items() if name in sheets},
         cost=spent(order.folder),
         receipts=receipts,
+        replaces=_replaces(order),
+        replaced=_replaced(order),
         check=next((receipt for receipt in receipts if receipt.step == CHECKED), None),
         doubts=doubts(receipts),
     )
     path = order.folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _replaces(order: Order) -> tuple[str, ...]:
+    """The requests that this one takes the place of; none can be told of a model that was only examined."""
+    try:
+        return kept_policy(order.home, order.policy).replaces
+    except IntegrityError:
+        return ()
+
+
+def _replaced(order: Order) -> Receipt | None:
+    """The publication that took this request's place, if one did."""
+    standing = Standing.of(order.home, order.line)
+    return standing.replaced.get(order.request_id) if standing else None
 
 
 def doubts(receipts: Sequence[Receipt]) -> list[str]:

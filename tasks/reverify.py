@@ -42,7 +42,7 @@ class Check:
     @property
     def folder(self) -> Path:
         """Where the bundle lies while it is questioned."""
-        return self.order.folder / "served"
+        return self.order.home / "served" / self.order.line
 
 
 def next_check(line: str, home: Path) -> Check:
@@ -61,7 +61,7 @@ def next_check(line: str, home: Path) -> Check:
 def fetch_served(check: Check, settings: Settings) -> Weights:
     """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
     was published, or not whole."""
-    shutil.rmtree(check.folder, ignore_errors=True)
+    remove(check)
     served = approved(check.order.line, settings)
     if served != check.bundle:
         raise IntegrityError(
@@ -73,16 +73,25 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
     return model
 
 
-def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
-    """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
+def remove(check: Check) -> None:
+    """Remove the copy of what is served; one of an earlier check must not be taken for it."""
+    if check.folder.exists():
+        shutil.rmtree(check.folder)
+
+
+def conclude(check: Check, model: Weights, table: Ref, settings: Settings) -> Receipt:
+    """Verdict, quality and gate as before a publication, and the receipt that says what they came to.
+
+    What is suspect is approved no more before a receipt says so: without a receipt the check is still to be made.
+    """
     order = check.order
     made = reach_verdict(order, table)
     verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
-    told = {
-        "outcome": verdict.outcome.value,
-        "reasons": [reason.message for reason in verdict.reasons],
-        "doubts": list(examined(order, table, made).failed_expectations),
-    }
+    doubts = examined(order, table, made).failed_expectations
+    reasons = [reason.message for reason in verdict.reasons]
+    told = {"outcome": verdict.outcome.value, "reasons": reasons, "doubts": [] if reasons else list(doubts)}
+    if verdict.outcome.value != "PASS" or doubts:
+        withdraw(settings, order.line)
     outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
     receipt = note(order, CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
     write_report(order, model.digest, made, table)
@@ -94,17 +103,12 @@ def _asked(check: Check) -> dict[str, str]:
     return {"bundle": check.bundle, "state": order.state, "base": order.base, "judge": order.judge}
 
 
-def publish_finding(check: Check, receipt: Receipt, settings: Settings) -> None:
-    """MLflow has the check as a run, if there is evidence, and `approved` is on the bundle only if it is proven."""
-    order, suspect = check.order, bool(doubts_of(receipt))
-    run = ""
-    if "evidence" in receipt.outputs:
-        verdict, table = Verdict.load(order.folder / "verdict.json"), order.folder / "evidence.parquet"
-        state = "suspect" if suspect else CHECKED
-        run = record(settings, run_record(order, verdict, table, receipt.digest, check.bundle, state))
-    if suspect:
-        withdraw(settings, order.line)
-    else:
+def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
+    """MLflow has the check as a run, and what it proved is the approved version."""
+    order, doubts = check.order, doubts_of(receipt)
+    verdict, state = Verdict.load(order.folder / "verdict.json"), "suspect" if doubts else CHECKED
+    run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
+    if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
 
 
@@ -128,9 +132,9 @@ def fetch_task(check: Check) -> Weights:
     try:
         return fetch_served(check, settings)
     except IntegrityError as error:
-        shutil.rmtree(check.folder, ignore_errors=True)
-        receipt = note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)]})
-        publish_finding(check, receipt, settings)
+        remove(check)
+        withdraw(settings, check.order.line)
+        note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
         raise
 
 
@@ -141,11 +145,11 @@ def question_task(check: Check, model: Weights) -> Ref:
 
 @task(name="conclude the check", cache_policy=NO_CACHE)
 def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
-    receipt = conclude(check, model, table)
-    shutil.rmtree(check.folder)
+    receipt = conclude(check, model, table, Settings.load())
+    remove(check)
     return receipt
 
 
 @task(name="record in MLflow", cache_policy=NO_CACHE)
-def finding_task(check: Check, receipt: Receipt) -> None:
-    publish_finding(check, receipt, Settings.load())
+def finding_task(check: Check, receipt: Receipt, table: Ref) -> None:
+    record_finding(check, receipt, table, Settings.load())

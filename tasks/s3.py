@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
 from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
@@ -182,6 +182,8 @@ def reaching(s3: Any) -> Iterator[None]:
     url = s3.meta.endpoint_url
     try:
         yield
+    except FlexibleChecksumError as error:
+        raise IntegrityError(f"S3 at {url} does not have the bytes that were stored ({error}): restore them") from error
     except BotoCoreError as error:
         raise ServiceUnreachable(
             f"S3 at {url} does not answer ({error}): `make up`, or set AWS_ENDPOINT_URL_S3"

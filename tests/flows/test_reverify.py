@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.schedule import enter, work_off
 from engine.digests import file_digest, folder_digest
 from engine.emoji import MODEL
-from flows.reverify import check, chosen
+from flows.reverify import check, chosen, reverify_due
 from flows.submission import submit
 from policies import PolicyError, read
 from tasks import s3
 from tasks.audit import audit
 from tasks.edit import plan_edit
-from tasks.errors import NothingOnRecord
-from tasks.history import receipts, served, states
+from tasks.errors import ChecksFailed, NothingOnRecord
+from tasks.history import lines_to_check, receipts, states
 from tasks.intake import intake
 from tasks.order import Order
+from tasks.proof import Proof, state_to_check
 from tasks.publish import publish_bundle
 from tasks.questions import examination
 from tasks.record import is_registered
@@ -37,6 +39,7 @@ from tasks.vault import differences
 from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.test_publish import make_bundle
 
+OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
 FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
 
 
@@ -55,8 +58,14 @@ def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
 
 @pytest.fixture
 def name(line: Settings) -> str:
-    (name,) = served(line.home)
+    (name,) = lines_to_check(line.home)
     return name
+
+
+def proof(line: Settings) -> Proof:
+    found = Proof.of(list(receipts(line.home)))
+    assert found is not None
+    return found
 
 
 def submitted(line: Settings, path: Path | None = None) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line:
     first = Order.load(line.home, str(published.settings["work"]))
     assert not asked & {question.shot for question in examination(first).questions}
     assert len(pictures(line) - before) == 2 * len(asked)
-    assert not (order.folder / "served").exists(), "a copy of the model for every check would fill the disk"
+    assert not (line.home / "served" / name).exists(), "a copy of the model for every check would fill the disk"
     assert "Questioned again on" in Path(told["report"]).read_text(encoding="utf-8")
     assert is_registered(line, name, told["bundle"])
     whole = audit(line.home)
@@ -98,7 +107,7 @@ def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line:
 
 
 def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line: Settings, name: str) -> None:
-    bundle = served(line.home)[name].bundle
+    bundle = proof(line).bundle
     s3.client(line).delete_object(Bucket=line.bucket, Key=f"bundles/{bundle}/verdict.json")
     done = run_cli("reverify", name, "--json")
     assert done.code == 6
@@ -120,7 +129,7 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
 
 
 def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, tmp_path: Path) -> None:
-    own = line.home / "work" / str(served(line.home)[name].publication.settings["work"]) / "bundle"
+    own = line.home / "work" / str(proof(line).publication.settings["work"]) / "bundle"
     publish_bundle(make_bundle(tmp_path / "other", b"somebody else's"), name, line)
     try:
         (told,) = check([name], line)
@@ -128,39 +137,29 @@ def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, t
         publish_bundle(own, name, line)
     assert (told["exit_code"], state_of(line)) == (6, "suspect")
     assert "somebody else moved" in told["problem"]
-
-
-def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever comes to be served under the digest: here the unedited model, which shows all that was erased."""
-    monkeypatch.setattr("tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
-    monkeypatch.setattr("tasks.reverify.shutil.rmtree", lambda *_, **__: None)
-    (told,) = check([name], line)
-    assert (told["exit_code"], state_of(line)) == (4, "suspect")
-    assert told["problem"].startswith(f"FAIL, what {name} serves is suspect:")
-    assert any("bicycle" in reason for reason in told["suspect"])
-    page = Path(told["report"]).read_text(encoding="utf-8")
-    assert "What is served is suspect, because:" in page
-    assert not is_registered(line, name, told["bundle"])
-    assert audit(line.home).problems == ()
+    assert lines_to_check(line.home, datetime.now(UTC)) == [], "it was checked, and is asked again in a month"
+    with pytest.raises(ChecksFailed, match=f"{name}: .* somebody else moved") as failed:
+        reverify_due()
+    assert failed.value.exit_code == 4, "every night, until it is proven"
 
 
 def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str, base_digest: str) -> None:
-    """The policy in force cannot be changed, and what no longer passes needs another: here with another seed."""
+    """The policy in force cannot be changed, and what no longer passes needs another edit, if only by a setting."""
     assert state_of(line) == "suspect"
     path = policy_file(line.home.parent, base_digest, "instead", **FEW)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "replaces": ["checked"], "seed": 5}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "replaces": ["checked"], "editor": OTHER}))
     done = submitted(line, path)
     assert (done["verdict"], done["suspect"], done["exit_code"]) == ("PASS", [], 0)
     old, new = states(line.home)
     assert (old["state"], old["reasons"], new["state"]) == ("replaced", ["by instead"], "published")
-    assert is_registered(line, name, served(line.home)[name].bundle)
+    assert is_registered(line, name, proof(line).bundle)
     assert audit(line.home).problems == ()
     again = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (again.code, again.out) == (3, "")
     assert "checked was replaced by instead" in again.err
     unknown = policy_file(line.home.parent, base_digest, "astray", **FEW)
     unknown.write_text(json.dumps({**json.loads(unknown.read_text()), "replaces": ["nobody"]}))
-    with pytest.raises(PolicyError, match="no request 'nobody' is published on this base"):
+    with pytest.raises(PolicyError, match="no request 'nobody' is on record on this base"):
         submitted(line, unknown)
     assert states(line.home)[-1]["state"] == "rejected"
     plain = json.loads(path.read_text())
@@ -203,7 +202,7 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
     line: Settings, name: str, base_digest: str
 ) -> None:
     second = policy_file(line.home.parent, base_digest, "second", "umbrella", **FEW)
-    second.write_text(json.dumps({**json.loads(second.read_text()), "seed": 5}))
+    second.write_text(json.dumps({**json.loads(second.read_text()), "editor": OTHER}))
     assert submitted(line, second)["verdict"] == "PASS"
     plain = json.loads(second.read_text())
     withdrawal = {name: plain[name] for name in ("schema_version", "kind", "received_at", "base")}
@@ -218,9 +217,24 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
     assert (told["instead"], told["second"], told["back"]) == ("replaced", "published", "published")
     (line.home.parent / "alone").mkdir()
     alone = policy_file(line.home.parent / "alone", base_digest, "alone", "umbrella", **FEW)
-    alone.write_text(json.dumps({**json.loads(alone.read_text()), "seed": 5}))
+    alone.write_text(json.dumps({**json.loads(alone.read_text()), "editor": OTHER}))
     served_plan = line.home / "work" / done["work"] / "deltas.safetensors"
     fresh = plan_edit(intake(read(alone), line.home.parent / "alone" / "home"))
     assert fresh.sha256 == file_digest(served_plan), "the edit is as if what was withdrawn had never been asked for"
     (checked,) = check([name], line)
     assert (checked["exit_code"], audit(line.home).problems) == (0, ())
+
+
+def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
+    monkeypatch.setattr("tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
+    (erased,) = state_to_check(line.home, list(receipts(line.home))).concepts
+    (told,) = check([name], line)
+    assert (told["exit_code"], state_of(line)) == (4, "suspect")
+    assert told["problem"].startswith(f"FAIL, what {name} serves is suspect:")
+    assert any(erased.name in reason for reason in told["suspect"])
+    page = Path(told["report"]).read_text(encoding="utf-8")
+    assert "What is served is suspect, because:" in page
+    assert not is_registered(line, name, told["bundle"])
+    (problem,) = audit(line.home).problems
+    assert f"it questioned the model {folder_digest(MODEL)}, published last is" in problem

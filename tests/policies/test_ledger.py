@@ -20,7 +20,6 @@ from policies import (
     desired_state,
     in_force,
     refuse_misplaced,
-    refuse_replaced,
 )
 
 WORDS = ["taxi", "cab", "panda", "bear", "koala", "owl", "rose", "tulip", "lion", "tiger"]
@@ -288,21 +287,22 @@ def test_a_withdrawal_takes_what_it_names_and_says_nothing_on_the_rest() -> None
 
 
 def test_where_all_is_withdrawn_there_is_nothing_to_prove() -> None:
-    with pytest.raises(
-        PolicyConflict, match="away and gone: replaces: leaves nothing to erase on this base; serve the"
-    ):
+    with pytest.raises(PolicyConflict, match="away: replaces: leaves nothing to erase on this base; serve the"):
         desired_state([policy("gone", [concept("taxi")]), policy("away", [], replaces=("gone",))])
 
 
-def test_only_what_is_published_can_be_replaced_and_what_was_replaced_is_refused() -> None:
+def test_only_what_is_on_record_can_be_replaced_once_and_what_was_replaced_is_refused() -> None:
     old, new = policy("old", [concept("taxi")]), policy("new", [concept("panda")], replaces=("old",))
-    refuse_misplaced(new, [old])
-    refuse_misplaced(new, [old, new])
-    with pytest.raises(PolicyError, match=r"replaces\[0\]: no request 'old' is published on this base"):
-        refuse_misplaced(new, [])
-    for refused in (refuse_misplaced, refuse_replaced):
-        with pytest.raises(PolicyConflict, match="old was replaced by new; give a new request an id of its own"):
-            refused(old, [old, new])
+    refuse_misplaced(new, [old], {"old"})
+    refuse_misplaced(new, [old, new], {"old", "new"})
+    refuse_misplaced(new, [], {"old"})  # it came to nothing, and its place can be taken all the same
+    with pytest.raises(PolicyError, match=r"replaces\[0\]: no request 'old' is on record on this base"):
+        refuse_misplaced(new, [], {"other"})
+    again = policy("again", [], replaces=("old",))
+    with pytest.raises(PolicyError, match=r"replaces\[0\]: 'old' was replaced by new already; name what is in force"):
+        refuse_misplaced(again, [old, new], {"old", "new"})
+    with pytest.raises(PolicyConflict, match="old was replaced by new; give a new request an id of its own"):
+        refuse_misplaced(old, [old, new], {"old", "new"})
 
 
 @pytest.mark.parametrize(

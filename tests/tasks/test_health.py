@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tasks import s3
-from tasks.errors import ServiceUnreachable
+from tasks.errors import IntegrityError, ServiceUnreachable
 from tasks.health import reach
 from tasks.settings import Settings
 
@@ -96,3 +98,23 @@ def test_keys_that_expire_on_the_way_are_refused_keys_and_no_missing_object(serv
         s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)
     serve(404)
     assert not s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)
+
+
+def test_bytes_that_rotted_in_the_store_are_no_failure_of_the_service(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 compares what it reads with the checksum that the store keeps, before anybody here sees a byte."""
+
+    def rotten(self: Handler) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.send_header("x-amz-checksum-sha256", base64.b64encode(hashlib.sha256(b"stored").digest()).decode())
+        self.end_headers()
+        self.wfile.write(b"rotten")
+
+    monkeypatch.setattr(Handler, "do_GET", rotten)
+    settings = serve(200)
+    with pytest.raises(IntegrityError, match="does not have the bytes that were stored"):
+        s3.read(s3.client(settings), settings.bucket, "bundles/x")
+    with pytest.raises(IntegrityError, match="does not have the bytes that were stored"):
+        s3.download(s3.client(settings), settings.bucket, "bundles/x", settings.home / "x")

@@ -21,11 +21,13 @@ from tasks.journal import note
 from tasks.order import Order
 from tests.flows.conftest import policy_file, run_cli
 
+NOW = datetime.now(UTC)  # the same for all tests, or a policy would be another in the next second
+
 
 def submitted(folder: Path, kind: str, age: timedelta) -> dict[str, Any]:
     """The state of a policy that came in so long ago, as the flow's first task leaves it."""
     path = policy_file(folder, folder_digest(MODEL), "one")
-    received = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    received = (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind, "received_at": received}))
     read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(folder / "home"))
     (row,) = states(folder / "home")

@@ -108,7 +108,7 @@ def test_a_policy_in_force_that_was_altered_or_lost_stops_everything(
     first = policy_file(tmp_path, base, "first", erase="rainbow")
     note(taken_in(first, home), "published", {"policy": read(first).digest}, {"bundle": "f" * 64})
     damage(home / "policies" / f"{read(first).digest}.yaml")
-    with pytest.raises(IntegrityError, match="not the policy in force that was received"):
+    with pytest.raises(IntegrityError, match="not the published policy that was received"):
         taken_in(policy_file(tmp_path, base, "second"), home)
     keep_policy(home, read(first).digest, first.read_bytes())  # as handing it in again does
     assert taken_in(policy_file(tmp_path, base, "second"), home).follows == "f" * 64

@@ -54,6 +54,8 @@ def test_an_order_follows_its_own_bundle_that_a_crash_left_without_a_receipt_in_
         note(work, "read", {"policy": work.policy}, {"state": work.state, "work": work.key})
         note(work, "bundled", {"candidate": bundle}, {"bundle": bundle})
     assert _predecessors(order) == {"f" * 64, "1" * 64}
+    note(stranger, "published", {"policy": stranger.policy}, {"bundle": "1" * 64})
+    assert _predecessors(order) == {"f" * 64, "1" * 64}, "a withdrawal comes to the very bundle that was there before"
     note(former, "published", {"policy": order.policy}, {"bundle": "1" * 64})
     assert _predecessors(order) == {"f" * 64}
 

@@ -11,11 +11,12 @@ import pytest
 
 from policies import desired_state, parse
 from tasks.audit import audit
-from tasks.history import lines_due, standing, states
+from tasks.history import lines_to_check, states
 from tasks.journal import journal, note
 from tasks.kept import keep_policy
 from tasks.proof import CHECKED, Proof, doubts_of, state_to_check, suspect
 from tasks.receipts import Receipt
+from tasks.standing import Standing, summary
 from tests.flows.conftest import policy_file
 from tests.tasks.test_audit import LINE, Work
 
@@ -37,7 +38,7 @@ def publish(home: Path, erase: str = "bicycle", days: int = 30, bundle: str = BU
 def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
     """The receipt of a check of what is in force, as a flow would leave it."""
     state = state_to_check(home, chain(home))
-    inputs = {"bundle": standing(LINE, home)["bundle"], "state": state.digest}
+    inputs = {"bundle": summary(home, LINE)["bundle"], "state": state.digest}
     verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
     return note(Work(home, key=state.digest, request_id="check"), CHECKED, inputs, {}, verdict)
 
@@ -46,16 +47,20 @@ def chain(home: Path) -> list[Receipt]:
     return journal(home, LINE).receipts()
 
 
-def of(home: Path) -> Proof:
-    proof = Proof.of(chain(home))
-    assert proof is not None
-    return proof
+def of(home: Path) -> Standing:
+    standing = Standing.of(home, LINE)
+    assert standing is not None
+    return standing
+
+
+def moment(receipt: Receipt) -> datetime:
+    return datetime.fromisoformat(receipt.at)
 
 
 def test_where_nothing_is_published_nothing_has_to_be_proven(tmp_path: Path) -> None:
     note(Work(tmp_path), "read", {}, {})
     assert Proof.of(chain(tmp_path)) is None
-    assert lines_due(tmp_path) == []
+    assert lines_to_check(tmp_path) == []
     assert suspect(tmp_path, LINE) == []
     assert suspect(tmp_path, "no-line") == []
 
@@ -63,24 +68,43 @@ def test_where_nothing_is_published_nothing_has_to_be_proven(tmp_path: Path) -> 
 def test_it_is_due_by_the_shortest_time_of_the_policies_in_force_from_the_last_proof_on(tmp_path: Path) -> None:
     publish(tmp_path, "bicycle", days=7)
     publish(tmp_path, "umbrella", days=90)
-    published = datetime.fromisoformat(chain(tmp_path)[-1].at)
-    assert of(tmp_path).due(tmp_path) == published + timedelta(days=7)
-    week = published + timedelta(days=7)
-    assert lines_due(tmp_path, now=week - timedelta(seconds=1)) == []
-    assert lines_due(tmp_path, now=week) == [LINE]
-    assert lines_due(tmp_path, now=week - timedelta(hours=23), lead=timedelta(days=1)) == [LINE]
-    checked = datetime.fromisoformat(check(tmp_path).at)
-    assert of(tmp_path).due(tmp_path) == checked + timedelta(days=7)
+    week = moment(chain(tmp_path)[0]) + timedelta(days=7)
+    assert of(tmp_path).proof_due == of(tmp_path).check_due == week
+    assert lines_to_check(tmp_path, week - timedelta(seconds=1)) == []
+    assert lines_to_check(tmp_path, week) == lines_to_check(tmp_path) == [LINE]
+    checked = moment(check(tmp_path))
+    assert of(tmp_path).proof_due == checked + timedelta(days=7)
+
+
+def test_a_check_that_proves_nothing_makes_the_proof_no_younger_and_is_not_made_again_every_night(
+    tmp_path: Path,
+) -> None:
+    publish(tmp_path, days=7)
+    failed = check(tmp_path, "INCONCLUSIVE", reasons=["more pictures are needed"])
+    assert of(tmp_path).proof.given.step == "published"
+    assert of(tmp_path).proof_due == moment(chain(tmp_path)[0]) + timedelta(days=7)
+    assert of(tmp_path).check_due == moment(failed) + timedelta(days=7)
 
 
 def test_a_lost_policy_hides_no_other_and_where_all_are_lost_it_is_due(tmp_path: Path) -> None:
     short, _ = publish(tmp_path, "bicycle", days=7), publish(tmp_path, "umbrella", days=90)
     (tmp_path / "policies" / f"{short}.yaml").unlink()
-    assert of(tmp_path).due(tmp_path) == datetime.fromisoformat(chain(tmp_path)[-1].at) + timedelta(days=90)
+    assert of(tmp_path).proof_due == moment(chain(tmp_path)[0]) + timedelta(days=90)
+    assert "not the published policy that was received" in of(tmp_path).doubts[0]
+    assert {row["state"] for row in states(tmp_path)} == {"suspect"}, "nobody can tell what the lost one replaced"
     for path in (tmp_path / "policies").iterdir():
         path.unlink()
-    assert of(tmp_path).due(tmp_path) is None
-    assert lines_due(tmp_path) == [LINE]
+    assert of(tmp_path).proof_due is None
+    assert lines_to_check(tmp_path, datetime.now(UTC)) == [LINE]
+
+
+def test_a_line_whose_chain_does_not_hold_is_to_be_checked_and_hides_no_other(tmp_path: Path) -> None:
+    publish(tmp_path)
+    (tmp_path / "receipts" / "broken-1").mkdir()
+    (tmp_path / "receipts" / "broken-1" / "000001-stray.json").write_text("{}")
+    assert lines_to_check(tmp_path) == ["broken-1", LINE]
+    assert lines_to_check(tmp_path, datetime.now(UTC)) == ["broken-1"]
+    assert summary(tmp_path, "broken-1")["bundle"] is None
 
 
 def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path) -> None:
@@ -106,7 +130,8 @@ def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path)
         ("PASS", {"doubts": ["the verdict does not follow"]}, ["the verdict does not follow"]),
         ("ERROR", {}, ["it came to ERROR"]),
         ("passed", {}, ["it came to passed"]),
-        ("PASS", {"reasons": None, "doubts": None}, []),
+        ("PASS", {"doubts": None}, ["it came to PASS"]),
+        ("PASS", {"reasons": {}}, ["it came to PASS"]),
     ],
 )
 def test_only_a_pass_without_a_doubt_proves_it(tmp_path: Path, outcome: str, told: dict, found: list[str]) -> None:
@@ -134,21 +159,65 @@ def test_a_check_that_was_missed_is_late(tmp_path: Path) -> None:
     later = datetime.now(UTC) + timedelta(days=8)
     (row,) = states(tmp_path, now=later)
     assert (row["state"], row["proof_late"]) == ("published", True)
-    assert standing(LINE, tmp_path)["proof_due"] == row["proof_due"]
+    assert summary(tmp_path, LINE)["proof_due"] == row["proof_due"]
+
+
+def replace(home: Path, gone: str, **more: Any) -> str:
+    """A policy that takes the place of another request, and its publication."""
+    path = policy_file(home, "cd" * 32, "instead", "umbrella")
+    data = json.dumps(json.loads(path.read_text()) | {"replaces": [gone], **more}).encode()
+    policy = parse(data, "instead")
+    keep_policy(home, policy.digest, data)
+    note(Work(home, request_id="instead"), "published", {"policy": policy.digest}, {"bundle": BUNDLE})
+    return policy.digest
 
 
 def test_a_request_that_was_replaced_says_by_which_and_its_terms_count_no_more(tmp_path: Path) -> None:
     publish(tmp_path, "bicycle", days=3)
-    path = policy_file(tmp_path, "cd" * 32, "instead", "umbrella")
-    data = json.dumps(json.loads(path.read_text()) | {"replaces": ["takes-bicycle"]}).encode()
-    policy = parse(data, "instead")
-    keep_policy(tmp_path, policy.digest, data)
-    note(Work(tmp_path, request_id="instead"), "published", {"policy": policy.digest}, {"bundle": BUNDLE})
+    replace(tmp_path, "takes-bicycle")
     old, new = states(tmp_path)
     assert (old["state"], old["reasons"], old["proof_due"]) == ("replaced", ["by instead"], None)
-    assert new["state"] == "published"
-    assert of(tmp_path).due(tmp_path) == datetime.fromisoformat(chain(tmp_path)[-1].at) + timedelta(days=30)
+    assert (new["state"], new["replaces"]) == ("published", ["takes-bicycle"])
+    assert of(tmp_path).days == 30
     assert [item.name for item in state_to_check(tmp_path, chain(tmp_path)).concepts] == ["umbrella"]
+
+
+def test_what_came_to_nothing_is_replaced_too_and_no_longer_late(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, "cd" * 32, "intimate")
+    received = (datetime.now(UTC) - timedelta(hours=47)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    data = json.dumps(json.loads(path.read_text()) | {"kind": "ncii", "received_at": received}).encode()
+    policy = parse(data, "intimate")
+    keep_policy(tmp_path, policy.digest, data)
+    told = {"outcome": "refused", "reasons": ["too few seeds"]}
+    note(Work(tmp_path, key="1" * 64, request_id="intimate"), "refused", {"policy": policy.digest}, {}, told)
+    later = datetime.now(UTC) + timedelta(days=9)
+    assert [(row["state"], row["late"]) for row in states(tmp_path, now=later)] == [("rejected", True)]
+    replace(tmp_path, "intimate")
+    old, _ = states(tmp_path, now=later)
+    assert (old["state"], old["reasons"], old["late"]) == ("replaced", ["by instead"], False)
+
+
+def bundled(home: Path, bundle: str, weights: str) -> None:
+    note(Work(home, key=bundle), "bundled", {"candidate": weights}, {"bundle": bundle})
+
+
+def test_attack_the_suspect_weights_are_published_again_under_another_id_to_be_rid_of_the_doubt(
+    tmp_path: Path,
+) -> None:
+    for bundle in (BUNDLE, "cc" * 32):
+        bundled(tmp_path, bundle, "aa" * 32)
+    bundled(tmp_path, "dd" * 32, "ee" * 32)
+    publish(tmp_path, "bicycle")
+    check(tmp_path, "FAIL", reasons=["bicycle is seen"])
+    publish(tmp_path, "umbrella", bundle="cc" * 32)
+    assert suspect(tmp_path, LINE) == ["bicycle is seen"]
+    assert of(tmp_path).proof.given == chain(tmp_path)[3], "the same weights on the same pictures are no new proof"
+    publish(tmp_path, "rainbow", bundle="dd" * 32)
+    assert suspect(tmp_path, LINE) == []
+    publish(tmp_path, "panda", bundle=BUNDLE)
+    assert suspect(tmp_path, LINE) == ["bicycle is seen"], "nor do they get better by being away for a while"
+    check(tmp_path)
+    assert suspect(tmp_path, LINE) == []
 
 
 def problems(home: Path) -> list[str]:
@@ -184,6 +253,19 @@ def test_attack_a_check_is_of_another_bundle_than_was_published(tmp_path: Path) 
     note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": "ee" * 32, "state": state.digest}, {}, told)
     (problem,) = problems(tmp_path)
     assert f"published last is {BUNDLE}" in problem
+
+
+def test_attack_a_check_is_of_another_model_or_of_evidence_that_was_there(tmp_path: Path) -> None:
+    bundled(tmp_path, BUNDLE, "aa" * 32)
+    publish(tmp_path)
+    note(Work(tmp_path), "verified", {"candidate": "aa" * 32}, {"evidence": "e" * 64}, {"outcome": "PASS"})
+    state = state_to_check(tmp_path, chain(tmp_path))
+    inputs = {"bundle": BUNDLE, "state": state.digest, "candidate": "ff" * 32}
+    told = {"outcome": "PASS", "reasons": [], "doubts": []}
+    note(Work(tmp_path, key="1" * 64, request_id="check"), CHECKED, inputs, {"evidence": "e" * 64}, told)
+    found = "\n".join(problems(tmp_path))
+    assert f"it questioned the model {'ff' * 32}, published last is {'aa' * 32}" in found
+    assert f"its evidence {'e' * 64} is that of an earlier receipt" in found
 
 
 def test_attack_a_check_is_told_before_anything_is_published(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""How a line stands: its proof by the terms of the policies in force, and which requests others took the place of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from policies import Policy, in_force
+from tasks.errors import IntegrityError
+from tasks.journal import journal
+from tasks.kept import kept_policy
+from tasks.proof import Proof
+from tasks.receipts import LedgerError, Receipt
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of a line on which something is published.
+
+    `days`: how old the proof may become, by the shortest time of the policies in force, None if all of these are lost;
+    `replaced`: by request id the publication that took its place; `lost`: what is missing of the published policies.
+    """
+
+    proof: Proof
+    days: int | None
+    replaced: Mapping[str, Receipt]
+    lost: tuple[str, ...]
+
+    @classmethod
+    def of(cls, home: Path, line: str) -> Standing | None:
+        """None before the line's first publication. LedgerError where its chain does not hold."""
+        proof = Proof.of(journal(home, line).receipts())
+        if proof is None:
+            return None
+        kept, lost = _kept(home, proof)
+        replaced: dict[str, Receipt] = {}
+        for receipt in proof.published:
+            for gone in kept[receipt.inputs["policy"]].replaces if receipt.inputs["policy"] in kept else ():
+                replaced.setdefault(gone, receipt)
+        days = [policy.reverify.max_age_days for policy in in_force(kept.values()) if policy.concepts]
+        return cls(proof, min(days, default=None), replaced, lost)
+
+    @property
+    def proof_due(self) -> datetime | None:
+        """By when what is served has to be proven again; None if it cannot be told."""
+        return self._after(self.proof.given)
+
+    @property
+    def check_due(self) -> datetime | None:
+        """By when it has to be checked again. One that proved nothing was made all the same: another every night until
+        one passes would be no proof."""
+        return self._after(self.proof.check or self.proof.given)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why what is served is suspect."""
+        return [*self.proof.doubts, *self.lost]
+
+    def _after(self, receipt: Receipt) -> datetime | None:
+        return None if self.days is None else datetime.fromisoformat(receipt.at) + timedelta(self.days)
+
+
+def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]:
+    """The published policies by their digests, and what is missing of them, in words."""
+    kept, lost = {}, []
+    for digest in dict.fromkeys(receipt.inputs["policy"] for receipt in proof.published):
+        try:
+            kept[digest] = kept_policy(home, digest)
+        except IntegrityError as error:
+            lost.append(str(error))
+    return kept, tuple(lost)
+
+
+def summary(home: Path, line: str) -> dict[str, Any]:
+    """What a line serves, whether it is suspect and why, and by when it has to be proven again, as data."""
+    try:
+        standing = Standing.of(home, line)
+    except LedgerError:
+        standing = None
+    if standing is None:
+        return {"line": line, "bundle": None, "checked": None, "report": None, "suspect": [], "proof_due": None}
+    proof, due = standing.proof, standing.proof_due
+    report = home / "work" / str((proof.check or proof.publication).settings["work"]) / "report.html"
+    return {
+        "line": line,
+        "bundle": proof.bundle,
+        "checked": proof.check and proof.check.at,
+        "report": str(report) if report.exists() else None,
+        "suspect": standing.doubts,
+        "proof_due": due and due.isoformat(),
+    }
