@@ -121,10 +121,11 @@ def reverify(
     with exit_codes():
         settings = Settings.load()
         settings.export()
-        from flows.reverify import check, chosen
+        from flows.reverify import check, chosen, still_suspect
 
         with redirect_stdout(sys.stderr):
-            found = check(chosen(settings.home, line, due), settings)
+            lines = chosen(settings.home, line, due)
+            found = check(lines, settings) + (still_suspect(settings, lines) if due and not line else [])
         say(as_json, {"lines": found}, show.print_checks)
         raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 

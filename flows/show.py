@@ -106,8 +106,9 @@ def print_states(data: dict[str, Any]) -> None:
         return
     table = _table("request", "line", "state", "verdict", "at", "due", "receipt", "proven again by")
     for row in data["requests"]:
-        cells = [row["request_id"], row["line"], row["state"], row["verdict"] or "", row["at"]]
-        table.add_row(*map(escape, cells), _due(row), row["receipt"][:12], _again(row))
+        state = "[bold red]suspect[/]" if row["state"] == "suspect" else row["state"]
+        cells = [escape(row["request_id"]), escape(row["line"]), state, row["verdict"] or "", row["at"]]
+        table.add_row(*cells, _due(row), row["receipt"][:12], _again(row))
     console.print(table)
     for row in data["requests"]:
         for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced") else ():

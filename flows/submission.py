@@ -46,6 +46,7 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 
 def _is_in_force(receipt: Receipt, settings: Settings) -> bool:
-    """Whether no request took the place of what was published by this receipt; where one did, intake says so."""
+    """Whether no request took the place of what was published by this receipt: intake says which did. Where a policy is
+    lost nobody can tell; the flow restores the one that is handed in, and refuses where it is another."""
     standing = Standing.of(settings.home, receipt.line)
-    return standing is not None and receipt.request_id not in standing.replaced
+    return standing is not None and not standing.lost and receipt.request_id not in standing.replaced

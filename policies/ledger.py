@@ -78,7 +78,11 @@ def in_force(policies: Iterable[Policy]) -> list[Policy]:
 def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Collection[str]) -> None:
     """PolicyConflict where one of the published took the policy's place; PolicyError where it replaces what is not
     `on_record`, requests by id whatever came of them, or what was replaced already."""
-    refuse_replaced(policy, published)
+    for other in published:
+        if policy.request_id in other.replaces:
+            problem = f"{policy.request_id} was replaced by {other.request_id}"
+            cure, pair = "give a new request an id of its own", [policy.request_id, other.request_id]
+            raise PolicyConflict("request_id", problem, cure, pair)
     gone = {request_id: other.request_id for other in published for request_id in other.replaces if other != policy}
     for i, request_id in enumerate(policy.replaces):
         if request_id in gone:
@@ -87,15 +91,6 @@ def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Col
         if request_id not in on_record:
             problem = f"no request {shown(request_id)} is on record on this base"
             raise PolicyError(f"replaces[{i}]", problem, "name one that `expunge status` shows")
-
-
-def refuse_replaced(policy: Policy, published: Sequence[Policy]) -> None:
-    """PolicyConflict where one of these took the policy's place."""
-    for other in published:
-        if policy.request_id in other.replaces:
-            pair = [policy.request_id, other.request_id]
-            problem = f"{policy.request_id} was replaced by {other.request_id}"
-            raise PolicyConflict("request_id", problem, "give a new request an id of its own", pair)
 
 
 def desired_state(policies: Sequence[Policy]) -> DesiredState:

@@ -24,7 +24,7 @@ from tasks.history import is_line
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
-from tasks.proof import CHECKED, Proof, weights_of
+from tasks.proof import CHECKED, Proof, weights_by_bundle
 from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
 from tasks.rederived import STRAY, can_be_rederived, contradiction
@@ -189,7 +189,7 @@ def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
         yield f"it is of bundle {check.inputs.get('bundle')}, published last is {proof.bundle}"
     if not has_verdict(check):
         return
-    model, table = weights_of(before, proof.bundle), check.outputs.get("evidence")
+    model, table = weights_by_bundle(before).get(proof.bundle), check.outputs.get("evidence")
     if check.inputs.get("candidate") != model:
         yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
     if table in {receipt.outputs.get("evidence") for receipt in before}:
@@ -212,13 +212,11 @@ def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
             continue
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
-    if has_verdict(receipt):
-        outcome = (receipt.verdict or {}).get("outcome")
-        if problem := _other(work / VERDICT, str(outcome), _outcome):
-            yield f"{work / VERDICT} {problem}"
-    if has_verdict(receipt) and receipt.step == CHECKED:
-        reasons = (receipt.verdict or {}).get("reasons")
-        if problem := _other(work / VERDICT, json.dumps(reasons), _reasons):
+    verdict = receipt.verdict or {}
+    said = {"verified": [(str(verdict.get("outcome")), _outcome)]}
+    said[CHECKED] = [*said["verified"], (json.dumps(verdict.get("reasons")), _reasons)]
+    for wanted, found_in in said.get(receipt.step, ()):
+        if problem := _other(work / VERDICT, wanted, found_in):
             yield f"{work / VERDICT} {problem}"
 
 

@@ -77,13 +77,15 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     now = now or datetime.now(UTC)
     standings = {line: Standing.of(home, line) for line in lines(home)}
     orders: dict[str, dict[str, Any]] = {}
+    first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
     for receipt in receipts(home):
         if receipt.step == CHECKED:
             continue
         key = str(receipt.settings["work"])
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
-        row["policy"] = receipt.inputs.get("policy", row["policy"])
+        row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
+        row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
         row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == "verified" and receipt.verdict:
             row["verdict"] = receipt.verdict["outcome"]
@@ -93,24 +95,24 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        row | _told(home, row, standings[row["line"]], now)
+        _told(home, row, standings[row["line"]], now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
 
 
 def _told(home: Path, row: dict[str, Any], standing: Standing | None, now: datetime) -> dict[str, Any]:
-    """The clocks of a request, and what came of it since: another took its place, or what it published is suspect."""
-    by = standing and standing.replaced.get(row["request_id"])
-    if by and row["at"] <= by.at:
+    """A request with its clocks, and what came of it since: another took its place, or what it published is suspect."""
+    by, since = standing and standing.replaced.get(row["request_id"]), row.pop("first")
+    if by and since < by.sequence:
         done = row["at"] if row["state"] == "published" else by.at
-        return _clock(home, row, done, now) | UNPROVEN | {"state": "replaced", "reasons": [f"by {by.request_id}"]}
+        return row | _clock(home, row, done, now) | UNPROVEN | {"state": "replaced", "reasons": [f"by {by.request_id}"]}
     if row["state"] != "published" or standing is None:
-        return _clock(home, row, None, now) | UNPROVEN
+        return row | _clock(home, row, None, now) | UNPROVEN
     due, check = standing.proof_due, standing.proof.check
     again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}
     bad = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
-    return _clock(home, row, row["at"], now) | again | bad
+    return row | _clock(home, row, row["at"], now) | again | bad
 
 
 def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:

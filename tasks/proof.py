@@ -6,7 +6,7 @@ with seeds that none before it had, so each is evidence of its own; to publish t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +36,23 @@ class Proof:
         published = tuple(receipt for receipt in chain if receipt.step == "published")
         if not published:
             return None
-        weights = weights_of(chain, published[-1].outputs["bundle"])
-        first = next(one for one in published if weights_of(chain, one.outputs["bundle"]) == weights)
-        of_it = (one for one in chain if weights_of(chain, one.inputs.get("bundle", "")) == weights)
-        checks = [one for one in of_it if one.step == CHECKED]
+        weights, last = weights_by_bundle(chain), published[-1]
+        served = _weights(last, weights)
+        first = next(one for one in published if _weights(one, weights) == served)
+        # one that found no model to question tells of the publication before it, and of no weights
+        checks = [
+            one
+            for one in chain
+            if one.step == CHECKED
+            and (_weights(one, weights) == served if "candidate" in one.inputs else one.sequence > last.sequence)
+        ]
         given = [one for one in checks if not doubts_of(one)]
-        return cls(published[-1], published, checks[-1] if checks else None, given[-1] if given else first)
+        return cls(last, published, checks[-1] if checks else None, given[-1] if given else first)
 
     @property
     def bundle(self) -> str:
         """The digest of what the line has to serve."""
-        return self.publication.outputs["bundle"]
+        return self.publication.outputs.get("bundle", "")
 
     @property
     def doubts(self) -> list[str]:
@@ -54,10 +60,16 @@ class Proof:
         return doubts_of(self.check) if self.check else []
 
 
-def weights_of(chain: Sequence[Receipt], bundle: str) -> str:
-    """The digest of the model in a bundle, as its receipt has it; the bundle's own where it has none."""
-    found = (one.inputs["candidate"] for one in chain if one.step == "bundled" and one.outputs["bundle"] == bundle)
-    return next(found, bundle)
+def weights_by_bundle(chain: Sequence[Receipt]) -> dict[str, str]:
+    """The digest of the model in each bundle, as its receipt has it."""
+    made = [one for one in chain if one.step == "bundled"]
+    return {one.outputs.get("bundle", ""): one.inputs.get("candidate", "") for one in made}
+
+
+def _weights(receipt: Receipt, weights: Mapping[str, str]) -> str:
+    """Those of the bundle that a receipt names; the bundle's own digest where it is not known how it was made."""
+    bundle = {**receipt.inputs, **receipt.outputs}.get("bundle", "")
+    return weights.get(bundle, bundle)
 
 
 def suspect(home: Path, line: str) -> list[str]:

@@ -28,7 +28,7 @@ from tasks.publish import approved, check_successor, is_published, publish_bundl
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import LONGEST_VALUE, RunRecord, is_recorded, is_registered, record, register
+from tasks.record import LONGEST_VALUE, RunRecord, is_recorded, is_registered, record, register, withdraw
 from tasks.report import write_report
 from tasks.settings import Settings
 from tasks.translate import sampler
@@ -117,7 +117,9 @@ def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: R
     settings, known = Settings.load(), Verdict.load(verdict.path)
     bundle, state = (release.bundle, "published") if release else ("none", "rejected")
     run = record(settings, run_record(order, known, table.path, receipt, bundle, state))
-    if release is not None and not suspect(order.home, order.line):
+    if release is not None and suspect(order.home, order.line):
+        withdraw(settings, order.line)  # the weights are back that a check found wanting
+    elif release is not None:
         register(settings, release.uri, run, order.line, release.bundle)
     return run
 

@@ -63,6 +63,8 @@ def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
         state = state_to_check(home, before).digest
     except IntegrityError:
         return ""  # a policy is lost, which is told for itself
+    except KeyError:
+        return "a publication before it names no policy"
     except (PolicyError, PolicyErrors) as error:
         return f"the policies in force come to no state: {error}"
     told = check.inputs.get("state")

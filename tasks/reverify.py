@@ -25,7 +25,7 @@ from tasks.publication import examined, run_record
 from tasks.publish import approved, bundle_uri, fetch_bundle
 from tasks.quality import measure_quality
 from tasks.receipts import Receipt
-from tasks.record import record, register, withdraw
+from tasks.record import is_recorded, record, register, withdraw
 from tasks.report import write_report
 from tasks.settings import Settings
 from tasks.shards import Weights
@@ -54,7 +54,7 @@ def next_check(line: str, home: Path) -> Check:
     proof = Proof.of(chain)
     if proof is None:
         raise NothingOnRecord(f"nothing is published on a line {line!r} here: `expunge status` names the lines")
-    policy, state = kept_policy(home, proof.publication.inputs["policy"]), state_to_check(home, chain)
+    policy, state = kept_policy(home, proof.publication.inputs.get("policy", "")), state_to_check(home, chain)
     return Check(order_again(policy, state, home, proof.bundle), proof.bundle)
 
 
@@ -110,6 +110,17 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
     run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
+
+
+def catch_up(line: str, settings: Settings) -> None:
+    """Record the last check of what a line serves in MLflow, if it failed to hear of it."""
+    proof = Proof.of(journal(settings.home, line).receipts())
+    check = proof and proof.check
+    if proof is None or check is None or "evidence" not in check.outputs or check.inputs["bundle"] != proof.bundle:
+        return
+    if not is_recorded(settings, check.digest):
+        order = Order.load(settings.home, str(check.settings["work"]))
+        record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / "evidence.parquet"), settings)
 
 
 def refuse(line: str, receipt: Receipt) -> None:

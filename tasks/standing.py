@@ -38,7 +38,8 @@ class Standing:
         kept, lost = _kept(home, proof)
         replaced: dict[str, Receipt] = {}
         for receipt in proof.published:
-            for gone in kept[receipt.inputs["policy"]].replaces if receipt.inputs["policy"] in kept else ():
+            policy = kept.get(receipt.inputs.get("policy", ""))
+            for gone in policy.replaces if policy else ():
                 replaced.setdefault(gone, receipt)
         days = [policy.reverify.max_age_days for policy in in_force(kept.values()) if policy.concepts]
         return cls(proof, min(days, default=None), replaced, lost)
@@ -66,7 +67,7 @@ class Standing:
 def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]:
     """The published policies by their digests, and what is missing of them, in words."""
     kept, lost = {}, []
-    for digest in dict.fromkeys(receipt.inputs["policy"] for receipt in proof.published):
+    for digest in dict.fromkeys(receipt.inputs.get("policy", "") for receipt in proof.published):
         try:
             kept[digest] = kept_policy(home, digest)
         except IntegrityError as error:

@@ -32,7 +32,7 @@ from tasks.order import Order
 from tasks.proof import Proof, state_to_check
 from tasks.publish import publish_bundle
 from tasks.questions import examination
-from tasks.record import is_registered
+from tasks.record import is_recorded, is_registered, withdraw
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
@@ -126,6 +126,20 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (0, "published")
     assert is_registered(line, name, bundle)
+
+
+def test_what_mlflow_failed_to_hear_of_a_check_it_hears_the_next_night(line: Settings, name: str) -> None:
+    checked = proof(line).check
+    assert checked is not None
+    client = MlflowClient(line.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{checked.digest}'")
+    client.delete_run(run.info.run_id)
+    withdraw(line, name)
+    assert reverify_due() == []
+    assert is_recorded(line, checked.digest)
+    assert is_registered(line, name, proof(line).bundle)
 
 
 def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, tmp_path: Path) -> None:

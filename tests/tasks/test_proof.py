@@ -38,7 +38,9 @@ def publish(home: Path, erase: str = "bicycle", days: int = 30, bundle: str = BU
 def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
     """The receipt of a check of what is in force, as a flow would leave it."""
     state = state_to_check(home, chain(home))
-    inputs = {"bundle": summary(home, LINE)["bundle"], "state": state.digest}
+    inputs = {"bundle": str(summary(home, LINE)["bundle"]), "state": state.digest}
+    if outcome != "ERROR":
+        inputs["candidate"] = "aa" * 32
     verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
     return note(Work(home, key=state.digest, request_id="check"), CHECKED, inputs, {}, verdict)
 
@@ -218,6 +220,39 @@ def test_attack_the_suspect_weights_are_published_again_under_another_id_to_be_r
     assert suspect(tmp_path, LINE) == ["bicycle is seen"], "nor do they get better by being away for a while"
     check(tmp_path)
     assert suspect(tmp_path, LINE) == []
+
+
+def test_a_delivery_that_failed_says_nothing_of_the_weights(tmp_path: Path) -> None:
+    bundled(tmp_path, BUNDLE, "aa" * 32)
+    publish(tmp_path, "bicycle")
+    check(tmp_path, "ERROR", reasons=["a file is missing"])
+    assert suspect(tmp_path, LINE) == ["a file is missing"]
+    publish(tmp_path, "umbrella")
+    assert suspect(tmp_path, LINE) == []
+
+
+def test_a_replaced_request_that_is_handed_in_again_stays_replaced_and_its_id_hides_no_other(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, "cd" * 32, "one")
+    policy = parse(path.read_bytes(), "one")
+    keep_policy(tmp_path, policy.digest, path.read_bytes())
+    told = {"outcome": "refused", "reasons": ["x"]}
+    note(Work(tmp_path, key="1" * 64, request_id="one"), "refused", {"policy": policy.digest}, {}, told)
+    replace(tmp_path, "one")
+    note(Work(tmp_path, key="2" * 64, request_id="one"), "refused", {"policy": policy.digest}, {}, told)
+    other = policy_file(tmp_path, "cd" * 32, "one", "panda")
+    keep_policy(tmp_path, parse(other.read_bytes(), "one").digest, other.read_bytes())
+    stranger = {"policy": parse(other.read_bytes(), "one").digest}
+    note(Work(tmp_path, key="3" * 64, request_id="one"), "refused", stranger, {}, told)
+    assert [row["state"] for row in states(tmp_path)] == ["published", "replaced", "rejected"]
+
+
+def test_a_publication_that_names_nothing_ends_nothing(tmp_path: Path) -> None:
+    note(Work(tmp_path), "bundled", {}, {})
+    note(Work(tmp_path), "published", {}, {})
+    note(Work(tmp_path, key="1" * 64), CHECKED, {}, {}, {"outcome": "ERROR", "reasons": ["x"]})
+    assert "a publication before it names no policy" in "\n".join(problems(tmp_path))
+    assert lines_to_check(tmp_path) == [LINE]
+    assert [row["state"] for row in states(tmp_path)] == ["suspect"]
 
 
 def problems(home: Path) -> list[str]:
