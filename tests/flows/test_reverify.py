@@ -74,7 +74,9 @@ def submitted(line: Settings, path: Path | None = None) -> dict[str, Any]:
 
 
 def state_of(line: Settings) -> str:
-    return states(line.home)[-1]["state"]
+    """That of what was published last."""
+    last = proof(line).publication.digest
+    return next(row["state"] for row in states(line.home) if row["receipt"] == last)
 
 
 def pictures(line: Settings) -> set[str]:

@@ -196,7 +196,8 @@ def test_a_base_that_is_made_whole_again_is_taken_up_where_it_was_refused(tmp_pa
     assert (row["state"], row["reasons"]) == ("planned", [])
 
 
-def test_what_was_published_is_not_rejected_by_a_later_run(order: Order) -> None:
+def test_what_was_published_is_not_rejected_by_a_later_run(tmp_path: Path) -> None:
+    order = accepted(tmp_path)
     note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
     with pytest.raises(LimitExceeded), refusals_noted(order, INPUTS):
         raise LimitExceeded("limits.max_compute_minutes allows 1")
