@@ -213,9 +213,10 @@ def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
     verdict = receipt.verdict or {}
-    said = {"verified": [(str(verdict.get("outcome")), _outcome)]}
-    said[CHECKED] = [*said["verified"], (json.dumps(verdict.get("reasons")), _reasons)]
-    for wanted, found_in in said.get(receipt.step, ()):
+    said = [(str(verdict.get("outcome")), _outcome)] if has_verdict(receipt) else []
+    if receipt.step == CHECKED:
+        said.append((json.dumps(verdict.get("reasons")), _reasons))
+    for wanted, found_in in said:
         if problem := _other(work / VERDICT, wanted, found_in):
             yield f"{work / VERDICT} {problem}"
 

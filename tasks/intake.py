@@ -18,13 +18,13 @@ from engine.editing import settings_of
 from engine.errors import SettingError
 from engine.judges import error, known
 from engine.probes.prompts import probes_digest
-from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
+from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from policies.errors import shown
 from policies.schema import Level
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
-from tasks.kept import keep_policy, published_policies
+from tasks.kept import keep_policy, state_with
 from tasks.order import Order
 from tasks.translate import edit_spec, sampler
 
@@ -45,12 +45,8 @@ def intake(policy: Policy, home: Path) -> Order:
     Raises PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
     chain = journal(home, line_of(policy, home)).receipts()
-    published = [receipt for receipt in chain if receipt.step == "published"]
-    known = published_policies(home, published)
-    refuse_misplaced(policy, known, {receipt.request_id for receipt in chain})
-    state = desired_state([*known, policy])
-    follows = published[-1].outputs["bundle"] if published else ""
-    return _saved(policy, state, home, follows=follows)
+    published = [receipt.outputs["bundle"] for receipt in chain if receipt.step == "published"]
+    return _saved(policy, state_with(policy, home, chain), home, follows=published[-1] if published else "")
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from policies import Policy, PolicyErrors, parse
+from policies import DesiredState, Policy, PolicyErrors, desired_state, parse, refuse_misplaced
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.receipts import Receipt
@@ -26,9 +26,20 @@ def kept_policy(home: Path, digest: str) -> Policy:
     return policy
 
 
-def published_policies(home: Path, published: Sequence[Receipt]) -> Sequence[Policy]:
-    """The policies that these receipts of publications are of; IntegrityError if one is not as it was received."""
-    return [kept_policy(home, digest) for digest in sorted({receipt.inputs["policy"] for receipt in published})]
+def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:
+    """The policies that a line with these receipts has published; IntegrityError if one is not as it was received."""
+    digests = {receipt.inputs["policy"] for receipt in chain if receipt.step == "published"}
+    return [kept_policy(home, digest) for digest in sorted(digests)]
+
+
+def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredState:
+    """What a policy comes to together with all that a line with these receipts has published.
+
+    PolicyError or PolicyConflict where it has no place among them, IntegrityError if one is not as it was received.
+    """
+    published = published_policies(home, chain)
+    refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
+    return desired_state([*published, policy])
 
 
 def _kept(home: Path, digest: str) -> Policy | None:

@@ -10,6 +10,7 @@ from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
 from tasks.order import Order, Ref, verdict_of
 from tasks.proof import suspect
+from tasks.publish import bundle_uri
 from tasks.questions import examination
 from tasks.settings import Settings
 
@@ -24,7 +25,7 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict),
-        "bundle": f"s3://{settings.bucket}/bundles/{bundle}",
+        "bundle": bundle_uri(bundle, settings),
         "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),

@@ -93,7 +93,7 @@ def state_to_check(home: Path, chain: Sequence[Receipt]) -> DesiredState:
 
     IntegrityError if a published policy is not as it was received, ValueError if none is published.
     """
-    state = desired_state(published_policies(home, [receipt for receipt in chain if receipt.step == "published"]))
+    state = desired_state(published_policies(home, chain))
     number = 1 + sum(receipt.step == CHECKED for receipt in chain)
     seed = int(json_digest({"state": state.digest, "check": number}), 16) % SEEDS
     return state.model_copy(update={"seed": seed})

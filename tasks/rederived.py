@@ -18,10 +18,10 @@ import engine
 from engine import evidence
 from engine.results import Verdict
 from engine.verdict import decide
-from policies import DesiredState, PolicyError, PolicyErrors, desired_state, refuse_misplaced
+from policies import DesiredState, PolicyError, PolicyErrors
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
-from tasks.kept import kept_policy, published_policies
+from tasks.kept import kept_policy, state_with
 from tasks.proof import CHECKED, Proof, state_to_check
 from tasks.receipts import Receipt
 from tasks.translate import acceptance
@@ -39,36 +39,32 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
 
     `before` are the receipts of its line until then.
     """
-    try:
-        published = [receipt for receipt in before if receipt.step == "published"]
-        known, policy = published_policies(home, published), kept_policy(home, read.inputs["policy"])
-        refuse_misplaced(policy, known, {receipt.request_id for receipt in before})
-        policies = [*known, policy]
-        state = desired_state(policies).digest
-    except IntegrityError:
-        return ""  # a policy is lost, which is told for itself
-    except KeyError:
-        return "it, or a publication before it, names no policy"
-    except (PolicyError, PolicyErrors) as error:
-        return f"its policy and those in force come to no state: {error}"
-    told = read.outputs.get("state")
-    return "" if state == told else f"its policy and those in force come to the state {state}, on record is {told}"
+
+    def state() -> DesiredState:
+        return state_with(kept_policy(home, read.inputs["policy"]), home, before)
+
+    return _otherwise(state, read.outputs.get("state"), "its policy and those in force come to")
 
 
 def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
     """How the state of a check is not that of what was in force, with the seed of its number, in words."""
     if Proof.of(before) is None:
         return ""  # it is of nothing, which is told for itself
+    words = "by the policies in force it has to ask for"
+    return _otherwise(lambda: state_to_check(home, before), check.inputs.get("state"), words)
+
+
+def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: str) -> str:
+    """How the state that is worked out is not the one on record."""
     try:
-        state = state_to_check(home, before).digest
+        state = work_out().digest
     except IntegrityError:
         return ""  # a policy is lost, which is told for itself
     except KeyError:
-        return "a publication before it names no policy"
+        return "it or a publication before it names no policy"
     except (PolicyError, PolicyErrors) as error:
-        return f"the policies in force come to no state: {error}"
-    told = check.inputs.get("state")
-    return "" if state == told else f"by the policies in force it has to ask for the state {state}, on record is {told}"
+        return f"{words} no state: {error}"
+    return "" if state == told else f"{words} the state {state}, on record is {told}"
 
 
 STRAY: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {"read": stray_order, CHECKED: stray_check}

@@ -116,7 +116,7 @@ def catch_up(line: str, settings: Settings) -> None:
     """Record the last check of what a line serves in MLflow, if it failed to hear of it."""
     proof = Proof.of(journal(settings.home, line).receipts())
     check = proof and proof.check
-    if proof is None or check is None or "evidence" not in check.outputs or check.inputs["bundle"] != proof.bundle:
+    if proof is None or check is None or "evidence" not in check.outputs or check.inputs.get("bundle") != proof.bundle:
         return
     if not is_recorded(settings, check.digest):
         order = Order.load(settings.home, str(check.settings["work"]))
