@@ -7,11 +7,13 @@ from typing import Any
 
 from policies import Policy
 from tasks.edit import plan_edit
-from tasks.intake import intake
+from tasks.intake import intake, load_state
 from tasks.preview import preview
 
 
 def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
-    """What the edit would change, layer by layer, and what its verification would cost."""
+    """What the edit would change, layer by layer, and what its verification would cost, if it erases anything."""
     order = intake(policy, home)
-    return {"request_id": policy.request_id, **preview(order, plan_edit(order))}
+    if load_state(order).restores:
+        return {"request_id": policy.request_id, "restores": True, "base": order.base}
+    return {"request_id": policy.request_id, "restores": False, **preview(order, plan_edit(order))}

@@ -56,4 +56,6 @@ def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
         return f"{none}: it was rejected, {reasons}"
     if state == "replaced":
         return f"{none}: it was replaced {reasons}"
+    if state == "published":
+        return f"{none}, for it restored the base, of which there is nothing to prove"
     return f"{none}: it is {state}, submit it again to go on with it"

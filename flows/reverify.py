@@ -12,7 +12,7 @@ from prefect import flow
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from tasks.exit_codes import exit_code_of
 from tasks.health import reach
-from tasks.history import lines_to_check
+from tasks.history import lines_published, lines_to_check
 from tasks.line import alone_on
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
@@ -56,14 +56,14 @@ def reverify_due() -> list[str]:
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:
-    """This line, or all that serve something; with `due` only of those that are due by tomorrow.
+    """This line, or all, as far as they serve an edited model; with `due` only of those that are due by tomorrow.
 
     NothingOnRecord if nothing is published on the line, or on any.
     """
-    known = lines_to_check(home)
-    if not known or line not in ("", *known):
+    published = lines_published(home)
+    if not published or line not in ("", *published):
         raise NothingOnRecord(f"nothing is published {f'on a line {line!r}' if line else 'here'}: see `expunge status`")
-    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY) if due else known
+    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY if due else None)
     return [each for each in wanted if line in ("", each)]
 
 

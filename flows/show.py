@@ -44,6 +44,12 @@ def print_summary(data: dict[str, Any]) -> None:
 
 
 def print_plan(data: dict[str, Any]) -> None:
+    if data["restores"]:
+        console.print(
+            f"[bold]{escape(data['request_id'])}[/] leaves nothing to erase: it would publish the base itself"
+        )
+        console.print(f"base {data['base']}", style="dim")
+        return
     console.print(f"[bold]{escape(data['request_id'])}[/]: {data['editor']} would change {len(data['layers'])} weights")
     table = _table("weight", ">change", ">residual", ">drift")
     for layer in data["layers"]:
@@ -70,11 +76,14 @@ def print_plan(data: dict[str, Any]) -> None:
 def print_outcome(data: dict[str, Any]) -> None:
     if data["repeated"]:
         console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
-    _print_verdict(data)
+    if data["restored"]:
+        console.print(f"[bold]RESTORED[/] by {escape(data['request_id'])}: nothing is erased, the base is published")
+    else:
+        _print_verdict(data)
     for reason in data["suspect"]:
         console.print(f"[bold red]suspect[/]  {escape(reason)}")
     for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
-        console.print(f"{title:<8} {escape(str(data[title]))}")
+        console.print(f"{title:<8} {escape(data[title] or 'none')}")
 
 
 def print_examination(data: dict[str, Any]) -> None:

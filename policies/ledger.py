@@ -34,7 +34,10 @@ Item = TypeVar("Item", Concept, Retained)
 
 
 class DesiredState(Strict):
-    """Everything in force for one base; concepts and retained sorted by id, request ids sorted."""
+    """Everything in force for one base; concepts and retained sorted by id, request ids sorted.
+
+    Without concepts it is the base itself: all that was asked for has been withdrawn.
+    """
 
     request_ids: tuple[str, ...]
     base: Base
@@ -50,6 +53,11 @@ class DesiredState(Strict):
         """sha256 (hex) of what is desired, whoever asked: the request ids do not count."""
         content = self.model_dump(mode="json", exclude={"request_ids"})
         return hashlib.sha256(canonical_json(content)).hexdigest()
+
+    @property
+    def restores(self) -> bool:
+        """Whether nothing is erased, so that what is desired is the base itself."""
+        return not self.concepts
 
 
 @dataclass(frozen=True)
@@ -96,25 +104,24 @@ def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Col
 def desired_state(policies: Sequence[Policy]) -> DesiredState:
     """The state that obeys all `policies` that are in force, the same for any order of them.
 
-    Raises ValueError on an empty sequence, PolicyConflict where nothing is left to erase, where two policies differ in
-    base digest, editor, seed or how pictures are drawn, use one id for two names, or disagree on what a concept is or
-    becomes.
+    Where they erase nothing it is the base itself. Raises ValueError on an empty sequence, PolicyConflict where two
+    policies differ in base digest, editor, seed or how pictures are drawn, use one id for two names, or disagree on
+    what a concept is or becomes.
     """
     if not policies:
         raise ValueError("no policy in force: without policies the desired state is the base itself")
-    ordered = [policy for policy in in_force(policies) if policy.concepts]
+    standing = in_force(policies)
+    ordered = [policy for policy in standing if policy.concepts]
+    _refuse_different_runs(ordered or standing)
     if not ordered:
-        cure = "serve the base itself, and let the next request on it name in `replaces` what this one names"
-        standing = [policy.request_id for policy in in_force(policies)]
-        raise PolicyConflict("replaces", "leaves nothing to erase on this base", cure, standing)
-    _refuse_different_runs(ordered)
+        return _base_itself(standing)
     groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
     kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)
     _refuse_shared_ids([*groups, *kept])
     concepts = _become_what_stays([_merged_concept(group) for group in groups])
     return DesiredState(
         request_ids=tuple(p.request_id for p in ordered),
-        base=min((p.base for p in ordered), key=lambda base: base.uri),
+        base=_base(ordered),
         concepts=tuple(sorted(concepts, key=lambda item: item.id)),
         retain=tuple(sorted((_merged_retained(group) for group in kept), key=lambda item: item.id)),
         acceptance=_strictest([p.acceptance for p in ordered]),
@@ -122,6 +129,25 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
         editor=ordered[0].editor,
         seed=ordered[0].seed,
     )
+
+
+def _base_itself(withdrawals: Sequence[Policy]) -> DesiredState:
+    """What is desired where nothing is erased; nothing is asked of it, so all else is as by default."""
+    return DesiredState(
+        request_ids=tuple(policy.request_id for policy in withdrawals),
+        base=_base(withdrawals),
+        concepts=(),
+        retain=(),
+        acceptance=Acceptance(),
+        limits=Budget(),
+        editor=Editor(),
+        seed=0,
+    )
+
+
+def _base(policies: Sequence[Policy]) -> Base:
+    """The one that all of them name by its digest; of several places that it lies in the first by name."""
+    return min((policy.base for policy in policies), key=lambda base: base.uri)
 
 
 def _unique(policies: Iterable[Policy]) -> list[Policy]:

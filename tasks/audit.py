@@ -10,7 +10,7 @@ bundle that a later one of the same work replaced S3 has the files. While a take
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,11 @@ GROUNDS = {
     "read": ("state", "policy"),
 }
 """What a publication rests on, step by step backwards, each tied by these digests to what came after it."""
+
+RESTORED = {"bundled": ("bundle",), "read": ("state", "policy")}
+"""What the publication of a base rests on, of which there is no verdict."""
+
+OF_A_BASE = ("bundled", "published")
 
 OUTCOMES = {"verified": "PASS", "gated": "open"}
 
@@ -176,7 +181,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
         if receipt.step == CHECKED:
             yield from (f"{_named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
         if receipt.step == "published":
-            yield from _unfounded(receipt, chain[:place])
+            yield from _unfounded(home, receipt, chain[:place])
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -207,8 +212,9 @@ def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
     told = {**receipt.inputs, **receipt.outputs}
     if receipt.step == CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
+    left_out = SOMETIMES | ({"verdict", "evidence"} if _is_of_a_base(receipt) else set())
     for path, name, digest_of in LEFT.get(receipt.step, ()):
-        if name not in told and name in SOMETIMES:
+        if name not in told and name in left_out:
             continue
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
@@ -239,10 +245,15 @@ def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
             yield str(error)
 
 
-def _unfounded(published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
+def _is_of_a_base(receipt: Receipt) -> bool:
+    """Whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
+    return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
+
+
+def _unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """What is missing under a publication, or speaks against it."""
     known, own = {**published.inputs, **published.outputs}, [r for r in before if r.settings == published.settings]
-    for step, names in GROUNDS.items():
+    for step, names in (RESTORED if _is_of_a_base(published) else GROUNDS).items():
         tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]
         if not tied:
             yield f"{_named(published)}: no receipt before it is of the step {step!r} that it rests on"
@@ -250,6 +261,21 @@ def _unfounded(published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
         if step in OUTCOMES and (outcome := (tied[-1].verdict or {}).get("outcome")) != OUTCOMES[step]:
             yield f"{_named(published)}: it rests on {_named(tied[-1])}, which says {outcome}"
         known = {**tied[-1].inputs, **tied[-1].outputs, **known}
+    if _is_of_a_base(published):
+        for problem in _erases(home / "work" / str(published.settings.get("work")), known):
+            yield f"{_named(published)}: it rests on no verdict, and {problem}"
+
+
+def _erases(work: Path, known: Mapping[str, str]) -> Iterator[str]:
+    """How what was published is not a base of which nothing is erased; a state that is lost is told for itself."""
+    try:
+        state = DesiredState.model_validate_json((work / "state.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if not state.restores:
+        yield f"its policies erase {len(state.concepts)} concepts"
+    if known.get("candidate") != state.base.sha256:
+        yield f"it is of the model {known.get('candidate')}, its base is {state.base.sha256}"
 
 
 def _says(receipt: Receipt, digests: dict[str, str | None]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,27 @@ def is_line(path: Path) -> bool:
     return path.is_dir() and LINE.fullmatch(path.name) is not None
 
 
+def lines_published(home: Path) -> list[str]:
+    """The lines on which something is published, or whose chain does not hold, so that nobody can tell."""
+    return [line for line in lines(home) if _serves(home, line, lambda standing: True)]
+
+
 def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
-    """The lines on which something is published; with `until` only those whose check is due by then. Of a line whose
-    chain does not hold nobody can tell, so it is among them."""
-    return [line for line in lines(home) if _is_to_check(home, line, until)]
+    """Those of them that serve an edited model; with `until` only where a check is due by then."""
+
+    def is_to_check(standing: Standing) -> bool:
+        due = standing.check_due
+        return not standing.restored and (until is None or due is None or due <= until)
+
+    return [line for line in lines(home) if _serves(home, line, is_to_check)]
 
 
-def _is_to_check(home: Path, line: str, until: datetime | None) -> bool:
+def _serves(home: Path, line: str, condition: Callable[[Standing], bool]) -> bool:
     try:
         standing = Standing.of(home, line)
     except LedgerError:
         return True
-    if standing is None or until is None:
-        return standing is not None
-    return standing.check_due is None or standing.check_due <= until
+    return standing is not None and condition(standing)
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
+from tasks.intake import load_state
 from tasks.order import Order, Ref, verdict_of
 from tasks.proof import suspect
 from tasks.publish import bundle_uri
@@ -16,20 +17,22 @@ from tasks.settings import Settings
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies."""
-    verdict, doubts = verdict_of(order), suspect(order.home, order.line)
+    """Verdict, figures by concept, and where everything lies; of a restored base there is no verdict and no report."""
+    restored, doubts = load_state(order).restores, suspect(order.home, order.line)
+    verdict = None if restored else verdict_of(order)
     return {
         "request_id": order.request_id,
         "repeated": repeated,
-        "verdict": verdict.outcome.value,
+        "restored": restored,
+        "verdict": verdict and verdict.outcome.value,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
-        "concepts": figures(order, verdict),
+        "concepts": figures(order, verdict) if verdict else [],
         "bundle": bundle_uri(bundle, settings),
         "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),
-        "report": str(order.folder / "report.html"),
+        "report": str(order.folder / "report.html") if verdict else None,
         "work": order.key,
     }
 

@@ -95,13 +95,16 @@ def _predecessors(order: Order) -> set[str]:
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish_task(order: Order, bundle: str, verdict: Ref) -> Release:
-    """Content first, pointer last; the receipt names the policy, which is in force from here on."""
+def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Release:
+    """Content first, pointer last; the receipt names the policy, which is in force from here on.
+
+    Without a verdict the base itself is published.
+    """
     folder = order.folder / "bundle"
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
     published = publish_bundle(folder, order.line, Settings.load(), _predecessors(order))
-    inputs = {"policy": order.policy, "state": order.state, "verdict": verdict.sha256}
+    inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
     return Release(bundle, published.uri, receipt.digest)
 
@@ -126,27 +129,13 @@ def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: R
 
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
-    state, (quality, _) = load_state(order), read_quality(order.folder)
-    by = sampler(state)
+    quality, _ = read_quality(order.folder)
     tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": outcome}
-    identity = {
-        "line": order.line,
-        "policy": order.policy,
-        "desired_state": order.state,
-        "base": order.base,
-        "judge": order.judge,
-        "engine_version": engine.__version__,
-        "editor": state.editor.name,
-        "seed": str(state.seed),
-        "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
-        "bundle": bundle,
-        **_replacing(order),
-    }
     return RunRecord(
         key=order.key,
         request_id=order.request_id,
         receipt_digest=receipt,
-        identity=identity,
+        identity={**identity(order, bundle), **_drawn(order)},
         metrics=metrics(verdict, quality, spent(order.folder)),
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
@@ -155,6 +144,31 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
         report=order.folder / "report.html",
         further=tuple(filter(None, [order.folder / "verdict.json", order.folder / FILE, trials_file(order)])),
     )
+
+
+def identity(order: Order, bundle: str) -> dict[str, str]:
+    """By what MLflow tells the work of an order from any other."""
+    return {
+        "line": order.line,
+        "policy": order.policy,
+        "desired_state": order.state,
+        "base": order.base,
+        "engine_version": engine.__version__,
+        "bundle": bundle,
+        **_replacing(order),
+    }
+
+
+def _drawn(order: Order) -> dict[str, str]:
+    """What edited, and how its pictures were drawn and judged."""
+    state = load_state(order)
+    by = sampler(state)
+    return {
+        "judge": order.judge,
+        "editor": state.editor.name,
+        "seed": str(state.seed),
+        "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
+    }
 
 
 def _replacing(order: Order) -> dict[str, str]:

@@ -32,7 +32,8 @@ class RunRecord:
     key: what makes the request the same request again; a second record with it and the same last receipt re-uses the
     run, another outcome (a machine that could prove what the first could not) has a run of its own.
     identity: parameters (policy, base, bundle and desired-state digest, engine version, editor, seed).
-    metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture.
+    metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture,
+    if any was judged.
     further: files shown beside the report.
     Raises ValueError naming the field that MLflow would refuse, change or cut.
     """
@@ -43,7 +44,7 @@ class RunRecord:
     identity: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
-    evidence: Path
+    evidence: Path | None = None
     data_docs: Path | None = None
     contact_sheets: tuple[Path, ...] = field(default=())
     report: Path | None = None
@@ -167,8 +168,9 @@ def _log_values(client: MlflowClient, run_id: str, what: RunRecord) -> None:
 
 
 def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
-    client.log_artifact(run_id, str(what.evidence), "evidence")
-    client.log_table(run_id, pd.read_parquet(what.evidence), "evidence.json")
+    if what.evidence is not None:
+        client.log_artifact(run_id, str(what.evidence), "evidence")
+        client.log_table(run_id, pd.read_parquet(what.evidence), "evidence.json")
     if what.data_docs is not None:
         client.log_artifacts(run_id, str(what.data_docs), "data_docs")
     for sheet in what.contact_sheets:

@@ -55,6 +55,8 @@ def next_check(line: str, home: Path) -> Check:
     if proof is None:
         raise NothingOnRecord(f"nothing is published on a line {line!r} here: `expunge status` names the lines")
     policy, state = kept_policy(home, proof.publication.inputs.get("policy", "")), state_to_check(home, chain)
+    if state.restores:
+        raise NothingOnRecord(f"{line} serves its base: all requests are withdrawn, so there is nothing to prove")
     return Check(order_again(policy, state, home, proof.bundle), proof.bundle)
 
 

@@ -20,8 +20,9 @@ from tasks.receipts import LedgerError, Receipt
 class Standing:
     """Of a line on which something is published.
 
-    `days`: how old the proof may become, by the shortest time of the policies in force, None if all of these are lost;
-    `replaced`: by request id the publication that took its place; `lost`: what is missing of the published policies.
+    `days`: how old the proof may become, by the shortest time of the policies in force, None if these erase nothing or
+    are all lost; `replaced`: by request id the publication that took its place; `lost`: what is missing of the
+    published policies.
     """
 
     proof: Proof
@@ -43,6 +44,11 @@ class Standing:
                 replaced.setdefault(gone, receipt)
         days = [policy.reverify.max_age_days for policy in in_force(kept.values()) if policy.concepts]
         return cls(proof, min(days, default=None), replaced, lost)
+
+    @property
+    def restored(self) -> bool:
+        """Whether nothing is erased any more, so that there is nothing to prove."""
+        return self.days is None and not self.lost
 
     @property
     def proof_due(self) -> datetime | None:

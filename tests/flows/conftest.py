@@ -81,6 +81,14 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
     return path
 
 
+def withdrawal(path: Path, request_id: str, *gone: str) -> Path:
+    """A policy file beside another, on the same base, that erases nothing and takes back what these asked for."""
+    same = {name: json.loads(path.read_text())[name] for name in ("schema_version", "kind", "received_at", "base")}
+    file = path.with_name(f"{request_id}.yaml")
+    file.write_text(json.dumps({**same, "request_id": request_id, "concepts": [], "replaces": gone}))
+    return file
+
+
 def edited_by(path: Path, editor: str, settings: dict[str, Any]) -> Path:
     """The policy file with this editor in place of its own."""
     path.write_text(json.dumps({**json.loads(path.read_text()), "editor": {"name": editor, "settings": settings}}))

@@ -286,9 +286,15 @@ def test_a_withdrawal_takes_what_it_names_and_says_nothing_on_the_rest() -> None
     assert desired_state([kept_in_force, gone, withdrawal]) == desired_state([kept_in_force])
 
 
-def test_where_all_is_withdrawn_there_is_nothing_to_prove() -> None:
-    with pytest.raises(PolicyConflict, match="away: replaces: leaves nothing to erase on this base; serve the"):
-        desired_state([policy("gone", [concept("taxi")]), policy("away", [], replaces=("gone",))])
+def test_where_all_is_withdrawn_the_base_itself_is_desired_however_it_came_to_that() -> None:
+    gone, away = policy("gone", [concept("taxi")], seed=7), policy("away", [], replaces=("gone",))
+    assert not desired_state([gone]).restores
+    state = desired_state([gone, away])
+    assert (state.restores, state.base, state.request_ids) == (True, gone.base, ("away",))
+    twice = [policy("too", [concept("owl")]), policy("away-too", [], replaces=("too",))]
+    assert desired_state([gone, away, *twice]).digest == state.digest
+    back = policy("back", [concept("taxi")], seed=7)
+    assert desired_state([gone, away, back]) == desired_state([back])
 
 
 def test_only_what_is_on_record_can_be_replaced_once_and_what_was_replaced_is_refused() -> None:

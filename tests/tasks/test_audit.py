@@ -28,7 +28,7 @@ from tasks.receipts import Receipt
 from tasks.translate import acceptance
 from tests.engine.test_verdict import concept as rows_of
 from tests.engine.test_verdict import evidence as evidence_of
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import policy_file, withdrawal
 
 LINE, WORK = "emoji-0", "ab" * 32
 FILES = {
@@ -433,3 +433,71 @@ def test_attack_the_end_is_cut_off_and_only_who_noted_it_can_tell(record: Record
     assert record.problems() == ()
     (problem,) = record.problems(head)
     assert head in problem
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Record:
+    """A home in which the only request was withdrawn, so that the base itself is published."""
+    home, work = tmp_path / "home", tmp_path / "home" / "work" / WORK
+    (model := tmp_path / "base").mkdir()
+    (model / "weights").write_bytes(b"weights")
+    asked = policy_file(tmp_path, folder_digest(model), "audited")
+    policies = [parse(path.read_bytes(), "audited") for path in (asked, withdrawal(asked, "away", "audited"))]
+    for policy, name in zip(policies, ("audited", "away"), strict=True):
+        keep_policy(home, policy.digest, (tmp_path / f"{name}.yaml").read_bytes())
+    state, bundle = desired_state(policies), work / "bundle"
+    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
+    made = {"policy": policies[1].digest, "state": state.digest, "candidate": state.base.sha256}
+    made["bundle"] = assemble(model, {"README.md": b"as it was"}, bundle)
+    steps = {
+        "read": (("policy",), ("state",)),
+        "bundled": (("candidate",), ("bundle",)),
+        "published": (("policy", "state"), ("bundle",)),
+    }
+    for step, (inputs, outputs) in steps.items():
+        told = {name: made[name] for name in inputs}, {name: made[name] for name in outputs}
+        journal(home, LINE).append(
+            step, request_id="away", who="x", settings={"work": WORK}, inputs=told[0], outputs=told[1]
+        )
+    return Record(home)
+
+
+def test_a_restored_base_needs_no_verdict(restored: Record) -> None:
+    assert restored.problems() == ()
+
+
+def test_attack_another_model_is_published_as_the_base(restored: Record) -> None:
+    (restored.work / "bundle" / "model" / "weights").write_bytes(b"others")
+    other = assemble(restored.work / "bundle" / "model", {}, restored.work / "new")
+    shutil.rmtree(restored.work / "bundle")
+    (restored.work / "new").rename(restored.work / "bundle")
+    model = folder_digest(restored.work / "bundle" / "model")
+
+    def forge(receipt: dict) -> None:
+        if receipt["step"] == "bundled":
+            receipt["inputs"]["candidate"] = model
+        if "bundle" in receipt["outputs"]:
+            receipt["outputs"]["bundle"] = other
+
+    restored.rewrite(forge)
+    (problem,) = restored.problems()
+    assert f"it rests on no verdict, and it is of the model {model}, its base is" in problem
+
+
+def test_attack_an_edit_is_published_as_if_it_were_a_restoration(record: Record) -> None:
+    def forge(receipt: dict) -> None:
+        if receipt["step"] in ("bundled", "published"):
+            receipt["inputs"] = {k: v for k, v in receipt["inputs"].items() if k not in ("verdict", "evidence")}
+
+    record.rewrite(forge)
+    assert any("it rests on no verdict, and its policies erase 1 concepts" in each for each in record.problems())
+    record.rewrite(forge, without="gated")
+    assert any("it rests on no verdict, and its policies erase 1 concepts" in each for each in record.problems())
+
+
+def test_attack_the_state_of_a_restoration_is_exchanged(restored: Record, tmp_path: Path) -> None:
+    state = desired_state([parse((tmp_path / "audited.yaml").read_bytes(), "audited")])
+    (restored.work / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
+    assert any("state.json has changed" in problem for problem in restored.problems())
+    (restored.work / "state.json").unlink()
+    assert any("state.json is missing" in problem for problem in restored.problems())

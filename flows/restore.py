@@ -1,0 +1,15 @@
+"""The restoration: all that was asked for on a base is withdrawn, so the base itself takes the edited model's place."""
+
+from __future__ import annotations
+
+from tasks.order import Order
+from tasks.publication import publish_task
+from tasks.restore import base_bundle_task, record_base_task
+
+
+def restore(order: Order) -> str:
+    """Publish the base of a work order that erases nothing; returns the order's key."""
+    bundle = base_bundle_task(order)
+    release = publish_task(order, bundle)
+    record_base_task(order, release)
+    return order.key

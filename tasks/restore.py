@@ -1,0 +1,63 @@
+"""Restoration: where nothing is left to erase the base itself is published, and its digest is all the proof needed."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from engine.bundle import MODEL, assemble
+from engine.digests import files, folder_digest
+from engine.layout import check_complete, check_layout
+from tasks.errors import IntegrityError
+from tasks.intake import load_state
+from tasks.journal import note, refusals_noted
+from tasks.order import Order
+from tasks.publication import Release, identity
+from tasks.record import RunRecord, record, register
+from tasks.report import PAGES
+from tasks.settings import Settings
+
+
+def restores(order: Order) -> bool:
+    """Whether the policies in force erase nothing any more."""
+    return load_state(order).restores
+
+
+def assemble_base(order: Order) -> str:
+    """Put the base's own bytes and a card into `bundle/` in the order's folder; returns the bundle's digest.
+
+    ModelFormatError where the base's folder holds more or less than a model, IntegrityError where it changed since it
+    was looked at.
+    """
+    check_layout(order.base_folder, files(order.base_folder))
+    check_complete(order.base_folder)
+    card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
+    folder = order.folder / "bundle"
+    digest = assemble(order.base_folder, {"README.md": card.encode()}, folder)
+    if (found := folder_digest(folder / MODEL)) != order.base:
+        raise IntegrityError(f"{folder / MODEL} has the digest {found}, the base has {order.base}: submit again")
+    return digest
+
+
+@task(name="assemble the base", cache_policy=NO_CACHE)
+def base_bundle_task(order: Order) -> str:
+    inputs = {"candidate": order.base}
+    with refusals_noted(order, inputs):
+        digest = assemble_base(order)
+    note(order, "bundled", inputs, outputs={"bundle": digest})
+    return digest
+
+
+@task(name="record in MLflow", cache_policy=NO_CACHE)
+def record_base_task(order: Order, release: Release) -> None:
+    """A run without figures, for nothing was measured, and the approved version."""
+    settings = Settings.load()
+    what = RunRecord(
+        key=order.key,
+        request_id=order.request_id,
+        receipt_digest=release.receipt,
+        identity=identity(order, release.bundle),
+        metrics={},
+        tags={"expunge.verdict": "none", "expunge.state": "published"},
+    )
+    register(settings, release.uri, record(settings, what), order.line, release.bundle)

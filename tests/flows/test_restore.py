@@ -1,0 +1,106 @@
+"""Where all requests on a base are withdrawn the base itself is published: with the real Prefect, MLflow and S3."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from engine.digests import folder_digest
+from engine.emoji import MODEL
+from flows.reverify import chosen, reverify_due
+from flows.submission import submit
+from policies import PolicyConflict, read
+from tasks import s3
+from tasks.audit import audit
+from tasks.errors import NothingOnRecord
+from tasks.history import lines_published, lines_to_check, receipts, states
+from tasks.publish import fetch_bundle
+from tasks.record import is_registered
+from tasks.reverify import next_check
+from tasks.settings import Settings
+from tasks.vault import differences
+from tests.flows.conftest import policy_file, run_cli, withdrawal
+
+FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
+
+
+@pytest.fixture(scope="module")
+def home(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
+    """A home in which the only request was published."""
+    folder, bucket = tmp_path_factory.mktemp("restore"), f"home-{uuid.uuid4().hex}"
+    s3.client(stack).create_bucket(Bucket=bucket)
+    settings = replace(stack, home=folder / "home", bucket=bucket)
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+        for name, value in settings.variables().items():
+            patch.setenv(name, value)
+        assert submitted(settings, policy_file(folder, base_digest, "asked", **FEW))["verdict"] == "PASS"
+        yield settings
+
+
+@pytest.fixture
+def name(home: Settings) -> str:
+    (name,) = lines_published(home.home)
+    return name
+
+
+def submitted(home: Settings, path: Path) -> dict[str, Any]:
+    return submit(path, read(path), home)
+
+
+def served(home: Settings, name: str, out: Path) -> str:
+    """The digest of the model that a line serves."""
+    return folder_digest(fetch_bundle(name, out, home).model)
+
+
+def away(home: Settings) -> Path:
+    return withdrawal(home.home.parent / "asked.yaml", "away", "asked")
+
+
+def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(home: Settings, name: str, tmp_path: Path) -> None:
+    assert served(home, name, tmp_path / "edited") != folder_digest(MODEL)
+    planned = run_cli("plan", str(away(home)), "--json")
+    assert (planned.code, planned.data["restores"], planned.data["base"]) == (0, True, folder_digest(MODEL))
+    done = submitted(home, away(home))
+    assert (done["restored"], done["verdict"], done["concepts"], done["report"]) == (True, None, [], None)
+    assert (done["exit_code"], done["repeated"]) == (0, False)
+    assert served(home, name, tmp_path / "restored") == folder_digest(MODEL)
+    assert is_registered(home, name, done["bundle"].rsplit("/", 1)[1])
+    old, new = states(home.home)
+    assert (old["state"], old["reasons"], new["state"], new["proof_due"]) == (
+        "replaced",
+        ["by away"],
+        "published",
+        None,
+    )
+    assert [receipt.step for receipt in receipts(home.home)][-3:] == ["read", "bundled", "published"]
+    assert (audit(home.home).problems, list(differences(home))) == ((), [])
+
+
+def test_what_was_restored_is_told_and_not_done_again(home: Settings) -> None:
+    again = run_cli("submit", str(away(home)))
+    assert (again.code, "Nothing to do" in again.out, "RESTORED by away" in again.out) == (0, True, True)
+    none = run_cli("report", str(away(home)))
+    assert (none.code, none.out) == (2, "")
+    assert "it restored the base, of which there is nothing to prove" in none.err.replace("\n", " ")
+    with pytest.raises(PolicyConflict, match="asked was replaced by away"):
+        submitted(home, home.home.parent / "asked.yaml")
+
+
+def test_of_a_restored_base_nothing_is_due(home: Settings, name: str) -> None:
+    assert (lines_to_check(home.home), chosen(home.home, name, due=False), reverify_due()) == ([], [], [])
+    with pytest.raises(NothingOnRecord, match=f"{name} serves its base: all requests are withdrawn"):
+        next_check(name, home.home)
+
+
+@pytest.mark.slow
+def test_the_next_request_on_a_restored_base_is_as_the_first(home: Settings, name: str, base_digest: str) -> None:
+    done = submitted(home, policy_file(home.home.parent, base_digest, "later", **FEW))
+    assert (done["restored"], done["verdict"]) == (False, "PASS")
+    assert lines_to_check(home.home) == [name]
+    assert (audit(home.home).problems, list(differences(home))) == ((), [])
