@@ -28,7 +28,17 @@ from tasks.publish import approved, check_successor, is_published, publish_bundl
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import LONGEST_VALUE, RunRecord, is_recorded, is_registered, record, register, withdraw
+from tasks.record import (
+    LONGEST_VALUE,
+    STATE_TAG,
+    RunRecord,
+    is_recorded,
+    is_registered,
+    record,
+    register,
+    supersede,
+    withdraw,
+)
 from tasks.report import write_report
 from tasks.settings import Settings
 from tasks.translate import sampler
@@ -118,6 +128,8 @@ def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
     settings, known = Settings.load(), Verdict.load(verdict.path)
+    if release is not None:
+        tell_replaced(order, settings)
     bundle, state = (release.bundle, "published") if release else ("none", "rejected")
     run = record(settings, run_record(order, known, table.path, receipt, bundle, state))
     if release is not None and suspect(order.home, order.line):
@@ -127,10 +139,16 @@ def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: R
     return run
 
 
+def tell_replaced(order: Order, settings: Settings) -> None:
+    """MLflow hears of the requests whose place a published one took, before it has a run, without which this is done
+    again."""
+    supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
+
+
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     quality, _ = read_quality(order.folder)
-    tags = {"expunge.verdict": verdict.outcome.value, "expunge.state": outcome}
+    tags = {"expunge.verdict": verdict.outcome.value, STATE_TAG: outcome}
     return RunRecord(
         key=order.key,
         request_id=order.request_id,

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG, BUNDLE_TAG = "expunge.key", "expunge.receipt", "expunge.bundle"
+STATE_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.replaced_by"
 ALIAS = "approved"
 NO_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 NAME = re.compile(r"[/\w.\- :]{1,250}")
@@ -101,6 +102,16 @@ def withdraw(settings: Settings, line: str) -> None:
         except MlflowException as error:
             if error.error_code not in NO_ALIAS:
                 raise
+
+
+def supersede(settings: Settings, line: str, requests: Collection[str], by: str) -> None:
+    """Say on the runs by which these requests were published on a line that the request `by` took their place."""
+    with _reaching(settings) as client:
+        for request in requests:
+            query = f"params.request_id = '{request}' and params.line = '{line}' and tags.`{STATE_TAG}` = 'published'"
+            for run in client.search_runs([_experiment(client)], query):
+                client.set_tag(run.info.run_id, SUCCESSOR_TAG, by)
+                client.set_tag(run.info.run_id, STATE_TAG, "replaced")
 
 
 def is_recorded(settings: Settings, receipt: str) -> bool:

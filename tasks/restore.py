@@ -12,8 +12,8 @@ from tasks.errors import IntegrityError
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order
-from tasks.publication import Release, identity
-from tasks.record import RunRecord, record, register
+from tasks.publication import Release, identity, tell_replaced
+from tasks.record import STATE_TAG, RunRecord, record, register
 from tasks.report import PAGES
 from tasks.settings import Settings
 
@@ -52,12 +52,13 @@ def base_bundle_task(order: Order) -> str:
 def record_base_task(order: Order, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
     settings = Settings.load()
+    tell_replaced(order, settings)
     what = RunRecord(
         key=order.key,
         request_id=order.request_id,
         receipt_digest=release.receipt,
         identity=identity(order, release.bundle),
         metrics={},
-        tags={"expunge.verdict": "none", "expunge.state": "published"},
+        tags={"expunge.verdict": "none", STATE_TAG: "published"},
     )
     register(settings, release.uri, record(settings, what), order.line, release.bundle)

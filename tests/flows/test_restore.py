@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from engine.digests import folder_digest
@@ -58,6 +59,17 @@ def served(home: Settings, name: str, out: Path) -> str:
     return folder_digest(fetch_bundle(name, out, home).model)
 
 
+def told_by_mlflow(home: Settings) -> list[tuple[str, str, str | None]]:
+    """Request, state and successor of each run of the line, the oldest first."""
+    client = MlflowClient(home.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    works = {str(receipt.settings["work"]) for receipt in receipts(home.home)}
+    runs = [run for run in client.search_runs([experiment.experiment_id]) if run.data.tags["expunge.key"] in works]
+    tags = [(run.data.params["request_id"], run.data.tags) for run in reversed(runs)]
+    return [(request, told["expunge.state"], told.get("expunge.replaced_by")) for request, told in tags]
+
+
 def away(home: Settings) -> Path:
     return withdrawal(home.home.parent / "asked.yaml", "away", "asked")
 
@@ -71,6 +83,7 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(home: Settings, 
     assert (done["exit_code"], done["repeated"]) == (0, False)
     assert served(home, name, tmp_path / "restored") == folder_digest(MODEL)
     assert is_registered(home, name, done["bundle"].rsplit("/", 1)[1])
+    assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "published", None)]
     old, new = states(home.home)
     assert (old["state"], old["reasons"], new["state"], new["proof_due"]) == (
         "replaced",

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from tasks.errors import ServiceUnreachable
-from tasks.record import RunRecord, is_recorded, is_registered, record, register
+from tasks.record import RunRecord, is_recorded, is_registered, record, register, supersede
 from tasks.settings import Settings
 
 
@@ -74,6 +74,21 @@ def test_recording_twice_gives_one_run_and_one_table(stack, what, tmp_path):
     assert runs_of(stack, what.key) == [first]
     table = client(stack).download_artifacts(first, "evidence.json", str(tmp_path))
     assert len(pd.read_json(table, orient="split")) == 2
+
+
+def test_the_run_of_a_replaced_request_says_by_which(stack, what):
+    tags, line = {"expunge.state": "published"}, f"line-{uuid.uuid4().hex[:8]}"
+    own = dataclasses.replace(what, identity={**what.identity, "line": line}, tags=tags)
+    other = dataclasses.replace(own, key=uuid.uuid4().hex, request_id="REQ-2")
+    elsewhere = dataclasses.replace(own, key=uuid.uuid4().hex, identity={**what.identity, "line": "another"})
+    refused = dataclasses.replace(own, key=uuid.uuid4().hex, tags={"expunge.state": "rejected"})
+    runs = [record(stack, each) for each in (own, other, elsewhere, refused)]
+    for _ in range(2):
+        supersede(stack, line, ("REQ-1", "REQ-0"), "REQ-3")
+    told = [client(stack).get_run(run).data.tags for run in runs]
+    assert [tags["expunge.state"] for tags in told] == ["replaced", "published", "published", "rejected"]
+    assert [tags.get("expunge.replaced_by") for tags in told] == ["REQ-3", None, None, None]
+    assert record(stack, own) == runs[0], "it is still the run of its receipt"
 
 
 def test_what_a_crash_left_is_replaced(stack, what):
