@@ -10,6 +10,7 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.intake import load_state
 from tasks.settings import Settings
 
 
@@ -35,6 +36,8 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     from tasks.report import rerender
 
     order = history.last_order(home, policy.digest)
+    if order is not None and load_state(order).restores:
+        raise NothingOnRecord(f"{policy.request_id} restored the base, of which nothing was to be verified")
     if order is None or not (order.folder / "verdict.json").exists():
         raise NothingOnRecord(_why_none(policy, history.states(home, policy.digest)))
     page = rerender(order)
@@ -56,6 +59,4 @@ def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
         return f"{none}: it was rejected, {reasons}"
     if state == "replaced":
         return f"{none}: it was replaced {reasons}"
-    if state == "published":
-        return f"{none}, for it restored the base, of which there is nothing to prove"
     return f"{none}: it is {state}, submit it again to go on with it"

@@ -12,12 +12,13 @@ from prefect import flow
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from tasks.exit_codes import exit_code_of
 from tasks.health import reach
-from tasks.history import lines_published, lines_to_check
+from tasks.history import lines_to_check
 from tasks.line import alone_on
+from tasks.restore import look_task
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
 from tasks.signing import check_key
-from tasks.standing import summary
+from tasks.standing import is_restored, summary
 from tasks.vault import stored
 
 A_DAY = timedelta(days=1)
@@ -28,8 +29,10 @@ def reverify(line: str, home: str) -> str:
     """Question the bundle that a line serves again, with seeds of its own; returns the key of the work order.
 
     Ends Failed, with the exception that says why, if what is served is not what was published, or is proven no more;
-    it is suspect then.
+    it is suspect then. A base that was restored is only looked at.
     """
+    if is_restored(line, Path(home)):
+        return look_task(line, home)
     check = open_task(line, home)
     model = fetch_task(check)
     evidence = question_task(check, model)
@@ -56,14 +59,14 @@ def reverify_due() -> list[str]:
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:
-    """This line, or all, as far as they serve an edited model; with `due` only of those that are due by tomorrow.
+    """This line, or all that serve something; with `due` only those that are due by tomorrow, restored bases always.
 
     NothingOnRecord if nothing is published on the line, or on any.
     """
-    published = lines_published(home)
-    if not published or line not in ("", *published):
+    known = lines_to_check(home)
+    if not known or line not in ("", *known):
         raise NothingOnRecord(f"nothing is published {f'on a line {line!r}' if line else 'here'}: see `expunge status`")
-    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY if due else None)
+    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY) if due else known
     return [each for each in wanted if line in ("", each)]
 
 

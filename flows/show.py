@@ -78,6 +78,8 @@ def print_outcome(data: dict[str, Any]) -> None:
         console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
     if data["restored"]:
         console.print(f"[bold]RESTORED[/] by {escape(data['request_id'])}: nothing is erased, the base is published")
+    elif data["verdict"] is None:
+        console.print(f"{escape(data['request_id'])} published the base, and other requests have been published since")
     else:
         _print_verdict(data)
     for reason in data["suspect"]:
@@ -141,8 +143,9 @@ def print_checks(data: dict[str, Any]) -> None:
     table = _table("line", "outcome", "bundle", "checked", "proven again by")
     for row in data["lines"]:
         bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
-        told = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
-        bundle, checked, due = row["bundle"] or "not known", row["checked"] or "never", row["proof_due"] or "not known"
+        told = f"[bold red]{bad}[/]" if bad else "the base" if row["restored"] else "[bold green]PASS[/]"
+        unknown = "nothing to prove" if row["restored"] else "not known"
+        bundle, checked, due = row["bundle"] or "not known", row["checked"] or "never", row["proof_due"] or unknown
         table.add_row(row["line"], told, bundle[:16], checked, due)
     console.print(table)
     for row in data["lines"]:

@@ -10,19 +10,19 @@ bundle that a later one of the same work replaced S3 has the files. While a take
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.bundle import MODEL, verify_bundle
 from engine.digests import file_digest, folder_digest
 from engine.errors import EngineError
-from policies import DesiredState
+from policies import DesiredState, PolicyConflict, in_force
 from tasks.bundle import DELTAS, EVIDENCE, VERDICT
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
 from tasks.history import is_line
 from tasks.journal import journal
-from tasks.kept import kept_policy
+from tasks.kept import kept_policy, published_policies
 from tasks.manifest import DIGEST
 from tasks.proof import CHECKED, Proof, weights_by_bundle
 from tasks.quality import FILE as QUALITY
@@ -174,6 +174,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
             yield f"{_named(receipt)}: {problem}"
         if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
             yield f"{_named(receipt)}: {problem}"
+    yield from _twofold(chain)
     for place, receipt in enumerate(chain):
         again = STRAY.get(receipt.step)
         if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
@@ -262,20 +263,33 @@ def _unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
             yield f"{_named(published)}: it rests on {_named(tied[-1])}, which says {outcome}"
         known = {**tied[-1].inputs, **tied[-1].outputs, **known}
     if _is_of_a_base(published):
-        for problem in _erases(home / "work" / str(published.settings.get("work")), known):
+        for problem in _no_restoration(home, [*before, published], known.get("candidate")):
             yield f"{_named(published)}: it rests on no verdict, and {problem}"
 
 
-def _erases(work: Path, known: Mapping[str, str]) -> Iterator[str]:
-    """How what was published is not a base of which nothing is erased; a state that is lost is told for itself."""
+def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:
+    """How a model that was published without a verdict is not the base, or the policies in force erase something."""
     try:
-        state = DesiredState.model_validate_json((work / "state.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        policies = in_force(published_policies(home, chain))
+    except IntegrityError:
+        return  # a policy is lost, which is told for itself
+    except (KeyError, PolicyConflict) as error:
+        yield f"nobody can tell what is in force: {error}"
         return
-    if not state.restores:
-        yield f"its policies erase {len(state.concepts)} concepts"
-    if known.get("candidate") != state.base.sha256:
-        yield f"it is of the model {known.get('candidate')}, its base is {state.base.sha256}"
+    if erasing := [policy.request_id for policy in policies if policy.concepts]:
+        yield f"in force is {', '.join(erasing)}"
+    for base in {policy.base.sha256 for policy in policies} - {model}:
+        yield f"it is of the model {model}, the base is {base}"
+
+
+def _twofold(chain: Sequence[Receipt]) -> Iterator[str]:
+    """Bundles of which two receipts say that they were made of different things: one digest is of one content."""
+    first: dict[str | None, Receipt] = {}
+    for receipt in chain:
+        if receipt.step == "bundled":
+            known = first.setdefault(receipt.outputs.get("bundle"), receipt)
+            if known.inputs != receipt.inputs:
+                yield f"{_named(receipt)}: its bundle is that of receipt {known.sequence}, and made of something else"
 
 
 def _says(receipt: Receipt, digests: dict[str, str | None]) -> bool:

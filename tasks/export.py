@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engine.bundle import MANIFEST, MODEL
 from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
 from engine.export import apply_to_folder, export
+from tasks.bundle import DELTAS
 from tasks.errors import UsageError
 from tasks.intake import BUILT_IN
+from tasks.manifest import parse
 
 
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
     """Write the edit in `source`, a plan or a bundle, to `out`; what was written, how near it is and what to know
     when opening it, as data."""
     _check_new(out)
+    if (source / MANIFEST).is_file() and DELTAS not in parse((source / MANIFEST).read_bytes(), str(source)):
+        raise UsageError(f"{source} holds a base as it was, and no edit: take its folder {MODEL}/")
     made = export(source, to, out, model_folder(base) if base else None, rank)
     result = {"out": str(out), "format": to, "plan": made.plan, "sha256": _digest(out)}
     if made.ranks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,27 +47,20 @@ def is_line(path: Path) -> bool:
     return path.is_dir() and LINE.fullmatch(path.name) is not None
 
 
-def lines_published(home: Path) -> list[str]:
-    """The lines on which something is published, or whose chain does not hold, so that nobody can tell."""
-    return [line for line in lines(home) if _serves(home, line, lambda standing: True)]
-
-
 def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
-    """Those of them that serve an edited model; with `until` only where a check is due by then."""
-
-    def is_to_check(standing: Standing) -> bool:
-        due = standing.check_due
-        return not standing.restored and (until is None or due is None or due <= until)
-
-    return [line for line in lines(home) if _serves(home, line, is_to_check)]
+    """The lines on which something is published; with `until` only those whose check is due by then. Of a line whose
+    chain does not hold nobody can tell, so it is among them."""
+    return [line for line in lines(home) if _is_to_check(home, line, until)]
 
 
-def _serves(home: Path, line: str, condition: Callable[[Standing], bool]) -> bool:
+def _is_to_check(home: Path, line: str, until: datetime | None) -> bool:
     try:
         standing = Standing.of(home, line)
     except LedgerError:
         return True
-    return standing is not None and condition(standing)
+    if standing is None or until is None:
+        return standing is not None
+    return standing.check_due is None or standing.check_due <= until
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -79,7 +72,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
     the policy is not kept as it was received (`policy_kept`), so that it cannot be told. What is published is proven
     again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is `replaced`
-    by the request that the reasons name, as others are that it `replaces`.
+    by the request that the reasons name, as others are that it `replaces`. What withdrew the last of them is `restored`
+    as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
     standings = {line: Standing.of(home, line) for line in lines(home)}
@@ -118,8 +112,10 @@ def _told(home: Path, row: dict[str, Any], standing: Standing | None, now: datet
         return row | _clock(home, row, None, now) | UNPROVEN
     due, check = standing.proof_due, standing.proof.check
     again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}
-    bad = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
-    return row | _clock(home, row, row["at"], now) | again | bad
+    state = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
+    if standing.restored and row["receipt"] == standing.proof.publication.digest:
+        state = {"state": "restored"}
+    return row | _clock(home, row, row["at"], now) | again | state
 
 
 def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:
@@ -145,6 +141,6 @@ def publications(home: Path, line: str) -> list[Receipt]:
 
 
 def publication(home: Path, policy: str) -> Receipt | None:
-    """The receipt by which a policy's erasure was published last, if it was."""
+    """The receipt by which what a policy came to was published last, if it was."""
     found = [r for r in receipts(home) if r.step == "published" and r.inputs["policy"] == policy]
     return found[-1] if found else None

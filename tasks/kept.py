@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from policies import DesiredState, Policy, PolicyErrors, desired_state, parse, refuse_misplaced
+from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.receipts import Receipt
@@ -39,7 +39,10 @@ def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredS
     """
     published = published_policies(home, chain)
     refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
-    return desired_state([*published, policy])
+    state = desired_state([*published, policy])
+    if state.restores and not any(other.concepts for other in published):
+        raise PolicyError("replaces", "names nothing that was published on this base", "there is nothing to withdraw")
+    return state
 
 
 def _kept(home: Path, digest: str) -> Policy | None:

@@ -14,16 +14,17 @@ from tasks.proof import suspect
 from tasks.publish import bundle_uri
 from tasks.questions import examination
 from tasks.settings import Settings
+from tasks.standing import is_restored
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies; of a restored base there is no verdict and no report."""
-    restored, doubts = load_state(order).restores, suspect(order.home, order.line)
-    verdict = None if restored else verdict_of(order)
+    """Verdict, figures by concept, and where everything lies. Of a withdrawal of all that was in force there is neither
+    verdict nor report; `restored` says whether the base is still what is published."""
+    verdict, doubts = None if load_state(order).restores else verdict_of(order), suspect(order.home, order.line)
     return {
         "request_id": order.request_id,
         "repeated": repeated,
-        "restored": restored,
+        "restored": verdict is None and is_restored(order.line, order.home),
         "verdict": verdict and verdict.outcome.value,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,

@@ -104,6 +104,15 @@ def is_published(digest: str, settings: Settings) -> bool:
     return all(s3.holds(client, settings.bucket, f"{prefix}/{path}", sha256) for path, sha256 in files.items())
 
 
+def check_served(line: str, bundle: str, settings: Settings) -> None:
+    """IntegrityError unless the line's pointer names this bundle, which was published on it last."""
+    if (served := approved(line, settings)) != bundle:
+        raise IntegrityError(
+            f"{line} serves {served or 'nothing'}, and bundle {bundle} was published last: submit again what was cut "
+            "short, or restore an earlier version of the pointer, which somebody else moved"
+        )
+
+
 def check_successor(line: str, found: str | None, bundles: Collection[str]) -> None:
     """IntegrityError unless `found`, the line's approved bundle, is one of these, or there is none.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -9,10 +11,12 @@ from engine.bundle import MODEL, assemble
 from engine.digests import files, folder_digest
 from engine.layout import check_complete, check_layout
 from tasks.errors import IntegrityError
+from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order
 from tasks.publication import Release, identity, tell_replaced
+from tasks.publish import check_served, is_published
 from tasks.record import STATE_TAG, RunRecord, record, register
 from tasks.report import PAGES
 from tasks.settings import Settings
@@ -48,6 +52,20 @@ def base_bundle_task(order: Order) -> str:
     return digest
 
 
+@task(name="look at the base", cache_policy=NO_CACHE)
+def look_task(line: str, home: str) -> str:
+    """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
+    then, which is all that there is to check."""
+    settings, last = Settings.load(), publications(Path(home), line)[-1]
+    bundle = last.outputs["bundle"]
+    check_served(line, bundle, settings)
+    if not is_published(bundle, settings):
+        raise IntegrityError(
+            f"bundle {bundle}, the base that {line} serves, is not whole: submit {last.request_id} again"
+        )
+    return str(last.settings["work"])
+
+
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_base_task(order: Order, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
@@ -59,6 +77,6 @@ def record_base_task(order: Order, release: Release) -> None:
         receipt_digest=release.receipt,
         identity=identity(order, release.bundle),
         metrics={},
-        tags={"expunge.verdict": "none", STATE_TAG: "published"},
+        tags={"expunge.verdict": "none", STATE_TAG: "restored"},
     )
     register(settings, release.uri, record(settings, what), order.line, release.bundle)

@@ -22,7 +22,7 @@ from tasks.kept import kept_policy
 from tasks.order import Order, Ref
 from tasks.proof import CHECKED, Proof, doubts_of, state_to_check
 from tasks.publication import examined, run_record
-from tasks.publish import approved, bundle_uri, fetch_bundle
+from tasks.publish import bundle_uri, check_served, fetch_bundle
 from tasks.quality import measure_quality
 from tasks.receipts import Receipt
 from tasks.record import is_recorded, record, register, withdraw
@@ -64,12 +64,7 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
     """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
     was published, or not whole."""
     remove(check)
-    served = approved(check.order.line, settings)
-    if served != check.bundle:
-        raise IntegrityError(
-            f"{check.order.line} serves {served or 'nothing'}, and bundle {check.bundle} was published last: submit "
-            "again what was cut short, or restore an earlier version of the pointer, which somebody else moved"
-        )
+    check_served(check.order.line, check.bundle, settings)
     fetch_bundle(check.bundle, check.folder, settings)
     model, _ = given_model(check.folder, check.bundle)
     return model

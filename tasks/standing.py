@@ -81,6 +81,12 @@ def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]
     return kept, tuple(lost)
 
 
+def is_restored(line: str, home: Path) -> bool:
+    """Whether a line serves its base, for all requests on it are withdrawn."""
+    standing = Standing.of(home, line)
+    return standing is not None and standing.restored
+
+
 def summary(home: Path, line: str) -> dict[str, Any]:
     """What a line serves, whether it is suspect and why, and by when it has to be proven again, as data."""
     try:
@@ -88,7 +94,8 @@ def summary(home: Path, line: str) -> dict[str, Any]:
     except LedgerError:
         standing = None
     if standing is None:
-        return {"line": line, "bundle": None, "checked": None, "report": None, "suspect": [], "proof_due": None}
+        unknown = dict.fromkeys(("bundle", "checked", "report", "proof_due"))
+        return {"line": line, **unknown, "suspect": [], "restored": False}
     proof, due = standing.proof, standing.proof_due
     report = home / "work" / str((proof.check or proof.publication).settings["work"]) / "report.html"
     return {
@@ -97,5 +104,6 @@ def summary(home: Path, line: str) -> dict[str, Any]:
         "checked": proof.check and proof.check.at,
         "report": str(report) if report.exists() else None,
         "suspect": standing.doubts,
+        "restored": standing.restored,
         "proof_due": due and due.isoformat(),
     }

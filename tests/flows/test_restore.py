@@ -19,9 +19,9 @@ from flows.submission import submit
 from policies import PolicyConflict, read
 from tasks import s3
 from tasks.audit import audit
-from tasks.errors import NothingOnRecord
-from tasks.history import lines_published, lines_to_check, receipts, states
-from tasks.publish import fetch_bundle
+from tasks.errors import ChecksFailed, NothingOnRecord
+from tasks.history import lines_to_check, receipts, states
+from tasks.publish import fetch_bundle, publish_bundle
 from tasks.record import is_registered
 from tasks.reverify import next_check
 from tasks.settings import Settings
@@ -46,7 +46,7 @@ def home(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
 
 @pytest.fixture
 def name(home: Settings) -> str:
-    (name,) = lines_published(home.home)
+    (name,) = lines_to_check(home.home)
     return name
 
 
@@ -83,14 +83,12 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(home: Settings, 
     assert (done["exit_code"], done["repeated"]) == (0, False)
     assert served(home, name, tmp_path / "restored") == folder_digest(MODEL)
     assert is_registered(home, name, done["bundle"].rsplit("/", 1)[1])
-    assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "published", None)]
+    none = run_cli("export", str(tmp_path / "restored"), "--to", "delta", "--out", str(tmp_path / "edit"))
+    assert (none.code, "holds a base as it was, and no edit" in none.err) == (2, True)
+    assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "restored", None)]
     old, new = states(home.home)
-    assert (old["state"], old["reasons"], new["state"], new["proof_due"]) == (
-        "replaced",
-        ["by away"],
-        "published",
-        None,
-    )
+    assert (old["state"], old["reasons"]) == ("replaced", ["by away"])
+    assert (new["state"], new["proof_due"]) == ("restored", None)
     assert [receipt.step for receipt in receipts(home.home)][-3:] == ["read", "bundled", "published"]
     assert (audit(home.home).problems, list(differences(home))) == ((), [])
 
@@ -100,20 +98,43 @@ def test_what_was_restored_is_told_and_not_done_again(home: Settings) -> None:
     assert (again.code, "Nothing to do" in again.out, "RESTORED by away" in again.out) == (0, True, True)
     none = run_cli("report", str(away(home)))
     assert (none.code, none.out) == (2, "")
-    assert "it restored the base, of which there is nothing to prove" in none.err.replace("\n", " ")
+    assert "away restored the base, of which nothing was to be verified" in none.err
     with pytest.raises(PolicyConflict, match="asked was replaced by away"):
         submitted(home, home.home.parent / "asked.yaml")
 
 
-def test_of_a_restored_base_nothing_is_due(home: Settings, name: str) -> None:
-    assert (lines_to_check(home.home), chosen(home.home, name, due=False), reverify_due()) == ([], [], [])
+def test_a_restored_base_is_looked_at_every_night_and_nothing_is_asked(home: Settings, name: str) -> None:
+    before = list(receipts(home.home))
+    assert (chosen(home.home, name, due=True), reverify_due()) == ([name], [name])
+    assert list(receipts(home.home)) == before
     with pytest.raises(NothingOnRecord, match=f"{name} serves its base: all requests are withdrawn"):
         next_check(name, home.home)
+
+
+def test_a_restored_base_that_is_not_whole_or_not_served_is_told_until_it_is_repaired(
+    home: Settings, name: str, tmp_path: Path
+) -> None:
+    edited, base = (receipt.outputs["bundle"] for receipt in receipts(home.home) if receipt.step == "published")
+    fetch_bundle(edited, tmp_path / "edited", home)
+    publish_bundle(tmp_path / "edited", name, home)
+    with pytest.raises(ChecksFailed, match=f"{name}: {name} serves {edited}, and bundle {base} was published last"):
+        reverify_due()
+    fetch_bundle(base, tmp_path / "base", home)
+    publish_bundle(tmp_path / "base", name, home)
+    s3.client(home).delete_object(Bucket=home.bucket, Key=f"bundles/{base}/README.md")
+    done = run_cli("reverify", name)
+    assert (done.code, f"the base that {name} serves, is not whole" in done.out) == (6, True)
+    assert submitted(home, away(home))["repeated"] is False
+    done = run_cli("reverify", name)
+    assert (done.code, "the base" in done.out, "nothing to prove" in done.out) == (0, True, True)
 
 
 @pytest.mark.slow
 def test_the_next_request_on_a_restored_base_is_as_the_first(home: Settings, name: str, base_digest: str) -> None:
     done = submitted(home, policy_file(home.home.parent, base_digest, "later", **FEW))
     assert (done["restored"], done["verdict"]) == (False, "PASS")
+    again = run_cli("submit", str(away(home)))
+    assert (again.code, "other requests have been published since" in again.out) == (0, True)
+    assert [row["state"] for row in states(home.home)] == ["replaced", "published", "published"]
     assert lines_to_check(home.home) == [name]
     assert (audit(home.home).problems, list(differences(home))) == ((), [])

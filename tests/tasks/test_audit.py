@@ -12,7 +12,7 @@ import pytest
 
 import engine
 from engine import evidence
-from engine.bundle import assemble
+from engine.bundle import assemble, verify_bundle
 from engine.canonical import canonical_json, sha256
 from engine.digests import file_digest, folder_digest
 from engine.results import Verdict
@@ -481,7 +481,7 @@ def test_attack_another_model_is_published_as_the_base(restored: Record) -> None
 
     restored.rewrite(forge)
     (problem,) = restored.problems()
-    assert f"it rests on no verdict, and it is of the model {model}, its base is" in problem
+    assert f"it rests on no verdict, and it is of the model {model}, the base is" in problem
 
 
 def test_attack_an_edit_is_published_as_if_it_were_a_restoration(record: Record) -> None:
@@ -489,10 +489,56 @@ def test_attack_an_edit_is_published_as_if_it_were_a_restoration(record: Record)
         if receipt["step"] in ("bundled", "published"):
             receipt["inputs"] = {k: v for k, v in receipt["inputs"].items() if k not in ("verdict", "evidence")}
 
+    for left_out in ("", "gated"):
+        record.rewrite(forge, without=left_out)
+        told = record.problems()
+        assert any("it rests on no verdict, and in force is audited" in each for each in told)
+        assert any(f"it is of the model {folder_digest(record.work / 'candidate')}" in each for each in told)
+
+
+def test_attack_a_state_that_erases_nothing_is_made_up_by_another_version(record: Record, tmp_path: Path) -> None:
+    """Of another version the state is not worked out anew, so the policies in force have to be asked."""
+    away = withdrawal(tmp_path / "audited.yaml", "away", "audited")
+    state = desired_state([parse(path.read_bytes(), "") for path in (tmp_path / "audited.yaml", away)])
+    other, policy = "cd" * 32, record.chain[0].inputs["policy"]
+    work = record.home / "work" / other
+    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
+    (model := tmp_path / "other").mkdir()
+    (model / "weights").write_bytes(b"unedited")
+    bundle = assemble(model, {}, work / "bundle")
+    for step, inputs, outputs in (
+        ("read", {"policy": policy}, {"state": state.digest}),
+        ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
+        ("published", {"policy": policy, "state": state.digest}, {"bundle": bundle}),
+    ):
+        told = {"inputs": inputs, "outputs": outputs, "settings": {"work": other}}
+        journal(record.home, LINE).append(step, request_id="audited", who="x", versions={"expunge": "0.4.0"}, **told)
+    assert any("it rests on no verdict, and in force is audited" in problem for problem in record.problems())
+
+
+@pytest.mark.parametrize("left_out", [{"verdict", "evidence"}, set()])
+def test_attack_a_second_receipt_of_a_bundle_says_that_it_is_of_another_model(
+    record: Record, left_out: set[str]
+) -> None:
+    """The first has the verdict that the publication rests on, and the second what is in the bundle."""
+    (record.work / "bundle" / "model" / "weights").write_bytes(b"unedited")
+    extras: dict[str, Path | bytes] = {file: record.work / file for file in FILES.values()}
+    assemble(record.work / "bundle" / "model", extras, record.work / "new")
+    shutil.rmtree(record.work / "bundle")
+    (record.work / "new").rename(record.work / "bundle")
+    bundle, model = verify_bundle(record.work / "bundle"), folder_digest(record.work / "bundle" / "model")
+
+    def forge(receipt: dict) -> None:
+        if "bundle" in receipt["outputs"]:
+            receipt["outputs"]["bundle"] = bundle
+
     record.rewrite(forge)
-    assert any("it rests on no verdict, and its policies erase 1 concepts" in each for each in record.problems())
-    record.rewrite(forge, without="gated")
-    assert any("it rests on no verdict, and its policies erase 1 concepts" in each for each in record.problems())
+    honest = record.chain[5]
+    inputs = {name: digest for name, digest in honest.inputs.items() if name not in left_out} | {"candidate": model}
+    told = {"inputs": inputs, "outputs": honest.outputs, "settings": honest.settings}
+    journal(record.home, LINE).append("bundled", request_id="audited", who="x", **told)
+    (problem,) = record.problems()
+    assert "its bundle is that of receipt 6, and made of something else" in problem
 
 
 def test_attack_the_state_of_a_restoration_is_exchanged(restored: Record, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tasks.intake import intake, line_of, load_state, order_for
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import policy_file, withdrawal
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,14 @@ def test_other_wordings_of_the_probes_are_another_order(
     assert order_for("0" * 64, policy, tmp_path / "home").key == before
     monkeypatch.setattr("tasks.intake.probes_digest", lambda: "1" * 64)
     assert order_for("0" * 64, policy, tmp_path / "home").key != before
+
+
+def test_what_was_never_published_cannot_be_withdrawn(tmp_path: Path, base: str) -> None:
+    """The base would else become the first model that is approved on the line, without a verdict."""
+    asked, home = policy_file(tmp_path, base, "asked"), tmp_path / "home"
+    order = taken_in(asked, home)
+    note(order, "refused", {"policy": order.policy}, {}, {"outcome": "refused", "reasons": ["too much"]})
+    with pytest.raises(PolicyError, match="replaces: names nothing that was published on this base; there is nothing"):
+        taken_in(withdrawal(asked, "away", "asked"), home)
+    note(order, "published", {"policy": order.policy}, {"bundle": "e" * 64})
+    assert load_state(taken_in(withdrawal(asked, "away", "asked"), home)).restores
