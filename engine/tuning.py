@@ -34,13 +34,21 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
         "general": (60.0, 20.0, 6.0),
         "strength": (0.3, 1.0, 3.0, 12.0, 30.0),
     },
-    "scapre-released": {"lamb": (500.0, 50.0, 5.0, 0.5), "erase_scale": (0.5, 1.0, 2.0, 4.0)},
+    "scapre-released": {
+        "default_anchor": (EMPTY, MEAN),
+        "lamb": (50000.0, 5000.0, 500.0, 50.0, 5.0, 0.5),
+        "erase_scale": (0.5, 1.0, 2.0, 4.0),
+    },
     "uce": {
         "default_anchor": (EMPTY, MEAN),
         "preserve_scale": (1.0, 10.0),
         "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0),
     },
-    "rece": {"preserve_scale": (0.1, 1.0, 10.0), "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)},
+    "rece": {
+        "default_anchor": (EMPTY, MEAN),
+        "preserve_scale": (0.01, 0.1, 1.0, 10.0),
+        "erase_scale": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    },
     "speed": {
         "default_anchor": (EMPTY, MEAN),
         "threshold": (0.0001, 0.001, 0.01, 0.1),
