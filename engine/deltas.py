@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from torch.nn.functional import pad
 from engine.adapting import adapted_targets
 from engine.diagnostics import diagnosed, ratio
 from engine.digests import canonical_json, json_digest, tensor_digest
-from engine.editors import ConceptEmbeddings, Settings, editor_named, settings_for
+from engine.editors import ConceptEmbeddings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections
-from engine.planning import gather
 from engine.spec import EditSpec
+from engine.streams import gathered_from
 from engine.tuning import AUTO, Proof, Tuned, least
 from engine.whole import save_whole
 from engine.wordings import templates_digest
@@ -37,23 +37,24 @@ FORMAT = "expunge-plan-1"
 
 @dataclass(frozen=True)
 class EditPlan:
-    """The change of each projection by parameter name, float32, and where it comes from.
+    """The change of each projection by parameter name, float32 [d_out, d], and where it comes from.
 
+    `spec` and `templates` are digests of the specification and of the wordings, `settings` all that the editor went by.
     `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
     that it changes (an editor that trains may change all of them). `diagnostics` gives, for
     each of them, `change` |D|/|W0| of what text feeds, `residual` (energy of targets left over their anchors, 1
     unedited) and `drift` (relative energy by which retained and general tokens moved), to six digits. They are what was
-    seen while planning, to be read by people, and not part of the digest: a limit is checked against
-    `relative_changes`.
+    seen while planning, of the tokens that this editor reads, so that those of two editors are not to be compared. They
+    are to be read by people, and not part of the digest: a limit is checked against `relative_changes`.
     """
 
-    deltas: Mapping[str, Tensor]
+    deltas: Mapping[str, Tensor] = field(repr=False)
     spec: str
     templates: str
     base: str
     editor: str
     settings: Mapping[str, Any]
-    diagnostics: Mapping[str, Mapping[str, float]]
+    diagnostics: Mapping[str, Mapping[str, float]] = field(repr=False)
 
     @cached_property
     def digest(self) -> str:
@@ -71,6 +72,8 @@ class EditPlan:
     @classmethod
     def load(cls, path: str | Path) -> EditPlan:
         """ModelFormatError if it is not a plan, DigestMismatch if it is not the plan it says it is."""
+        if not Path(path).exists():
+            raise ModelFormatError(f"{path} is not there; name the file of a saved edit plan")
         try:
             with safe_open(path, "pt") as handle:
                 record = json.loads(handle.metadata()["plan"])
@@ -100,13 +103,19 @@ def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
 
 @torch.no_grad()
 def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
-    """Plan an edit; the model is left as it was. SettingError, ConceptError, or EditError naming the layer."""
+    """Plan an edit in closed form; the model is left as it was (`engine.editing.make` does so by any editor).
+
+    SettingError, ConceptError, UnknownArchitecture, or EditError naming the layer.
+    """
     return tuned(pipeline, spec).plan if spec.editor == AUTO else _draft(pipeline, {}, spec)
 
 
 @torch.no_grad()
 def tuned(pipeline: Any, spec: EditSpec, proof: Proof | None = None) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say."""
+    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say.
+
+    As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
+    """
     return least(spec, functools.partial(_draft, pipeline, {}), proof)
 
 
@@ -119,7 +128,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
-        concepts = functools.reduce(_beside, [_read(pipeline, gathered, spec, settings, s) for s in streams])
+        concepts = gathered_from(pipeline, spec, settings, streams, gathered)
         weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
         kinds = {p.name: p.kind for p in found}
         changes = editor.plan(weights, kinds, concepts, settings)
@@ -136,26 +145,13 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
 
 
-def _read(
-    pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec, settings: Settings, stream: int
-) -> ConceptEmbeddings:
-    """A stream's concepts as the settings have them; with another default anchor only the targets are read again."""
-    told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
-    anchor = told.pop("default_anchor")
-    besides = (stream, *told.values())
-    if (besides, anchor) not in gathered:
-        like = next((known for (same, _), known in gathered.items() if same == besides), None)
-        gathered[besides, anchor] = gather(pipeline, spec, settings, stream, like)
-    return gathered[besides, anchor]
-
-
 @torch.no_grad()
 def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
     """|D|/|W0| of each projection in the Frobenius norm, from the deltas and the weights themselves.
 
     A change of weights that are all zero is infinite. DigestMismatch if the plan was made on other weights.
     """
-    named = _planned_on(pipeline, plan)
+    named = planned_on(pipeline, plan)
     norms = {name: (delta.double().norm(), named[name].cpu().double().norm()) for name, delta in plan.deltas.items()}
     return {name: (change / whole).item() if change != 0 else 0.0 for name, (change, whole) in norms.items()}
 
@@ -167,7 +163,7 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
     The sum is taken in float64 and written in the parameter's own dtype; nothing is written unless all of it is finite
     there.
     """
-    named = _planned_on(pipeline, plan)
+    named = planned_on(pipeline, plan)
     sums = {name: edited(name, named[name], delta) for name, delta in plan.deltas.items()}
     originals = {name: named[name].detach().clone() for name in sums}
     for name, (weight, _) in sums.items():
@@ -202,7 +198,7 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
         undo(pipeline, state)
 
 
-def _planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
+def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
     """The projections, and what else it changes, by name, if they are those that the plan was made on."""
     named = _parameters(pipeline, plan.deltas)
     if (found := tensor_digest(named)) != plan.base:
@@ -223,16 +219,6 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
         present = dict(module.named_parameters(component)) if isinstance(module, nn.Module) else {}
         found |= {name: present[name] for name in wanted if name in present}
     return found
-
-
-def _beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
-    """What two text streams that feed the same matrix say of the same concepts, each stream's 1 a concept."""
-
-    def joined(left: Any, right: Any) -> Any:
-        return left if left is None else torch.cat([left, right]) if isinstance(left, Tensor) else left + right
-
-    other = replace(other, concept=other.concept + one.concept.max() + 1)
-    return ConceptEmbeddings(*(joined(getattr(one, part.name), getattr(other, part.name)) for part in fields(one)))
 
 
 def _wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:

@@ -40,7 +40,12 @@ class Exported:
 
 
 def export(
-    source: Path, to: str, out: Path, base: Path | None = None, rank: int | None = None, expected: str | None = None
+    source: str | Path,
+    to: str,
+    out: str | Path,
+    base: str | Path | None = None,
+    rank: int | None = None,
+    expected: str | None = None,
 ) -> Exported:
     """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
 
@@ -48,6 +53,7 @@ def export(
     alone needs its `base` for formats that hold a whole model. `rank` limits that of a LoRA. Raises SettingError,
     DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
     """
+    source, out, base = Path(source), Path(out), Path(base) if base else None
     if to not in FORMATS:
         raise SettingError(f"format {to!r} does not exist; use one of {', '.join(FORMATS)}")
     if rank is not None and not to.startswith("lora"):
@@ -73,12 +79,13 @@ def export(
     return Exported(out, to, plan.digest)
 
 
-def apply_to_folder(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
+def apply_to_folder(plan: EditPlan, model: str | Path, out: str | Path) -> dict[str, float]:
     """Write the pipeline folder `model`, edited, to `out`: all of it or nothing; the errors of rounding by weight.
 
     DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it, SettingError if
-    something is there already.
+    something is there already, or no folder to write in.
     """
+    model, out = Path(model), Path(out)
     _check_new(out)
     check_base(plan, model)
     return write_edited(model, plan, out)
@@ -87,6 +94,8 @@ def apply_to_folder(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
 def _check_new(out: Path) -> None:
     if out.exists():
         raise SettingError(f"{out} is there already; name one that is not, or remove it")
+    if not out.parent.is_dir():
+        raise SettingError(f"there is no folder {out.parent}; make it first")
 
 
 def check_base(plan: EditPlan, model: Path) -> None:

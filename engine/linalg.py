@@ -92,16 +92,17 @@ class Pencil:
         return (right / (1 + weights[:, None] * self.values)) @ self.basis.T
 
 
-def diagonalise(g: Tensor, s: Tensor, layer: str = "shared system") -> Pencil:
+def diagonalise(g: Tensor, s: Tensor, held_by: str) -> Pencil:
     """Diagonalise symmetric positive definite G [d, d] and semidefinite S [d, d] together: G = L L^T, then
-    L^-1 S L^-T = U diag(l) U^T and basis = L^-T U. EditError if G is singular, ill-conditioned or not finite."""
+    L^-1 S L^-T = U diag(l) U^T and basis = L^-T U. EditError if G is singular, ill-conditioned or not finite;
+    `held_by` names the setting that holds it."""
     g, s = _symmetric(g), _symmetric(s)
     if not (g.isfinite().all() and s.isfinite().all()):
-        raise EditError(layer, "the covariance is not finite; check the model and the concepts for NaN")
+        raise EditError("shared system", "the covariance is not finite; check the model and the concepts for NaN")
     spectrum = eigvalsh(g)
     if spectrum[0] <= 0 or spectrum[-1] / spectrum[0] > WORST_CONDITION:
         found = f"the system is ill-conditioned (eigenvalues {spectrum[0]:.1e} to {spectrum[-1]:.1e})"
-        raise EditError(layer, f"{found}; raise what holds it: the editor's ridge, lamb or retain_scale")
+        raise EditError("shared system", f"{found}; raise the editor's {held_by}, which holds it")
     lower = cholesky(g)
     half = solve_triangular(lower, s, upper=False)
     whitened = solve_triangular(lower, half.T, upper=False)

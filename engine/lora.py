@@ -1,8 +1,9 @@
 """An edit as a LoRA: every delta as a product B A of low rank, in a key layout that others' loaders read.
 
-The deltas of most editors have few directions, at most as many as there are tokens to move, and then the factors hold
-them exactly. Where a rank is asked for that is too small, the singular value decomposition gives the nearest matrix of
-that rank (Eckart and Young, Psychometrika 1936), and how far it is from the edit is stated, layer by layer.
+The deltas of `uce` and `speed` have at most as many directions as there are tokens to move, those of `rece` a few more,
+and then the factors hold them exactly; the other editors' are of nearly full rank. Where a rank is asked for that is
+too small, the singular value decomposition gives the nearest matrix of that rank (Eckart and Young, Psychometrika
+1936), and how far it is from the edit is stated, layer by layer.
 """
 
 from __future__ import annotations

@@ -54,12 +54,13 @@ OPEN_CLIP = {
 }
 
 
-def write_single_file(model: Path, out: Path) -> str:
+def write_single_file(model: str | Path, out: str | Path) -> str:
     """Write the pipeline folder `model` to the file `out`, whole or not at all; what to know when opening it, or "".
 
     UnknownArchitecture if it is no Stable Diffusion 1, 2 or XL; EditError names a weight that the layout has no name
     for.
     """
+    model, out = Path(model), Path(out)
     kind = json.loads((model / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
     if kind not in PIPELINES:
         raise UnknownArchitecture(f"{kind} has no single-file layout here; known: {', '.join(PIPELINES)}")

@@ -11,6 +11,7 @@ from typing import Any
 from engine.digests import json_digest
 from engine.errors import ConceptError
 
+CATEGORIES = ("object", "style", "person")
 KINDS = ("look_alike", "general")
 
 
@@ -19,8 +20,9 @@ class Target:
     """A concept to erase. `names` are its name and aliases; `anchor` is what it becomes, by default what
     the editor's `default_anchor` says.
 
-    `category` chooses the templates it is worded in. `prompts` are further wordings: with {} in them they are
-    templates for its names, without they stand for the concept as they are.
+    `category`, one of CATEGORIES, chooses the templates it is worded in. `prompts` are further wordings: with {} in
+    them they are templates for its names, without they stand for the concept as they are. ConceptError on what cannot
+    be meant.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Target:
     def __post_init__(self) -> None:
         _freeze(self, "names", "prompts")
         _check_names(self.id, self.names)
+        _check_category(self.id, self.category)
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,18 @@ class Retain:
     def __post_init__(self) -> None:
         _freeze(self, "names", "kin")
         _check_names(self.id, self.names)
+        _check_category(self.id, self.category)
         if self.kind not in KINDS:
             raise ConceptError(f"retain {self.id}: kind {self.kind!r} does not exist; use one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
 class EditSpec:
-    """Targets and retained concepts in canonical order, so that the order of requests never matters."""
+    """Targets and retained concepts in canonical order, so that the order of requests never matters.
+
+    `editor` is one of `engine.editing.KNOWN`, `settings` are those of its settings that differ from its defaults, and
+    `seed` is that of its draws: of vocabulary words, of whatever training draws (`scapre-released` has its own).
+    """
 
     targets: tuple[Target, ...]
     retain: tuple[Retain, ...] = ()
@@ -88,6 +96,8 @@ class EditSpec:
 
 
 def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(concepts, Target | Retain):
+        raise ConceptError(f"{what} {concepts.id} is given alone; give a tuple of them")
     ordered = tuple(sorted(concepts, key=lambda concept: concept.id))
     for first, second in itertools.pairwise(ordered):
         if first.id == second.id:
@@ -102,7 +112,15 @@ def _spoken(name: str) -> str:
 
 def _freeze(concept: Any, *names: str) -> None:
     for name in names:
-        object.__setattr__(concept, name, tuple(getattr(concept, name)))
+        given = getattr(concept, name)
+        if isinstance(given, str):  # its letters would be the names
+            raise ConceptError(f"{concept.id}: {name} is the text {given!r}; give a tuple, as in ({given!r},)")
+        object.__setattr__(concept, name, tuple(given))
+
+
+def _check_category(concept: str, category: str) -> None:
+    if category not in CATEGORIES:
+        raise ConceptError(f"{concept}: category {category!r} does not exist; use one of {', '.join(CATEGORIES)}")
 
 
 def _check_names(concept: str, names: tuple[str, ...]) -> None:

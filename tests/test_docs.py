@@ -65,6 +65,20 @@ def test_the_reference_has_every_setting_with_its_default(editor: str) -> None:
     assert f"\n- `{editor}`: {wanted}\n" in REFERENCE
 
 
+def test_the_page_for_python_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "python.md", "exec"), names)
+    unedited, scapre, *_ = capsys.readouterr().out.splitlines()
+    assert unedited == "unedited [True, True, True, True]"
+    assert scapre.startswith("scapre [False, False, True, True] largest change")
+    assert (tmp_path / "edited" / "model_index.json").exists()
+
+
 def test_the_readme_has_every_variable_that_is_read() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     read = {name for path in CODE for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}

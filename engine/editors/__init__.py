@@ -32,7 +32,7 @@ S = TypeVar("S")
 def editor_named(name: str) -> Editor:
     """The editor of that name; SettingError lists those there are."""
     if name not in EDITORS:
-        raise unknown(f"editor {name!r} is none in closed form", name, EDITORS)
+        raise unknown(f"editor {name!r} is none in closed form (engine.editing.make takes any)", name, EDITORS)
     return EDITORS[name]
 
 

@@ -14,7 +14,7 @@ sum grows with the number of targets n and the third one does not, so v is taken
   which the targets hardly speak of, and lets the dominant ones go.
 - Informax Decoupler, m. Mutual information of a row's binarised activation with the label target or not, where the
   others are the anchors AND the retained look-alikes (against the empty prompt alone it saturates at ln 2 for every
-  row). m = (MI / max MI)^p, the largest over concepts. The mask is on both sides of the normal equations, so a row
+  row). m = (MI / max MI)^q, the largest over concepts. The mask is on both sides of the normal equations, so a row
   that says nothing of the target is left exactly as it was, where the released code drives it to zero.
 - Geometry alignment, g. The Bures distance of W W^T and W0 W0^T is min over orthogonal Q of |W - W0 Q|, so it goes
   into the objective and is minimised by turns: Q by Procrustes, W by the same solve. The paper moves W back along the
@@ -49,7 +49,7 @@ MANY = 20  # targets; as many as there are to choose settings on, so what was ch
 class ScapreSettings(Settings):
     """`strength` s, or `auto`: the default on average, more where a target is hard to erase (`engine/adapting.py`).
 
-    `retain` r, `general` v for up to 20 targets, `ridge` lam, `spectral` p of R, `informax` exponent of the mask (0:
+    `retain` r, `general` v for up to 20 targets, `ridge` lam, `spectral` p of R, `informax` q of the mask (0:
     every row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.
     """
 
@@ -79,7 +79,7 @@ def plan(
     targets, unit = concepts.targets, _unit(concepts)
     identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
     pull = settings.s * targets.gram + settings.geometry * unit * identity
-    pencil = diagonalise(_held(concepts, settings, unit, identity), pull)
+    pencil = diagonalise(_held(concepts, settings, unit, identity), pull, held_by="ridge")
     wanted = settings.s * targets.cross - pull
     if not (settings.informax or settings.geometry):
         change = pencil.solve(wanted)

@@ -138,7 +138,7 @@ def _scaled(
     subjects, identity = concepts.subjects.double(), _identity(concepts)
     spread, vectors = _spectrum(subjects)
     shape = vectors * (1 - _gate(spread, settings)) @ vectors.T if settings.spectral else 0 * identity
-    pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape)
+    pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape, held_by="lamb")
     own = times(pencil.basis.T, vectors * (spread**2 / (spread**2 + EPS)).sqrt())
     values, widest = _masked_values(weights, concepts, settings, pencil.basis)
     samples = _samples(concepts, settings, like=next(iter(weights.values())))
@@ -166,7 +166,7 @@ def _mixed(
 ) -> Iterator[tuple[str, Tensor]]:
     """The script `erase`, matrix by matrix."""
     identity = _identity(concepts)
-    basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity).basis
+    basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity, held_by="lamb").basis
     values, _ = _masked_values(weights, concepts, settings, basis)
     samples = _samples(concepts, settings, like=next(iter(weights.values())))
     start = (settings.lamb * identity - _residual(concepts, settings, identity)) @ basis

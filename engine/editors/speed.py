@@ -111,7 +111,7 @@ def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
 def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
     """F (F^T S F + r I)^-1 F^T, [d, d]."""
     identity = torch.eye(free.shape[1], dtype=torch.float64, device=free.device)
-    pencil = diagonalise(ridge * identity, free.T @ spread @ free)
+    pencil = diagonalise(ridge * identity, free.T @ spread @ free, held_by="retain_scale")
     return pencil.solve(free) @ free.T
 
 

@@ -53,7 +53,7 @@ def right_factor(
     """
     identity = torch.eye(len(erased.gram), dtype=torch.float64, device=erased.gram.device)
     kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
-    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram)
+    pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram, held_by="lamb")
     wanted = settings.erase_scale * (erased.cross - erased.gram)
     wanted = wanted if present is None else settings.lamb * present + wanted
     return pencil.solve(wanted)

@@ -55,7 +55,6 @@ def _style(row: dict[str, str]) -> Style:
 
 OBJECTS: tuple[Object, ...] = tuple(_object(row) for row in _rows("objects.tsv"))
 STYLES: tuple[Style, ...] = tuple(_style(row) for row in _rows("styles.tsv"))
-CATEGORIES: tuple[str, ...] = tuple(sorted({item.category for item in OBJECTS}))
 
 
 def twins(name: str) -> list[str]:

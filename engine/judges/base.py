@@ -40,7 +40,8 @@ class Judge(Protocol):
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """Say for each picture, uint8 [n, height, width, 3], whether it shows the concept beside it.
 
-        Raises ConceptError on a category, or a concept of it, that the judge cannot judge.
+        Raises ConceptError on a category, or a concept of it, that the judge cannot judge, or where there is not one
+        concept a picture.
         """
         ...
 
@@ -60,6 +61,12 @@ def fault(picture: np.ndarray) -> str:
     if (np.abs(pixels - colour) > FLAT_LEVELS).any(axis=1).mean() >= FLAT_SHARE:
         return ""
     return "black picture" if colour.max() <= FLAT_LEVELS else "constant picture"
+
+
+def refuse_mismatch(pictures: np.ndarray, concepts: Sequence[str]) -> None:
+    """ConceptError unless there is one concept a picture; a text's letters are none."""
+    if isinstance(concepts, str) or len(concepts) != len(pictures):
+        raise ConceptError(f"{len(pictures)} pictures and {concepts!r:.80}: give a list with one concept a picture")
 
 
 def refuse_unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from engine.features import ClipNetwork
-from engine.judges.base import Sighting, likeliest, refuse_unknown
+from engine.judges.base import Sighting, likeliest, refuse_mismatch, refuse_unknown
 from engine.judges.card import LABELS, read_json
 
 
@@ -27,7 +27,8 @@ class ClipJudge:
     version = "clip/2"
     threshold = None
 
-    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: str | Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+        folder = Path(folder)
         self._labels: dict[str, dict[str, list[str]]] = read_json(folder / LABELS)
         self.network = ClipNetwork(folder, batch, device)
         self.digest = self.network.digest
@@ -36,6 +37,7 @@ class ClipJudge:
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError if the judge knows no such category."""
+        refuse_mismatch(pictures, concepts)
         refuse_unknown("category", [category], self.categories)
         known = self._labels[category]["labels"]
         joining = list(dict.fromkeys(concept for concept in concepts if concept not in known))

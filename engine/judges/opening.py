@@ -15,8 +15,9 @@ from engine.judges.explicit import ExplicitClassifier, NudeNetJudge
 from engine.judges.face import FaceJudge
 
 
-def open_judge(folder: Path) -> Judge:
+def open_judge(folder: str | Path) -> Judge:
     """The judge in `folder`; its digest is the folder's. Raises ModelFormatError or MissingExtra, with the cure."""
+    folder = Path(folder)
     return KINDS[read_card(folder).kind](folder)
 
 

@@ -24,7 +24,7 @@ def test_batched_solve_equals_row_by_row():
     g, s = semidefinite(D, 1) + 0.01 * torch.eye(D), semidefinite(3, 2)
     right, weights = draw(ROWS, D, seed=3), draw(ROWS, seed=4).abs() * 10
     weights[0] = 0.0
-    solved = diagonalise(g, s).solve(right, weights)
+    solved = diagonalise(g, s, held_by="ridge").solve(right, weights)
     for row in range(ROWS):
         alone = torch.linalg.solve(g + weights[row] * s, right[row])
         assert torch.allclose(solved[row], alone, rtol=1e-9, atol=1e-9)
@@ -33,15 +33,15 @@ def test_batched_solve_equals_row_by_row():
 @pytest.mark.parametrize(
     ("g", "problem"),
     [
-        (torch.zeros(D, D), "raise what holds it"),
-        (torch.diag(torch.logspace(0, -15, D, dtype=torch.float64)), "raise what holds it"),
+        (torch.zeros(D, D), "raise the editor's ridge, which holds it"),
+        (torch.diag(torch.logspace(0, -15, D, dtype=torch.float64)), "raise the editor's ridge, which holds it"),
         (torch.full((D, D), torch.nan), "not finite"),
     ],
 )
-def test_bad_systems_are_refused_by_layer(g: torch.Tensor, problem: str):
+def test_bad_systems_are_refused_by_the_setting_that_holds_them(g: torch.Tensor, problem: str):
     with pytest.raises(EditError, match=problem) as caught:
-        diagonalise(g, semidefinite(2, 0), layer="unet.mid")
-    assert caught.value.layer == "unet.mid"
+        diagonalise(g, semidefinite(2, 0), held_by="ridge")
+    assert caught.value.layer == "shared system"
 
 
 def test_procrustes_finds_the_rotation_and_beats_others():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.bundle import write_edited
-from engine.deltas import _beside, applied, apply, plan, undo
+from engine.deltas import applied, apply, plan, undo
 from engine.digests import tensor_digest
 from engine.editors import EDITORS, scapre
 from engine.editors.mace import surrounding
@@ -25,6 +25,7 @@ from engine.model import open_model
 from engine.planning import gather
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
+from engine.streams import beside
 from engine.text import encode, partners, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill
@@ -248,7 +249,7 @@ def test_sizes_keep_their_columns_in_stable_diffusion_xl(editor: str) -> None:
 def test_where_two_streams_feed_a_matrix_each_target_weighs_1_in_each() -> None:
     pipeline = tiny_families.sd3()
     streams = [gather(pipeline, SPECS[0], UceSettings(general_words=0), stream) for stream in (0, 1)]
-    joint = _beside(*streams)
+    joint = beside(*streams)
     assert [one.subject_weights().sum().item() for one in (*streams, joint)] == [2.0, 2.0, 4.0]
     apart = [surrounding(one).gram for one in streams]
     assert torch.allclose(surrounding(joint).gram, apart[0] + apart[1], rtol=1e-12)
@@ -277,8 +278,8 @@ def test_sentence_pieces_have_no_start_and_the_places_still_meet() -> None:
     text, nothing = encode(pipeline, ["cat"]), encode(pipeline, [""])
     assert torch.equal(nothing.last(), nothing.embeddings[:, 0])
     assert nothing.chosen("last").nonzero().tolist() == [[0, 0]]
-    for beside in (0, -1):
-        assert partners(text, nothing, beside)[0, :3].tolist() == [0, 0, 1]
+    for neighbour in (0, -1):
+        assert partners(text, nothing, neighbour)[0, :3].tolist() == [0, 0, 1]
 
 
 def test_a_name_without_a_known_piece_is_refused_for_it_would_stand_for_every_such_name() -> None:

@@ -73,7 +73,7 @@ def test_the_same_policy_is_the_same_plan(tmp_path: Path) -> None:
         ("salun", {"parameters": "some"}, r"use one of full, cross-attention"),
         ("scapre", {"strenght": 2.0}, r"did you mean 'strength'"),
         ("auto", {"editor": "esd"}, r"auto\.editor is 'esd'; use one of scapre"),
-        ("auto", {"spectrum": 2.0}, r"scapre has no setting 'spectrum'"),
+        ("auto", {"spectrum": 2.0}, r"auto and scapre have no setting 'spectrum'"),
         ("ezd", {}, r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: scapre, .*auto, esd, salun"),
     ],
 )

@@ -1,0 +1,34 @@
+"""What plans of different editors leave and move of the same tokens; each plan's own figures are of its editor's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from engine.deltas import EditPlan, planned_on
+from engine.diagnostics import diagnosed
+from engine.editors.base import Settings
+from engine.families import projections
+from engine.spec import EditSpec
+from engine.streams import gathered_from
+
+EVERY_TOKEN = Settings(general_words=0)
+
+
+@torch.no_grad()
+def figures(pipeline: Any, spec: EditSpec, plan: EditPlan, read: Settings = EVERY_TOKEN) -> dict[str, dict[str, float]]:
+    """`change`, `residual` and `drift` (see EditPlan) of each text projection that the plan changes, of what `read`
+    says is read of the concepts of `spec`: by default all tokens of all wordings, and no vocabulary beside them.
+
+    A target that names no anchor counts as moved to the empty prompt, unless `read` has another. DigestMismatch if the
+    plan was made on other weights, ConceptError as for any plan.
+    """
+    planned_on(pipeline, plan)
+    found, known, told = [each for each in projections(pipeline) if each.name in plan.deltas], {}, {}
+    for each in found:
+        concepts = gathered_from(pipeline, spec, read, each.streams, known)
+        weight = each.spoken.to(concepts.targets.gram)
+        delta = plan.deltas[each.name][:, : weight.shape[1]].to(weight)
+        told[each.name] = diagnosed(weight, delta, concepts)
+    return told
