@@ -19,9 +19,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from engine.editors import checked_settings, editor_named, settings_for
+from engine.editors import checked_settings, editor_named, settings_for, unknown
 from engine.editors.base import EMPTY, MEAN
-from engine.errors import EditError
+from engine.errors import EditError, SettingError
 from engine.spec import EditSpec
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
     },
     "uce": {
         "default_anchor": (EMPTY, MEAN),
-        "preserve_scale": (1.0, 10.0),
-        "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0),
+        "preserve_scale": (1.0, 10.0, 100.0),
+        "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
     },
     "rece": {
         "default_anchor": (EMPTY, MEAN),
@@ -69,7 +69,11 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
 @dataclass(frozen=True)
 class AutoSettings:
     """`editor` whose ladder is searched; the proxies' limits `max_residual` and `max_drift`, over the worst layer;
-    `proofs`, how many rungs may be put to a proof on pictures."""
+    `proofs`, how many rungs may be put to a proof on pictures.
+
+    The limits are `scapre`'s: each editor's proxies are of the tokens that it reads itself, so those of one that reads
+    bare names (`uce`, `rece`, `speed`) are smaller at the same pictures, and where nothing is kept nothing drifts.
+    """
 
     editor: str = field(default="scapre", metadata={"choices": tuple(LADDERS)})
     max_residual: float = 0.07
@@ -137,9 +141,19 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
 
 
 def asked(spec: EditSpec) -> AutoSettings:
-    """What a specification with `editor: auto` asks of the search; its other settings are the editor's, and fixed."""
+    """What a specification with `editor: auto` asks of the search; its other settings are the editor's, and fixed.
+
+    SettingError if it names an editor itself, or a setting that neither the search nor its editor has.
+    """
+    if spec.editor != AUTO:
+        raise SettingError(f"editor is {spec.editor!r}, which leaves nothing to choose; use {AUTO!r}")
     given = {name: value for name, value in spec.settings.items() if name in _NAMES}
-    return checked_settings(AUTO, AutoSettings, given)
+    auto = checked_settings(AUTO, AutoSettings, given)
+    own = [entry.name for entry in fields(editor_named(auto.editor).settings)]
+    for name in spec.settings:
+        if name not in (*_NAMES, *own):
+            raise unknown(f"{AUTO} and {auto.editor} have no setting {name!r}", name, (*sorted(_NAMES), *own))
+    return auto
 
 
 def ladder(spec: EditSpec) -> list[EditSpec]:

@@ -10,7 +10,6 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
-from tasks.intake import load_state
 from tasks.settings import Settings
 
 
@@ -36,10 +35,8 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     from tasks.report import rerender
 
     order = history.last_order(home, policy.digest)
-    if order is not None and load_state(order).restores:
-        raise NothingOnRecord(f"{policy.request_id} restored the base, of which nothing was to be verified")
     if order is None or not (order.folder / "verdict.json").exists():
-        raise NothingOnRecord(_why_none(policy, history.states(home, policy.digest)))
+        raise NothingOnRecord(_why_none(home, policy))
     page = rerender(order)
     try:
         return Path(shutil.copyfile(page, out)) if out else page
@@ -49,11 +46,14 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
         ) from None
 
 
-def _why_none(policy: Policy, requests: list[dict[str, Any]]) -> str:
+def _why_none(home: Path, policy: Policy) -> str:
     """That there is no verification to report, how far the policy came, and what to do about it."""
     none = f"{policy.request_id} has no verification on record here"
-    if not requests:
+    if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"
+    if published := history.publication(home, policy.digest):
+        lost = "verdict" in published.inputs
+        return f"{none}{': it was lost, see `expunge audit`' if lost else ', for it published the base'}"
     state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])
     if state == "rejected":
         return f"{none}: it was rejected, {reasons}"

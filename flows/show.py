@@ -75,9 +75,12 @@ def print_plan(data: dict[str, Any]) -> None:
 
 def print_outcome(data: dict[str, Any]) -> None:
     if data["repeated"]:
-        console.print("Nothing to do: this policy was carried out before, and what it published is still in place.")
+        in_place = ", and what it published is still in place" if data["verdict"] else ""
+        console.print(f"Nothing to do: this policy was carried out before{in_place}.")
     if data["restored"]:
-        console.print(f"[bold]RESTORED[/] by {escape(data['request_id'])}: nothing is erased, the base is published")
+        console.print(
+            f"[bold]RESTORED[/], {escape(data['request_id'])} included: nothing is erased, the base is published"
+        )
     elif data["verdict"] is None:
         console.print(f"{escape(data['request_id'])} published the base, and other requests have been published since")
     else:
@@ -143,9 +146,10 @@ def print_checks(data: dict[str, Any]) -> None:
     table = _table("line", "outcome", "bundle", "checked", "proven again by")
     for row in data["lines"]:
         bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
+        bad = "not as published" if bad and row["restored"] else bad
         told = f"[bold red]{bad}[/]" if bad else "the base" if row["restored"] else "[bold green]PASS[/]"
-        unknown = "nothing to prove" if row["restored"] else "not known"
-        bundle, checked, due = row["bundle"] or "not known", row["checked"] or "never", row["proof_due"] or unknown
+        never, unknown = ("now", "nothing to prove") if row["restored"] else ("never", "not known")
+        bundle, checked, due = row["bundle"] or "not known", row["checked"] or never, row["proof_due"] or unknown
         table.add_row(row["line"], told, bundle[:16], checked, due)
     console.print(table)
     for row in data["lines"]:

@@ -111,6 +111,9 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
     if not policies:
         raise ValueError("no policy in force: without policies the desired state is the base itself")
     standing = in_force(policies)
+    if not standing:
+        ring = sorted(policy.request_id for policy in policies)
+        raise PolicyConflict("replaces", "goes round in a ring", "give a new request an id of its own", ring)
     ordered = [policy for policy in standing if policy.concepts]
     _refuse_different_runs(ordered or standing)
     if not ordered:

@@ -270,15 +270,18 @@ def _unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
 def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:
     """How a model that was published without a verdict is not the base, or the policies in force erase something."""
     try:
-        policies = in_force(published_policies(home, chain))
+        known = published_policies(home, chain)
+        policies = in_force(known)
     except IntegrityError:
         return  # a policy is lost, which is told for itself
     except (KeyError, PolicyConflict) as error:
         yield f"nobody can tell what is in force: {error}"
         return
+    if chain[-1].inputs["policy"] not in {policy.digest for policy in policies}:
+        yield "its own policy is not in force"
     if erasing := [policy.request_id for policy in policies if policy.concepts]:
         yield f"in force is {', '.join(erasing)}"
-    for base in {policy.base.sha256 for policy in policies} - {model}:
+    for base in {policy.base.sha256 for policy in known} - {model}:
         yield f"it is of the model {model}, the base is {base}"
 
 

@@ -41,7 +41,10 @@ def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredS
     refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
     state = desired_state([*published, policy])
     if state.restores and not any(other.concepts for other in published):
-        raise PolicyError("replaces", "names nothing that was published on this base", "there is nothing to withdraw")
+        cure = (
+            "there is nothing to withdraw; what was cut short (`expunge status`: validated) has to be submitted first"
+        )
+        raise PolicyError("replaces", "names nothing that was published on this base", cure)
     return state
 
 

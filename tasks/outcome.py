@@ -18,13 +18,14 @@ from tasks.standing import is_restored
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies. Of a withdrawal of all that was in force there is neither
-    verdict nor report; `restored` says whether the base is still what is published."""
-    verdict, doubts = None if load_state(order).restores else verdict_of(order), suspect(order.home, order.line)
+    """Verdict, figures by concept, and where everything lies. Where the base is published (`restored`), or was by this
+    order, there is neither verdict nor report."""
+    restored, doubts = is_restored(order.line, order.home), suspect(order.home, order.line)
+    verdict = None if restored or load_state(order).restores else verdict_of(order)
     return {
         "request_id": order.request_id,
         "repeated": repeated,
-        "restored": verdict is None and is_restored(order.line, order.home),
+        "restored": restored,
         "verdict": verdict and verdict.outcome.value,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,

@@ -8,18 +8,22 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.bundle import MODEL, assemble
-from engine.digests import files, folder_digest
+from engine.digests import files as files_in
+from engine.digests import folder_digest, json_digest
 from engine.layout import check_complete, check_layout
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
+from tasks.kept import kept_policy
 from tasks.order import Order
 from tasks.publication import Release, identity, tell_replaced
-from tasks.publish import check_served, is_published
+from tasks.publish import check_served, is_published, published_files
 from tasks.record import STATE_TAG, RunRecord, record, register
 from tasks.report import PAGES
 from tasks.settings import Settings
+
+FOLDER = f"{MODEL}/"
 
 
 def restores(order: Order) -> bool:
@@ -33,7 +37,7 @@ def assemble_base(order: Order) -> str:
     ModelFormatError where the base's folder holds more or less than a model, IntegrityError where it changed since it
     was looked at.
     """
-    check_layout(order.base_folder, files(order.base_folder))
+    check_layout(order.base_folder, files_in(order.base_folder))
     check_complete(order.base_folder)
     card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
     folder = order.folder / "bundle"
@@ -55,7 +59,7 @@ def base_bundle_task(order: Order) -> str:
 @task(name="look at the base", cache_policy=NO_CACHE)
 def look_task(line: str, home: str) -> str:
     """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
-    then, which is all that there is to check."""
+    then and the model is the base, which is all that there is to check."""
     settings, last = Settings.load(), publications(Path(home), line)[-1]
     bundle = last.outputs["bundle"]
     check_served(line, bundle, settings)
@@ -63,6 +67,11 @@ def look_task(line: str, home: str) -> str:
         raise IntegrityError(
             f"bundle {bundle}, the base that {line} serves, is not whole: submit {last.request_id} again"
         )
+    files = published_files(bundle, settings)
+    model = json_digest({path[len(FOLDER) :]: files[path] for path in files if path.startswith(FOLDER)})
+    base = kept_policy(Path(home), last.inputs["policy"]).base.sha256
+    if model != base:
+        raise IntegrityError(f"{line} serves the model {model}, its base is {base}: see `expunge audit`")
     return str(last.settings["work"])
 
 
@@ -77,6 +86,6 @@ def record_base_task(order: Order, release: Release) -> None:
         receipt_digest=release.receipt,
         identity=identity(order, release.bundle),
         metrics={},
-        tags={"expunge.verdict": "none", STATE_TAG: "restored"},
+        tags={"expunge.verdict": "none", STATE_TAG: "published"},
     )
     register(settings, release.uri, record(settings, what), order.line, release.bundle)

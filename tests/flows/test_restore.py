@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,10 +20,12 @@ from flows.submission import submit
 from policies import PolicyConflict, read
 from tasks import s3
 from tasks.audit import audit
-from tasks.errors import ChecksFailed, NothingOnRecord
+from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord
 from tasks.history import lines_to_check, receipts, states
+from tasks.journal import journal
 from tasks.publish import fetch_bundle, publish_bundle
 from tasks.record import is_registered
+from tasks.restore import look_task
 from tasks.reverify import next_check
 from tasks.settings import Settings
 from tasks.vault import differences
@@ -85,7 +88,7 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(home: Settings, 
     assert is_registered(home, name, done["bundle"].rsplit("/", 1)[1])
     none = run_cli("export", str(tmp_path / "restored"), "--to", "delta", "--out", str(tmp_path / "edit"))
     assert (none.code, "holds a base as it was, and no edit" in none.err) == (2, True)
-    assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "restored", None)]
+    assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "published", None)]
     old, new = states(home.home)
     assert (old["state"], old["reasons"]) == ("replaced", ["by away"])
     assert (new["state"], new["proof_due"]) == ("restored", None)
@@ -95,10 +98,10 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(home: Settings, 
 
 def test_what_was_restored_is_told_and_not_done_again(home: Settings) -> None:
     again = run_cli("submit", str(away(home)))
-    assert (again.code, "Nothing to do" in again.out, "RESTORED by away" in again.out) == (0, True, True)
+    assert (again.code, "Nothing to do" in again.out, "RESTORED, away included" in again.out) == (0, True, True)
     none = run_cli("report", str(away(home)))
     assert (none.code, none.out) == (2, "")
-    assert "away restored the base, of which nothing was to be verified" in none.err
+    assert "away has no verification on record here, for it published the base" in none.err
     with pytest.raises(PolicyConflict, match="asked was replaced by away"):
         submitted(home, home.home.parent / "asked.yaml")
 
@@ -124,9 +127,25 @@ def test_a_restored_base_that_is_not_whole_or_not_served_is_told_until_it_is_rep
     s3.client(home).delete_object(Bucket=home.bucket, Key=f"bundles/{base}/README.md")
     done = run_cli("reverify", name)
     assert (done.code, f"the base that {name} serves, is not whole" in done.out) == (6, True)
+    assert "not as published" in done.out
     assert submitted(home, away(home))["repeated"] is False
     done = run_cli("reverify", name)
     assert (done.code, "the base" in done.out, "nothing to prove" in done.out) == (0, True, True)
+
+
+def test_a_base_that_is_another_model_is_told(home: Settings, name: str, tmp_path: Path) -> None:
+    """The bundle is whole, and the pointer names what the receipts say was published last."""
+    copy = shutil.copytree(home.home, tmp_path / "copy")
+    edited, base, *_ = (receipt.outputs["bundle"] for receipt in receipts(copy) if receipt.step == "published")
+    *_, last = (receipt for receipt in receipts(copy) if receipt.step == "published")
+    told = {"inputs": last.inputs, "outputs": {"bundle": edited}, "settings": last.settings}
+    journal(copy, name).append("published", request_id="away", who="x", **told)
+    publish_bundle(fetch_bundle(edited, tmp_path / "edited", home).folder, name, home)
+    try:
+        with pytest.raises(IntegrityError, match=f"{name} serves the model .*, its base is {folder_digest(MODEL)}"):
+            look_task.fn(name, str(copy))
+    finally:
+        publish_bundle(fetch_bundle(base, tmp_path / "base", home).folder, name, home)
 
 
 @pytest.mark.slow
@@ -135,6 +154,7 @@ def test_the_next_request_on_a_restored_base_is_as_the_first(home: Settings, nam
     assert (done["restored"], done["verdict"]) == (False, "PASS")
     again = run_cli("submit", str(away(home)))
     assert (again.code, "other requests have been published since" in again.out) == (0, True)
+    assert "still in place" not in again.out
     assert [row["state"] for row in states(home.home)] == ["replaced", "published", "published"]
     assert lines_to_check(home.home) == [name]
     assert (audit(home.home).problems, list(differences(home))) == ((), [])

@@ -297,6 +297,12 @@ def test_where_all_is_withdrawn_the_base_itself_is_desired_however_it_came_to_th
     assert desired_state([gone, away, back]) == desired_state([back])
 
 
+def test_policies_that_replace_each_other_in_a_ring_are_refused() -> None:
+    one, other = policy("one", [concept("taxi")], replaces=("other",)), policy("other", [], replaces=("one",))
+    with pytest.raises(PolicyConflict, match="one and other: replaces: goes round in a ring"):
+        desired_state([one, other])
+
+
 def test_only_what_is_on_record_can_be_replaced_once_and_what_was_replaced_is_refused() -> None:
     old, new = policy("old", [concept("taxi")]), policy("new", [concept("panda")], replaces=("old",))
     refuse_misplaced(new, [old], {"old"})

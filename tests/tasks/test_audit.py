@@ -541,6 +541,38 @@ def test_attack_a_second_receipt_of_a_bundle_says_that_it_is_of_another_model(
     assert "its bundle is that of receipt 6, and made of something else" in problem
 
 
+def test_attack_a_restoration_goes_round_in_a_ring(restored: Record, tmp_path: Path) -> None:
+    """None of the two is in force then, so that no policy in force would say which base it has to be."""
+    digests = {}
+    for name, gone in (("away", "ring"), ("ring", "away")):
+        path = withdrawal(tmp_path / "audited.yaml", name, "audited", gone)
+        digests[name] = parse(path.read_bytes(), name).digest
+        keep_policy(restored.home, digests[name], path.read_bytes())
+
+    def forge(receipt: dict) -> None:
+        if "policy" in receipt["inputs"]:
+            receipt["inputs"]["policy"] = digests["away"]
+
+    restored.rewrite(forge)
+    assert restored.problems() == ()
+    (model := tmp_path / "other").mkdir()
+    (model / "weights").write_bytes(b"others")
+    other, state = "cd" * 32, restored.chain[0].outputs["state"]
+    work = restored.home / "work" / other
+    write_whole(work / "state.json", (restored.work / "state.json").read_bytes())
+    bundle = assemble(model, {}, work / "bundle")
+    for step, inputs, outputs in (
+        ("read", {"policy": digests["ring"]}, {"state": state}),
+        ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
+        ("published", {"policy": digests["ring"], "state": state}, {"bundle": bundle}),
+    ):
+        told = {"inputs": inputs, "outputs": outputs, "settings": {"work": other}}
+        journal(restored.home, LINE).append(step, request_id="ring", who="x", **told)
+    ring, other_model = restored.problems()
+    assert "it rests on no verdict, and its own policy is not in force" in ring
+    assert f"it rests on no verdict, and it is of the model {folder_digest(model)}, the base is" in other_model
+
+
 def test_attack_the_state_of_a_restoration_is_exchanged(restored: Record, tmp_path: Path) -> None:
     state = desired_state([parse((tmp_path / "audited.yaml").read_bytes(), "audited")])
     (restored.work / "state.json").write_bytes(canonical_json(state.model_dump(mode="json")))
