@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar, get_args
+from collections.abc import Collection, Iterable, Sequence
+from typing import get_args
 
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, PolicyError, shown
+from policies.folding import folded, written
 from policies.schema import (
     ATTACKS_AT,
     MOST_MINUTES,
@@ -28,9 +28,6 @@ from policies.schema import (
     Retained,
     Strict,
 )
-from policies.text import name_key
-
-Item = TypeVar("Item", Concept, Retained)
 
 
 class DesiredState(Strict):
@@ -58,18 +55,6 @@ class DesiredState(Strict):
     def restores(self) -> bool:
         """Whether nothing is erased, so that what is desired is the base itself."""
         return not self.concepts
-
-
-@dataclass(frozen=True)
-class Entry(Generic[Item]):
-    """A concept or retained concept, and the request that named it."""
-
-    request_id: str
-    item: Item
-
-    @property
-    def keys(self) -> set[str]:
-        return {name_key(name) for name in _names(self.item)}
 
 
 def in_force(policies: Iterable[Policy]) -> list[Policy]:
@@ -118,15 +103,12 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
     _refuse_different_runs(ordered or standing)
     if not ordered:
         return _base_itself(standing)
-    groups = _same_concepts([Entry(p.request_id, item) for p in ordered for item in p.concepts])
-    kept = _kept([Entry(p.request_id, item) for p in ordered for item in p.retain], groups)
-    _refuse_shared_ids([*groups, *kept])
-    concepts = _become_what_stays([_merged_concept(group) for group in groups])
+    concepts, retain = folded(ordered)
     return DesiredState(
         request_ids=tuple(p.request_id for p in ordered),
         base=_base(ordered),
-        concepts=tuple(sorted(concepts, key=lambda item: item.id)),
-        retain=tuple(sorted((_merged_retained(group) for group in kept), key=lambda item: item.id)),
+        concepts=concepts,
+        retain=retain,
         acceptance=_strictest([p.acceptance for p in ordered]),
         limits=_together([p.limits for p in ordered]),
         editor=ordered[0].editor,
@@ -169,7 +151,7 @@ def _refuse_different_runs(policies: Sequence[Policy]) -> None:
     for other in policies[1:]:
         parts = (
             ("base.sha256", first.base.sha256, other.base.sha256),
-            ("editor", _written(first.editor), _written(other.editor)),
+            ("editor", written(first.editor), written(other.editor)),
             ("seed", first.seed, other.seed),
             ("acceptance.steps", first.acceptance.steps, other.acceptance.steps),
             ("acceptance.guidance", first.acceptance.guidance, other.acceptance.guidance),
@@ -178,106 +160,6 @@ def _refuse_different_runs(policies: Sequence[Policy]) -> None:
             if ours != theirs:
                 pair = [first.request_id, other.request_id]
                 raise PolicyConflict(field, f"differs: {ours} and {theirs}", "make them equal", pair)
-
-
-def _same_concepts(entries: Sequence[Entry[Concept]]) -> list[list[Entry[Concept]]]:
-    """Groups of entries that mean one concept: the name of one is a name or alias of another in the group."""
-    groups: list[list[Entry[Concept]]] = []
-    for entry in sorted(entries, key=_order):
-        linked = [group for group in groups if any(_is_same(entry, other) for other in group)]
-        groups = [group for group in groups if group not in linked]
-        groups.append(sorted([entry, *(other for group in linked for other in group)], key=_order))
-    return groups
-
-
-def _is_same(one: Entry[Concept], other: Entry[Concept]) -> bool:
-    return name_key(one.item.name) in other.keys or name_key(other.item.name) in one.keys
-
-
-def _kept(entries: Sequence[Entry[Retained]], groups: Sequence[list[Entry[Concept]]]) -> list[list[Entry[Retained]]]:
-    """Retained entries by name, without those that any policy erases."""
-    erased = {key for group in groups for entry in group for key in entry.keys}
-    by_name: dict[str, list[Entry[Retained]]] = {}
-    for entry in sorted(entries, key=_order):
-        key = name_key(entry.item.name)
-        if key not in erased:
-            by_name.setdefault(key, []).append(entry)
-    return list(by_name.values())
-
-
-def _refuse_shared_ids(groups: Sequence[list[Entry[Concept]] | list[Entry[Retained]]]) -> None:
-    owner: dict[str, tuple[int, Entry[Concept] | Entry[Retained]]] = {}
-    for number, group in enumerate(groups):
-        for entry in group:
-            known, other = owner.setdefault(entry.item.id, (number, entry))
-            if known != number:
-                problem = f"{shown(entry.item.id)} stands for {shown(other.item.name)} and for {shown(entry.item.name)}"
-                raise PolicyConflict("id", problem, "rename one", [other.request_id, entry.request_id])
-
-
-def _become_what_stays(concepts: Sequence[Concept]) -> list[Concept]:
-    """What would become something erased becomes what that becomes; where this goes round in a ring, it has none.
-
-    The earlier policy cannot be changed, and a later order must not fail by it.
-    """
-    erased = {name_key(name): concept for concept in concepts for name in _names(concept)}
-    return [concept.model_copy(update={"anchor": _last_anchor(concept, erased)}) for concept in concepts]
-
-
-def _last_anchor(concept: Concept, erased: Mapping[str, Concept]) -> str:
-    passed = {concept.id}
-    while following := erased.get(name_key(concept.anchor)):
-        if following.id in passed:
-            return ""
-        passed.add(following.id)
-        concept = following
-    return concept.anchor
-
-
-def _merged_concept(group: Sequence[Entry[Concept]]) -> Concept:
-    first = group[0]
-    for part in ("category", "anchor"):
-        _refuse_difference(part, group)
-    names = [name for entry in group for name in _names(entry.item)]
-    return Concept(
-        id=first.item.id,
-        name=first.item.name,
-        aliases=_union(names, without=first.item.name),
-        prompts=_union(prompt for entry in group for prompt in entry.item.prompts),
-        category=first.item.category,
-        anchor=first.item.anchor,
-    )
-
-
-def _merged_retained(group: Sequence[Entry[Retained]]) -> Retained:
-    first = group[0].item
-    _refuse_difference("category", group)
-    return Retained(
-        id=first.id,
-        name=first.name,
-        prompts=_union(prompt for entry in group for prompt in entry.item.prompts),
-        kind="look_alike" if any(entry.item.kind == "look_alike" for entry in group) else "general",
-        category=first.category,
-        kin=_union(name for entry in group for name in entry.item.kin),
-    )
-
-
-def _refuse_difference(part: str, group: Sequence[Entry[Concept]] | Sequence[Entry[Retained]]) -> None:
-    first = group[0]
-    for other in group[1:]:
-        ours, theirs = getattr(first.item, part), getattr(other.item, part)
-        if name_key(ours) != name_key(theirs):
-            problem = f"of {shown(first.item.name)} is {shown(ours)} in one and {shown(theirs)} in the other"
-            raise PolicyConflict(part, problem, "make them equal", [first.request_id, other.request_id])
-
-
-def _union(texts: Iterable[str], without: str = "") -> tuple[str, ...]:
-    """Each text once by its key, as it is spelled first, in the sorted order of the keys."""
-    by_key: dict[str, str] = {}
-    for text in texts:
-        by_key.setdefault(name_key(text), text)
-    by_key.pop(name_key(without), None)
-    return tuple(by_key[key] for key in sorted(by_key))
 
 
 def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
@@ -311,15 +193,3 @@ def _together(limits: Sequence[Budget]) -> Budget:
         max_weight_delta=min(one.max_weight_delta for one in limits),
         max_compute_minutes=min(minutes, MOST_MINUTES),
     )
-
-
-def _names(item: Concept | Retained) -> tuple[str, ...]:
-    return (item.name, *item.aliases) if isinstance(item, Concept) else (item.name,)
-
-
-def _written(item: Strict) -> str:
-    return canonical_json(item.model_dump(mode="json")).decode()
-
-
-def _order(entry: Entry[Concept] | Entry[Retained]) -> tuple[str, str, str]:
-    return entry.item.id, name_key(entry.item.name), _written(entry.item)

@@ -17,12 +17,13 @@ from pathlib import Path
 from engine.bundle import MODEL, verify_bundle
 from engine.digests import file_digest, folder_digest
 from engine.errors import EngineError
-from policies import DesiredState, PolicyConflict, in_force
+from policies import DesiredState
 from tasks.bundle import DELTAS, EVIDENCE, VERDICT
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.grounds import is_of_a_base, named, twofold, unfounded
 from tasks.history import is_line
 from tasks.journal import journal
-from tasks.kept import kept_policy, published_policies
+from tasks.kept import kept_policy
 from tasks.manifest import DIGEST
 from tasks.proof import CHECKED, Proof, weights_by_bundle
 from tasks.quality import FILE as QUALITY
@@ -67,23 +68,6 @@ LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
 
 SOMETIMES = {"trials", "quality"}
 """What not every receipt names: trials are of `editor: auto`, and quality came later than the first receipts."""
-
-GROUNDS = {
-    "bundled": ("bundle", "verdict"),
-    "gated": ("verdict", "evidence"),
-    "verified": ("verdict", "evidence", "candidate"),
-    "erased": ("candidate",),
-    "planned": ("plan", "state"),
-    "read": ("state", "policy"),
-}
-"""What a publication rests on, step by step backwards, each tied by these digests to what came after it."""
-
-RESTORED = {"bundled": ("bundle",), "read": ("state", "policy")}
-"""What the publication of a base rests on, of which there is no verdict."""
-
-OF_A_BASE = ("bundled", "published")
-
-OUTCOMES = {"verified": "PASS", "gated": "open"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +117,7 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
         *(f"{path} is no line's folder" for path in entries if not is_line(path)),
         *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
         *(
-            f"{name}: {_named(receipt)} {problem}"
+            f"{name}: {named(receipt)} {problem}"
             for name, (chain, _) in chains.items()
             for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
         ),
@@ -171,18 +155,18 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
     yield from problems
     for (work, _), receipt in _latest(chain).items():
         for problem in _changed(home / "work" / work, receipt):
-            yield f"{_named(receipt)}: {problem}"
+            yield f"{named(receipt)}: {problem}"
         if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
-            yield f"{_named(receipt)}: {problem}"
-    yield from _twofold(chain)
+            yield f"{named(receipt)}: {problem}"
+    yield from twofold(chain)
     for place, receipt in enumerate(chain):
         again = STRAY.get(receipt.step)
         if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
-            yield f"{_named(receipt)}: {problem}"
+            yield f"{named(receipt)}: {problem}"
         if receipt.step == CHECKED:
-            yield from (f"{_named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
+            yield from (f"{named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
         if receipt.step == "published":
-            yield from _unfounded(home, receipt, chain[:place])
+            yield from unfounded(home, receipt, chain[:place])
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -213,7 +197,7 @@ def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
     told = {**receipt.inputs, **receipt.outputs}
     if receipt.step == CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
-    left_out = SOMETIMES | ({"verdict", "evidence"} if _is_of_a_base(receipt) else set())
+    left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
     for path, name, digest_of in LEFT.get(receipt.step, ()):
         if name not in told and name in left_out:
             continue
@@ -246,66 +230,8 @@ def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
             yield str(error)
 
 
-def _is_of_a_base(receipt: Receipt) -> bool:
-    """Whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
-    return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
-
-
-def _unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
-    """What is missing under a publication, or speaks against it."""
-    known, own = {**published.inputs, **published.outputs}, [r for r in before if r.settings == published.settings]
-    for step, names in (RESTORED if _is_of_a_base(published) else GROUNDS).items():
-        tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]
-        if not tied:
-            yield f"{_named(published)}: no receipt before it is of the step {step!r} that it rests on"
-            return
-        if step in OUTCOMES and (outcome := (tied[-1].verdict or {}).get("outcome")) != OUTCOMES[step]:
-            yield f"{_named(published)}: it rests on {_named(tied[-1])}, which says {outcome}"
-        known = {**tied[-1].inputs, **tied[-1].outputs, **known}
-    if _is_of_a_base(published):
-        for problem in _no_restoration(home, [*before, published], known.get("candidate")):
-            yield f"{_named(published)}: it rests on no verdict, and {problem}"
-
-
-def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:
-    """How a model that was published without a verdict is not the base, or the policies in force erase something."""
-    try:
-        known = published_policies(home, chain)
-        policies = in_force(known)
-    except IntegrityError:
-        return  # a policy is lost, which is told for itself
-    except (KeyError, PolicyConflict) as error:
-        yield f"nobody can tell what is in force: {error}"
-        return
-    if chain[-1].inputs["policy"] not in {policy.digest for policy in policies}:
-        yield "its own policy is not in force"
-    if erasing := [policy.request_id for policy in policies if policy.concepts]:
-        yield f"in force is {', '.join(erasing)}"
-    for base in {policy.base.sha256 for policy in known} - {model}:
-        yield f"it is of the model {model}, the base is {base}"
-
-
-def _twofold(chain: Sequence[Receipt]) -> Iterator[str]:
-    """Bundles of which two receipts say that they were made of different things: one digest is of one content."""
-    first: dict[str | None, Receipt] = {}
-    for receipt in chain:
-        if receipt.step == "bundled":
-            known = first.setdefault(receipt.outputs.get("bundle"), receipt)
-            if known.inputs != receipt.inputs:
-                yield f"{_named(receipt)}: its bundle is that of receipt {known.sequence}, and made of something else"
-
-
-def _says(receipt: Receipt, digests: dict[str, str | None]) -> bool:
-    told = {**receipt.inputs, **receipt.outputs}
-    return all(told.get(name) == digest is not None for name, digest in digests.items())
-
-
 def _cut_off(receipts: Sequence[Receipt], noted: Collection[str]) -> Iterator[str]:
     known = {receipt.digest for receipt in receipts}
     for digest in noted:
         if digest not in known:
             yield f"receipt {digest}, noted elsewhere, is not on record: it was cut off, or the record written anew"
-
-
-def _named(receipt: Receipt) -> str:
-    return f"receipt {receipt.sequence} ({receipt.step} {receipt.request_id})"
