@@ -1,4 +1,4 @@
-"""What plans of different editors leave and move of the same tokens; each plan's own figures are of its editor's."""
+"""What plans of different editors leave and move of the same tokens; a plan's own figures are of its editor's."""
 
 from __future__ import annotations
 

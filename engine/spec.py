@@ -96,8 +96,10 @@ class EditSpec:
 
 
 def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
-    if isinstance(concepts, Target | Retain):
-        raise ConceptError(f"{what} {concepts.id} is given alone; give a tuple of them")
+    if isinstance(concepts, str | Target | Retain):
+        raise ConceptError(
+            f"{what}: {concepts!r} stands alone; give a tuple of {what}s, as in ({what.capitalize()}(...),)"
+        )
     ordered = tuple(sorted(concepts, key=lambda concept: concept.id))
     for first, second in itertools.pairwise(ordered):
         if first.id == second.id:

@@ -113,7 +113,10 @@ def verify(
 def reverify(
     line: Annotated[str, typer.Argument(help="a model line as `expunge status` names it; all if left out")] = "",
     due: Annotated[
-        bool, typer.Option("--due", help="only lines whose proof will be older tomorrow than their policies allow")
+        bool,
+        typer.Option(
+            "--due", help="only lines whose proof will be older tomorrow than their policies allow, and restored bases"
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

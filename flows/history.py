@@ -51,7 +51,8 @@ def _why_none(home: Path, policy: Policy) -> str:
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"
-    if published := history.publication(home, policy.digest):
+    published = history.publication(home, policy.digest)
+    if published and published.settings["work"] == requests[-1]["work"]:
         lost = "verdict" in published.inputs
         return f"{none}{': it was lost, see `expunge audit`' if lost else ', for it published the base'}"
     state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])

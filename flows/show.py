@@ -10,6 +10,7 @@ from rich.table import Table
 
 from policies import Policy
 from policies.clocks import TERMS, due_at
+from tasks.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 160)  # a narrow terminal wraps lines, where a narrow table would cut cells short
@@ -46,7 +47,7 @@ def print_summary(data: dict[str, Any]) -> None:
 def print_plan(data: dict[str, Any]) -> None:
     if data["restores"]:
         console.print(
-            f"[bold]{escape(data['request_id'])}[/] leaves nothing to erase: it would publish the base itself"
+            f"[bold]{escape(data['request_id'])}[/] withdraws the last of what is erased: it would publish the base"
         )
         console.print(f"base {data['base']}", style="dim")
         return
@@ -78,9 +79,7 @@ def print_outcome(data: dict[str, Any]) -> None:
         in_place = ", and what it published is still in place" if data["verdict"] else ""
         console.print(f"Nothing to do: this policy was carried out before{in_place}.")
     if data["restored"]:
-        console.print(
-            f"[bold]RESTORED[/], {escape(data['request_id'])} included: nothing is erased, the base is published"
-        )
+        console.print("[bold]RESTORED[/]: all requests are withdrawn, and the base itself is published")
     elif data["verdict"] is None:
         console.print(f"{escape(data['request_id'])} published the base, and other requests have been published since")
     else:
@@ -146,9 +145,11 @@ def print_checks(data: dict[str, Any]) -> None:
     table = _table("line", "outcome", "bundle", "checked", "proven again by")
     for row in data["lines"]:
         bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
-        bad = "not as published" if bad and row["restored"] else bad
+        if row["restored"] and row["exit_code"] == IntegrityError.exit_code:
+            bad = "not as published"
         told = f"[bold red]{bad}[/]" if bad else "the base" if row["restored"] else "[bold green]PASS[/]"
-        never, unknown = ("now", "nothing to prove") if row["restored"] else ("never", "not known")
+        never = "now" if row["restored"] and not row["problem"] else "never"
+        unknown = "nothing to prove" if row["restored"] else "not known"
         bundle, checked, due = row["bundle"] or "not known", row["checked"] or never, row["proof_due"] or unknown
         table.add_row(row["line"], told, bundle[:16], checked, due)
     console.print(table)

@@ -89,12 +89,12 @@ def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Col
 def desired_state(policies: Sequence[Policy]) -> DesiredState:
     """The state that obeys all `policies` that are in force, the same for any order of them.
 
-    Where they erase nothing it is the base itself. Raises ValueError on an empty sequence, PolicyConflict where two
-    policies differ in base digest, editor, seed or how pictures are drawn, use one id for two names, or disagree on
-    what a concept is or becomes.
+    Where they erase nothing it is the base itself. Raises ValueError on an empty sequence, PolicyConflict where they
+    replace each other in a ring, where two policies differ in base digest, editor, seed or how pictures are drawn, use
+    one id for two names, or disagree on what a concept is or becomes.
     """
     if not policies:
-        raise ValueError("no policy in force: without policies the desired state is the base itself")
+        raise ValueError("there is no policy: give at least one, which says what the base is")
     standing = in_force(policies)
     if not standing:
         ring = sorted(policy.request_id for policy in policies)

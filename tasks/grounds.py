@@ -56,7 +56,10 @@ def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> 
         policies = in_force(known)
     except IntegrityError:
         return  # a policy is lost, which is told for itself
-    except (KeyError, PolicyConflict) as error:
+    except KeyError:
+        yield "a publication before it names no policy, so nobody can tell what is in force"
+        return
+    except PolicyConflict as error:
         yield f"nobody can tell what is in force: {error}"
         return
     if chain[-1].inputs["policy"] not in {policy.digest for policy in policies}:

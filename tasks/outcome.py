@@ -14,14 +14,17 @@ from tasks.proof import suspect
 from tasks.publish import bundle_uri
 from tasks.questions import examination
 from tasks.settings import Settings
-from tasks.standing import is_restored
+from tasks.standing import Standing
 
 
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies. Where the base is published (`restored`), or was by this
-    order, there is neither verdict nor report."""
-    restored, doubts = is_restored(order.line, order.home), suspect(order.home, order.line)
+    order, there is neither verdict nor report, and the bundle is what the line serves."""
+    standing, doubts = Standing.of(order.home, order.line), suspect(order.home, order.line)
+    restored = standing is not None and standing.restored
     verdict = None if restored or load_state(order).restores else verdict_of(order)
+    if standing and not verdict:
+        bundle = standing.proof.bundle
     return {
         "request_id": order.request_id,
         "repeated": repeated,

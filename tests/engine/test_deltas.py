@@ -220,3 +220,8 @@ def test_specifications_that_contradict_themselves_are_refused():
         Target("cat", ("cat", " "))
     with pytest.raises(ConceptError, match="no target"):
         plan(tiny.pipeline(), EditSpec(()))
+
+
+def test_a_plan_that_is_not_there_is_not_called_a_bad_plan() -> None:
+    with pytest.raises(ModelFormatError, match="no-plan is not there; name the file of a saved edit plan"):
+        EditPlan.load("no-plan")

@@ -204,3 +204,10 @@ def test_settings_that_do_not_exist_or_cannot_be_are_refused(editor: str):
 def test_an_unknown_editor_lists_the_known():
     with pytest.raises(SettingError, match=r"did you mean 'scapre'.*known: scapre, uce"):
         editor_named("scapr")
+
+
+def test_an_editor_that_trains_is_told_where_it_can_be_had() -> None:
+    with pytest.raises(
+        SettingError, match=r"'esd' is none in closed form \(engine.editing.make takes any\); known: sc"
+    ):
+        editor_named("esd")

@@ -306,6 +306,8 @@ def test_what_is_there_already_is_never_written_over(base: Path, made: EditPlan,
 
 
 def test_wishes_that_make_no_sense_are_refused(saved: Path, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"there is no folder .*nowhere; make it first"):
+        export(saved, "delta", tmp_path / "nowhere" / "edit")
     with pytest.raises(SettingError, match=r"format 'ckpt' .*single-file"):
         export(saved, "ckpt", tmp_path / "out", base)
     with pytest.raises(SettingError, match="name the base"):

@@ -12,6 +12,7 @@ import torch
 
 from engine.emoji import JUDGE, pictures, quality
 from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.errors import ConceptError
 from engine.judges import ClipJudge, fault
 from engine.sampling import Sampler, Shot, generate
 from tests.engine import tiny
@@ -110,3 +111,9 @@ def test_a_model_that_computes_nan_draws_a_fault(part: str) -> None:
 
 def test_no_built_in_picture_is_a_fault_not_even_the_line_drawings() -> None:
     assert {fault(picture) for picture in pictures.load().reshape(-1, pictures.SIDE, pictures.SIDE, 3)} == {""}
+
+
+@pytest.mark.parametrize("concepts", ["taxi", ["taxi"]])
+def test_a_judge_is_asked_for_one_concept_a_picture(concepts: list[str] | str) -> None:
+    with pytest.raises(ConceptError, match=r"4 pictures and .*: give a list with one concept a picture"):
+        ClipJudge(str(JUDGE)).look(np.zeros((4, 64, 64, 3), np.uint8), concepts, "object")

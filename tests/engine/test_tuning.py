@@ -190,3 +190,11 @@ def test_a_layer_that_is_nan_does_not_pass_among_others_that_do(planned: list[Ed
 
     with pytest.raises(NothingAccepted):
         least(SPEC, blind)
+
+
+def test_a_search_is_asked_of_auto_alone_and_names_its_own_settings() -> None:
+    one = (Target("taxi", ("taxi",)),)
+    with pytest.raises(SettingError, match="editor is 'uce', which leaves nothing to choose; use 'auto'"):
+        ladder(EditSpec(one, editor="uce"))
+    with pytest.raises(SettingError, match=r"have no setting 'max_residul' \(did you mean 'max_residual'\?\)"):
+        ladder(EditSpec(one, editor="auto", settings={"max_residul": 0.1}))

@@ -259,7 +259,7 @@ def test_two_policies_under_one_request_id_conflict() -> None:
 
 
 def test_no_policy_is_no_state() -> None:
-    with pytest.raises(ValueError, match="no policy in force"):
+    with pytest.raises(ValueError, match="there is no policy"):
         desired_state([])
 
 

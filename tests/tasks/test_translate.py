@@ -1,10 +1,12 @@
 """What a policy says of acceptance reaches the statistics, and both rooms know the same attacks."""
 
 from datetime import UTC, datetime
+from typing import get_args
 
 from engine.evidence import ATTACKS
 from engine.probes.levels import level_named
 from engine.sampling import Sampler
+from engine.wordings import WORDED_AS
 from policies import Policy, desired_state
 from policies import schema as policies_schema
 from tasks.translate import acceptance, sampler, subjects
@@ -77,3 +79,7 @@ def test_policies_and_engine_name_the_same_attacks():
 def test_a_level_demands_its_attacks_so_that_none_can_be_left_out():
     quick, hard = (acceptance(desired_state([policy(level=level)])) for level in ("quick", "adversarial"))
     assert (quick.attacks, set(hard.attacks)) == ((), set(ATTACKS))
+
+
+def test_every_category_of_a_policy_has_wordings() -> None:
+    assert set(WORDED_AS) == set(get_args(policies_schema.Category))

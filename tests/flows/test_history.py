@@ -1,0 +1,60 @@
+"""Where there is no report to write, what came of the policy is said instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.history import write_report
+from policies import Policy, read
+from tasks.errors import NothingOnRecord
+from tasks.journal import note
+from tasks.kept import keep_policy
+from tasks.order import Order
+from tests.flows.conftest import policy_file
+
+SHA = "e" * 64
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Policy:
+    path = policy_file(tmp_path, "cd" * 32, "one")
+    keep_policy(tmp_path, read(path).digest, path.read_bytes())
+    return read(path)
+
+
+def order(home: Path, policy: Policy, key: str) -> Order:
+    """Work that a policy came to, as far as it was read."""
+    digests = {"policy": policy.digest, "state": SHA, "base": SHA, "judge": SHA}
+    made = Order(policy.request_id, "line", key, home, base_folder=home, judge_folder=home, **digests)
+    made.save()
+    note(made, "read", {"policy": policy.digest}, {"state": SHA})
+    return made
+
+
+def why(home: Path, policy: Policy) -> str:
+    with pytest.raises(NothingOnRecord) as caught:
+        write_report(home, policy, None)
+    return str(caught.value)
+
+
+def test_of_an_edit_whose_verdict_is_gone_it_is_lost(tmp_path: Path, policy: Policy) -> None:
+    assert "submit it first" in why(tmp_path, policy)
+    made = order(tmp_path, policy, "a" * 64)
+    assert "it is accepted, submit it again to go on with it" in why(tmp_path, policy)
+    note(made, "published", {"policy": policy.digest, "verdict": SHA}, {"bundle": SHA})
+    assert "it was lost, see `expunge audit`" in why(tmp_path, policy)
+
+
+def test_of_a_later_work_that_was_cut_short_it_is_how_far_that_came(tmp_path: Path, policy: Policy) -> None:
+    note(order(tmp_path, policy, "a" * 64), "published", {"policy": policy.digest, "verdict": SHA}, {"bundle": SHA})
+    later = order(tmp_path, policy, "b" * 64)
+    assert "it is accepted, submit it again" in why(tmp_path, policy)
+    note(later, "refused", {"policy": policy.digest}, {}, {"outcome": "refused", "reasons": ["too much"]})
+    assert "it was rejected, too much" in why(tmp_path, policy)
+
+
+def test_of_a_restored_base_there_is_none(tmp_path: Path, policy: Policy) -> None:
+    note(order(tmp_path, policy, "a" * 64), "published", {"policy": policy.digest}, {"bundle": SHA})
+    assert "it published the base" in why(tmp_path, policy)
