@@ -16,4 +16,4 @@ def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
     order = intake(policy, home)
     if load_state(order).restores:
         return {"request_id": policy.request_id, "restores": True, "base": order.base}
-    return {"request_id": policy.request_id, "restores": False, **preview(order, plan_edit(order))}
+    return {"request_id": policy.request_id, **preview(order, plan_edit(order))}

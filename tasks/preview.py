@@ -29,6 +29,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     best = best_case(exam)
     effort = len(ARMS) * len(shots) + exam.effort - stored
     return {
+        "restores": False,
         "editor": plan.editor,
         "plan": plan.digest,
         "layers": [{"name": name, **values} for name, values in plan.diagnostics.items()],
