@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from engine.deltas import EditPlan, planned_on
+from engine.deltas import EditPlan, planned_on, wide
 from engine.diagnostics import diagnosed
-from engine.editors.base import Settings
+from engine.editors.base import ConceptEmbeddings, Settings
 from engine.families import projections
 from engine.spec import EditSpec
 from engine.streams import gathered_from
@@ -25,10 +25,14 @@ def figures(pipeline: Any, spec: EditSpec, plan: EditPlan, read: Settings = EVER
     plan was made on other weights, ConceptError as for any plan.
     """
     planned_on(pipeline, plan)
-    found, known, told = [each for each in projections(pipeline) if each.name in plan.deltas], {}, {}
-    for each in found:
-        concepts = gathered_from(pipeline, spec, read, each.streams, known)
-        weight = each.spoken.to(concepts.targets.gram)
-        delta = plan.deltas[each.name][:, : weight.shape[1]].to(weight)
-        told[each.name] = diagnosed(weight, delta, concepts)
+    found = [projection for projection in projections(pipeline) if projection.name in plan.deltas]
+    known: dict[Any, ConceptEmbeddings] = {}
+    told = {}
+    for streams in sorted({projection.streams for projection in found}):
+        concepts = gathered_from(pipeline, spec, read, streams, known)
+        for projection in found:
+            if projection.streams == streams:
+                weight = wide(projection, concepts)
+                change = plan.deltas[projection.name][:, : weight.shape[1]].to(weight)
+                told[projection.name] = diagnosed(weight, change, concepts)
     return told

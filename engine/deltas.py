@@ -129,7 +129,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
         concepts = gathered_from(pipeline, spec, settings, streams, gathered)
-        weights = {p.name: _wide(p, concepts) for p in found if p.streams == streams}
+        weights = {p.name: wide(p, concepts) for p in found if p.streams == streams}
         kinds = {p.name: p.kind for p in found}
         changes = editor.plan(weights, kinds, concepts, settings)
         if settings.adaptive:
@@ -221,7 +221,8 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
     return found
 
 
-def _wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
+def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
+    """What text feeds of the projection's weight, in the type and place of the concepts; EditError if not finite."""
     return _checked(projection.name, projection.spoken.to(concepts.targets.gram))
 
 

@@ -31,7 +31,7 @@ def reverify(line: str, home: str) -> str:
     Ends Failed, with the exception that says why, if what is served is not what was published, or is proven no more;
     it is suspect then. A base that was restored is only looked at.
     """
-    if is_restored(line, Path(home)):
+    if is_restored(Path(home), line):
         return look_task(line, home)
     check = open_task(line, home)
     model = fetch_task(check)

@@ -144,19 +144,26 @@ def print_checks(data: dict[str, Any]) -> None:
         return
     table = _table("line", "outcome", "bundle", "checked", "proven again by")
     for row in data["lines"]:
-        bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
-        if row["restored"] and row["exit_code"] == IntegrityError.exit_code:
-            bad = "not as published"
-        told = f"[bold red]{bad}[/]" if bad else "the base" if row["restored"] else "[bold green]PASS[/]"
-        never = "now" if row["restored"] and not row["problem"] else "never"
-        unknown = "nothing to prove" if row["restored"] else "not known"
-        bundle, checked, due = row["bundle"] or "not known", row["checked"] or never, row["proof_due"] or unknown
-        table.add_row(row["line"], told, bundle[:16], checked, due)
+        table.add_row(row["line"], *(_of_a_base(row) if row["restored"] else _of_an_edit(row)))
     console.print(table)
     for row in data["lines"]:
         if row["problem"]:
             console.print(f"- {escape(row['line'])}: {escape(row['problem'])}")
         console.print(f"report   {escape(row['report'])}" if row["report"] else "report   none")
+
+
+def _of_an_edit(row: dict[str, Any]) -> tuple[str, ...]:
+    bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
+    told = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
+    bundle = row["bundle"] or "not known"
+    return told, bundle[:16], row["checked"] or "never", row["proof_due"] or "not known"
+
+
+def _of_a_base(row: dict[str, Any]) -> tuple[str, ...]:
+    """It is looked at, and the look leaves no trace."""
+    bad = "not as published" if row["exit_code"] == IntegrityError.exit_code else "not checked"
+    told, looked = (f"[bold red]{bad}[/]", "never") if row["problem"] else ("the base", "now")
+    return told, row["bundle"][:16], looked, "nothing to prove"
 
 
 def print_audit(data: dict[str, Any]) -> None:

@@ -10,9 +10,8 @@ from prefect import flow
 from flows.restore import restore
 from tasks.bundle import bundle_task
 from tasks.edit import edit_task, plan_task
-from tasks.intake import read_policy
+from tasks.intake import load_state, read_policy
 from tasks.publication import follow_task, gate_task, publish_task, record_task, refuse, report_task
-from tasks.restore import restores
 from tasks.verify import verdict_task, verify_task
 
 
@@ -25,7 +24,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     """
     order = read_policy(policy, sha256, home)
     follow_task(order)
-    if restores(order):
+    if load_state(order).restores:
         return restore(order)
     plan = plan_task(order)
     candidate = edit_task(order, plan)

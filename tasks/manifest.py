@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from engine.bundle import MANIFEST, MODEL, verify_bundle
+from engine.digests import json_digest
 from engine.errors import EngineError
 from tasks.errors import IntegrityError
 
@@ -50,6 +52,12 @@ def parse(content: bytes, where: str) -> dict[str, str]:
         if not (_is_plain(path) and isinstance(sha256, str) and DIGEST.fullmatch(sha256)):
             raise IntegrityError(f"{where}: bad entry {path!r}: plain relative paths with a sha256 each")
     return listed
+
+
+def model_digest(files: Mapping[str, str]) -> str:
+    """The folder digest of a bundle's model, from the sha256 of each of the bundle's files."""
+    folder = f"{MODEL}/"
+    return json_digest({path.removeprefix(folder): files[path] for path in files if path.startswith(folder)})
 
 
 def _is_plain(path: str) -> bool:

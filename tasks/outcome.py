@@ -10,7 +10,6 @@ from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.order import Order, Ref, verdict_of
-from tasks.proof import suspect
 from tasks.publish import bundle_uri
 from tasks.questions import examination
 from tasks.settings import Settings
@@ -20,20 +19,19 @@ from tasks.standing import Standing
 def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies. Where the base is published (`restored`), or was by this
     order, there is neither verdict nor report, and the bundle is what the line serves."""
-    standing, doubts = Standing.of(order.home, order.line), suspect(order.home, order.line)
-    restored = standing is not None and standing.restored
-    verdict = None if restored or load_state(order).restores else verdict_of(order)
-    if standing and not verdict:
-        bundle = standing.proof.bundle
+    standing = Standing.of(order.home, order.line)
+    assert standing is not None, "the order was published"
+    verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
+    doubts = standing.proof.doubts
     return {
         "request_id": order.request_id,
         "repeated": repeated,
-        "restored": restored,
+        "restored": standing.restored,
         "verdict": verdict and verdict.outcome.value,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
-        "bundle": bundle_uri(bundle, settings),
+        "bundle": bundle_uri(bundle if verdict else standing.proof.bundle, settings),
         "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),

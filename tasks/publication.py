@@ -127,22 +127,24 @@ def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
-    settings, known = Settings.load(), Verdict.load(verdict.path)
-    if release is not None:
-        tell_replaced(order, settings)
     bundle, state = (release.bundle, "published") if release else ("none", "rejected")
-    run = record(settings, run_record(order, known, table.path, receipt, bundle, state))
-    if release is not None and suspect(order.home, order.line):
+    what = run_record(order, Verdict.load(verdict.path), table.path, receipt, bundle, state)
+    return enter(order, what, release) if release else record(Settings.load(), what)
+
+
+def enter(order: Order, what: RunRecord, release: Release) -> str:
+    """The run of a publication and its place in the registry; returns the run id.
+
+    MLflow hears first of the requests whose place it took: without a run all of this is done again.
+    """
+    settings = Settings.load()
+    supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
+    run = record(settings, what)
+    if suspect(order.home, order.line):
         withdraw(settings, order.line)  # the weights are back that a check found wanting
-    elif release is not None:
+    else:
         register(settings, release.uri, run, order.line, release.bundle)
     return run
-
-
-def tell_replaced(order: Order, settings: Settings) -> None:
-    """MLflow hears of the requests whose place a published one took, before it has a run, without which this is done
-    again."""
-    supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
 
 
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:

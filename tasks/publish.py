@@ -95,21 +95,19 @@ def bundle_uri(digest: str, settings: Settings) -> str:
 
 
 def is_published(digest: str, settings: Settings) -> bool:
-    """Whether the store holds the whole bundle. IntegrityError if an object of it has other bytes than the manifest,
-    which is known by its own digest, says."""
-    client, files = s3.client(settings), published_files(digest, settings)
-    return bool(files) and all(
-        s3.holds(client, settings.bucket, f"{_prefix(digest)}/{path}", sha256) for path, sha256 in files.items()
-    )
+    """Whether the store holds the whole bundle; IntegrityError as `published_files`."""
+    return bool(published_files(digest, settings))
 
 
 def published_files(digest: str, settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of a bundle as its manifest in the store has it, none without one. IntegrityError if that
-    has other bytes than the digest says."""
-    client, manifest = s3.client(settings), f"{_prefix(digest)}/{MANIFEST}"
-    if not s3.holds(client, settings.bucket, manifest, digest):
+    """The sha256 of each file of a bundle, none unless the store holds all of them. IntegrityError if an object of it
+    has other bytes than the manifest, which is known by its own digest, says."""
+    client, prefix = s3.client(settings), _prefix(digest)
+    if not s3.holds(client, settings.bucket, f"{prefix}/{MANIFEST}", digest):
         return {}
-    return parse(s3.read(client, settings.bucket, manifest), f"bundle {digest}")
+    files = parse(s3.read(client, settings.bucket, f"{prefix}/{MANIFEST}"), f"bundle {digest}")
+    whole = all(s3.holds(client, settings.bucket, f"{prefix}/{path}", sha256) for path, sha256 in files.items())
+    return files if whole else {}
 
 
 def check_served(line: str, bundle: str, settings: Settings) -> None:

@@ -8,27 +8,20 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.bundle import MODEL, assemble
-from engine.digests import files as files_in
-from engine.digests import folder_digest, json_digest
+from engine.digests import files, folder_digest
 from engine.layout import check_complete, check_layout
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.kept import kept_policy
+from tasks.manifest import model_digest
 from tasks.order import Order
-from tasks.publication import Release, identity, tell_replaced
-from tasks.publish import check_served, is_published, published_files
-from tasks.record import STATE_TAG, RunRecord, record, register
+from tasks.publication import Release, enter, identity
+from tasks.publish import check_served, published_files
+from tasks.record import STATE_TAG, RunRecord
 from tasks.report import PAGES
 from tasks.settings import Settings
-
-FOLDER = f"{MODEL}/"
-
-
-def restores(order: Order) -> bool:
-    """Whether the policies in force erase nothing any more."""
-    return load_state(order).restores
 
 
 def assemble_base(order: Order) -> str:
@@ -37,7 +30,7 @@ def assemble_base(order: Order) -> str:
     ModelFormatError where the base's folder holds more or less than a model, IntegrityError where it changed since it
     was looked at.
     """
-    check_layout(order.base_folder, files_in(order.base_folder))
+    check_layout(order.base_folder, files(order.base_folder))
     check_complete(order.base_folder)
     card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
     folder = order.folder / "bundle"
@@ -63,13 +56,11 @@ def look_task(line: str, home: str) -> str:
     settings, last = Settings.load(), publications(Path(home), line)[-1]
     bundle = last.outputs["bundle"]
     check_served(line, bundle, settings)
-    if not is_published(bundle, settings):
+    if not (listed := published_files(bundle, settings)):
         raise IntegrityError(
             f"bundle {bundle}, the base that {line} serves, is not whole: submit {last.request_id} again"
         )
-    files = published_files(bundle, settings)
-    model = json_digest({path[len(FOLDER) :]: files[path] for path in files if path.startswith(FOLDER)})
-    base = kept_policy(Path(home), last.inputs["policy"]).base.sha256
+    model, base = model_digest(listed), kept_policy(Path(home), last.inputs["policy"]).base.sha256
     if model != base:
         raise IntegrityError(f"{line} serves the model {model}, its base is {base}: see `expunge audit`")
     return str(last.settings["work"])
@@ -78,8 +69,6 @@ def look_task(line: str, home: str) -> str:
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_base_task(order: Order, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
-    settings = Settings.load()
-    tell_replaced(order, settings)
     what = RunRecord(
         key=order.key,
         request_id=order.request_id,
@@ -88,4 +77,4 @@ def record_base_task(order: Order, release: Release) -> None:
         metrics={},
         tags={"expunge.verdict": "none", STATE_TAG: "published"},
     )
-    register(settings, release.uri, record(settings, what), order.line, release.bundle)
+    enter(order, what, release)

@@ -81,7 +81,7 @@ def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]
     return kept, tuple(lost)
 
 
-def is_restored(line: str, home: Path) -> bool:
+def is_restored(home: Path, line: str) -> bool:
     """Whether a line serves its base, for all requests on it are withdrawn."""
     standing = Standing.of(home, line)
     return standing is not None and standing.restored

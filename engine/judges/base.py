@@ -63,10 +63,11 @@ def fault(picture: np.ndarray) -> str:
     return "black picture" if colour.max() <= FLAT_LEVELS else "constant picture"
 
 
-def refuse_mismatch(pictures: np.ndarray, concepts: Sequence[str]) -> None:
-    """ConceptError unless there is one concept a picture; a text's letters are none."""
+def refuse_unfit(pictures: np.ndarray, concepts: Sequence[str], category: str, known: Iterable[str]) -> None:
+    """ConceptError unless there is one concept a picture, for a text's letters are none, of a `known` category."""
     if isinstance(concepts, str) or len(concepts) != len(pictures):
         raise ConceptError(f"{len(pictures)} pictures and {concepts!r:.80}: give a list with one concept a picture")
+    refuse_unknown("category", [category], known)
 
 
 def refuse_unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> None:

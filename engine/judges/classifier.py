@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from engine.errors import MissingExtra, ModelFormatError
-from engine.judges.base import Sighting, likeliest, refuse_mismatch, refuse_unknown
+from engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
 from engine.judges.card import read_card
 from engine.model import folder_digest
 
@@ -75,7 +75,6 @@ class ClassifierJudge:
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on a category or label it lacks."""
         labels = self._classifier.labels
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("label", concepts, labels)
         return likeliest(self._classifier.probabilities(pictures), labels, concepts)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from engine.features import ClipNetwork
-from engine.judges.base import Sighting, likeliest, refuse_mismatch, refuse_unknown
+from engine.judges.base import Sighting, likeliest, refuse_unfit
 from engine.judges.card import LABELS, read_json
 
 
@@ -37,8 +37,7 @@ class ClipJudge:
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError if the judge knows no such category."""
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         known = self._labels[category]["labels"]
         joining = list(dict.fromkeys(concept for concept in concepts if concept not in known))
         labels = [*known, *joining]

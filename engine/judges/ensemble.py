@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.digests import json_digest
 from engine.errors import ModelFormatError
-from engine.judges.base import Judge, Sighting, refuse_mismatch, refuse_unknown
+from engine.judges.base import Judge, Sighting, refuse_unfit
 
 
 class Ensemble:
@@ -32,8 +32,7 @@ class Ensemble:
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture; ConceptError on what a voting member cannot judge."""
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         answers = [voter.look(pictures, concepts, category) for voter in self._voters[category]]
         return [_vote(votes) for votes in zip(*answers, strict=True)]
 

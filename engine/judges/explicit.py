@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from engine.errors import ModelFormatError
-from engine.judges.base import Sighting, from_scores, library, refuse_mismatch, refuse_unknown
+from engine.judges.base import Sighting, from_scores, library, refuse_unfit, refuse_unknown
 from engine.judges.card import CARD, read_card
 from engine.judges.classifier import PictureClassifier
 from engine.model import folder_digest
@@ -49,8 +49,7 @@ class ExplicitClassifier:
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """The score is the probability of all the concept's labels; ConceptError on what `judge.json` does not name."""
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("concept", concepts, self._concepts)
         chances, labels = self._classifier.probabilities(pictures), self._classifier.labels
         chosen = np.array([[label in self._concepts[concept] for label in labels] for concept in concepts])
@@ -77,8 +76,7 @@ class NudeNetJudge:
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on what `judge.json` does not name."""
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("concept", concepts, self._concepts)
         scores = [self._score(picture, concept) for picture, concept in zip(pictures, concepts, strict=True)]
         return from_scores(np.array(scores).clip(0, 1), self.threshold)

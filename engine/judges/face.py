@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from engine.digests import json_digest
 from engine.errors import ConceptError
-from engine.judges.base import Sighting, from_scores, refuse_mismatch, refuse_unknown
+from engine.judges.base import Sighting, from_scores, refuse_unfit, refuse_unknown
 from engine.judges.card import CARD, REFERENCES, read_card
 from engine.judges.face_networks import Embedder, fetch, held
 from engine.model import folder_digest
@@ -49,8 +49,7 @@ class FaceJudge:
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """The score is the largest cosine of a face to a reference, 0 without a face or below; ConceptError on a
         category or a name without references."""
-        refuse_mismatch(pictures, concepts)
-        refuse_unknown("category", [category], self.categories)
+        refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("person", concepts, self._references)
         scores = [
             similarity(self._embed(picture), self._references[concept])

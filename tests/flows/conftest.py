@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
+from flows.submission import submit
+from policies import read
 from tasks import s3
 from tasks.settings import Settings
 
@@ -52,6 +56,7 @@ def base_digest() -> str:
     return folder_digest(MODEL)
 
 
+FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
 WritePolicy = Callable[..., Path]
 
 
@@ -79,6 +84,23 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
     path = folder / f"{request_id}.yaml"
     path.write_text(json.dumps(policy), encoding="utf-8")
     return path
+
+
+@contextmanager
+def home_with(stack: Settings, folder: Path, base_digest: str, request_id: str) -> Iterator[Settings]:
+    """A home and bucket of its own in which one policy is published, with few pictures and limits that they can prove;
+    commands and tasks find it by the environment."""
+    settings = replace(stack, home=folder / "home", bucket=f"home-{uuid.uuid4().hex}")
+    s3.client(stack).create_bucket(Bucket=settings.bucket)
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+        for name, value in settings.variables().items():
+            patch.setenv(name, value)
+        assert submitted(settings, policy_file(folder, base_digest, request_id, **FEW))["verdict"] == "PASS"
+        yield settings
+
+
+def submitted(home: Settings, path: Path) -> dict[str, Any]:
+    return submit(path, read(path), home)
 
 
 def withdrawal(path: Path, request_id: str, *gone: str) -> Path:

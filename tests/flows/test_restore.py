@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from flows.reverify import chosen, reverify_due
-from flows.submission import submit
-from policies import PolicyConflict, read
+from policies import PolicyConflict
 from tasks import s3
 from tasks.audit import audit
 from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord
@@ -29,21 +25,13 @@ from tasks.restore import look_task
 from tasks.reverify import next_check
 from tasks.settings import Settings
 from tasks.vault import differences
-from tests.flows.conftest import policy_file, run_cli, withdrawal
-
-FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
+from tests.flows.conftest import FEW, home_with, policy_file, run_cli, submitted, withdrawal
 
 
 @pytest.fixture(scope="module")
 def home(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
     """A home in which the only request was published."""
-    folder, bucket = tmp_path_factory.mktemp("restore"), f"home-{uuid.uuid4().hex}"
-    s3.client(stack).create_bucket(Bucket=bucket)
-    settings = replace(stack, home=folder / "home", bucket=bucket)
-    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
-        for name, value in settings.variables().items():
-            patch.setenv(name, value)
-        assert submitted(settings, policy_file(folder, base_digest, "asked", **FEW))["verdict"] == "PASS"
+    with home_with(stack, tmp_path_factory.mktemp("restore"), base_digest, "asked") as settings:
         yield settings
 
 
@@ -51,10 +39,6 @@ def home(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
 def name(home: Settings) -> str:
     (name,) = lines_to_check(home.home)
     return name
-
-
-def submitted(home: Settings, path: Path) -> dict[str, Any]:
-    return submit(path, read(path), home)
 
 
 def served(home: Settings, name: str, out: Path) -> str:

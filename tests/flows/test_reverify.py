@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.schedule import enter, work_off
 from engine.digests import file_digest, folder_digest
 from engine.emoji import MODEL
 from flows.reverify import check, chosen, reverify_due
-from flows.submission import submit
 from policies import PolicyError, read
 from tasks import s3
 from tasks.audit import audit
@@ -36,23 +31,16 @@ from tasks.record import is_recorded, is_registered, withdraw
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
-from tests.flows.conftest import policy_file, run_cli, withdrawal
+from tests.flows.conftest import FEW, home_with, policy_file, run_cli, submitted, withdrawal
 from tests.tasks.test_publish import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
-FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
 
 
 @pytest.fixture(scope="module")
 def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
     """A home in which one policy is published, with few pictures and limits that they can prove."""
-    folder, bucket = tmp_path_factory.mktemp("reverify"), f"home-{uuid.uuid4().hex}"
-    s3.client(stack).create_bucket(Bucket=bucket)
-    settings = replace(stack, home=folder / "home", bucket=bucket)
-    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
-        for name, value in settings.variables().items():
-            patch.setenv(name, value)
-        assert submitted(settings, policy_file(folder, base_digest, "checked", **FEW))["verdict"] == "PASS"
+    with home_with(stack, tmp_path_factory.mktemp("reverify"), base_digest, "checked") as settings:
         yield settings
 
 
@@ -66,11 +54,6 @@ def proof(line: Settings) -> Proof:
     found = Proof.of(list(receipts(line.home)))
     assert found is not None
     return found
-
-
-def submitted(line: Settings, path: Path | None = None) -> dict[str, Any]:
-    path = path or line.home.parent / "checked.yaml"
-    return submit(path, read(path), line)
 
 
 def state_of(line: Settings) -> str:
@@ -120,7 +103,7 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     assert not is_registered(line, name, bundle)
     assert (audit(line.home).problems, list(differences(line))) == ((), [])
     assert "verdict.json is missing" in run_cli("status").out.replace("\n", "")
-    again = submitted(line)
+    again = submitted(line, line.home.parent / "checked.yaml")
     assert (again["exit_code"], again["suspect"], again["repeated"]) == (4, told["suspect"], False)
     assert not is_registered(line, name, bundle), "it is repaired, and not proven"
     done = run_cli("submit", str(line.home.parent / "checked.yaml"))

@@ -67,6 +67,19 @@ class Record:
     def problems(self, *noted: str) -> tuple[str, ...]:
         return audit(self.home, noted).problems
 
+    def publish_base(self, model: Path, state: DesiredState, policy: str, work: str = WORK, version: str = "") -> None:
+        """Append what the publication of `model` without a verdict leaves, with its files."""
+        folder = self.home / "work" / work
+        write_whole(folder / "state.json", canonical_json(state.model_dump(mode="json")))
+        bundle = assemble(model, {"README.md": b"as it was"}, folder / "bundle")
+        for step, inputs, outputs in (
+            ("read", {"policy": policy}, {"state": state.digest}),
+            ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
+            ("published", {"policy": policy, "state": state.digest}, {"bundle": bundle}),
+        ):
+            told = {"inputs": inputs, "outputs": outputs, "settings": {"work": work}, "versions": {"expunge": version}}
+            journal(self.home, LINE).append(step, request_id="away", who="x", **told)
+
     def rewrite(self, forge: Callable[[dict], None], without: str = "") -> None:
         """Write the chain anew as somebody would who knows the format: every receipt follows the one before it."""
         told = [json.loads(receipt.content) for receipt in self.chain if receipt.step != without]
@@ -438,28 +451,21 @@ def test_attack_the_end_is_cut_off_and_only_who_noted_it_can_tell(record: Record
 @pytest.fixture
 def restored(tmp_path: Path) -> Record:
     """A home in which the only request was withdrawn, so that the base itself is published."""
-    home, work = tmp_path / "home", tmp_path / "home" / "work" / WORK
-    (model := tmp_path / "base").mkdir()
-    (model / "weights").write_bytes(b"weights")
+    model, made = weights_in(tmp_path / "base", b"weights"), Record(tmp_path / "home")
     asked = policy_file(tmp_path, folder_digest(model), "audited")
-    policies = [parse(path.read_bytes(), "audited") for path in (asked, withdrawal(asked, "away", "audited"))]
-    for policy, name in zip(policies, ("audited", "away"), strict=True):
-        keep_policy(home, policy.digest, (tmp_path / f"{name}.yaml").read_bytes())
-    state, bundle = desired_state(policies), work / "bundle"
-    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
-    made = {"policy": policies[1].digest, "state": state.digest, "candidate": state.base.sha256}
-    made["bundle"] = assemble(model, {"README.md": b"as it was"}, bundle)
-    steps = {
-        "read": (("policy",), ("state",)),
-        "bundled": (("candidate",), ("bundle",)),
-        "published": (("policy", "state"), ("bundle",)),
-    }
-    for step, (inputs, outputs) in steps.items():
-        told = {name: made[name] for name in inputs}, {name: made[name] for name in outputs}
-        journal(home, LINE).append(
-            step, request_id="away", who="x", settings={"work": WORK}, inputs=told[0], outputs=told[1]
-        )
-    return Record(home)
+    paths = (asked, withdrawal(asked, "away", "audited"))
+    policies = [parse(path.read_bytes(), path.name) for path in paths]
+    for policy, path in zip(policies, paths, strict=True):
+        keep_policy(made.home, policy.digest, path.read_bytes())
+    made.publish_base(model, desired_state(policies), policies[1].digest)
+    return made
+
+
+def weights_in(folder: Path, weights: bytes) -> Path:
+    """A model, as far as digests go."""
+    folder.mkdir()
+    (folder / "weights").write_bytes(weights)
+    return folder
 
 
 def test_a_restored_base_needs_no_verdict(restored: Record) -> None:
@@ -500,19 +506,8 @@ def test_attack_a_state_that_erases_nothing_is_made_up_by_another_version(record
     """Of another version the state is not worked out anew, so the policies in force have to be asked."""
     away = withdrawal(tmp_path / "audited.yaml", "away", "audited")
     state = desired_state([parse(path.read_bytes(), "") for path in (tmp_path / "audited.yaml", away)])
-    other, policy = "cd" * 32, record.chain[0].inputs["policy"]
-    work = record.home / "work" / other
-    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
-    (model := tmp_path / "other").mkdir()
-    (model / "weights").write_bytes(b"unedited")
-    bundle = assemble(model, {}, work / "bundle")
-    for step, inputs, outputs in (
-        ("read", {"policy": policy}, {"state": state.digest}),
-        ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
-        ("published", {"policy": policy, "state": state.digest}, {"bundle": bundle}),
-    ):
-        told = {"inputs": inputs, "outputs": outputs, "settings": {"work": other}}
-        journal(record.home, LINE).append(step, request_id="audited", who="x", versions={"expunge": "0.4.0"}, **told)
+    model = weights_in(tmp_path / "other", b"unedited")
+    record.publish_base(model, state, record.chain[0].inputs["policy"], "cd" * 32, version="0.4.0")
     assert any("it rests on no verdict, and in force is audited" in problem for problem in record.problems())
 
 
@@ -555,19 +550,9 @@ def test_attack_a_restoration_goes_round_in_a_ring(restored: Record, tmp_path: P
 
     restored.rewrite(forge)
     assert restored.problems() == ()
-    (model := tmp_path / "other").mkdir()
-    (model / "weights").write_bytes(b"others")
-    other, state = "cd" * 32, restored.chain[0].outputs["state"]
-    work = restored.home / "work" / other
-    write_whole(work / "state.json", (restored.work / "state.json").read_bytes())
-    bundle = assemble(model, {}, work / "bundle")
-    for step, inputs, outputs in (
-        ("read", {"policy": digests["ring"]}, {"state": state}),
-        ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
-        ("published", {"policy": digests["ring"], "state": state}, {"bundle": bundle}),
-    ):
-        told = {"inputs": inputs, "outputs": outputs, "settings": {"work": other}}
-        journal(restored.home, LINE).append(step, request_id="ring", who="x", **told)
+    model = weights_in(tmp_path / "other", b"others")
+    state = DesiredState.model_validate_json((restored.work / "state.json").read_bytes())
+    restored.publish_base(model, state, digests["ring"], "cd" * 32)
     ring, other_model = restored.problems()
     assert "it rests on no verdict, and its own policy is not in force" in ring
     assert f"it rests on no verdict, and it is of the model {folder_digest(model)}, the base is" in other_model
