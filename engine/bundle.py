@@ -11,8 +11,9 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
+from engine.canonical import canonical_json
 from engine.deltas import EditPlan, edited
-from engine.digests import canonical_json, file_digest, files
+from engine.digests import file_digest, files
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.layout import check_complete, check_layout, components
 from engine.whole import save_whole

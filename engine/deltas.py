@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from engine.adapting import adapted_targets
+from engine.canonical import canonical_json
 from engine.diagnostics import diagnosed, ratio
-from engine.digests import canonical_json, json_digest, tensor_digest
+from engine.digests import json_digest, tensor_digest
 from engine.editors import ConceptEmbeddings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections

@@ -14,8 +14,6 @@ from engine.canonical import canonical_json, sha256
 from engine.errors import ModelFormatError
 from engine.layout import INDEX, check_layout
 
-__all__ = ["canonical_json", "code_digest", "file_digest", "files", "folder_digest", "json_digest", "tensor_digest"]
-
 
 def json_digest(value: Any) -> str:
     return sha256(canonical_json(value))

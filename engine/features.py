@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from engine.model import folder_digest
+from engine.digests import folder_digest
 
 DEPTHS = 5  # as many layers as LPIPS reads of its networks
 

@@ -17,8 +17,8 @@ from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
 from torch import Tensor
 from torch.nn.functional import pad
 
+from engine.canonical import canonical_json
 from engine.deltas import EditPlan
-from engine.digests import canonical_json
 from engine.errors import EditError, SettingError
 from engine.linalg import svd
 from engine.whole import save_whole

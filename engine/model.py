@@ -13,12 +13,10 @@ import diffusers
 import torch
 import transformers
 
-from engine.digests import files, folder_digest, tensor_digest
+from engine.digests import files, folder_digest
 from engine.errors import DigestMismatch, EngineError, ModelFormatError
 from engine.families import family_named
 from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
-
-__all__ = ["LAYOUT", "folder_digest", "open_model", "tensor_digest"]
 
 LAYOUT = "channels-last"
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}

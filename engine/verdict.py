@@ -19,10 +19,11 @@ together at alpha with Holm's (`engine.claims` says why). A FAIL by a measured v
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
-from engine.acceptance import ATTACK_CONTROL, GROUP_CONTROL, Acceptance, Sampling
+from engine.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from engine.bounds import fewest
 from engine.claims import claims_of
 from engine.evidence import ATTACKS, check, digest, is_attack, never_shown, where
@@ -31,7 +32,6 @@ from engine.results import (
     Drop,
     GroupResult,
     JudgeError,
-    Outcome,
     Rate,
     Reason,
     RetainResult,
@@ -50,8 +50,6 @@ from engine.tally import (
     target_results,
 )
 
-__all__ = ["ATTACK_CONTROL", "GROUP_CONTROL", "Acceptance", "JudgeError", "Outcome", "Reason", "Verdict", "decide"]
-
 MORE: dict[Sampling, str] = {
     "fixed": ": sample in rounds (sampling: sequential), for asked again with more seeds these bounds do not hold",
     "sequential": ": judge more",
@@ -65,43 +63,23 @@ def decide(evidence: pd.DataFrame, planned: int, acceptance: Acceptance, judge: 
     `judge` is the judge's error by category of concept; without it every bound is one of the share the judge sees.
     """
     known = dict(judge or {})
+    shared: dict[str, Any] = {
+        "planned": planned,
+        "evaluated": len(evidence),
+        "acceptance": acceptance,
+        "family_alpha": acceptance.alpha,
+        "judge": known,
+    }
     if problems := [*check(evidence, planned), *absent(evidence, acceptance)]:
         reasons = tuple(Reason("evidence", "", problem) for problem in problems)
-        return _verdict(reasons, (), (), (), (), (planned, len(evidence)), acceptance, "", known)
+        return Verdict(gravest(reasons), reasons, targets=(), retained=(), groups=(), claims=(), evidence="", **shared)
     pairs = pairs_of(evidence)
     targets, retained = target_results(pairs, acceptance, known), retained_results(pairs, acceptance)
     groups = group_results(pairs, retained, acceptance, known)
     claims = claims_of(targets, retained, groups, acceptance, known)
     reasons = (*impossible(evidence, acceptance), *judged(targets, retained, groups, claims, acceptance, known))
-    pictures = (planned, len(evidence))
-    return _verdict(reasons, targets, retained, groups, claims, pictures, acceptance, digest(evidence), known)
-
-
-def _verdict(
-    reasons: tuple[Reason, ...],
-    targets: tuple[TargetResult, ...],
-    retained: tuple[RetainResult, ...],
-    groups: tuple[GroupResult, ...],
-    claims: tuple[Claim, ...],
-    pictures: tuple[int, int],
-    acceptance: Acceptance,
-    evidence: str,
-    judge: dict[str, JudgeError],
-) -> Verdict:
-    return Verdict(
-        outcome=gravest(reasons),
-        reasons=reasons,
-        targets=targets,
-        retained=retained,
-        groups=groups,
-        planned=pictures[0],
-        evaluated=pictures[1],
-        acceptance=acceptance,
-        evidence=evidence,
-        claims=claims,
-        family_alpha=acceptance.alpha,
-        judge=judge,
-    )
+    results = {"targets": targets, "retained": retained, "groups": groups, "claims": claims}
+    return Verdict(gravest(reasons), reasons, evidence=digest(evidence), **results, **shared)
 
 
 def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:

@@ -12,10 +12,9 @@ import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 
-from engine.acceptance import Acceptance
+from engine.acceptance import GROUP_CONTROL, Acceptance
 from engine.evidence import ARMS, COLUMNS, DTYPES, KEY, ROLES
 from engine.results import Drop, Outcome, Rate, TargetResult, Verdict
-from engine.verdict import GROUP_CONTROL
 
 WORDS = {
     "concept": "concept",

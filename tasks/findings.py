@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.acceptance import GROUP_CONTROL
 from engine.results import Claim, Drop, GroupResult, Rate, RetainResult, TargetResult, Verdict
 from engine.tally import silent
-from engine.verdict import GROUP_CONTROL
 
 Names = Mapping[str, str]
 """What people call each concept, by id."""

@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 
 import engine
 from engine import emoji
-from engine.digests import canonical_json, folder_digest, json_digest
+from engine.canonical import canonical_json
+from engine.digests import folder_digest, json_digest
 from engine.editing import settings_of
 from engine.errors import SettingError
 from engine.judges import error, known

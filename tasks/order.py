@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.digests import canonical_json, file_digest
+from engine.canonical import canonical_json
+from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.acceptance import Acceptance
 from engine.probes import Subject
 from engine.probes.levels import INFORMATIVE, level_named
-from engine.results import Acceptance
 from engine.sampling import Sampler
 from engine.spec import EditSpec, Retain, Target
 from engine.wordings import WORDED_AS, own_wordings

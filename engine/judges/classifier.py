@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
+from engine.digests import folder_digest
 from engine.errors import MissingExtra, ModelFormatError
 from engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
 from engine.judges.card import read_card
-from engine.model import folder_digest
 
 
 class PictureClassifier:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.digests import folder_digest
 from engine.errors import ModelFormatError
 from engine.judges.base import Sighting, from_scores, library, refuse_unfit, refuse_unknown
 from engine.judges.card import CARD, read_card
 from engine.judges.classifier import PictureClassifier
-from engine.model import folder_digest
 
 WEIGHTS = "320n.onnx"
 THRESHOLD = 0.6  # from which the field counts a detection on the prompts of I2P (arXiv 2211.05105)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_changes, undo
+from engine.digests import tensor_digest
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
-from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from tests.engine import tiny

@@ -18,6 +18,7 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models import save_for_hf
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
+from engine.digests import folder_digest
 from engine.emoji import JUDGE, pictures
 from engine.emoji.catalogue import OBJECTS
 from engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
@@ -25,7 +26,6 @@ from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, know
 from engine.judges.classifier import ClassifierJudge
 from engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
 from engine.judges.face import FaceJudge, reference
-from engine.model import folder_digest
 
 SIDE = 16
 LABELS = ("red", "green", "blue")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.digests import file_digest
+from engine.digests import file_digest, folder_digest, tensor_digest
 from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
-from engine.model import folder_digest, open_model, tensor_digest
+from engine.model import open_model
 from tests.engine import tiny
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from engine.deltas import EditPlan, applied, apply, undo
 from engine.denoising import noised, predicted
+from engine.digests import tensor_digest
 from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
-from engine.model import tensor_digest
 from engine.spec import EditSpec, Retain, Target
 from engine.training import esd, salun, train
 from engine.training.base import Step

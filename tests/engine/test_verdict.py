@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from engine.acceptance import Acceptance
 from engine.bounds import (
     clopper_pearson_lower,
     clopper_pearson_upper,
@@ -16,7 +17,8 @@ from engine.bounds import (
     pictures_needed,
 )
 from engine.evidence import Row, table
-from engine.verdict import Acceptance, Outcome, Verdict, decide
+from engine.results import Outcome, Verdict
+from engine.verdict import decide
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 N = 96  # pictures a concept and arm

@@ -1,8 +1,9 @@
 """The rows that people read say the same as the verdict: what is missed there is no "met" here."""
 
+from engine.acceptance import Acceptance
 from engine.evidence import Row, table
 from engine.results import Verdict
-from engine.verdict import Acceptance, decide
+from engine.verdict import decide
 from tasks.findings import Findings
 
 LIMITS = Acceptance(0.10, 0.05, 0.75, 0.95, probe_limits={"language": 0.05}, informative=("language",))

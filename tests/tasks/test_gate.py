@@ -10,8 +10,10 @@ import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 
+from engine.acceptance import Acceptance
 from engine.evidence import Row, table
-from engine.verdict import Acceptance, Outcome, Verdict, decide
+from engine.results import Outcome, Verdict
+from engine.verdict import decide
 from tasks.expectations import Statement, evidence_expectations, state
 from tasks.gate import Terms, failures, gate, open_context, validate
 
