@@ -24,8 +24,8 @@ WORDS = {".txt", ".model", ".jinja"}
 UNREAD = "safety_checker"
 """It turns pictures black, which would count as forgotten, so it is neither opened nor missed."""
 CLEAN_COPY = (
-    "a clean copy: `DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True)` in diffusers, then "
-    "`save_pretrained(NEW_FOLDER, safe_serialization=True)`"
+    "a clean copy: `DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True, torch_dtype=TYPE)` in diffusers, "
+    "with the type its files have, then `save_pretrained(NEW_FOLDER, safe_serialization=True, max_shard_size='4GB')`"
 )
 NAMED = 3
 

@@ -37,8 +37,10 @@ def reverify(line: str, home: str) -> str:
     model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
-    finding_task(check, receipt, evidence)
-    refuse(line, receipt)
+    try:
+        finding_task(check, receipt, evidence)
+    finally:
+        refuse(line, receipt)  # whatever MLflow says: that is the finding
     return check.order.key
 
 
@@ -82,10 +84,10 @@ def check(lines: Sequence[str], settings: Settings) -> list[dict[str, Any]]:
 
 def still_suspect(settings: Settings, checked: Sequence[str]) -> list[dict[str, Any]]:
     """What else is published and suspect: it is told every time until it is proven. MLflow hears what it missed."""
-    others = [line for line in lines_to_check(settings.home) if line not in checked]
-    found = [summary(settings.home, line) for line in others]
-    for line in others:
+    lines = lines_to_check(settings.home)
+    for line in lines:
         catch_up(line, settings)
+    found = [summary(settings.home, line) for line in lines if line not in checked]
     code = EXIT_CODE_OF["FAIL"]
     return [{**each, "problem": "; ".join(each["suspect"]), "exit_code": code} for each in found if each["suspect"]]
 

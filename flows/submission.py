@@ -35,7 +35,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     receipt = publication(settings.home, policy.digest)
-    if receipt is not None and _is_in_force(receipt, settings) and still_in_place(receipt, settings):
+    if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, str(receipt.settings["work"]))
         return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -43,6 +43,11 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     receipt = publication(settings.home, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt.outputs["bundle"], repeated=False)
+
+
+def _is_done(receipt: Receipt, settings: Settings) -> bool:
+    kept = Order.is_kept(settings.home, str(receipt.settings["work"]))
+    return kept and _is_in_force(receipt, settings) and still_in_place(receipt, settings)
 
 
 def _is_in_force(receipt: Receipt, settings: Settings) -> bool:

@@ -77,6 +77,11 @@ def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
     return folder, digest
 
 
+def remove_candidate(order: Order) -> None:
+    """Nobody reads it any more; if the work is done again it is written again."""
+    shutil.rmtree(order.folder / "candidate", ignore_errors=True)
+
+
 @task(name="plan the edit", cache_policy=NO_CACHE)
 def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}

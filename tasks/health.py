@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -13,12 +12,13 @@ from tasks.errors import ServiceUnreachable
 from tasks.settings import Settings
 
 SECONDS = 5
+MLFLOW = "`make up`, or set MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN if it wants them"
 
 
 def reach(settings: Settings) -> None:
-    """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not answer, and the cure."""
-    ping("Prefect", settings.prefect_api_url, "PREFECT_API_URL")
-    ping("MLflow", settings.mlflow_tracking_uri, "MLFLOW_TRACKING_URI")
+    """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not let us in, and the cure."""
+    ask_prefect(settings.prefect_api_url)
+    ask_mlflow(settings.mlflow_tracking_uri)
     client = s3.client(settings)
     check_bucket(client, settings.bucket)
     check_history(client, settings.bucket)
@@ -26,14 +26,58 @@ def reach(settings: Settings) -> None:
         check_lock(client, settings.bucket)
 
 
-def ping(service: str, url: str, variable: str) -> None:
-    """ServiceUnreachable, with the cure, unless `url` answers at its /health within seconds."""
+def ask_prefect(url: str) -> None:
+    """ServiceUnreachable, with the cure, unless Prefect's own client is let in within seconds."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import (
+        PREFECT_API_REQUEST_TIMEOUT,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
+    )
+
     try:
-        urllib.request.urlopen(f"{url}/health", timeout=SECONDS).close()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise ServiceUnreachable(
-            f"{service} at {url} does not answer ({error}): `make up`, or set {variable}"
-        ) from error
+        with (
+            temporary_settings(
+                {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+            ),
+            get_client(sync_client=True) as client,
+        ):
+            client.read_flows(limit=1)
+    except Exception as error:  # the library raises every kind there is
+        cure = "`make up`, or set PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING if it wants one"
+        raise ServiceUnreachable(f"Prefect at {shown(url)} does not let us in ({told(error, url)}): {cure}") from None
+
+
+def ask_mlflow(url: str) -> None:
+    """ServiceUnreachable, with the cure, unless MLflow lets its own client in within seconds; the client's retries
+    would take minutes to say so."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    ask = "/api/2.0/mlflow/experiments/search"
+    try:
+        answer = http_request(
+            get_default_host_creds(url), ask, "GET", max_retries=0, timeout=SECONDS, params={"max_results": 1}
+        )
+        verify_rest_response(answer, ask)
+    except Exception as error:  # the library raises every kind there is
+        raise ServiceUnreachable(f"MLflow at {shown(url)} does not let us in ({told(error, url)}): {MLFLOW}") from None
+
+
+def shown(url: str) -> str:
+    """The address without the name and password that may be in it."""
+    return url.replace(f"{_account(url)}@", "") if _account(url) else url
+
+
+def told(error: Exception, url: str) -> str:
+    """What an error says, on one line and without the password that an address in it has."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said.replace(f"{_account(url)}@", "") if _account(url) else said
+
+
+def _account(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[0]
 
 
 def check_bucket(client: Any, bucket: str) -> None:

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 import engine
 from engine import emoji
 from engine.canonical import canonical_json
-from engine.digests import folder_digest, json_digest
+from engine.digests import files, folder_digest, json_digest
 from engine.editing import settings_of
 from engine.errors import SettingError
 from engine.judges import error, known
@@ -29,6 +29,7 @@ from tasks.kept import keep_policy, state_with
 from tasks.order import Order
 from tasks.translate import edit_spec, sampler
 
+LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
 
@@ -47,7 +48,9 @@ def intake(policy: Policy, home: Path) -> Order:
     """
     chain = journal(home, line_of(policy, home)).receipts()
     published = [receipt.outputs["bundle"] for receipt in chain if receipt.step == "published"]
-    return _saved(policy, state_with(policy, home, chain), home, follows=published[-1] if published else "")
+    order = _saved(policy, state_with(policy, home, chain), home, follows=published[-1] if published else "")
+    refuse_too_large(order.base_folder)
+    return order
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
@@ -77,14 +80,29 @@ def locate(policy: Policy) -> tuple[Path, Path]:
             raise PolicyError("base.uri", f"there is no built-in model {uri}", f"use one of {', '.join(BUILT_IN)}")
         base, judge = BUILT_IN[uri]
     else:
-        base, judge = Path(uri.removeprefix("file:")), Path(os.environ.get("EXPUNGE_JUDGE", ""))
+        base, judge = _here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
         if not judge.name:
-            raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a CLIPModel folder")
+            raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a judge's folder")
     if not base.is_dir():
-        raise PolicyError("base.uri", f"{shown(str(base))} is no folder", "give the one that holds model_index.json")
+        cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
+        raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
     if (found := folder_digest(base)) != policy.base.sha256:
         raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
     return base, judge
+
+
+def _here(base: Path) -> Path:
+    """Where a policy's base is on this machine: there, or by the same name in `$EXPUNGE_BASES`, and behind any link."""
+    elsewhere = os.environ.get("EXPUNGE_BASES")
+    return (Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base).resolve()
+
+
+def refuse_too_large(base: Path) -> None:
+    """PolicyError on a file that S3 would not take, after hours of proof."""
+    for path in files(base):
+        if (size := path.stat().st_size) > LARGEST_OBJECT:
+            what = f"{shown(path.name)} has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"
+            raise PolicyError("base.uri", what, "save the model in shards: save_pretrained(..., max_shard_size='4GB')")
 
 
 def refuse_unjudged(policy: Policy, judge: Path) -> None:

@@ -10,7 +10,7 @@ from engine.canonical import canonical_json
 from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.durable import record, write_whole
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, NothingOnRecord
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,17 @@ class Order:
         plain = {name: str(value) for name, value in asdict(self).items()}
         write_whole(self.folder / "order.json", canonical_json(plain))
 
+    @staticmethod
+    def is_kept(home: Path, key: str) -> bool:
+        """Whether the home has the order of this key: of a home that was restored from S3's record it has none."""
+        return (home / "work" / key / "order.json").exists()
+
     @classmethod
     def load(cls, home: Path, key: str) -> Order:
-        """The order that was saved under this key; FileNotFoundError if there is none."""
+        """The order that was saved under this key; NothingOnRecord if there is none."""
         file = home / "work" / key / "order.json"
+        if not cls.is_kept(home, key):
+            raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with record(file):
             plain = json.loads(file.read_bytes())
             paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}

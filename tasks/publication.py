@@ -15,6 +15,7 @@ from engine.bundle import MANIFEST
 from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.budget import spent
+from tasks.edit import remove_candidate
 from tasks.errors import IntegrityError, VerdictNotPassed
 from tasks.gate import GateResult, Terms, gate
 from tasks.history import publications
@@ -24,7 +25,7 @@ from tasks.kept import kept_policy
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.proof import suspect
-from tasks.publish import approved, check_successor, is_published, publish_bundle
+from tasks.publish import approved, bundle_uri, check_successor, is_published, publish_bundle
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt
@@ -32,6 +33,7 @@ from tasks.record import (
     LONGEST_VALUE,
     STATE_TAG,
     RunRecord,
+    check_experiment,
     is_recorded,
     is_registered,
     record,
@@ -90,8 +92,11 @@ def refuse(verdict: Ref, gate: Gated) -> NoReturn:
 
 @task(name="look at the line", cache_policy=NO_CACHE)
 def follow_task(order: Order) -> None:
-    """IntegrityError before any work is done if it could not be published: the line was moved by somebody else."""
-    check_successor(order.line, approved(order.line, Settings.load()), _predecessors(order))
+    """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
+    ServiceUnreachable if it could not be recorded."""
+    settings = Settings.load()
+    check_successor(order.line, approved(order.line, settings), _predecessors(order))
+    check_experiment(settings)
 
 
 def _predecessors(order: Order) -> set[str]:
@@ -116,6 +121,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     published = publish_bundle(folder, order.line, Settings.load(), _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
+    remove_candidate(order)  # the bundle has it
     return Release(bundle, published.uri, receipt.digest)
 
 
@@ -127,9 +133,15 @@ def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
-    bundle, state = (release.bundle, "published") if release else ("none", "rejected")
-    what = run_record(order, Verdict.load(verdict.path), table.path, receipt, bundle, state)
-    return enter(order, what, release) if release else record(Settings.load(), what)
+    reached = Verdict.load(verdict.path)
+    if release:
+        return enter_edit(order, reached, table.path, release)
+    return record(Settings.load(), run_record(order, reached, table.path, receipt, "none", "rejected"))
+
+
+def enter_edit(order: Order, verdict: Verdict, table: Path, release: Release) -> str:
+    """The run of a published edit and its place in the registry; returns the run id."""
+    return enter(order, run_record(order, verdict, table, release.receipt, release.bundle, "published"), release)
 
 
 def enter(order: Order, what: RunRecord, release: Release) -> str:
@@ -170,6 +182,7 @@ def identity(order: Order, bundle: str) -> dict[str, str]:
     """By what MLflow tells the work of an order from any other."""
     return {
         "line": order.line,
+        "bucket": Settings.load().bucket,
         "policy": order.policy,
         "desired_state": order.state,
         "base": order.base,
@@ -205,5 +218,5 @@ def still_in_place(receipt: Receipt, settings: Settings) -> bool:
     line = receipt.line
     last = publications(settings.home, line)[-1].outputs["bundle"]
     served = approved(line, settings) == last and is_published(last, settings)
-    known = bool(suspect(settings.home, line)) or is_registered(settings, line, last)
+    known = bool(suspect(settings.home, line)) or is_registered(settings, line, bundle_uri(last, settings))
     return served and known and is_recorded(settings, receipt.digest)

@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 from tasks.errors import ServiceUnreachable
-from tasks.health import ping
+from tasks.health import MLFLOW, ask_mlflow, shown, told
 from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
@@ -80,28 +82,34 @@ def record(settings: Settings, what: RunRecord) -> str:
 def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) -> str:
     """Enter the published bundle as a version of the line's registered model and alias it `approved`.
 
-    Returns the version; the same digest keeps its version. The source is the bundle's own S3 URI.
+    Returns the version; the same bundle keeps its version. The source is the bundle's own S3 URI.
     """
+    name = model_name(settings, line)
     with _reaching(settings) as client:
-        _ensure_model(client, line)
-        found = [one for one in client.search_model_versions(f"name = '{line}'") if one.tags.get(BUNDLE_TAG) == digest]
-        version = (
-            found[0].version
-            if found
-            else client.create_model_version(line, uri, run_id, tags={BUNDLE_TAG: digest}).version
-        )
-        client.set_registered_model_alias(line, ALIAS, str(version))
-        return str(version)
+        _unapprove(client, line, settings)
+        _ensure_model(client, name)
+        found = [one for one in client.search_model_versions(f"name = '{name}'") if one.source == uri]
+        made = found[0] if found else client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest})
+        client.set_registered_model_alias(name, ALIAS, str(made.version))
+        return str(made.version)
 
 
 def withdraw(settings: Settings, line: str) -> None:
     """Take the alias `approved` from whatever version of the line has it; none is fine."""
     with _reaching(settings) as client:
-        try:
-            client.delete_registered_model_alias(line, ALIAS)
-        except MlflowException as error:
-            if error.error_code not in NO_ALIAS:
-                raise
+        for name in (model_name(settings, line), line):
+            _unapprove(client, name, settings)
+
+
+def model_name(settings: Settings, line: str) -> str:
+    """A line's registered model: that of its bucket, for installations on one base may share a server."""
+    return f"{settings.bucket}.{line}"
+
+
+def check_experiment(settings: Settings) -> None:
+    """ServiceUnreachable unless there is the experiment in which takedowns are recorded, or it can be made."""
+    with _reaching(settings) as client:
+        _experiment(client)
 
 
 def supersede(settings: Settings, line: str, requests: Collection[str], by: str) -> None:
@@ -110,6 +118,8 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
         for request in requests:
             query = f"params.request_id = '{request}' and params.line = '{line}' and tags.`{STATE_TAG}` = 'published'"
             for run in client.search_runs([_experiment(client)], query):
+                if run.data.params.get("bucket", settings.bucket) != settings.bucket:
+                    continue  # of another installation on this base; before version 0.6.0 runs do not say
                 client.set_tag(run.info.run_id, SUCCESSOR_TAG, by)
                 client.set_tag(run.info.run_id, STATE_TAG, "replaced")
 
@@ -121,19 +131,35 @@ def is_recorded(settings: Settings, receipt: str) -> bool:
         return bool(client.search_runs([_experiment(client)], query, max_results=1))
 
 
-def is_registered(settings: Settings, line: str, digest: str) -> bool:
-    """Whether the registry's approved version of the line is this bundle."""
+def is_registered(settings: Settings, line: str, uri: str) -> bool:
+    """Whether the registry's approved version of the line is the bundle that lies there."""
     with _reaching(settings) as client:
-        try:
-            return client.get_model_version_by_alias(line, ALIAS).tags.get(BUNDLE_TAG) == digest
-        except MlflowException as error:
-            if error.error_code not in NO_ALIAS:
-                raise
-            return False
+        version = _approved(client, model_name(settings, line))
+        return version is not None and version.source == uri
+
+
+def _unapprove(client: MlflowClient, name: str, settings: Settings) -> None:
+    """Before version 0.6.0 a line's model had the line's own name, whoever's it was."""
+    version = _approved(client, name)
+    if version is not None and str(version.source).startswith(f"s3://{settings.bucket}/"):
+        client.delete_registered_model_alias(name, ALIAS)
+
+
+def _approved(client: MlflowClient, name: str) -> ModelVersion | None:
+    try:
+        return client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException as error:
+        if error.error_code not in NO_ALIAS:
+            raise
+        return None
 
 
 def _experiment(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None and found.lifecycle_stage != "active":
+        raise ServiceUnreachable(
+            f"MLflow's experiment {EXPERIMENT!r} was deleted: `mlflow experiments restore -x {found.experiment_id}`"
+        )
     if found is not None:
         return found.experiment_id
     try:
@@ -192,9 +218,9 @@ def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
         client.log_artifact(run_id, str(file))
 
 
-def _ensure_model(client: MlflowClient, line: str) -> None:
+def _ensure_model(client: MlflowClient, name: str) -> None:
     try:
-        client.create_registered_model(line, description=f"Approved bundles of the model line {line}")
+        client.create_registered_model(name, description="Approved bundles of a model line, by bucket and line")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -202,13 +228,10 @@ def _ensure_model(client: MlflowClient, line: str) -> None:
 
 @contextmanager
 def _reaching(settings: Settings) -> Iterator[MlflowClient]:
-    """A client of a server that answers now: MLflow's own retries would take minutes to say that it does not."""
+    """A client of a server that lets us in now; what it refuses all the same is ServiceUnreachable, with its words."""
     url = settings.mlflow_tracking_uri
-    ping("MLflow", url, "MLFLOW_TRACKING_URI")
+    ask_mlflow(url)
     try:
         yield MlflowClient(tracking_uri=url, registry_uri=url)
-    except MlflowException as error:
-        if error.error_code != "INTERNAL_ERROR":
-            raise
-        cure = "`make up`, or set MLFLOW_TRACKING_URI"
-        raise ServiceUnreachable(f"MLflow at {url} does not serve ({error}): {cure}") from error
+    except (MlflowException, RequestException) as error:
+        raise ServiceUnreachable(f"MLflow at {shown(url)} does not serve ({told(error, url)}): {MLFLOW}") from None

@@ -68,6 +68,10 @@ def look_task(line: str, home: str) -> str:
 
 @task(name="record in MLflow", cache_policy=NO_CACHE)
 def record_base_task(order: Order, release: Release) -> None:
+    enter_base(order, release)
+
+
+def enter_base(order: Order, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
     what = RunRecord(
         key=order.key,

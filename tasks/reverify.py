@@ -1,7 +1,8 @@
 """Once more, for as long as it is published: the bundle that a line serves, as S3 has it, is questioned again.
 
-What does not pass is suspect: the receipt says why, and MLflow's alias `approved` is withdrawn until a check passes or
-another bundle takes its place. The pointer stays where it is, for all it could name instead erases less.
+What does not pass is suspect: the receipt says why, then MLflow's alias `approved` is withdrawn until a check passes or
+another bundle takes its place. The pointer stays where it is, for all it could name instead erases less. If MLflow does
+not answer, what is suspect is on record all the same, and MLflow hears of it the next night.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from prefect.cache_policies import NO_CACHE
 from engine.results import Verdict
 from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from tasks.given import given_model
+from tasks.grounds import is_of_a_base
 from tasks.intake import order_again
 from tasks.journal import journal, note
 from tasks.kept import kept_policy
-from tasks.order import Order, Ref
+from tasks.order import Order, Ref, verdict_of
 from tasks.proof import CHECKED, Proof, doubts_of, state_to_check
-from tasks.publication import examined, run_record
+from tasks.publication import Release, enter_edit, examined, run_record
 from tasks.publish import bundle_uri, check_served, fetch_bundle
 from tasks.quality import measure_quality
 from tasks.receipts import Receipt
 from tasks.record import is_recorded, record, register, withdraw
 from tasks.report import write_report
+from tasks.restore import enter_base
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.verify import gather_evidence, reach_verdict
@@ -71,24 +74,19 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
 
 
 def remove(check: Check) -> None:
-    """Remove the copy of what is served; one of an earlier check must not be taken for it."""
-    if check.folder.exists():
-        shutil.rmtree(check.folder)
+    """Remove the copy of what is served, whole or half; one of an earlier check must not be taken for it."""
+    for copy in (check.folder, *check.folder.parent.glob(f"{check.folder.name}.part-*")):
+        shutil.rmtree(copy, ignore_errors=True)
 
 
-def conclude(check: Check, model: Weights, table: Ref, settings: Settings) -> Receipt:
-    """Verdict, quality and gate as before a publication, and the receipt that says what they came to.
-
-    What is suspect is approved no more before a receipt says so: without a receipt the check is still to be made.
-    """
+def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
+    """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
     order = check.order
     made = reach_verdict(order, table)
     verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
     doubts = examined(order, table, made).failed_expectations
     reasons = [reason.message for reason in verdict.reasons]
     told = {"outcome": verdict.outcome.value, "reasons": reasons, "doubts": [] if reasons else list(doubts)}
-    if verdict.outcome.value != "PASS" or doubts:
-        withdraw(settings, order.line)
     outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
     receipt = note(order, CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
     write_report(order, model.digest, made, table)
@@ -101,8 +99,10 @@ def _asked(check: Check) -> dict[str, str]:
 
 
 def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
-    """MLflow has the check as a run, and what it proved is the approved version."""
+    """MLflow has the check as a run, and what it proved is the approved version, what it did not is none."""
     order, doubts = check.order, doubts_of(receipt)
+    if doubts:
+        withdraw(settings, order.line)
     verdict, state = Verdict.load(order.folder / "verdict.json"), "suspect" if doubts else CHECKED
     run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
@@ -110,14 +110,29 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
 
 
 def catch_up(line: str, settings: Settings) -> None:
-    """Record the last check of what a line serves in MLflow, if it failed to hear of it."""
+    """Tell MLflow what it failed to hear of what a line serves: the publication, and the last check."""
     proof = Proof.of(journal(settings.home, line).receipts())
-    check = proof and proof.check
-    if proof is None or check is None or "evidence" not in check.outputs or check.inputs.get("bundle") != proof.bundle:
+    if proof is None:
         return
-    if not is_recorded(settings, check.digest):
+    if not is_recorded(settings, proof.publication.digest):
+        enter_again(proof.publication, settings)
+    if proof.doubts:
+        withdraw(settings, line)
+    check = proof.check
+    examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
+    if check and examined and not is_recorded(settings, check.digest):
         order = Order.load(settings.home, str(check.settings["work"]))
         record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / "evidence.parquet"), settings)
+
+
+def enter_again(published: Receipt, settings: Settings) -> None:
+    """Enter a publication in MLflow, from what its work left."""
+    order, bundle = Order.load(settings.home, str(published.settings["work"])), published.outputs["bundle"]
+    release = Release(bundle, bundle_uri(bundle, settings), published.digest)
+    if is_of_a_base(published):
+        enter_base(order, release)
+    else:
+        enter_edit(order, verdict_of(order), order.folder / "evidence.parquet", release)
 
 
 def refuse(line: str, receipt: Receipt) -> None:
@@ -135,15 +150,17 @@ def open_task(line: str, home: str) -> Check:
 
 @task(name="fetch what is served", cache_policy=NO_CACHE)
 def fetch_task(check: Check) -> Weights:
-    """What is not as it was published leaves a receipt, and the alias goes."""
+    """What is not as it was published leaves a receipt, and then the alias goes."""
     settings = Settings.load()
     try:
         return fetch_served(check, settings)
     except IntegrityError as error:
         remove(check)
-        withdraw(settings, check.order.line)
         note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
-        raise
+        try:
+            withdraw(settings, check.order.line)
+        finally:
+            raise error  # whatever MLflow says: that is the finding
 
 
 @task(name="gather evidence", cache_policy=NO_CACHE)
@@ -153,7 +170,7 @@ def question_task(check: Check, model: Weights) -> Ref:
 
 @task(name="conclude the check", cache_policy=NO_CACHE)
 def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
-    receipt = conclude(check, model, table, Settings.load())
+    receipt = conclude(check, model, table)
     remove(check)
     return receipt
 

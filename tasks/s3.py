@@ -190,12 +190,10 @@ def reaching(s3: Any) -> Iterator[None]:
         ) from error
     except ClientError as error:
         if code(error) in REFUSED:
-            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({code(error)}): check {KEYS}") from error
-        if code(error) == "NoSuchBucket" or status(error) >= 500:
-            raise ServiceUnreachable(
-                f"S3 at {url} cannot serve: {error}: check EXPUNGE_BUCKET and the server"
-            ) from error
-        raise
+            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_said(error)}): check {KEYS}") from error
+        if code(error) in ABSENT | CHANGED or (status(error) in (404, 409, 412) and code(error) != "NoSuchBucket"):
+            raise  # an answer, of which the caller makes something
+        raise ServiceUnreachable(f"S3 at {url} cannot serve ({error}): check EXPUNGE_BUCKET and the server") from error
 
 
 def _put_new(
@@ -244,6 +242,12 @@ def _absence(error: ClientError, bucket: str, key: str) -> Exception:
 
 def _base64(hexdigest: str) -> str:
     return base64.b64encode(bytes.fromhex(hexdigest)).decode()
+
+
+def _said(error: ClientError) -> str:
+    """S3's name of the error and its own words, which say what right is missing; a HEAD has none."""
+    words = str(error.response.get("Error", {}).get("Message", ""))
+    return f"{code(error)}: {words}" if words not in ("", code(error)) else code(error)
 
 
 def code(error: ClientError) -> str:

@@ -77,7 +77,7 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(
     assert (done["restored"], done["verdict"], done["concepts"], done["report"]) == (True, None, [], None)
     assert (done["exit_code"], done["repeated"]) == (0, False)
     assert served(home, name, tmp_path / "restored") == folder_digest(MODEL)
-    assert is_registered(home, name, done["bundle"].rsplit("/", 1)[1])
+    assert is_registered(home, name, done["bundle"])
     none = run_cli("export", str(tmp_path / "restored"), "--to", "delta", "--out", str(tmp_path / "edit"))
     assert (none.code, "holds a base as it was, and no edit" in none.err) == (2, True)
     assert told_by_mlflow(home) == [("asked", "replaced", "away"), ("away", "published", None)]

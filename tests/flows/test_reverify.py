@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
@@ -20,12 +23,12 @@ from policies import PolicyError, read
 from tasks import s3
 from tasks.audit import audit
 from tasks.edit import plan_edit
-from tasks.errors import ChecksFailed, NothingOnRecord
+from tasks.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
 from tasks.history import lines_to_check, receipts, states
 from tasks.intake import intake
 from tasks.order import Order
 from tasks.proof import Proof, state_to_check
-from tasks.publish import publish_bundle
+from tasks.publish import bundle_uri, publish_bundle
 from tasks.questions import examination
 from tasks.record import is_recorded, is_registered, withdraw
 from tasks.settings import Settings
@@ -48,6 +51,10 @@ def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
 def name(line: Settings) -> str:
     (name,) = lines_to_check(line.home)
     return name
+
+
+def unreachable(*_: object) -> NoReturn:
+    raise ServiceUnreachable("MLflow does not serve")
 
 
 def proof(line: Settings) -> Proof:
@@ -80,7 +87,7 @@ def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line:
     assert len(pictures(line) - before) == 2 * len(asked)
     assert not (line.home / "served" / name).exists(), "a copy of the model for every check would fill the disk"
     assert "Questioned again on" in Path(told["report"]).read_text(encoding="utf-8")
-    assert is_registered(line, name, told["bundle"])
+    assert is_registered(line, name, bundle_uri(told["bundle"], line))
     whole = audit(line.home)
     assert (whole.problems, list(differences(line))) == ((), [])
     assert whole.lines[0].concluded == whole.lines[0].rederived == 3
@@ -100,17 +107,17 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     assert "verdict.json is missing" in told["suspect"][0]
     assert told["suspect"] == [told["problem"]]
     assert state_of(line) == "suspect"
-    assert not is_registered(line, name, bundle)
+    assert not is_registered(line, name, bundle_uri(bundle, line))
     assert (audit(line.home).problems, list(differences(line))) == ((), [])
     assert "verdict.json is missing" in run_cli("status").out.replace("\n", "")
     again = submitted(line, line.home.parent / "checked.yaml")
     assert (again["exit_code"], again["suspect"], again["repeated"]) == (4, told["suspect"], False)
-    assert not is_registered(line, name, bundle), "it is repaired, and not proven"
+    assert not is_registered(line, name, bundle_uri(bundle, line)), "it is repaired, and not proven"
     done = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (done.code, "Nothing to do" in done.out, "suspect" in done.out) == (4, True, True)
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (0, "published")
-    assert is_registered(line, name, bundle)
+    assert is_registered(line, name, bundle_uri(bundle, line))
 
 
 def test_what_mlflow_failed_to_hear_of_a_check_it_hears_the_next_night(line: Settings, name: str) -> None:
@@ -124,7 +131,52 @@ def test_what_mlflow_failed_to_hear_of_a_check_it_hears_the_next_night(line: Set
     withdraw(line, name)
     assert reverify_due() == []
     assert is_recorded(line, checked.digest)
-    assert is_registered(line, name, proof(line).bundle)
+    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
+
+
+def test_what_mlflow_failed_to_hear_of_a_publication_it_hears_the_next_night(line: Settings, name: str) -> None:
+    client, published = MlflowClient(line.mlflow_tracking_uri), proof(line).publication
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{published.digest}'")
+    client.delete_run(run.info.run_id)
+    withdraw(line, name)
+    assert reverify_due() == []
+    assert is_recorded(line, published.digest)
+    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
+
+
+def test_a_home_whose_work_was_cleared_away_does_it_again(line: Settings, name: str) -> None:
+    """So does one that was restored from the record in S3, which has receipts and policies and no work."""
+    published, path = proof(line).publication, line.home.parent / "checked.yaml"
+    shutil.rmtree(line.home / "work" / str(published.settings["work"]))
+    none = run_cli("report", str(path))
+    assert (none.code, "submit the policy again" in none.err, "Traceback" in none.err) == (2, True, False)
+    done = submitted(line, path)
+    assert (done["exit_code"], done["repeated"], done["bundle"]) == (0, False, bundle_uri(proof(line).bundle, line))
+    assert proof(line).bundle == published.outputs["bundle"], "the same policy, base, version and seed"
+    assert audit(line.home).problems == ()
+
+
+def test_what_is_found_is_on_record_though_mlflow_does_not_hear_of_it(
+    line: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = proof(line).bundle
+    lost = f"bundles/{bundle}/verdict.json"
+    content = s3.read(s3.client(line), line.bucket, lost)
+    s3.client(line).delete_object(Bucket=line.bucket, Key=lost)
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.reverify.withdraw", unreachable)
+        (told,) = check([name], line)
+    assert (told["exit_code"], state_of(line)) == (6, "suspect")
+    assert "verdict.json is missing" in told["problem"]
+    assert is_registered(line, name, bundle_uri(bundle, line)), "the positive control: nobody told MLflow"
+    with pytest.raises(ChecksFailed, match=r"verdict\.json is missing"):
+        reverify_due()
+    assert not is_registered(line, name, bundle_uri(bundle, line))
+    s3.put_once(s3.client(line), line.bucket, lost, content, hashlib.sha256(content).hexdigest())
+    (told,) = check([name], line)
+    assert (told["exit_code"], state_of(line)) == (0, "published")
 
 
 def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, tmp_path: Path) -> None:
@@ -151,7 +203,7 @@ def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str,
     assert (done["verdict"], done["suspect"], done["exit_code"]) == ("PASS", [], 0)
     old, new = states(line.home)
     assert (old["state"], old["reasons"], new["state"]) == ("replaced", ["by instead"], "published")
-    assert is_registered(line, name, proof(line).bundle)
+    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
     assert audit(line.home).problems == ()
     again = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (again.code, again.out) == (3, "")
@@ -224,6 +276,6 @@ def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatc
     assert any(erased.name in reason for reason in told["suspect"])
     page = Path(told["report"]).read_text(encoding="utf-8")
     assert "What is served is suspect, because:" in page
-    assert not is_registered(line, name, told["bundle"])
+    assert not is_registered(line, name, bundle_uri(told["bundle"], line))
     (problem,) = audit(line.home).problems
     assert f"it questioned the model {folder_digest(MODEL)}, published last is" in problem

@@ -23,6 +23,7 @@ from tasks.order import Order
 from tasks.publish import approved, fetch_bundle, publish_bundle
 from tasks.quality import read_quality
 from tasks.questions import examination
+from tasks.record import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
@@ -142,8 +143,9 @@ def test_mlflow_shows_the_request_with_the_receipts_digest(published: tuple, sta
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"evidence", "evidence.json", "data_docs", "contact_sheets", "report.html"} <= names
     assert {"verdict.json", "quality.json"} <= names
-    version = client.get_model_version_by_alias(line_of(home), "approved")
+    version = client.get_model_version_by_alias(model_name(stack, line_of(home)), "approved")
     assert version.tags["expunge.bundle"] == last.outputs["bundle"]
+    assert not (home / "work" / done.data["work"] / "candidate").exists(), "the bundle has it"
 
 
 def test_the_report_is_one_page_that_needs_no_network(published: tuple) -> None:

@@ -23,7 +23,7 @@ HEADS: list[tuple[str, str | None]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Prefect and MLflow are well; S3 answers every HEAD with the server's status and, as S3 does, without a body."""
+    """S3 that answers every HEAD with the server's status and, as S3 does, without a body."""
 
     server: Server
 
@@ -48,8 +48,8 @@ class Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server whose S3 answers with this status; returns settings that lead to it."""
+def serve(stack: Settings, tmp_path: Path) -> Iterator[Serve]:
+    """Start an S3 that answers with this status; returns settings that lead to it and to a real Prefect and MLflow."""
     HEADS.clear()
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -58,7 +58,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def answering(status: int) -> Settings:
             server.status = status
-            return Settings(tmp_path, f"{url}/api", url, url, "takedowns", "us-east-1", "key", "secret")
+            own = Settings(tmp_path, "", "", url, "takedowns", "us-east-1", "key", "secret")
+            return replace(own, prefect_api_url=stack.prefect_api_url, mlflow_tracking_uri=stack.mlflow_tracking_uri)
 
         yield answering
         server.shutdown()
@@ -91,10 +92,46 @@ def test_the_token_of_temporary_keys_is_sent_with_them(serve: Serve) -> None:
     assert [token for _, token in HEADS] == ["token", None]
 
 
+@pytest.mark.parametrize("variable", ["prefect_api_url", "mlflow_tracking_uri"])
+def test_a_password_in_an_address_is_not_told(serve: Serve, variable: str) -> None:
+    settings = replace(serve(200), **{variable: "http://user:s3cret@127.0.0.1:1/api"})
+    with pytest.raises(ServiceUnreachable, match=r"at http://127\.0\.0\.1:1/api does not let us in") as caught:
+        reach(settings)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__, "nor in a traceback"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("AccessDenied", 403, "refuses the keys"),
+        ("KMS.DisabledException", 400, "cannot serve"),
+        ("EntityTooLarge", 400, "cannot serve"),
+    ],
+)
+def test_what_s3_says_of_a_right_that_is_missing_is_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, code: str, status: int, told: str
+) -> None:
+    says = "role/worker is not authorized to perform: kms:GenerateDataKey"
+
+    def refused(self: Handler) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = f"<Error><Code>{code}</Code><Message>{says}</Message></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    monkeypatch.setattr(Handler, "do_PUT", refused, raising=False)
+    settings = serve(404)
+    with pytest.raises(ServiceUnreachable, match=f"{told}.*{says}"):
+        s3.put_once(s3.client(settings), settings.bucket, "bundles/one", b"one", hashlib.sha256(b"one").hexdigest())
+
+
 @pytest.mark.parametrize("status", [400, 403])
 def test_keys_that_expire_on_the_way_are_refused_keys_and_no_missing_object(serve: Serve, status: int) -> None:
     settings = serve(status)
-    with pytest.raises(ServiceUnreachable, match=f"refuses the keys \\({status}\\).*AWS_SESSION_TOKEN"):
+    with pytest.raises(ServiceUnreachable, match=f"refuses the keys \\({status}: .*AWS_SESSION_TOKEN"):
         s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)
     serve(404)
     assert not s3.holds(s3.client(settings), settings.bucket, "bundles/one", "0" * 64)

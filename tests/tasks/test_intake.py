@@ -13,7 +13,7 @@ from policies import PolicyError, PolicyErrors, read
 from policies.schema import Base
 from tasks.errors import IntegrityError
 from tasks.exit_codes import exit_code_of
-from tasks.intake import intake, line_of, load_state, order_for
+from tasks.intake import intake, line_of, load_state, order_for, refuse_too_large
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
@@ -73,6 +73,33 @@ def test_a_base_that_is_not_there_is_named(tmp_path: Path, base: str, monkeypatc
     with pytest.raises(PolicyError, match="no folder") as caught:
         taken_in(path, tmp_path / "home")
     assert caught.value.field == "base.uri"
+
+
+def test_a_base_that_lies_elsewhere_on_this_machine_is_found_by_its_name(
+    tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker has the models on another mount, behind a link, than the machine where the policy was written."""
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    path = policy_file(tmp_path, base, "elsewhere")
+    path.write_text(path.read_text().replace("builtin:emoji", "file:/no/such/emoji"))
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "emoji").symlink_to(MODEL)
+    monkeypatch.setenv("EXPUNGE_BASES", str(tmp_path / "mount"))
+    order = taken_in(path, tmp_path / "home")
+    assert (order.base_folder, order.base) == (MODEL.resolve(), base)
+    path.write_text(path.read_text().replace(base, "0" * 64))
+    with pytest.raises(IntegrityError, match="the policy names 0000"):
+        taken_in(path, tmp_path / "home")
+
+
+def test_a_file_that_s3_would_not_take_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    with (tmp_path / "unet" / "model.safetensors").open("wb") as file:
+        file.truncate(5 * 2**30)
+        refuse_too_large(tmp_path)
+        file.truncate(5 * 2**30 + 1)
+    with pytest.raises(PolicyError, match=r"model\.safetensors' has 5\.0 GiB.*max_shard_size"):
+        refuse_too_large(tmp_path)
 
 
 def test_a_base_is_one_line_wherever_it_lies_and_whatever_it_is_called(tmp_path: Path, base: str) -> None:

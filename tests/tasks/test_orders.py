@@ -15,7 +15,7 @@ from engine.errors import DigestMismatch
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
 from tasks.edit import check_reach, plan_edit
-from tasks.errors import IntegrityError, LimitExceeded
+from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from tasks.intake import load_state
 from tasks.journal import journal, note
 from tasks.order import Order, Ref
@@ -88,6 +88,8 @@ def test_a_loosened_acceptance_on_disk_is_refused(order: Order) -> None:
 
 def test_an_order_is_loaded_as_it_was_saved(order: Order) -> None:
     assert Order.load(order.home, order.key) == order
+    with pytest.raises(NothingOnRecord, match=r"order\.json is missing.*submit the policy again"):
+        Order.load(order.home, "0" * 64)
 
 
 @pytest.mark.parametrize("content", ["", '{"request_id": "one"}'])

@@ -11,7 +11,17 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from tasks.errors import ServiceUnreachable
-from tasks.record import RunRecord, is_recorded, is_registered, record, register, supersede
+from tasks.record import (
+    RunRecord,
+    check_experiment,
+    is_recorded,
+    is_registered,
+    model_name,
+    record,
+    register,
+    supersede,
+    withdraw,
+)
 from tasks.settings import Settings
 
 
@@ -110,14 +120,14 @@ def test_another_outcome_of_the_same_work_has_a_run_of_its_own(stack, what):
 
 
 def test_what_is_recorded_and_registered_is_found_by_receipt_and_bundle(stack, what):
-    receipt, line, bundle = uuid.uuid4().hex * 2, f"line-{uuid.uuid4().hex}", "d" * 64
+    receipt, line, bundle = uuid.uuid4().hex * 2, f"line-{uuid.uuid4().hex}", "s3://expunge/bundles/d"
     assert not is_recorded(stack, receipt)
     assert not is_registered(stack, line, bundle)
     run = record(stack, dataclasses.replace(what, receipt_digest=receipt))
-    register(stack, "s3://bucket/bundles/d", run, line, bundle)
+    register(stack, bundle, run, line, "d" * 64)
     assert is_recorded(stack, receipt)
     assert is_registered(stack, line, bundle)
-    assert not is_registered(stack, line, "e" * 64)
+    assert not is_registered(stack, line, "s3://expunge/bundles/e")
 
 
 @pytest.mark.parametrize(
@@ -143,11 +153,54 @@ def test_a_bundle_is_one_version_under_the_alias(stack, what):
     again = register(stack, uri, run_id, line, "d" * 64)
     other = register(stack, f"s3://expunge/bundles/{'e' * 64}", run_id, line, "e" * 64)
     assert (first, again, other) == ("1", "1", "2")
-    approved = client(stack).get_model_version_by_alias(line, "approved")
+    approved = client(stack).get_model_version_by_alias(model_name(stack, line), "approved")
     assert (str(approved.version), approved.tags["expunge.bundle"], approved.run_id) == ("2", "e" * 64, run_id)
-    assert client(stack).get_model_version(line, "1").source == uri
+    assert client(stack).get_model_version(model_name(stack, line), "1").source == uri
+
+
+def test_installations_that_share_a_server_do_not_take_the_alias_from_each_other(stack, what):
+    """One base, two buckets: staging beside production, whose line has the same name."""
+    line, staging = f"line-{uuid.uuid4().hex[:8]}", dataclasses.replace(stack, bucket="staging")
+    ours, theirs = f"s3://expunge/bundles/{'d' * 64}", f"s3://staging/bundles/{'e' * 64}"
+    tags, identity = {"expunge.state": "published"}, {**what.identity, "line": line}
+    run_id = record(stack, dataclasses.replace(what, identity={**identity, "bucket": "expunge"}, tags=tags))
+    register(stack, ours, run_id, line, "d" * 64)
+    register(staging, theirs, run_id, line, "e" * 64)
+    assert (is_registered(stack, line, ours), is_registered(staging, line, theirs)) == (True, True)
+    supersede(staging, line, ("REQ-1",), "REQ-2")
+    withdraw(staging, line)
+    assert (is_registered(stack, line, ours), is_registered(staging, line, theirs)) == (True, False)
+    assert client(stack).get_run(run_id).data.tags["expunge.state"] == "published"
+    supersede(stack, line, ("REQ-1",), "REQ-2")
+    assert client(stack).get_run(run_id).data.tags["expunge.state"] == "replaced"
+
+
+def test_what_an_older_version_approved_under_the_lines_own_name_is_approved_no_more(stack, what):
+    line, source = f"line-{uuid.uuid4().hex[:8]}", f"s3://expunge/bundles/{'d' * 64}"
+    run_id = record(stack, what)
+    client(stack).create_registered_model(line)
+    for where in (source, "s3://elsewhere/bundles/d"):
+        version = client(stack).create_model_version(line, where, run_id)
+        client(stack).set_registered_model_alias(line, "approved", str(version.version))
+        withdraw(stack, line)
+    assert client(stack).get_registered_model(line).aliases == {"approved": "2"}, "it is another installation's"
+    client(stack).set_registered_model_alias(line, "approved", "1")
+    register(stack, source, run_id, line, "d" * 64)
+    assert client(stack).get_registered_model(line).aliases == {}
 
 
 def test_no_server_is_named_with_its_cure(stack, what):
     with pytest.raises(ServiceUnreachable, match="MLFLOW_TRACKING_URI"):
         record(dataclasses.replace(stack, mlflow_tracking_uri="http://127.0.0.1:1"), what)
+
+
+def test_an_experiment_that_was_deleted_is_named_before_any_work(stack):
+    check_experiment(stack)
+    experiment = client(stack).get_experiment_by_name("takedowns")
+    assert experiment is not None
+    client(stack).delete_experiment(experiment.experiment_id)
+    try:
+        with pytest.raises(ServiceUnreachable, match=f"experiments restore -x {experiment.experiment_id}"):
+            check_experiment(stack)
+    finally:
+        client(stack).restore_experiment(experiment.experiment_id)

@@ -6,7 +6,7 @@ import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from botocore.exceptions import ClientError
@@ -235,19 +235,38 @@ def test_the_local_stacks_bucket_can_lock(stack: Settings) -> None:
 
 
 def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    stack: Settings, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     append(settings)
     failed = VerdictNotPassed("FAIL", "it is still seen")
     with pytest.raises(VerdictNotPassed), vault.stored(settings):
         raise failed
     assert differences(settings) == []
-    gone = replace(settings, bucket="no-such-bucket")
-    with pytest.raises(VerdictNotPassed), vault.stored(gone):
-        raise failed
+    going = replace(settings, bucket=bucket_of(stack), retention_days=0)
+    with pytest.raises(VerdictNotPassed), vault.stored(going):
+        fail_without_bucket(going, failed)
     assert "the record was not copied to S3" in caplog.text
-    with pytest.raises(ServiceUnreachable, match="all is done but one thing"), vault.stored(gone):
-        pass
+    going = replace(going, bucket=bucket_of(stack))
+    with pytest.raises(ServiceUnreachable, match="all is done but one thing"), vault.stored(going):
+        remove_bucket(going)
+
+
+def test_a_store_that_takes_nothing_is_found_before_any_work(settings: Settings) -> None:
+    append(settings)
+    with pytest.raises(ServiceUnreachable, match="NoSuchBucket"), vault.stored(replace(settings, bucket="none-such")):
+        pytest.fail("the work was begun")
+
+
+def fail_without_bucket(settings: Settings, failure: Exception) -> NoReturn:
+    remove_bucket(settings)
+    raise failure
+
+
+def remove_bucket(settings: Settings) -> None:
+    client = s3.client(settings)
+    for version in client.list_object_versions(Bucket=settings.bucket).get("Versions", []):
+        client.delete_object(Bucket=settings.bucket, Key=version["Key"], VersionId=version["VersionId"])
+    client.delete_bucket(Bucket=settings.bucket)
 
 
 @pytest.mark.parametrize("value", ["-1", "ten", "1.5", "36501"])
