@@ -114,9 +114,7 @@ def reverify(
     line: Annotated[str, typer.Argument(help="a model line as `expunge status` names it; all if left out")] = "",
     due: Annotated[
         bool,
-        typer.Option(
-            "--due", help="only lines whose proof will be older tomorrow than their policies allow, and restored bases"
-        ),
+        typer.Option("--due", help="only what its policies want checked by tomorrow, and restored bases"),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

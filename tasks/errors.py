@@ -22,7 +22,7 @@ class ServiceUnreachable(ExpungeError):
 
 
 class LimitExceeded(ExpungeError):
-    """The edit would reach further than the policy's limits allow; nothing was published."""
+    """The edit would reach, or the drawing take, more than the policies' limits allow; nothing was published."""
 
     exit_code = 4
 

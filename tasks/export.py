@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.bundle import MANIFEST, MODEL
 from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
+from engine.errors import SettingError
 from engine.export import apply_to_folder, export
 from tasks.bundle import DELTAS
 from tasks.errors import UsageError
@@ -18,10 +21,10 @@ from tasks.manifest import parse
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
     """Write the edit in `source`, a plan or a bundle, to `out`; what was written, how near it is and what to know
     when opening it, as data."""
-    _check_new(out)
     if (source / MANIFEST).is_file() and DELTAS not in parse((source / MANIFEST).read_bytes(), str(source)):
         raise UsageError(f"{source} holds a base as it was, and no edit: take its folder {MODEL}/")
-    made = export(source, to, out, model_folder(base) if base else None, rank)
+    with meant_as_options():
+        made = export(source, to, out, model_folder(base) if base else None, rank)
     result = {"out": str(out), "format": to, "plan": made.plan, "sha256": _digest(out)}
     if made.ranks:
         result |= {"rank": max(made.ranks.values()), "error": made.error}
@@ -34,9 +37,9 @@ def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | 
 
 def apply_edit(delta: Path, to: str, out: Path) -> dict[str, Any]:
     """Write the model `to`, edited by the plan in `delta`, to the new folder `out`."""
-    _check_new(out)
     plan = EditPlan.load(delta)
-    rounding = apply_to_folder(plan, model_folder(to), out)
+    with meant_as_options():
+        rounding = apply_to_folder(plan, model_folder(to), out)
     largest = max(rounding.values(), default=0.0)
     return {
         "out": str(out),
@@ -57,11 +60,13 @@ def model_folder(uri: str) -> Path:
     return folder
 
 
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise UsageError(f"{out} is there already: name one that is not, or remove it")
-    if not out.parent.is_dir():
-        raise UsageError(f"there is no folder {out.parent}: make it first")
+@contextmanager
+def meant_as_options() -> Iterator[None]:
+    """UsageError on settings that were given on the command line, and in no policy."""
+    try:
+        yield
+    except SettingError as error:
+        raise UsageError(str(error)) from None
 
 
 def _digest(path: Path) -> str:
