@@ -118,11 +118,12 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     folder = order.folder / "bundle"
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
-    published = publish_bundle(folder, order.line, Settings.load(), _predecessors(order))
+    settings = Settings.load()
+    publish_bundle(folder, order.line, settings, _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
     receipt = note(order, "published", inputs, outputs={"bundle": bundle})
     remove_candidate(order)  # the bundle has it
-    return Release(bundle, published.uri, receipt.digest)
+    return Release(bundle, bundle_uri(bundle, settings), receipt.digest)
 
 
 @task(name="write the report", cache_policy=NO_CACHE)

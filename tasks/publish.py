@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,26 +22,12 @@ from tasks.settings import Settings
 LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
 
 
-@dataclass(frozen=True)
-class Published:
-    """Where a bundle lies. `uploaded` counts the objects that this call sent; `versions`: S3 version id by path."""
-
-    bundle_digest: str
-    uri: str
-    pointer_uri: str
-    pointer_version_id: str | None
-    pointer_moved: bool
-    previous: str | None
-    versions: dict[str, str | None]
-    uploaded: int
-
-
-def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> Published:
+def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> str:
     """Upload the bundle in `folder` and make it the approved one of `line`; sends nothing that is there already.
 
-    Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the approved bundle is neither
-    one of `follows` (None: whatever it is) nor this one; PointerMoved when another publisher was faster,
-    ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
+    Returns the bundle's digest. Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the
+    approved bundle is neither one of `follows` (None: whatever it is) nor this one; PointerMoved when another was
+    faster, ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
     """
     pointer_key = _pointer_key(line)
     bundle = check_bundle(folder)
@@ -50,18 +35,9 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
     before = s3.get_pointer(client, settings.bucket, pointer_key)
     if follows is not None:
         check_successor(line, before and _named(before), {*follows, bundle.digest})
-    stored = _upload(client, settings.bucket, bundle)
-    after = _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
-    return Published(
-        bundle_digest=bundle.digest,
-        uri=bundle_uri(bundle.digest, settings),
-        pointer_uri=f"s3://{settings.bucket}/{pointer_key}",
-        pointer_version_id=after.version_id,
-        pointer_moved=before is None or after.etag != before.etag,
-        previous=json.loads(after.body)["previous"],
-        versions={path: one.version_id for path, one in stored.items()},
-        uploaded=sum(one.uploaded for one in stored.values()),
-    )
+    _upload(client, settings.bucket, bundle)
+    _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
+    return bundle.digest
 
 
 def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundle:
@@ -133,18 +109,15 @@ def check_successor(line: str, found: str | None, bundles: Collection[str]) -> N
     )
 
 
-def _upload(client: Any, bucket: str, bundle: Bundle) -> dict[str, s3.Stored]:
+def _upload(client: Any, bucket: str, bundle: Bundle) -> None:
     """Payload first, manifest last: a manifest in the store means that the bundle there is whole."""
-    wanted = {**dict(sorted(bundle.files.items())), MANIFEST: bundle.digest}
-    return {
-        path: s3.put_once(client, bucket, f"{_prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
-        for path, sha256 in wanted.items()
-    }
+    for path, sha256 in [*sorted(bundle.files.items()), (MANIFEST, bundle.digest)]:
+        s3.put_once(client, bucket, f"{_prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
 
 
-def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s3.Pointer | None) -> s3.Pointer:
+def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s3.Pointer | None) -> None:
     if before is not None and _named(before) == digest:
-        return before
+        return
     body = canonical_json(
         {
             "line": line,
@@ -155,11 +128,10 @@ def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s
         }
     )
     try:
-        return s3.swing_pointer(client, bucket, key, body, None if before is None else before.etag)
+        s3.swing_pointer(client, bucket, key, body, None if before is None else before.etag)
     except s3.PointerMoved as moved:
-        if moved.winner is not None and _named(moved.winner) == digest:
-            return moved.winner
-        raise
+        if moved.winner is None or _named(moved.winner) != digest:
+            raise
 
 
 def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,20 +28,11 @@ CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzCon
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An object that holds the wanted bytes; `uploaded` says whether this call sent them."""
-
-    version_id: str | None
-    uploaded: bool
-
-
-@dataclass(frozen=True)
 class Pointer:
     """A small object that names another, as it was read: `etag` is what the next swing must find."""
 
     body: bytes
     etag: str
-    version_id: str | None
 
 
 class PointerMoved(ExpungeError):
@@ -86,7 +78,7 @@ def is_locked(s3: Any, bucket: str, key: str) -> bool:
 
 def put_once(
     s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None = None
-) -> Stored:
+) -> None:
     """Write `content` under `key` unless it is there; one PUT, so at most 5 GiB (S3's own limit).
 
     sha256: hex digest of the content, sent along and enforced by the store.
@@ -97,8 +89,7 @@ def put_once(
         if (found := _find(s3, bucket, key)) is not None:
             return _must_equal(s3, bucket, key, sha256, found)
         try:
-            answer = _put_new(s3, bucket, key, content, sha256, locked_until)
-            return Stored(answer.get("VersionId"), uploaded=True)
+            return _put_new(s3, bucket, key, content, sha256, locked_until)
         except ClientError as error:
             if code(error) in CHANGED:
                 raise IntegrityError(f"{key} does not have sha256 {sha256}: it changed while being sent") from error
@@ -147,10 +138,10 @@ def get_pointer(s3: Any, bucket: str, key: str) -> Pointer | None:
             if code(error) in ABSENT:
                 return None
             raise
-        return Pointer(answer["Body"].read(), answer["ETag"], answer.get("VersionId"))
+        return Pointer(answer["Body"].read(), answer["ETag"])
 
 
-def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None) -> Pointer:
+def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None) -> None:
     """Write `body` if the pointer still has `etag` (None: if there is no pointer yet).
 
     Raises PointerMoved, carrying the winner, when the race is lost; a retried request that had won counts as won.
@@ -158,7 +149,7 @@ def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None)
     condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
     with reaching(s3):
         try:
-            answer = s3.put_object(
+            s3.put_object(
                 Bucket=bucket,
                 Key=key,
                 Body=body,
@@ -166,14 +157,13 @@ def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None)
                 ChecksumSHA256=_base64(hashlib.sha256(body).hexdigest()),
                 **condition,
             )
-            return Pointer(body, answer["ETag"], answer.get("VersionId"))
+            return
         except ClientError as error:
             if status(error) not in (404, 409, 412) or code(error) == "NoSuchBucket":
                 raise
     winner = get_pointer(s3, bucket, key)
-    if winner is not None and winner.body == body:
-        return winner
-    raise PointerMoved(key, winner)
+    if winner is None or winner.body != body:
+        raise PointerMoved(key, winner)
 
 
 @contextmanager
@@ -196,17 +186,12 @@ def reaching(s3: Any) -> Iterator[None]:
         raise ServiceUnreachable(f"S3 at {url} cannot serve ({error}): check EXPUNGE_BUCKET and the server") from error
 
 
-def _put_new(
-    s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None
-) -> dict[str, Any]:
+def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None) -> None:
     request: dict[str, Any] = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": _base64(sha256)}
     if locked_until is not None:
         request |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": locked_until}
-    with reaching(s3):
-        if isinstance(content, bytes):
-            return s3.put_object(Body=content, **request)
-        with content.open("rb") as body:
-            return s3.put_object(Body=body, **request)
+    with reaching(s3), io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body:
+        s3.put_object(Body=body, **request)
 
 
 def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
@@ -219,11 +204,10 @@ def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
             raise
 
 
-def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> Stored:
+def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> None:
     stored = found.get("ChecksumSHA256") or _base64(_sha256_of_object(s3, bucket, key))
     if stored != _base64(sha256):
         raise IntegrityError(f"s3://{bucket}/{key} exists with other bytes than sha256 {sha256}: it was tampered with")
-    return Stored(found.get("VersionId"), uploaded=False)
 
 
 def _sha256_of_object(s3: Any, bucket: str, key: str) -> str:

@@ -47,6 +47,14 @@ def keys(settings: Settings, prefix: str) -> list[str]:
     return [entry["Key"] for entry in found]
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of all PUTs that were sent, as the test goes on."""
+    noted: list[str] = []
+    hook_puts(monkeypatch, noted.append)
+    return noted
+
+
 def hook_puts(monkeypatch: pytest.MonkeyPatch, before_put) -> None:
     """Real clients of the real server, with `before_put(key)` called as each PUT is about to be sent."""
     make = s3.client
@@ -63,30 +71,34 @@ def hook_puts(monkeypatch: pytest.MonkeyPatch, before_put) -> None:
 
 def test_what_is_published_comes_back_equal(stack, tmp_path, line, unique):
     folder = make_bundle(tmp_path / "bundle", unique)
-    published = publish_bundle(folder, line, stack)
-    assert published.uploaded == 4
-    assert published.bundle_digest == sha256((folder / "manifest.json").read_bytes())
-    assert published.pointer_moved
-    assert all(published.versions.values()), "the bucket is versioned: each object has a version id"
+    digest = publish_bundle(folder, line, stack)
+    assert digest == sha256((folder / "manifest.json").read_bytes())
     by_line = fetch_bundle(line, tmp_path / "by_line", stack)
-    by_digest = fetch_bundle(published.bundle_digest, tmp_path / "by_digest", stack)
-    assert by_line.digest == by_digest.digest == approved(line, stack) == published.bundle_digest
+    by_digest = fetch_bundle(digest, tmp_path / "by_digest", stack)
+    assert by_line.digest == by_digest.digest == approved(line, stack) == digest
     assert (tmp_path / "by_line/unet/model.safetensors").read_bytes() == unique
 
 
-def test_the_second_publication_sends_nothing_and_leaves_the_pointer(stack, tmp_path, line, unique):
+def test_content_is_sent_first_then_the_manifest_then_the_pointer_and_nothing_twice(
+    stack, tmp_path, line, unique, sent
+):
     folder = make_bundle(tmp_path / "bundle", unique)
-    first, second = publish_bundle(folder, line, stack), publish_bundle(folder, line, stack)
-    assert (first.uploaded, second.uploaded) == (4, 0)
-    assert not second.pointer_moved
-    assert second.pointer_version_id == first.pointer_version_id
-    assert second.versions == first.versions
+    digest = publish_bundle(folder, line, stack)
+    files = ["model_index.json", "unet/model.safetensors", "vae/model.safetensors", "manifest.json"]
+    assert sent == [*(f"bundles/{digest}/{path}" for path in files), f"lines/{line}/approved.json"]
+    assert publish_bundle(folder, line, stack) == digest
+    assert len(sent) == 5
 
 
 def test_a_successor_names_its_predecessor(stack, tmp_path, line, unique):
+    def told() -> tuple[str, str | None]:
+        pointer = json.loads(s3.read(s3.client(stack), stack.bucket, f"lines/{line}/approved.json"))
+        return pointer["bundle"], pointer["previous"]
+
     first = publish_bundle(make_bundle(tmp_path / "a", unique + b"a"), line, stack)
+    assert told() == (first, None)
     second = publish_bundle(make_bundle(tmp_path / "b", unique + b"b"), line, stack)
-    assert (first.previous, second.previous) == (None, first.bundle_digest)
+    assert told() == (second, first)
 
 
 def test_what_was_published_in_between_is_never_undone(stack, tmp_path, line, unique):
@@ -97,14 +109,14 @@ def test_what_was_published_in_between_is_never_undone(stack, tmp_path, line, un
         publish_bundle(late, line, stack, follows={""})
     with pytest.raises(IntegrityError, match="does not know it"):
         check_successor(line, approved(line, stack), {""})
-    assert approved(line, stack) == first.bundle_digest
-    second = publish_bundle(late, line, stack, follows={first.bundle_digest})
-    assert publish_bundle(late, line, stack, follows={first.bundle_digest}).bundle_digest == second.bundle_digest
-    check_successor(line, approved(line, stack), {second.bundle_digest})
+    assert approved(line, stack) == first
+    second = publish_bundle(late, line, stack, follows={first})
+    assert publish_bundle(late, line, stack, follows={first}) == second
+    check_successor(line, approved(line, stack), {second})
 
 
 def test_a_bundle_is_in_place_when_every_file_of_it_is(stack, tmp_path, line, unique):
-    bundle = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack).bundle_digest
+    bundle = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack)
     assert is_published(bundle, stack)
     client, weights = s3.client(stack), f"bundles/{bundle}/unet/model.safetensors"
     client.put_object(Bucket=stack.bucket, Key=weights, Body=b"the unedited weights")
@@ -158,7 +170,9 @@ def test_a_folder_unlike_its_manifest_is_refused_before_anything_is_sent(stack, 
     assert approved(line, stack) is None
 
 
-def test_a_broken_upload_leaves_no_pointer_and_is_completed_by_the_next(stack, tmp_path, line, unique, monkeypatch):
+def test_a_broken_upload_leaves_no_pointer_and_is_completed_by_the_next(
+    stack, tmp_path, line, unique, monkeypatch, sent
+):
     folder = make_bundle(tmp_path / "bundle", unique)
 
     def cut_the_line(key: str) -> None:
@@ -174,7 +188,9 @@ def test_a_broken_upload_leaves_no_pointer_and_is_completed_by_the_next(stack, t
     assert approved(line, stack) is None
     with pytest.raises(IntegrityError, match="missing"):
         fetch_bundle(digest, tmp_path / "early", stack)
-    assert publish_bundle(folder, line, stack).uploaded == 2
+    sent.clear()
+    publish_bundle(folder, line, stack)
+    assert [Path(key).name for key in sent] == ["model.safetensors", "manifest.json", "approved.json"]
     assert approved(line, stack) == digest
 
 
@@ -191,20 +207,20 @@ def test_of_two_publishers_at_once_exactly_one_moves_the_pointer(stack, tmp_path
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(attempt, folders))
-    won = [one for one in outcomes if isinstance(one, publish.Published)]
+    won = [one for one in outcomes if isinstance(one, str)]
     lost = [one for one in outcomes if isinstance(one, s3.PointerMoved)]
     assert (len(won), len(lost)) == (1, 1)
-    assert approved(line, stack) == won[0].bundle_digest
+    assert approved(line, stack) == won[0]
     assert lost[0].winner is not None
-    assert json.loads(lost[0].winner.body)["bundle"] == won[0].bundle_digest
+    assert json.loads(lost[0].winner.body)["bundle"] == won[0]
 
 
 def test_of_many_writers_of_one_key_one_writes_and_all_agree(stack, unique):
     key, digest = f"bundles/race-{unique.hex()}", sha256(unique)
     with ThreadPoolExecutor(8) as pool:
-        stored = list(pool.map(lambda _: s3.put_once(s3.client(stack), stack.bucket, key, unique, digest), range(8)))
-    assert sum(one.uploaded for one in stored) == 1
-    assert len({one.version_id for one in stored}) == 1
+        list(pool.map(lambda _: s3.put_once(s3.client(stack), stack.bucket, key, unique, digest), range(8)))
+    assert len(s3.client(stack).list_object_versions(Bucket=stack.bucket, Prefix=key)["Versions"]) == 1
+    assert s3.holds(s3.client(stack), stack.bucket, key, digest)
 
 
 def test_other_bytes_under_a_key_are_found(stack, tmp_path, line, unique):
@@ -218,8 +234,8 @@ def test_other_bytes_under_a_key_are_found(stack, tmp_path, line, unique):
 
 
 def test_a_published_object_that_changed_is_not_fetched(stack, tmp_path, line, unique):
-    published = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack)
-    changed = f"bundles/{published.bundle_digest}/unet/model.safetensors"
+    digest = publish_bundle(make_bundle(tmp_path / "bundle", unique), line, stack)
+    changed = f"bundles/{digest}/unet/model.safetensors"
     s3.client(stack).put_object(Bucket=stack.bucket, Key=changed, Body=b"other")
     with pytest.raises(IntegrityError, match="was changed"):
         fetch_bundle(line, tmp_path / "fetched", stack)
