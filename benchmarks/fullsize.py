@@ -42,9 +42,7 @@ SHALLOW = Size(layers=1)  # for what does not depend on the encoder's depth
 
 def pipeline(size: Size = FULL, seed: int = 0, device: str = "cpu") -> StableDiffusionPipeline:
     """The same weights for the same seed and size."""
-    reader: Any = CLIPTokenizer.from_pretrained(
-        MODEL / "tokenizer", model_max_length=size.tokens, local_files_only=True
-    )
+    reader: Any = CLIPTokenizer.from_pretrained(WORDS, model_max_length=size.tokens, local_files_only=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         text: Any = CLIPTextModel(_text_config(size, reader))
@@ -72,7 +70,7 @@ def spec(count: int, editor: str, settings: dict[str, Any]) -> EditSpec:
 
 
 def _names(count: int) -> list[str]:
-    known = words(CLIPTokenizer.from_pretrained(MODEL / "tokenizer", local_files_only=True))[::2]
+    known = words(CLIPTokenizer.from_pretrained(WORDS, local_files_only=True))[::2]
     drawn = random.Random("benchmark names").sample(range(len(known) ** 2), MOST_NAMES)
     return [f"{known[pair // len(known)]} {known[pair % len(known)]}" for pair in drawn[:count]]
 

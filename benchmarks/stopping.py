@@ -67,7 +67,7 @@ def edges(n: int, limit: float) -> tuple[int, int]:
 def fixed_drop(n: int, limit: float, drop: float) -> Course:
     """A fixed number of pairs, RUNS times."""
     counts, times = np.unique(_changes(n, drop, 1).reshape(-1, 2), axis=0, return_counts=True)
-    found = [bounds.paired_drop_bounds(int(lost), int(gained), n, CONFIDENCE) for lost, gained in counts]
+    found = [bounds.drop_bounds(int(lost), int(gained), n, CONFIDENCE) for lost, gained in counts]
     below = sum(t for (_, upper), t in zip(found, times, strict=True) if upper <= limit)
     above = sum(t for (lower, _), t in zip(found, times, strict=True) if lower > limit)
     return Course(n, below / RUNS, above / RUNS)

@@ -46,7 +46,7 @@ def rate_p(seen: int, n: int, limit: float) -> float:
     return 1.0 if seen == n else float(betaincc(seen + 1, n - seen, limit))
 
 
-def paired_drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
+def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
     """(lower, upper) bound of the drop over n pairs, each holding at `confidence`; (-1, 1) of no pairs."""
     half = half_of(confidence)
     lower = clopper_pearson_lower(lost, n, half) - clopper_pearson_upper(gained, n, half)
@@ -54,12 +54,9 @@ def paired_drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tup
     return lower, upper
 
 
-drop_bounds = paired_drop_bounds
-
-
 def drop_p(lost: int, gained: int, n: int, limit: float) -> float:
     """p-value of "the drop is `limit` or more"; of "`limit` or less" with lost and gained swapped and -limit."""
-    return p_of_bound(lambda confidence: paired_drop_bounds(lost, gained, n, confidence)[1], limit)
+    return p_of_bound(lambda confidence: drop_bounds(lost, gained, n, confidence)[1], limit)
 
 
 def half_of(confidence: float) -> float:
@@ -74,19 +71,6 @@ def p_of_bound(upper: Callable[[float], float], limit: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if upper(1 - middle) <= limit else (middle, high)
     return high
-
-
-def pictures_needed(limit: float, confidence: float) -> int:
-    """The fewest pictures that prove a share <= limit when none is seen: (1 - limit)^n <= 1 - confidence.
-
-    Raises ValueError for a limit that no number of pictures proves.
-    """
-    return fewest(lambda n: clopper_pearson_upper(0, n, confidence) <= limit)
-
-
-def pairs_needed(limit: float, confidence: float) -> int:
-    """The fewest pairs that prove a drop <= limit when none is lost and none gained."""
-    return pictures_needed(limit, half_of(confidence))
 
 
 def fewest(proves: Callable[[int], bool]) -> int:

@@ -21,6 +21,7 @@ gives (the geometric mean is the smaller), so the bounds hold for the mean over 
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -67,12 +68,9 @@ def drop_p(lost: int, gained: int, n: int, limit: float) -> float:
     return math.exp(min(0.0, -log_wealth_of_drop(lost, gained, n, limit)))
 
 
-def bounds(seen: int, n: int, confidence: float) -> tuple[float, float]:
+def rate_bounds(seen: int, n: int, confidence: float) -> tuple[float, float]:
     """(lower, upper) of the rate; each holds at all looks together with `confidence`; (0, 1) of no pictures."""
     return 1 - _rate_upper(n - seen, n, confidence), _rate_upper(seen, n, confidence)
-
-
-rate_bounds = bounds
 
 
 def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
@@ -96,21 +94,18 @@ def drop_decided(lost: int, gained: int, n: int, limit: float, confidence: float
 
 def _rate_upper(seen: int, n: int, confidence: float) -> float:
     refuse(seen, n, confidence)
-    if seen == n:
-        return 1.0
-    low, high = seen / n, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rate_p(seen, n, middle) <= 1 - confidence else (middle, high)
-    return high
+    return 1.0 if seen == n else _least(seen / n, confidence, lambda limit: rate_p(seen, n, limit))
 
 
 def _drop_upper(lost: int, gained: int, n: int, confidence: float) -> float:
     refuse(lost, n, confidence)
-    if lost == n:
-        return 1.0
-    low, high = (lost - gained) / n, 1.0
+    return 1.0 if lost == n else _least((lost - gained) / n, confidence, lambda limit: drop_p(lost, gained, n, limit))
+
+
+def _least(low: float, confidence: float, p: Callable[[float], float]) -> float:
+    """The least limit above `low` that is proven at this confidence, rounded up."""
+    high = 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if drop_p(lost, gained, n, middle) <= 1 - confidence else (middle, high)
+        low, high = (low, middle) if p(middle) <= 1 - confidence else (middle, high)
     return high

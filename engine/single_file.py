@@ -18,7 +18,8 @@ from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING, infer_
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.errors import EditError, ModelFormatError, UnknownArchitecture
+from engine.errors import EditError, UnknownArchitecture
+from engine.layout import check_complete, components, read_index
 from engine.whole import save_whole
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -61,9 +62,10 @@ def write_single_file(model: str | Path, out: str | Path) -> str:
     for.
     """
     model, out = Path(model), Path(out)
-    kind = json.loads((model / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+    kind = read_index(model).get("_class_name")
     if kind not in PIPELINES:
         raise UnknownArchitecture(f"{kind} has no single-file layout here; known: {', '.join(PIPELINES)}")
+    check_complete(model)
     tensors = _unet(model / "unet") | _vae(model / "vae")
     if kind == "StableDiffusionXLPipeline":
         tensors |= _clip(model / "text_encoder", "conditioner.embedders.0.transformer.")
@@ -215,11 +217,5 @@ def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     """The weights that `from_pretrained` would open, variants left aside, in their own type."""
-    for stem in ("diffusion_pytorch_model", "model"):
-        index, whole = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
-        if index.exists():
-            parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            return {name: value for part in parts for name, value in load_file(folder / part).items()}
-        if whole.exists():
-            return load_file(whole)
-    raise ModelFormatError(f"{folder} holds no model.safetensors; save the model again without a variant")
+    part = components(folder.parent)[folder.name]
+    return {name: value for path in part.weights() for name, value in load_file(path).items()}

@@ -108,7 +108,7 @@ def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, s
     pools = names(order.judge_folder)
     plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
-    return given + [proposal.subject for proposal in retained_subjects(given, near, pools, level.name, state.seed)]
+    return given + retained_subjects(given, near, pools, level.name, state.seed)
 
 
 def _told(subject: Subject) -> Subject:

@@ -1,10 +1,10 @@
 """Receipts: one canonical JSON file a step, chained by digest, so that the record cannot be changed unnoticed.
 
 A ledger is the folder of one model line, a receipt the file `<sequence>-<sha256 of its bytes>.json` in it, naming the
-digest of the one before. `verify` finds a receipt that was altered, deleted, reordered, inserted or forked. What no
+digest of the one before. Reading it finds a receipt that was altered, deleted, reordered, inserted or forked. What no
 chain can show alone is its own end: whoever cuts off the last receipts, or writes all of them anew, leaves a sound
-chain. So the digest of the last receipt is also kept elsewhere and given to `verify` as `head`, and receipts are signed
-(`tasks.signing`).
+chain. So receipts are signed (`tasks.signing`), and the digest of the last one is also kept elsewhere and looked for
+by the audit (`tasks.audit`, `noted`).
 """
 
 import re
@@ -121,12 +121,6 @@ class Ledger:
         """The latest receipt of this step with these settings, or None."""
         wanted = (step, dict(settings))
         return next((one for one in reversed(self.receipts()) if (one.step, one.settings) == wanted), None)
-
-    def verify(self, head: str = "") -> list[str]:
-        """What is wrong with the chain, in words; empty if it holds. `head` is its last digest as kept elsewhere."""
-        receipts, problems = self.read()
-        last = receipts[-1].digest if receipts else "none"
-        return problems + ([f"the last receipt is {last}, kept elsewhere is {head}"] if head and last != head else [])
 
     def read(self) -> tuple[list[Receipt], list[str]]:
         """Every receipt that can be read, in order, and what is wrong with the chain, in words."""

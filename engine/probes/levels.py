@@ -7,20 +7,17 @@ search with the denoiser's gradient for the concept itself, and asks for more of
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import ConceptError
-from engine.evidence import ARMS
 from engine.families import family_of
 from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
 from engine.probes.families import FAMILIES, family_prompts
 from engine.probes.prompts import Question, Subject, kept_objects, questions
 from engine.sampling import Sampler, Shot
 
-REQUIRED = ("name", "prefix", "variant", "policy")
 """Families to which the unedited model must respond: a policy that asks in vain proves nothing."""
 INFORMATIVE = ("alias", *FAMILIES)
 """Families to which it may not respond; where it does not, they add nothing to the proof (`Acceptance.informative`)."""
@@ -102,14 +99,3 @@ def readable(pipeline: Any, asked: Sequence[Question]) -> tuple[list[Question], 
     }
     kept = [question for question in asked if fits.get(question.shot.prompt, True)]
     return kept, [question for question in asked if not fits.get(question.shot.prompt, True)]
-
-
-def cost(level: str, subjects: Sequence[Subject], prompts: int, seeds: int) -> dict[str, int]:
-    """Pictures each probe of a level asks for, both models together, by prompt family and attack.
-
-    An upper limit: what two concepts ask alike is drawn once, and a store may have the unedited model's already.
-    """
-    asked = Counter(question.probe for question in questions_at(level, subjects, prompts, seeds))
-    targets = sum(subject.role == "target" for subject in subjects)
-    attacks = {attack.name: targets * attack.cost for attack in level_named(level).attacks}
-    return {probe: len(ARMS) * count for probe, count in {**asked, **attacks}.items() if count}

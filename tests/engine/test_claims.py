@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from engine import bounds
 from engine.acceptance import Acceptance
-from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, paired_drop_bounds, rate_p
+from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, rate_p
 from engine.evidence import ATTACKS, Row, never_shown, table
 from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
@@ -231,7 +232,7 @@ def test_the_p_of_a_rate_is_the_exact_binomial_tail(seen, n, limit):
 def test_the_p_of_a_drop_agrees_with_its_bounds(counts, limit):
     lost, gained, n = counts
     for alpha in (0.001, 0.05, 0.3):
-        lower, upper = paired_drop_bounds(lost, gained, n, 1 - alpha)
+        lower, upper = bounds.drop_bounds(lost, gained, n, 1 - alpha)
         assert (drop_p(lost, gained, n, limit) <= alpha) == (upper <= limit)
         assert (drop_p(gained, lost, n, -limit) <= alpha) == (lower >= limit)
 

@@ -9,13 +9,13 @@ from scipy import integrate, stats
 from benchmarks import stopping
 from engine import bounds as fixed
 from engine.sequential import (
-    bounds,
     decided,
     drop_bounds,
     drop_decided,
     drop_p,
     log_wealth,
     log_wealth_of_drop,
+    rate_bounds,
     rate_p,
 )
 
@@ -62,7 +62,7 @@ def test_large_counts_neither_overflow_nor_lose_their_sign():
 @pytest.mark.parametrize("counts", [(0, 40), (3, 40), (20, 40), (40, 40)])
 def test_bounds_are_where_the_decision_turns(counts):
     seen, n = counts
-    lower, upper = bounds(seen, n, 0.95)
+    lower, upper = rate_bounds(seen, n, 0.95)
     assert lower <= seen / n <= upper
     for limit, call in ((upper + 1e-6, "below"), (upper - 1e-6, None), (lower - 1e-6, "above"), (lower + 1e-6, None)):
         if 0 < limit < 1:
@@ -80,15 +80,15 @@ def test_bounds_of_a_drop_are_where_the_decision_turns(counts):
 
 
 def test_no_pictures_and_impossible_counts():
-    assert (bounds(0, 0, 0.95), drop_bounds(0, 0, 0, 0.95), decided(0, 0, 0.1, 0.95)) == ((0, 1), (-1, 1), None)
-    for broken in (lambda: bounds(3, 2, 0.95), lambda: drop_p(3, 0, 2, 0.1), lambda: rate_p(0, 2, math.nan)):
+    assert (rate_bounds(0, 0, 0.95), drop_bounds(0, 0, 0, 0.95), decided(0, 0, 0.1, 0.95)) == ((0, 1), (-1, 1), None)
+    for broken in (lambda: rate_bounds(3, 2, 0.95), lambda: drop_p(3, 0, 2, 0.1), lambda: rate_p(0, 2, math.nan)):
         with pytest.raises(ValueError, match=r"count|limit"):
             broken()
 
 
 def test_anytime_bounds_are_wider_than_those_of_a_single_look():
     for seen, n in [(0, 40), (2, 96), (30, 96)]:
-        (low, high), (fixed_low, fixed_high) = bounds(seen, n, 0.95), fixed.rate_bounds(seen, n, 0.95)
+        (low, high), (fixed_low, fixed_high) = rate_bounds(seen, n, 0.95), fixed.rate_bounds(seen, n, 0.95)
         assert low < fixed_low or low == fixed_low == 0
         assert high > fixed_high
 

@@ -12,9 +12,8 @@ from engine.acceptance import Acceptance
 from engine.bounds import (
     clopper_pearson_lower,
     clopper_pearson_upper,
-    paired_drop_bounds,
-    pairs_needed,
-    pictures_needed,
+    drop_bounds,
+    fewest,
 )
 from engine.evidence import Row, table
 from engine.results import Outcome, Verdict
@@ -78,7 +77,7 @@ def test_bounds_equal_the_exact_binomial_interval(k, n):
 
 def test_no_pictures_prove_nothing_and_impossible_counts_are_refused():
     assert (clopper_pearson_lower(0, 0, 0.95), clopper_pearson_upper(0, 0, 0.95)) == (0.0, 1.0)
-    assert paired_drop_bounds(0, 0, 0, 0.95) == (-1.0, 1.0)
+    assert drop_bounds(0, 0, 0, 0.95) == (-1.0, 1.0)
     for k, n, confidence in [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0), (1, 3, math.nan)]:
         with pytest.raises(ValueError, match=r"count|confidence"):
             clopper_pearson_upper(k, n, confidence)
@@ -93,32 +92,26 @@ def test_bounds_cover_the_true_share(share):
     assert (lower[draws] <= share).mean() > 0.94
 
 
-def test_the_coverage_test_catches_a_bound_that_is_not_exact():
-    n, share, draws = 32, 0.02, np.random.default_rng(7).binomial(32, 0.02, size=2000)
-    rate = np.arange(n + 1) / n
-    wald = rate + stats.norm.ppf(0.95) * np.sqrt(rate * (1 - rate) / n)
-    assert (wald[draws] >= share).mean() < 0.6
-
-
 @pytest.mark.parametrize(("lost", "gained"), [(0.04, 0.0), (0.1, 0.05), (0.02, 0.2), (0.45, 0.45)])
 def test_paired_bounds_cover_the_true_drop(lost, gained):
     n, draws = 40, np.random.default_rng(11).multinomial(40, [lost, gained, 1 - lost - gained], size=2000)
     counts, times = np.unique(draws[:, :2], axis=0, return_counts=True)
-    bounds = np.array([paired_drop_bounds(int(a), int(b), n, 0.95) for a, b in counts])
+    bounds = np.array([drop_bounds(int(a), int(b), n, 0.95) for a, b in counts])
     drop = lost - gained
     assert times[bounds[:, 1] >= drop].sum() / 2000 > 0.94
     assert times[bounds[:, 0] <= drop].sum() / 2000 > 0.94
 
 
 @pytest.mark.parametrize(("limit", "confidence"), [(0.1, 0.95), (0.05, 0.975), (0.01, 0.99), (0.9, 0.5)])
-def test_pictures_needed_is_the_fewest(limit, confidence):
-    n = pictures_needed(limit, confidence)
+def test_the_fewest_pictures_that_prove_a_limit_are_the_fewest(limit, confidence):
+    n = fewest(lambda n: clopper_pearson_upper(0, n, confidence) <= limit)
     assert clopper_pearson_upper(0, n, confidence) <= limit
     assert n == 1 or clopper_pearson_upper(0, n - 1, confidence) > limit
 
 
 def test_numbers_that_plans_rest_on():
-    assert (pictures_needed(0.10, 0.95), pairs_needed(0.05, 0.95)) == (29, 72)
+    assert fewest(lambda n: clopper_pearson_upper(0, n, 0.95) <= 0.10) == 29
+    assert fewest(lambda n: drop_bounds(0, 0, n, 0.95)[1] <= 0.05) == 72
 
 
 def test_all_bounds_inside_is_a_pass_with_everything_reported():

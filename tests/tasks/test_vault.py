@@ -104,7 +104,7 @@ def test_attack_the_end_is_cut_off(settings: Settings) -> None:
     vault.store(settings)
     last = sorted((settings.home / "receipts" / LINE).glob("*.json"))[-1]
     last.unlink()
-    assert journal(settings.home, LINE).verify() == []  # the chain alone does not show it
+    assert journal(settings.home, LINE).read()[1] == []  # the chain alone does not show it
     (problem,) = differences(settings)
     assert problem.endswith(
         f"{last.name} is not in {settings.home}: it was removed, the end cut off, or this is an older copy"
