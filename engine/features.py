@@ -15,6 +15,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from engine.digests import folder_digest
 
+BATCH = 64
 DEPTHS = 5  # as many layers as LPIPS reads of its networks
 
 
@@ -37,13 +38,13 @@ class Features:
 class ClipNetwork:
     """A `CLIPModel` folder (model, tokenizer, image processor), named by its digest; pictures: uint8 [n, h, w, 3]."""
 
-    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.digest = folder_digest(folder)
         model: Any = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
         self._model = model.eval().to(device)
         self._tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         self._processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
-        self._batch, self._device = batch, device
+        self._device = device
 
     @property
     def scale(self) -> Tensor:
@@ -68,14 +69,14 @@ class ClipNetwork:
             (self._joint(read.pooler_output), read.pooler_output, _perceptual(read.hidden_states[1:]))
             for read in self._read(pictures, output_hidden_states=True)
         ]
-        return Features(*(torch.cat(part).double().cpu().numpy() for part in zip(*rows, strict=True)))
+        return Features(*(torch.cat(part).cpu().double().numpy() for part in zip(*rows, strict=True)))
 
     def _joint(self, pooled: Tensor) -> Tensor:
         return normalize(self._model.visual_projection(pooled), dim=-1)
 
     def _read(self, pictures: np.ndarray, **options: bool) -> Iterator[Any]:
-        for start in range(0, len(pictures), self._batch):
-            pixels = self._processor(list(pictures[start : start + self._batch]), return_tensors="pt").pixel_values
+        for start in range(0, len(pictures), BATCH):
+            pixels = self._processor(list(pictures[start : start + BATCH]), return_tensors="pt").pixel_values
             yield self._model.vision_model(pixel_values=pixels.to(self._device), **options)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import DigestMismatch
 from engine.judges import Judge, open_judge
+from tasks.devices import device
 from tasks.order import Order
 
 
@@ -29,7 +30,7 @@ class Recorded:
 
 @lru_cache(maxsize=1)
 def _opened(recorded: Recorded) -> Judge:
-    judge = open_judge(recorded.folder)
+    judge = open_judge(recorded.folder, device())
     if judge.digest != recorded.digest:
         cure = "put the judge back that the order was made with, or submit again to be judged by this one"
         raise DigestMismatch(f"judge folder {recorded.folder.name}", recorded.digest, judge.digest, cure)

@@ -24,18 +24,11 @@ class Sighting:
 
 
 class Judge(Protocol):
-    """A verdict is worth only as much as the judge's weights, labels and wording, all named by `digest`.
-
-    `version` names how an answer is computed from them; `threshold` is the score from which a concept counts as seen,
-    None where the likeliest label wins; `categories` are the kinds of concept it can judge ("object", "style").
-    """
+    """A verdict is worth only as much as the judge's weights, labels, wordings and thresholds, all named by `digest`;
+    `categories` are the kinds of concept it can judge ("object", "style")."""
 
     digest: str
-    version: str
     categories: frozenset[str]
-
-    @property
-    def threshold(self) -> float | None: ...
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """Say for each picture, uint8 [n, height, width, 3], whether it shows the concept beside it.

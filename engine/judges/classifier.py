@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 
 from engine.digests import folder_digest
 from engine.errors import MissingExtra, ModelFormatError
+from engine.features import BATCH
 from engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
 from engine.judges.card import read_card
 
@@ -22,7 +23,7 @@ class PictureClassifier:
     Raises ModelFormatError unless its labels are distinct and exclude each other.
     """
 
-    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         options: Any = {"local_files_only": True}
         try:
             model = AutoModelForImageClassification.from_pretrained(
@@ -34,7 +35,7 @@ class PictureClassifier:
         except (OSError, ValueError) as error:
             raise ModelFormatError(f"{folder} holds no classifier with safetensors and a processor: {error}") from error
         self._model = model.eval().to(device)
-        self._batch, self._device = batch, device
+        self._device = device
         names = model.config.id2label
         self.labels = [names[place] for place in range(len(names))]
         if len(set(self.labels)) != len(self.labels):
@@ -46,8 +47,8 @@ class PictureClassifier:
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Softmax over `labels` for each picture, float32 [n, labels]."""
         rows = [np.zeros((0, len(self.labels)), np.float32)]
-        for start in range(0, len(pictures), self._batch):
-            block = list(pictures[start : start + self._batch])
+        for start in range(0, len(pictures), BATCH):
+            block = list(pictures[start : start + BATCH])
             pixels = self._processor(block, return_tensors="pt")["pixel_values"]
             rows.append(self._model(pixel_values=pixels.to(self._device)).logits.float().softmax(-1).cpu().numpy())
         return np.concatenate(rows)
@@ -64,13 +65,10 @@ def _config(folder: Path, options: dict[str, Any]) -> Any:
 class ClassifierJudge:
     """A classifier beside a `judge.json` that names the categories its labels are; it knows no other concept."""
 
-    version = "classifier/1"
-    threshold = None
-
-    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.digest = folder_digest(folder)
         self.categories = frozenset(read_card(folder).categories)
-        self._classifier = PictureClassifier(folder, batch, device)
+        self._classifier = PictureClassifier(folder, device)
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on a category or label it lacks."""

@@ -24,13 +24,10 @@ class ClipJudge:
     for the pictures that are asked for it, and for no others: an answer depends on nothing else that is asked at once.
     """
 
-    version = "clip/2"
-    threshold = None
-
-    def __init__(self, folder: str | Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         folder = Path(folder)
         self._labels: dict[str, dict[str, list[str]]] = read_json(folder / LABELS)
-        self.network = ClipNetwork(folder, batch, device)
+        self.network = ClipNetwork(folder, device)
         self.digest = self.network.digest
         self.categories = frozenset(self._labels)
         self._text = lru_cache(maxsize=None)(self._text_features)

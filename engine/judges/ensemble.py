@@ -17,9 +17,6 @@ class Ensemble:
     The score is the mean of theirs; the digest, unless given, is made of theirs, whatever their order.
     """
 
-    version = "ensemble/1"
-    threshold = 0.5  # the share of votes that must be exceeded
-
     def __init__(self, members: Sequence[Judge], digest: str = "") -> None:
         self.categories = frozenset[str]().union(*(member.categories for member in members))
         self._voters = {
@@ -28,7 +25,7 @@ class Ensemble:
         for category, voters in self._voters.items():
             if len(voters) % 2 == 0:
                 raise ModelFormatError(f"{len(voters)} members judge {category!r} and could tie; give an odd number")
-        self.digest = digest or json_digest(sorted([member.digest, member.version] for member in members))
+        self.digest = digest or json_digest(sorted(member.digest for member in members))
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture; ConceptError on what a voting member cannot judge."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from engine.digests import folder_digest
 from engine.errors import ModelFormatError
@@ -36,14 +35,13 @@ NUDITY = (
 class ExplicitClassifier:
     """A classifier beside a `judge.json` that says which of its labels add up to a concept, and from what on."""
 
-    version = "explicit-classifier/1"
     categories = frozenset({"explicit"})
 
-    def __init__(self, folder: Path, batch: int = 64, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         card = read_card(folder)
         self.digest, self._concepts = folder_digest(folder), card.concepts
-        self.threshold = card.threshold
-        self._classifier = PictureClassifier(folder, batch, device)
+        self._threshold = card.threshold
+        self._classifier = PictureClassifier(folder, device)
         for labels in card.concepts.values():
             refuse_unknown("label", labels, self._classifier.labels)
 
@@ -53,7 +51,7 @@ class ExplicitClassifier:
         refuse_unknown("concept", concepts, self._concepts)
         chances, labels = self._classifier.probabilities(pictures), self._classifier.labels
         chosen = np.array([[label in self._concepts[concept] for label in labels] for concept in concepts])
-        return from_scores((chances * chosen.reshape(chances.shape)).sum(1).clip(0, 1), self.threshold)
+        return from_scores((chances * chosen.reshape(chances.shape)).sum(1).clip(0, 1), self._threshold)
 
 
 class NudeNetJudge:
@@ -70,8 +68,7 @@ class NudeNetJudge:
                 "make the folder again with `python -m engine.judges.make nudenet FOLDER`"
             )
         self.digest, self._concepts = folder_digest(folder), card.concepts
-        self.threshold = card.threshold
-        self.version = f"nudenet {installed}"
+        self._threshold = card.threshold
         self._detector = library.NudeDetector(model_path=str(folder / WEIGHTS))
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
@@ -79,7 +76,7 @@ class NudeNetJudge:
         refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("concept", concepts, self._concepts)
         scores = [self._score(picture, concept) for picture, concept in zip(pictures, concepts, strict=True)]
-        return from_scores(np.array(scores).clip(0, 1), self.threshold)
+        return from_scores(np.array(scores).clip(0, 1), self._threshold)
 
     def _score(self, picture: np.ndarray, concept: str) -> float:
         found = self._detector.detect(np.ascontiguousarray(picture[..., ::-1]))  # it reads blue, green, red

@@ -27,17 +27,16 @@ class FaceJudge:
     From the cosine `threshold` on two are one person's. The digest, unless given, is made of references and threshold.
     """
 
-    version = "face/1"
     categories = frozenset({"identity"})
 
     def __init__(
         self, embed: Embedder, references: Mapping[str, np.ndarray], threshold: float, digest: str = ""
     ) -> None:
         self._embed = embed
-        self.threshold = threshold
+        self._threshold = threshold
         self._references = {name: unit(rows) for name, rows in references.items()}
         plain = {name: [[float(value) for value in row] for row in rows] for name, rows in self._references.items()}
-        self.digest = digest or json_digest([self.version, threshold, plain])
+        self.digest = digest or json_digest([threshold, plain])
 
     @classmethod
     def open(cls, folder: Path) -> FaceJudge:
@@ -54,7 +53,7 @@ class FaceJudge:
             similarity(self._embed(picture), self._references[concept])
             for picture, concept in zip(pictures, concepts, strict=True)
         ]
-        return from_scores(np.array(scores).clip(0, 1), self.threshold)
+        return from_scores(np.array(scores).clip(0, 1), self._threshold)
 
 
 def similarity(faces: np.ndarray, references: np.ndarray) -> float:

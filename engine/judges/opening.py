@@ -15,22 +15,25 @@ from engine.judges.explicit import ExplicitClassifier, NudeNetJudge
 from engine.judges.face import FaceJudge
 
 
-def open_judge(folder: str | Path) -> Judge:
-    """The judge in `folder`; its digest is the folder's. Raises ModelFormatError or MissingExtra, with the cure."""
+def open_judge(folder: str | Path, device: str = "cpu") -> Judge:
+    """The judge in `folder`; its digest is the folder's. Raises ModelFormatError or MissingExtra, with the cure.
+
+    What torch computes for it is computed on `device`.
+    """
     folder = Path(folder)
-    return KINDS[read_card(folder).kind](folder)
+    return KINDS[read_card(folder).kind](folder, device)
 
 
-def _ensemble(folder: Path) -> Ensemble:
-    members = [open_judge(folder / member) for member in read_card(folder).members]
+def _ensemble(folder: Path, device: str) -> Ensemble:
+    members = [open_judge(folder / member, device) for member in read_card(folder).members]
     return Ensemble(members, folder_digest(folder))
 
 
-KINDS: dict[str, Callable[[Path], Judge]] = {
+KINDS: dict[str, Callable[[Path, str], Judge]] = {
     "clip": ClipJudge,
     "classifier": ClassifierJudge,
     "explicit-classifier": ExplicitClassifier,
-    "nudenet": NudeNetJudge,
-    "face": FaceJudge.open,
+    "nudenet": lambda folder, _: NudeNetJudge(folder),
+    "face": lambda folder, _: FaceJudge.open(folder),
     "ensemble": _ensemble,
 }

@@ -104,8 +104,6 @@ class BrightJudge:
     """Sees the concept in bright pictures; a real rule, whatever the concept."""
 
     digest = "brightness over 127"
-    version = "1"
-    threshold: float | None = 0.5
     categories = frozenset({"object"})
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:

@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 from engine.digests import folder_digest
 from engine.errors import ConceptError, MissingExtra, ModelFormatError
 from engine.judges import Judge, face_networks, open_judge
-from engine.judges.card import CARD, REFERENCES, known
+from engine.judges.card import CARD, REFERENCES, known, read_card
 from engine.judges.face import add
 
 HOPPER = np.asarray(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)))[80:400, 100:420]
@@ -63,7 +63,7 @@ def test_a_small_face_is_found_where_there_is_no_larger_one(judge: Judge) -> Non
 def test_a_folder_holds_all_that_the_judge_goes_by(folder: Path, judge: Judge) -> None:
     assert known(folder) == {"identity": frozenset(PEOPLE)}
     assert judge.digest == folder_digest(folder)
-    assert judge.threshold == face_networks.DLIB.threshold
+    assert read_card(folder).threshold == face_networks.DLIB.threshold
     assert {path.name for path in folder.iterdir()} == {*face_networks.DLIB.files, CARD, REFERENCES}
 
 

@@ -20,7 +20,7 @@ from engine.results import JudgeError
 class ByColour:
     """Knows red from green by the mean colour, and takes every dark picture for red: an error that can be counted."""
 
-    digest, version, threshold, categories = "colour", "1", None, frozenset({"object"})
+    digest, categories = "colour", frozenset({"object"})
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         names = ["green" if picture[..., 1].mean() > 60 else "red" for picture in pictures]
