@@ -71,8 +71,11 @@ def shown(url: str) -> str:
 
 
 def told(error: Exception, url: str) -> str:
-    """What an error says, on one line and without the password that an address in it has."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    """What an error says, or the failed connection behind it, on one line and without the password of an address."""
+    behind: BaseException | None = error
+    while behind and not isinstance(behind, ConnectionError | TimeoutError):
+        behind = behind.__cause__ or behind.__context__
+    said = " ".join(str(behind or error).split()) or type(error).__name__
     return said.replace(f"{_account(url)}@", "") if _account(url) else said
 
 

@@ -92,6 +92,20 @@ def test_the_token_of_temporary_keys_is_sent_with_them(serve: Serve) -> None:
     assert [token for _, token in HEADS] == ["token", None]
 
 
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [("prefect_api_url", "PREFECT_API_KEY"), ("mlflow_tracking_uri", "MLFLOW_TRACKING_USERNAME")],
+)
+def test_a_server_that_wants_a_key_is_found_before_any_work(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, variable: str, wanted: str
+) -> None:
+    settings = serve(401)
+    monkeypatch.setattr(Handler, "do_GET", lambda self: self._answer(401))
+    monkeypatch.setattr(Handler, "do_POST", lambda self: self._answer(401), raising=False)
+    with pytest.raises(ServiceUnreachable, match=f"does not let us in .*401.*{wanted}"):
+        reach(replace(settings, **{variable: settings.s3_endpoint_url}))
+
+
 @pytest.mark.parametrize("variable", ["prefect_api_url", "mlflow_tracking_uri"])
 def test_a_password_in_an_address_is_not_told(serve: Serve, variable: str) -> None:
     settings = replace(serve(200), **{variable: "http://user:s3cret@127.0.0.1:1/api"})
