@@ -9,65 +9,21 @@ bundle that a later one of the same work replaced S3 has the files. While a take
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import MODEL, verify_bundle
-from engine.digests import file_digest, folder_digest
-from engine.errors import EngineError
-from policies import DesiredState
-from tasks.bundle import DELTAS, EVIDENCE, VERDICT
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
-from tasks.grounds import is_of_a_base, named, twofold, unfounded
+from tasks.grounds import named, twofold, unfounded
 from tasks.history import is_line
 from tasks.journal import journal
 from tasks.kept import kept_policy
+from tasks.left import changed, has_verdict
 from tasks.manifest import DIGEST
 from tasks.proof import CHECKED, Proof, weights_by_bundle
-from tasks.quality import FILE as QUALITY
 from tasks.receipts import Receipt
 from tasks.rederived import STRAY, can_be_rederived, contradiction
 from tasks.signing import checked, doubts, own_keys, public_key
-from tasks.trials import FILE as TRIALS
-
-
-def _state(path: Path) -> str:
-    return DesiredState.model_validate_json(path.read_bytes()).digest
-
-
-def _outcome(path: Path) -> str:
-    return json.loads(path.read_bytes())["outcome"]
-
-
-EXAMINED = (
-    (EVIDENCE, "evidence", file_digest),
-    (VERDICT, "verdict", file_digest),
-    (QUALITY, "quality", file_digest),
-)
-
-
-def _reasons(path: Path) -> str:
-    return json.dumps([reason["message"] for reason in json.loads(path.read_bytes())["reasons"]])
-
-
-LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
-    "read": (("state.json", "state", _state),),
-    "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
-    "verified": EXAMINED,
-    CHECKED: (("state.json", "state", _state), *EXAMINED),
-    "bundled": (
-        ("bundle", "bundle", verify_bundle),
-        (f"bundle/{MODEL}", "candidate", folder_digest),
-        (f"bundle/{EVIDENCE}", "evidence", file_digest),
-        (f"bundle/{VERDICT}", "verdict", file_digest),
-    ),
-}
-"""What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
-
-SOMETIMES = {"trials", "quality"}
-"""What not every receipt names: trials are of `editor: auto`, and quality came later than the first receipts."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +110,7 @@ def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
     yield from problems
     for (work, _), receipt in _latest(chain).items():
-        for problem in _changed(home / "work" / work, receipt):
+        for problem in changed(home / "work" / work, receipt):
             yield f"{named(receipt)}: {problem}"
         if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
             yield f"{named(receipt)}: {problem}"
@@ -184,42 +140,6 @@ def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
         yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
     if table in {receipt.outputs.get("evidence") for receipt in before}:
         yield f"its evidence {table} is that of an earlier receipt: nothing was asked anew"
-
-
-def has_verdict(receipt: Receipt) -> bool:
-    """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
-    nothing_to_judge = not receipt.outputs and (receipt.verdict or {}).get("outcome") == "ERROR"
-    return receipt.step == "verified" or (receipt.step == CHECKED and not nothing_to_judge)
-
-
-def _changed(work: Path, receipt: Receipt) -> Iterator[str]:
-    """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
-    told = {**receipt.inputs, **receipt.outputs}
-    if receipt.step == CHECKED and not has_verdict(receipt):
-        return  # what was served was not what was published, so nothing was asked
-    left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
-    for path, name, digest_of in LEFT.get(receipt.step, ()):
-        if name not in told and name in left_out:
-            continue
-        if problem := _other(work / path, told.get(name, "nothing"), digest_of):
-            yield f"{work / path} {problem}"
-    verdict = receipt.verdict or {}
-    said = [(str(verdict.get("outcome")), _outcome)] if has_verdict(receipt) else []
-    if receipt.step == CHECKED:
-        said.append((json.dumps(verdict.get("reasons")), _reasons))
-    for wanted, found_in in said:
-        if problem := _other(work / VERDICT, wanted, found_in):
-            yield f"{work / VERDICT} {problem}"
-
-
-def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
-    """What is wrong with a file or folder in which this should be found, "" if nothing is."""
-    try:
-        return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
-    except FileNotFoundError:
-        return "is missing"
-    except (EngineError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        return f"cannot be read: {error}"
 
 
 def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""What each step of a work left in its folder, and whether it is still there as the step's receipt says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine.bundle import MODEL, verify_bundle
+from engine.digests import file_digest, folder_digest
+from engine.errors import EngineError
+from policies import DesiredState
+from tasks.bundle import DELTAS, EVIDENCE, VERDICT
+from tasks.grounds import is_of_a_base
+from tasks.proof import CHECKED
+from tasks.quality import FILE as QUALITY
+from tasks.receipts import Receipt
+from tasks.trials import FILE as TRIALS
+
+
+def _state(path: Path) -> str:
+    return DesiredState.model_validate_json(path.read_bytes()).digest
+
+
+def _outcome(path: Path) -> str:
+    return json.loads(path.read_bytes())["outcome"]
+
+
+def _reasons(path: Path) -> str:
+    return json.dumps([reason["message"] for reason in json.loads(path.read_bytes())["reasons"]])
+
+
+EXAMINED = (
+    (EVIDENCE, "evidence", file_digest),
+    (VERDICT, "verdict", file_digest),
+    (QUALITY, "quality", file_digest),
+)
+
+LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
+    "read": (("state.json", "state", _state),),
+    "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
+    "verified": EXAMINED,
+    CHECKED: (("state.json", "state", _state), *EXAMINED),
+    "bundled": (
+        ("bundle", "bundle", verify_bundle),
+        (f"bundle/{MODEL}", "candidate", folder_digest),
+        (f"bundle/{EVIDENCE}", "evidence", file_digest),
+        (f"bundle/{VERDICT}", "verdict", file_digest),
+    ),
+}
+"""What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
+
+SOMETIMES = {"trials", "quality"}
+"""What not every receipt names: trials are of `editor: auto`, and quality came later than the first receipts."""
+
+
+def has_verdict(receipt: Receipt) -> bool:
+    """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
+    nothing_to_judge = not receipt.outputs and (receipt.verdict or {}).get("outcome") == "ERROR"
+    return receipt.step == "verified" or (receipt.step == CHECKED and not nothing_to_judge)
+
+
+def changed(work: Path, receipt: Receipt) -> Iterator[str]:
+    """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
+    told = {**receipt.inputs, **receipt.outputs}
+    if receipt.step == CHECKED and not has_verdict(receipt):
+        return  # what was served was not what was published, so nothing was asked
+    left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
+    for path, name, digest_of in LEFT.get(receipt.step, ()):
+        if name not in told and name in left_out:
+            continue
+        if problem := _other(work / path, told.get(name, "nothing"), digest_of):
+            yield f"{work / path} {problem}"
+    verdict = receipt.verdict or {}
+    said = [(str(verdict.get("outcome")), _outcome)] if has_verdict(receipt) else []
+    if receipt.step == CHECKED:
+        said.append((json.dumps(verdict.get("reasons")), _reasons))
+    for wanted, found_in in said:
+        if problem := _other(work / VERDICT, wanted, found_in):
+            yield f"{work / VERDICT} {problem}"
+
+
+def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
+    """What is wrong with a file or folder in which this should be found, "" if nothing is."""
+    try:
+        return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
+    except FileNotFoundError:
+        return "is missing"
+    except (EngineError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        return f"cannot be read: {error}"
