@@ -21,7 +21,7 @@ from tasks.gate import GateResult, Terms, gate
 from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import journal, note
-from tasks.kept import kept_policy
+from tasks.kept import kept_policy, published_policies
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.proof import suspect
@@ -45,6 +45,9 @@ from tasks.report import write_report
 from tasks.settings import Settings
 from tasks.translate import sampler
 from tasks.trials import trials_file
+
+PERSONAL = {"ncii", "privacy_erasure"}
+"""Kinds of requests by which a person is to be seen no more."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     quality, _ = read_quality(order.folder)
     tags = {"expunge.verdict": verdict.outcome.value, STATE_TAG: outcome}
+    shown = not is_of_a_person(order)
     return RunRecord(
         key=order.key,
         request_id=order.request_id,
@@ -173,10 +177,17 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
         data_docs=order.folder / "gate" / "data_docs",
-        contact_sheets=tuple(sorted((order.folder / "sheets").glob("*.png"))),
-        report=order.folder / "report.html",
+        contact_sheets=tuple(sorted((order.folder / "sheets").glob("*.png"))) if shown else (),
+        report=order.folder / "report.html" if shown else None,
         further=tuple(filter(None, [order.folder / "verdict.json", order.folder / FILE, trials_file(order)])),
     )
+
+
+def is_of_a_person(order: Order) -> bool:
+    """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home."""
+    published = published_policies(order.home, journal(order.home, order.line).receipts())
+    asked = {policy.request_id: policy.kind for policy in (*published, kept_policy(order.home, order.policy))}
+    return not PERSONAL.isdisjoint(asked[request] for request in load_state(order).request_ids)
 
 
 def identity(order: Order, bundle: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from tasks.order import Order
 from tasks.proof import Proof, state_to_check
 from tasks.publish import bundle_uri, publish_bundle
 from tasks.questions import examination
+from tasks.receipts import Receipt
 from tasks.record import is_recorded, is_registered, withdraw
 from tasks.settings import Settings
 from tasks.shards import Weights
@@ -61,6 +62,15 @@ def proof(line: Settings) -> Proof:
     found = Proof.of(list(receipts(line.home)))
     assert found is not None
     return found
+
+
+def artifacts(line: Settings, published: Receipt) -> set[str]:
+    """What MLflow has of a publication."""
+    client = MlflowClient(line.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name("takedowns")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{published.digest}'")
+    return {item.path for item in client.list_artifacts(run.info.run_id)}
 
 
 def state_of(line: Settings) -> str:
@@ -198,13 +208,16 @@ def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str,
     """The policy in force cannot be changed, and what no longer passes needs another edit, if only by a setting."""
     assert state_of(line) == "suspect"
     path = policy_file(line.home.parent, base_digest, "instead", **FEW)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "replaces": ["checked"], "editor": OTHER}))
+    other = {"replaces": ["checked"], "editor": OTHER, "kind": "ncii"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **other}))
     done = submitted(line, path)
     assert (done["verdict"], done["suspect"], done["exit_code"]) == ("PASS", [], 0)
     old, new = states(line.home)
     assert (old["state"], old["reasons"], new["state"]) == ("replaced", ["by instead"], "published")
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
     assert audit(line.home).problems == ()
+    shown, hidden = (artifacts(line, receipt) for receipt in proof(line).published[-2:])
+    assert shown - hidden == {"contact_sheets", "report.html"}, "no picture of a person leaves the home"
     again = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (again.code, again.out) == (3, "")
     assert "checked was replaced by instead" in again.err
