@@ -13,7 +13,7 @@ import torch
 
 from engine.canonical import canonical_json, sha256
 from engine.digests import code_digest
-from engine.families import family_of
+from engine.families import Arguments, family_of
 from engine.text import told
 
 HERE = Path(__file__).parent
@@ -70,26 +70,42 @@ def drawing_digest() -> str:
 def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     """Draw `shots` in batches, each prompt encoded once; yields uint8 pictures [height, width, 3] in the order given.
 
-    Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
+    Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours. A batch
+    that does not fit into the device's memory is halved; torch.OutOfMemoryError if one picture does not.
     """
     if not shots:
         return
-    family = family_of(pipeline)
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
     arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)
-    for start in range(0, len(shots), sampler.batch):
-        block = shots[start : start + sampler.batch]
+    done, batch = 0, sampler.batch
+    while block := shots[done : done + batch]:
         chosen = [place[shot.prompt] for shot in block]
-        output = pipeline(
-            **{name: argument[chosen] for name, argument in arguments.items()},
-            **family.options,
-            generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in block],
-            num_inference_steps=sampler.steps,
-            guidance_scale=sampler.guidance,
-            output_type="np",
-        )
-        yield from zip(block, as_bytes(family.pictures(output)), strict=True)
+        own = {name: argument[chosen] for name, argument in arguments.items()}
+        try:
+            pictures = _drawn(pipeline, own, block, sampler)
+        except torch.OutOfMemoryError:
+            if len(block) == 1:
+                raise
+            pictures, batch = None, len(block) // 2
+        if pictures is None:  # only here is all that the failed batch held let go
+            torch.cuda.empty_cache()
+            continue
+        yield from zip(block, pictures, strict=True)
+        done += len(block)
+
+
+def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: Sampler) -> np.ndarray:
+    family = family_of(pipeline)
+    output = pipeline(
+        **arguments,
+        **family.options,
+        generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in shots],
+        num_inference_steps=sampler.steps,
+        guidance_scale=sampler.guidance,
+        output_type="np",
+    )
+    return as_bytes(family.pictures(output))
 
 
 def as_bytes(pictures: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,10 +56,15 @@ class Bench:
 
     def __init__(self, home: Path, judge: Recorded, on: str = PROCESSOR) -> None:
         self.store, self.judge, self.on = picture_store(home), judge.open(), on
-        self._open = lru_cache(maxsize=1)(open_model)
+        self._weights, self._model = None, None
 
     def model(self, weights: Weights) -> Any:
-        return self._open(weights.folder, weights.digest, self.on)
+        """The one before is let go first: two of them may be more than a device holds."""
+        if weights != self._weights:
+            self._weights = self._model = None
+            self._model = open_model(weights.folder, weights.digest, self.on)
+            self._weights = weights
+        return self._model
 
 
 class Work(Protocol):

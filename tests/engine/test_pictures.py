@@ -33,6 +33,33 @@ def test_the_same_shots_give_the_same_pictures(model: object) -> None:
     assert first.ndim == 4
 
 
+def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_place(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, sizes = type(model).__call__, []
+
+    def small(self: Any, **arguments: Any) -> Any:
+        sizes.append(len(arguments["generator"]))
+        if sizes[-1] > most:
+            raise torch.OutOfMemoryError("no memory")
+        return drawn(self, **arguments)
+
+    monkeypatch.setattr(type(model), "__call__", small)
+    most = 9
+    whole = list(generate(model, SHOTS, SAMPLER))
+    assert sizes == [4, 2]
+    sizes.clear()
+    most = 2
+    halved = list(generate(model, SHOTS, SAMPLER))
+    assert sizes == [4, 2, 2, 2]
+    assert [shot for shot, _ in halved] == [shot for shot, _ in whole] == SHOTS
+    apart = [np.abs(one.astype(int) - other).max() for (_, one), (_, other) in zip(halved, whole, strict=True)]
+    assert max(apart) <= 1, "a picture's last bit may depend on the size of its batch"
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        next(generate(model, SHOTS, SAMPLER))
+
+
 def test_prompts_and_seeds_make_a_difference(model: object) -> None:
     digests = {pixel_digest(picture) for _, picture in generate(model, SHOTS, SAMPLER)}
     assert len(digests) == len(SHOTS)
