@@ -126,7 +126,7 @@ def reverify(
 
         with redirect_stdout(sys.stderr):
             lines = chosen(settings.home, line, due)
-            found = check(lines, settings) + (still_suspect(settings, lines) if due and not line else [])
+            found = check(lines, settings, due) + (still_suspect(settings, lines) if due and not line else [])
         say(as_json, {"lines": found}, show.print_checks)
         raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 

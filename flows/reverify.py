@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from prefect import flow
 
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
@@ -32,15 +33,19 @@ def reverify(line: str, home: str) -> str:
     it is suspect then. A base that was restored is only looked at.
     """
     if is_restored(Path(home), line):
-        return look_task(line, home)
+        key = look_task(line, home)
+        catch_up(line, Settings.load())
+        return key
     check = open_task(line, home)
     model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
     try:
         finding_task(check, receipt, evidence)
-    finally:
-        refuse(line, receipt)  # whatever MLflow says: that is the finding
+    except Exception:
+        refuse(line, receipt)  # what was found goes before what MLflow says
+        raise
+    refuse(line, receipt)
     return check.order.key
 
 
@@ -54,7 +59,7 @@ def reverify_due() -> list[str]:
     settings = Settings.load()
     settings.export()
     due = chosen(settings.home, "", due=True)
-    found = check(due, settings) + still_suspect(settings, due)
+    found = check(due, settings, due=True) + still_suspect(settings, due)
     if bad := [each for each in found if each["exit_code"]]:
         raise ChecksFailed({each["line"]: each["problem"] for each in bad}, [each["exit_code"] for each in bad])
     return due
@@ -72,31 +77,45 @@ def chosen(home: Path, line: str, due: bool) -> list[str]:
     return [each for each in wanted if line in ("", each)]
 
 
-def check(lines: Sequence[str], settings: Settings) -> list[dict[str, Any]]:
+def check(lines: Sequence[str], settings: Settings, due: bool = False) -> list[dict[str, Any]]:
     """Check these lines one after the other; one that fails keeps no other from it. Returns what each came to.
 
-    ServiceUnreachable if a service does not answer before the first.
+    With `due` not those that another run has checked meanwhile. ServiceUnreachable if a service does not answer before
+    the first.
     """
     reach(settings)
     check_key(settings.home)
-    return [_checked(line, settings) for line in lines]
+    return [_checked(line, settings, due) for line in lines]
 
 
 def still_suspect(settings: Settings, checked: Sequence[str]) -> list[dict[str, Any]]:
     """What else is published and suspect: it is told every time until it is proven. MLflow hears what it missed."""
-    lines = lines_to_check(settings.home)
-    for line in lines:
-        catch_up(line, settings)
-    found = [summary(settings.home, line) for line in lines if line not in checked]
-    code = EXIT_CODE_OF["FAIL"]
-    return [{**each, "problem": "; ".join(each["suspect"]), "exit_code": code} for each in found if each["suspect"]]
+    others = [line for line in lines_to_check(settings.home) if line not in checked]
+    return [told for line in others if (told := _told(line, settings))["exit_code"]]
 
 
-def _checked(line: str, settings: Settings) -> dict[str, Any]:
+def _told(line: str, settings: Settings) -> dict[str, Any]:
+    """Why a line is suspect, or MLflow could not hear of it."""
+    problem, code = "", 0
+    try:
+        with alone_on(line, settings.home, wait=False):
+            catch_up(line, settings)
+    except Timeout:
+        pass  # work on it is under way, which tells MLflow itself
+    except Exception as error:
+        problem, code = str(error) or type(error).__name__, exit_code_of(error)
+    known = summary(settings.home, line)
+    if known["suspect"]:
+        problem, code = "; ".join(known["suspect"]), EXIT_CODE_OF["FAIL"]
+    return {**known, "problem": problem, "exit_code": code}
+
+
+def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     problem, code = "", 0
     try:
         with alone_on(line, settings.home), stored(settings):
-            reverify(line, str(settings.home))
+            if not due or line in chosen(settings.home, "", due):
+                reverify(line, str(settings.home))
     except Exception as error:  # Prefect has its traceback
         problem, code = str(error) or type(error).__name__, exit_code_of(error)
     return {**summary(settings.home, line), "problem": problem, "exit_code": code}

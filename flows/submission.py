@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flows.takedown import takedown
 from policies import Policy
+from tasks.errors import IntegrityError, NothingOnRecord
 from tasks.health import reach
 from tasks.history import publication
 from tasks.intake import line_of
@@ -16,10 +18,11 @@ from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.receipts import Receipt
+from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.signing import check_key
 from tasks.standing import Standing
-from tasks.vault import stored
+from tasks.vault import store, stored
 
 
 def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
@@ -29,8 +32,10 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     """
     reach(settings)
     check_key(settings.home)
-    with alone_on(line_of(policy, settings.home), settings.home), stored(settings):
-        return _submit(path, policy, settings)
+    with alone_on(line_of(policy, settings.home), settings.home):
+        store(settings)  # what could not be put on record in the end is not begun
+        with stored(settings):
+            return _submit(path, policy, settings)
 
 
 def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
@@ -46,8 +51,11 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 
 def _is_done(receipt: Receipt, settings: Settings) -> bool:
-    kept = Order.is_kept(settings.home, str(receipt.settings["work"]))
-    return kept and _is_in_force(receipt, settings) and still_in_place(receipt, settings)
+    if not Order.is_kept(settings.home, str(receipt.settings["work"])) or not _is_in_force(receipt, settings):
+        return False
+    with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
+        catch_up(receipt.line, settings)
+    return still_in_place(receipt, settings)
 
 
 def _is_in_force(receipt: Receipt, settings: Settings) -> bool:

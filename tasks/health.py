@@ -80,7 +80,10 @@ def told(error: Exception, url: str) -> str:
 
 
 def _account(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[0]
+    try:
+        return urlsplit(url).netloc.rpartition("@")[0]
+    except ValueError:  # it is no address at all, which is what the error says
+        return ""
 
 
 def check_bucket(client: Any, bucket: str) -> None:

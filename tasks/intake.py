@@ -26,7 +26,7 @@ from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, state_with
-from tasks.order import Order
+from tasks.order import Order, here
 from tasks.translate import edit_spec, sampler
 
 LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
@@ -80,7 +80,7 @@ def locate(policy: Policy) -> tuple[Path, Path]:
             raise PolicyError("base.uri", f"there is no built-in model {uri}", f"use one of {', '.join(BUILT_IN)}")
         base, judge = BUILT_IN[uri]
     else:
-        base, judge = _here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
+        base, judge = here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
         if not judge.name:
             raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a judge's folder")
     if not base.is_dir():
@@ -89,12 +89,6 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     if (found := folder_digest(base)) != policy.base.sha256:
         raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
     return base, judge
-
-
-def _here(base: Path) -> Path:
-    """Where a policy's base is on this machine: there, or by the same name in `$EXPUNGE_BASES`, and behind any link."""
-    elsewhere = os.environ.get("EXPUNGE_BASES")
-    return (Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base).resolve()
 
 
 def refuse_too_large(base: Path) -> None:

@@ -11,13 +11,16 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def alone_on(line: str, home: Path) -> Iterator[None]:
-    """Hold the line; where another process does, say so and wait. The system frees it when its holder dies."""
+def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the line; where another process does, say so and wait, or else Timeout. The system frees it when its holder
+    dies."""
     home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / f".{line}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if not wait:
+            raise
         print(f"other work on {line} is under way: waiting for it to end", file=sys.stderr)
         lock.acquire()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,8 +77,14 @@ class Order:
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with record(file):
             plain = json.loads(file.read_bytes())
-            paths = {name: Path(plain[name]) for name in ("base_folder", "judge_folder")}
-            return cls(**{**plain, **paths, "home": home})
+            folders = {"base_folder": here(Path(plain["base_folder"])), "judge_folder": Path(plain["judge_folder"])}
+            return cls(**{**plain, **folders, "home": home})
+
+
+def here(base: Path) -> Path:
+    """Where a model's folder is on this machine: there, or by the same name in `$EXPUNGE_BASES`."""
+    elsewhere = os.environ.get("EXPUNGE_BASES")
+    return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
 
 
 def verdict_of(order: Order) -> Verdict:

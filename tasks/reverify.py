@@ -7,6 +7,7 @@ not answer, what is suspect is on record all the same, and MLflow hears of it th
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,13 @@ from tasks.grounds import is_of_a_base
 from tasks.intake import order_again
 from tasks.journal import journal, note
 from tasks.kept import kept_policy
-from tasks.order import Order, Ref, verdict_of
-from tasks.proof import CHECKED, Proof, doubts_of, state_to_check
+from tasks.order import Order, Ref
+from tasks.proof import CHECKED, Proof, doubts_of, state_to_check, weights_by_bundle
 from tasks.publication import Release, enter_edit, examined, run_record
 from tasks.publish import bundle_uri, check_served, fetch_bundle
 from tasks.quality import measure_quality
 from tasks.receipts import Receipt
-from tasks.record import is_recorded, record, register, withdraw
+from tasks.record import is_recorded, is_registered, record, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
 from tasks.settings import Settings
@@ -75,8 +76,10 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
 
 def remove(check: Check) -> None:
     """Remove the copy of what is served, whole or half; one of an earlier check must not be taken for it."""
-    for copy in (check.folder, *check.folder.parent.glob(f"{check.folder.name}.part-*")):
+    for copy in check.folder.parent.glob(f"{check.folder.name}.part-*"):
         shutil.rmtree(copy, ignore_errors=True)
+    if check.folder.exists():
+        shutil.rmtree(check.folder)
 
 
 def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
@@ -114,8 +117,9 @@ def catch_up(line: str, settings: Settings) -> None:
     proof = Proof.of(journal(settings.home, line).receipts())
     if proof is None:
         return
-    if not is_recorded(settings, proof.publication.digest):
-        enter_again(proof.publication, settings)
+    approved = bool(proof.doubts) or is_registered(settings, line, bundle_uri(proof.bundle, settings))
+    if not (approved and is_recorded(settings, proof.publication.digest)):
+        enter_again(proof, settings)
     if proof.doubts:
         withdraw(settings, line)
     check = proof.check
@@ -125,14 +129,21 @@ def catch_up(line: str, settings: Settings) -> None:
         record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / "evidence.parquet"), settings)
 
 
-def enter_again(published: Receipt, settings: Settings) -> None:
-    """Enter a publication in MLflow, from what its work left."""
-    order, bundle = Order.load(settings.home, str(published.settings["work"])), published.outputs["bundle"]
-    release = Release(bundle, bundle_uri(bundle, settings), published.digest)
+def enter_again(proof: Proof, settings: Settings) -> None:
+    """Enter the publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
+    IntegrityError if its verdict is another by now."""
+    published = proof.publication
+    order = Order.load(settings.home, str(published.settings["work"]))
+    release = Release(proof.bundle, bundle_uri(proof.bundle, settings), published.digest)
     if is_of_a_base(published):
-        enter_base(order, release)
-    else:
-        enter_edit(order, verdict_of(order), order.folder / "evidence.parquet", release)
+        return enter_base(order, release)
+    made, table = Ref.of(order.folder / "verdict.json"), Ref.of(order.folder / "evidence.parquet")
+    if made.sha256 != published.inputs["verdict"]:
+        raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
+    if not (order.folder / "report.html").exists():
+        model = weights_by_bundle(journal(settings.home, order.line).receipts())[proof.bundle]
+        write_report(order, model, made, table)
+    enter_edit(order, Verdict.load(made.path), table.path, release)
 
 
 def refuse(line: str, receipt: Receipt) -> None:
@@ -159,8 +170,9 @@ def fetch_task(check: Check) -> Weights:
         note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
         try:
             withdraw(settings, check.order.line)
-        finally:
-            raise error  # whatever MLflow says: that is the finding
+        except Exception as unheard:  # what was found goes before what MLflow says
+            logging.getLogger(__name__).warning("the alias was not withdrawn, the next night does it: %s", unheard)
+        raise
 
 
 @task(name="gather evidence", cache_policy=NO_CACHE)

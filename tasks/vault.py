@@ -42,12 +42,10 @@ NUMBER, RECORDS = "number", "record/"
 
 @contextmanager
 def stored(settings: Settings) -> Iterator[None]:
-    """Copy what is on record, before the work and afterwards, also if it failed; that it cannot be copied then hides no
-    other failure.
+    """Copy what is on record afterwards, also if the work failed; that it cannot be copied hides no other failure.
 
-    ServiceUnreachable if the store takes nothing, before any work is done, or if all went well but this.
+    ServiceUnreachable if all went well but this.
     """
-    store(settings)
     try:
         yield
     except Exception:

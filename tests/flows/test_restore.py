@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from mlflow import MlflowClient
 
 from engine.digests import folder_digest
@@ -16,7 +17,7 @@ from flows.reverify import chosen, reverify_due
 from policies import PolicyConflict
 from tasks import s3
 from tasks.audit import audit
-from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord
+from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceUnreachable
 from tasks.history import lines_to_check, receipts, states
 from tasks.journal import journal
 from tasks.publish import fetch_bundle, publish_bundle
@@ -159,3 +160,23 @@ def test_the_next_request_on_a_restored_base_is_as_the_first(home: Settings, nam
     assert [row["state"] for row in states(home.home)] == ["replaced", "published", "published"]
     assert lines_to_check(home.home) == [name]
     assert (audit(home.home).problems, list(differences(home))) == ((), [])
+
+
+def test_a_store_that_takes_nothing_is_found_before_any_work(
+    home: Settings, base_digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
+
+    def hooked(settings: Settings) -> Any:
+        client = make(settings)
+        client.meta.events.register("before-parameter-build.s3.PutObject", full)
+        return client
+
+    make, before = s3.client, list(receipts(home.home))
+    monkeypatch.setattr("tasks.s3.client", hooked)
+    (home.home / "keys" / f"{'0' * 64}.pem").write_text("not copied yet")
+    with pytest.raises(ServiceUnreachable, match="does not answer"):
+        submitted(home, policy_file(tmp_path, base_digest, "late", "umbrella", **FEW))
+    (home.home / "keys" / f"{'0' * 64}.pem").unlink()
+    assert list(receipts(home.home)) == before

@@ -31,7 +31,7 @@ from tasks.proof import Proof, state_to_check
 from tasks.publish import bundle_uri, publish_bundle
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import is_recorded, is_registered, withdraw
+from tasks.record import is_recorded, is_registered, model_name, withdraw
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
@@ -154,6 +154,33 @@ def test_what_mlflow_failed_to_hear_of_a_publication_it_hears_the_next_night(lin
     assert reverify_due() == []
     assert is_recorded(line, published.digest)
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
+
+
+def test_what_an_older_version_registered_is_registered_by_the_next_submission_and_nothing_is_done_again(
+    line: Settings, name: str
+) -> None:
+    client, source = MlflowClient(line.mlflow_tracking_uri), bundle_uri(proof(line).bundle, line)
+    client.delete_registered_model(model_name(line, name))
+    client.create_registered_model(name)
+    client.set_registered_model_alias(name, "approved", client.create_model_version(name, source).version)
+    before = list(receipts(line.home))
+    assert submitted(line, line.home.parent / "checked.yaml")["repeated"]
+    assert list(receipts(line.home)) == before
+    assert is_registered(line, name, source)
+    assert client.get_registered_model(name).aliases == {}
+    client.delete_registered_model(name)
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_line_from_being_told(line: Settings, name: str) -> None:
+    broken = line.home / "receipts" / f"broken-{'0' * 12}"
+    broken.mkdir()
+    (broken / f"000001-{'0' * 64}.json").write_text("{}")
+    try:
+        with pytest.raises(ChecksFailed, match="does not hold") as failed:
+            reverify_due()
+        assert name not in str(failed.value)
+    finally:
+        shutil.rmtree(broken)
 
 
 def test_a_home_whose_work_was_cleared_away_does_it_again(line: Settings, name: str) -> None:
@@ -282,6 +309,7 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
 def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
     monkeypatch.setattr("tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
+    monkeypatch.setattr("tasks.reverify.withdraw", unreachable)
     (erased,) = state_to_check(line.home, list(receipts(line.home))).concepts
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (4, "suspect")
@@ -289,6 +317,10 @@ def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatc
     assert any(erased.name in reason for reason in told["suspect"])
     page = Path(told["report"]).read_text(encoding="utf-8")
     assert "What is served is suspect, because:" in page
+    assert is_registered(line, name, bundle_uri(told["bundle"], line)), "MLflow did not hear of it"
+    monkeypatch.undo()
+    with pytest.raises(ChecksFailed, match=name):
+        reverify_due()
     assert not is_registered(line, name, bundle_uri(told["bundle"], line))
     (problem,) = audit(line.home).problems
     assert f"it questioned the model {folder_digest(MODEL)}, published last is" in problem

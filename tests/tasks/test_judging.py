@@ -11,9 +11,10 @@ from engine import evidence
 from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.errors import DigestMismatch
+from engine.judges import ClipJudge
 from engine.probes import Subject, questions
 from engine.sampling import Sampler
-from tasks.judging import Recorded
+from tasks.judging import Recorded, _opened
 from tasks.neighbours import neighbours
 from tasks.order import Order, Ref
 from tasks.quality import measure_quality
@@ -40,6 +41,15 @@ def order(judge: Recorded, home: Path) -> Order:
 def shards(folder: Path) -> list[Shard]:
     model = tiny.save(folder / "model")
     return cut("before", Weights(model, folder_digest(model)), questions([CAT], 1, 2), Sampler())
+
+
+def test_a_judge_works_on_the_device_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.judging.device", lambda: "meta")
+    _opened.cache_clear()
+    judge = Recorded(JUDGE, folder_digest(JUDGE)).open()
+    _opened.cache_clear()
+    assert isinstance(judge, ClipJudge)
+    assert {weight.device.type for weight in judge.network._model.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.digests import folder_digest
 from engine.emoji import JUDGE
+from engine.model import open_model
 from engine.probes import Question, Subject, questions
 from engine.sampling import Sampler, Shot
 from tasks.judging import Recorded
-from tasks.shards import SHARD, Shard, Weights, cut, examine, picture_store
+from tasks.shards import SHARD, Bench, Shard, Weights, cut, examine, picture_store
 from tests.engine import tiny
 
 SAMPLER = Sampler()
@@ -36,6 +39,25 @@ if __name__ == "__main__":
     for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), EYES, workers=int(sys.argv[3])):
         print("shard", flush=True)
 """
+
+
+def test_one_model_is_let_go_before_the_next_is_opened(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[Any]] = []
+
+    def opening(*where: Any) -> Any:
+        assert all(one() is None for one in opened), "two of them may be more than a device holds"
+        made = open_model(*where)
+        opened.append(weakref.ref(made.unet))
+        return made
+
+    monkeypatch.setattr("tasks.shards.open_model", opening)
+    bench = Bench(tmp_path, EYES)
+    before, after = (Weights(models / name, folder_digest(models / name)) for name in ("before", "after"))
+    for weights in (before, before, after, before):
+        bench.model(weights)
+    assert len(opened) == 3
 
 
 def shards(folder: Path) -> list[Shard]:

@@ -251,12 +251,6 @@ def test_a_failure_is_recorded_in_s3_and_stays_what_it_was(
         remove_bucket(going)
 
 
-def test_a_store_that_takes_nothing_is_found_before_any_work(settings: Settings) -> None:
-    append(settings)
-    with pytest.raises(ServiceUnreachable, match="NoSuchBucket"), vault.stored(replace(settings, bucket="none-such")):
-        pytest.fail("the work was begun")
-
-
 def fail_without_bucket(settings: Settings, failure: Exception) -> NoReturn:
     remove_bucket(settings)
     raise failure
