@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,26 +97,27 @@ def still_suspect(settings: Settings, checked: Sequence[str]) -> list[dict[str, 
 
 def _told(line: str, settings: Settings) -> dict[str, Any]:
     """Why a line is suspect, or MLflow could not hear of it."""
-    problem, code = "", 0
-    try:
-        with alone_on(line, settings.home, wait=False):
-            catch_up(line, settings)
-    except Timeout:
-        pass  # work on it is under way, which tells MLflow itself
-    except Exception as error:
-        problem, code = str(error) or type(error).__name__, exit_code_of(error)
+    # work on it that is under way tells MLflow itself
+    with _failure() as failed, suppress(Timeout), alone_on(line, settings.home, wait=False):
+        catch_up(line, settings)
     known = summary(settings.home, line)
     if known["suspect"]:
-        problem, code = "; ".join(known["suspect"]), EXIT_CODE_OF["FAIL"]
-    return {**known, "problem": problem, "exit_code": code}
+        failed = {"problem": "; ".join(known["suspect"]), "exit_code": EXIT_CODE_OF["FAIL"]}
+    return {**known, **failed}
 
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
-    problem, code = "", 0
+    with _failure() as failed, alone_on(line, settings.home), stored(settings):
+        if line in chosen(settings.home, line, due):
+            reverify(line, str(settings.home))
+    return {**summary(settings.home, line), **failed}
+
+
+@contextmanager
+def _failure() -> Iterator[dict[str, Any]]:
+    """What keeps the work inside from its end, in words and as an exit code; Prefect has the traceback."""
+    failed: dict[str, Any] = {"problem": "", "exit_code": 0}
     try:
-        with alone_on(line, settings.home), stored(settings):
-            if not due or line in chosen(settings.home, "", due):
-                reverify(line, str(settings.home))
-    except Exception as error:  # Prefect has its traceback
-        problem, code = str(error) or type(error).__name__, exit_code_of(error)
-    return {**summary(settings.home, line), "problem": problem, "exit_code": code}
+        yield failed
+    except Exception as error:
+        failed |= {"problem": str(error) or type(error).__name__, "exit_code": exit_code_of(error)}

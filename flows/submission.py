@@ -18,6 +18,7 @@ from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.receipts import Receipt
+from tasks.record import is_recorded
 from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.signing import check_key
@@ -51,11 +52,15 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 
 
 def _is_done(receipt: Receipt, settings: Settings) -> bool:
-    if not Order.is_kept(settings.home, str(receipt.settings["work"])) or not _is_in_force(receipt, settings):
+    """Whether the home has the work, S3 serves what the line came to, and MLflow has heard of both; it is told here if
+    it has not."""
+    kept = Order.is_kept(settings.home, str(receipt.settings["work"]))
+    if not (kept and _is_in_force(receipt, settings) and still_in_place(receipt.line, settings)):
         return False
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
         catch_up(receipt.line, settings)
-    return still_in_place(receipt, settings)
+        return is_recorded(settings, receipt.digest)
+    return False
 
 
 def _is_in_force(receipt: Receipt, settings: Settings) -> bool:

@@ -28,14 +28,11 @@ from tasks.proof import suspect
 from tasks.publish import approved, bundle_uri, check_successor, is_published, publish_bundle
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
-from tasks.receipts import Receipt
 from tasks.record import (
     LONGEST_VALUE,
     STATE_TAG,
     RunRecord,
     check_experiment,
-    is_recorded,
-    is_registered,
     record,
     register,
     supersede,
@@ -223,12 +220,7 @@ def _replacing(order: Order) -> dict[str, str]:
     return {"replaces": named if len(named) <= LONGEST_VALUE else f"{len(ids)} requests"} if ids else {}
 
 
-def still_in_place(receipt: Receipt, settings: Settings) -> bool:
-    """Whether the line serves what was published on it last, which a publication is part of, and both servers have it:
-    S3 the whole bundle, MLflow the run of this publication, and the last one's version as the approved one unless a
-    check made it suspect."""
-    line = receipt.line
+def still_in_place(line: str, settings: Settings) -> bool:
+    """Whether the line serves what was published on it last, and S3 has all of it."""
     last = publications(settings.home, line)[-1].outputs["bundle"]
-    served = approved(line, settings) == last and is_published(last, settings)
-    known = bool(suspect(settings.home, line)) or is_registered(settings, line, bundle_uri(last, settings))
-    return served and known and is_recorded(settings, receipt.digest)
+    return approved(line, settings) == last and is_published(last, settings)

@@ -139,7 +139,7 @@ def is_registered(settings: Settings, line: str, uri: str) -> bool:
 
 
 def _unapprove(client: MlflowClient, name: str, settings: Settings) -> None:
-    """Before version 0.6.0 a line's model had the line's own name, whoever's it was."""
+    """Take the alias from a model if it is of our bucket: before version 0.6.0 a line's had no bucket in its name."""
     version = _approved(client, name)
     if version is not None and str(version.source).startswith(f"s3://{settings.bucket}/"):
         client.delete_registered_model_alias(name, ALIAS)

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from deployments.schedule import enter, work_off
 from engine.digests import file_digest, folder_digest
@@ -64,13 +65,19 @@ def proof(line: Settings) -> Proof:
     return found
 
 
-def artifacts(line: Settings, published: Receipt) -> set[str]:
-    """What MLflow has of a publication."""
+def run_of(line: Settings, receipt: Receipt) -> Run:
+    """The one by which MLflow has what ended with this receipt."""
     client = MlflowClient(line.mlflow_tracking_uri)
     experiment = client.get_experiment_by_name("takedowns")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{published.digest}'")
-    return {item.path for item in client.list_artifacts(run.info.run_id)}
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{receipt.digest}'")
+    return run
+
+
+def artifacts(line: Settings, published: Receipt) -> set[str]:
+    """What MLflow has of a publication."""
+    run_id = run_of(line, published).info.run_id
+    return {item.path for item in MlflowClient(line.mlflow_tracking_uri).list_artifacts(run_id)}
 
 
 def state_of(line: Settings) -> str:
@@ -101,10 +108,7 @@ def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line:
     whole = audit(line.home)
     assert (whole.problems, list(differences(line))) == ((), [])
     assert whole.lines[0].concluded == whole.lines[0].rederived == 3
-    client = MlflowClient(line.mlflow_tracking_uri)
-    experiment = client.get_experiment_by_name("takedowns")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{checked.digest}'")
+    run = run_of(line, checked)
     assert (run.data.tags["expunge.state"], run.data.params["bundle"]) == ("reverified", told["bundle"])
 
 
@@ -130,29 +134,14 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     assert is_registered(line, name, bundle_uri(bundle, line))
 
 
-def test_what_mlflow_failed_to_hear_of_a_check_it_hears_the_next_night(line: Settings, name: str) -> None:
-    checked = proof(line).check
-    assert checked is not None
-    client = MlflowClient(line.mlflow_tracking_uri)
-    experiment = client.get_experiment_by_name("takedowns")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{checked.digest}'")
-    client.delete_run(run.info.run_id)
+@pytest.mark.parametrize("of", ["a check", "a publication"])
+def test_what_mlflow_failed_to_hear_it_hears_the_next_night(line: Settings, name: str, of: str) -> None:
+    unheard = proof(line).check if of == "a check" else proof(line).publication
+    assert unheard is not None
+    MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, unheard).info.run_id)
     withdraw(line, name)
     assert reverify_due() == []
-    assert is_recorded(line, checked.digest)
-    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
-
-
-def test_what_mlflow_failed_to_hear_of_a_publication_it_hears_the_next_night(line: Settings, name: str) -> None:
-    client, published = MlflowClient(line.mlflow_tracking_uri), proof(line).publication
-    experiment = client.get_experiment_by_name("takedowns")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.`expunge.receipt` = '{published.digest}'")
-    client.delete_run(run.info.run_id)
-    withdraw(line, name)
-    assert reverify_due() == []
-    assert is_recorded(line, published.digest)
+    assert is_recorded(line, unheard.digest)
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
 
 
