@@ -13,7 +13,7 @@ again where an editor's code or wordings have changed so that its deltas are oth
 and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
-again without some objects, `--retrained FOLDER --without NAME ...`, is one more editor in the case that erases just
+again without some concepts, `--retrained FOLDER --without NAME ...`, is one more editor in the case that erases just
 these, or in a case of its own if there is none. `--beside scapre auto 'speed, tuned'` measures nothing and prints H_o
 of these in the draws that all of them have.
 """
@@ -199,8 +199,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--beside", nargs="+", metavar="EDITOR", help="only print H_o of these in the draws that all have"
     )
-    parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some objects")
-    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects it was trained without")
+    parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some concepts")
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects and styles it never saw")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
     return parser.parse_args()

@@ -112,10 +112,12 @@ def cases(draws: int) -> Iterator[Case]:
 
 
 def case_without(names: Sequence[str]) -> Case:
-    """The first draw that erases these objects and nothing else, or a case of their own."""
-    wanted = tuple(sorted(names))
-    drawn = (case for case in cases(1) if case.objects == wanted and not case.styles)
-    return next(drawn, Case("without " + ", ".join(wanted), 0, wanted))
+    """The first draw that erases these objects and styles and nothing else, or a case of their own."""
+    wanted = sorted(names)
+    drawn = (case for case in cases(1) if sorted((*case.objects, *case.styles)) == wanted)
+    looks = tuple(name for name in wanted if name in {style.name for style in STYLES})
+    things = tuple(name for name in wanted if name not in looks)
+    return next(drawn, Case("without " + ", ".join(wanted), 0, things, looks))
 
 
 def tuning_cases(counts: Sequence[int] = (5, 10)) -> list[Case]:

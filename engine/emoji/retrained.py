@@ -1,18 +1,21 @@
-"""The reference for unlearning: the denoiser trained again on every picture but those of some objects.
+"""The reference for unlearning: the denoiser trained again on every picture but those of some objects or styles.
 
     python -m engine.emoji.retrained --without NAME ... --work DIR    # trains, two hours on two cores; writes the file
     python -m engine.emoji.retrained --to FOLDER                      # the whole model as a diffusers folder
 
+Either takes `--file FILE` for another file than the shipped one.
+
 It is the stage `unet` of `engine.emoji.train` with the same recipe, seed and steps, from scratch. Text encoder and
 autoencoder are the shipped ones: they came before the denoiser, and no edit touches them. So this is what an exact
-removal of the objects from what is edited would have left.
+removal of these from what is edited would have left.
 
-`retrained.safetensors` holds each matrix as bytes with a scale a row, and the objects' names as metadata.
+`retrained.safetensors` holds each matrix as bytes with a scale a row, and the names as metadata.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 from collections.abc import Collection, Mapping
@@ -36,15 +39,11 @@ SCALE = ".scale"
 
 
 def kept_rows(without: Collection[str]) -> list[int]:
-    """Places of the pictures that stay, of all objects in all styles. ConceptError for a name that is no object's."""
-    if unknown := sorted(set(without) - {item.name for item in OBJECTS}):
-        raise ConceptError(f"--without {unknown[0]!r}: there is no such object; see objects.tsv")
-    return [
-        place * len(STYLES) + look
-        for place, item in enumerate(OBJECTS)
-        if item.name not in without
-        for look in range(len(STYLES))
-    ]
+    """Places of the pictures that stay, of all objects in all styles. ConceptError for a name that is of neither."""
+    if unknown := sorted(set(without) - {item.name for item in (*OBJECTS, *STYLES)}):
+        raise ConceptError(f"--without {unknown[0]!r}: no such object or style; see objects.tsv and styles.tsv")
+    pictures = itertools.product(OBJECTS, STYLES)
+    return [row for row, (item, style) in enumerate(pictures) if not {item.name, style.name} & set(without)]
 
 
 def train(without: Collection[str], work: Path, **how: Any) -> dict[str, Tensor]:
@@ -90,7 +89,7 @@ def save(weights: Mapping[str, Tensor], without: Collection[str], file: Path = F
 
 
 def without(file: Path = FILE) -> tuple[str, ...]:
-    """The objects that the reference never saw."""
+    """The objects and styles that the reference never saw."""
     with safe_open(file, "pt") as handle:
         return tuple(json.loads(handle.metadata()["without"]))
 
@@ -107,9 +106,10 @@ def write_folder(folder: Path, file: Path = FILE) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--without", nargs="+", metavar="NAME", help="objects that it is never shown; trains")
+    parser.add_argument("--without", nargs="+", metavar="NAME", help="objects or styles that it is never shown; trains")
     parser.add_argument("--work", type=Path, help="folder for checkpoints and log, with --without")
     parser.add_argument("--to", type=Path, help="new folder for the whole model")
+    parser.add_argument("--file", type=Path, default=FILE, help="where the packed weights are, instead of the shipped")
     parser.add_argument("--steps", type=int, default=train_unet.STEPS)
     parser.add_argument("--cooldown", type=int, default=train_unet.COOLDOWN)
     parser.add_argument("--threads", type=int, default=2)
@@ -121,9 +121,9 @@ def main() -> None:
         keep_pages()
         torch.set_num_threads(args.threads)
         weights = train(args.without, args.work, steps=args.steps, cooldown=args.cooldown, fuse=args.fuse)
-        save(weights, args.without)
+        save(weights, args.without, args.file)
     if args.to:
-        write_folder(args.to)
+        write_folder(args.to, args.file)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.concepts import (
     ALREADY_TUNED_ON,
     REPORTED,
@@ -62,8 +64,13 @@ def test_an_erased_style_becomes_one_that_stays():
         assert case.style_anchor not in case.styles
 
 
-def test_a_model_trained_without_a_draws_objects_is_measured_in_that_case():
-    drawn = next(case for case in cases(1) if case.name == "10 objects")
-    assert case_without(drawn.objects[::-1]) == drawn
+@pytest.mark.parametrize("name", ["10 objects", "2 styles", "5 objects, 1 styles"])
+def test_a_model_trained_without_what_a_draw_erases_is_measured_in_that_case(name: str):
+    drawn = next(case for case in cases(1) if case.name == name)
+    assert case_without([*drawn.styles, *drawn.objects[::-1]]) == drawn
+
+
+def test_a_model_trained_without_anything_else_is_measured_in_a_case_of_its_own():
+    assert case_without(["taxi", "flat"]).styles == ("flat",)
     assert case_without(["pear", "taxi"]).objects == ("pear", "taxi")
     assert case_without(["pear", "taxi"]).name == "without pear, taxi"

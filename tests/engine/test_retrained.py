@@ -24,7 +24,13 @@ def test_no_picture_of_what_it_is_trained_without_is_left_and_all_others_are() -
     assert {OBJECTS[row // len(STYLES)].name for row in rows} == {item.name for item in OBJECTS} - {"taxi", "owl"}
 
 
-def test_a_name_that_is_no_object_is_refused() -> None:
+def test_no_picture_in_a_style_that_it_is_trained_without_is_left() -> None:
+    rows = retrained.kept_rows(["taxi", "flat"])
+    assert len(rows) == len(set(rows)) == (len(OBJECTS) - 1) * (len(STYLES) - 1)
+    assert {STYLES[row % len(STYLES)].name for row in rows} == {style.name for style in STYLES} - {"flat"}
+
+
+def test_a_name_that_is_no_object_and_no_style_is_refused() -> None:
     with pytest.raises(ConceptError, match="cab"):
         retrained.kept_rows(["cab"])
 
