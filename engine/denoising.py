@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from engine.errors import EditError, UnknownArchitecture
 from engine.families import FAMILIES, Arguments, Predict, family_of
 
+KINDS = ("epsilon", "v_prediction", "sample", "flow")
+
 
 @dataclass(frozen=True)
 class Noised:
@@ -27,6 +29,12 @@ class Noised:
     noisy: Tensor
     times: Tensor
     goal: Tensor
+
+
+def check(pipeline: Any) -> None:
+    """UnknownArchitecture for a family, or a kind of prediction, whose denoising loss is not known."""
+    _predict(pipeline)
+    _kind(pipeline)
 
 
 def denoiser(pipeline: Any) -> Any:
@@ -66,9 +74,7 @@ def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: fl
     share = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     share = least + (1 - least) * share
     noise = torch.randn(latents.shape, generator=generator).to(latents)
-    config = pipeline.scheduler.config
-    steps = config.num_train_timesteps
-    kind = getattr(config, "prediction_type", "flow")
+    steps, kind = pipeline.scheduler.config.num_train_timesteps, _kind(pipeline)
     if kind == "flow":
         level = share.to(latents)[:, None, None, None]
         return Noised(latents.lerp(noise, level), (share * steps).to(latents), noise - latents)
@@ -76,8 +82,6 @@ def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: fl
     kept = pipeline.scheduler.alphas_cumprod.to(latents.device)[times][:, None, None, None]
     signal, spread = kept.sqrt().to(latents), (1 - kept).sqrt().to(latents)
     goals = {"epsilon": noise, "v_prediction": signal * noise - spread * latents, "sample": latents}
-    if kind not in goals:
-        raise UnknownArchitecture(f"the scheduler predicts {kind!r}; an attack knows {', '.join([*goals, 'flow'])}")
     return Noised(signal * latents + spread * noise, times, goals[kind])
 
 
@@ -93,6 +97,13 @@ def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments)
     told = {name: argument.to(dtype) for name, argument in arguments.items()}
     output = _predict(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
     return output.to(torch.promote_types(output.dtype, torch.float32))
+
+
+def _kind(pipeline: Any) -> str:
+    kind = getattr(pipeline.scheduler.config, "prediction_type", "flow")
+    if kind not in KINDS:
+        raise UnknownArchitecture(f"the scheduler predicts {kind!r}; an attack knows {', '.join(KINDS)}")
+    return kind
 
 
 def _predict(pipeline: Any) -> Predict:

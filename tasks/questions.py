@@ -16,6 +16,7 @@ import pandas as pd
 from engine import emoji
 from engine.acceptance import Acceptance
 from engine.emoji.catalogue import OBJECTS
+from engine.errors import UnknownArchitecture
 from engine.evidence import ARMS, never_shown
 from engine.judges import error
 from engine.judges.card import names
@@ -27,7 +28,7 @@ from engine.probes.retained import retained_subjects
 from engine.results import JudgeError
 from engine.rounds import asked, plan_of
 from engine.sampling import Sampler
-from policies import DesiredState
+from policies import DesiredState, PolicyError
 from tasks.devices import device
 from tasks.intake import load_state
 from tasks.neighbours import neighbours
@@ -85,13 +86,17 @@ class Examination:
 
 @lru_cache(maxsize=4)
 def examination(order: Order) -> Examination:
-    """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened."""
+    """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened.
+
+    PolicyError where the level makes an attack that cannot be made on such a model.
+    """
     state = load_state(order)
     wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
     level = level_named(wanted.level).drawn_by(by)
     examined, unread = subjects(state), []
-    if level.families or level.look_alikes or level.general:
+    if level.families or level.look_alikes or level.general or level.attacks:
         base = open_model(order.base_folder, order.base, device())
+        _refuse_unattackable(level, base)
         examined = _examined(order, base, examined, level, state)
         questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
         questions, unread = readable(base, questions)
@@ -100,6 +105,15 @@ def examination(order: Order) -> Examination:
     plan = plan_of(questions, limits, wanted.round_seeds)
     judge = error.read(order.judge_folder)
     return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
+
+
+def _refuse_unattackable(level: Level, base: Any) -> None:
+    for attack in level.attacks:
+        try:
+            attack.check(base)
+        except UnknownArchitecture as error:
+            what = f"at {level.name!r} the model is attacked by {attack.name}, and {error}"
+            raise PolicyError("acceptance.level", what, "ask for `quick`, which makes no attacks") from error
 
 
 def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, state: DesiredState) -> list[Subject]:

@@ -232,6 +232,26 @@ def test_an_unknown_prediction_and_family_are_refused(references: np.ndarray) ->
         SMALL[3].attempts(wan, CAT, references, [], 0)
 
 
+def test_what_cannot_be_attacked_is_known_beforehand() -> None:
+    """By family, and by what the scheduler predicts."""
+    odd = tiny.pipeline()
+    odd.scheduler.register_to_config(prediction_type="score")
+
+    def refused(pipeline: Any) -> set[str]:
+        found = set()
+        for attack in SMALL:
+            try:
+                attack.check(pipeline)
+            except UnknownArchitecture:
+                found.add(attack.name)
+        return found
+
+    assert refused(tiny.pipeline()) == set()
+    assert refused(tiny_families.unet3d()) == {"start_picture"}
+    assert refused(tiny_families.wan()) == set(ATTACKS) - {"concept_vector"}
+    assert refused(odd) == {"inversion", "prompt_search", "relearn"}
+
+
 def test_inversion_learns(pipeline: Any, references: np.ndarray) -> None:
     """More steps denoise the references better than none, on noise that was never trained on."""
     latents = latents_of(pipeline, references)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +15,12 @@ from engine.judges.card import names
 from engine.model import open_model
 from engine.probes.look_alikes import ENCODER, JUDGE
 from engine.sampling import Sampler, picture_key
-from policies import Policy, read
+from policies import Policy, PolicyError, read
 from tasks.intake import order_for
 from tasks.neighbours import LOOKED_AT, neighbours
 from tasks.questions import Examination, examination
 from tasks.shards import Weights, cut, picture_store
+from tests.engine import tiny_families
 from tests.flows.conftest import policy_file
 
 
@@ -51,6 +53,16 @@ def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of
     assert {subject.role for subject in added} == {"look_alike", "general"}
     assert {subject.category for subject in added} == {"object", "style"}
     assert "bicycle" not in {subject.name for subject in added}
+
+
+def test_a_model_that_cannot_be_attacked_is_refused_before_anything_is_drawn(policy: Policy, tmp_path: Path) -> None:
+    tiny_families.unet3d().save_pretrained(video := tmp_path / "video")
+    orders = (order_for("0" * 64, policy, tmp_path, level) for level in ("quick", "standard"))
+    quick, standard = (replace(order, base=folder_digest(video), base_folder=video) for order in orders)
+    assert examination(quick).questions
+    with pytest.raises(PolicyError, match=r"acceptance\.level: .*start_picture.*; ask for `quick`"):
+        examination(standard)
+    assert not list(picture_store(tmp_path).folder.rglob("*.png"))
 
 
 def test_the_policys_steps_and_guidance_draw_what_is_asked_and_what_attacks_try(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from engine import denoising
 from engine.digests import json_digest
 from engine.errors import ConceptError
 from engine.evidence import Row
@@ -69,6 +70,10 @@ class Attack(Protocol):
     @property
     def effort(self) -> float: ...
 
+    def check(self, pipeline: Any) -> None:
+        """UnknownArchitecture if the pipeline is of a kind that it cannot be made on."""
+        ...
+
     def drawn_by(self, sampler: Sampler) -> Attack:
         """The same attack with its pictures drawn by another sampler."""
         ...
@@ -113,7 +118,10 @@ def worth(sampler: Sampler, forward: float, trained: float = 0) -> float:
 
 
 class Budgeted:
-    """An attack that is a dataclass with a `sampler`: its identity is its name and every setting."""
+    """An attack that is a dataclass with a `sampler`: its identity is its name and every setting.
+
+    It looks into the denoiser, unless it has a `check` of its own.
+    """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = False
@@ -123,6 +131,9 @@ class Budgeted:
         own: Any = self
         settings = {**asdict(own), "sampler": own.sampler.digest}
         return json_digest({"attack": self.name, "settings": settings})
+
+    def check(self, pipeline: Any) -> None:
+        denoising.check(pipeline)
 
     def drawn_by(self, sampler: Sampler) -> Self:
         own: Any = self

@@ -59,6 +59,9 @@ class ConceptVector(Budgeted):
     def effort(self) -> float:
         return self.cost + self.searches * self.search_effort
 
+    def check(self, pipeline: Any) -> None:
+        family_of(pipeline)
+
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:

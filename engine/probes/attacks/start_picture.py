@@ -56,6 +56,9 @@ class StartPicture(Budgeted):
     def effort(self) -> float:
         return float(self.cost)
 
+    def check(self, pipeline: Any) -> None:
+        _started_from(pipeline)
+
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
@@ -107,12 +110,7 @@ def completed(
 
     The start with number i has the seed `seed` + i, whatever the batch.
     """
-    family = family_of(pipeline)
-    try:
-        model = AutoPipelineForImage2Image.from_pipe(pipeline)
-    except ValueError as error:
-        raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
-    model.set_progress_bar_config(disable=True)
+    model, family = _started_from(pipeline), family_of(pipeline)
     strength = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
     if int(strength * sampler.steps) < 1:
         raise SettingError(f"start_picture: this schedule leaves none of {sampler.steps} steps to draw anew; take more")
@@ -135,6 +133,17 @@ def completed(
         )
         drawn.append(as_bytes(family.pictures(output)))
     return np.concatenate(drawn)
+
+
+def _started_from(pipeline: Any) -> Any:
+    """The pipeline of the same parts that starts from a picture; UnknownArchitecture if there is none."""
+    family = family_of(pipeline)
+    try:
+        model = AutoPipelineForImage2Image.from_pipe(pipeline)
+    except ValueError as error:
+        raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
+    model.set_progress_bar_config(disable=True)
+    return model
 
 
 def _wasted(scheduler: Any) -> int:
