@@ -52,7 +52,7 @@ def _why_none(home: Path, policy: Policy) -> str:
     if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"
     published = history.publication(home, policy.digest)
-    if published and published.settings["work"] == requests[-1]["work"]:
+    if published and published.work == requests[-1]["work"]:
         lost = "verdict" in published.inputs
         return f"{none}{': it was lost, see `expunge audit`' if lost else ', for it published the base'}"
     state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])

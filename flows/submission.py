@@ -42,7 +42,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     receipt = publication(settings.home, policy.digest)
     if receipt is not None and _is_done(receipt, settings):
-        order = Order.load(settings.home, str(receipt.settings["work"]))
+        order = Order.load(settings.home, receipt.work)
         return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     key = takedown(str(path.absolute()), sha256, str(settings.home))
@@ -54,7 +54,7 @@ def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
 def _is_done(receipt: Receipt, settings: Settings) -> bool:
     """Whether the home has the work, S3 serves what the line came to, and MLflow has heard of both; it is told here if
     it has not."""
-    kept = Order.is_kept(settings.home, str(receipt.settings["work"]))
+    kept = Order.is_kept(settings.home, receipt.work)
     if not (kept and _is_in_force(receipt, settings) and still_in_place(receipt.line, settings)):
         return False
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again

@@ -20,8 +20,8 @@ from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.left import changed, has_verdict
 from tasks.manifest import DIGEST
-from tasks.proof import CHECKED, Proof, weights_by_bundle
-from tasks.receipts import Receipt
+from tasks.proof import Proof, weights_by_bundle
+from tasks.receipts import Receipt, Step, of_step
 from tasks.rederived import STRAY, can_be_rederived, contradiction
 from tasks.signing import checked, doubts, own_keys, public_key
 
@@ -90,21 +90,21 @@ def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collectio
 
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
     verdicts = [receipt for receipt in _latest(chain).values() if has_verdict(receipt)]
-    concluded = [receipt for receipt in chain if receipt.step == "read"] + verdicts
+    concluded = of_step(chain, Step.READ) + verdicts
     return Line(
         line=name,
         receipts=len(chain),
         signed=signatures.count(""),
         concluded=len(concluded),
         rederived=sum(map(can_be_rederived, concluded)),
-        published=sum(receipt.step == "published" for receipt in chain),
+        published=len(of_step(chain, Step.PUBLISHED)),
         head=chain[-1].digest if chain else "",
     )
 
 
 def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
     """The last receipt of each work and step."""
-    return {(str(receipt.settings.get("work")), receipt.step): receipt for receipt in chain}
+    return {(receipt.work, receipt.step): receipt for receipt in chain}
 
 
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
@@ -119,9 +119,9 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
         again = STRAY.get(receipt.step)
         if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
             yield f"{named(receipt)}: {problem}"
-        if receipt.step == CHECKED:
+        if receipt.step == Step.CHECKED:
             yield from (f"{named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
-        if receipt.step == "published":
+        if receipt.step == Step.PUBLISHED:
             yield from unfounded(home, receipt, chain[:place])
 
 

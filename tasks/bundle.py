@@ -15,6 +15,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import note
 from tasks.order import Order, Ref
 from tasks.quality import FILE
+from tasks.receipts import Step
 from tasks.report import render_card
 
 DELTAS, EVIDENCE, VERDICT = "deltas.safetensors", "evidence.parquet", "verdict.json"
@@ -46,5 +47,5 @@ def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Re
     digest = make_bundle(order, Verdict.load(verdict.path), table.path)
     check_proven(order.folder / "bundle", candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
     inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
-    note(order, "bundled", inputs, outputs={"bundle": digest})
+    note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
     return digest

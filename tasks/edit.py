@@ -25,6 +25,7 @@ from tasks.errors import LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
+from tasks.receipts import Step
 from tasks.translate import edit_spec
 from tasks.trials import chosen, trials_file
 
@@ -89,7 +90,7 @@ def plan_task(order: Order) -> Ref:
         made = plan_edit(order)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}
-    note(order, "planned", inputs, outputs)
+    note(order, Step.PLANNED, inputs, outputs)
     return made
 
 
@@ -99,5 +100,5 @@ def edit_task(order: Order, made: Ref) -> str:
     inputs = {"base": order.base, "plan": made.sha256}
     with refusals_noted(order, inputs):
         _, digest = write_candidate(order, made)
-    note(order, "erased", inputs, outputs={"candidate": digest})
+    note(order, Step.ERASED, inputs, outputs={"candidate": digest})
     return digest

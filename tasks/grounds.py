@@ -8,24 +8,24 @@ from pathlib import Path
 from policies import PolicyConflict, in_force
 from tasks.errors import IntegrityError
 from tasks.kept import published_policies
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step, of_step
 
 GROUNDS = {
-    "bundled": ("bundle", "verdict"),
-    "gated": ("verdict", "evidence"),
-    "verified": ("verdict", "evidence", "candidate"),
-    "erased": ("candidate",),
-    "planned": ("plan", "state"),
-    "read": ("state", "policy"),
+    Step.BUNDLED: ("bundle", "verdict"),
+    Step.GATED: ("verdict", "evidence"),
+    Step.VERIFIED: ("verdict", "evidence", "candidate"),
+    Step.ERASED: ("candidate",),
+    Step.PLANNED: ("plan", "state"),
+    Step.READ: ("state", "policy"),
 }
 """What a publication rests on, step by step backwards, each tied by these digests to what came after it."""
 
-RESTORED = {"bundled": ("bundle",), "read": ("state", "policy")}
+RESTORED = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
 """What the publication of a base rests on, of which there is no verdict."""
 
-OF_A_BASE = ("bundled", "published")
+OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
 
-OUTCOMES = {"verified": "PASS", "gated": "open"}
+OUTCOMES = {Step.VERIFIED: "PASS", Step.GATED: "open"}
 
 
 def is_of_a_base(receipt: Receipt) -> bool:
@@ -35,15 +35,15 @@ def is_of_a_base(receipt: Receipt) -> bool:
 
 def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """What is missing under a publication, or speaks against it."""
-    known, own = {**published.inputs, **published.outputs}, [r for r in before if r.settings == published.settings]
+    known, own = published.digests, [r for r in before if r.settings == published.settings]
     for step, names in (RESTORED if is_of_a_base(published) else GROUNDS).items():
         tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]
         if not tied:
             yield f"{named(published)}: no receipt before it is of the step {step!r} that it rests on"
             return
-        if step in OUTCOMES and (outcome := (tied[-1].verdict or {}).get("outcome")) != OUTCOMES[step]:
+        if step in OUTCOMES and (outcome := tied[-1].outcome) != OUTCOMES[step]:
             yield f"{named(published)}: it rests on {named(tied[-1])}, which says {outcome}"
-        known = {**tied[-1].inputs, **tied[-1].outputs, **known}
+        known = tied[-1].digests | known
     if is_of_a_base(published):
         for problem in _no_restoration(home, [*before, published], known.get("candidate")):
             yield f"{named(published)}: it rests on no verdict, and {problem}"
@@ -73,16 +73,14 @@ def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> 
 def twofold(chain: Sequence[Receipt]) -> Iterator[str]:
     """Bundles of which two receipts say that they were made of different things: one digest is of one content."""
     first: dict[str | None, Receipt] = {}
-    for receipt in chain:
-        if receipt.step == "bundled":
-            known = first.setdefault(receipt.outputs.get("bundle"), receipt)
-            if known.inputs != receipt.inputs:
-                yield f"{named(receipt)}: its bundle is that of receipt {known.sequence}, and made of something else"
+    for receipt in of_step(chain, Step.BUNDLED):
+        known = first.setdefault(receipt.outputs.get("bundle"), receipt)
+        if known.inputs != receipt.inputs:
+            yield f"{named(receipt)}: its bundle is that of receipt {known.sequence}, and made of something else"
 
 
 def _says(receipt: Receipt, digests: dict[str, str | None]) -> bool:
-    told = {**receipt.inputs, **receipt.outputs}
-    return all(told.get(name) == digest is not None for name, digest in digests.items())
+    return all(receipt.digests.get(name) == digest is not None for name, digest in digests.items())
 
 
 def named(receipt: Receipt) -> str:

@@ -12,19 +12,18 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order
-from tasks.proof import CHECKED
-from tasks.receipts import LINE, LedgerError, Receipt
+from tasks.receipts import LINE, LedgerError, Receipt, Step, of_step
 from tasks.standing import Standing
 
 STATES = {
-    "read": "accepted",
-    "planned": "planned",
-    "erased": "erased",
-    "verified": "verified",
-    "gated": "gated",
-    "bundled": "validated",
-    "published": "published",
-    "refused": "rejected",
+    Step.READ: "accepted",
+    Step.PLANNED: "planned",
+    Step.ERASED: "erased",
+    Step.VERIFIED: "verified",
+    Step.GATED: "gated",
+    Step.BUNDLED: "validated",
+    Step.PUBLISHED: "published",
+    Step.REFUSED: "rejected",
 }
 
 UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
@@ -80,19 +79,19 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
     for receipt in receipts(home):
-        if receipt.step == CHECKED:
+        if receipt.step == Step.CHECKED:
             continue
-        key = str(receipt.settings["work"])
+        key = receipt.work
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
         row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
-        row |= {"state": STATES[receipt.step], "at": receipt.at, "receipt": receipt.digest, "work": key}
-        if receipt.step == "verified" and receipt.verdict:
-            row["verdict"] = receipt.verdict["outcome"]
+        row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
+        if receipt.step == Step.VERIFIED:
+            row["verdict"] = receipt.outcome
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
-        if receipt.step == "gated" and receipt.verdict and receipt.verdict["outcome"] != "open":
+        if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
@@ -137,10 +136,10 @@ def last_order(home: Path, policy: str) -> Order | None:
 
 def publications(home: Path, line: str) -> list[Receipt]:
     """The receipts of all that was published on a line, the latest last."""
-    return [receipt for receipt in journal(home, line).receipts() if receipt.step == "published"]
+    return of_step(journal(home, line).receipts(), Step.PUBLISHED)
 
 
 def publication(home: Path, policy: str) -> Receipt | None:
     """The receipt by which what a policy came to was published last, if it was."""
-    found = [r for r in receipts(home) if r.step == "published" and r.inputs["policy"] == policy]
+    found = [one for one in of_step(receipts(home), Step.PUBLISHED) if one.inputs["policy"] == policy]
     return found[-1] if found else None

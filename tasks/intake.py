@@ -27,6 +27,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, state_with
 from tasks.order import Order, here
+from tasks.receipts import Step, of_step
 from tasks.translate import edit_spec, sampler
 
 LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
@@ -47,7 +48,7 @@ def intake(policy: Policy, home: Path) -> Order:
     Raises PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
     chain = journal(home, line_of(policy, home)).receipts()
-    published = [receipt.outputs["bundle"] for receipt in chain if receipt.step == "published"]
+    published = [receipt.outputs["bundle"] for receipt in of_step(chain, Step.PUBLISHED)]
     order = _saved(policy, state_with(policy, home, chain), home, follows=published[-1] if published else "")
     refuse_too_large(order.base_folder)
     return order
@@ -185,5 +186,5 @@ def read_policy(path: str, sha256: str, home: str) -> Order:
     inputs = {"policy": asked.digest, "base": asked.base.sha256}
     with refusals_noted(AtTheDoor(Path(home), line_of(asked, Path(home)), asked), inputs):
         order = intake(asked, Path(home))
-    note(order, "read", inputs=inputs, outputs={"state": order.state, "work": order.key})
+    note(order, Step.READ, inputs=inputs, outputs={"state": order.state, "work": order.key})
     return order

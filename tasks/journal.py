@@ -14,7 +14,7 @@ import engine
 from engine.errors import EngineError, MissingExtra
 from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
-from tasks.receipts import Ledger, Receipt
+from tasks.receipts import Ledger, Receipt, Step, of_step
 from tasks.settings import actor
 from tasks.signing import vouch
 
@@ -97,11 +97,11 @@ def refusals_noted(work: Work, inputs: Mapping[str, str]) -> Iterator[None]:
         raise
     except REFUSALS as error:
         if not _is_published(work):
-            note(work, "refused", inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+            note(work, Step.REFUSED, inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
         raise
 
 
 def _is_published(work: Work) -> bool:
     """Whether this order was published, or, of a policy at the door, any order that it came to."""
-    published = (r for r in journal(work.home, work.line).receipts() if r.step == "published")
-    return any(work.key in (receipt.settings["work"], receipt.inputs["policy"]) for receipt in published)
+    published = of_step(journal(work.home, work.line).receipts(), Step.PUBLISHED)
+    return any(work.key in (receipt.work, receipt.inputs["policy"]) for receipt in published)

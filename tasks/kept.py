@@ -8,7 +8,7 @@ from pathlib import Path
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
 from tasks.durable import write_whole
 from tasks.errors import IntegrityError
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step, of_step
 
 
 def keep_policy(home: Path, digest: str, data: bytes) -> None:
@@ -28,7 +28,7 @@ def kept_policy(home: Path, digest: str) -> Policy:
 
 def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:
     """The policies that a line with these receipts has published; IntegrityError if one is not as it was received."""
-    digests = {receipt.inputs["policy"] for receipt in chain if receipt.step == "published"}
+    digests = {receipt.inputs["policy"] for receipt in of_step(chain, Step.PUBLISHED)}
     return [kept_policy(home, digest) for digest in sorted(digests)]
 
 

@@ -12,9 +12,8 @@ from engine.errors import EngineError
 from policies import DesiredState
 from tasks.bundle import DELTAS, EVIDENCE, VERDICT
 from tasks.grounds import is_of_a_base
-from tasks.proof import CHECKED
 from tasks.quality import FILE as QUALITY
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step
 from tasks.trials import FILE as TRIALS
 
 
@@ -37,11 +36,11 @@ EXAMINED = (
 )
 
 LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
-    "read": (("state.json", "state", _state),),
-    "planned": ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
-    "verified": EXAMINED,
-    CHECKED: (("state.json", "state", _state), *EXAMINED),
-    "bundled": (
+    Step.READ: (("state.json", "state", _state),),
+    Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
+    Step.VERIFIED: EXAMINED,
+    Step.CHECKED: (("state.json", "state", _state), *EXAMINED),
+    Step.BUNDLED: (
         ("bundle", "bundle", verify_bundle),
         (f"bundle/{MODEL}", "candidate", folder_digest),
         (f"bundle/{EVIDENCE}", "evidence", file_digest),
@@ -56,14 +55,14 @@ SOMETIMES = {"trials", "quality"}
 
 def has_verdict(receipt: Receipt) -> bool:
     """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
-    nothing_to_judge = not receipt.outputs and (receipt.verdict or {}).get("outcome") == "ERROR"
-    return receipt.step == "verified" or (receipt.step == CHECKED and not nothing_to_judge)
+    nothing_to_judge = not receipt.outputs and receipt.outcome == "ERROR"
+    return receipt.step == Step.VERIFIED or (receipt.step == Step.CHECKED and not nothing_to_judge)
 
 
 def changed(work: Path, receipt: Receipt) -> Iterator[str]:
     """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
-    told = {**receipt.inputs, **receipt.outputs}
-    if receipt.step == CHECKED and not has_verdict(receipt):
+    told = receipt.digests
+    if receipt.step == Step.CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
     left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
     for path, name, digest_of in LEFT.get(receipt.step, ()):
@@ -71,10 +70,9 @@ def changed(work: Path, receipt: Receipt) -> Iterator[str]:
             continue
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
-    verdict = receipt.verdict or {}
-    said = [(str(verdict.get("outcome")), _outcome)] if has_verdict(receipt) else []
-    if receipt.step == CHECKED:
-        said.append((json.dumps(verdict.get("reasons")), _reasons))
+    said = [(str(receipt.outcome), _outcome)] if has_verdict(receipt) else []
+    if receipt.step == Step.CHECKED:
+        said.append((json.dumps((receipt.verdict or {}).get("reasons")), _reasons))
     for wanted, found_in in said:
         if problem := _other(work / VERDICT, wanted, found_in):
             yield f"{work / VERDICT} {problem}"

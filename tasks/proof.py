@@ -14,9 +14,8 @@ from engine.digests import json_digest
 from policies import DesiredState, desired_state
 from tasks.journal import journal
 from tasks.kept import published_policies
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step, of_step
 
-CHECKED = "reverified"
 SEEDS = 2**62
 
 
@@ -33,7 +32,7 @@ class Proof:
     @classmethod
     def of(cls, chain: Sequence[Receipt]) -> Proof | None:
         """That of a line with these receipts; None before its first publication."""
-        published = tuple(receipt for receipt in chain if receipt.step == "published")
+        published = tuple(of_step(chain, Step.PUBLISHED))
         if not published:
             return None
         weights, last = weights_by_bundle(chain), published[-1]
@@ -42,9 +41,8 @@ class Proof:
         # one that found no model to question tells of the publication before it, and of no weights
         checks = [
             one
-            for one in chain
-            if one.step == CHECKED
-            and (_weights(one, weights) == served if "candidate" in one.inputs else one.sequence > last.sequence)
+            for one in of_step(chain, Step.CHECKED)
+            if (_weights(one, weights) == served if "candidate" in one.inputs else one.sequence > last.sequence)
         ]
         given = [one for one in checks if not doubts_of(one)]
         return cls(last, published, checks[-1] if checks else None, given[-1] if given else first)
@@ -62,13 +60,13 @@ class Proof:
 
 def weights_by_bundle(chain: Sequence[Receipt]) -> dict[str, str]:
     """The digest of the model in each bundle, as its receipt has it."""
-    made = [one for one in chain if one.step == "bundled"]
+    made = of_step(chain, Step.BUNDLED)
     return {one.outputs.get("bundle", ""): one.inputs.get("candidate", "") for one in made}
 
 
 def _weights(receipt: Receipt, weights: Mapping[str, str]) -> str:
     """Those of the bundle that a receipt names; the bundle's own digest where it is not known how it was made."""
-    bundle = {**receipt.inputs, **receipt.outputs}.get("bundle", "")
+    bundle = receipt.digests.get("bundle", "")
     return weights.get(bundle, bundle)
 
 
@@ -82,10 +80,10 @@ def doubts_of(check: Receipt) -> list[str]:
     """What a check found, in words; nothing, if it proved what is served once more, and says so without a doubt."""
     told = check.verdict or {}
     lists = [told.get(name) for name in ("reasons", "doubts")]
-    if told.get("outcome") == "PASS" and lists == [[], []]:
+    if check.outcome == "PASS" and lists == [[], []]:
         return []
     found = [str(each) for listed in lists if isinstance(listed, list) for each in listed]
-    return found or [f"it came to {told.get('outcome')}"]
+    return found or [f"it came to {check.outcome}"]
 
 
 def state_to_check(home: Path, chain: Sequence[Receipt]) -> DesiredState:
@@ -94,6 +92,6 @@ def state_to_check(home: Path, chain: Sequence[Receipt]) -> DesiredState:
     IntegrityError if a published policy is not as it was received, ValueError if none is published.
     """
     state = desired_state(published_policies(home, chain))
-    number = 1 + sum(receipt.step == CHECKED for receipt in chain)
+    number = 1 + len(of_step(chain, Step.CHECKED))
     seed = int(json_digest({"state": state.digest, "check": number}), 16) % SEEDS
     return state.model_copy(update={"seed": seed})

@@ -28,6 +28,7 @@ from tasks.proof import suspect
 from tasks.publish import approved, bundle_uri, check_successor, is_published, publish_bundle
 from tasks.quality import FILE, read_quality
 from tasks.questions import examination
+from tasks.receipts import Step, of_step
 from tasks.record import (
     LONGEST_VALUE,
     STATE_TAG,
@@ -71,7 +72,7 @@ def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
     result = examined(order, table, verdict)
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
-    receipt = note(order, "gated", inputs, outputs={}, verdict=opened)
+    receipt = note(order, Step.GATED, inputs, outputs={}, verdict=opened)
     return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
 
 
@@ -102,10 +103,10 @@ def follow_task(order: Order) -> None:
 def _predecessors(order: Order) -> set[str]:
     """The bundles that may be approved when this order's takes their place: the one published last, and those that this
     policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
-    steps = list(journal(order.home, order.line).receipts())
-    works = {str(r.settings["work"]) for r in steps if r.step == "read" and r.inputs["policy"] == order.policy}
-    own = {r.outputs["bundle"] for r in steps if r.step == "bundled" and r.settings["work"] in works}
-    recorded = {r.outputs["bundle"] for r in steps if r.step == "published" and r.settings["work"] in works}
+    steps = journal(order.home, order.line).receipts()
+    works = {read.work for read in of_step(steps, Step.READ) if read.inputs["policy"] == order.policy}
+    own = {made.outputs["bundle"] for made in of_step(steps, Step.BUNDLED) if made.work in works}
+    recorded = {done.outputs["bundle"] for done in of_step(steps, Step.PUBLISHED) if done.work in works}
     return {order.follows, *(own - recorded)}
 
 
@@ -121,7 +122,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     settings = Settings.load()
     publish_bundle(folder, order.line, settings, _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
-    receipt = note(order, "published", inputs, outputs={"bundle": bundle})
+    receipt = note(order, Step.PUBLISHED, inputs, outputs={"bundle": bundle})
     remove_candidate(order)  # the bundle has it
     return Release(bundle, bundle_uri(bundle, settings), receipt.digest)
 

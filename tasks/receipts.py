@@ -8,8 +8,9 @@ by the audit (`tasks.audit`, `noted`).
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,21 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
 LINE = re.compile(r"[a-z0-9-]{1,64}")
 LOCK = ".lock"
+
+
+class Step(StrEnum):
+    """What a receipt is of: a takedown from reading its policy to its publication, a refusal, which ends it, and the
+    checks of what is published."""
+
+    READ = "read"
+    PLANNED = "planned"
+    ERASED = "erased"
+    VERIFIED = "verified"
+    GATED = "gated"
+    BUNDLED = "bundled"
+    PUBLISHED = "published"
+    REFUSED = "refused"
+    CHECKED = "reverified"
 
 
 class LedgerError(RuntimeError):
@@ -61,6 +77,22 @@ class Receipt(BaseModel):
     def file_name(self) -> str:
         return f"{self.sequence:06d}-{self.digest}.json"
 
+    @property
+    def work(self) -> str:
+        """The key of the work that it is of; "" where it names none."""
+        return str(self.settings.get("work", ""))
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All that went in and came out, by name."""
+        return {**self.inputs, **self.outputs}
+
+    @property
+    def outcome(self) -> str | None:
+        """What was decided, if anything was."""
+        told = (self.verdict or {}).get("outcome")
+        return None if told is None else str(told)
+
 
 class Ledger:
     """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE.
@@ -94,7 +126,7 @@ class Ledger:
             receipt = Receipt(
                 line=self.line,
                 sequence=len(chain) + 1,
-                step=step,
+                step=str(step),
                 request_id=request_id,
                 at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 who=who,
@@ -138,6 +170,10 @@ class Ledger:
         for abandoned in self.folder.glob(PART + "*"):
             abandoned.unlink()
         write_new(self.folder / receipt.file_name, receipt.content, mode=0o444)
+
+
+def of_step(chain: Iterable[Receipt], *steps: str) -> list[Receipt]:
+    return [receipt for receipt in chain if receipt.step in steps]
 
 
 def _open(path: Path, line: str) -> Receipt:

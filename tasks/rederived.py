@@ -22,8 +22,8 @@ from policies import DesiredState, PolicyError, PolicyErrors
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
 from tasks.kept import kept_policy, state_with
-from tasks.proof import CHECKED, Proof, state_to_check
-from tasks.receipts import Receipt
+from tasks.proof import Proof, state_to_check
+from tasks.receipts import Receipt, Step
 from tasks.translate import acceptance
 
 LAST_PLACE = 2e-6  # a verdict has six
@@ -67,7 +67,10 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
     return "" if state == told else f"{words} the state {state}, on record is {told}"
 
 
-STRAY: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {"read": stray_order, CHECKED: stray_check}
+STRAY: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
+    Step.READ: stray_order,
+    Step.CHECKED: stray_check,
+}
 """What is worked out anew of a step, by its name."""
 
 

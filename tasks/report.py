@@ -31,10 +31,9 @@ from tasks.intake import load_state
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref, verdict_of
-from tasks.proof import CHECKED
 from tasks.quality import read_quality
 from tasks.questions import examination
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step, of_step
 from tasks.sheets import SHEETS, contact_sheets
 from tasks.standing import Standing
 from tasks.trials import tried
@@ -134,7 +133,7 @@ def rerender(order: Order) -> Path:
 def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
     """Write `report.html` into the order's folder."""
     closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
-    receipts = [r for r in journal(order.home, order.line).receipts() if r.settings.get("work") == order.key]
+    receipts = [r for r in journal(order.home, order.line).receipts() if r.work == order.key]
     page = PAGES.get_template("report.html").render(
         **facts(order, verdict),
         closest={(each["concept"], each["attack"]): each for each in closest},
@@ -143,7 +142,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
         receipts=receipts,
         replaces=_replaces(order),
         replaced=_replaced(order),
-        check=next((receipt for receipt in receipts if receipt.step == CHECKED), None),
+        check=next(iter(of_step(receipts, Step.CHECKED)), None),
         doubts=doubts(receipts),
     )
     path = order.folder / "report.html"
@@ -167,12 +166,12 @@ def _replaced(order: Order) -> Receipt | None:
 
 def doubts(receipts: Sequence[Receipt]) -> list[str]:
     """What kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
-    tried = [receipt for receipt in receipts if receipt.step in ("gated", CHECKED) and receipt.verdict]
-    if not tried:
+    gates = [receipt for receipt in of_step(receipts, Step.GATED, Step.CHECKED) if receipt.verdict]
+    if not gates:
         return []
-    told = tried[-1].verdict or {}
+    last, told = gates[-1], gates[-1].verdict or {}
     failed = told.get("failed", told.get("doubts"))
-    shut = told["outcome"] != "open" if tried[-1].step == "gated" else bool(failed)
+    shut = last.outcome != "open" if last.step == Step.GATED else bool(failed)
     if not shut:
         return []
     return [str(doubt) for doubt in failed] if failed and isinstance(failed, list) else ["it stayed shut"]

@@ -19,6 +19,7 @@ from tasks.manifest import model_digest
 from tasks.order import Order
 from tasks.publication import Release, enter, identity
 from tasks.publish import check_served, published_files
+from tasks.receipts import Step
 from tasks.record import STATE_TAG, RunRecord
 from tasks.report import PAGES
 from tasks.settings import Settings
@@ -45,7 +46,7 @@ def base_bundle_task(order: Order) -> str:
     inputs = {"candidate": order.base}
     with refusals_noted(order, inputs):
         digest = assemble_base(order)
-    note(order, "bundled", inputs, outputs={"bundle": digest})
+    note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
     return digest
 
 
@@ -63,7 +64,7 @@ def look_task(line: str, home: str) -> str:
     model, base = model_digest(listed), kept_policy(Path(home), last.inputs["policy"]).base.sha256
     if model != base:
         raise IntegrityError(f"{line} serves the model {model}, its base is {base}: see `expunge audit`")
-    return str(last.settings["work"])
+    return last.work
 
 
 @task(name="record in MLflow", cache_policy=NO_CACHE)

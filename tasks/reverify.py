@@ -23,11 +23,11 @@ from tasks.intake import order_again
 from tasks.journal import journal, note
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref
-from tasks.proof import CHECKED, Proof, doubts_of, state_to_check, weights_by_bundle
+from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from tasks.publication import Release, enter_edit, examined, run_record
 from tasks.publish import bundle_uri, check_served, fetch_bundle
 from tasks.quality import measure_quality
-from tasks.receipts import Receipt
+from tasks.receipts import Receipt, Step
 from tasks.record import is_recorded, is_registered, record, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
@@ -91,7 +91,7 @@ def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
     reasons = [reason.message for reason in verdict.reasons]
     told = {"outcome": verdict.outcome.value, "reasons": reasons, "doubts": [] if reasons else list(doubts)}
     outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
-    receipt = note(order, CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
+    receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
     write_report(order, model.digest, made, table)
     return receipt
 
@@ -106,7 +106,7 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
     order, doubts = check.order, doubts_of(receipt)
     if doubts:
         withdraw(settings, order.line)
-    verdict, state = Verdict.load(order.folder / "verdict.json"), "suspect" if doubts else CHECKED
+    verdict, state = Verdict.load(order.folder / "verdict.json"), "suspect" if doubts else str(Step.CHECKED)
     run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
@@ -125,7 +125,7 @@ def catch_up(line: str, settings: Settings) -> None:
     check = proof.check
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
     if check and examined and not is_recorded(settings, check.digest):
-        order = Order.load(settings.home, str(check.settings["work"]))
+        order = Order.load(settings.home, check.work)
         record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / "evidence.parquet"), settings)
 
 
@@ -133,7 +133,7 @@ def enter_again(proof: Proof, settings: Settings) -> None:
     """Enter the publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
     IntegrityError if its verdict is another by now."""
     published = proof.publication
-    order = Order.load(settings.home, str(published.settings["work"]))
+    order = Order.load(settings.home, published.work)
     release = Release(proof.bundle, bundle_uri(proof.bundle, settings), published.digest)
     if is_of_a_base(published):
         return enter_base(order, release)
@@ -149,7 +149,7 @@ def enter_again(proof: Proof, settings: Settings) -> None:
 def refuse(line: str, receipt: Receipt) -> None:
     """VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
     if found := doubts_of(receipt):
-        told = str((receipt.verdict or {}).get("outcome"))
+        told = str(receipt.outcome)
         outcome = "ERROR" if told == "PASS" else told
         raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, what {line} serves is suspect:", *found]))
 
@@ -167,7 +167,7 @@ def fetch_task(check: Check) -> Weights:
         return fetch_served(check, settings)
     except IntegrityError as error:
         remove(check)
-        note(check.order, CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
+        note(check.order, Step.CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
         try:
             withdraw(settings, check.order.line)
         except Exception as unheard:  # what was found goes before what MLflow says

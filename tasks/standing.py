@@ -97,7 +97,7 @@ def summary(home: Path, line: str) -> dict[str, Any]:
         unknown = dict.fromkeys(("bundle", "checked", "report", "proof_due"))
         return {"line": line, **unknown, "suspect": [], "restored": False}
     proof, due = standing.proof, standing.proof_due
-    report = home / "work" / str((proof.check or proof.publication).settings["work"]) / "report.html"
+    report = home / "work" / (proof.check or proof.publication).work / "report.html"
     return {
         "line": line,
         "bundle": proof.bundle,

@@ -26,6 +26,7 @@ from tasks.judging import Recorded
 from tasks.order import Order, Ref
 from tasks.quality import measure_quality
 from tasks.questions import Examination, examination
+from tasks.receipts import Step
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, Work, crew, cut, picture_store
 
@@ -110,5 +111,5 @@ def verdict_task(order: Order, candidate: str, table: Ref) -> Ref:
     summary = {"outcome": verdict.outcome.value, "reasons": [reason.message for reason in verdict.reasons]}
     inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
     outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
-    note(order, "verified", inputs, outputs, verdict=summary)
+    note(order, Step.VERIFIED, inputs, outputs, verdict=summary)
     return made

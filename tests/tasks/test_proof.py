@@ -14,8 +14,8 @@ from tasks.audit import audit
 from tasks.history import lines_to_check, states
 from tasks.journal import journal, note
 from tasks.kept import keep_policy
-from tasks.proof import CHECKED, Proof, doubts_of, state_to_check, suspect
-from tasks.receipts import Receipt
+from tasks.proof import Proof, doubts_of, state_to_check, suspect
+from tasks.receipts import Receipt, Step
 from tasks.standing import Standing, summary
 from tests.flows.conftest import policy_file
 from tests.tasks.test_audit import LINE, Work
@@ -42,7 +42,7 @@ def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
     if outcome != "ERROR":
         inputs["candidate"] = "aa" * 32
     verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
-    return note(Work(home, key=state.digest, request_id="check"), CHECKED, inputs, {}, verdict)
+    return note(Work(home, key=state.digest, request_id="check"), Step.CHECKED, inputs, {}, verdict)
 
 
 def chain(home: Path) -> list[Receipt]:
@@ -249,14 +249,14 @@ def test_a_replaced_request_that_is_handed_in_again_stays_replaced_and_its_id_hi
 def test_a_publication_that_names_nothing_ends_nothing(tmp_path: Path) -> None:
     note(Work(tmp_path), "bundled", {}, {})
     note(Work(tmp_path), "published", {}, {})
-    note(Work(tmp_path, key="1" * 64), CHECKED, {}, {}, {"outcome": "ERROR", "reasons": ["x"]})
+    note(Work(tmp_path, key="1" * 64), Step.CHECKED, {}, {}, {"outcome": "ERROR", "reasons": ["x"]})
     assert "a publication before it names no policy" in "\n".join(problems(tmp_path))
     assert lines_to_check(tmp_path) == [LINE]
     assert [row["state"] for row in states(tmp_path)] == ["suspect"]
 
 
 def problems(home: Path) -> list[str]:
-    return [problem for problem in audit(home).problems if f"({CHECKED} " in problem]
+    return [problem for problem in audit(home).problems if f"({Step.CHECKED} " in problem]
 
 
 def test_a_check_of_what_was_not_as_published_has_no_evidence_and_is_whole(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_attack_a_check_asks_for_less_than_is_in_force(tmp_path: Path) -> None:
     softer = state_to_check(tmp_path, chain(tmp_path))
     publish(tmp_path, "umbrella")
     told = {"outcome": "ERROR", "reasons": ["x"]}
-    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": BUNDLE, "state": softer.digest}, {}, told)
+    note(Work(tmp_path, request_id="check"), Step.CHECKED, {"bundle": BUNDLE, "state": softer.digest}, {}, told)
     (problem,) = problems(tmp_path)
     assert "by the policies in force it has to ask for the state" in problem
 
@@ -285,7 +285,7 @@ def test_attack_a_check_is_of_another_bundle_than_was_published(tmp_path: Path) 
     publish(tmp_path)
     state = state_to_check(tmp_path, chain(tmp_path))
     told = {"outcome": "ERROR", "reasons": ["x"]}
-    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": "ee" * 32, "state": state.digest}, {}, told)
+    note(Work(tmp_path, request_id="check"), Step.CHECKED, {"bundle": "ee" * 32, "state": state.digest}, {}, told)
     (problem,) = problems(tmp_path)
     assert f"published last is {BUNDLE}" in problem
 
@@ -297,13 +297,15 @@ def test_attack_a_check_is_of_another_model_or_of_evidence_that_was_there(tmp_pa
     state = state_to_check(tmp_path, chain(tmp_path))
     inputs = {"bundle": BUNDLE, "state": state.digest, "candidate": "ff" * 32}
     told = {"outcome": "PASS", "reasons": [], "doubts": []}
-    note(Work(tmp_path, key="1" * 64, request_id="check"), CHECKED, inputs, {"evidence": "e" * 64}, told)
+    note(Work(tmp_path, key="1" * 64, request_id="check"), Step.CHECKED, inputs, {"evidence": "e" * 64}, told)
     found = "\n".join(problems(tmp_path))
     assert f"it questioned the model {'ff' * 32}, published last is {'aa' * 32}" in found
     assert f"its evidence {'e' * 64} is that of an earlier receipt" in found
 
 
 def test_attack_a_check_is_told_before_anything_is_published(tmp_path: Path) -> None:
-    note(Work(tmp_path, request_id="check"), CHECKED, {"bundle": BUNDLE}, {}, {"outcome": "ERROR", "reasons": ["x"]})
+    note(
+        Work(tmp_path, request_id="check"), Step.CHECKED, {"bundle": BUNDLE}, {}, {"outcome": "ERROR", "reasons": ["x"]}
+    )
     (problem,) = problems(tmp_path)
     assert "nothing was published before it" in problem
