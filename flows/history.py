@@ -10,6 +10,7 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.places import VERDICT
 from tasks.settings import Settings
 
 
@@ -35,7 +36,7 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     from tasks.report import rerender
 
     order = history.last_order(home, policy.digest)
-    if order is None or not (order.folder / "verdict.json").exists():
+    if order is None or not (order.folder / VERDICT).exists():
         raise NothingOnRecord(_why_none(home, policy))
     page = rerender(order)
     try:

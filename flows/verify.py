@@ -10,9 +10,8 @@ from policies.schema import Level
 from tasks.given import folder_for, given_model, hand_out
 from tasks.intake import order_for
 from tasks.outcome import examined
-from tasks.quality import measure_quality
 from tasks.report import write_report
-from tasks.verify import gather_evidence, reach_verdict
+from tasks.verify import conclude, gather_evidence
 
 
 def verify(
@@ -28,7 +27,6 @@ def verify(
     model, bundle = given_model(folder.absolute(), published)
     order = order_for(model.digest, policy, home, level)
     evidence = gather_evidence(order, model)
-    verdict = reach_verdict(order, evidence)
-    measure_quality(order, model.digest, evidence)
+    verdict = conclude(order, model.digest, evidence).verdict
     write_report(order, model.digest, verdict, evidence)
     return examined(order, verdict, model.digest, bundle, hand_out(order, out))

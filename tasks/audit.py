@@ -20,6 +20,7 @@ from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.left import changed, has_verdict
 from tasks.manifest import DIGEST
+from tasks.places import receipts_folder, work_folder
 from tasks.proof import Proof, weights_by_bundle
 from tasks.receipts import Receipt, Step, of_step
 from tasks.rederived import STRAY, can_be_rederived, contradiction
@@ -61,7 +62,7 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
     """
     if wrong := [digest for digest in noted if not DIGEST.fullmatch(digest)]:
         raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
-    folder = home / "receipts"
+    folder = receipts_folder(home)
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     chains = {path.name: journal(home, path.name).read() for path in entries if is_line(path)}
     if not any(chain or problems for chain, problems in chains.values()):
@@ -110,9 +111,9 @@ def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
 def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
     yield from problems
     for (work, _), receipt in _latest(chain).items():
-        for problem in changed(home / "work" / work, receipt):
+        for problem in changed(work_folder(home, work), receipt):
             yield f"{named(receipt)}: {problem}"
-        if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(home / "work" / work)):
+        if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(work_folder(home, work))):
             yield f"{named(receipt)}: {problem}"
     yield from twofold(chain)
     for place, receipt in enumerate(chain):

@@ -14,11 +14,9 @@ from engine.results import Verdict
 from tasks.errors import IntegrityError
 from tasks.journal import note
 from tasks.order import Order, Ref
-from tasks.quality import FILE
+from tasks.places import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
 from tasks.receipts import Step
 from tasks.report import render_card
-
-DELTAS, EVIDENCE, VERDICT = "deltas.safetensors", "evidence.parquet", "verdict.json"
 
 
 def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
@@ -27,10 +25,10 @@ def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
         DELTAS: order.folder / DELTAS,
         EVIDENCE: table,
         VERDICT: order.folder / VERDICT,
-        "quality.json": order.folder / FILE,
+        QUALITY: order.folder / QUALITY,
         "README.md": render_card(order, verdict),
     }
-    return assemble(order.folder / "candidate", extras, order.folder / "bundle")
+    return assemble(order.folder / CANDIDATE, extras, order.folder / BUNDLE)
 
 
 def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None:
@@ -45,7 +43,7 @@ def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None
 @task(name="assemble the bundle", cache_policy=NO_CACHE)
 def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Ref) -> str:
     digest = make_bundle(order, Verdict.load(verdict.path), table.path)
-    check_proven(order.folder / "bundle", candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
+    check_proven(order.folder / BUNDLE, candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
     inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
     note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
     return digest

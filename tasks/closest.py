@@ -11,8 +11,10 @@ from engine.evidence import ARMS, is_attack, where
 from tasks.attacks import AttackShard, attack_shards
 from tasks.intake import load_state
 from tasks.order import Order
+from tasks.places import CANDIDATE
 from tasks.questions import examination
 from tasks.shards import Weights, picture_store
+from tasks.verify import both
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[t
 
 def _shards(order: Order, candidate: str, table: pd.DataFrame) -> list[AttackShard]:
     exam = examination(order)
-    digests = zip(ARMS, (order.base, candidate), strict=True)
-    models = [(arm, Weights(order.base_folder, digest)) for arm, digest in digests]
+    models = both(order, Weights(order.folder / CANDIDATE, candidate))
     plain = where(table, ~is_attack(table))
     return attack_shards(exam.level.attacks, exam.targets, models, plain, load_state(order).seed)
 

@@ -25,6 +25,7 @@ from tasks.errors import LimitExceeded
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.order import Order, Ref
+from tasks.places import CANDIDATE, DELTAS
 from tasks.receipts import Step
 from tasks.translate import edit_spec
 from tasks.trials import chosen, trials_file
@@ -35,7 +36,7 @@ def plan_edit(order: Order) -> Ref:
 
     Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`.
     """
-    path = order.folder / "deltas.safetensors"
+    path = order.folder / DELTAS
     state = load_state(order)
     spec = edit_spec(state)
     base = open_model(order.base_folder, order.base, device() if spec.editor in TRAINERS else PROCESSOR)
@@ -67,7 +68,7 @@ def check_reach(reach: Mapping[str, float], limit: float) -> None:
 
 def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
     """The edited model's folder and digest; written once, then found again by its digest."""
-    folder = order.folder / "candidate"
+    folder = order.folder / CANDIDATE
     recorded = order.folder / "candidate.sha256"
     if recorded.exists() and folder.exists() and folder_digest(folder) == recorded.read_text():
         return folder, recorded.read_text()
@@ -80,7 +81,7 @@ def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
 
 def remove_candidate(order: Order) -> None:
     """Nobody reads it any more; if the work is done again it is written again."""
-    shutil.rmtree(order.folder / "candidate", ignore_errors=True)
+    shutil.rmtree(order.folder / CANDIDATE, ignore_errors=True)
 
 
 @task(name="plan the edit", cache_policy=NO_CACHE)

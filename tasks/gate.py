@@ -27,7 +27,7 @@ from engine.verdict import decide
 from tasks.data_docs import make_self_contained
 from tasks.expectations import evidence_expectations, limits_expectations, limits_table, state
 
-SITE = "local_site"
+SITE, DATA_DOCS = "local_site", "data_docs"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -
         statistics["expected"] += len(expectations)
         statistics["evaluated"] += len(result.results)
         statistics["successful"] += sum(item.success is True for item in result.results)
-    docs = make_self_contained(folder / "data_docs")
+    docs = make_self_contained(folder / DATA_DOCS)
     return GateResult(not failed, verdict.outcome, tuple(failed), docs, statistics)
 
 
@@ -91,7 +91,7 @@ def validate(
     checkpoint = gx.Checkpoint(
         name=name,
         validation_definitions=[context.validation_definitions.add_or_update(definition)],
-        actions=[UpdateDataDocsAction(name="data_docs", site_names=[SITE])],
+        actions=[UpdateDataDocsAction(name=DATA_DOCS, site_names=[SITE])],
         result_format="SUMMARY",
     )
     run = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
@@ -134,7 +134,7 @@ def open_context(folder: Path) -> FileDataContext:
         SITE,
         {
             "class_name": "SiteBuilder",
-            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": "../data_docs/"},
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": f"../{DATA_DOCS}/"},
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
     )

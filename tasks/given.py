@@ -11,9 +11,10 @@ from engine.errors import ModelFormatError
 from tasks.errors import IntegrityError, UsageError
 from tasks.manifest import check_bundle
 from tasks.order import Order
+from tasks.places import EVIDENCE, QUALITY, REPORT, VERDICT
 from tasks.shards import Weights
 
-RESULTS = ("verdict.json", "evidence.parquet", "quality.json", "report.html")
+RESULTS = (VERDICT, EVIDENCE, QUALITY, REPORT)
 
 
 def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:

@@ -12,6 +12,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order
+from tasks.places import receipts_folder
 from tasks.receipts import LINE, LedgerError, Receipt, Step, of_step
 from tasks.standing import Standing
 
@@ -37,7 +38,7 @@ def receipts(home: Path) -> Iterator[Receipt]:
 
 def lines(home: Path) -> list[str]:
     """All lines on record, by name."""
-    folder = home / "receipts"
+    folder = receipts_folder(home)
     return sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []
 
 

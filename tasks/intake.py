@@ -27,6 +27,7 @@ from tasks.errors import IntegrityError
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, state_with
 from tasks.order import Order, here
+from tasks.places import STATE, receipts_folder
 from tasks.receipts import Step, of_step
 from tasks.translate import edit_spec, sampler
 
@@ -128,14 +129,14 @@ def refuse_unknown_editor(state: DesiredState) -> None:
 def line_of(policy: Policy, home: Path) -> str:
     """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name."""
     suffix = f"-{policy.base.sha256[:12]}"
-    known = sorted(path.name for path in (home / "receipts").glob(f"*{suffix}"))
+    known = sorted(path.name for path in receipts_folder(home).glob(f"*{suffix}"))
     kind, _, name = policy.base.uri.partition(":")
     return known[0] if known else (name if kind == "builtin" else "model") + suffix
 
 
 def load_state(order: Order) -> DesiredState:
     """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
-    path = order.folder / "state.json"
+    path = order.folder / STATE
     state = DesiredState.model_validate_json(path.read_bytes())
     if state.digest != order.state:
         raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
@@ -174,7 +175,7 @@ def _saved(
         follows=follows,
     )
     order.save()
-    write_whole(order.folder / "state.json", canonical_json(state.model_dump(mode="json")))
+    write_whole(order.folder / STATE, canonical_json(state.model_dump(mode="json")))
     return order
 
 

@@ -14,6 +14,7 @@ import engine
 from engine.errors import EngineError, MissingExtra
 from policies import Policy, PolicyError, PolicyErrors
 from tasks.errors import IntegrityError, LimitExceeded
+from tasks.places import receipts_folder
 from tasks.receipts import Ledger, Receipt, Step, of_step
 from tasks.settings import actor
 from tasks.signing import vouch
@@ -54,7 +55,7 @@ class AtTheDoor:
 
 def journal(home: Path, line: str) -> Ledger:
     """The ledger of a line; what is written to it is signed."""
-    return Ledger(home / "receipts", line, partial(vouch, home))
+    return Ledger(receipts_folder(home), line, partial(vouch, home))
 
 
 def note(

@@ -10,11 +10,9 @@ from engine.bundle import MODEL, verify_bundle
 from engine.digests import file_digest, folder_digest
 from engine.errors import EngineError
 from policies import DesiredState
-from tasks.bundle import DELTAS, EVIDENCE, VERDICT
 from tasks.grounds import is_of_a_base
-from tasks.quality import FILE as QUALITY
+from tasks.places import BUNDLE, DELTAS, EVIDENCE, QUALITY, STATE, TRIALS, VERDICT
 from tasks.receipts import Receipt, Step
-from tasks.trials import FILE as TRIALS
 
 
 def _state(path: Path) -> str:
@@ -36,15 +34,15 @@ EXAMINED = (
 )
 
 LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
-    Step.READ: (("state.json", "state", _state),),
+    Step.READ: ((STATE, "state", _state),),
     Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
     Step.VERIFIED: EXAMINED,
-    Step.CHECKED: (("state.json", "state", _state), *EXAMINED),
+    Step.CHECKED: ((STATE, "state", _state), *EXAMINED),
     Step.BUNDLED: (
-        ("bundle", "bundle", verify_bundle),
-        (f"bundle/{MODEL}", "candidate", folder_digest),
-        (f"bundle/{EVIDENCE}", "evidence", file_digest),
-        (f"bundle/{VERDICT}", "verdict", file_digest),
+        (BUNDLE, "bundle", verify_bundle),
+        (f"{BUNDLE}/{MODEL}", "candidate", folder_digest),
+        (f"{BUNDLE}/{EVIDENCE}", "evidence", file_digest),
+        (f"{BUNDLE}/{VERDICT}", "verdict", file_digest),
     ),
 }
 """What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""

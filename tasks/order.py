@@ -12,6 +12,9 @@ from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError, NothingOnRecord
+from tasks.places import VERDICT, work_folder
+
+ORDER = "order.json"
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,22 @@ class Order:
 
     @property
     def folder(self) -> Path:
-        return self.home / "work" / self.key
+        return work_folder(self.home, self.key)
 
     def save(self) -> None:
         """Write `order.json` into the folder, which is made if need be."""
         plain = {name: str(value) for name, value in asdict(self).items()}
-        write_whole(self.folder / "order.json", canonical_json(plain))
+        write_whole(self.folder / ORDER, canonical_json(plain))
 
     @staticmethod
     def is_kept(home: Path, key: str) -> bool:
         """Whether the home has the order of this key: of a home that was restored from S3's record it has none."""
-        return (home / "work" / key / "order.json").exists()
+        return (work_folder(home, key) / ORDER).exists()
 
     @classmethod
     def load(cls, home: Path, key: str) -> Order:
         """The order that was saved under this key; NothingOnRecord if there is none."""
-        file = home / "work" / key / "order.json"
+        file = work_folder(home, key) / ORDER
         if not cls.is_kept(home, key):
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with record(file):
@@ -89,6 +92,6 @@ def here(base: Path) -> Path:
 
 def verdict_of(order: Order) -> Verdict:
     """The verdict that an order came to; IntegrityError if its file cannot be read."""
-    file = order.folder / "verdict.json"
+    file = order.folder / VERDICT
     with record(file):
         return Verdict.load(file)

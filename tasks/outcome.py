@@ -10,6 +10,8 @@ from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.order import Order, Ref, verdict_of
+from tasks.places import EVIDENCE, REPORT, VERDICT
+from tasks.pointer import pointer_uri
 from tasks.publish import bundle_uri
 from tasks.questions import examination
 from tasks.settings import Settings
@@ -32,10 +34,10 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
         "bundle": bundle_uri(bundle if verdict else standing.proof.bundle, settings),
-        "pointer": f"s3://{settings.bucket}/lines/{order.line}/approved.json",
+        "pointer": pointer_uri(order.line, settings),
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),
-        "report": str(order.folder / "report.html") if verdict else None,
+        "report": str(order.folder / REPORT) if verdict else None,
         "work": order.key,
     }
 
@@ -56,10 +58,10 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
         "bundle": bundle,
         "base": order.base,
         "judge": order.judge,
-        "evidence": str(folder / "evidence.parquet"),
+        "evidence": str(folder / EVIDENCE),
         "work": order.key,
-        "verdict_file": str(folder / "verdict.json"),
-        "report": str(folder / "report.html"),
+        "verdict_file": str(folder / VERDICT),
+        "report": str(folder / REPORT),
     }
 
 

@@ -1,25 +1,21 @@
 """Publication: the bundle's content first, under its digest, then the pointer of the model line that names it."""
 
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.bundle import MANIFEST
-from engine.canonical import canonical_json
 from tasks import s3
 from tasks.errors import IntegrityError, UsageError
 from tasks.manifest import DIGEST, Bundle, check_bundle, parse
+from tasks.pointer import check_successor, get_pointer, point
+from tasks.receipts import LINE
 from tasks.settings import Settings
-
-LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
 
 
 def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> str:
@@ -29,14 +25,13 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
     approved bundle is neither one of `follows` (None: whatever it is) nor this one; PointerMoved when another was
     faster, ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
     """
-    pointer_key = _pointer_key(line)
-    bundle = check_bundle(folder)
     client = s3.client(settings)
-    before = s3.get_pointer(client, settings.bucket, pointer_key)
+    bundle = check_bundle(folder)
+    before = get_pointer(client, settings.bucket, line)
     if follows is not None:
-        check_successor(line, before and _named(before), {*follows, bundle.digest})
+        check_successor(line, before and before.bundle, {*follows, bundle.digest})
     _upload(client, settings.bucket, bundle)
-    _point(client, settings.bucket, pointer_key, line, bundle.digest, before)
+    point(client, settings.bucket, line, bundle.digest, f"{_prefix(bundle.digest)}/{MANIFEST}", before)
     return bundle.digest
 
 
@@ -57,12 +52,6 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundl
     if bundle.digest != digest:
         raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
     return bundle
-
-
-def approved(line: str, settings: Settings) -> str | None:
-    """The digest of the line's approved bundle, None before its first publication."""
-    pointer = s3.get_pointer(s3.client(settings), settings.bucket, _pointer_key(line))
-    return None if pointer is None else _named(pointer)
 
 
 def bundle_uri(digest: str, settings: Settings) -> str:
@@ -86,52 +75,10 @@ def published_files(digest: str, settings: Settings) -> dict[str, str]:
     return files if whole else {}
 
 
-def check_served(line: str, bundle: str, settings: Settings) -> None:
-    """IntegrityError unless the line's pointer names this bundle, which was published on it last."""
-    if (served := approved(line, settings)) != bundle:
-        raise IntegrityError(
-            f"{line} serves {served or 'nothing'}, and bundle {bundle} was published last: submit again what was cut "
-            "short, or restore an earlier version of the pointer, which somebody else moved"
-        )
-
-
-def check_successor(line: str, found: str | None, bundles: Collection[str]) -> None:
-    """IntegrityError unless `found`, the line's approved bundle, is one of these, or there is none.
-
-    A bundle holds what was in force when its policy was read; upon any other predecessor it would undo the rest.
-    """
-    if found is None or found in bundles:
-        return
-    raise IntegrityError(
-        f"bundle {found} is approved on line {line}, and this takedown does not know it: submit the policy again, so "
-        "that it is folded with what was published since; if that ends here too, an earlier submission was cut short "
-        "(submit that one again) or the line belongs to another EXPUNGE_HOME (submit from there)"
-    )
-
-
 def _upload(client: Any, bucket: str, bundle: Bundle) -> None:
     """Payload first, manifest last: a manifest in the store means that the bundle there is whole."""
     for path, sha256 in [*sorted(bundle.files.items()), (MANIFEST, bundle.digest)]:
         s3.put_once(client, bucket, f"{_prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
-
-
-def _point(client: Any, bucket: str, key: str, line: str, digest: str, before: s3.Pointer | None) -> None:
-    if before is not None and _named(before) == digest:
-        return
-    body = canonical_json(
-        {
-            "line": line,
-            "bundle": digest,
-            "manifest": f"{_prefix(digest)}/{MANIFEST}",
-            "previous": None if before is None else _named(before),
-            "published_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-    )
-    try:
-        s3.swing_pointer(client, bucket, key, body, None if before is None else before.etag)
-    except s3.PointerMoved as moved:
-        if moved.winner is None or _named(moved.winner) != digest:
-            raise
 
 
 def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
@@ -141,10 +88,10 @@ def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
         raise UsageError(
             f"{line_or_digest!r} is neither a line, as `expunge status` names it, nor the 64 hex digits of a bundle"
         )
-    pointer = s3.get_pointer(client, bucket, _pointer_key(line_or_digest))
+    pointer = get_pointer(client, bucket, line_or_digest)
     if pointer is None:
         raise IntegrityError(f"line {line_or_digest} has no approved bundle: publish one first")
-    return _named(pointer)
+    return pointer.bundle
 
 
 def _download(client: Any, bucket: str, digest: str, folder: Path) -> None:
@@ -174,22 +121,6 @@ def _new(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _named(pointer: s3.Pointer) -> str:
-    try:
-        digest = json.loads(pointer.body)["bundle"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError("the line's pointer is no JSON with a bundle: restore an earlier version of it") from error
-    if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
-        raise IntegrityError(f"the line's pointer names {digest!r}, no digest: restore an earlier version of it")
-    return digest
-
-
-def _pointer_key(line: str) -> str:
-    if not LINE.fullmatch(line):
-        raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
-    return f"lines/{line}/approved.json"
 
 
 def _prefix(digest: str) -> str:

@@ -23,16 +23,16 @@ from tasks.durable import record, write_whole
 from tasks.intake import load_state
 from tasks.judging import Recorded
 from tasks.order import Order, Ref
+from tasks.places import QUALITY
 from tasks.shards import picture_store
 from tasks.translate import sampler
 
-FILE = "quality.json"
 UNMEASURED = "not_measured"
 
 
 def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
     """Write `quality.json`; `candidate` is the digest of the edited model that the evidence `table` is of."""
-    path = order.folder / FILE
+    path = order.folder / QUALITY
     try:
         told = _compared(order, candidate, evidence.read(table.path)).to_json()
     except QualityError as error:
@@ -43,7 +43,7 @@ def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
 
 def read_quality(folder: Path) -> tuple[Quality | None, str]:
     """The figures in a work folder, or None and why there are none."""
-    path = folder / FILE
+    path = folder / QUALITY
     if not path.exists():
         return None, "this order was verified before quality was measured: verify it again"
     with record(path):

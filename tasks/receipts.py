@@ -23,7 +23,7 @@ from tasks.durable import PART, write_new
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
-LINE = re.compile(r"[a-z0-9-]{1,64}")
+LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
 LOCK = ".lock"
 
 
@@ -102,7 +102,7 @@ class Ledger:
 
     def __init__(self, folder: Path, line: str, vouch: Callable[[Receipt], None] | None = None) -> None:
         if not LINE.fullmatch(line):
-            raise ValueError(f"line {line!r}: use 1 to 64 lowercase letters, digits and dashes")
+            raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
         self.line = line
         self.folder = folder / line
         self._vouch = vouch

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
@@ -19,10 +18,8 @@ from tasks.health import MLFLOW, ask_mlflow, shown, told
 from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
-KEY_TAG, RECEIPT_TAG, BUNDLE_TAG = "expunge.key", "expunge.receipt", "expunge.bundle"
+KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
 STATE_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.replaced_by"
-ALIAS = "approved"
-NO_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
 LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
@@ -73,48 +70,21 @@ def record(settings: Settings, what: RunRecord) -> str:
     A run counts once it is FINISHED; what a crash left behind is deleted and written anew. Raises ServiceUnreachable
     when MLflow does not answer.
     """
-    with _reaching(settings) as client:
+    with reaching(settings) as client:
         experiment = _experiment(client)
         finished = _finished_run(client, experiment, what)
         return finished or _new_run(client, experiment, what)
 
 
-def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) -> str:
-    """Enter the published bundle as a version of the line's registered model and alias it `approved`.
-
-    Returns the version; the same bundle keeps its version. The source is the bundle's own S3 URI.
-    """
-    name = model_name(settings, line)
-    with _reaching(settings) as client:
-        _unapprove(client, line, settings)
-        _ensure_model(client, name)
-        found = [one for one in client.search_model_versions(f"name = '{name}'") if one.source == uri]
-        made = found[0] if found else client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest})
-        client.set_registered_model_alias(name, ALIAS, str(made.version))
-        return str(made.version)
-
-
-def withdraw(settings: Settings, line: str) -> None:
-    """Take the alias `approved` from whatever version of the line has it; none is fine."""
-    with _reaching(settings) as client:
-        for name in (model_name(settings, line), line):
-            _unapprove(client, name, settings)
-
-
-def model_name(settings: Settings, line: str) -> str:
-    """A line's registered model: that of its bucket, for installations on one base may share a server."""
-    return f"{settings.bucket}.{line}"
-
-
 def check_experiment(settings: Settings) -> None:
     """ServiceUnreachable unless there is the experiment in which takedowns are recorded, or it can be made."""
-    with _reaching(settings) as client:
+    with reaching(settings) as client:
         _experiment(client)
 
 
 def supersede(settings: Settings, line: str, requests: Collection[str], by: str) -> None:
     """Say on the runs by which these requests were published on a line that the request `by` took their place."""
-    with _reaching(settings) as client:
+    with reaching(settings) as client:
         for request in requests:
             query = f"params.request_id = '{request}' and params.line = '{line}' and tags.`{STATE_TAG}` = 'published'"
             for run in client.search_runs([_experiment(client)], query):
@@ -126,32 +96,9 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
 
 def is_recorded(settings: Settings, receipt: str) -> bool:
     """Whether a finished run records the work that ended with this receipt."""
-    with _reaching(settings) as client:
+    with reaching(settings) as client:
         query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
         return bool(client.search_runs([_experiment(client)], query, max_results=1))
-
-
-def is_registered(settings: Settings, line: str, uri: str) -> bool:
-    """Whether the registry's approved version of the line is the bundle that lies there."""
-    with _reaching(settings) as client:
-        version = _approved(client, model_name(settings, line))
-        return version is not None and version.source == uri
-
-
-def _unapprove(client: MlflowClient, name: str, settings: Settings) -> None:
-    """Take the alias from a model if it is of our bucket: before version 0.6.0 a line's had no bucket in its name."""
-    version = _approved(client, name)
-    if version is not None and str(version.source).startswith(f"s3://{settings.bucket}/"):
-        client.delete_registered_model_alias(name, ALIAS)
-
-
-def _approved(client: MlflowClient, name: str) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(name, ALIAS)
-    except MlflowException as error:
-        if error.error_code not in NO_ALIAS:
-            raise
-        return None
 
 
 def _experiment(client: MlflowClient) -> str:
@@ -218,16 +165,8 @@ def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
         client.log_artifact(run_id, str(file))
 
 
-def _ensure_model(client: MlflowClient, name: str) -> None:
-    try:
-        client.create_registered_model(name, description="Approved bundles of a model line, by bucket and line")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
 @contextmanager
-def _reaching(settings: Settings) -> Iterator[MlflowClient]:
+def reaching(settings: Settings) -> Iterator[MlflowClient]:
     """A client of a server that lets us in now; what it refuses all the same is ServiceUnreachable, with its words."""
     url = settings.mlflow_tracking_uri
     ask_mlflow(url)

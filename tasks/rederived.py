@@ -22,6 +22,7 @@ from policies import DesiredState, PolicyError, PolicyErrors
 from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
 from tasks.kept import kept_policy, state_with
+from tasks.places import STATE
 from tasks.proof import Proof, state_to_check
 from tasks.receipts import Receipt, Step
 from tasks.translate import acceptance
@@ -81,7 +82,7 @@ def contradiction(work: Path) -> str:
     """
     try:
         told = Verdict.load(work / VERDICT)
-        state = DesiredState.model_validate_json((work / "state.json").read_bytes())
+        state = DesiredState.model_validate_json((work / STATE).read_bytes())
         table = evidence.read(work / EVIDENCE)
         again = decide(table, told.planned, acceptance(state), told.judge)
     except FileNotFoundError:

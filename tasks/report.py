@@ -31,10 +31,11 @@ from tasks.intake import load_state
 from tasks.journal import journal
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref, verdict_of
+from tasks.places import DELTAS, REPORT, SHEETS
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt, Step, of_step
-from tasks.sheets import SHEETS, contact_sheets
+from tasks.sheets import TITLES, contact_sheets
 from tasks.standing import Standing
 from tasks.trials import tried
 
@@ -75,7 +76,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "judge": judge_facts(order, verdict),
         "sampler": exam.sampler,
         "bounds": BOUNDS[verdict.acceptance.sampling],
-        "edit": edit_facts(order.folder / "deltas.safetensors"),
+        "edit": edit_facts(order.folder / DELTAS),
         "trials": tried(order),
         "engine_version": engine.__version__,
     }
@@ -125,9 +126,7 @@ def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path
 
 def rerender(order: Order) -> Path:
     """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
-    return render_report(
-        order, verdict_of(order), {path.stem: path for path in (order.folder / "sheets").glob("*.png")}
-    )
+    return render_report(order, verdict_of(order), {path.stem: path for path in (order.folder / SHEETS).glob("*.png")})
 
 
 def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
@@ -137,7 +136,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
     page = PAGES.get_template("report.html").render(
         **facts(order, verdict),
         closest={(each["concept"], each["attack"]): each for each in closest},
-        sheets={title: _encoded(sheets[name].read_bytes()) for name, title in SHEETS.items() if name in sheets},
+        sheets={title: _encoded(sheets[name].read_bytes()) for name, title in TITLES.items() if name in sheets},
         cost=spent(order.folder),
         receipts=receipts,
         replaces=_replaces(order),
@@ -145,7 +144,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
         check=next(iter(of_step(receipts, Step.CHECKED)), None),
         doubts=doubts(receipts),
     )
-    path = order.folder / "report.html"
+    path = order.folder / REPORT
     path.write_text(page, encoding="utf-8")
     return path
 

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from engine.bundle import MODEL, assemble
 from engine.digests import files, folder_digest
 from engine.layout import check_complete, check_layout
+from tasks.entry import enter, identity
 from tasks.errors import IntegrityError
 from tasks.history import publications
 from tasks.intake import load_state
@@ -17,8 +18,10 @@ from tasks.journal import note, refusals_noted
 from tasks.kept import kept_policy
 from tasks.manifest import model_digest
 from tasks.order import Order
-from tasks.publication import Release, enter, identity
-from tasks.publish import check_served, published_files
+from tasks.places import BUNDLE
+from tasks.pointer import check_served
+from tasks.publication import Release
+from tasks.publish import published_files
 from tasks.receipts import Step
 from tasks.record import STATE_TAG, RunRecord
 from tasks.report import PAGES
@@ -34,7 +37,7 @@ def assemble_base(order: Order) -> str:
     check_layout(order.base_folder, files(order.base_folder))
     check_complete(order.base_folder)
     card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
-    folder = order.folder / "bundle"
+    folder = order.folder / BUNDLE
     digest = assemble(order.base_folder, {"README.md": card.encode()}, folder)
     if (found := folder_digest(folder / MODEL)) != order.base:
         raise IntegrityError(f"{folder / MODEL} has the digest {found}, the base has {order.base}: submit again")

@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from engine.results import Verdict
+from tasks.entry import enter_edit, run_record
 from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from tasks.given import given_model
 from tasks.grounds import is_of_a_base
@@ -23,17 +24,19 @@ from tasks.intake import order_again
 from tasks.journal import journal, note
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref
+from tasks.places import EVIDENCE, REPORT, VERDICT
+from tasks.pointer import check_served
 from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
-from tasks.publication import Release, enter_edit, examined, run_record
-from tasks.publish import bundle_uri, check_served, fetch_bundle
-from tasks.quality import measure_quality
+from tasks.publication import Release, run_gate
+from tasks.publish import bundle_uri, fetch_bundle
 from tasks.receipts import Receipt, Step
-from tasks.record import is_recorded, is_registered, record, register, withdraw
+from tasks.record import is_recorded, record
+from tasks.registry import is_registered, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
 from tasks.settings import Settings
 from tasks.shards import Weights
-from tasks.verify import gather_evidence, reach_verdict
+from tasks.verify import conclude, gather_evidence
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,13 @@ def remove(check: Check) -> None:
         shutil.rmtree(check.folder)
 
 
-def conclude(check: Check, model: Weights, table: Ref) -> Receipt:
+def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
     """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
-    order = check.order
-    made = reach_verdict(order, table)
-    verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
-    doubts = examined(order, table, made).failed_expectations
-    reasons = [reason.message for reason in verdict.reasons]
-    told = {"outcome": verdict.outcome.value, "reasons": reasons, "doubts": [] if reasons else list(doubts)}
-    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
-    receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, outputs, told)
-    write_report(order, model.digest, made, table)
+    order, known = check.order, conclude(check.order, model.digest, table)
+    doubts = run_gate(order, table, known.verdict).failed_expectations
+    told = {**known.told, "doubts": [] if known.told["reasons"] else list(doubts)}
+    receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)
+    write_report(order, model.digest, known.verdict, table)
     return receipt
 
 
@@ -106,7 +105,7 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
     order, doubts = check.order, doubts_of(receipt)
     if doubts:
         withdraw(settings, order.line)
-    verdict, state = Verdict.load(order.folder / "verdict.json"), "suspect" if doubts else str(Step.CHECKED)
+    verdict, state = Verdict.load(order.folder / VERDICT), "suspect" if doubts else str(Step.CHECKED)
     run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
@@ -126,7 +125,7 @@ def catch_up(line: str, settings: Settings) -> None:
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
     if check and examined and not is_recorded(settings, check.digest):
         order = Order.load(settings.home, check.work)
-        record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / "evidence.parquet"), settings)
+        record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / EVIDENCE), settings)
 
 
 def enter_again(proof: Proof, settings: Settings) -> None:
@@ -137,10 +136,10 @@ def enter_again(proof: Proof, settings: Settings) -> None:
     release = Release(proof.bundle, bundle_uri(proof.bundle, settings), published.digest)
     if is_of_a_base(published):
         return enter_base(order, release)
-    made, table = Ref.of(order.folder / "verdict.json"), Ref.of(order.folder / "evidence.parquet")
+    made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
     if made.sha256 != published.inputs["verdict"]:
         raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
-    if not (order.folder / "report.html").exists():
+    if not (order.folder / REPORT).exists():
         model = weights_by_bundle(journal(settings.home, order.line).receipts())[proof.bundle]
         write_report(order, model, made, table)
     enter_edit(order, Verdict.load(made.path), table.path, release)
@@ -182,7 +181,7 @@ def question_task(check: Check, model: Weights) -> Ref:
 
 @task(name="conclude the check", cache_policy=NO_CACHE)
 def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
-    receipt = conclude(check, model, table)
+    receipt = conclude_check(check, model, table)
     remove(check)
     return receipt
 

@@ -1,4 +1,4 @@
-"""Conditional writes to S3: an object is written once, a pointer moves only from the version that was read."""
+"""Objects in S3: each is written once, under its digest, and read whole."""
 
 import base64
 import hashlib
@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
-from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
+from tasks.errors import IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
 
 CONFLICT_TRIES = 5
@@ -25,24 +24,6 @@ REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Expir
 KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN"
 ABSENT = {"NoSuchKey", "404"}
 CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """A small object that names another, as it was read: `etag` is what the next swing must find."""
-
-    body: bytes
-    etag: str
-
-
-class PointerMoved(ExpungeError):
-    """Somebody else moved the pointer first; `winner` is what it says now."""
-
-    exit_code = 6
-
-    def __init__(self, key: str, winner: Pointer | None) -> None:
-        super().__init__(f"{key} was moved by another publisher: read it again and decide anew")
-        self.winner = winner
 
 
 def client(settings: Settings) -> Any:
@@ -66,7 +47,7 @@ def client(settings: Settings) -> Any:
         )
     except (ValueError, BotoCoreError) as error:
         raise ServiceUnreachable(
-            f"S3: {error}; check AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION and the keys, of which one goes not alone"
+            f"S3: {error}; check AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION and the keys, which go together"
         ) from error
 
 
@@ -129,43 +110,6 @@ def download(s3: Any, bucket: str, key: str, path: Path) -> str:
     return digest.hexdigest()
 
 
-def get_pointer(s3: Any, bucket: str, key: str) -> Pointer | None:
-    """The pointer as it stands, None before the first publication."""
-    with reaching(s3):
-        try:
-            answer = s3.get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code(error) in ABSENT:
-                return None
-            raise
-        return Pointer(answer["Body"].read(), answer["ETag"])
-
-
-def swing_pointer(s3: Any, bucket: str, key: str, body: bytes, etag: str | None) -> None:
-    """Write `body` if the pointer still has `etag` (None: if there is no pointer yet).
-
-    Raises PointerMoved, carrying the winner, when the race is lost; a retried request that had won counts as won.
-    """
-    condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-    with reaching(s3):
-        try:
-            s3.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=body,
-                ContentType="application/json",
-                ChecksumSHA256=_base64(hashlib.sha256(body).hexdigest()),
-                **condition,
-            )
-            return
-        except ClientError as error:
-            if status(error) not in (404, 409, 412) or code(error) == "NoSuchBucket":
-                raise
-    winner = get_pointer(s3, bucket, key)
-    if winner is None or winner.body != body:
-        raise PointerMoved(key, winner)
-
-
 @contextmanager
 def reaching(s3: Any) -> Iterator[None]:
     """Turn connection failures and refused keys into ServiceUnreachable, with the cure."""
@@ -187,7 +131,7 @@ def reaching(s3: Any) -> Iterator[None]:
 
 
 def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None) -> None:
-    request: dict[str, Any] = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": _base64(sha256)}
+    request: dict[str, Any] = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": as_base64(sha256)}
     if locked_until is not None:
         request |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": locked_until}
     with reaching(s3), io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body:
@@ -205,8 +149,8 @@ def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
 
 
 def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> None:
-    stored = found.get("ChecksumSHA256") or _base64(_sha256_of_object(s3, bucket, key))
-    if stored != _base64(sha256):
+    stored = found.get("ChecksumSHA256") or as_base64(_sha256_of_object(s3, bucket, key))
+    if stored != as_base64(sha256):
         raise IntegrityError(f"s3://{bucket}/{key} exists with other bytes than sha256 {sha256}: it was tampered with")
 
 
@@ -224,7 +168,8 @@ def _absence(error: ClientError, bucket: str, key: str) -> Exception:
     return error
 
 
-def _base64(hexdigest: str) -> str:
+def as_base64(hexdigest: str) -> str:
+    """A digest as S3 wants it."""
     return base64.b64encode(bytes.fromhex(hexdigest)).decode()
 
 

@@ -17,11 +17,12 @@ from engine.sampling import Sampler, Shot
 from engine.sheets import Strip, contact_sheet
 from tasks.closest import Tried
 from tasks.order import Order
+from tasks.places import SHEETS
 from tasks.questions import examination
 from tasks.shards import picture_store
 
 SEEDS = 6
-SHEETS = {
+TITLES = {
     "targets": "What had to go",
     "attacks": "What attacks came closest with",
     "worst-kept": "The kept concept that lost most",
@@ -34,7 +35,7 @@ Ranked = Mapping[tuple[str, str], Sequence[Tried]]
 
 
 def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> dict[str, Path]:
-    """Write those of SHEETS that have pictures, as PNG, and return them by name.
+    """Write those of TITLES that have pictures, as PNG, and return them by name.
 
     `candidate` is the digest of the edited model, `path` the evidence, `ranked` what attacks tried, closest first.
     """
@@ -48,11 +49,11 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
         "look-alikes": _by_concept(shots, where(plain, plain["role"] == "look_alike"), prompts=1),
         "general": _by_concept(shots, where(plain, plain["role"] == "general"), prompts=1),
     }
-    folder = order.folder / "sheets"
+    folder = order.folder / SHEETS
     folder.mkdir(exist_ok=True)
     made = {name: folder / f"{name}.png" for name, own in strips.items() if own}
     for name, file in made.items():
-        contact_sheet(strips[name], f"{SHEETS[name]}: same prompt, same seeds").save(file, optimize=True)
+        contact_sheet(strips[name], f"{TITLES[name]}: same prompt, same seeds").save(file, optimize=True)
     return made
 
 

@@ -12,6 +12,7 @@ from policies import Policy, in_force
 from tasks.errors import IntegrityError
 from tasks.journal import journal
 from tasks.kept import kept_policy
+from tasks.places import REPORT, work_folder
 from tasks.proof import Proof
 from tasks.receipts import LedgerError, Receipt
 
@@ -97,7 +98,7 @@ def summary(home: Path, line: str) -> dict[str, Any]:
         unknown = dict.fromkeys(("bundle", "checked", "report", "proof_due"))
         return {"line": line, **unknown, "suspect": [], "restored": False}
     proof, due = standing.proof, standing.proof_due
-    report = home / "work" / (proof.check or proof.publication).work / "report.html"
+    report = work_folder(home, (proof.check or proof.publication).work) / REPORT
     return {
         "line": line,
         "bundle": proof.bundle,

@@ -31,12 +31,12 @@ from tasks.foresight import refuse_unprovable
 from tasks.intake import load_state
 from tasks.judging import Recorded
 from tasks.order import Order
+from tasks.places import TRIALS
 from tasks.questions import Examination, examination
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, crew
 from tasks.verify import ask, both
 
-FILE = "tuning.json"
 WHATEVER_THE_EDIT = ("-control", "-too-few")
 """Reasons that no other setting could take away: what the unedited model does not show, and how much is asked."""
 
@@ -92,12 +92,12 @@ def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, fold
 def keep(order: Order, trials: Sequence[Trial], plan: str) -> None:
     """Leave what was tried, and the digest of the plan that was chosen, "" if none was."""
     told = [{**asdict(trial), "worst": {name: _finite(x) for name, x in trial.worst.items()}} for trial in trials]
-    write_whole(order.folder / FILE, canonical_json({"plan": plan, "trials": told}))
+    write_whole(order.folder / TRIALS, canonical_json({"plan": plan, "trials": told}))
 
 
 def trials_file(order: Order) -> Path | None:
     """What `keep` left; None where no setting had to be chosen."""
-    file = order.folder / FILE
+    file = order.folder / TRIALS
     return file if file.exists() else None
 
 

@@ -6,6 +6,8 @@ First the prompts, round by round where the policy samples in sequence, then the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,6 +26,7 @@ from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.judging import Recorded
 from tasks.order import Order, Ref
+from tasks.places import CANDIDATE, EVIDENCE, VERDICT
 from tasks.quality import measure_quality
 from tasks.questions import Examination, examination
 from tasks.receipts import Step
@@ -51,7 +54,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
         spend(order.folder, budget)
     if budget.pictures:
         remember_pace(order.home, order.base, exam.sampler, budget.pace)
-    path = order.folder / "evidence.parquet"
+    path = order.folder / EVIDENCE
     evidence.write(evidence.table(rows), path)
     return Ref.of(path)
 
@@ -89,27 +92,41 @@ def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budge
 def reach_verdict(order: Order, table: Ref) -> Ref:
     """The statistics of the evidence against the policy's acceptance, written beside it."""
     exam, frame = examination(order), evidence.read(table.path)
-    path = order.folder / "verdict.json"
+    path = order.folder / VERDICT
     verdict = decide(frame, exam.rows(frame), exam.acceptance, exam.judge)
     write_whole(path, verdict.to_json().encode())
     return Ref.of(path)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What evidence came to: the verdict's file, and what a receipt says of it, digests and words."""
+
+    verdict: Ref
+    outputs: dict[str, str]
+    told: dict[str, Any]
+
+
+def conclude(order: Order, candidate: str, table: Ref) -> Conclusion:
+    """Verdict and quality of the model with the digest `candidate`, written beside the evidence."""
+    made = reach_verdict(order, table)
+    verdict, quality = Verdict.load(made.path), measure_quality(order, candidate, table)
+    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
+    reasons = [reason.message for reason in verdict.reasons]
+    return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons})
 
 
 @task(name="gather evidence", cache_policy=NO_CACHE)
 def verify_task(order: Order, digest: str) -> Ref:
     """Takes the candidate's digest, returns the evidence table."""
     with refusals_noted(order, {"candidate": digest, "base": order.base}):
-        return gather_evidence(order, Weights(order.folder / "candidate", digest))
+        return gather_evidence(order, Weights(order.folder / CANDIDATE, digest))
 
 
 @task(name="reach the verdict", cache_policy=NO_CACHE)
 def verdict_task(order: Order, candidate: str, table: Ref) -> Ref:
     """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
-    made = reach_verdict(order, table)
-    verdict = Verdict.load(made.path)
-    quality = measure_quality(order, candidate, table)
-    summary = {"outcome": verdict.outcome.value, "reasons": [reason.message for reason in verdict.reasons]}
+    known = conclude(order, candidate, table)
     inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
-    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
-    note(order, Step.VERIFIED, inputs, outputs, verdict=summary)
-    return made
+    note(order, Step.VERIFIED, inputs, known.outputs, verdict=known.told)
+    return known.verdict

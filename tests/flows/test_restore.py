@@ -21,7 +21,7 @@ from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceU
 from tasks.history import lines_to_check, receipts, states
 from tasks.journal import journal
 from tasks.publish import fetch_bundle, publish_bundle
-from tasks.record import is_registered
+from tasks.registry import is_registered
 from tasks.restore import look_task
 from tasks.reverify import next_check
 from tasks.settings import Settings

@@ -32,7 +32,8 @@ from tasks.proof import Proof, state_to_check
 from tasks.publish import bundle_uri, publish_bundle
 from tasks.questions import examination
 from tasks.receipts import Receipt
-from tasks.record import is_recorded, is_registered, model_name, withdraw
+from tasks.record import is_recorded
+from tasks.registry import is_registered, model_name, withdraw
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences

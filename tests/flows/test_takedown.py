@@ -20,10 +20,11 @@ from tasks.audit import audit
 from tasks.history import receipts, states
 from tasks.journal import journal
 from tasks.order import Order
-from tasks.publish import approved, fetch_bundle, publish_bundle
+from tasks.pointer import approved
+from tasks.publish import fetch_bundle, publish_bundle
 from tasks.quality import read_quality
 from tasks.questions import examination
-from tasks.record import model_name
+from tasks.registry import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli

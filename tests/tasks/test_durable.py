@@ -11,7 +11,8 @@ from engine.sampling import Sampler
 from tasks.budget import Budget, Cost, known_pace, remember_pace, spend, spent
 from tasks.durable import record, write_whole
 from tasks.errors import IntegrityError
-from tasks.quality import FILE, read_quality
+from tasks.places import QUALITY
+from tasks.quality import read_quality
 
 SPOILT = [b"", b"\0\0\0\0\0\0", b"\xff\xfe", b'{"pictures":']
 
@@ -77,8 +78,8 @@ def test_a_spoilt_estimate_is_none_and_is_made_anew(tmp_path: Path, content: byt
 
 @pytest.mark.parametrize("content", SPOILT)
 def test_a_spoilt_record_is_no_missing_one(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(IntegrityError, match=rf"{FILE} cannot be read.*submit again"):
+    (tmp_path / QUALITY).write_bytes(content)
+    with pytest.raises(IntegrityError, match=rf"{QUALITY} cannot be read.*submit again"):
         read_quality(tmp_path)
 
 

@@ -9,11 +9,11 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import MODEL
 from policies import read
+from tasks.entry import is_of_a_person
 from tasks.intake import intake
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
-from tasks.publication import is_of_a_person
 from tests.flows.conftest import policy_file, withdrawal
 
 

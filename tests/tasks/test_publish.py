@@ -13,7 +13,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from tasks import publish, s3
 from tasks.errors import IntegrityError, ServiceUnreachable, UsageError
-from tasks.publish import approved, check_successor, fetch_bundle, is_published, publish_bundle
+from tasks.pointer import PointerMoved, approved, check_successor
+from tasks.publish import fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
 
 
@@ -202,13 +203,13 @@ def test_of_two_publishers_at_once_exactly_one_moves_the_pointer(stack, tmp_path
     def attempt(folder: Path):
         try:
             return publish_bundle(folder, line, stack)
-        except s3.PointerMoved as lost:
+        except PointerMoved as lost:
             return lost
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(attempt, folders))
     won = [one for one in outcomes if isinstance(one, str)]
-    lost = [one for one in outcomes if isinstance(one, s3.PointerMoved)]
+    lost = [one for one in outcomes if isinstance(one, PointerMoved)]
     assert (len(won), len(lost)) == (1, 1)
     assert approved(line, stack) == won[0]
     assert lost[0].winner is not None

@@ -15,13 +15,10 @@ from tasks.record import (
     RunRecord,
     check_experiment,
     is_recorded,
-    is_registered,
-    model_name,
     record,
-    register,
     supersede,
-    withdraw,
 )
+from tasks.registry import is_registered, model_name, register, withdraw
 from tasks.settings import Settings
 
 

@@ -20,10 +20,11 @@ from tasks.edit import plan_edit
 from tasks.exit_codes import exit_code_of
 from tasks.intake import intake
 from tasks.order import Order
+from tasks.places import TRIALS
 from tasks.preview import preview
 from tasks.questions import examination
 from tasks.report import rerender, write_report
-from tasks.trials import FILE, keep, trial_of
+from tasks.trials import keep, trial_of
 from tests.flows.conftest import edited_by, policy_file
 from tests.tasks.examined import CANDIDATE, new_order, verified
 
@@ -38,7 +39,7 @@ def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order
 
 
 def trace(order: Order) -> dict[str, Any]:
-    return json.loads((order.folder / FILE).read_bytes())
+    return json.loads((order.folder / TRIALS).read_bytes())
 
 
 def test_the_least_change_that_pictures_accept_is_chosen_and_the_others_say_what_was_against_them(

@@ -1,0 +1,119 @@
+"""What MLflow is told of a work order: a run of what it came to, and of what was published a place in the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import engine
+from engine.results import Verdict
+from tasks.budget import spent
+from tasks.gate import DATA_DOCS
+from tasks.intake import load_state
+from tasks.journal import journal
+from tasks.kept import kept_policy, published_policies
+from tasks.metrics import metrics
+from tasks.order import Order, Ref
+from tasks.places import GATE, QUALITY, REPORT, SHEETS, VERDICT
+from tasks.proof import suspect
+from tasks.publication import Release
+from tasks.quality import read_quality
+from tasks.record import LONGEST_VALUE, STATE_TAG, RunRecord, record, supersede
+from tasks.registry import register, withdraw
+from tasks.settings import Settings
+from tasks.translate import sampler
+from tasks.trials import trials_file
+
+PERSONAL = {"ncii", "privacy_erasure"}
+"""Kinds of requests by which a person is to be seen no more."""
+
+
+@task(name="record in MLflow", cache_policy=NO_CACHE)
+def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
+    """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
+    reached = Verdict.load(verdict.path)
+    if release:
+        return enter_edit(order, reached, table.path, release)
+    return record(Settings.load(), run_record(order, reached, table.path, receipt, "none", "rejected"))
+
+
+def enter_edit(order: Order, verdict: Verdict, table: Path, release: Release) -> str:
+    """The run of a published edit and its place in the registry; returns the run id."""
+    return enter(order, run_record(order, verdict, table, release.receipt, release.bundle, "published"), release)
+
+
+def enter(order: Order, what: RunRecord, release: Release) -> str:
+    """The run of a publication and its place in the registry; returns the run id.
+
+    MLflow hears first of the requests whose place it took: without a run all of this is done again.
+    """
+    settings = Settings.load()
+    supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
+    run = record(settings, what)
+    if suspect(order.home, order.line):
+        withdraw(settings, order.line)  # the weights are back that a check found wanting
+    else:
+        register(settings, release.uri, run, order.line, release.bundle)
+    return run
+
+
+def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
+    """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
+    quality, _ = read_quality(order.folder)
+    tags = {"expunge.verdict": verdict.outcome.value, STATE_TAG: outcome}
+    shown = not is_of_a_person(order)
+    return RunRecord(
+        key=order.key,
+        request_id=order.request_id,
+        receipt_digest=receipt,
+        identity={**identity(order, bundle), **_drawn(order)},
+        metrics=metrics(verdict, quality, spent(order.folder)),
+        tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
+        evidence=table,
+        data_docs=order.folder / GATE / DATA_DOCS,
+        contact_sheets=tuple(sorted((order.folder / SHEETS).glob("*.png"))) if shown else (),
+        report=order.folder / REPORT if shown else None,
+        further=tuple(filter(None, [order.folder / VERDICT, order.folder / QUALITY, trials_file(order)])),
+    )
+
+
+def is_of_a_person(order: Order) -> bool:
+    """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home."""
+    published = published_policies(order.home, journal(order.home, order.line).receipts())
+    asked = {policy.request_id: policy.kind for policy in (*published, kept_policy(order.home, order.policy))}
+    return not PERSONAL.isdisjoint(asked[request] for request in load_state(order).request_ids)
+
+
+def identity(order: Order, bundle: str) -> dict[str, str]:
+    """By what MLflow tells the work of an order from any other."""
+    return {
+        "line": order.line,
+        "bucket": Settings.load().bucket,
+        "policy": order.policy,
+        "desired_state": order.state,
+        "base": order.base,
+        "engine_version": engine.__version__,
+        "bundle": bundle,
+        **_replacing(order),
+    }
+
+
+def _drawn(order: Order) -> dict[str, str]:
+    """What edited, and how its pictures were drawn and judged."""
+    state = load_state(order)
+    by = sampler(state)
+    return {
+        "judge": order.judge,
+        "editor": state.editor.name,
+        "seed": str(state.seed),
+        "drawn": f"{by.steps} steps, guidance {by.guidance:g}",
+    }
+
+
+def _replacing(order: Order) -> dict[str, str]:
+    """Which requests this one takes the place of, as far as MLflow shows them whole."""
+    ids = kept_policy(order.home, order.policy).replaces
+    named = ", ".join(ids)
+    return {"replaces": named if len(named) <= LONGEST_VALUE else f"{len(ids)} requests"} if ids else {}

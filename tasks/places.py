@@ -1,0 +1,25 @@
+"""Where things lie: the folders of a home, and what more than one step knows by name in the folder of a work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STATE = "state.json"
+DELTAS = "deltas.safetensors"
+TRIALS = "tuning.json"
+CANDIDATE = "candidate"
+EVIDENCE = "evidence.parquet"
+VERDICT = "verdict.json"
+QUALITY = "quality.json"
+GATE = "gate"
+SHEETS = "sheets"
+REPORT = "report.html"
+BUNDLE = "bundle"
+
+
+def work_folder(home: Path, key: str) -> Path:
+    return home / "work" / key
+
+
+def receipts_folder(home: Path) -> Path:
+    return home / "receipts"
