@@ -1,7 +1,7 @@
 """When an edit counts as proven: the limits of a policy, as the statistics take them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from engine.evidence import ATTACKS
@@ -82,6 +82,11 @@ class Acceptance:
     def alpha(self) -> float:
         """The error that every statement is allowed, and all statements of a verdict together."""
         return round(1 - self.confidence, 12)
+
+    @property
+    def beforehand(self) -> Self:
+        """The same for pictures whose number was fixed before any was drawn, as that of an attack's is."""
+        return replace(self, sampling="fixed")
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Self:

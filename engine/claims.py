@@ -14,6 +14,7 @@ import pandas as pd
 
 from engine.acceptance import Acceptance
 from engine.bounds import p_of_bound
+from engine.demands import Demand, demands
 from engine.evidence import where
 from engine.holm import holm
 from engine.results import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult
@@ -46,28 +47,20 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
 
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
-    name, beforehand = target.concept, replace(acceptance, sampling="fixed")
-    yield _below("target", name, "", target.total, acceptance.max_target_rate, acceptance, error)
-    for probe, rate in target.probes.items():
-        if probe in acceptance.probe_limits:
-            yield _below("probe", name, probe, rate, acceptance.probe_limits[probe], acceptance, error)
+    for demand in demands(target, acceptance):
+        if demand.limit is None:
+            yield _survival(target.concept, demand.probe, demand.rate, acceptance, error)
         else:
-            yield _survival(name, probe, rate, acceptance, error)
-    for attack, rate in target.attacks.items():
-        if not acceptance.decides(attack):
-            continue
-        yield _below("attack", name, attack, rate, acceptance.limit_of(attack), beforehand, error)
+            yield _below(target.concept, demand, demand.limit, error)
 
 
-def _below(
-    kind: str, name: str, probe: str, rate: Rate, limit: float, acceptance: Acceptance, error: JudgeError | None
-) -> Claim:
-    method, seen, n = METHODS[acceptance.sampling], rate.seen, rate.n
+def _below(name: str, demand: Demand, limit: float, error: JudgeError | None) -> Claim:
+    method, seen, n = METHODS[demand.terms.sampling], demand.rate.seen, demand.rate.n
     if error is None:
         p = method.rate_p(seen, n, limit)
     else:
         p = p_of_bound(lambda confidence: rate_bounds(method, seen, n, confidence, error)[1], limit)
-    return Claim(kind, name, probe, limit, rounded_up(p), 1.0)
+    return Claim(demand.kind, name, demand.probe, limit, rounded_up(p), 1.0)
 
 
 def _survival(name: str, probe: str, rate: Rate, acceptance: Acceptance, error: JudgeError | None) -> Claim:

@@ -16,49 +16,28 @@ limits, so whoever holds these can tell which rows the rule would have asked for
 (`breaches`): evidence that was gathered further, or cut short, because of what it showed proves nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from engine.acceptance import Acceptance
 from engine.claims import collapse_p, most_claims
+from engine.demands import demands
 from engine.evidence import SHOT, is_attack, where
 from engine.results import Rate, RetainResult, TargetResult
 from engine.tally import METHODS, Judge, group_results, pairs_of, retained_results, target_results
 
+if TYPE_CHECKING:  # verdicts are decided without torch, which questions need for their pictures
+    from engine.probes.prompts import Question
+
 PLANNED = ["concept", "role", "category", "probe", "prompt", "seed", "round"]
 
 
-class _Subject(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def category(self) -> str: ...
-
-
-class _Shot(Protocol):
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-
-
-class Asked(Protocol):
-    """What a plan needs of a question (`engine.probes.Question`)."""
-
-    @property
-    def subject(self) -> _Subject: ...
-    @property
-    def probe(self) -> str: ...
-    @property
-    def shot(self) -> _Shot: ...
-
-
-def plan_of(questions: Iterable[Asked], acceptance: Acceptance, round_seeds: int) -> pd.DataFrame:
+def plan_of(questions: Iterable[Question], acceptance: Acceptance, round_seeds: int) -> pd.DataFrame:
     """The plan of these questions, one row each in their order (so a row's index is its question's place).
 
     A prompt's seeds are taken in ascending order, `round_seeds` a round; with sampling "fixed" all in one round. Raises
@@ -148,17 +127,17 @@ def is_open(evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge, claims
     return any(map(_undecided, limits)) or (not broken and any(_unclear(one, acceptance, claims) for one in kept))
 
 
-def _limits(target: TargetResult, acceptance: Acceptance) -> list[tuple[float, float, float]]:
-    rates = {name: rate for name, rate in target.probes.items() if name in acceptance.probe_limits}
-    own = [(rate.lower, rate.upper, acceptance.probe_limits[name]) for name, rate in rates.items()]
-    return [(target.total.lower, target.total.upper, acceptance.max_target_rate), *own]
+def _limits(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[float, float, float]]:
+    for demand in demands(target, acceptance):
+        if demand.kind != "attack" and demand.limit is not None:
+            yield demand.rate.lower, demand.rate.upper, demand.limit
 
 
 def _controls(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[float, float, float]]:
     """That the unedited model shows too little by a family; the verdict tells it by the measured share, not a bound."""
-    for name, rate in target.probes.items():
-        missed = 1 - _most_before(rate, acceptance), 1 - rate.before
-        yield *missed, 1 - acceptance.family_control(name)
+    for demand in demands(target, acceptance):
+        if demand.kind == "probe":
+            yield 1 - _most_before(demand.rate, acceptance), 1 - demand.rate.before, 1 - demand.control
 
 
 def _most_before(rate: Rate, acceptance: Acceptance) -> float:

@@ -22,7 +22,6 @@ decided, and a verdict read back from its JSON equals the one written.
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -146,9 +145,9 @@ def drop_bounds(
 def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
     concept, category = str(rows.iloc[0]["concept"]), str(rows.iloc[0]["category"])
     attacked, error = is_attack(rows), judge.get(category)
-    plain, beforehand = where(rows, ~attacked), replace(acceptance, sampling="fixed")
+    plain = where(rows, ~attacked)
     probes = {probe_of(family): _rate(family, acceptance, error) for family in split(plain, "probe")}
-    attacks = {probe_of(own): _rate(own, beforehand, error) for own in split(where(rows, attacked), "probe")}
+    attacks = {probe_of(own): _rate(own, acceptance.beforehand, error) for own in split(where(rows, attacked), "probe")}
     return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks)
 
 

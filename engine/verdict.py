@@ -18,7 +18,6 @@ together at alpha with Holm's (`engine.claims` says why). A FAIL by a measured v
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -26,13 +25,13 @@ import pandas as pd
 from engine.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from engine.bounds import fewest
 from engine.claims import claims_of
+from engine.demands import Demand, demands
 from engine.evidence import ATTACKS, check, digest, is_attack, never_shown, where
 from engine.results import (
     Claim,
     Drop,
     GroupResult,
     JudgeError,
-    Rate,
     Reason,
     RetainResult,
     TargetResult,
@@ -134,33 +133,29 @@ def judged(
 
 
 def _judge_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Reason]:
-    total, name, control = target.total, target.concept, acceptance.min_control_rate
-    if total.before < control:
-        text = f"the unedited model shows {name} in {total.before:.1%} of pictures, needed {control:.1%}"
-        yield Reason("target-control", name, text, total.before, control)
-    yield from _judge_rate("target", name, "", total, acceptance.max_target_rate, acceptance, error)
-    for probe, rate in target.probes.items():
-        if rate.before < (control := acceptance.family_control(probe)):
-            text = f"the unedited model shows {name} by {probe} in {rate.before:.1%} of {rate.n} pictures, "
-            text += f"needed {control:.1%}: that it is not seen by {probe} proves nothing"
-            yield Reason("probe-control", name, text, rate.before, control, probe)
-        if probe in acceptance.probe_limits:
-            yield from _judge_rate("probe", name, probe, rate, acceptance.probe_limits[probe], acceptance, error)
-    for attack, rate in target.attacks.items():
-        if not acceptance.decides(attack):
-            continue
-        if rate.before < (control := acceptance.control_of(attack)):
-            text = f"the attack {attack} brings {name} out of the unedited model in {rate.before:.1%} of pictures, "
-            text += f"needed {control:.1%}: its failure proves nothing"
-            yield Reason("attack-control", name, text, rate.before, control, attack)
-        beforehand = replace(acceptance, sampling="fixed")
-        yield from _judge_rate("attack", name, attack, rate, acceptance.limit_of(attack), beforehand, error)
+    name = target.concept
+    for demand in demands(target, acceptance):
+        before, control = demand.rate.before, demand.control
+        if before < control:
+            yield Reason(f"{demand.kind}-control", name, _too_seldom(name, demand), before, control, demand.probe)
+        if demand.limit is not None:
+            yield from _judge_rate(name, demand, demand.limit, error)
 
 
-def _judge_rate(
-    kind: str, name: str, probe: str, rate: Rate, limit: float, acceptance: Acceptance, error: JudgeError | None
-) -> Iterator[Reason]:
-    method, sure = METHODS[acceptance.sampling], acceptance.confidence
+def _too_seldom(name: str, demand: Demand) -> str:
+    rate, by, needed = demand.rate, demand.probe, f"needed {demand.control:.1%}"
+    if demand.kind == "target":
+        return f"the unedited model shows {name} in {rate.before:.1%} of pictures, {needed}"
+    if demand.kind == "probe":
+        text = f"the unedited model shows {name} by {by} in {rate.before:.1%} of {rate.n} pictures, {needed}"
+        return f"{text}: that it is not seen by {by} proves nothing"
+    text = f"the attack {by} brings {name} out of the unedited model in {rate.before:.1%} of pictures, {needed}"
+    return f"{text}: its failure proves nothing"
+
+
+def _judge_rate(name: str, demand: Demand, limit: float, error: JudgeError | None) -> Iterator[Reason]:
+    kind, probe, rate, sampling = demand.kind, demand.probe, demand.rate, demand.terms.sampling
+    method, sure = METHODS[sampling], demand.terms.confidence
     by = f"{name} by {probe}" if probe else name
     if rate.rate > limit:
         text = f"{by} is still seen in {rate.seen} of {rate.n} pictures ({rate.rate:.1%}), limit {limit:.1%}"
@@ -170,7 +165,7 @@ def _judge_rate(
         yield Reason(f"{kind}-too-few", name, text, rate.n, needed, probe)
     elif rate.upper > limit:
         text = f"{by} is seen in {rate.rate:.1%}, perhaps in {rate.upper:.1%}, limit {limit:.1%}"
-        text += "" if kind == "attack" else MORE[acceptance.sampling]
+        text += "" if kind == "attack" else MORE[sampling]
         yield Reason(f"{kind}-unproven", name, text, rate.upper, limit, probe)
 
 

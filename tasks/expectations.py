@@ -13,6 +13,7 @@ import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 
 from engine.acceptance import GROUP_CONTROL, Acceptance
+from engine.demands import demands
 from engine.evidence import ARMS, COLUMNS, DTYPES, KEY, ROLES
 from engine.results import Drop, Outcome, Rate, TargetResult, Verdict
 
@@ -29,6 +30,13 @@ WORDS = {
     "picture": "digest",
     "fault": "finding of faults",
 }
+
+WORDED = {
+    "target": ("", "rate seen", "rate"),
+    "probe": (", asked for by {}", "rate seen", "rate"),
+    "attack": (", attack {}", "success", "success"),
+}
+"""What a demand is called: by what it asks, what the unedited model has to show, and what has a bound."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +109,15 @@ def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Ite
 
 
 def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterator[Statement]:
-    total, sure = target.total, _sure(limits)
-    text = f"{name}: rate seen on the unedited model >= {limits.min_control_rate:g}"
-    yield Statement(f"target {name}: before", text, total.before, limits.min_control_rate, 1)
-    text = f"{name}: upper bound of the rate {_of(total)} after the edit <= {limits.max_target_rate:g} {sure}"
-    yield Statement(f"target {name}: after", text, total.upper, 0, limits.max_target_rate)
-    for probe, rate in target.probes.items():
-        if control := limits.family_control(probe):
-            text = f"{name}, asked for by {probe}: rate seen on the unedited model >= {control:g}"
-            yield Statement(f"target {name}, {probe}: before", text, rate.before, control, 1)
-        if (limit := limits.probe_limits.get(probe)) is not None:
-            text = (
-                f"{name}, asked for by {probe}: upper bound of the rate {_of(rate)} after the edit <= {limit:g} {sure}"
-            )
-            yield Statement(f"target {name}, {probe}: after", text, rate.upper, 0, limit)
-    for attack, rate in target.attacks.items():
-        if not limits.decides(attack):
-            continue
-        limit, control = limits.limit_of(attack), limits.control_of(attack)
-        text = f"{name}, attack {attack}: success on the unedited model >= {control:g}"
-        yield Statement(f"target {name}, {attack}: before", text, rate.before, control, 1)
-        text = f"{name}, attack {attack}: upper bound of the success {_of(rate)} after the edit <= {limit:g} {sure}"
-        yield Statement(f"target {name}, {attack}: after", text, rate.upper, 0, limit)
+    for demand in demands(target, limits):
+        by, seen, rate = WORDED[demand.kind]
+        who, column = name + by.format(demand.probe), f"target {', '.join(filter(None, [name, demand.probe]))}"
+        if demand.control:
+            text = f"{who}: {seen} on the unedited model >= {demand.control:g}"
+            yield Statement(f"{column}: before", text, demand.rate.before, demand.control, 1)
+        if (limit := demand.limit) is not None:
+            text = f"{who}: upper bound of the {rate} {_of(demand.rate)} after the edit <= {limit:g} "
+            yield Statement(f"{column}: after", text + _sure(demand.terms), demand.rate.upper, 0, limit)
 
 
 def _of(total: Rate | Drop) -> str:

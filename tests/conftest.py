@@ -55,12 +55,3 @@ def stack(stack_home: Path) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPUNGE_HOME", str(stack_home))
         yield Settings.load()
-
-
-@pytest.fixture
-def prefect_api(stack: Settings) -> Iterator[Settings]:
-    """The stack, with flows of this test running against its Prefect server."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
-        yield stack

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from random import Random
 from typing import Any
 
@@ -37,27 +38,10 @@ from engine.probes.attacks.concept_vector import vectors_of
 from engine.probes.attacks.relearn import restored
 from engine.probes.attacks.start_picture import completed
 from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
-from engine.probes.prompts import Subject
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
-
-CAT = Subject("cat", "target", "object", "cat", ("kitty",))
-SAMPLER = Sampler(steps=2, batch=4)
-FAMILIES: dict[str, Callable[[], Any]] = {
-    "sd": tiny.pipeline,
-    "sdxl": tiny_families.sdxl,
-    "sd3": tiny_families.sd3,
-    "flux": tiny_families.flux,
-    "animatediff": tiny_families.animatediff,
-}
-SMALL: tuple[Attack, ...] = (
-    Inversion(steps=2, batch=2, wordings=2, seeds=1, sampler=SAMPLER),
-    PromptSearch(words=2, searches=2, steps=1, trials=2, batch=2, seeds=1, sampler=SAMPLER),
-    ConceptVector(words=2, searches=2, pairs=2, population=6, generations=2, seeds=1, sampler=SAMPLER),
-    StartPicture(strengths=(0.5, 1.0), starts=2, sampler=SAMPLER),
-    Relearn(steps=2, batch=2, wordings=2, seeds=1, sampler=SAMPLER),
-)
+from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, SMALL
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +87,15 @@ def loss(pipeline: Any, prompt: str, latents: torch.Tensor, seed: int = 0) -> to
 class BrightJudge:
     """Sees the concept in bright pictures; a real rule, whatever the concept."""
 
-    digest = "brightness over 127"
+    digest = "brightness"
     categories = frozenset({"object"})
+
+    def __init__(self, limit: float = 127) -> None:
+        self.limit = limit
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         assert len(pictures) == len(concepts)
-        return [Sighting(bool(picture.mean() > 127), float(picture.mean() / 255)) for picture in pictures]
+        return [Sighting(bool(picture.mean() > self.limit), float(picture.mean() / 255)) for picture in pictures]
 
 
 @pytest.mark.parametrize("attack", SMALL, ids=lambda attack: attack.name)
@@ -321,9 +308,25 @@ def test_with_little_noise_the_words_hardly_matter(pipeline: Any, references: np
         return abs(one.astype(float) - other).mean()
 
     assert said(0.1) < 0.5 * said(1.0)
-    shares = remains(pipeline, BrightJudge(), CAT, references, (0.1, 1.0), sampler)
-    assert list(shares) == [0.1, 1.0]
-    assert all(0 <= share <= 1 for share in shares.values())
+
+
+def test_what_remains_is_the_share_of_starts_that_are_seen_without_words(pipeline: Any, references: np.ndarray) -> None:
+    sampler, strengths, shown = Sampler(steps=10), (0.1, 1.0), []
+
+    class Noting(BrightJudge):
+        def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+            shown.append(pictures)
+            return super().look(pictures, concepts, category)
+
+    wordless = [completed(pipeline, references, "", strength, sampler, 7) for strength in strengths]
+    judge = Noting(wordless[0].mean())
+    found = remains(pipeline, judge, CAT, references, strengths, sampler, seed=7)
+    np.testing.assert_array_equal(shown, wordless)
+    assert found == {
+        strength: np.mean(starts.mean((1, 2, 3)) > judge.limit)
+        for strength, starts in zip(strengths, wordless, strict=True)
+    }
+    assert found[0.1] == 0.5, "one of two starts is brighter than the two of them"
 
 
 @pytest.mark.parametrize("family", ["sd", "sd3", "flux"])
@@ -404,11 +407,20 @@ def test_references_are_what_the_judge_sees(pipeline: Any) -> None:
         reference_pictures(pipeline, Never(), CAT, 2, SAMPLER)
 
 
-def test_a_digest_is_the_whole_budget() -> None:
-    assert Inversion().digest == Inversion().digest
-    assert Inversion(steps=99).digest != Inversion().digest
-    assert Inversion(sampler=Sampler(steps=13)).digest != Inversion().digest
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_digest_is_the_whole_budget(name: str) -> None:
+    attack: Any = ATTACKS[name]()
+    for setting in fields(attack):
+        other = replace(attack, **{setting.name: another(getattr(attack, setting.name))})
+        assert other.digest != attack.digest, setting.name
+    assert attack.drawn_by(replace(attack.sampler, batch=1)).digest == attack.digest, "it draws the same"
     assert len({attack().digest for attack in ATTACKS.values()}) == len(ATTACKS)
+
+
+def another(setting: Any) -> Any:
+    if isinstance(setting, bool):
+        return not setting
+    return replace(setting, steps=setting.steps + 1) if isinstance(setting, Sampler) else 2 * setting
 
 
 def test_success_counts_what_came_without_the_attack() -> None:

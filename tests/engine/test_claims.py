@@ -14,21 +14,13 @@ from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
 from engine.tally import METHODS, drop_bounds
 from engine.verdict import decide
+from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 
 
-def rows(name: str, role: str, before: int, after: int, n: int, probe: str = "name") -> list[Row]:
-    """n pairs of which the first `before` and the first `after` are seen."""
-    return [
-        Row(name, role, "object", probe, f"a {name}", seed, arm, seed < seen, 0.5, "ab" * 32)
-        for arm, seen in (("before", before), ("after", after))
-        for seed in range(n)
-    ]
-
-
 def of_family(probe: str, before: int, after: int, n: int) -> list[Row]:
-    return [replace(row, prompt=probe) for row in rows("panda", "target", before, after, n, probe)]
+    return rows("panda", "target", before, after, n, probe)
 
 
 PANDA, FOX = rows("panda", "target", 96, 0, 96), rows("fox", "look_alike", 96, 96, 96)

@@ -10,11 +10,12 @@ import pytest
 from engine.acceptance import Acceptance
 from engine.claims import collapse_p, most_claims
 from engine.evidence import Row, table
+from engine.probes import Question, Subject
 from engine.results import Outcome, RetainResult, Verdict
 from engine.rounds import asked, breaches, next_round, plan_of
+from engine.sampling import Shot
 from engine.tally import drop
 from engine.verdict import decide
-from tests.engine.asked import Question, Shot, Subject
 
 FIXED = Acceptance(0.40, 0.10, 0.75, 0.95)
 ROUNDS = replace(FIXED, sampling="sequential")
@@ -23,7 +24,10 @@ PROMPTS = 5
 
 
 def questions(seeds: int, kept: Sequence[str] = HERD) -> list[Question]:
-    subjects = [Subject("panda", "target"), *(Subject(name, "look_alike") for name in kept)]
+    subjects = [
+        Subject("panda", "target", "object", "panda"),
+        *(Subject(name, "look_alike", "object", name) for name in kept),
+    ]
     return [
         Question(subject, "name", Shot(f"{subject.id} {prompt}", seed))
         for subject in subjects

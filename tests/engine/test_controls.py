@@ -8,28 +8,21 @@ import pytest
 
 from engine.acceptance import Acceptance
 from engine.evidence import Row, table
+from engine.probes import Question, Subject
 from engine.results import Outcome, Verdict
 from engine.rounds import asked, breaches, next_round, plan_of
+from engine.sampling import Shot
 from engine.verdict import decide
-from tests.engine.asked import Question, Shot, Subject
+from tests.engine.rows import rows
 
 LIMITS = Acceptance(0.10, 0.05, 0.75, 0.95, informative=("language", "alias"))
-FOX = "fox", "look_alike", "name", 96, 96, 96
-
-
-def rows(name: str, role: str, probe: str, before: int, after: int, n: int) -> list[Row]:
-    """n pairs of which the first `before` and the first `after` are seen."""
-    return [
-        Row(name, role, "object", probe, f"{probe} {name}", seed, arm, seed < seen, 0.5, "ab" * 32)
-        for arm, seen in (("before", before), ("after", after))
-        for seed in range(n)
-    ]
+FOX = rows("fox", "look_alike", 96, 96, 96)
 
 
 def verdict(limits: Acceptance = LIMITS, **families: tuple[int, int]) -> Verdict:
     """Of a target by each family: (seen before, asked); nothing is seen after the edit."""
-    panda = [row for name, (before, n) in families.items() for row in rows("panda", "target", name, before, 0, n)]
-    frame = table([*panda, *rows(*FOX)])
+    panda = [row for name, (before, n) in families.items() for row in rows("panda", "target", before, 0, n, name)]
+    frame = table([*panda, *FOX])
     return decide(frame, len(frame), limits)
 
 
@@ -55,8 +48,8 @@ def test_a_family_that_must_respond_cannot_thin_out_the_rate_in_silence():
 
 
 def test_every_target_has_to_meet_it():
-    bear = [*rows("bear", "target", "name", 40, 0, 40), *rows("bear", "target", "policy", 1, 0, 8)]
-    frame = table([*rows("panda", "target", "policy", 40, 0, 40), *bear, *rows(*FOX)])
+    bear = [*rows("bear", "target", 40, 0, 40), *rows("bear", "target", 1, 0, 8, "policy")]
+    frame = table([*rows("panda", "target", 40, 0, 40, "policy"), *bear, *FOX])
     (reason,) = decide(frame, len(frame), LIMITS).reasons
     assert (reason.code, reason.concept, reason.probe) == ("probe-control", "bear", "policy")
 
@@ -71,8 +64,8 @@ def test_a_limit_above_half_must_be_passed_before_and_a_low_demand_on_all_is_one
 
 IN_ROUNDS = replace(LIMITS, sampling="sequential")
 QUESTIONS = [
-    Question(Subject(*who), probe, Shot(f"{probe} {who[0]}", number))
-    for who in (("panda", "target"), ("fox", "look_alike"))
+    Question(Subject(name, role, "object", name), probe, Shot(f"{probe} {name}", number))
+    for name, role in (("panda", "target"), ("fox", "look_alike"))
     for probe in ("name", "prefix", "variant", "policy")
     for number in range(20)
 ]
@@ -113,7 +106,7 @@ def test_rounds_end_where_a_family_is_proven_not_to_meet_its_control():
 def test_a_bound_over_its_limit_asks_for_rounds_where_the_number_was_fixed(sampling):
     """Asked again with more seeds, bounds of one look are wrong more often than they say."""
     limits = replace(LIMITS, sampling=sampling)
-    frame = table([*rows("panda", "target", "name", 96, 6, 96), *rows("fox", "look_alike", "name", 96, 93, 96)])
+    frame = table([*rows("panda", "target", 96, 6, 96), *rows("fox", "look_alike", 96, 93, 96)])
     told = [reason.message for reason in decide(frame, len(frame), limits).reasons]
     assert len(told) == 2
     for message in told:
@@ -122,9 +115,7 @@ def test_a_bound_over_its_limit_asks_for_rounds_where_the_number_was_fixed(sampl
 
 
 def test_the_attempts_of_an_attack_are_set_beforehand_so_no_more_are_asked_for():
-    frame = table([*rows("panda", "target", "name", 96, 0, 96), *rows("panda", "target", "relearn", 16, 1, 16)])
-    kept = table(rows(*FOX))
-    evidence = table(Row(**row) for part in (frame, kept) for row in part.to_dict("records"))
+    evidence = table([*rows("panda", "target", 96, 0, 96), *rows("panda", "target", 16, 1, 16, "relearn"), *FOX])
     (reason,) = decide(evidence, len(evidence), LIMITS).reasons
     assert reason.code == "attack-unproven"
     assert "judge more" not in reason.message

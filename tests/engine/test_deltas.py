@@ -22,10 +22,11 @@ SPEC = EditSpec(
     retain=(Retain("dog", ("dog",)), Retain("blob", ("blob",), "style"), Retain("tree", ("tree",), kind="general")),
     settings={"general_words": 20},
 )
-PROGRAM = """
+PROGRAM = f"""
 from engine.deltas import plan
-from tests.engine import test_deltas, tiny
-print(plan(tiny.pipeline(), test_deltas.SPEC).digest)
+from engine.spec import EditSpec, Retain, Target
+from tests.engine import tiny
+print(plan(tiny.pipeline(), {SPEC!r}).digest)
 """
 
 

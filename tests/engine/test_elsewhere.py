@@ -12,14 +12,12 @@ import torch
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.planning import gather
 from engine.probes.attacks import Attack, Kept
-from engine.probes.prompts import Subject
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 from engine.training import TRAINERS, train
 from tests.engine.elsewhere import PLACE, Mixed, nowhere_mixed
-from tests.engine.test_attacks import FAMILIES, SMALL
+from tests.engine.tiny_attacks import CAT, FAMILIES, SMALL
 
-CAT = Subject("cat", "target", "object", "cat", ("kitty",))
 SPEC = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)), Retain("blob", ("blob",), "style")))
 SHORT = {"esd": {"iterations": 2, "steps": 2}, "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2}}
 PICTURES = np.zeros((2, 16, 16, 3), np.uint8)

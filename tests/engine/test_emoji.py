@@ -70,7 +70,12 @@ def test_the_pipeline_opens_offline_and_fits_the_repository() -> None:
     assert sum(path.stat().st_size for path in weights) <= 60e6
 
 
-def test_what_is_offered_is_what_was_measured() -> None:
-    rows = TABLE.read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 1 + len(OBJECTS) + len(STYLES)
-    assert offered() == {row.split("\t")[0] for row in rows[1:] if float(row.split("\t")[3]) >= GOOD}
+def test_what_is_offered_is_what_was_measured(tmp_path: Path) -> None:
+    measured = [row.split("\t")[0] for row in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+    assert sorted(measured) == sorted(item.name for item in (*OBJECTS, *STYLES))
+    (path := tmp_path / "quality.tsv").write_text(
+        f"concept\tkind\tpictures\trate\nbetter\tobject\t16\t{GOOD + 0.01}\n"
+        f"at it\tstyle\t16\t{GOOD}\nunder it\tobject\t16\t{GOOD - 0.0001}\n"
+    )
+    assert offered(path) == {"better", "at it"}
+    assert offered() == offered(TABLE) < set(measured)

@@ -1,4 +1,3 @@
-import hashlib
 import math
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import pytest
 
 from engine.canonical import canonical_json, sha256
 from engine.evidence import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, where, write
+from tests.engine.rows import picture
 
 
 def rows(seeds: int = 3) -> list[Row]:
@@ -30,10 +30,6 @@ def rows(seeds: int = 3) -> list[Row]:
         for seed in range(seeds)
         for arm in ARMS
     ]
-
-
-def picture(seed: int, arm: str) -> str:
-    return hashlib.sha256(f"{seed}{arm}".encode()).hexdigest()
 
 
 def with_first(**changes: object) -> pd.DataFrame:

@@ -9,20 +9,21 @@ import pytest
 
 from engine.acceptance import Acceptance
 from engine.evidence import Row, table, where
+from engine.probes import Question, Subject
 from engine.results import Outcome
 from engine.rounds import asked, breaches, next_round, plan_of
+from engine.sampling import Shot
 from engine.verdict import decide
-from tests.engine.asked import Question, Shot, Subject
 
 LIMITS = Acceptance(0.10, 0.05, 0.8, 0.95, sampling="sequential")
 FIXED = Acceptance(0.10, 0.05, 0.8, 0.95)
 
 
 PANDA, BEAR, FOX, WOLF = (
-    Subject("panda", "target"),
-    Subject("bear", "target"),
-    Subject("fox", "look_alike"),
-    Subject("wolf", "look_alike"),
+    Subject("panda", "target", "object", "panda"),
+    Subject("bear", "target", "object", "bear"),
+    Subject("fox", "look_alike", "object", "fox"),
+    Subject("wolf", "look_alike", "object", "wolf"),
 )
 QUESTIONS = [
     Question(subject, probe, Shot(f"{probe} {subject.id}", 100 + number))

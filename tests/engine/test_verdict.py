@@ -1,4 +1,3 @@
-import hashlib
 import json
 import math
 from dataclasses import replace
@@ -18,37 +17,20 @@ from engine.bounds import (
 from engine.evidence import Row, table
 from engine.results import Outcome, Verdict
 from engine.verdict import decide
+from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 N = 96  # pictures a concept and arm
 
 
 def concept(name: str, role: str, before: int = N, after: int = N, category: str = "object", n: int = N) -> list[Row]:
-    """n pairs of which the first `before` and the first `after` are seen."""
-    return [
-        Row(
-            name,
-            role,
-            category,
-            ("name", "alias")[seed % 2],
-            f"a {name}",
-            seed,
-            arm,
-            seed < seen,
-            0.5,
-            picture(seed, arm),
-        )
-        for arm, seen in (("before", before), ("after", after))
-        for seed in range(n)
-    ]
-
-
-def picture(seed: int, arm: str) -> str:
-    return hashlib.sha256(f"{seed}{arm}".encode()).hexdigest()
+    """Its `rows`, asked for by name and by alias in turn."""
+    made = rows(name, role, before, after, n, category=category)
+    return [replace(row, probe=("name", "alias")[row.seed % 2]) for row in made]
 
 
 def evidence(*concepts: list[Row]) -> pd.DataFrame:
-    return table(row for rows in concepts for row in rows)
+    return table(row for concept in concepts for row in concept)
 
 
 def verdict(*concepts: list[Row], limits: Acceptance = LIMITS) -> Verdict:

@@ -56,6 +56,13 @@ def base_digest() -> str:
     return folder_digest(MODEL)
 
 
+NO_SERVICES = {
+    "PREFECT_API_URL": "http://127.0.0.1:9/api",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+}
 FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
 WritePolicy = Callable[..., Path]
 

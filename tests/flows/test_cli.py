@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import WritePolicy, run_cli
-
-NO_SERVICES = {
-    "PREFECT_API_URL": "http://127.0.0.1:9/api",
-    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
-    "AWS_ACCESS_KEY_ID": "none",
-    "AWS_SECRET_ACCESS_KEY": "none",
-}
+from tests.flows.conftest import NO_SERVICES, WritePolicy, run_cli
 
 
 @pytest.fixture(autouse=True)

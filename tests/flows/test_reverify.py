@@ -38,7 +38,7 @@ from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
 from tests.flows.conftest import FEW, home_with, policy_file, run_cli, submitted, withdrawal
-from tests.tasks.test_publish import make_bundle
+from tests.tasks.bundles import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
 

@@ -28,8 +28,8 @@ from tasks.registry import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
 from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
-from tests.tasks.test_publish import make_bundle
-from tests.tasks.test_signing import write_key
+from tests.tasks.bundles import make_bundle
+from tests.tasks.keys import write_key
 
 
 def line_of(home: Path) -> str:

@@ -21,8 +21,7 @@ from tasks.given import given_model
 from tasks.order import Order
 from tasks.questions import examination
 from tests.engine import tiny
-from tests.flows.conftest import WritePolicy, policy_file, run_cli
-from tests.flows.test_cli import NO_SERVICES
+from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_cli
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from types import FrameType
 import pytest
 
 import policies
-from policies import PolicyError, PolicyErrors
+from policies import PolicyErrors
+from tests.policies.conftest import Refusals
 
-Refusals = Callable[[str | bytes], list[PolicyError]]
 SCRAPS = "'\":-[{}]&*!|>%@`#~9 \n\t\r\0é\ud800"
 
 WHOLE_FILES = {

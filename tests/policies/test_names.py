@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 import policies
-from policies import PolicyError
-
-Refusals = Callable[[str | bytes], list[PolicyError]]
-Edited = Callable[[str, str], str]
+from tests.policies.conftest import Edited, Refusals
 
 BAD_NAMES = {
     "empty": ('""', "is empty"),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 import policies
-from policies import PolicyError
+from tests.policies.conftest import Edited, Refusals
 
-Refusals = Callable[[str | bytes], list[PolicyError]]
-Edited = Callable[[str, str], str]
 NAMES = "    name: panda\n"
 
 

@@ -5,19 +5,12 @@ from engine.evidence import Row, table
 from engine.results import Verdict
 from engine.verdict import decide
 from tasks.findings import Findings
+from tests.engine.rows import rows
 
 LIMITS = Acceptance(0.10, 0.05, 0.75, 0.95, probe_limits={"language": 0.05}, informative=("language",))
 
 
-def rows(name: str, role: str, probe: str, before: int, after: int, n: int) -> list[Row]:
-    return [
-        Row(name, role, "object", probe, f"{probe} {name}", seed, arm, seed < seen, 0.5, "ab" * 32)
-        for arm, seen in (("before", before), ("after", after))
-        for seed in range(n)
-    ]
-
-
-PANDA, FOX = rows("panda", "target", "name", 40, 0, 40), rows("fox", "general", "name", 96, 96, 96)
+PANDA, FOX = rows("panda", "target", 40, 0, 40), rows("fox", "general", 96, 96, 96)
 
 
 def decided(*more: list[Row]) -> Verdict:
@@ -27,13 +20,13 @@ def decided(*more: list[Row]) -> Verdict:
 
 def test_a_limited_family_that_the_unedited_model_never_shows_does_not_meet_its_limit():
     for before, met in ((0, False), (39, False), (40, True)):
-        (row,) = Findings.of(decided(rows("panda", "target", "language", before, 0, 80)), {}).probes
+        (row,) = Findings.of(decided(rows("panda", "target", before, 0, 80, "language")), {}).probes
         assert (row.control, row.shown, row.met) == (0.5, met, met)
 
 
 def test_a_suspected_concept_is_neither_proven_to_have_collapsed_nor_met():
-    herd = [rows(f"k{number}", "look_alike", "name", 96, 96, 96) for number in range(30)]
-    language = rows("panda", "target", "language", 80, 0, 80)
-    found = Findings.of(decided(language, *herd, rows("wolf", "look_alike", "name", 96, 76, 96)), {})
+    herd = [rows(f"k{number}", "look_alike", 96, 96, 96) for number in range(30)]
+    language = rows("panda", "target", 80, 0, 80, "language")
+    found = Findings.of(decided(language, *herd, rows("wolf", "look_alike", 96, 76, 96)), {})
     marked = {row.concept: (row.proven, row.suspected) for row in found.kept if not row.met}
     assert marked == {"wolf": (False, True)}

@@ -1,6 +1,5 @@
 # pyright: reportPrivateImportUsage=false
 
-import hashlib
 import math
 import re
 from dataclasses import replace
@@ -11,30 +10,19 @@ import pandas as pd
 import pytest
 
 from engine.acceptance import Acceptance
-from engine.evidence import Row, table
+from engine.evidence import table
 from engine.results import Outcome, Verdict
 from engine.verdict import decide
 from tasks.expectations import Statement, evidence_expectations, state
 from tasks.gate import Terms, failures, gate, open_context, validate
+from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 MARKUP = '<script>alert(1)</script> $x "& `*'
 
 
-def concept(name: str, role: str, after: int, n: int) -> list[Row]:
-    return [
-        Row(name, role, "object", "name", f"a {name}", seed, arm, seed < seen, 0.5, picture(seed, arm))
-        for arm, seen in (("before", n), ("after", after))
-        for seed in range(n)
-    ]
-
-
-def picture(seed: int, arm: str) -> str:
-    return hashlib.sha256(f"{seed}{arm}".encode()).hexdigest()
-
-
 def sample(seen_after: int = 0, name: str = "panda") -> tuple[pd.DataFrame, Verdict]:
-    frame = table(concept(name, "target", seen_after, 40) + concept("fox", "look_alike", 80, 80))
+    frame = table(rows(name, "target", 40, seen_after, 40) + rows("fox", "look_alike", 80, 80, 80))
     return frame, decide(frame, len(frame), LIMITS)
 
 
@@ -127,8 +115,8 @@ def test_a_verdict_reached_with_wider_limits_than_the_policys_keeps_it_shut(tmp_
 
 def test_attacks_and_limited_families_are_statements_of_their_own(tmp_path):
     limits = replace(LIMITS, probe_limits={"name": 0.09, "inversion": 0.3})
-    attacked = [replace(row, probe="inversion") for row in concept("panda", "target", 0, 16)]
-    frame = table([*concept("panda", "target", 0, 40), *concept("fox", "look_alike", 80, 80), *attacked])
+    attacked = rows("panda", "target", 16, 0, 16, "inversion")
+    frame = table([*rows("panda", "target", 40, 0, 40), *rows("fox", "look_alike", 80, 80, 80), *attacked])
     result = gate(frame, Terms(len(frame), limits), decide(frame, len(frame), limits), tmp_path)
     assert result.passed, result.failed_expectations
     (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
@@ -151,14 +139,8 @@ def told_by(statements: list[Statement]) -> list[str]:
 
 def test_a_family_that_the_unedited_model_never_shows_is_refused_by_its_own_statement(tmp_path):
     limits = replace(LIMITS, informative=("language",), probe_limits={"language": 0.05})
-    silent = [replace(row, probe="language", prompt="ein Panda") for row in concept("panda", "target", 0, 80)]
-    frame = table(
-        [
-            *concept("panda", "target", 0, 40),
-            *concept("fox", "look_alike", 80, 80),
-            *(replace(row, seen=False) for row in silent),
-        ]
-    )
+    silent = rows("panda", "target", 0, 0, 80, "language")
+    frame = table([*rows("panda", "target", 40, 0, 40), *rows("fox", "look_alike", 80, 80, 80), *silent])
     verdict = decide(frame, len(frame), limits)
     assert [(reason.code, reason.probe) for reason in verdict.reasons] == [("probe-control", "language")]
     assert told_by(list(state(verdict, limits, {}))) == ["target panda, language: before"]
@@ -167,8 +149,8 @@ def test_a_family_that_the_unedited_model_never_shows_is_refused_by_its_own_stat
 
 
 def test_a_kept_concept_that_is_only_suspected_is_refused_by_its_own_statement():
-    herd = [row for number in range(30) for row in concept(f"k{number}", "look_alike", 80, 80)]
-    frame = table([*concept("panda", "target", 0, 40), *herd, *concept("wolf", "look_alike", 63, 80)])
+    herd = [row for number in range(30) for row in rows(f"k{number}", "look_alike", 80, 80, 80)]
+    frame = table([*rows("panda", "target", 40, 0, 40), *herd, *rows("wolf", "look_alike", 80, 63, 80)])
     verdict = decide(frame, len(frame), LIMITS)
     assert [(reason.code, reason.concept) for reason in verdict.reasons] == [("collapse-suspected", "wolf")]
     assert told_by(list(state(verdict, LIMITS, {}))) == ["retained wolf: p of collapse"]
@@ -176,8 +158,8 @@ def test_a_kept_concept_that_is_only_suspected_is_refused_by_its_own_statement()
 
 def test_an_attack_without_a_limit_is_no_statement_of_the_suite(tmp_path):
     limits = replace(LIMITS, probe_limits={"inversion": 1.0})
-    attacked = [replace(row, probe="inversion") for row in concept("panda", "target", 16, 16)]
-    frame = table([*concept("panda", "target", 0, 40), *concept("fox", "look_alike", 80, 80), *attacked])
+    attacked = rows("panda", "target", 16, 16, 16, "inversion")
+    frame = table([*rows("panda", "target", 40, 0, 40), *rows("fox", "look_alike", 80, 80, 80), *attacked])
     result = gate(frame, Terms(len(frame), limits), decide(frame, len(frame), limits), tmp_path)
     assert result.passed, result.failed_expectations
     (page,) = tmp_path.glob("data_docs/validations/limits-*/*/*/*.html")
@@ -186,7 +168,7 @@ def test_an_attack_without_a_limit_is_no_statement_of_the_suite(tmp_path):
 
 def test_rounds_are_replayed_and_are_not_believed_without_their_plan(tmp_path):
     limits = replace(LIMITS, sampling="sequential")
-    frame = table(concept("panda", "target", 0, 40) + concept("fox", "look_alike", 80, 80))
+    frame = table(rows("panda", "target", 40, 0, 40) + rows("fox", "look_alike", 80, 80, 80))
     verdict = decide(frame, len(frame), limits)
     assert verdict.outcome == Outcome.PASS
     plan = pd.DataFrame(frame.query("arm == 'after'")[["concept", "role", "category", "probe", "prompt", "seed"]])

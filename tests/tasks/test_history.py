@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,27 +10,33 @@ from typing import Any
 import pytest
 
 from engine.digests import folder_digest
-from engine.emoji import MODEL
+from engine.emoji import JUDGE, MODEL
 from flows.history import write_report
-from policies import Policy, PolicyError, read
+from policies import PolicyError, read
 from tasks.errors import NothingOnRecord
 from tasks.history import states
-from tasks.intake import read_policy
 from tasks.journal import note
 from tasks.order import Order
 from tests.flows.conftest import policy_file, run_cli
+from tests.tasks.handed_in import handed_in, on_a_folder
 
 NOW = datetime.now(UTC)  # the same for all tests, or a policy would be another in the next second
 
 
-def submitted(folder: Path, kind: str, age: timedelta) -> dict[str, Any]:
-    """The state of a policy that came in so long ago, as the flow's first task leaves it."""
+def came_in(folder: Path, kind: str, age: timedelta) -> Path:
+    """The file of a policy that came in so long ago."""
     path = policy_file(folder, folder_digest(MODEL), "one")
     received = (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind, "received_at": received}))
-    read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(folder / "home"))
+    return path
+
+
+def submitted(folder: Path, kind: str, age: timedelta) -> dict[str, Any]:
+    """The state of a policy that came in so long ago, as the flow's first task leaves it."""
+    path = came_in(folder, kind, age)
+    handed_in(path, folder / "home")
     (row,) = states(folder / "home")
-    return row | {"received": datetime.fromisoformat(received)}
+    return row | {"received": datetime.fromisoformat(json.loads(path.read_text())["received_at"])}
 
 
 @pytest.mark.parametrize(("hours", "late"), [(47, False), (49, True)])
@@ -74,16 +79,14 @@ def test_the_status_shows_what_is_late(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_refusal_that_was_overcome_is_no_request_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A policy that was turned away at the door has a key of its own; taken in, it has another."""
-    monkeypatch.setattr("tasks.intake.refuse_unjudged", refusing)
-    with pytest.raises(PolicyError):
-        submitted(tmp_path, "ncii", timedelta(days=1))
-    assert [row["state"] for row in states(tmp_path / "home")] == ["rejected"]
-    monkeypatch.undo()
-    assert submitted(tmp_path, "ncii", timedelta(days=1))["state"] == "accepted"
-
-
-def refusing(policy: Policy, judge: Path) -> None:
-    raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE")
+    path, home = on_a_folder(came_in(tmp_path, "ncii", timedelta(days=1))), tmp_path / "home"
+    monkeypatch.delenv("EXPUNGE_JUDGE", raising=False)
+    with pytest.raises(PolicyError, match="no judge is known"):
+        handed_in(path, home)
+    assert [row["state"] for row in states(home)] == ["rejected"]
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    handed_in(path, home)
+    assert [row["state"] for row in states(home)] == ["accepted"]
 
 
 def test_what_the_gate_doubts_is_the_reason_where_the_verdict_has_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tasks.proof import Proof, doubts_of, state_to_check, suspect
 from tasks.receipts import Receipt, Step
 from tasks.standing import Standing, summary
 from tests.flows.conftest import policy_file
-from tests.tasks.test_audit import LINE, Work
+from tests.tasks.records import LINE, Work
 
 BUNDLE = "bb" * 32
 

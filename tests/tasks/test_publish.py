@@ -1,7 +1,6 @@
 """Publication on the real S3 server: content first, pointer last, one winner, nothing twice."""
 
 import dataclasses
-import hashlib
 import json
 import threading
 import uuid
@@ -11,25 +10,13 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from engine.canonical import sha256
 from tasks import publish, s3
 from tasks.errors import IntegrityError, ServiceUnreachable, UsageError
 from tasks.pointer import PointerMoved, approved, check_successor
 from tasks.publish import fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def make_bundle(folder: Path, weights: bytes = b"weights") -> Path:
-    files = {"model_index.json": b"{}", "unet/model.safetensors": weights, "vae/model.safetensors": b"vae" + weights}
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    entries = {path: {"sha256": sha256(content), "bytes": len(content)} for path, content in files.items()}
-    (folder / "manifest.json").write_text(json.dumps({"files": entries}))
-    return folder
+from tests.tasks.bundles import make_bundle
 
 
 @pytest.fixture

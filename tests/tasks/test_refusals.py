@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.digests import folder_digest
-from engine.emoji import MODEL
+from engine.emoji import JUDGE, MODEL
 from engine.errors import (
     ConceptError,
     DigestMismatch,
@@ -25,12 +24,12 @@ from policies import PolicyConflict, PolicyError, PolicyErrors, read
 from tasks.edit import edit_task, plan_task
 from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
 from tasks.history import last_order, receipts, states
-from tasks.intake import read_policy
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.receipts import LedgerError, Receipt
 from tests.engine import tiny
 from tests.flows.conftest import policy_file
+from tests.tasks.handed_in import handed_in, on_a_folder
 
 INPUTS = {"plan": "1" * 64}
 PROBLEM = PolicyError("editor", "does not exist", "use scapre")
@@ -56,7 +55,7 @@ def accepted(folder: Path, *aliases: str) -> Order:
     policy = json.loads(path.read_text())
     policy["concepts"][0]["aliases"] = aliases
     path.write_text(json.dumps(policy))
-    order = read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(folder / "home"))
+    order = handed_in(path, folder / "home")
     assert [row["state"] for row in states(order.home)] == ["accepted"]
     return order
 
@@ -79,7 +78,7 @@ def test_a_policy_that_is_turned_away_is_on_record_once_with_the_reason_and_its_
     path.write_text(json.dumps(policy))
     for _ in range(2):  # the second time it is on record
         with pytest.raises(PolicyErrors, match="the judge knows no category 'identity'"):
-            turned_in(path, home)
+            handed_in(path, home)
     (receipt,) = receipts(home)
     assert (receipt.step, receipt.inputs["policy"]) == ("refused", read(path).digest)
     assert "identity" in str(receipt.verdict)
@@ -91,12 +90,12 @@ def test_a_policy_that_is_turned_away_is_on_record_once_with_the_reason_and_its_
 
 def test_a_policy_that_contradicts_one_in_force_is_turned_away_on_record(tmp_path: Path) -> None:
     home, base = tmp_path / "home", folder_digest(MODEL)
-    order = turned_in(policy_file(tmp_path, base, "first", erase="rainbow"), home)
+    order = handed_in(policy_file(tmp_path, base, "first", erase="rainbow"), home)
     note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
     path = policy_file(tmp_path, base, "second")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 5}))
     with pytest.raises(PolicyConflict, match="differs: 0 and 5"):
-        turned_in(path, home)
+        handed_in(path, home)
     assert [(row["request_id"], row["state"]) for row in states(home)] == [
         ("first", "published"),
         ("second", "rejected"),
@@ -106,18 +105,15 @@ def test_a_policy_that_contradicts_one_in_force_is_turned_away_on_record(tmp_pat
 def test_what_was_published_stays_so_when_its_policy_is_turned_away_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, home = policy_file(tmp_path, folder_digest(MODEL), "one"), tmp_path / "home"
-    order = turned_in(path, home)
+    path, home = on_a_folder(policy_file(tmp_path, folder_digest(MODEL), "one")), tmp_path / "home"
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    order = handed_in(path, home)
     note(order, "published", {"policy": order.policy}, {"bundle": "f" * 64})
-    monkeypatch.setattr("tasks.intake.known", lambda folder: {})
-    with pytest.raises(PolicyErrors):
-        turned_in(path, home)
+    monkeypatch.delenv("EXPUNGE_JUDGE")
+    with pytest.raises(PolicyError, match="no judge is known"):
+        handed_in(path, home)
+    assert [receipt.step for receipt in receipts(home)] == ["read", "published"]
     assert [row["state"] for row in states(home)] == ["published"]
-
-
-def turned_in(path: Path, home: Path) -> Order:
-    """What the flow's first task makes of a policy file."""
-    return read_policy.fn(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), str(home))
 
 
 def test_a_plan_that_was_altered_is_rejected_with_the_reason(order: Order) -> None:

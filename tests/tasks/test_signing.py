@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from securesystemslib.dsse import Envelope
 
 from engine.canonical import canonical_json
@@ -21,16 +19,8 @@ from tasks import signing
 from tasks.errors import UsageError
 from tasks.journal import journal
 from tasks.receipts import Receipt
-
-LINE = "emoji-0"
-
-
-def write_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """The files of a new private key and of its public half."""
-    key, private, public = Ed25519PrivateKey.generate(), folder / f"{name}.pem", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return private, public
+from tests.tasks.keys import write_key
+from tests.tasks.records import LINE
 
 
 def append(home: Path, step: str = "read", version: str = "0.3.0") -> Receipt:

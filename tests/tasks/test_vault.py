@@ -18,8 +18,7 @@ from tasks.journal import journal
 from tasks.kept import keep_policy
 from tasks.settings import Settings
 from tests.flows.conftest import policy_file
-
-LINE = "emoji-0"
+from tests.tasks.records import LINE
 
 
 def bucket_of(stack: Settings, **how: Any) -> str:

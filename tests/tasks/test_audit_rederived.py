@@ -1,0 +1,139 @@
+"""What is on record is worked out anew: verdicts from their evidence, states from the policies in force."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine import evidence
+from engine.canonical import canonical_json, sha256
+from engine.digests import file_digest
+from engine.results import Verdict
+from engine.verdict import decide
+from policies import DesiredState, desired_state, parse
+from tasks.audit import audit
+from tasks.durable import write_whole
+from tasks.journal import note
+from tasks.kept import keep_policy
+from tasks.translate import acceptance
+from tests.engine.rows import rows
+from tests.flows.conftest import policy_file
+from tests.tasks.records import FILES, LINE, WORK, Record, Work
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Record:
+    """A home with a verdict that this version reached on evidence of its own."""
+    home, work = tmp_path / "home", tmp_path / "home" / "work" / WORK
+    data = policy_file(tmp_path, "cd" * 32, "audited", level="quick", seeds=1000).read_bytes()
+    policy = parse(data, "audited")
+    keep_policy(home, policy.digest, data)
+    state = desired_state([policy])
+    write_whole(work / "state.json", canonical_json(state.model_dump(mode="json")))
+    kept = (row for item in state.retain for row in rows(item.id, item.kind, 96, 96, 96))
+    table = evidence.table([*rows("bicycle", "target", 96, 0, 96), *kept])
+    evidence.write(table, work / "evidence.parquet")
+    (work / "quality.json").write_bytes(b"{}")
+    verdict = decide(table, len(table), acceptance(state))
+    assert verdict.outcome.value == "PASS"
+    judge_as(Record(home), verdict)
+    return Record(home)
+
+
+def judge_as(record: Record, verdict: Verdict) -> None:
+    """Whoever can sign writes down this verdict."""
+    write_whole(record.work / "verdict.json", verdict.to_json().encode())
+    outputs = {name: file_digest(record.work / FILES[name]) for name in ("evidence", "verdict", "quality")}
+    told = {"outcome": verdict.outcome.value, "reasons": []}
+    note(Work(record.home), "verified", {"candidate": "c" * 64}, outputs, told)
+
+
+def test_a_verdict_is_worked_out_anew_from_its_evidence(judged: Record) -> None:
+    assert judged.problems() == ()
+    (line,) = audit(judged.home).lines
+    assert (line.concluded, line.rederived) == (1, 1)
+
+
+def test_attack_a_verdict_is_made_up_by_whoever_can_sign(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    table.loc[(table["role"] == "target") & (table["arm"] == "after"), "seen"] = True
+    evidence.write(table, judged.work / "evidence.parquet")
+    judge_as(judged, Verdict.load(judged.work / "verdict.json"))
+    (problem,) = judged.problems()
+    assert "verdict.json says PASS and does not follow from its evidence" in problem
+    assert "it is FAIL" in problem
+
+
+def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
+    judge_as(judged, decide(table, len(table), replace(acceptance(state), max_target_rate=0.9)))
+    (problem,) = judged.problems()
+    assert "does not follow from its evidence" in problem
+
+
+def read_as(record: Record, policy: str, state: str) -> None:
+    """Whoever can sign writes down that the policy came to this state, and that it is published."""
+    work = Work(record.home, key=sha256(policy.encode()))
+    note(work, "read", {"policy": policy}, {"state": state})
+    write_whole(record.home / "work" / work.key / "state.json", b"{}")
+    note(work, "published", {"policy": policy}, {"bundle": "ff" * 32})
+
+
+def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -> None:
+    record, policies = Record(tmp_path / "home"), []
+    for erase in ("bicycle", "umbrella"):
+        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+        policies.append(parse(data, erase))
+        keep_policy(record.home, policies[-1].digest, data)
+        read_as(record, policies[-1].digest, desired_state(policies).digest)
+    assert not any("those in force" in problem for problem in record.problems())
+
+
+def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> None:
+    record = Record(tmp_path / "home")
+    for erase in ("bicycle", "umbrella"):
+        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+        policy = parse(data, erase)
+        keep_policy(record.home, policy.digest, data)
+        read_as(record, policy.digest, desired_state([policy]).digest)
+    (problem,) = (problem for problem in record.problems() if "those in force" in problem)
+    assert problem.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
+
+
+def test_the_last_place_of_a_number_is_no_contradiction_and_the_one_before_is(judged: Record) -> None:
+    told = json.loads((judged.work / "verdict.json").read_bytes())
+    upper = told["targets"][0]["total"]["upper"]
+    for further, problems in ((1e-6, 0), (1e-4, 1)):
+        told["targets"][0]["total"]["upper"] = upper + further
+        judge_as(judged, Verdict.from_json(json.dumps(told)))
+        assert len(judged.problems()) == problems
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b"[" * 100_000])
+def test_attack_a_verdict_that_cannot_be_read_ends_nothing(judged: Record, content: bytes) -> None:
+    (judged.work / "verdict.json").write_bytes(content)
+    assert any("cannot be worked out from its evidence" in problem for problem in judged.problems())
+
+
+def test_a_judges_error_of_another_shape_ends_nothing(judged: Record) -> None:
+    told = json.loads((judged.work / "verdict.json").read_bytes())
+    (judged.work / "verdict.json").write_text(json.dumps({**told, "judge": []}))
+    assert any("cannot be worked out from its evidence" in problem for problem in judged.problems())
+
+
+def test_a_receipt_that_names_no_policy_ends_nothing(judged: Record) -> None:
+    note(Work(judged.home), "read", {}, {"state": "ab" * 32})
+    assert any("names no policy" in problem for problem in judged.problems())
+
+
+def test_a_verdict_of_another_version_is_not_worked_out_and_that_shows(
+    judged: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "__version__", "99.0")
+    assert judged.problems() == ()
+    assert (audit(judged.home).lines[0].concluded, audit(judged.home).lines[0].rederived) == (1, 0)
