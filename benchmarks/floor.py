@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.timing import settle
+from engine.editors.released_rows import COPIES
+from engine.editors.scapre_released import ReleasedSettings
 
-COPIES = 5  # of a concept and of the empty prompt, in each of the two draws of the masks
-SAMPLES = 30  # of a concept, of which the entropy is taken
+SAMPLES = ReleasedSettings.entropy_samples
 
 
 @dataclass(frozen=True)

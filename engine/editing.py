@@ -1,6 +1,7 @@
 """An edit by whichever editor its specification names: in closed form, searched for (`auto`), or trained.
 
-What such an editor is told is checked without a model, and a plan that was kept is told from one of another wish.
+What such an editor is told is checked without a model, and a plan that was kept is used again only for the very same
+specification.
 """
 
 from __future__ import annotations

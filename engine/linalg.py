@@ -2,8 +2,9 @@
 
 The same request must come to the same digest on any number of threads. So factorisations, which LAPACK rounds otherwise
 on two than on one, run on one thread, and so do sums over all of a matrix; beside the products they take little time.
-Products MKL shares by the rows and columns of what comes out, but where these are few beside what is summed, by the
-sum. So one that sums over many rows is taken in blocks of them, and one with few rows or columns on one thread.
+MKL splits a product among threads by the rows and columns of its result, but where these are few beside what is summed
+it splits the sum, and rounding depends on the number of threads. So a long sum is taken in blocks, and a product with
+few rows or columns on one thread.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ svd = steady(torch.linalg.svd)
 mean = steady(torch.mean)
 total = steady(torch.sum)
 _alone = steady(torch.matmul)
+
+
+def eye(size: int, like: Tensor) -> Tensor:
+    """The identity [size, size] in float64, where `like` is."""
+    return torch.eye(size, dtype=torch.float64, device=like.device)
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:

@@ -163,8 +163,12 @@ class Reader:
 
 @dataclass(frozen=True)
 class Block:
-    """Some wordings of targets: their tokens, which of these are `chosen` [n, T], and which token of `known` [a, T, d],
-    numbered through, each becomes, `partner` [n, T]; which target they are of, and their share of it."""
+    """n wordings of targets, encoded (`texts`), T tokens each.
+
+    `chosen` [n, T] says which tokens are edited; `known` [a, T, d] are the tokens of anchors, and `partner` [n, T] is
+    the place in `known.flatten(0, 1)` of what each token becomes. `concept` [n] is the target of each wording, `shares`
+    its weight within the target.
+    """
 
     texts: Encoded
     chosen: Tensor

@@ -64,7 +64,7 @@ def _is_done(receipt: Receipt, settings: Settings) -> bool:
 
 
 def _is_in_force(receipt: Receipt, settings: Settings) -> bool:
-    """Whether no request took the place of what was published by this receipt: intake says which did. Where a policy is
-    lost nobody can tell; the flow restores the one that is handed in, and refuses where it is another."""
+    """Whether no other request has taken the place of what this receipt published. False too where a published policy
+    is lost: the flow must run then, which restores it from the file that was handed in, or refuses another."""
     standing = Standing.of(settings.home, receipt.line)
     return standing is not None and not standing.lost and receipt.request_id not in standing.replaced

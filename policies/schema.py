@@ -104,7 +104,8 @@ LimitOrNone = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 def later(default: Any) -> Any:
-    """Of a field that came when policies were in force already: at its default it leaves their digests as they were."""
+    """A field that came when policies were in force already: at its default it is left out of the digest, so that
+    theirs stay as they were."""
     return Field(default, exclude_if=lambda value: value == default)
 
 

@@ -1,10 +1,10 @@
 """Whether the record is whole: chain and signatures of the receipts, what they name, and what publications rest on.
 
-It reads files, works verdicts out anew and asks no server. Of a chain that was cut off at its end nothing in it tells,
-so the digest of a receipt that was noted elsewhere (MLflow has that of a publication) is looked for in it. Of one that
-was written anew from the start, with all that it names, its signatures tell to whoever has the public key from
-elsewhere. Looked at is what the last run of each work left; report, pages and pictures are in no receipt, and of a
-bundle that a later one of the same work replaced S3 has the files. While a takedown runs its files are in between.
+It reads files, works verdicts out anew and asks no server. A chain cannot show that its end was cut off, so digests
+of receipts that were noted elsewhere (MLflow has that of each publication) are looked for in it. Nor can it show that
+all of it was written anew: that is told by the signatures, to whoever has the public key from elsewhere. What is looked
+at are the files that the last run of each work left. Reports and pictures are in no receipt, the files of an earlier
+bundle are in S3 alone, and while a takedown runs its files are not whole.
 """
 
 from __future__ import annotations

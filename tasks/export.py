@@ -12,10 +12,10 @@ from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
 from engine.errors import SettingError
 from engine.export import apply_to_folder, export
-from tasks.bundle import DELTAS
 from tasks.errors import UsageError
 from tasks.intake import BUILT_IN
 from tasks.manifest import parse
+from tasks.places import DELTAS
 
 
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:

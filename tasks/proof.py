@@ -21,8 +21,9 @@ SEEDS = 2**62
 
 @dataclass(frozen=True)
 class Proof:
-    """Of a line the last publication and all of them, the last check of the weights that it serves, and what proved
-    these last: a check, or the publication that was their first."""
+    """How a line stands: its last `publication` and all that were `published`, the last `check` of the weights that it
+    serves, if there was one, and the receipt that proved these weights last, a check or their first publication
+    (`given`)."""
 
     publication: Receipt
     published: tuple[Receipt, ...]

@@ -1,8 +1,8 @@
 """Once more, for as long as it is published: the bundle that a line serves, as S3 has it, is questioned again.
 
 What does not pass is suspect: the receipt says why, then MLflow's alias `approved` is withdrawn until a check passes or
-another bundle takes its place. The pointer stays where it is, for all it could name instead erases less. If MLflow does
-not answer, what is suspect is on record all the same, and MLflow hears of it the next night.
+another bundle takes its place. The pointer stays where it is: every earlier bundle erases less than the suspect one. If
+MLflow does not answer, what is suspect is on record all the same, and MLflow hears of it the next night.
 """
 
 from __future__ import annotations

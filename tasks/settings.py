@@ -22,6 +22,7 @@ SILENCE: Mapping[str, str] = {
 
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
 STORE = ("AWS_ENDPOINT_URL_S3",)
+BUCKET, REGION = "expunge", "us-east-1"  # where the environment names none
 
 MOST_DAYS = 36_500  # S3's own limit is a hundred years
 MOST_ACTOR = 200  # characters, as a receipt takes them
@@ -90,8 +91,8 @@ class Settings:
     prefect_api_url: str
     mlflow_tracking_uri: str
     s3_endpoint_url: str
-    bucket: str = "expunge"
-    region: str = "us-east-1"
+    bucket: str = BUCKET
+    region: str = REGION
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
@@ -115,8 +116,8 @@ class Settings:
             prefect_api_url=variables.get("PREFECT_API_URL") or "",
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or "",
             s3_endpoint_url=variables.get("AWS_ENDPOINT_URL_S3") or "",
-            bucket=variables.get("EXPUNGE_BUCKET") or "expunge",
-            region=variables.get("AWS_DEFAULT_REGION") or "us-east-1",
+            bucket=variables.get("EXPUNGE_BUCKET") or BUCKET,
+            region=variables.get("AWS_DEFAULT_REGION") or REGION,
             access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
             secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
             session_token=variables.get("AWS_SESSION_TOKEN"),

@@ -58,8 +58,8 @@ class Standing:
 
     @property
     def check_due(self) -> datetime | None:
-        """By when it has to be checked again. One that proved nothing was made all the same: another every night until
-        one passes would be no proof."""
+        """By when it has to be checked again. A check that failed counts as made: repeated every night until one passes
+        by chance it would prove nothing."""
         return self._after(self.proof.check or self.proof.given)
 
     @property

@@ -137,7 +137,8 @@ def _written(client: Any, bucket: str, prefix: str) -> tuple[Counter[str], Count
 
 
 def _files(home: Path, folders: Iterable[str], place: str) -> dict[str, Path]:
-    """The record's files by their keys in this place. The last folder is read first: others write to it last."""
+    """The record's files by their keys in this place. Receipts are listed first: each is written
+    after what it names, so that all it names is listed too."""
     found: list[tuple[str, Path]] = []
     for folder in reversed(list(folders)):
         below = [path for path in (home / folder).rglob("*") if path.is_file() and not path.is_symlink()]

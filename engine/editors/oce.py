@@ -35,7 +35,7 @@ from torch.nn.functional import normalize
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
-from engine.linalg import WORST_CONDITION, det, qr, svd, times
+from engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
 
@@ -78,7 +78,7 @@ def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
     """The second moment [d, d] of all that R should leave in place."""
     general = concepts.general.gram / (concepts.general.mass or 1.0)
     kept = settings.preserve_concept_scale * concepts.retain.gram + settings.preserve_global_scale * general
-    return kept + settings.lamb * torch.eye(len(kept), dtype=torch.float64, device=kept.device)
+    return kept + settings.lamb * eye(len(kept), kept)
 
 
 def _spanning(rows: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def _turned(
 ) -> Tensor:
     """(R - I) W0."""
     basis, inside = qr(weight)
-    identity = torch.eye(len(inside), dtype=torch.float64, device=inside.device)
+    identity = eye(len(inside), inside)
     beyond = identity - _projector(times(inside, anchors.T))
     objective = inside @ kept @ inside.T - settings.erase_scale * _projector(times(inside, targets.T)) @ beyond
     turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])

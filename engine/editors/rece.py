@@ -38,7 +38,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
 from engine.errors import EditError
-from engine.linalg import cholesky_ex, cholesky_solve, product, times
+from engine.linalg import cholesky_ex, cholesky_solve, eye, product, times
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
 
     `layers` is sum W0^T W0 [d, d]. EditError if no embedding is closest, which takes `regular_scale` 0.
     """
-    edited = torch.eye(len(change), dtype=torch.float64, device=change.device) + change
+    edited = eye(len(change), change) + change
     system = edited.T @ layers @ edited
-    system = system + regular_scale * torch.eye(len(change), dtype=torch.float64, device=change.device)
+    system = system + regular_scale * eye(len(change), change)
     lower, failed = cholesky_ex((system + system.T) / 2)
     if failed:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings
-from engine.linalg import Pencil, diagonalise, mean, procrustes, svd, times
+from engine.linalg import Pencil, diagonalise, eye, mean, procrustes, svd, times
 
 AUTO = "auto"
 STRENGTH = 12.0
@@ -77,7 +77,7 @@ def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ScapreSettings
 ) -> dict[str, Tensor]:
     targets, unit = concepts.targets, _unit(concepts)
-    identity = torch.eye(len(targets.gram), dtype=torch.float64, device=targets.gram.device)
+    identity = eye(len(targets.gram), targets.gram)
     pull = settings.s * targets.gram + settings.geometry * unit * identity
     pencil = diagonalise(_held(concepts, settings, unit, identity), pull, held_by="ridge")
     wanted = settings.s * targets.cross - pull

@@ -40,7 +40,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens, at_least
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.errors import EditError, SettingError
-from engine.linalg import Pencil, add_product, diagonalise, eigh, product, svd, times
+from engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
 
 LARGEST, OWN = "largest mask", "own masks"
 CONCEPTS = 64  # whose tokens are summed at a time
@@ -258,7 +258,7 @@ def _gate(spread: Tensor, settings: ReleasedSettings) -> Tensor:
 
 
 def _identity(concepts: ConceptEmbeddings) -> Tensor:
-    return torch.eye(concepts.subjects.shape[1], dtype=torch.float64, device=concepts.subjects.device)
+    return eye(concepts.subjects.shape[1], concepts.subjects)
 
 
 EDITOR = Editor("scapre-released", ReleasedSettings, plan)

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Settings, reads_words
 from engine.errors import EditError
-from engine.linalg import diagonalise, eigh, svd, times
+from engine.linalg import diagonalise, eigh, eye, svd, times
 
 PADDING_DIRECTIONS = 3
 NOTHING = 1e-12
@@ -110,7 +110,7 @@ def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
 
 def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
     """F (F^T S F + r I)^-1 F^T, [d, d]."""
-    identity = torch.eye(free.shape[1], dtype=torch.float64, device=free.device)
+    identity = eye(free.shape[1], free)
     pencil = diagonalise(ridge * identity, free.T @ spread @ free, held_by="retain_scale")
     return pencil.solve(free) @ free.T
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings, reads_words
-from engine.linalg import diagonalise
+from engine.linalg import diagonalise, eye
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def right_factor(
 
     The ridge holds D to the `present` one, by default to none at all.
     """
-    identity = torch.eye(len(erased.gram), dtype=torch.float64, device=erased.gram.device)
+    identity = eye(len(erased.gram), erased.gram)
     kept = settings.preserve_scale * concepts.retain.gram + settings.general * concepts.general.gram
     pencil = diagonalise(settings.lamb * identity + kept, settings.erase_scale * erased.gram, held_by="lamb")
     wanted = settings.erase_scale * (erased.cross - erased.gram)

@@ -18,9 +18,9 @@ from engine.probes.families import FAMILIES, family_prompts
 from engine.probes.prompts import Question, Subject, kept_objects, questions
 from engine.sampling import Sampler, Shot
 
-"""Families to which the unedited model must respond: a policy that asks in vain proves nothing."""
 INFORMATIVE = ("alias", *FAMILIES)
-"""Families to which it may not respond; where it does not, they add nothing to the proof (`Acceptance.informative`)."""
+"""Families to which the unedited model may not respond; where it does not, they add nothing to the proof
+(`Acceptance.informative`)."""
 
 
 @dataclass(frozen=True)

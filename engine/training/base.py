@@ -32,8 +32,8 @@ class Trainer:
     """`train(pipeline, student, spec, settings, report)` changes the UNet of `student` in place.
 
     `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
-    itself, with which it shares all else, must be left as it was. A class of
-    `settings` refuses with SettingError what no training can go by.
+    itself, with which it shares all else, must be left as it was. The class `settings` raises SettingError for values
+    that cannot be trained with.
     """
 
     name: str

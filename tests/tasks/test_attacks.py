@@ -12,21 +12,18 @@ import pytest
 
 from benchmarks.redteam_models import filtering
 from engine.digests import folder_digest
-from engine.emoji import JUDGE
 from engine.errors import ModelFormatError
 from engine.evidence import Row, table
 from engine.pictures import PictureStore
-from engine.probes import Subject
 from engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.errors import IntegrityError
-from tasks.judging import Recorded
 from tasks.shards import Bench, Weights
 from tests.engine import tiny
+from tests.engine.tiny_attacks import CAT
+from tests.tasks.two_models import EYES
 
-EYES = Recorded(JUDGE, folder_digest(JUDGE))
-CAT = Subject("cat", "target", "object", "cat")
 ATTACK = StartPicture(strengths=(1.0,), starts=1, sampler=Sampler(steps=2))
 
 

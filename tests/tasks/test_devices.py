@@ -9,18 +9,16 @@ import pytest
 import torch
 
 from engine.digests import folder_digest
-from engine.emoji import JUDGE
-from engine.probes import Subject, questions
+from engine.probes import questions
 from engine.sampling import Sampler
 from tasks.devices import device
 from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
-from tasks.judging import Recorded
 from tasks.shards import Bench, Shard, Weights, picture_store
 from tests.engine import tiny
+from tests.engine.tiny_attacks import CAT
+from tests.tasks.two_models import EYES
 
-EYES = Recorded(JUDGE, folder_digest(JUDGE))
-CAT = Subject("cat", "target", "object", "cat")
 has_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
 

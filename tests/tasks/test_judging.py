@@ -12,7 +12,7 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE
 from engine.errors import DigestMismatch
 from engine.judges import ClipJudge
-from engine.probes import Subject, questions
+from engine.probes import questions
 from engine.sampling import Sampler
 from tasks.judging import Recorded, _opened
 from tasks.neighbours import neighbours
@@ -20,9 +20,9 @@ from tasks.order import Order, Ref
 from tasks.quality import measure_quality
 from tasks.shards import Bench, Shard, Weights, cut, examine
 from tests.engine import tiny
+from tests.engine.tiny_attacks import CAT
 
 DIGEST = folder_digest(JUDGE)
-CAT = Subject("cat", "target", "object", "cat")
 
 
 @pytest.fixture

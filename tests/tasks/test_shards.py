@@ -15,25 +15,20 @@ from typing import Any
 import pytest
 
 from engine.digests import folder_digest
-from engine.emoji import JUDGE
 from engine.model import open_model
-from engine.probes import Question, Subject, questions
-from engine.sampling import Sampler, Shot
-from tasks.judging import Recorded
-from tasks.shards import SHARD, Bench, Shard, Weights, cut, examine, picture_store
+from engine.probes import Question, questions
+from engine.sampling import Shot
+from tasks.shards import SHARD, Bench, Weights, cut, examine, picture_store
 from tests.engine import tiny
+from tests.engine.tiny_attacks import CAT
+from tests.tasks.two_models import ASKED, EYES, SAMPLER, shards
 
-SAMPLER = Sampler()
-EYES = Recorded(JUDGE, folder_digest(JUDGE))
 ROOT = Path(__file__).parents[2]
-CAT = Subject("cat", "target", "object", "cat", aliases=("kitty",))
-DOG = Subject("dog", "general", "object", "dog")
-ASKED = questions([CAT, DOG], count=2, seeds=12)
 PROGRAM = """
 import sys
 from pathlib import Path
 from tasks.shards import examine
-from tests.tasks.test_shards import EYES, shards
+from tests.tasks.two_models import EYES, shards
 
 if __name__ == "__main__":
     for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), EYES, workers=int(sys.argv[3])):
@@ -58,13 +53,6 @@ def test_one_model_is_let_go_before_the_next_is_opened(
     for weights in (before, before, after, before):
         bench.model(weights)
     assert len(opened) == 3
-
-
-def shards(folder: Path) -> list[Shard]:
-    """All questions, to two models."""
-    models = [Weights(folder / name, folder_digest(folder / name)) for name in ("before", "after")]
-    arms = zip(("before", "after"), models, strict=True)
-    return [shard for arm, model in arms for shard in cut(arm, model, ASKED, SAMPLER)]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""What makes an attack and is no setting of it, by digest: what other code found is no outcome of this attack."""
+"""The digest of the code and templates behind the attacks. It is part of the key of every attempt that is kept, so what
+older code found is not taken for an outcome of this one."""
 
 from __future__ import annotations
 

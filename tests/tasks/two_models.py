@@ -1,0 +1,24 @@
+"""All that is asked of two tiny models, cut into shards, and the judge that looks at what they draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.digests import folder_digest
+from engine.emoji import JUDGE
+from engine.probes import Subject, questions
+from engine.sampling import Sampler
+from tasks.judging import Recorded
+from tasks.shards import Shard, Weights, cut
+from tests.engine.tiny_attacks import CAT
+
+EYES = Recorded(JUDGE, folder_digest(JUDGE))
+SAMPLER = Sampler()
+ASKED = questions([CAT, Subject("dog", "general", "object", "dog")], count=2, seeds=12)
+
+
+def shards(folder: Path) -> list[Shard]:
+    """All questions, to the models `before` and `after` in the folder."""
+    models = [Weights(folder / name, folder_digest(folder / name)) for name in ("before", "after")]
+    arms = zip(("before", "after"), models, strict=True)
+    return [shard for arm, model in arms for shard in cut(arm, model, ASKED, SAMPLER)]
