@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from engine.families import Arguments, family_of
 from engine.text import told
 
 HERE = Path(__file__).parent
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, order=True)
@@ -70,20 +71,33 @@ def drawing_digest() -> str:
 def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     """Draw `shots` in batches, each prompt encoded once; yields uint8 pictures [height, width, 3] in the order given.
 
-    Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours. A batch
-    that does not fit into the device's memory is halved; torch.OutOfMemoryError if one picture does not.
+    Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
+    Batches are halved where memory is short (`in_batches`).
     """
     if not shots:
         return
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
     arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)
-    done, batch = 0, sampler.batch
-    while block := shots[done : done + batch]:
+
+    def draw(block: Sequence[Shot]) -> np.ndarray:
         chosen = [place[shot.prompt] for shot in block]
-        own = {name: argument[chosen] for name, argument in arguments.items()}
+        return _drawn(pipeline, {name: argument[chosen] for name, argument in arguments.items()}, block, sampler)
+
+    yield from in_batches(shots, sampler.batch, draw)
+
+
+def in_batches(
+    items: Sequence[Item], batch: int, draw: Callable[[Sequence[Item]], np.ndarray]
+) -> Iterator[tuple[Item, np.ndarray]]:
+    """Each item with the picture that `draw` makes of it, at most `batch` of them at a time.
+
+    A batch that does not fit into the device's memory is halved; torch.OutOfMemoryError if one item does not.
+    """
+    done = 0
+    while block := items[done : done + batch]:
         try:
-            pictures = _drawn(pipeline, own, block, sampler)
+            pictures = draw(block)
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise

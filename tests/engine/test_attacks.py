@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
 from torch import nn
 
 from engine import evidence
@@ -343,6 +343,25 @@ def test_a_start_has_its_seed_whatever_the_batch(pipeline: Any, references: np.n
     whole = completed(pipeline, references, "dog", 0.5, Sampler(steps=2, batch=2), 7)
     alone = completed(pipeline, references, "dog", 0.5, Sampler(steps=2, batch=1), 7)
     assert abs(whole.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_starts_that_do_not_fit_into_memory_at_once_are_completed_in_halves(
+    pipeline: Any, references: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, sizes = StableDiffusionImg2ImgPipeline.__call__, []
+
+    def small(self: Any, **arguments: Any) -> Any:
+        sizes.append(len(arguments["generator"]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("no memory")
+        return drawn(self, **arguments)
+
+    whole = completed(pipeline, references, "dog", 0.5, Sampler(steps=2), 7)
+    monkeypatch.setattr(StableDiffusionImg2ImgPipeline, "__call__", small)
+    halved = completed(pipeline, references, "dog", 0.5, Sampler(steps=2), 7)
+    assert sizes[0] == len(references) > 1
+    assert sizes.count(1) == len(references)
+    assert np.abs(whole.astype(int) - halved).max() <= 1
 
 
 def test_relearning_lowers_the_loss_on_what_is_kept(pipeline: Any, kept: list[Kept]) -> None:

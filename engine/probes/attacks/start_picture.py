@@ -24,7 +24,7 @@ from engine.judges import Judge
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from engine.probes.attacks.words import repeated
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler, as_bytes
+from engine.sampling import Sampler, as_bytes, in_batches
 from engine.text import told
 
 NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
@@ -118,21 +118,21 @@ def completed(
     accepted = inspect.signature(model.__call__).parameters
     size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
     spoken = told(pipeline, [prompt], pipeline.text_encoder.device, pipeline.text_encoder.dtype)
-    drawn = []
-    for first in range(0, len(starts), sampler.batch):
-        block = starts[first : first + sampler.batch]
+
+    def draw(numbers: Sequence[int]) -> np.ndarray:
         output = model(
-            **repeated(spoken, len(block)),
-            image=[Image.fromarray(start) for start in block],
+            **repeated(spoken, len(numbers)),
+            image=[Image.fromarray(starts[number]) for number in numbers],
             **size,
             strength=strength,
-            generator=[torch.Generator().manual_seed(seed + first + place) for place in range(len(block))],
+            generator=[torch.Generator().manual_seed(seed + number) for number in numbers],
             num_inference_steps=sampler.steps,
             guidance_scale=sampler.guidance,
             output_type="np",
         )
-        drawn.append(as_bytes(family.pictures(output)))
-    return np.concatenate(drawn)
+        return as_bytes(family.pictures(output))
+
+    return np.stack([picture for _, picture in in_batches(range(len(starts)), sampler.batch, draw)])
 
 
 def _started_from(pipeline: Any) -> Any:
