@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="then write the table into docs/method.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
-    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     return parser.parse_args()
 
 

@@ -79,7 +79,7 @@ class Arm:
 class Bench:
     """The built-in model, its judge and the pictures drawn so far."""
 
-    def __init__(self, folder: Path = measure.PICTURES) -> None:
+    def __init__(self, folder: Path = measure.STORE) -> None:
         self.model, self.digest = open_model(MODEL), folder_digest(MODEL)
         self.judge, self.store = ClipJudge(JUDGE), PictureStore(folder)
 
@@ -202,7 +202,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some concepts")
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects and styles it never saw")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
-    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     return parser.parse_args()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.concepts import erased, kept
-from benchmarks.measure import PICTURES, pictures, seen
+from benchmarks.measure import STORE, pictures, seen
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--editor", default="scapre")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings other than the defaults")
     parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--pictures", type=Path, default=PICTURES)
+    parser.add_argument("--pictures", type=Path, default=STORE)
     args = parser.parse_args()
     settings = {name: float(value) for name, value in (pair.split("=") for pair in args.set)}
     store, judge = PictureStore(args.pictures), ClipJudge(JUDGE)

@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--editor", action="append", help="one or more; every editor in closed form by default")
     parser.add_argument("--pictures", type=int, default=48, help="a group of questions, at most")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
-    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     args = parser.parse_args()
     with TemporaryDirectory() as scratch:
         retrained.write_folder(folder := Path(scratch) / "model")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.erasure import CASES, spec, subjects
-from benchmarks.measure import PICTURES, SAME_NOISE
+from benchmarks.measure import SAME_NOISE, STORE
 from engine.deltas import applied, plan
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--case", choices=[CONTROL, *CASES], action="append")
     parser.add_argument("--editor", default="scapre")
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--pictures", type=Path, default=PICTURES)
+    parser.add_argument("--pictures", type=Path, default=STORE)
     args = parser.parse_args()
     for case in args.case or [CONTROL, *CASES]:
         print(case, run(case, args.editor, PictureStore(args.pictures), args.seeds).to_json(), flush=True)

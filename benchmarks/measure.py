@@ -23,7 +23,7 @@ from engine.probes import Question, Subject, questions
 from engine.sampling import Sampler
 from engine.spec import EditSpec
 
-PICTURES = Path(gettempdir()) / "expunge-pictures"
+STORE = Path(gettempdir()) / "expunge-pictures"
 SAME_NOISE = Sampler(apart=False)  # as all that is recorded was drawn; rates are compared here, and none is bounded
 PROMPTS, SEEDS = 8, 4  # of which a sample is asked
 GROUPS = ("target", "synonym", "look_alike", "other", "style")

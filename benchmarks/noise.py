@@ -47,7 +47,7 @@ def effect(together: float, apart: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=0.5)
-    parser.add_argument("--store", type=Path, default=measure.PICTURES, help="where pictures are kept")
+    parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     args = parser.parse_args()
     model, store, case = open_model(MODEL), PictureStore(args.store), concepts.tuning_cases()[0]
     judge = ClipJudge(JUDGE)

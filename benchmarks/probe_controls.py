@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import PICTURES, pictures
+from benchmarks.measure import STORE, pictures
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from engine.emoji.catalogue import OBJECTS, twins
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--twins", action="store_true")
-    parser.add_argument("--pictures", type=Path, default=PICTURES)
+    parser.add_argument("--pictures", type=Path, default=STORE)
     args = parser.parse_args()
     model, weights = open_model(MODEL), folder_digest(MODEL)
     print(f"model {weights}, level {args.level}, {args.prompts} prompts by name, {args.seeds} seeds")

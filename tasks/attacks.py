@@ -33,7 +33,7 @@ from engine.probes.attacks import (
 )
 from engine.probes.families import names_it
 from engine.sampling import Shot
-from tasks.durable import record, write_whole
+from tasks.durable import readable, write_whole
 from tasks.searches import Search, reading
 from tasks.shards import Bench, Done, Weights, Work, libraries
 
@@ -99,7 +99,7 @@ class AttackShard:
 
     def attempts(self, store: PictureStore) -> list[Attempt]:
         """What it came to, with the words that were found; FileNotFoundError if it was not done yet."""
-        with record(self._record(store)):
+        with readable(self._record(store)):
             return [
                 Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
                 for number, told in enumerate(json.loads(self._record(store).read_bytes()))

@@ -23,7 +23,7 @@ from tasks.manifest import DIGEST
 from tasks.places import receipts_folder, work_folder
 from tasks.proof import Proof, weights_by_bundle
 from tasks.receipts import Receipt, Step, of_step
-from tasks.rederived import STRAY, can_be_rederived, contradiction
+from tasks.rederived import REDERIVE, can_be_rederived, contradiction
 from tasks.signing import checked, doubts, own_keys, public_key
 
 
@@ -117,7 +117,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
             yield f"{named(receipt)}: {problem}"
     yield from twofold(chain)
     for place, receipt in enumerate(chain):
-        again = STRAY.get(receipt.step)
+        again = REDERIVE.get(receipt.step)
         if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
             yield f"{named(receipt)}: {problem}"
         if receipt.step == Step.CHECKED:

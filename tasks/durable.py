@@ -56,7 +56,7 @@ def write_once(path: Path, make: Callable[[], bytes]) -> None:
 
 
 @contextmanager
-def record(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """IntegrityError where what a verdict rests on is there and cannot be read: it is never taken for absent."""
     try:
         yield

@@ -20,7 +20,7 @@ GROUNDS = {
 }
 """What a publication rests on, step by step backwards, each tied by these digests to what came after it."""
 
-RESTORED = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
+GROUNDS_OF_A_BASE = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
 """What the publication of a base rests on, of which there is no verdict."""
 
 OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
@@ -36,7 +36,7 @@ def is_of_a_base(receipt: Receipt) -> bool:
 def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """What is missing under a publication, or speaks against it."""
     known, own = published.digests, [r for r in before if r.settings == published.settings]
-    for step, names in (RESTORED if is_of_a_base(published) else GROUNDS).items():
+    for step, names in (GROUNDS_OF_A_BASE if is_of_a_base(published) else GROUNDS).items():
         tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]
         if not tied:
             yield f"{named(published)}: no receipt before it is of the step {step!r} that it rests on"

@@ -33,7 +33,7 @@ EXAMINED = (
     (QUALITY, "quality", file_digest),
 )
 
-LEFT: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
+FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
     Step.READ: ((STATE, "state", _state),),
     Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
     Step.VERIFIED: EXAMINED,
@@ -63,7 +63,7 @@ def changed(work: Path, receipt: Receipt) -> Iterator[str]:
     if receipt.step == Step.CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
     left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
-    for path, name, digest_of in LEFT.get(receipt.step, ()):
+    for path, name, digest_of in FILES_OF_STEP.get(receipt.step, ()):
         if name not in told and name in left_out:
             continue
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):

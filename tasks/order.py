@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.canonical import canonical_json
 from engine.digests import file_digest
 from engine.results import Verdict
-from tasks.durable import record, write_whole
+from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError, NothingOnRecord
 from tasks.places import VERDICT, work_folder
 
@@ -78,7 +78,7 @@ class Order:
         file = work_folder(home, key) / ORDER
         if not cls.is_kept(home, key):
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
-        with record(file):
+        with readable(file):
             plain = json.loads(file.read_bytes())
             folders = {"base_folder": here(Path(plain["base_folder"])), "judge_folder": Path(plain["judge_folder"])}
             return cls(**{**plain, **folders, "home": home})
@@ -93,5 +93,5 @@ def here(base: Path) -> Path:
 def verdict_of(order: Order) -> Verdict:
     """The verdict that an order came to; IntegrityError if its file cannot be read."""
     file = order.folder / VERDICT
-    with record(file):
+    with readable(file):
         return Verdict.load(file)

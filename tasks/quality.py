@@ -19,7 +19,7 @@ from engine.judges import ClipJudge
 from engine.judges.card import read_card
 from engine.quality import Drawn, Quality, compare
 from engine.sampling import Shot
-from tasks.durable import record, write_whole
+from tasks.durable import readable, write_whole
 from tasks.intake import load_state
 from tasks.judging import Recorded
 from tasks.order import Order, Ref
@@ -46,7 +46,7 @@ def read_quality(folder: Path) -> tuple[Quality | None, str]:
     path = folder / QUALITY
     if not path.exists():
         return None, "this order was verified before quality was measured: verify it again"
-    with record(path):
+    with readable(path):
         text = path.read_text(encoding="utf-8")
         missing = json.loads(text).get(UNMEASURED, "")
         return (None, missing) if missing else (Quality.from_json(text), "")

@@ -68,7 +68,7 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
     return "" if state == told else f"{words} the state {state}, on record is {told}"
 
 
-STRAY: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
+REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
     Step.READ: stray_order,
     Step.CHECKED: stray_check,
 }

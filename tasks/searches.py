@@ -20,7 +20,7 @@ from engine.probes import Subject
 from engine.probes.attacks import Searching, making_digest
 from engine.probes.attacks.words import read_with
 from engine.sampling import Sampler
-from tasks.durable import record, write_whole
+from tasks.durable import readable, write_whole
 from tasks.shards import Bench, Done, Weights, libraries
 
 
@@ -65,7 +65,7 @@ class Search:
         file = self._file(bench.store)
         if not file.exists():
             write_whole(file, self._find(bench).encode())
-        with record(file):
+        with readable(file):
             if not (words := file.read_text(encoding="utf-8")):
                 raise ValueError("it is empty")  # and asked with nothing, the model would seem to have forgotten
             return words

@@ -26,7 +26,7 @@ from engine.spec import EditSpec
 from engine.tuning import NothingAccepted, Proof, Trial
 from engine.verdict import decide
 from tasks.budget import Budget, spend
-from tasks.durable import record, write_whole
+from tasks.durable import readable, write_whole
 from tasks.foresight import refuse_unprovable
 from tasks.intake import load_state
 from tasks.judging import Recorded
@@ -105,7 +105,7 @@ def tried(order: Order) -> list[dict[str, Any]]:
     """The trials of an order as data; IntegrityError if their file cannot be read."""
     if (file := trials_file(order)) is None:
         return []
-    with record(file):
+    with readable(file):
         return json.loads(file.read_bytes())["trials"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.sampling import Sampler
 from tasks.budget import Budget, Cost, known_pace, remember_pace, spend, spent
-from tasks.durable import record, write_whole
+from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.places import QUALITY
 from tasks.quality import read_quality
@@ -84,5 +84,5 @@ def test_a_spoilt_record_is_no_missing_one(tmp_path: Path, content: bytes) -> No
 
 
 def test_a_record_that_is_not_there_is_another_matter(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), record(tmp_path / "none"):
+    with pytest.raises(FileNotFoundError), readable(tmp_path / "none"):
         (tmp_path / "none").read_bytes()
