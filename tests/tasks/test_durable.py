@@ -9,7 +9,7 @@ import pytest
 
 from engine.sampling import Sampler
 from tasks.budget import Budget, Cost, known_pace, remember_pace, spend, spent
-from tasks.durable import write_whole
+from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError
 from tasks.places import QUALITY
 from tasks.quality import read_quality
