@@ -39,7 +39,7 @@ def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iter
     for step, names in (GROUNDS_OF_A_BASE if is_of_a_base(published) else GROUNDS).items():
         tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]
         if not tied:
-            yield f"{named(published)}: no receipt before it is of the step {step!r} that it rests on"
+            yield f"{named(published)}: no receipt before it is of the step {str(step)!r} that it rests on"
             return
         if step in OUTCOMES and (outcome := tied[-1].outcome) != OUTCOMES[step]:
             yield f"{named(published)}: it rests on {named(tied[-1])}, which says {outcome}"
