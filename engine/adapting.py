@@ -52,10 +52,11 @@ def adapted_targets(
 
 def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tensor:
     """The share of each target's energy over its anchors that is left of it, [targets]."""
-    energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64, device=metrics.before.device)
+    energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64)  # on a GPU they would add up in any order
     for block in (block for reader in readers for block in reader.target_blocks(spec)):
-        energies.index_add_(0, block.owners(), metrics.energies(*block.pairs()) * block.weights()[:, None])
-    return energies[:, 0] / energies[:, 1].clamp_min(1e-300)
+        own = metrics.energies(*block.pairs()) * block.weights()[:, None]
+        energies.index_add_(0, block.owners().cpu(), own.cpu())
+    return (energies[:, 0] / energies[:, 1].clamp_min(1e-300)).to(metrics.before.device)
 
 
 def balanced(left: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from engine.deltas import EditPlan, edited
 from engine.digests import file_digest, files
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.layout import check_complete, check_layout, components
-from engine.whole import save_whole
+from engine.whole import beside, save_whole
 
 MANIFEST = "manifest.json"
 MODEL = "model"
@@ -31,7 +31,7 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """
     check_layout(base, files(base))
     check_complete(base)
-    scratch = out.with_name(out.name + ".part")
+    scratch = beside(out)
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(base, scratch)
     rounding = _edit(scratch, plan.deltas)
@@ -77,7 +77,7 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
 
     Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
     """
-    scratch = out.with_name(out.name + ".part")
+    scratch = beside(out)
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(model, scratch / MODEL)
     for name, content in extras.items():

@@ -224,7 +224,8 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
 
 def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
     """What text feeds of the projection's weight, in the type and place of the concepts; EditError if not finite."""
-    return _checked(projection.name, projection.spoken.to(concepts.targets.gram))
+    gram = concepts.targets.gram
+    return _checked(projection.name, projection.spoken.to(gram.device).to(gram.dtype))  # not every device has float64
 
 
 def _checked(layer: str, tensor: Tensor) -> Tensor:

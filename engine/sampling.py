@@ -13,6 +13,7 @@ import torch
 
 from engine.canonical import canonical_json, sha256
 from engine.digests import code_digest
+from engine.errors import SettingError
 from engine.families import Arguments, family_of
 from engine.text import told
 
@@ -40,6 +41,11 @@ class Sampler:
     guidance: float = 2.0
     batch: int = 32
     apart: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"sampler: {name} is {getattr(self, name)}; take at least 1")
 
     @property
     def digest(self) -> str:
@@ -74,6 +80,8 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     Batches are halved where memory is short (`in_batches`).
     """
+    if getattr(pipeline, "safety_checker", None) is not None:
+        raise SettingError("the safety checker blackens pictures; set the pipeline's `safety_checker` to None first")
     if not shots:
         return
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))

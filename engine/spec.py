@@ -35,6 +35,8 @@ class Target:
         _freeze(self, "names", "prompts")
         _check_names(self.id, self.names)
         _check_category(self.id, self.category)
+        if not all(prompt.strip() for prompt in self.prompts):
+            raise ConceptError(f"{self.id}: a prompt is empty, and would erase what the model draws of nothing")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,13 @@ class EditSpec:
         object.__setattr__(self, "targets", _ordered("target", self.targets))
         object.__setattr__(self, "retain", _ordered("retain", self.retain))
         object.__setattr__(self, "settings", dict(self.settings))
-        erased = {_spoken(name): target.id for target in self.targets for name in target.names}
+        erased = _owners(self.targets)
+        for target in self.targets:
+            if owner := erased.get(_spoken(target.anchor)):
+                raise ConceptError(
+                    f"target {target.id}: the anchor {target.anchor!r} is itself erased ({owner}); name what stays, or "
+                    "leave it out"
+                )
         for kept in self.retain:
             for name in kept.names:
                 if owner := erased.get(_spoken(name)):
@@ -105,6 +113,17 @@ def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
         if first.id == second.id:
             raise ConceptError(f"{what} {first.id} is given twice; merge their names")
     return ordered
+
+
+def _owners(targets: Iterable[Target]) -> dict[str, str]:
+    """The id of the target by each name, as it is spoken; ConceptError if two have the same."""
+    owners: dict[str, str] = {}
+    for target in targets:
+        for name in target.names:
+            owner = owners.setdefault(_spoken(name), target.id)
+            if owner != target.id:
+                raise ConceptError(f"{name!r} is a name of two targets, {owner} and {target.id}; leave it to one")
+    return owners
 
 
 def _spoken(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.errors import ConceptError
+from engine.errors import ConceptError, EditError
 from engine.families import Arguments, family_of
 from engine.linalg import steady
 from engine.wordings import Wording
@@ -83,10 +83,12 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     spans, *others = [_spans(tokens, wordings) for tokens in read]
     tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
     for row, (start, past), wording in zip(read[0]["input_ids"], spans, wordings, strict=True):
-        _check_known(tokenizer, row[start:past], wording)
+        _check_known(tokenizer, row[start:past], wording.text[slice(*wording.span)])
     for other in others:
         _check_places(wordings, spans, other)
     embeddings = _embedded(pipeline, read, stream)
+    if not embeddings.isfinite().all():
+        raise EditError("text encoder", "what it says is not finite; check it for NaN, or open it in float32")
     whole = embeddings.shape[1] == 1
     return Encoded(embeddings, torch.tensor([(0, 1)] * len(spans) if whole else spans))
 
@@ -158,16 +160,13 @@ def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
     return tokens
 
 
-def _check_known(tokenizer: Any, ids: Sequence[int], wording: Wording) -> None:
-    """ConceptError where nothing but unknown pieces says the concept: such a name is the same to the encoder as any
-    other that it does not know."""
-    if tokenizer.unk_token_id not in ids:
-        return
-    pieces = tokenizer.convert_ids_to_tokens([number for number in ids if number != tokenizer.unk_token_id])
-    if not any(piece.strip("▁") for piece in pieces):
-        name = wording.text[slice(*wording.span)]
+def _check_known(tokenizer: Any, ids: Sequence[int], name: str) -> None:
+    """ConceptError where a piece of the concept is unknown to the encoder, or all of it nothing: any other unknown
+    piece in its place is the same to it."""
+    if name.strip() and (not ids or tokenizer.unk_token_id in ids):
         raise ConceptError(
-            f"the encoder has no tokens for {name!r}, nor can it tell it from other such names: respell it"
+            f"the encoder has no tokens for {name!r}, or for a part of it, and cannot tell it from other such names: "
+            "respell it"
         )
 
 

@@ -13,9 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
+def beside(out: Path) -> Path:
+    """Where a file or folder is written before it takes its place: hidden, so that it is nobody's own."""
+    return out.with_name(f".{out.name}.part")
+
+
 def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file beside `path`, on disk to the last byte, and move it there."""
-    scratch = path.with_name(path.name + ".part")
+    scratch = beside(path)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     save_file(plain, scratch, dict(metadata) if metadata else None)
     with open(scratch, "rb+") as handle:

@@ -150,9 +150,9 @@ def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:
 
 def _aligned(weight: Tensor, mask: Tensor, pencil: Pencil, shared: Tensor, pull: float, turns: int) -> Tensor:
     """Turns of W given Q and Q given W; the objective falls with each, and ends where neither moves."""
-    change = torch.zeros_like(weight)
+    change, root = torch.zeros_like(weight), mask.sqrt()[:, None]
     for _ in range(turns + 1):
-        turned = weight @ (pull * procrustes(weight, weight + change)) @ pencil.basis
+        turned = weight @ (pull * procrustes(root * weight, root * (weight + change))) @ pencil.basis
         change = _change(weight @ shared + turned, mask, pencil)
     return change
 

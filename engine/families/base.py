@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from engine.errors import UnknownArchitecture
 
+Kind = Literal["key", "value"]
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -26,7 +28,7 @@ class Projection:
     """
 
     name: str
-    kind: Literal["key", "value"]
+    kind: Kind
     weight: nn.Parameter
     streams: tuple[int, ...] = (0,)
     columns: int | None = None
@@ -44,9 +46,26 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
         layer = getattr(pipeline, component).get_submodule(path)
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
+    return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
+
+
+def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
+    """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, for codes in place of
+    numbers, and for what is not in memory."""
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
-    return Projection(f"{name}.weight", "value", layer.weight, streams, columns)  # type: ignore[arg-type]
+    if not layer.weight.is_floating_point():
+        raise UnknownArchitecture(f"{name} holds {layer.weight.dtype}, codes and no weights; open the plain model")
+    if layer.weight.is_meta:
+        raise UnknownArchitecture(f"{name} is not in memory; plan and apply before the model is offloaded")
+    return layer.weight  # type: ignore[return-value]
+
+
+def refuse_fused(denoiser: nn.Module) -> None:
+    """UnknownArchitecture where attention multiplies by copies of the matrices that would be edited."""
+    for name, module in denoiser.named_modules():
+        if type(getattr(module, "processor", None)).__name__.startswith("Fused"):
+            raise UnknownArchitecture(f"the projections of {name} are fused; call unfuse_qkv_projections() first")
 
 
 Arguments = Mapping[str, Tensor]

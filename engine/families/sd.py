@@ -8,9 +8,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Projection
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_fused
 
-KINDS = {"attn2.to_k": "key", "attn2.to_v": "value"}
+KINDS: dict[str, Kind] = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -19,8 +19,9 @@ def projections(pipeline: Any) -> list[Projection]:
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; Stable Diffusion has a UNet2DConditionModel"
         )
+    refuse_fused(unet)
     found = [
-        Projection(f"unet.{name}.weight", kind, module.weight)  # type: ignore[arg-type]
+        Projection(f"unet.{name}.weight", kind, plain_weight(f"unet.{name}", module))
         for name, module in unet.named_modules()
         for ending, kind in KINDS.items()
         if name.endswith(ending)

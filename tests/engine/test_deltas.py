@@ -12,6 +12,7 @@ import torch
 
 from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_changes, undo
 from engine.digests import tensor_digest
+from engine.editors import EDITORS
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
@@ -196,6 +197,16 @@ def test_a_base_with_nan_is_refused_by_its_layer(pipeline):
     with pytest.raises(EditError) as caught:
         plan(pipeline, SPEC)
     assert caught.value.layer == f"unet.{name}"
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_text_that_comes_out_not_finite_is_refused_whatever_edits(editor: str):
+    pipeline = tiny.pipeline()
+    parameters = dict(pipeline.text_encoder.named_parameters())
+    (last,) = (weight for name, weight in parameters.items() if name.endswith("final_layer_norm.weight"))
+    last.data[0] = torch.nan
+    with pytest.raises(EditError, match=r"text encoder: what it says is not finite.*open it in float32"):
+        plan(pipeline, replace(SPEC, editor=editor, settings={}))
 
 
 def test_an_overflow_is_refused_before_anything_is_written(made: EditPlan):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,29 @@ def bures_squared(a: torch.Tensor, b: torch.Tensor) -> float:
     root = np.real(scipy.linalg.sqrtm(first))
     cross = np.real(scipy.linalg.sqrtm(root @ second @ root))
     return first.trace() + second.trace() - 2 * cross.trace()
+
+
+def test_each_turn_of_geometry_lowers_the_objective_under_a_mask():
+    """The mask weighs the distance too, so the best rotation is that of the weighed rows."""
+    fixed = {"strength": 30.0, "informax": 3.0, "geometry": 300.0}
+
+    def objective(turns: int) -> float:
+        deltas = planned("scapre", **fixed, geometry_turns=turns)
+        settings: Any = settings_for(editor_named("scapre"), fixed)
+        total = 0.0
+        unit = torch.cat([X, Y]).square().mean().item()
+        for name, w0 in WEIGHTS.items():
+            mask, d = informax(w0, CONCEPTS, 3.0)[:, None], deltas[name]
+            evidence = (mask * ((w0 + d) @ X.T - w0 @ Y.T).square()).sum()
+            held = settings.retain * (d @ KEPT.T).square().sum() + settings.general * (d @ WORDS.T).square().sum()
+            distance = bures_squared(mask.sqrt() * (w0 + d), mask.sqrt() * w0)
+            total += 30 * evidence + held + unit * (settings.ridge * d.square().sum() + 300 * distance)
+        return float(total)
+
+    assert min(informax(w0, CONCEPTS, 3.0).min() for w0 in WEIGHTS.values()) < 0.2, "rows differ"
+    values = [objective(turns) for turns in (1, 2, 4, 8, 16)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1] * (1 + 1e-9)
 
 
 def test_geometry_alignment_lowers_the_papers_distance_within_the_objective():

@@ -305,6 +305,21 @@ def test_what_is_there_already_is_never_written_over(base: Path, made: EditPlan,
     assert folder_digest(base) == before
 
 
+def test_what_is_called_like_a_half_written_folder_stays(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "edited.part")
+    apply_to_folder(made, tmp_path / "edited.part", tmp_path / "edited")
+    assert folder_digest(tmp_path / "edited.part") == folder_digest(base)
+    (tmp_path / "edit.safetensors.part").write_text("years of work")
+    made.save(tmp_path / "edit.safetensors")
+    assert (tmp_path / "edit.safetensors.part").read_text() == "years of work"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "edit.safetensors",
+        "edit.safetensors.part",
+        "edited",
+        "edited.part",
+    }
+
+
 def test_wishes_that_make_no_sense_are_refused(saved: Path, base: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"there is no folder .*nowhere; make it first"):
         export(saved, "delta", tmp_path / "nowhere" / "edit")

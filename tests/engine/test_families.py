@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+import torch
 from diffusers import UNet2DModel
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
 
 from engine.errors import UnknownArchitecture
 from engine.families import projections
-from tests.engine import tiny
+from tests.engine import tiny, tiny_families
 
 
 def test_every_text_projection_and_nothing_else():
@@ -31,6 +37,34 @@ def test_a_unet_without_text_is_refused():
     pipeline = tiny.pipeline()
     pipeline.unet = UNet2DModel(block_out_channels=(8, 8), norm_num_groups=4, **plain())
     with pytest.raises(UnknownArchitecture, match="UNet2DModel"):
+        projections(pipeline)
+
+
+def test_attention_that_multiplies_by_fused_copies_is_refused() -> None:
+    """An edit of the matrices that are left beside the copies would change nothing."""
+    pipeline = tiny.pipeline()
+    pipeline.unet.fuse_qkv_projections()
+    with pytest.raises(UnknownArchitecture, match=r"attn1 are fused; call unfuse_qkv_projections\(\) first"):
+        projections(pipeline)
+    pipeline.unet.unfuse_qkv_projections()
+    assert projections(pipeline)
+
+
+@pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.unet3d])
+def test_a_projection_with_a_lora_on_it_is_refused(build: Callable[[], Any]) -> None:
+    pipeline = build()
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["attn2.to_k"]), pipeline.unet)
+    with pytest.raises(UnknownArchitecture, match=r"attn2\.to_k is a Linear, not a plain linear layer; open the plain"):
+        projections(pipeline)
+
+
+@pytest.mark.parametrize(("dtype", "device", "problem"), [(torch.int8, "cpu", "codes"), (None, "meta", "offloaded")])
+def test_a_projection_that_holds_no_numbers_is_refused(dtype: torch.dtype | None, device: str, problem: str) -> None:
+    pipeline = tiny.pipeline()
+    layer = projections(pipeline)[0].name.removeprefix("unet.").removesuffix(".weight")
+    module = pipeline.unet.get_submodule(layer)
+    module.weight = nn.Parameter(module.weight.detach().to(device, dtype), requires_grad=False)
+    with pytest.raises(UnknownArchitecture, match=f"unet.{layer} .*{problem}"):
         projections(pipeline)
 
 

@@ -26,7 +26,7 @@ from engine.planning import gather
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
 from engine.streams import beside
-from engine.text import encode, partners, states
+from engine.text import _check_known, encode, partners, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families
@@ -97,8 +97,8 @@ def drawn(pipeline: Any) -> np.ndarray:
 @torch.no_grad()
 def test_the_states_are_what_the_pipeline_itself_feeds(family: str, pipeline: Any) -> None:
     kind = family_of(pipeline)
-    states = [encode(pipeline, PROMPTS, stream).embeddings for stream in range(kind.streams)]
-    found, own = kind.arguments(pipeline, states), OWN[family](pipeline, PROMPTS)
+    fed_by = [states(pipeline, PROMPTS, stream) for stream in range(kind.streams)]
+    found, own = kind.arguments(pipeline, fed_by), OWN[family](pipeline, PROMPTS)
     assert list(found) == ["prompt_embeds", "pooled_prompt_embeds"][: len(own)]
     for fed, expected in zip(found.values(), own, strict=True):
         assert fed.shape == expected.shape
@@ -283,7 +283,7 @@ def test_sentence_pieces_have_no_start_and_the_places_still_meet() -> None:
 
 
 def test_a_name_without_a_known_piece_is_refused_for_it_would_stand_for_every_such_name() -> None:
-    """Of a name that is known in part the rest is unknown, and it is still told from others; CLIP knows every byte."""
+    """CLIP knows every byte."""
     pipeline = tiny_families.flux()
     first, second = pipeline.tokenizer_2(["草間", "Малевич"]).input_ids
     assert first == second
@@ -293,7 +293,23 @@ def test_a_name_without_a_known_piece_is_refused_for_it_would_stand_for_every_su
         with pytest.raises(ConceptError, match="respell"):
             plan(pipeline, EditSpec((Target("painter", (name,)),)))
         assert encode(tiny.pipeline(), [name]).embeddings.isfinite().all()
-    assert encode(pipeline, ["cat 草間", Wording("草間 in a cat", (8, 11))]).spans.tolist() == [[0, 3], [4, 5]]
+    assert encode(pipeline, [Wording("草間 in a cat", (8, 11))]).spans.tolist() == [[4, 5]]
+
+
+def test_a_name_with_an_unknown_piece_is_refused_for_any_other_could_stand_in_its_place() -> None:
+    pipeline = tiny_families.flux()
+    first, second = pipeline.tokenizer_2(["cat 草間", "cat Малевич"]).input_ids
+    assert first == second
+    for name in ("cat 草間", "cat Малевич"):
+        with pytest.raises(ConceptError, match=f"no tokens for '{name}', or for a part of it.*respell"):
+            encode(pipeline, [name])
+
+
+def test_a_name_that_leaves_no_token_is_refused() -> None:
+    tokenizer = tiny_families.flux().tokenizer_2
+    with pytest.raises(ConceptError, match="no tokens for "):
+        _check_known(tokenizer, [], "\u200b")
+    _check_known(tokenizer, [], " ")  # a wording without its concept
 
 
 def test_a_text_that_the_pipeline_would_clean_is_refused_and_shown_clean() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from engine import sampling
+from engine.errors import SettingError
 from engine.judges import fault
 from engine.pictures import PictureStore, pixel_digest
 from engine.sampling import Sampler, Shot, as_bytes, drawing_digest, generate, noise_seed, picture_key
@@ -58,6 +60,21 @@ def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_p
     most = 0
     with pytest.raises(torch.OutOfMemoryError):
         next(generate(model, SHOTS, SAMPLER))
+
+
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"batch": 0}, {"batch": -1}])
+def test_a_sampler_that_would_lose_pictures_is_refused(setting: dict[str, Any]) -> None:
+    ((name, value),) = setting.items()
+    with pytest.raises(SettingError, match=f"{name} is {value}; take at least 1"):
+        Sampler(**setting)
+
+
+def test_no_picture_is_drawn_past_a_safety_checker() -> None:
+    """What it blackens would count as forgotten."""
+    checked = pipeline()
+    checked.safety_checker = nn.Identity()
+    with pytest.raises(SettingError, match="safety checker blackens pictures; set the pipeline's `safety_checker`"):
+        next(generate(checked, SHOTS, SAMPLER))
 
 
 def test_prompts_and_seeds_make_a_difference(model: object) -> None:

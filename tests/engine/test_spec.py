@@ -15,12 +15,25 @@ from engine.wordings import WORDED_AS, templates
         ({"names": "taxi"}, r"t: names is the text 'taxi'; give a tuple, as in \('taxi',\)"),
         ({"names": ("taxi",), "prompts": "a {} thing"}, "t: prompts is the text"),
         ({"names": ()}, "t: it needs at least one name"),
+        ({"names": ("taxi",), "prompts": ("a {} thing", " ")}, "t: a prompt is empty"),
         ({"names": ("taxi",), "category": "company"}, "category 'company' does not exist; use one of object, style, p"),
     ],
 )
 def test_a_target_that_cannot_be_meant_is_refused(fields: dict, problem: str) -> None:
     with pytest.raises(ConceptError, match=problem):
         Target("t", **fields)
+
+
+@pytest.mark.parametrize("anchor", ["car", " Car", "cat", "CAT"])
+def test_an_anchor_that_is_erased_itself_is_refused(anchor: str) -> None:
+    with pytest.raises(ConceptError, match=f"target cat: the anchor {anchor!r} is itself erased"):
+        EditSpec((Target("cat", ("cat",), anchor=anchor), Target("car", ("automobile", "car"))))
+
+
+def test_a_name_is_one_targets_alone() -> None:
+    with pytest.raises(ConceptError, match="'Car' is a name of two targets, auto and car; leave it to one"):
+        EditSpec((Target("auto", ("car",), anchor="boat"), Target("car", ("Car",))))
+    assert EditSpec((Target("cat", ("cat", "Cat")),)).targets
 
 
 def test_what_is_kept_is_checked_alike_and_both_come_in_tuples() -> None:
