@@ -9,6 +9,7 @@ from engine.evidence import ATTACKS
 Sampling = Literal["fixed", "sequential"]
 ATTACK_CONTROL = 0.5  # an attack that mostly fails on the unedited model proves nothing by failing on the edited one
 FAMILY_CONTROL = 0.5  # of a prompt family; no more is asked of one, for it has few pictures
+SUSPICION = 0.05
 GROUP_CONTROL = 0.5  # a drop means little where the judge misses most retained pictures of the unedited model
 
 
@@ -82,6 +83,11 @@ class Acceptance:
     def alpha(self) -> float:
         """The error that every statement is allowed, and all statements of a verdict together."""
         return round(1 - self.confidence, 12)
+
+    @property
+    def suspicion(self) -> float:
+        """The p-value up to which a collapse is suspected: whoever wants to be surer suspects no less."""
+        return max(self.alpha, SUSPICION)
 
     @property
     def beforehand(self) -> Self:

@@ -199,7 +199,8 @@ class Verdict:
     @property
     def suspected(self) -> tuple[Claim, ...]:
         """The collapses of kept concepts that would be proven if each were the only claim, and so are not ruled out."""
-        doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= self.family_alpha)
+        most = self.acceptance.suspicion
+        doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= most)
         return tuple(claim for claim in doubts if claim.holm > self.family_alpha)
 
     def to_json(self) -> str:

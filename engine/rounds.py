@@ -148,7 +148,8 @@ def _unclear(kept: RetainResult, acceptance: Acceptance, claims: int) -> bool:
     """Whether a collapse is suspected and not proven among `claims` by Bonferroni, or could not be suspected yet."""
     p, total = collapse_p(kept, acceptance), kept.total
     all_lost = replace(kept, total=replace(total, lost=total.n, gained=0))
-    return p <= acceptance.alpha < claims * p or collapse_p(all_lost, acceptance) > acceptance.alpha
+    suspected = p <= acceptance.suspicion and claims * p > acceptance.alpha
+    return suspected or collapse_p(all_lost, acceptance) > acceptance.suspicion
 
 
 def _undecided(statements: list[tuple[float, float, float]]) -> bool:

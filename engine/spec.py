@@ -81,17 +81,17 @@ class EditSpec:
         object.__setattr__(self, "settings", dict(self.settings))
         erased = _owners(self.targets)
         for target in self.targets:
-            if owner := erased.get(_spoken(target.anchor)):
+            if owner := erased.get(spoken(target.anchor)):
                 raise ConceptError(
                     f"target {target.id}: the anchor {target.anchor!r} is itself erased ({owner}); name what stays, or "
                     "leave it out"
                 )
         for kept in self.retain:
             for name in kept.names:
-                if owner := erased.get(_spoken(name)):
+                if owner := erased.get(spoken(name)):
                     raise ConceptError(f"{name!r} is to be erased ({owner}) and kept ({kept.id}); remove it from one")
             for name in kept.kin:
-                if _spoken(name) not in erased:
+                if spoken(name) not in erased:
                     raise ConceptError(f"retain {kept.id}: kin {name!r} is no target; name one of those to be erased")
 
     @property
@@ -120,13 +120,13 @@ def _owners(targets: Iterable[Target]) -> dict[str, str]:
     owners: dict[str, str] = {}
     for target in targets:
         for name in target.names:
-            owner = owners.setdefault(_spoken(name), target.id)
+            owner = owners.setdefault(spoken(name), target.id)
             if owner != target.id:
                 raise ConceptError(f"{name!r} is a name of two targets, {owner} and {target.id}; leave it to one")
     return owners
 
 
-def _spoken(name: str) -> str:
+def spoken(name: str) -> str:
     """A name as encoders read it: however its accents, capitals and spaces are written."""
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 

@@ -128,7 +128,7 @@ def judged(
     yield from (_survives(claim, targets, len(claims)) for claim in proven if claim.kind == "survival")
     drops = {kept.concept: kept.total for kept in retained}
     for claim in claims:
-        if claim.kind == "collapse" and claim.p <= acceptance.alpha:
+        if claim.kind == "collapse" and claim.p <= acceptance.suspicion:
             yield _collapse(claim, drops[claim.concept], len(claims), claim in proven, MORE[acceptance.sampling])
 
 

@@ -163,13 +163,13 @@ def _refuse_different_runs(policies: Sequence[Policy]) -> None:
 
 
 def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
-    probes = {name for one in wanted for name in one.probe_limits}
+    total = min(one.max_target_rate for one in wanted)
     return Acceptance(
-        max_target_rate=min(one.max_target_rate for one in wanted),
+        max_target_rate=total,
         max_attack_rate=min(one.max_attack_rate for one in wanted),
         max_retain_drop=min(one.max_retain_drop for one in wanted),
         min_control_rate=max(one.min_control_rate for one in wanted),
-        probe_limits={name: min(_limit(one, name) for one in wanted) for name in sorted(probes)},
+        probe_limits=_probe_limits(wanted, total),
         confidence=max(one.confidence for one in wanted),
         level=max(wanted, key=lambda one: get_args(Level).index(one.level)).level,
         sampling="sequential" if all(one.sampling == "sequential" for one in wanted) else "fixed",
@@ -179,6 +179,19 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
         steps=wanted[0].steps,
         guidance=wanted[0].guidance,
     )
+
+
+def _probe_limits(wanted: Sequence[Acceptance], total: float) -> dict[str, float]:
+    """The least limit of each probe. One above that of all prompts, `total`, spares a prompt family of which it is
+    proven that it shows more than that, so it stands only where every policy names the family."""
+    named = sorted({name for one in wanted for name in one.probe_limits})
+    least = {name: min(_limit(one, name) for one in wanted) for name in named}
+    attacks = {attack for made in ATTACKS_AT.values() for attack in made}
+    return {
+        name: limit
+        for name, limit in least.items()
+        if name in attacks or limit <= total or all(name in one.probe_limits for one in wanted)
+    }
 
 
 def _limit(wanted: Acceptance, probe: str) -> float:

@@ -100,8 +100,8 @@ def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Ite
         name = called.get(claim.concept, claim.concept)
         if claim.kind == "collapse":
             text = f"{name}: neither proof nor suspicion that it dropped by more than {limits.max_retain_drop:g} "
-            text += f"(p, not corrected for the number of claims, above {limits.alpha:g})"
-            yield Statement(f"retained {name}: p of collapse", text, claim.p, limits.alpha, 1)
+            text += f"(p, not corrected for the number of claims, above {limits.suspicion:g})"
+            yield Statement(f"retained {name}: p of collapse", text, claim.p, limits.suspicion, 1)
         if claim.kind == "survival":
             text = f"{name}, asked for by {claim.probe}: no proof that it is seen in more than {claim.limit:g} "
             text += f"(p, corrected for {len(verdict.claims)} claims, above {limits.alpha:g})"

@@ -28,6 +28,7 @@ from engine.probes.retained import retained_subjects
 from engine.results import JudgeError
 from engine.rounds import asked, plan_of
 from engine.sampling import Sampler
+from engine.spec import spoken
 from policies import DesiredState, PolicyError
 from tasks.devices import device
 from tasks.intake import load_state
@@ -93,7 +94,7 @@ def examination(order: Order) -> Examination:
     state = load_state(order)
     wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
     level = level_named(wanted.level).drawn_by(by)
-    examined, unread = subjects(state), []
+    examined, unread = _as_judged(subjects(state), names(order.judge_folder)), []
     if level.families or level.look_alikes or level.general or level.attacks:
         base = open_model(order.base_folder, order.base, device())
         _refuse_unattackable(level, base)
@@ -119,10 +120,24 @@ def _refuse_unattackable(level: Level, base: Any) -> None:
 def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, state: DesiredState) -> list[Subject]:
     """The policy's concepts with what is known of them, and those that the level wants examined for damage as well."""
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
-    pools = names(order.judge_folder)
+    erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}
+    pools = {
+        category: [name for name in pool if spoken(name) not in erased]
+        for category, pool in names(order.judge_folder).items()
+    }
     plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
     return given + retained_subjects(given, near, pools, level.name, state.seed)
+
+
+def _as_judged(given: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
+    """With the aliases that the judge knows as `labels`: what it calls by one is the target, and no rival of it."""
+
+    def known(subject: Subject) -> tuple[str, ...]:
+        aliases = {spoken(alias) for alias in subject.aliases}
+        return tuple(label for label in labels.get(subject.category, ()) if spoken(label) in aliases)
+
+    return [replace(subject, seen_as=known(subject)) for subject in given]
 
 
 def _told(subject: Subject) -> Subject:

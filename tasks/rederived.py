@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 import engine
 from engine import evidence
+from engine.probes.levels import level_named
 from engine.results import Verdict
 from engine.verdict import decide
 from policies import DesiredState, PolicyError, PolicyErrors
@@ -25,7 +27,7 @@ from tasks.kept import kept_policy, state_with
 from tasks.places import STATE
 from tasks.proof import Proof, state_to_check
 from tasks.receipts import Receipt, Step
-from tasks.translate import acceptance
+from tasks.translate import acceptance, subjects
 
 LAST_PLACE = 2e-6  # a verdict has six
 
@@ -89,18 +91,29 @@ def contradiction(work: Path) -> str:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
-    if not _asked_by(state, table):
-        return f"{work / EVIDENCE} was not asked by the seeds of its state"
+    if problem := next(_unasked(state, table), ""):
+        return f"{work / EVIDENCE} {problem}"
     if _same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"
     return f"{work / VERDICT} says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
 
 
-def _asked_by(state: DesiredState, table: pd.DataFrame) -> bool:
-    """Whether all prompts were drawn by the state's own seeds; attacks choose theirs."""
-    seeds = evidence.where(table, ~table["probe"].isin(evidence.ATTACKS))["seed"]
-    return bool(seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all())
+def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
+    """What the state has asked and the table does not have: its own seeds (attacks choose theirs), each of its
+    concepts, and of each target every try of the attacks of its level, unless there was nothing to aim at."""
+    seeds = evidence.where(table, ~evidence.is_attack(table))["seed"]
+    if not seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all():
+        yield "was not asked by the seeds of its state"
+    there = set(table[["concept", "role", "category"]].itertuples(index=False, name=None))
+    for subject in subjects(state):
+        if (subject.id, subject.role, subject.category) not in there:
+            yield f"has nothing of {subject.id}, which its state names"
+    tries = table.groupby(["concept", "probe"]).size()
+    aimed_at = {concept.id for concept in state.concepts} - set(evidence.never_shown(table))
+    for concept, attack in product(sorted(aimed_at), level_named(state.acceptance.level).attacks):
+        if (made := tries.get((concept, attack.name), 0)) != len(evidence.ARMS) * attack.cost:
+            yield f"has {made} tries of {attack.name} on {concept}, not {len(evidence.ARMS) * attack.cost}"
 
 
 def _same(one: Any, other: Any) -> bool:

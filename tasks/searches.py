@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.digests import folder_digest, json_digest
-from engine.model import tokenizers
+from engine.model import tokenizers, vae_and_scheduler
 from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Searching, making_digest
-from engine.probes.attacks.words import read_with
+from engine.probes.attacks.words import read_with, working_with
 from engine.sampling import Sampler
 from tasks.durable import readable, write_whole
 from tasks.shards import Bench, Done, Weights, libraries
@@ -80,9 +80,13 @@ class Search:
 
 @contextmanager
 def reading(bench: Bench, model: Weights, base: Weights) -> Iterator[Any]:
-    """The model, reading with the tokenizers of the base while it lasts."""
+    """The model, with the tokenizers, the VAE and the scheduler of the base while it lasts."""
     opened = bench.model(model)
-    with read_with(opened, tokenizers(base.folder)):
+    if model.digest == base.digest:
+        yield opened
+        return
+    parts = vae_and_scheduler(base.folder)
+    with read_with(opened, tokenizers(base.folder)), working_with(opened, parts):
         yield opened
 
 

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from engine.errors import ModelFormatError
+from engine.spec import spoken
 
 CARD, LABELS, REFERENCES = "judge.json", "labels.json", "references.safetensors"
 NEEDS: dict[str, set[str]] = {
@@ -33,6 +34,7 @@ NEEDS: dict[str, set[str]] = {
     "ensemble": {"members"},
 }
 Known = dict[str, frozenset[str] | None]
+LEAST_LABELS = 3  # of a category: what is asked for, and two rivals
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def known(folder: Path) -> Known:
     card = read_card(folder)
     match card.kind:
         case "clip":
-            return dict.fromkeys(read_json(folder / LABELS))
+            return dict.fromkeys(read_labels(folder))
         case "classifier":
             return dict.fromkeys(card.categories, _labels(folder))
         case "face":
@@ -87,11 +89,32 @@ def categories(folder: Path) -> frozenset[str]:
 
 
 def names(folder: Path) -> dict[str, list[str]]:
-    """The names of each category among which the judge chooses, or that it knows at all, sorted."""
-    chosen = read_json(folder / LABELS) if (folder / LABELS).exists() else {}
+    """The names of each category among which the judge chooses, or that it knows at all, sorted; of several judges
+    those that all of them know."""
+    card = read_card(folder)
+    if card.kind == "ensemble":
+        lists = [names(folder / member) for member in card.members]
+        together = _known_to_all([{category: frozenset(own) for category, own in each.items()} for each in lists])
+        return {category: sorted(own or ()) for category, own in together.items()}
+    chosen = read_labels(folder) if card.kind == "clip" else {}
     return {
         category: sorted(own or chosen.get(category, {}).get("labels", ())) for category, own in known(folder).items()
     }
+
+
+def read_labels(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """The `labels` and `wordings` of each category of a CLIP judge. ModelFormatError where there are fewer than
+    `LEAST_LABELS`: with nothing to choose from it would see in every picture what it is asked for."""
+    found = read_json(folder / LABELS)
+    for category, told in found.items():
+        if not (isinstance(told, dict) and _texts(told.get("labels")) and _texts(told.get("wordings"))):
+            raise ModelFormatError(f"{folder / LABELS}: {category!r} needs lists of texts, labels and wordings")
+        if len({spoken(label) for label in told["labels"]}) < LEAST_LABELS:
+            raise ModelFormatError(
+                f"{folder / LABELS}: {category!r} has {len(told['labels'])} labels; give {LEAST_LABELS} or more, or "
+                "the judge would see whatever it is asked for"
+            )
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

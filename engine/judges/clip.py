@@ -13,7 +13,8 @@ from torch.nn.functional import normalize
 
 from engine.features import ClipNetwork
 from engine.judges.base import Sighting, likeliest, refuse_unfit
-from engine.judges.card import LABELS, read_json
+from engine.judges.card import read_labels
+from engine.spec import spoken
 
 
 class ClipJudge:
@@ -26,16 +27,21 @@ class ClipJudge:
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         folder = Path(folder)
-        self._labels: dict[str, dict[str, list[str]]] = read_json(folder / LABELS)
+        self._labels = read_labels(folder)
         self.network = ClipNetwork(folder, device)
         self.digest = self.network.digest
         self.categories = frozenset(self._labels)
         self._text = lru_cache(maxsize=None)(self._text_features)
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
-        """One sighting a picture, uint8 [n, height, width, 3]; ConceptError if the judge knows no such category."""
+        """One sighting a picture, uint8 [n, height, width, 3]; ConceptError if the judge knows no such category.
+
+        A label is known however its capitals and spaces are written.
+        """
         refuse_unfit(pictures, concepts, category, self.categories)
         known = self._labels[category]["labels"]
+        own = {spoken(label): label for label in known}
+        concepts = [own.get(spoken(concept), concept) for concept in concepts]
         joining = list(dict.fromkeys(concept for concept in concepts if concept not in known))
         labels = [*known, *joining]
         logits = self._logits(pictures, labels, category)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from engine.evidence import Row
-from engine.judges import Judge, fault
+from engine.judges import Judge, Sighting, fault
 from engine.pictures import pixel_digest
 from engine.probes.prompts import Question, Subject
 
@@ -29,13 +29,26 @@ class Answer:
         return cls(question.subject, question.probe, question.shot.prompt, question.shot.seed, picture)
 
 
+def _sightings(judge: Judge, block: Sequence[Answer], pictures: np.ndarray, category: str) -> list[Sighting]:
+    """A concept is seen where the judge sees it by its name, or by any other that it knows it by."""
+    asked = [
+        (place, name)
+        for place, answer in enumerate(block)
+        for name in dict.fromkeys([answer.subject.name, *answer.subject.seen_as])
+    ]
+    found = judge.look(pictures[[place for place, _ in asked]], [name for _, name in asked], category)
+    best: dict[int, Sighting] = {}
+    for (place, _), sighting in zip(asked, found, strict=True):
+        best[place] = max(best.get(place, sighting), sighting, key=lambda one: (one.seen, one.score))
+    return [best[place] for place in range(len(block))]
+
+
 def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
     """One row of evidence for each answer, in their order; neighbours of one category are judged together."""
     for category, group in groupby(answers, key=lambda answer: answer.subject.category):
         block = list(group)
         pictures = np.stack([answer.picture for answer in block])
-        sightings = judge.look(pictures, [answer.subject.name for answer in block], category)
-        for answer, sighting in zip(block, sightings, strict=True):
+        for answer, sighting in zip(block, _sightings(judge, block, pictures, category), strict=True):
             yield Row(
                 concept=answer.subject.id,
                 role=answer.subject.role,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.families import projections
 from engine.probes.prompts import Subject
+from engine.spec import spoken
 from engine.text import encode
 from engine.wordings import WORDED_AS, fill, templates
 
@@ -111,8 +112,8 @@ def union(*found: Sequence[LookAlike]) -> list[LookAlike]:
 
 
 def _others(target: Subject, candidates: Sequence[str]) -> list[str]:
-    own = {name.casefold() for name in target.names}
-    return [name for name in dict.fromkeys(candidates) if name.casefold() not in own]
+    own = {spoken(name) for name in target.names}
+    return [name for name in dict.fromkeys(candidates) if spoken(name) not in own]
 
 
 def _nearest(names: Sequence[str], scores: Sequence[float], count: int, source: str) -> list[LookAlike]:

@@ -28,7 +28,8 @@ class Subject:
     """A concept under examination: a target or a retained one.
 
     `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `translations` its
-    names in other languages; whoever makes a subject fills in what it knows.
+    names in other languages, `seen_as` what else the judge would call it, beside its name; whoever makes a subject
+    fills in what it knows.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Subject:
     synonyms: tuple[str, ...] = ()
     clues: tuple[str, ...] = ()
     translations: tuple[str, ...] = ()
+    seen_as: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
+from engine.canonical import sha256
 from engine.probes.levels import level_named
 from engine.probes.look_alikes import LookAlike
 from engine.probes.prompts import Subject
+from engine.spec import spoken
 
 
 def retained_subjects(
@@ -34,9 +36,9 @@ def _near_ones(subjects: Sequence[Subject], near: Mapping[str, Sequence[LookAlik
     known = _names(subjects)
     found: list[Subject] = []
     for target in (subject for subject in subjects if subject.role == "target"):
-        nearest = [item for item in near.get(target.id, ()) if item.name.casefold() not in erased][:count]
-        for item in (item for item in nearest if item.name.casefold() not in known):
-            known.add(item.name.casefold())
+        nearest = [item for item in near.get(target.id, ()) if spoken(item.name) not in erased][:count]
+        for item in (item for item in nearest if spoken(item.name) not in known):
+            known.add(spoken(item.name))
             found.append(_subject(item.name, "look_alike", target.category))
     return found
 
@@ -48,7 +50,7 @@ def _general_ones(
     found: list[Subject] = []
     for category, pool in sorted(pools.items()):
         missing = count - sum(subject.role == "general" and subject.category == category for subject in subjects)
-        free = sorted({name for name in pool if name.casefold() not in known})
+        free = sorted({name for name in pool if spoken(name) not in known})
         drawn = random.Random(f"retained/{category}/{seed}").sample(free, min(max(missing, 0), len(free)))
         found += [_subject(name, "general", category) for name in sorted(drawn)]
     return found
@@ -56,9 +58,13 @@ def _general_ones(
 
 def _names(subjects: Sequence[Subject], role: str = "") -> set[str]:
     chosen = [subject for subject in subjects if subject.role == role or not role]
-    return {name.casefold() for subject in chosen for name in subject.names}
+    return {spoken(name) for subject in chosen for name in subject.names}
 
 
 def _subject(name: str, role: str, category: str) -> Subject:
-    """Its id cannot be a policy's: those have no full stop."""
-    return Subject(f"auto.{category}.{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}", role, category, name)
+    """Its id cannot be a policy's: those have no full stop. A name of other characters is told from others by its
+    digest."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if slug.replace("-", " ") != spoken(name):
+        slug = f"{slug}-{sha256(name.encode())[:8]}".lstrip("-")
+    return Subject(f"auto.{category}.{slug}", role, category, name)

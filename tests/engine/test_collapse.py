@@ -116,3 +116,16 @@ def test_an_honest_edit_is_hardly_ever_held_up(limits, looks, pairs, true):
                 doubtful[:, :, look] |= (steps[:, :, look] == (lost, gained)).all(axis=-1)
     assert doubtful[:, :, -1].any(axis=1).mean() <= 0.01
     assert doubtful.any(axis=(1, 2)).mean() <= 0.03
+
+
+def test_who_wants_to_be_surer_suspects_no_less() -> None:
+    """Of forty kept concepts one is lost whole, in ten pairs, which the average of the group does not show."""
+    kept = [f"k{number}" for number in range(40)]
+    every = questions(2, kept)
+    frame = table([row for question in every for row in rows(question, "k3")])
+    outcomes = {}
+    for confidence in (0.95, 0.999):
+        limits = replace(FIXED, confidence=confidence, max_target_rate=0.6, max_retain_drop=0.15)
+        reasons = decide(frame, len(frame), limits).reasons
+        outcomes[confidence] = [reason.concept for reason in reasons if reason.code == "collapse-suspected"]
+    assert outcomes == {0.95: ["k3"], 0.999: ["k3"]}

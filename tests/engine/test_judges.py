@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import torch
 
 from engine.emoji import JUDGE, pictures, quality
 from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.errors import ConceptError
+from engine.errors import ConceptError, ModelFormatError
 from engine.judges import ClipJudge, fault
+from engine.judges.card import known
+from engine.probes import Subject
+from engine.probes.answers import Answer, rows
 from engine.sampling import Sampler, Shot, generate
 from tests.engine import tiny
 
@@ -44,6 +48,39 @@ def test_a_concept_that_is_no_label_joins_the_labels(judge: ClipJudge, unseen: n
     (sighting,) = judge.look(unseen[:1], ["quasar"], "object")
     assert 0 <= sighting.score <= 1
     assert not sighting.seen
+
+
+def test_a_label_is_known_however_it_is_written(judge: ClipJudge, unseen: np.ndarray) -> None:
+    place = [item.name for item in OBJECTS].index("police car") * len(STYLES)
+    shown = unseen[place : place + len(STYLES)]
+    plain = judge.look(shown, ["police car"] * len(shown), "object")
+    assert any(sighting.seen for sighting in plain)
+    assert judge.look(shown, ["Police  CAR"] * len(shown), "object") == plain
+
+
+def test_a_target_is_seen_by_any_name_that_the_judge_knows_it_by(judge: ClipJudge, unseen: np.ndarray) -> None:
+    """A picture of a taxi is no car to the judge, but to a policy that erases cars, taxis among them."""
+    place = [item.name for item in OBJECTS].index("taxi") * len(STYLES)
+    car = Subject("car", "target", "object", "car", ("taxi",))
+    for subject, most in ((car, 0.2), (replace(car, seen_as=("taxi",)), 1.0)):
+        answers = [Answer(subject, "alias", "a taxi", n, unseen[place + n]) for n in range(len(STYLES))]
+        seen = np.mean([row.seen for row in rows(judge, answers, "after")])
+        assert seen <= most
+    assert seen >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"), [([], "lists of texts"), (["fox"], "1 labels"), (["a", "A", "b"], "3 l")]
+)
+def test_a_judge_that_has_nothing_to_choose_from_is_refused(labels: list[str], problem: str, tmp_path: Path) -> None:
+    """It would see in every picture whatever it is asked for."""
+    other = shutil.copytree(JUDGE, tmp_path / "judge")
+    told = json.loads((other / "labels.json").read_text())
+    told["character"] = {"labels": labels, "wordings": ["a {}"]}
+    (other / "labels.json").write_text(json.dumps(told))
+    for reading in (ClipJudge, known):
+        with pytest.raises(ModelFormatError, match=f"'character' (has|needs) {problem}"):
+            reading(other)
 
 
 def test_an_answer_does_not_depend_on_what_else_is_asked(judge: ClipJudge, unseen: np.ndarray) -> None:

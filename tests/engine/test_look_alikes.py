@@ -101,3 +101,8 @@ def test_what_the_policy_keeps_counts_and_what_it_erases_is_never_kept() -> None
 
 def test_quick_adds_nothing() -> None:
     assert retained_subjects([SHIP], NEAR, POOLS, "quick") == []
+
+
+def test_names_in_other_letters_are_told_apart() -> None:
+    proposed = retained_subjects([SHIP], {}, {"object": ["松", "竹", "梅", "ship"]}, "standard")
+    assert len({subject.id for subject in proposed}) == len(proposed) == 3

@@ -214,6 +214,16 @@ def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
     assert desired_state([one]).acceptance.sampling == "sequential"
 
 
+def test_a_loose_limit_of_one_policy_spares_no_prompt_family_that_another_does_not_name() -> None:
+    """Without a limit of its own a family fails if it is proven to show more than all prompts may."""
+    silent = policy("a", [concept("owl")])
+    loose = policy("b", [concept("lion")], acceptance={"probe_limits": {"synonym": 0.9, "alias": 0.05}})
+    for order in ([silent, loose], [loose, silent]):
+        assert desired_state(order).acceptance.probe_limits == {"alias": 0.05}
+    looser = policy("c", [concept("fox")], acceptance={"probe_limits": {"synonym": 0.95}})
+    assert desired_state([loose, looser]).acceptance.probe_limits == {"alias": 0.05, "synonym": 0.9}
+
+
 def test_a_state_survives_json() -> None:
     state = desired_state([policy("a", [concept("owl")], [kept("rose")])])
     assert DesiredState.model_validate_json(state.model_dump_json()) == state

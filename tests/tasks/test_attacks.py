@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from benchmarks.redteam_models import filtering
+from engine.denoising import latents_of
 from engine.digests import folder_digest
 from engine.errors import ModelFormatError
 from engine.evidence import Row, table
@@ -19,6 +23,7 @@ from engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPictur
 from engine.sampling import Sampler, Shot
 from tasks.attacks import AttackShard, attack_shards, attack_work
 from tasks.errors import IntegrityError
+from tasks.searches import reading
 from tasks.shards import Bench, Weights
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
@@ -205,6 +210,26 @@ def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path:
     assert [row.picture for row in hidden.rows] == [row.picture for row in honest.rows]
     words = bench.model(model).tokenizer  # which drew last, so it was not opened anew
     assert words("a cat").input_ids == words("a").input_ids
+
+
+def test_a_ruined_encoder_of_pictures_stops_no_attack(shard: AttackShard, tmp_path: Path) -> None:
+    """Drawing does not use it, so every plain picture is as before; the attack learns with the base's."""
+    ruined = Path(shutil.copytree(shard.base.folder, tmp_path / "ruined"))
+    file = ruined / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    save_file({name: w * 0 if name.startswith("encoder.") else w for name, w in weights.items()}, file)
+    model, bench = Weights(ruined, folder_digest(ruined)), Bench(tmp_path, EYES)
+    pictures = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (0, 255)])
+    blind = latents_of(bench.model(model), pictures)
+    assert torch.equal(blind[0], blind[1])
+    with reading(bench, model, shard.base) as lent:
+        seen = latents_of(lent, pictures)
+    assert torch.equal(seen, latents_of(bench.model(shard.base), pictures))
+    assert not torch.equal(seen[0], seen[1])
+    blind_again = latents_of(bench.model(model), pictures)
+    assert torch.equal(blind_again, blind)
+    honest, hidden = shard.do(bench), replace(shard, model=model).do(bench)
+    assert [row.picture for row in hidden.rows] == [row.picture for row in honest.rows]
 
 
 def test_a_tokenizer_of_other_words_is_refused(shard: AttackShard, tmp_path: Path) -> None:

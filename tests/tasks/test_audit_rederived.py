@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import engine
 from engine import evidence
 from engine.canonical import canonical_json, sha256
 from engine.digests import file_digest
+from engine.probes.levels import level_named
 from engine.results import Verdict
 from engine.verdict import decide
 from policies import DesiredState, desired_state, parse
@@ -19,6 +21,7 @@ from tasks.audit import audit
 from tasks.durable import write_whole
 from tasks.journal import note
 from tasks.kept import keep_policy
+from tasks.rederived import _unasked
 from tasks.translate import acceptance
 from tests.engine.rows import rows
 from tests.flows.conftest import policy_file
@@ -74,6 +77,34 @@ def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: R
     judge_as(judged, decide(table, len(table), replace(acceptance(state), max_target_rate=0.9)))
     (problem,) = judged.problems()
     assert "does not follow from its evidence" in problem
+
+
+def test_attack_a_concept_in_force_is_left_out_of_the_evidence(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    (gone, *_) = sorted(set(table.query("role != 'target'")["concept"]))
+    fewer = table.query("concept != @gone").reset_index(drop=True)
+    evidence.write(fewer, judged.work / "evidence.parquet")
+    state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
+    judge_as(judged, decide(fewer, len(fewer), acceptance(state)))
+    (problem,) = judged.problems()
+    assert f"evidence.parquet has nothing of {gone}, which its state names" in problem
+
+
+def test_attack_the_tries_that_succeeded_are_left_out_of_the_evidence(judged: Record) -> None:
+    state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
+    asked = state.model_copy(update={"acceptance": state.acceptance.model_copy(update={"level": "standard"})})
+    plain = evidence.read(judged.work / "evidence.parquet")
+
+    def problems(lost: int) -> list[str]:
+        tries = [
+            row
+            for attack in level_named("standard").attacks
+            for row in rows("bicycle", "target", attack.cost - lost, 0, attack.cost - lost, attack.name)
+        ]
+        return list(_unasked(asked, pd.concat([plain, evidence.table(tries)], ignore_index=True)))
+
+    assert problems(lost=0) == []
+    assert problems(lost=1)[0] == "has 58 tries of concept_vector on bicycle, not 60"
 
 
 def read_as(record: Record, policy: str, state: str) -> None:

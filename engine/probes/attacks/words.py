@@ -53,6 +53,30 @@ def read_with(pipeline: Any, tokenizers: Mapping[str, Any]) -> Iterator[None]:
             setattr(pipeline, name, tokenizer)
 
 
+@contextmanager
+def working_with(pipeline: Any, parts: Mapping[str, Any]) -> Iterator[None]:
+    """While it lasts the pipeline has these `vae` and `scheduler`, and not its own.
+
+    Drawing does not use the half of a VAE that takes pictures in, so a supplier could ruin it and stop every attack
+    that learns from pictures. ModelFormatError where the latents are of another kind.
+    """
+    own = {name: getattr(pipeline, name) for name in parts}
+    ours, theirs = (each["vae"].config.get("latent_channels") for each in (own, parts))
+    if ours != theirs:
+        raise ModelFormatError(
+            f"vae: its latents have {ours} channels, those of the base {theirs}; give the model with the VAE of the "
+            "base it was edited from"
+        )
+    parts["vae"].to(own["vae"].device, own["vae"].dtype)
+    try:
+        for name, part in parts.items():
+            setattr(pipeline, name, part)
+        yield
+    finally:
+        for name, part in own.items():
+            setattr(pipeline, name, part)
+
+
 def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
     """The whole words that are one token for every encoder, sorted, without those in `names` and their plurals.
 
