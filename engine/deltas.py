@@ -225,7 +225,11 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
 def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
     """What text feeds of the projection's weight, in the type and place of the concepts; EditError if not finite."""
     gram = concepts.targets.gram
-    return _checked(projection.name, projection.spoken.to(gram.device).to(gram.dtype))  # not every device has float64
+    try:
+        here = projection.spoken.to(gram.device)
+    except NotImplementedError as error:
+        raise EditError(projection.name, "is not in memory; plan and apply before the model is offloaded") from error
+    return _checked(projection.name, here.to(gram.dtype))  # carried first: not every device has float64
 
 
 def _checked(layer: str, tensor: Tensor) -> Tensor:

@@ -50,14 +50,12 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
 
 
 def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
-    """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, for codes in place of
-    numbers, and for what is not in memory."""
+    """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, and for one that
+    holds codes."""
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
     if not layer.weight.is_floating_point():
         raise UnknownArchitecture(f"{name} holds {layer.weight.dtype}, codes and no weights; open the plain model")
-    if layer.weight.is_meta:
-        raise UnknownArchitecture(f"{name} is not in memory; plan and apply before the model is offloaded")
     return layer.weight  # type: ignore[return-value]
 
 

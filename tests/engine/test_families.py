@@ -11,8 +11,10 @@ from diffusers import UNet2DModel
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from engine.errors import UnknownArchitecture
+from engine.deltas import plan
+from engine.errors import EditError, UnknownArchitecture
 from engine.families import projections
+from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 
 
@@ -58,14 +60,25 @@ def test_a_projection_with_a_lora_on_it_is_refused(build: Callable[[], Any]) -> 
         projections(pipeline)
 
 
-@pytest.mark.parametrize(("dtype", "device", "problem"), [(torch.int8, "cpu", "codes"), (None, "meta", "offloaded")])
-def test_a_projection_that_holds_no_numbers_is_refused(dtype: torch.dtype | None, device: str, problem: str) -> None:
+def first_layer(pipeline: Any) -> tuple[str, nn.Module]:
+    name = projections(pipeline)[0].name.removesuffix(".weight")
+    return name, pipeline.unet.get_submodule(name.removeprefix("unet."))
+
+
+def test_a_projection_that_holds_codes_is_refused() -> None:
     pipeline = tiny.pipeline()
-    layer = projections(pipeline)[0].name.removeprefix("unet.").removesuffix(".weight")
-    module = pipeline.unet.get_submodule(layer)
-    module.weight = nn.Parameter(module.weight.detach().to(device, dtype), requires_grad=False)
-    with pytest.raises(UnknownArchitecture, match=f"unet.{layer} .*{problem}"):
+    name, layer = first_layer(pipeline)
+    layer.weight = nn.Parameter(layer.weight.detach().to(torch.int8), requires_grad=False)
+    with pytest.raises(UnknownArchitecture, match=f"{name} holds torch.int8, codes and no weights"):
         projections(pipeline)
+
+
+def test_a_projection_that_is_not_in_memory_cannot_be_planned_for() -> None:
+    pipeline = tiny.pipeline()
+    name, layer = first_layer(pipeline)
+    layer.weight = nn.Parameter(layer.weight.detach().to("meta"), requires_grad=False)
+    with pytest.raises(EditError, match=f"{name}.weight: is not in memory; plan and apply before"):
+        plan(pipeline, EditSpec((Target("cat", ("cat",)),)))
 
 
 def plain() -> dict:

@@ -89,11 +89,14 @@ def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH, layers: int = 2, **
     )
 
 
+LETTERS = string.ascii_lowercase.replace("q", "P").replace("z", "!")
+
+
 def pieces(*more: str) -> T5Tokenizer:
-    """Sentence pieces: the words and `more` whole, and letters for all others."""
+    """Sentence pieces: the words and `more` whole, letters for all others, `P` and `!` in the place of q and z."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -4.0)]
     words = [("▁" + word, -2.0) for word in (*tiny.WORDS, *more)]
-    return T5Tokenizer(vocab=[*special, *words, *((letter, -6.0) for letter in string.ascii_lowercase)], extra_ids=2)
+    return T5Tokenizer(vocab=[*special, *words, *((letter, -6.0) for letter in LETTERS)], extra_ids=2)
 
 
 def t5(model: Any = T5EncoderModel, config: Any = T5Config) -> Any:
