@@ -60,7 +60,7 @@ def test_a_projection_with_a_lora_on_it_is_refused(build: Callable[[], Any]) -> 
         projections(pipeline)
 
 
-def first_layer(pipeline: Any) -> tuple[str, nn.Module]:
+def first_layer(pipeline: Any) -> tuple[str, Any]:
     name = projections(pipeline)[0].name.removesuffix(".weight")
     return name, pipeline.unet.get_submodule(name.removeprefix("unet."))
 
