@@ -16,7 +16,7 @@ from engine.deltas import EditPlan, edited
 from engine.digests import file_digest, files
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.layout import check_complete, check_layout, components
-from engine.whole import beside, save_whole
+from engine.whole import save_whole, whole_folder
 
 MANIFEST = "manifest.json"
 MODEL = "model"
@@ -31,13 +31,9 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """
     check_layout(base, files(base))
     check_complete(base)
-    scratch = beside(out)
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(base, scratch)
-    rounding = _edit(scratch, plan.deltas)
-    shutil.rmtree(out, ignore_errors=True)
-    scratch.rename(out)
-    return rounding
+    with whole_folder(out) as scratch:
+        shutil.copytree(base, scratch)
+        return _edit(scratch, plan.deltas)
 
 
 def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
@@ -77,26 +73,23 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
 
     Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
     """
-    scratch = beside(out)
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(model, scratch / MODEL)
-    for name, content in extras.items():
-        target = scratch / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            target.write_bytes(content)
-        else:
-            shutil.copyfile(content, target)
-    entries = {
-        path.relative_to(scratch).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-        for path in files(scratch)
-    }
-    with open(scratch / MANIFEST, "wb") as handle:
-        handle.write(canonical_json({"format": "expunge-bundle-1", "files": entries}))
-        handle.flush()
-        os.fsync(handle.fileno())
-    shutil.rmtree(out, ignore_errors=True)
-    scratch.rename(out)
+    with whole_folder(out) as scratch:
+        shutil.copytree(model, scratch / MODEL)
+        for name, content in extras.items():
+            target = scratch / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.copyfile(content, target)
+        entries = {
+            path.relative_to(scratch).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
+            for path in files(scratch)
+        }
+        with open(scratch / MANIFEST, "wb") as handle:
+            handle.write(canonical_json({"format": "expunge-bundle-1", "files": entries}))
+            handle.flush()
+            os.fsync(handle.fileno())
     return file_digest(out / MANIFEST)
 
 

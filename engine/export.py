@@ -19,7 +19,7 @@ from engine.layout import check_layout, components
 from engine.lora import lora_of
 from engine.model import check_format, open_model
 from engine.single_file import write_single_file
-from engine.whole import beside
+from engine.whole import whole_folder
 
 FORMATS = ("diffusers", "delta", "lora", "lora-webui", "single-file")
 DELTAS = "deltas.safetensors"
@@ -133,8 +133,6 @@ def _whole(model: Path, to: str, out: Path) -> str:
     check_layout(model, files(model))
     if to == "single-file":
         return write_single_file(model, out)
-    scratch = beside(out)
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(model, scratch)
-    scratch.rename(out)
+    with whole_folder(out) as scratch:
+        shutil.copytree(model, scratch)
     return ""

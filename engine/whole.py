@@ -1,11 +1,13 @@
-"""Tensors in a file that is there whole or not at all, and the same to the byte for the same tensors."""
+"""Files and folders that are there whole or not at all; tensors in a file the same to the byte for the same tensors."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +18,16 @@ from torch import Tensor
 def beside(out: Path) -> Path:
     """Where a file or folder is written before it takes its place: hidden, so that it is nobody's own."""
     return out.with_name(f".{out.name}.part")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Where to write a folder, not there yet, that takes the place of `out` at the end."""
+    scratch = beside(out)
+    shutil.rmtree(scratch, ignore_errors=True)
+    yield scratch
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
 
 
 def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:

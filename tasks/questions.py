@@ -94,15 +94,15 @@ def examination(order: Order) -> Examination:
     state = load_state(order)
     wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
     level = level_named(wanted.level).drawn_by(by)
-    examined, unread = _as_judged(subjects(state), names(order.judge_folder)), []
-    if level.families or level.look_alikes or level.general or level.attacks:
-        base = open_model(order.base_folder, order.base, device())
+    pools = names(order.judge_folder)
+    examined, unread = _as_judged(subjects(state), pools), []
+    base = open_model(order.base_folder, order.base, device()) if level.asks_more else None
+    if base is not None:
         _refuse_unattackable(level, base)
-        examined = _examined(order, base, examined, level, state)
-        questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
+        examined = _examined(order, base, examined, level, state, pools)
+    questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
+    if base is not None:
         questions, unread = readable(base, questions)
-    else:
-        questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
     plan = plan_of(questions, limits, wanted.round_seeds)
     judge = error.read(order.judge_folder)
     return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
@@ -117,14 +117,19 @@ def _refuse_unattackable(level: Level, base: Any) -> None:
             raise PolicyError("acceptance.level", what, "ask for `quick`, which makes no attacks") from error
 
 
-def _examined(order: Order, base: Any, given: Sequence[Subject], level: Level, state: DesiredState) -> list[Subject]:
-    """The policy's concepts with what is known of them, and those that the level wants examined for damage as well."""
+def _examined(
+    order: Order,
+    base: Any,
+    given: Sequence[Subject],
+    level: Level,
+    state: DesiredState,
+    labels: Mapping[str, Sequence[str]],
+) -> list[Subject]:
+    """The policy's concepts with what is known of them, and those of the judge's `labels` that the level wants examined
+    for damage as well."""
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
     erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}
-    pools = {
-        category: [name for name in pool if spoken(name) not in erased]
-        for category, pool in names(order.judge_folder).items()
-    }
+    pools = {category: [name for name in own if spoken(name) not in erased] for category, own in labels.items()}
     plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
     return given + retained_subjects(given, near, pools, level.name, state.seed)

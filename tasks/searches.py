@@ -18,7 +18,7 @@ from engine.model import tokenizers, vae_and_scheduler
 from engine.pictures import PictureStore
 from engine.probes import Subject
 from engine.probes.attacks import Searching, making_digest
-from engine.probes.attacks.words import read_with, working_with
+from engine.probes.attacks.words import lent
 from engine.sampling import Sampler
 from tasks.durable import readable, write_whole
 from tasks.shards import Bench, Done, Weights, libraries
@@ -85,9 +85,14 @@ def reading(bench: Bench, model: Weights, base: Weights) -> Iterator[Any]:
     if model.digest == base.digest:
         yield opened
         return
-    parts = vae_and_scheduler(base.folder)
-    with read_with(opened, tokenizers(base.folder)), working_with(opened, parts):
+    with lent(opened, _parts(base)):
         yield opened
+
+
+@lru_cache(maxsize=1)
+def _parts(base: Weights) -> dict[str, Any]:
+    """Read once for all attacks on the models of a base."""
+    return {**tokenizers(base.folder), **vae_and_scheduler(base.folder)}
 
 
 @lru_cache(maxsize=16)

@@ -96,10 +96,9 @@ def names(folder: Path) -> dict[str, list[str]]:
         lists = [names(folder / member) for member in card.members]
         together = _known_to_all([{category: frozenset(own) for category, own in each.items()} for each in lists])
         return {category: sorted(own or ()) for category, own in together.items()}
-    chosen = read_labels(folder) if card.kind == "clip" else {}
-    return {
-        category: sorted(own or chosen.get(category, {}).get("labels", ())) for category, own in known(folder).items()
-    }
+    if card.kind == "clip":
+        return {category: sorted(told["labels"]) for category, told in read_labels(folder).items()}
+    return {category: sorted(own or ()) for category, own in known(folder).items()}
 
 
 def read_labels(folder: Path) -> dict[str, dict[str, list[str]]]:

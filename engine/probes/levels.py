@@ -36,6 +36,11 @@ class Level:
     look_alikes: int = 0
     general: int = 0
 
+    @property
+    def asks_more(self) -> bool:
+        """Whether it asks more than a policy does by itself."""
+        return bool(self.families or self.attacks or self.look_alikes or self.general)
+
     def drawn_by(self, sampler: Sampler) -> Level:
         """The same level with the pictures of its attacks drawn by another sampler."""
         return replace(self, attacks=tuple(attack.drawn_by(sampler) for attack in self.attacks))

@@ -32,42 +32,19 @@ def encoders(pipeline: Any) -> dict[str, tuple[Any, Any]]:
 
 
 @contextmanager
-def read_with(pipeline: Any, tokenizers: Mapping[str, Any]) -> Iterator[None]:
-    """While it lasts the pipeline reads prompts with `tokenizers`, by component name, and not with its own.
+def lent(pipeline: Any, parts: Mapping[str, Any]) -> Iterator[None]:
+    """While it lasts the pipeline works with these tokenizers, `vae` and `scheduler`, by component name, and not with
+    its own.
 
-    Whoever holds the weights reads with what he likes, so a filter that hides in a tokenizer stops no attack.
-    ModelFormatError where a vocabulary is another one: then the same words would say something else.
-    """
-    own = {name: getattr(pipeline, name) for name in tokenizers}
-    if strange := [name for name, known in tokenizers.items() if own[name].get_vocab() != known.get_vocab()]:
-        raise ModelFormatError(
-            f"{strange[0]}: its vocabulary is not that of the base, so a word is not the same word to both models; "
-            "give the model with the tokenizer of the base it was edited from"
-        )
-    try:
-        for name, tokenizer in tokenizers.items():
-            setattr(pipeline, name, tokenizer)
-        yield
-    finally:
-        for name, tokenizer in own.items():
-            setattr(pipeline, name, tokenizer)
-
-
-@contextmanager
-def working_with(pipeline: Any, parts: Mapping[str, Any]) -> Iterator[None]:
-    """While it lasts the pipeline has these `vae` and `scheduler`, and not its own.
-
-    Drawing does not use the half of a VAE that takes pictures in, so a supplier could ruin it and stop every attack
-    that learns from pictures. ModelFormatError where the latents are of another kind.
+    Whoever holds the weights reads with what he likes, so a filter that hides in a tokenizer stops no attack. Nor does
+    a VAE whose half that takes pictures in was ruined, which drawing does not use. ModelFormatError where a vocabulary
+    is another one, for then the same words would say something else, or the latents are.
     """
     own = {name: getattr(pipeline, name) for name in parts}
-    ours, theirs = (each["vae"].config.get("latent_channels") for each in (own, parts))
-    if ours != theirs:
-        raise ModelFormatError(
-            f"vae: its latents have {ours} channels, those of the base {theirs}; give the model with the VAE of the "
-            "base it was edited from"
-        )
-    parts["vae"].to(own["vae"].device, own["vae"].dtype)
+    for name, part in parts.items():
+        _refuse_another(name, own[name], part)
+    if "vae" in parts:
+        parts["vae"].to(own["vae"].device, own["vae"].dtype)
     try:
         for name, part in parts.items():
             setattr(pipeline, name, part)
@@ -75,6 +52,19 @@ def working_with(pipeline: Any, parts: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for name, part in own.items():
             setattr(pipeline, name, part)
+
+
+def _refuse_another(name: str, own: Any, base: Any) -> None:
+    if name.startswith("tokenizer") and own.get_vocab() != base.get_vocab():
+        raise ModelFormatError(
+            f"{name}: its vocabulary is not that of the base, so a word is not the same word to both models; "
+            "give the model with the tokenizer of the base it was edited from"
+        )
+    if name == "vae" and own.config.get("latent_channels") != base.config.get("latent_channels"):
+        raise ModelFormatError(
+            f"vae: its latents have {own.config.get('latent_channels')} channels, those of the base "
+            f"{base.config.get('latent_channels')}; give the model with the VAE of the base it was edited from"
+        )
 
 
 def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
