@@ -25,9 +25,9 @@ MODEL = "model"
 def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
-    The sum is taken in float64 and written in each weight's own type; returned is the relative error of rounding each
-    to it, the largest of its variants. EditError names a weight that is not in the base or is not finite after the
-    edit, ModelFormatError a file that no edit would reach; then `out` is not there.
+    The sum is taken in float64 and written in each weight's own type; returned is the share of each delta that was lost
+    in rounding to it, the largest of its variants. EditError names a weight that is not in the base or is not finite
+    after the edit, ModelFormatError a file that no edit would reach; then `out` is not there.
     """
     check_layout(base, files(base))
     check_complete(base)

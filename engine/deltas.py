@@ -90,7 +90,8 @@ class EditPlan:
 
 @dataclass(frozen=True)
 class Applied:
-    """What `apply` did: the original weights by name, and the relative error of rounding each to its own dtype."""
+    """What `apply` did: the original weights by name, and what was lost of each change in rounding to their own dtype,
+    |W + D - rounded| / |D|: much more than the dtype's precision, where the change is small beside the weight."""
 
     plan: EditPlan
     originals: Mapping[str, Tensor]
@@ -173,10 +174,10 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
 
 
 def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
-    """Weight and delta added up in float64, in the weight's own dtype, and the relative error of rounding to that."""
+    """Weight and delta added up in float64, in the weight's own dtype, and the share of the delta lost in rounding."""
     exact = weight.cpu().double() + delta.cpu().double()
     rounded = _checked(name, exact.to(weight.dtype))
-    return rounded, ratio((exact - rounded.double()).norm(), exact.norm())
+    return rounded, ratio((exact - rounded.double()).norm(), delta.cpu().double().norm())
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. `rounding` is the relative error of writing each changed weight in the model's own type,
+    """What was written. `rounding` is the share of each change lost in writing the weight in the model's own type,
     `error` and `ranks` those of a LoRA, `note` what to know when opening the file; empty or 0 where there is none."""
 
     out: Path

@@ -18,6 +18,7 @@ from engine.families import Arguments, family_of
 from engine.text import told
 
 HERE = Path(__file__).parent
+PROMPTS = 256  # encoded at a time: of the largest encoders a prompt's states take 8 MB
 Item = TypeVar("Item")
 
 
@@ -75,15 +76,31 @@ def drawing_digest() -> str:
 
 @torch.no_grad()
 def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
-    """Draw `shots` in batches, each prompt encoded once; yields uint8 pictures [height, width, 3] in the order given.
+    """Draw `shots` in batches; yields uint8 pictures [height, width, 3] in the order given.
 
+    Prompts are encoded once each, `PROMPTS` of them at a time, so that memory does not grow with the number of shots.
     Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     Batches are halved where memory is short (`in_batches`).
     """
     if getattr(pipeline, "safety_checker", None) is not None:
         raise SettingError("the safety checker blackens pictures; set the pipeline's `safety_checker` to None first")
-    if not shots:
-        return
+    for part in _parts(shots):
+        yield from _generated(pipeline, part, sampler)
+
+
+def _parts(shots: Sequence[Shot]) -> Iterator[Sequence[Shot]]:
+    """The shots in their order, cut before each that would be the first of one prompt too many."""
+    start, prompts = 0, set()
+    for place, shot in enumerate(shots):
+        if shot.prompt not in prompts and len(prompts) == PROMPTS:
+            yield shots[start:place]
+            start, prompts = place, set()
+        prompts.add(shot.prompt)
+    if prompts:
+        yield shots[start:]
+
+
+def _generated(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
     arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)

@@ -62,6 +62,21 @@ def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_p
         next(generate(model, SHOTS, SAMPLER))
 
 
+def test_prompts_are_encoded_once_and_so_many_at_a_time(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shots = [Shot(prompt, seed) for prompt in ("cat", "dog", "a red house", "house", "red") for seed in (0, 1)]
+    whole = list(generate(model, shots, SAMPLER))
+    told, encoded = sampling.told, []
+    monkeypatch.setattr(
+        sampling, "told", lambda model, texts, *where: encoded.append(texts) or told(model, texts, *where)
+    )
+    monkeypatch.setattr(sampling, "PROMPTS", 2)
+    parts = list(generate(model, shots, SAMPLER))
+    assert encoded == [["cat", "dog"], ["a red house", "house"], ["red"]]
+    assert [shot for shot, _ in parts] == [shot for shot, _ in whole] == shots
+    apart = [np.abs(one.astype(int) - other).max() for (_, one), (_, other) in zip(parts, whole, strict=True)]
+    assert max(apart) <= 1, "a picture's last bit may depend on the size of its batch"
+
+
 @pytest.mark.parametrize("setting", [{"steps": 0}, {"batch": 0}, {"batch": -1}])
 def test_a_sampler_that_would_lose_pictures_is_refused(setting: dict[str, Any]) -> None:
     ((name, value),) = setting.items()
