@@ -144,14 +144,14 @@ def ladder(editor: str) -> list[Arm]:
     return [Arm(f"{editor} {canonical_json(rung).decode()}", editor, rung) for rung in rungs(editor)]
 
 
-def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm | None:
-    """The editor at the settings with the best mean H_o on the tuning cases; None if these were not measured."""
+def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm:
+    """The editor at the settings with the best mean H_o on the tuning cases; LookupError if one was not tried."""
     scored = []
     for arm in ladder(editor):
         rows = trials.where(model=model[:12], arm=arm.name, pictures=pictures)
         rows = [row for row in rows if row["settings"] == arm.recorded(concepts.tuning_cases()[0])]
         if len(rows) < len(concepts.tuning_cases()):
-            return None
+            raise LookupError(f"{arm.name} was not tried with {pictures} pictures; choose by --tune first")
         scored.append((fmean(float(row["h_o"] or 0) for row in rows), arm))
     best = max(scored, key=lambda pair: pair[0])[1]
     return Arm(editor + tables.TUNED, editor, best.settings)
@@ -176,7 +176,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     for name in ladders if args.tune else []:
         bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
     best = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
-    arms = [*(Arm(name, name) for name in names), *(arm for arm in best if arm)]
+    arms = [*(Arm(name, name) for name in names), *best]
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
     bench.run(arms, cases, args.pictures, found, args.replan)
     if args.retrained:

@@ -1,6 +1,6 @@
 """How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
 
-Five parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
+Six parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
 
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
    their formula cannot avoid (`benchmarks/floor.py`); with text encoding, which is all that the released script does;
@@ -11,9 +11,11 @@ Five parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a tabl
 3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
 4. The bare products alone by number of concepts, once each, for what no machine like this one can go below.
 5. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/layers.py`).
+6. 50 concepts by the default editor as a policy has it, with its wordings and vocabulary.
 
-Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. Names are bare and
-no general words are retained, since these cost the same for any number of concepts.
+Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. But for part 6
+names are bare, as the released script takes them, and no general words are retained. The encoder's time is as the
+prompts then: of a target 1 for its name, or 14 wordings; of the vocabulary 3 a word, whatever the number of concepts.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from engine.text import BATCH, encode
 
 HEADLINE, COUNTS = 50, (1, 10, 100, 1000, 10_000)
 HEADLINERS = ("scapre", "scapre-released")
+DEFAULT, ROWS = "scapre", 60
 CLOSED_FORM = (*HEADLINERS, "uce", "rece", "speed", "oce", "mace-cfr")
 
 
@@ -140,6 +143,19 @@ def encoding(size: Size, count: int, device: str) -> str:
     )
 
 
+def default(size: Size, count: int, device: str, most: int) -> str:
+    """Part 6; `most` rows of a matrix are transcribed."""
+    told, slow, _ = released(size, count, most)
+    part = timed(pipeline(size, device=device), DEFAULT, count, device, {})
+    whole = part.encoding + part.closed_form
+    return (
+        f"{count} concepts by `{DEFAULT}` with its defaults: {part.prompts} prompts, {part.encoding:.0f} s in the "
+        f"encoder; {part.moments:.1f} s of tokens into moments and {part.editor:.2f} s in the editor. The released "
+        f"algorithm takes {slow / part.closed_form:.0f} times the closed form, and {slow / whole:.1f} times that with "
+        f"text encoding.\n\n{told}"
+    )
+
+
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
@@ -151,6 +167,7 @@ def main() -> None:
         "encoding": lambda: encoding(FULL, 2 * count, args.device),
         "layers": lambda: layers.told(args.editor or ["scapre"], count, args.device),
         "bare": lambda: bare(SHALLOW, args.concepts or counts[:-1], args.device),
+        "default": lambda: default(FULL, count, args.device, args.rows or ROWS),
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
@@ -163,7 +180,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["headline", "encoding", "layers", "grid", "bare"]
+    parts = ["headline", "encoding", "layers", "grid", "bare", "default"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
     parser.add_argument("--editor", action="append", help="of the grid (every one by default) and of layers")

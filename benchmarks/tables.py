@@ -113,21 +113,23 @@ def _section(case: str, rows: Sequence[Row]) -> str:
 
 
 def asked(case: str, rows: Sequence[Row]) -> list[str]:
-    """How many pictures each group has in the draws that were measured, as a sentence; none of a case that is not drawn
-    by seed."""
+    """How many pictures of how many concepts each group has in the draws that were measured, as a sentence; none of a
+    case that is not drawn by seed."""
     draws, pictures = {int(row["draw"]) for row in rows}, int(rows[0]["pictures"])
     drawn = [one for one in cases(max(draws) + 1) if one.name == case and one.draw in draws]
-    counts = [Counter(item.group for item in measure.asked(one, pictures)) for one in drawn]
-    if not counts:
+    if not drawn:
         return []
-    told = (f"{SHARES[group]} {' to '.join(map(str, _span(counts, group)))}" for group in measure.GROUPS)
-    return [f"Pictures a draw: {', '.join(told)}."]
+    asked_for = [measure.asked(one, pictures) for one in drawn]
+    counts = [Counter(item.group for item in items) for items in asked_for]
+    concepts = [Counter(group for group, _ in {(x.group, x.question.subject.id) for x in items}) for items in asked_for]
+    told = (f"{SHARES[group]} {_span(counts, group)} of {_span(concepts, group)}" for group in measure.GROUPS)
+    return [f"Pictures a draw, of so many concepts: {', '.join(told)}."]
 
 
-def _span(counts: Sequence[Counter[str]], group: str) -> list[int]:
+def _span(counts: Sequence[Counter[str]], group: str) -> str:
     """The least and the most, once where they are the same."""
     own = [count[group] for count in counts]
-    return sorted({min(own), max(own)})
+    return " to ".join(map(str, sorted({min(own), max(own)})))
 
 
 def line(arm: str, rows: Sequence[Row]) -> list[str]:

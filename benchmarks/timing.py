@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,9 @@ def settle(device: str) -> None:
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of one plan: the encoder and tokenizer, tokens into moments, and the editor."""
+    """Of one plan: prompts, and seconds of the encoder and tokenizer, of tokens into moments, and of the editor."""
 
+    prompts: int
     encoding: float
     moments: float
     editor: float
@@ -43,37 +44,37 @@ def settings(editor: str) -> dict[str, Any]:
 
 
 @contextmanager
-def clock(owner: Any, name: str, spent: list[float]) -> Iterator[None]:
-    """Adds the seconds of every call of `owner.name` to `spent`."""
-    original: Callable[..., Any] = getattr(owner, name)
+def encodings() -> Iterator[list[tuple[int, float]]]:
+    """Prompts and seconds of every call of the encoder inside."""
+    original, calls = planning.encode, []
 
-    def timed(*args: Any, **kwargs: Any) -> Any:
+    def watched(model: Any, prompts: Sequence[Any], *more: Any) -> Any:
         start = time.perf_counter()
         try:
-            return original(*args, **kwargs)
+            return original(model, prompts, *more)
         finally:
-            spent.append(time.perf_counter() - start)
+            calls.append((len(prompts), time.perf_counter() - start))
 
-    setattr(owner, name, timed)
+    planning.encode = watched
     try:
-        yield
+        yield calls
     finally:
-        setattr(owner, name, original)
+        planning.encode = original
 
 
-def timed(model: Any, editor: str, count: int, device: str) -> Timed:
-    """One plan in its parts."""
-    chosen = editor_named(editor)
-    given = settings_for(chosen, settings(editor))
-    spent: list[float] = []
+def timed(model: Any, editor: str, count: int, device: str, told: Mapping[str, Any] | None = None) -> Timed:
+    """One plan in its parts, with the settings `told` in place of `settings`."""
+    chosen, told = editor_named(editor), settings(editor) if told is None else told
+    given = settings_for(chosen, told)
     settle(device)
     start = time.perf_counter()
-    with clock(planning, "encode", spent), torch.no_grad():
-        concepts = planning.gather(model, spec(count, editor, settings(editor)), given)
+    with encodings() as calls, torch.no_grad():
+        concepts = planning.gather(model, spec(count, editor, dict(told)), given)
     settle(device)
     gathered = time.perf_counter()
     found = projections(model)
     weights = {p.name: p.weight.detach().to(concepts.targets.gram) for p in found}
     chosen.plan(weights, {p.name: p.kind for p in found}, concepts, given)
     settle(device)
-    return Timed(sum(spent), gathered - start - sum(spent), time.perf_counter() - gathered)
+    prompts, encoding = (sum(values) for values in zip(*calls, strict=True))
+    return Timed(prompts, encoding, gathered - start - encoding, time.perf_counter() - gathered)

@@ -29,8 +29,11 @@ def enter(settings: Settings) -> None:
 
 
 def work_off(*options: str) -> None:
-    """Run what is scheduled, until stopped; CalledProcessError if the worker fails."""
-    _prefect("worker", "start", "--pool", POOL, *options)
+    """Run what is scheduled, until stopped; CalledProcessError if the worker fails.
+
+    One run at a time: after a while without a worker all that was missed is waiting, and only the first has work to do.
+    """
+    _prefect("worker", "start", "--pool", POOL, "--limit", "1", *options)
 
 
 def _prefect(*words: str) -> None:

@@ -50,8 +50,8 @@ def export(
 ) -> Exported:
     """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
 
-    A bundle is checked against its manifest (and against its digest, `expected`) and holds the edited model; a plan
-    alone needs its `base` for formats that hold a whole model. `rank` limits that of a LoRA. Raises SettingError,
+    A bundle is checked against its manifest and holds the edited model; a plan alone needs its `base` for formats that
+    hold a whole model. `expected` is the digest of either. `rank` limits that of a LoRA. Raises SettingError,
     DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
     """
     source, out, base = Path(source), Path(out), Path(base) if base else None
@@ -64,6 +64,8 @@ def export(
     if bundled:
         verify_bundle(source, expected)
     plan = EditPlan.load(source / DELTAS if bundled else source)
+    if expected not in (None, plan.digest) and not bundled:
+        raise DigestMismatch(f"edit plan {source}", expected, plan.digest, "name the plan that is meant")
     if to == "delta":
         plan.save(out)
     elif to.startswith("lora"):
@@ -100,11 +102,11 @@ def _check_new(out: Path) -> None:
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
-    """DigestMismatch unless the plan was made on this model, opened in its own type or, which takes more memory, in
-    float32."""
+    """DigestMismatch unless the plan was made on this model, opened in its own type, in float32, which takes more
+    memory, or in half of that."""
     check_format(model)
     found = ""
-    for dtype in dict.fromkeys([_own_type(model, plan), torch.float32]):
+    for dtype in dict.fromkeys([_own_type(model, plan), torch.float32, *HALF.values()]):
         if (found := base_digest(open_model(model, dtype=dtype), plan.deltas)) == plan.base:
             return
     raise DigestMismatch(f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on")

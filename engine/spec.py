@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine.digests import json_digest
-from engine.errors import ConceptError
+from engine.errors import ConceptError, SettingError
 
 CATEGORIES = ("object", "style", "person")
 KINDS = ("look_alike", "general")
@@ -35,6 +35,8 @@ class Target:
         _freeze(self, "names", "prompts")
         _check_names(self.id, self.names)
         _check_category(self.id, self.category)
+        if not isinstance(self.anchor, str):
+            raise ConceptError(f"{self.id}: the anchor is {self.anchor!r}; give a name, or leave it out")
         if not all(prompt.strip() for prompt in self.prompts):
             raise ConceptError(f"{self.id}: a prompt is empty, and would erase what the model draws of nothing")
 
@@ -78,6 +80,8 @@ class EditSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", _ordered("target", self.targets))
         object.__setattr__(self, "retain", _ordered("retain", self.retain))
+        if not isinstance(self.settings, Mapping):
+            raise SettingError(f"settings are {self.settings!r}; give them by name, as in {{'strength': 3.0}}")
         object.__setattr__(self, "settings", dict(self.settings))
         erased = _owners(self.targets)
         for target in self.targets:
@@ -136,7 +140,10 @@ def _freeze(concept: Any, *names: str) -> None:
         given = getattr(concept, name)
         if isinstance(given, str):  # its letters would be the names
             raise ConceptError(f"{concept.id}: {name} is the text {given!r}; give a tuple, as in ({given!r},)")
-        object.__setattr__(concept, name, tuple(given))
+        texts = tuple(given) if isinstance(given, Iterable) else (given,)
+        if not all(isinstance(text, str) for text in texts):
+            raise ConceptError(f"{concept.id}: {name} are {given!r}; give a tuple of texts")
+        object.__setattr__(concept, name, texts)
 
 
 def _check_category(concept: str, category: str) -> None:

@@ -8,7 +8,8 @@ relative change of a layer upwards; the first one is the choice, or, where the c
 first one that the proof accepts. So every rung with a smaller change than the choice failed the proxies or the proof,
 which the trials tell one by one. Nothing is drawn at random.
 
-The proxies are no promise about pictures: they decide what is worth a picture, and with what to start.
+The proxies are no promise about pictures: they decide what is worth a picture, and with what to start. Where no rung
+keeps their limits the proof is asked all the same, of what leaves least of the targets first.
 """
 
 from __future__ import annotations
@@ -124,9 +125,9 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
     """
     auto, choices = asked(spec), ladder(spec)
     trials = [_tried(choice, draft, auto) for choice in choices]
-    worth = sorted(
-        (n for n, trial in enumerate(trials) if not trial.problem), key=lambda n: (trials[n].worst["change"], n)
-    )
+    worth = _ascending(trials, [n for n, trial in enumerate(trials) if not trial.problem], "change")
+    if not worth and proof:
+        worth = _ascending(trials, [n for n, trial in enumerate(trials) if trial.worst], "residual")
     if not worth:
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
     for place in worth[: auto.proofs] if proof else worth[:1]:
@@ -138,6 +139,10 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
         if not against:
             return Tuned(made, tuple(trials))
     raise NothingAccepted(_none_accepted(trials), trials)
+
+
+def _ascending(trials: Sequence[Trial], places: Iterable[int], by: str) -> list[int]:
+    return sorted(places, key=lambda place: (trials[place].worst[by], place))
 
 
 def asked(spec: EditSpec) -> AutoSettings:
@@ -218,10 +223,9 @@ def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:
 
 def _none_accepted(trials: Sequence[Trial]) -> str:
     shown = sum(trial.accepted is not None for trial in trials)
-    fit = shown + sum(trial.accepted is None and not trial.problem for trial in trials)
     return (
-        f"pictures accepted none of the {shown} settings put to them, of {fit} that pass by their proxies: name an "
-        "anchor, name fewer concepts at once, raise proofs, or widen the policy's acceptance"
+        f"pictures accepted none of the {shown} settings put to them, of {len(trials)}: name an anchor, name fewer "
+        "concepts at once, raise proofs, or widen the policy's acceptance"
     )
 
 

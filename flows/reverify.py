@@ -14,7 +14,7 @@ from prefect import flow
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from tasks.exit_codes import exit_code_of
 from tasks.health import reach
-from tasks.history import lines_to_check
+from tasks.history import is_to_check, lines_to_check
 from tasks.line import alone_on
 from tasks.restore import look_task
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
@@ -108,7 +108,7 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     with _failure() as failed, alone_on(line, settings.home), stored(settings):
-        if line in chosen(settings.home, line, due):
+        if is_to_check(settings.home, line, datetime.now(UTC) + A_DAY if due else None):
             reverify(line, str(settings.home))
     return {**summary(settings.home, line), **failed}
 

@@ -18,7 +18,7 @@ from tasks.order import Order
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.receipts import Receipt
-from tasks.record import is_recorded
+from tasks.record import recorded_run
 from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.signing import check_key
@@ -59,7 +59,7 @@ def _is_done(receipt: Receipt, settings: Settings) -> bool:
         return False
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
         catch_up(receipt.line, settings)
-        return is_recorded(settings, receipt.digest)
+        return recorded_run(settings, receipt.digest) is not None
     return False
 
 

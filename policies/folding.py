@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from policies.canonical import canonical_json
@@ -22,9 +23,13 @@ class Entry(Generic[Item]):
     request_id: str
     item: Item
 
-    @property
+    @cached_property
     def keys(self) -> set[str]:
         return {name_key(name) for name in _names(self.item)}
+
+    @cached_property
+    def name(self) -> str:
+        return name_key(self.item.name)
 
 
 def folded(policies: Sequence[Policy]) -> tuple[tuple[Concept, ...], tuple[Retained, ...]]:
@@ -39,16 +44,17 @@ def folded(policies: Sequence[Policy]) -> tuple[tuple[Concept, ...], tuple[Retai
 
 def _same_concepts(entries: Sequence[Entry[Concept]]) -> list[list[Entry[Concept]]]:
     """Groups of entries that mean one concept: the name of one is a name or alias of another in the group."""
-    groups: list[list[Entry[Concept]]] = []
-    for entry in sorted(entries, key=_order):
-        linked = [group for group in groups if any(_is_same(entry, other) for other in group)]
-        groups = [group for group in groups if group not in linked]
-        groups.append(sorted([entry, *(other for group in linked for other in group)], key=_order))
-    return groups
-
-
-def _is_same(one: Entry[Concept], other: Entry[Concept]) -> bool:
-    return name_key(one.item.name) in other.keys or name_key(other.item.name) in one.keys
+    ordered = sorted(entries, key=_order)
+    group_of = {entry.name: [entry.name] for entry in ordered}  # by each name all names that mean the same
+    for entry in ordered:
+        for other in sorted(entry.keys & group_of.keys()):
+            if (joined := group_of[entry.name]) is not (more := group_of[other]):
+                joined += more
+                group_of |= dict.fromkeys(more, joined)
+    groups: dict[int, list[Entry[Concept]]] = {}
+    for entry in ordered:
+        groups.setdefault(id(group_of[entry.name]), []).append(entry)
+    return list(groups.values())
 
 
 def _kept(entries: Sequence[Entry[Retained]], groups: Sequence[list[Entry[Concept]]]) -> list[list[Entry[Retained]]]:
@@ -56,9 +62,8 @@ def _kept(entries: Sequence[Entry[Retained]], groups: Sequence[list[Entry[Concep
     erased = {key for group in groups for entry in group for key in entry.keys}
     by_name: dict[str, list[Entry[Retained]]] = {}
     for entry in sorted(entries, key=_order):
-        key = name_key(entry.item.name)
-        if key not in erased:
-            by_name.setdefault(key, []).append(entry)
+        if entry.name not in erased:
+            by_name.setdefault(entry.name, []).append(entry)
     return list(by_name.values())
 
 
@@ -147,4 +152,4 @@ def written(item: Strict) -> str:
 
 
 def _order(entry: Entry[Concept] | Entry[Retained]) -> tuple[str, str, str]:
-    return entry.item.id, name_key(entry.item.name), written(entry.item)
+    return entry.item.id, entry.name, written(entry.item)

@@ -7,12 +7,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-import engine
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.gate import DATA_DOCS
 from tasks.intake import load_state
-from tasks.journal import journal
+from tasks.journal import journal, written_by
 from tasks.kept import kept_policy, published_policies
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
@@ -94,7 +93,7 @@ def identity(order: Order, bundle: str) -> dict[str, str]:
         "policy": order.policy,
         "desired_state": order.state,
         "base": order.base,
-        "engine_version": engine.__version__,
+        "engine_version": written_by(order),
         "bundle": bundle,
         **_replacing(order),
     }

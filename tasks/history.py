@@ -48,12 +48,12 @@ def is_line(path: Path) -> bool:
 
 
 def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
-    """The lines on which something is published; with `until` only those whose check is due by then. Of a line whose
-    chain does not hold nobody can tell, so it is among them."""
-    return [line for line in lines(home) if _is_to_check(home, line, until)]
+    """The lines on which something is published; with `until` only those whose check is due by then."""
+    return [line for line in lines(home) if is_to_check(home, line, until)]
 
 
-def _is_to_check(home: Path, line: str, until: datetime | None) -> bool:
+def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
+    """Whether a line is one of these. Of one whose chain does not hold nobody can tell, so it is."""
     try:
         standing = Standing.of(home, line)
     except LedgerError:
@@ -79,6 +79,7 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     standings = {line: Standing.of(home, line) for line in lines(home)}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
+    done: dict[tuple[str, str], str] = {}  # when it was first published there
     for receipt in receipts(home):
         if receipt.step == Step.CHECKED:
             continue
@@ -86,7 +87,10 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
-        row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
+        asked = receipt.line, row["policy"]
+        row["first"] = first.setdefault(asked, receipt.sequence)
+        if receipt.step == Step.PUBLISHED:
+            done.setdefault(asked, receipt.at)
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == Step.VERIFIED:
             row["verdict"] = receipt.outcome
@@ -96,26 +100,29 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        _told(home, row, standings[row["line"]], now)
+        _told(home, row, standings[row["line"]], done.get((row["line"], row["policy"])), now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
 
 
-def _told(home: Path, row: dict[str, Any], standing: Standing | None, now: datetime) -> dict[str, Any]:
-    """A request with its clocks, and what came of it since: another took its place, or what it published is suspect."""
+def _told(
+    home: Path, row: dict[str, Any], standing: Standing | None, done: str | None, now: datetime
+) -> dict[str, Any]:
+    """A request, first published when `done` says, with its clocks, and what came of it since: another took its place,
+    or what it published is suspect."""
     by, since = standing and standing.replaced.get(row["request_id"]), row.pop("first")
     if by and since < by.sequence:
-        done = row["at"] if row["state"] == "published" else by.at
-        return row | _clock(home, row, done, now) | UNPROVEN | {"state": "replaced", "reasons": [f"by {by.request_id}"]}
+        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"]}
+        return row | _clock(home, row, done or by.at, now) | UNPROVEN | replaced
     if row["state"] != "published" or standing is None:
-        return row | _clock(home, row, None, now) | UNPROVEN
+        return row | _clock(home, row, done, now) | UNPROVEN
     due, check = standing.proof_due, standing.proof.check
     again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}
     state = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
     if standing.restored and row["receipt"] == standing.proof.publication.digest:
         state = {"state": "restored"}
-    return row | _clock(home, row, row["at"], now) | again | state
+    return row | _clock(home, row, done, now) | again | state
 
 
 def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def journal(home: Path, line: str) -> Ledger:
     return Ledger(receipts_folder(home), line, partial(vouch, home))
 
 
+def written_by(work: Work) -> str:
+    """The version of this software that did a work: the one at hand, if no receipt names another."""
+    own = (receipt for receipt in journal(work.home, work.line).receipts() if receipt.work == work.key)
+    return next((receipt.versions["expunge"] for receipt in own), engine.__version__)
+
+
 def note(
     work: Work,
     step: str,

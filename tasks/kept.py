@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
@@ -49,11 +50,16 @@ def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredS
 
 
 def _kept(home: Path, digest: str) -> Policy | None:
-    path = _path(home, digest)
     try:
-        policy = parse(path.read_bytes(), f"policy {digest[:12]}")
+        return _said(_path(home, digest).read_bytes(), digest)
     except (OSError, PolicyErrors):
         return None
+
+
+@lru_cache(maxsize=4096)  # an audit asks for all of a line's policies at every order and check of it
+def _said(data: bytes, digest: str) -> Policy | None:
+    """The policy that these bytes say, if it is that one."""
+    policy = parse(data, f"policy {digest[:12]}")
     return policy if policy.digest == digest else None
 
 

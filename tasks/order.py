@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine import emoji
 from engine.canonical import canonical_json
 from engine.digests import file_digest
 from engine.results import Verdict
@@ -74,13 +75,20 @@ class Order:
 
     @classmethod
     def load(cls, home: Path, key: str) -> Order:
-        """The order that was saved under this key; NothingOnRecord if there is none."""
+        """The order that was saved under this key; NothingOnRecord if there is none.
+
+        A folder that is no more where it was, as after a new installation, is looked for where another order would
+        find it; its digest is held to the order's by whoever opens it.
+        """
         file = work_folder(home, key) / ORDER
         if not cls.is_kept(home, key):
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with readable(file):
             plain = json.loads(file.read_bytes())
-            folders = {"base_folder": here(Path(plain["base_folder"])), "judge_folder": Path(plain["judge_folder"])}
+            folders = {
+                "base_folder": here(_installed(plain["base_folder"], emoji.MODEL)),
+                "judge_folder": _judge_here(_installed(plain["judge_folder"], emoji.JUDGE)),
+            }
             return cls(**{**plain, **folders, "home": home})
 
 
@@ -88,6 +96,16 @@ def here(base: Path) -> Path:
     """Where a model's folder is on this machine: there, or by the same name in `$EXPUNGE_BASES`."""
     elsewhere = os.environ.get("EXPUNGE_BASES")
     return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
+
+
+def _judge_here(judge: Path) -> Path:
+    given = os.environ.get("EXPUNGE_JUDGE")
+    return Path(given) if given and not judge.is_dir() else judge
+
+
+def _installed(folder: str, own: Path) -> Path:
+    """The built-in folder of this installation, where it was that of another."""
+    return own if Path(folder).parts[-3:] == own.parts[-3:] else Path(folder)
 
 
 def verdict_of(order: Order) -> Verdict:

@@ -94,11 +94,12 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
                 client.set_tag(run.info.run_id, STATE_TAG, "replaced")
 
 
-def is_recorded(settings: Settings, receipt: str) -> bool:
-    """Whether a finished run records the work that ended with this receipt."""
+def recorded_run(settings: Settings, receipt: str) -> str | None:
+    """The id of the finished run that records the work that ended with this receipt; None if there is none."""
     with reaching(settings) as client:
         query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
-        return bool(client.search_runs([_experiment(client)], query, max_results=1))
+        found = client.search_runs([_experiment(client)], query, max_results=1)
+        return found[0].info.run_id if found else None
 
 
 def _experiment(client: MlflowClient) -> str:

@@ -16,7 +16,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-import engine
 from engine import evidence
 from engine.bounds import clopper_pearson_lower, clopper_pearson_upper
 from engine.canonical import canonical_json
@@ -28,7 +27,7 @@ from tasks.closest import Tried, ranked_attempts
 from tasks.errors import IntegrityError
 from tasks.findings import Findings
 from tasks.intake import load_state
-from tasks.journal import journal
+from tasks.journal import journal, written_by
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref, verdict_of
 from tasks.places import DELTAS, REPORT, SHEETS
@@ -78,7 +77,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder / DELTAS),
         "trials": tried(order),
-        "engine_version": engine.__version__,
+        "engine_version": written_by(order),
     }
 
 

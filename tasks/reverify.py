@@ -30,7 +30,7 @@ from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from tasks.publication import Release, run_gate
 from tasks.publish import bundle_uri, fetch_bundle
 from tasks.receipts import Receipt, Step
-from tasks.record import is_recorded, record
+from tasks.record import record, recorded_run
 from tasks.registry import is_registered, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
@@ -116,14 +116,16 @@ def catch_up(line: str, settings: Settings) -> None:
     proof = Proof.of(journal(settings.home, line).receipts())
     if proof is None:
         return
-    approved = bool(proof.doubts) or is_registered(settings, line, bundle_uri(proof.bundle, settings))
-    if not (approved and is_recorded(settings, proof.publication.digest)):
+    uri, run = bundle_uri(proof.bundle, settings), recorded_run(settings, proof.publication.digest)
+    if run is None:
         enter_again(proof, settings)
+    elif not proof.doubts and not is_registered(settings, line, uri):
+        register(settings, uri, run, line, proof.bundle)
     if proof.doubts:
         withdraw(settings, line)
     check = proof.check
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
-    if check and examined and not is_recorded(settings, check.digest):
+    if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
         order = Order.load(settings.home, check.work)
         record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / EVIDENCE), settings)
 

@@ -62,6 +62,11 @@ def check_key(home: Path) -> None:
 def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
     path = Path(given or home / "private" / "signing.pem")
+    if not given and not path.exists() and any((home / "keys").glob("*.pem")):
+        raise UsageError(
+            f"the record in {home} is signed by a key that is not in it, and a new one would break with it unnoticed: "
+            "set EXPUNGE_SIGNING_KEY to its file, or to that of a new key where it is lost"
+        )
     try:
         if not given:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

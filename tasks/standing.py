@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from tasks.kept import kept_policy
 from tasks.places import REPORT, work_folder
 from tasks.proof import Proof
 from tasks.receipts import LedgerError, Receipt
+
+A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class Standing:
         return [*self.proof.doubts, *self.lost]
 
     def _after(self, receipt: Receipt) -> datetime | None:
-        return None if self.days is None else datetime.fromisoformat(receipt.at) + timedelta(self.days)
+        """So many days after the receipt; at once where it was written by a clock that ran ahead."""
+        if self.days is None:
+            return None
+        at, now = datetime.fromisoformat(receipt.at), datetime.now(UTC)
+        return now if at > now + A_DAY else at + timedelta(self.days)
 
 
 def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]:

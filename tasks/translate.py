@@ -8,16 +8,18 @@ from engine.acceptance import Acceptance
 from engine.probes import Subject
 from engine.probes.levels import INFORMATIVE, level_named
 from engine.sampling import Sampler
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec, Retain, Target, spoken
 from engine.wordings import WORDED_AS, own_wordings
 from policies import DesiredState
+from policies.schema import Concept
 
 
 def edit_spec(state: DesiredState) -> EditSpec:
     """Targets, retained concepts, editor and seed of a desired state."""
+    names = _names(state.concepts)
     return EditSpec(
         targets=tuple(
-            Target(item.id, (item.name, *item.aliases), WORDED_AS[item.category], item.anchor, item.prompts)
+            Target(item.id, names[item.id], WORDED_AS[item.category], item.anchor, item.prompts)
             for item in state.concepts
         ),
         retain=tuple(
@@ -27,6 +29,17 @@ def edit_spec(state: DesiredState) -> EditSpec:
         settings=state.editor.settings,
         seed=state.seed,
     )
+
+
+def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
+    """The names of each concept by its id. An alias of two, which two policies may give, is the first one's: erased by
+    one it is gone for both, and neither policy could be changed for the other's sake."""
+    owners = {spoken(concept.name): concept.id for concept in concepts}
+    for concept in concepts:
+        for alias in concept.aliases:
+            owners.setdefault(spoken(alias), concept.id)
+    own = {concept.id: (concept.name, *concept.aliases) for concept in concepts}
+    return {id: tuple(name for name in names if owners[spoken(name)] == id) for id, names in own.items()}
 
 
 def subjects(state: DesiredState) -> list[Subject]:

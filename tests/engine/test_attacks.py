@@ -183,7 +183,7 @@ def test_the_gradient_of_the_loss_is_its_slope(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
-def test_a_true_prediction_recovers_the_latents(built: Any, kind: str) -> None:
+def test_a_true_prediction_recovers_the_latents(kind: str) -> None:
     """Whatever is to be predicted, the scheduler's own formula takes it back to the picture."""
     pipeline = tiny.pipeline()
     scheduler = DDIMScheduler(prediction_type=kind, clip_sample=False)  # type: ignore[arg-type]

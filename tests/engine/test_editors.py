@@ -49,6 +49,19 @@ def moved(deltas: dict[str, torch.Tensor], rows: torch.Tensor) -> float:
     return max(((deltas[n] @ rows.T).norm() / (WEIGHTS[n] @ rows.T).norm()).item() for n in deltas)
 
 
+def test_the_default_is_uce_on_the_same_tokens_at_the_same_weights_and_with_a_mask_it_is_not():
+    tau = torch.cat([X, Y]).square().mean().item()
+    same = {"erase_scale": 12.0, "preserve_scale": 6.0, "general": 60.0, "general_words": 2000, "lamb": tau}
+    theirs = planned("uce", **same)
+
+    def apart(**settings: float) -> float:
+        ours = planned("scapre", **settings)
+        return max(((ours[name] - theirs[name]).norm() / theirs[name].norm()).item() for name in theirs)
+
+    assert apart() < 1e-12
+    assert apart(informax=1.0) > 0.01
+
+
 @EDITORS
 def test_no_strength_is_no_change(editor: str):
     deltas = planned(editor, **{STRENGTH[editor]: 0.0})

@@ -211,6 +211,23 @@ def test_the_lora_states_its_error(made: EditPlan, saved: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_plan_made_on_the_model_opened_in_half_precision_is_of_that_model(
+    base: Path, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    made = plan(open_model(base, dtype=dtype), SPEC)
+    assert apply_to_folder(made, base, tmp_path / "out").keys() == made.deltas.keys()
+    with pytest.raises(DigestMismatch, match="apply the edit to the base it was planned on"):
+        apply_to_folder(made, tiny.save(tmp_path / "other", seed=1), tmp_path / "none")
+
+
+def test_another_plan_than_was_expected_is_not_written(made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(DigestMismatch, match="name the plan that is meant"):
+        export(saved, "delta", tmp_path / "out", expected="0" * 64)
+    assert not (tmp_path / "out").exists()
+    export(saved, "delta", tmp_path / "out", expected=made.digest)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("narrow", [False, True], ids=["planned in float32", "planned as it is stored"])
 def test_a_half_precision_checkpoint_is_solved_wide_and_written_in_its_own_type(
     dtype: torch.dtype, narrow: bool, tmp_path: Path

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from engine.emoji import JUDGE, MODEL, retrained
+from engine.emoji import JUDGE, MODEL, retrained, train_unet
 from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.emoji.loop import Loop
 from engine.emoji.quality import offered
 from engine.errors import ConceptError
 from engine.judges import open_judge
@@ -79,8 +81,21 @@ def pictures(model: object, seed: int) -> np.ndarray:
     return np.stack([picture for _, picture in generate(model, shots, Sampler())]).astype(float)
 
 
-def test_a_run_trains_on_what_stays_and_a_finished_one_is_not_begun_again(tmp_path: Path) -> None:
-    weights = retrained.train(["taxi"], tmp_path, steps=2, cooldown=1, captions=1)
+def test_a_run_trains_on_what_stays_and_a_finished_one_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every latent says which picture it is of."""
+    train, seen = train_unet.train, []
+
+    def watched(loop: Loop, targets: torch.Tensor, *more: Any, **how: int) -> None:
+        seen.extend(targets[:, 0, 0, 0].int().tolist())
+        train(loop, targets, *more, **how)
+
+    numbered = torch.arange(len(OBJECTS) * len(STYLES)).reshape(-1, 1, 1, 1).expand(-1, 16, 8, 8).float()
+    monkeypatch.setattr(train_unet, "latents", lambda _: numbered)
+    monkeypatch.setattr(train_unet, "train", watched)
+    weights = retrained.train(["taxi"], tmp_path, steps=2, cooldown=1, captions=1, batch_size=2)
+    assert seen == retrained.kept_rows(["taxi"])
     assert weights.keys() == open_model(MODEL).unet.state_dict().keys()
     again = retrained.train(["taxi"], tmp_path, steps=9, cooldown=1, captions=1)
     assert all(torch.equal(again[name], weight) for name, weight in weights.items())

@@ -14,6 +14,9 @@ from engine.wordings import WORDED_AS, templates
     [
         ({"names": "taxi"}, r"t: names is the text 'taxi'; give a tuple, as in \('taxi',\)"),
         ({"names": ("taxi",), "prompts": "a {} thing"}, "t: prompts is the text"),
+        ({"names": None}, "t: names are None; give a tuple of texts"),
+        ({"names": ("taxi", None)}, "t: names are .*; give a tuple of texts"),
+        ({"names": ("taxi",), "anchor": None}, "t: the anchor is None; give a name, or leave it out"),
         ({"names": ()}, "t: it needs at least one name"),
         ({"names": ("taxi",), "prompts": ("a {} thing", " ")}, "t: a prompt is empty"),
         ({"names": ("taxi",), "category": "company"}, "category 'company' does not exist; use one of object, style, p"),

@@ -105,6 +105,19 @@ def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):
     assert all(trial.problem for trial in caught.value.trials)
 
 
+def test_where_no_rung_passes_by_its_proxies_pictures_are_asked_of_what_leaves_least(pipeline, planned):
+    shown: list[float] = []
+
+    def second(made: EditPlan) -> str:
+        shown.append(worst(made, "residual"))
+        return "" if len(shown) == 2 else "it is still seen"
+
+    strict = replace(SPEC, settings={"general_words": 20, "max_residual": 1e-6, "max_drift": 1e-6})
+    found = tuned(pipeline, strict, second)
+    assert shown == sorted(worst(made, "residual") for made in planned)[:2]
+    assert worst(found.plan, "residual") == shown[-1]
+
+
 def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(pipeline):
     few = replace(SPEC, settings={**SPEC.settings, "proofs": 2})
     with pytest.raises(NothingAccepted, match="accepted none of the 2 settings") as caught:

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner
 
 from engine.digests import folder_digest
 from engine.emoji import MODEL
+from flows.cli import app
 from flows.submission import submit
 from policies import read
 from tasks import s3
@@ -38,8 +41,8 @@ class Finished:
         return json.loads(self.out)
 
 
-def run_cli(*words: str, **variables: str) -> Finished:
-    """`expunge WORDS...` in a process of its own."""
+def run_process(*words: str, **variables: str) -> Finished:
+    """`expunge WORDS...` in a process of its own, as a shell runs it."""
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
         env={**os.environ, **variables},
@@ -49,6 +52,15 @@ def run_cli(*words: str, **variables: str) -> Finished:
         timeout=570,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def run_cli(*words: str, **variables: str) -> Finished:
+    """The same command in this process, which has read all libraries already; its environment is left as it was."""
+    with patch.dict(os.environ, variables):
+        server = os.environ.get("PREFECT_API_URL") or None
+        with temporary_settings({PREFECT_API_URL: server}):
+            done = CliRunner().invoke(app, list(words))
+    return Finished(done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +111,7 @@ def home_with(stack: Settings, folder: Path, base_digest: str, request_id: str) 
     commands and tasks find it by the environment."""
     settings = replace(stack, home=folder / "home", bucket=f"home-{uuid.uuid4().hex}")
     s3.client(stack).create_bucket(Bucket=settings.bucket)
-    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
-        for name, value in settings.variables().items():
-            patch.setenv(name, value)
+    with patch.dict(os.environ, settings.variables()), temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
         assert submitted(settings, policy_file(folder, base_digest, request_id, **FEW))["verdict"] == "PASS"
         yield settings
 

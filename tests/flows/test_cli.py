@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import NO_SERVICES, WritePolicy, run_cli
+from tests.flows.conftest import NO_SERVICES, WritePolicy, run_cli, run_process
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_validate_says_what_is_asked_for(write_policy: WritePolicy) -> None:
-    done = run_cli("validate", str(write_policy("good")), "--json")
+    done = run_process("validate", str(write_policy("good")), "--json")
     assert done.code == 0
     assert [item["name"] for item in done.data["erase"]] == ["bicycle"]
 
@@ -37,7 +37,7 @@ def test_a_missing_file_is_2(tmp_path: Path) -> None:
 
 
 def test_plan_shows_the_edit_and_records_nothing(write_policy: WritePolicy, tmp_path: Path) -> None:
-    done = run_cli("plan", str(write_policy("dry")), "--json")
+    done = run_process("plan", str(write_policy("dry")), "--json")
     assert done.code == 0, done.err
     assert done.data["pictures"] > 0
     assert done.data["largest_change"] <= done.data["limit"]

@@ -27,7 +27,7 @@ from tasks.questions import examination
 from tasks.registry import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
-from tests.flows.conftest import Finished, WritePolicy, policy_file, run_cli
+from tests.flows.conftest import FEW, Finished, WritePolicy, policy_file, run_cli, run_process
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
 
@@ -46,8 +46,8 @@ def published(
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("takedown")
         patch.setenv("EXPUNGE_HOME", str(folder / "home"))
-        policy = policy_file(folder, base_digest, "whole-way")
-        return run_cli("submit", str(policy), "--json"), folder / "home", policy
+        policy = policy_file(folder, base_digest, "whole-way", **FEW)
+        return run_process("submit", str(policy), "--json"), folder / "home", policy
 
 
 def test_a_passing_policy_is_published_and_verifiable(published: tuple, stack: Settings, tmp_path: Path) -> None:
@@ -72,12 +72,6 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
     assert done.code == 0, done.err
     assert done.data == {"bundle": approved(line, stack), "model": str(tmp_path / "bundle" / "model")}
     open_model(Path(done.data["model"]))
-
-
-def test_what_cannot_be_fetched_is_said_on_stderr_with_its_exit_code(stack: Settings, tmp_path: Path) -> None:
-    done = run_cli("fetch", "emoji_line", "--out", str(tmp_path / "bundle"), **stack.variables())
-    assert (done.code, done.out) == (2, "")
-    assert "neither a line" in done.err
 
 
 def test_every_step_left_a_receipt_signed_and_copied_to_s3_and_the_chain_holds(
@@ -213,7 +207,7 @@ def test_status_audit_and_report_need_no_server(published: tuple, stack: Setting
 def test_a_failed_verdict_publishes_nothing_and_says_why(
     home: Path, write_policy: WritePolicy, stack: Settings
 ) -> None:
-    path = write_policy("too-weak", erase="umbrella")
+    path = write_policy("too-weak", erase="umbrella", **FEW)
     policy = json.loads(path.read_text())
     policy["editor"] = {"name": "uce", "settings": {"erase_scale": 0.0}}
     path.write_text(json.dumps(policy))

@@ -21,7 +21,7 @@ from tasks.given import given_model
 from tasks.order import Order
 from tasks.questions import examination
 from tests.engine import tiny
-from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_cli
+from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_process
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_an_unedited_model_fails_with_4_and_leaves_verdict_evidence_and_report(
 ) -> None:
     path = write_policy("unedited", seeds=2, prompts=2, min_control_rate=0.5)
     home = {**NO_SERVICES, "EXPUNGE_HOME": str(tmp_path / "home")}
-    done = run_cli("verify", str(EMOJI), "--policy", str(path), "--out", str(tmp_path / "out"), "--json", **home)
+    done = run_process("verify", str(EMOJI), "--policy", str(path), "--out", str(tmp_path / "out"), "--json", **home)
     assert done.code == 4, done.err
     assert (done.data["verdict"], done.data["exit_code"], done.data["bundle"]) == ("FAIL", 4, "")
     assert any("bicycle is still seen" in reason for reason in done.data["reasons"])

@@ -16,7 +16,7 @@ from tasks.intake import order_for
 from tasks.questions import examination
 from tests.flows.conftest import policy_file
 
-EXAMPLES = sorted(Path("policies/examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "policies" / "examples").glob("*.yaml"))
 
 
 def foreseen(path: Path, home: Path, level: Level | None = None) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def test_what_was_published_in_time_does_not_become_late(tmp_path: Path) -> None
     order = Order.load(home, row["work"])
     note(order, "published", {"policy": order.policy}, {"bundle": "b" * 64})
     assert [(one["state"], one["late"]) for one in states(home, now=later)] == [("published", False)]
+    again = replace(order, key="2" * 64)
+    note(again, "read", {"policy": order.policy}, {"state": order.state, "work": again.key})
+    assert [one["late"] for one in states(home, now=later)] == [False, False], "done again by a newer version, say"
 
 
 def test_where_no_law_names_a_time_nothing_is_due(tmp_path: Path) -> None:

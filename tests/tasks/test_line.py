@@ -12,22 +12,21 @@ from tasks.line import alone_on
 
 def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
-    inside = threading.Event()
 
-    def second() -> None:
-        with alone_on("base-1", tmp_path):
-            seen.append("second")
+    def take(line: str, name: str) -> None:
+        with alone_on(line, tmp_path):
+            seen.append(name)
 
-    waiting = threading.Thread(target=second)
+    waiting = threading.Thread(target=take, args=("base-1", "second"))
+    beside = threading.Thread(target=take, args=("base-2", "beside"))
     with alone_on("base-1", tmp_path):
         waiting.start()
         waiting.join(0.5)
-        with alone_on("base-2", tmp_path):
-            inside.set()
+        beside.start()
+        beside.join(10)
         seen.append("first")
     waiting.join(10)
-    assert inside.is_set()
-    assert seen == ["first", "second"]
+    assert seen == ["beside", "first", "second"]
     assert "other work on base-1 is under way" in capsys.readouterr().err
 
 

@@ -11,6 +11,7 @@ import pytest
 from engine.deltas import EditPlan, plan
 from engine.digests import folder_digest
 from engine.editing import is_plan_of
+from engine.emoji import JUDGE, MODEL
 from engine.errors import DigestMismatch
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
@@ -90,6 +91,21 @@ def test_an_order_is_loaded_as_it_was_saved(order: Order) -> None:
     assert Order.load(order.home, order.key) == order
     with pytest.raises(NothingOnRecord, match=r"order\.json is missing.*submit the policy again"):
         Order.load(order.home, "0" * 64)
+
+
+def test_an_order_of_before_a_new_installation_finds_base_and_judge_where_they_are_now(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former, gone = tmp_path / "python3.9" / "engine" / "emoji", tmp_path / "gone"
+    monkeypatch.setenv("EXPUNGE_BASES", str(tmp_path / "bases"))
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(tmp_path / "judge"))
+    for base, judge, found in (
+        (former / "model", former / "judge", (MODEL, JUDGE)),
+        (gone / "sd", gone / "clip", (tmp_path / "bases" / "sd", tmp_path / "judge")),
+    ):
+        replace(order, base_folder=base, judge_folder=judge).save()
+        loaded = Order.load(order.home, order.key)
+        assert (loaded.base_folder, loaded.judge_folder) == found
 
 
 @pytest.mark.parametrize("content", ["", '{"request_id": "one"}'])

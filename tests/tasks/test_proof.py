@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,20 @@ def test_a_check_that_proves_nothing_makes_the_proof_no_younger_and_is_not_made_
     assert of(tmp_path).proof.given.step == "published"
     assert of(tmp_path).proof_due == moment(chain(tmp_path)[0]) + timedelta(days=7)
     assert of(tmp_path).check_due == moment(failed) + timedelta(days=7)
+
+
+def test_a_proof_by_a_clock_that_ran_ahead_is_due_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path)
+    check(tmp_path)
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=400)
+
+    assert lines_to_check(tmp_path, Earlier.now(UTC)) == []
+    monkeypatch.setattr("tasks.standing.datetime", Earlier)
+    assert lines_to_check(tmp_path, Earlier.now(UTC) + timedelta(hours=1)) == [LINE]
 
 
 def test_a_lost_policy_hides_no_other_and_where_all_are_lost_it_is_due(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from tasks.errors import ServiceUnreachable
 from tasks.record import (
     RunRecord,
     check_experiment,
-    is_recorded,
     record,
+    recorded_run,
     supersede,
 )
 from tasks.registry import is_registered, model_name, register, withdraw
@@ -118,11 +118,11 @@ def test_another_outcome_of_the_same_work_has_a_run_of_its_own(stack, what):
 
 def test_what_is_recorded_and_registered_is_found_by_receipt_and_bundle(stack, what):
     receipt, line, bundle = uuid.uuid4().hex * 2, f"line-{uuid.uuid4().hex}", "s3://expunge/bundles/d"
-    assert not is_recorded(stack, receipt)
+    assert recorded_run(stack, receipt) is None
     assert not is_registered(stack, line, bundle)
     run = record(stack, dataclasses.replace(what, receipt_digest=receipt))
     register(stack, bundle, run, line, "d" * 64)
-    assert is_recorded(stack, receipt)
+    assert recorded_run(stack, receipt)
     assert is_registered(stack, line, bundle)
     assert not is_registered(stack, line, "s3://expunge/bundles/e")
 

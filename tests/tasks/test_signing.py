@@ -174,6 +174,19 @@ def test_what_was_written_before_there_were_signatures_is_vouched_for_by_the_nex
     assert doubts(home) == doubts(home, operator) == []
 
 
+def test_a_record_that_an_operators_key_signed_is_not_gone_on_with_by_a_key_that_lies_in_it(
+    home: Path, operator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker without the variable, one night."""
+    append(home)
+    before = sorted(home.rglob("*"))
+    monkeypatch.delenv("EXPUNGE_SIGNING_KEY")
+    for go_on in (append, signing.check_key):
+        with pytest.raises(UsageError, match=r"signed by a key that is not in it.*set EXPUNGE_SIGNING_KEY"):
+            go_on(home)
+    assert [path for path in sorted(home.rglob("*")) if path.suffix != ".lock"] == before
+
+
 @pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"])
 def test_a_file_that_holds_no_key_is_named_with_the_cure_and_nothing_is_recorded(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes

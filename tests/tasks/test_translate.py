@@ -9,7 +9,7 @@ from engine.sampling import Sampler
 from engine.wordings import WORDED_AS
 from policies import Policy, desired_state
 from policies import schema as policies_schema
-from tasks.translate import acceptance, sampler, subjects
+from tasks.translate import acceptance, edit_spec, sampler, subjects
 
 
 def policy(**limits: object) -> Policy:
@@ -43,6 +43,25 @@ def test_the_policys_own_prompts_are_asked_with_each_name_in_its_place():
     owl, cat = subjects(desired_state([Policy.model_validate(told)]))
     assert owl.prompts == ("an owl by the sea", "a night bird by the sea", "who hoots")
     assert cat.prompts == ("a cat",)
+
+
+def test_an_alias_that_two_policies_give_to_their_concepts_is_erased_once_and_asked_of_both():
+    minnie, mickey = (
+        Policy.model_validate(
+            policy().model_dump()
+            | {
+                "request_id": name,
+                "concepts": ({"id": name, "name": name, "aliases": ("the mouse", f"{name} m"), "category": "object"},),
+            }
+        )
+        for name in ("minnie", "mickey")
+    )
+    state = desired_state([minnie, mickey])
+    assert [target.names for target in edit_spec(state).targets] == [
+        ("mickey", "mickey m", "the mouse"),
+        ("minnie", "minnie m"),
+    ]
+    assert [len(subject.aliases) for subject in subjects(state)] == [2, 2]
 
 
 def test_every_limit_of_a_policy_is_a_limit_of_the_verdict():
