@@ -42,7 +42,8 @@ SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
 
 @dataclass(frozen=True)
 class OceSettings(Settings):
-    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam, as published."""
+    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam, as published. `tokens` are
+    those of what is kept; of targets it is always the last subject token."""
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
     bare: bool = True
