@@ -19,6 +19,7 @@ from engine.layout import check_complete, check_layout, components
 from engine.whole import save_whole, whole_folder
 
 MANIFEST = "manifest.json"
+VOUCHER = "published.json"  # who vouches for the manifest, added when it is published
 MODEL = "model"
 
 
@@ -105,7 +106,8 @@ def verify_bundle(folder: Path, expected: str | None = None) -> str:
         raise DigestMismatch("bundle manifest", expected, digest, "fetch the bundle again")
     wanted = _listed(folder / MANIFEST)
     found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
-    found.pop(MANIFEST, None)
+    for beside in (MANIFEST, VOUCHER):
+        found.pop(beside, None)
     for name in sorted(wanted.keys() | found.keys()):
         expected = wanted.get(name, "not in the manifest")
         actual = file_digest(found[name]) if name in found else "missing"

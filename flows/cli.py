@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,6 +21,10 @@ from tasks.settings import STORE, Settings, home_folder, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option(help="public key (PEM) of who signs the receipts, got from elsewhere; repeatable", exists=True),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
 
 
@@ -150,21 +154,32 @@ def audit(
         list[str] | None,
         typer.Option(help="digest of a receipt as it was noted elsewhere, which must still be on record; repeatable"),
     ] = None,
-    key: Annotated[
-        list[Path] | None,
-        typer.Option(help="public key (PEM) of who signs the receipts, got from elsewhere; repeatable", exists=True),
-    ] = None,
+    key: Keys = None,
     stored: Annotated[bool, typer.Option("--stored", help="compare with the copy in S3 too, which must be up")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="look at this bundle alone, which needs a --key and no home", exists=True, file_okay=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
+        if bundle:
+            _audit_bundle(bundle, noted or [], key or [], stored, as_json)
         from flows.history import audit as whole
 
         store = Settings.load(STORE) if stored else None
         found = whole(home_folder(), noted or [], key or [], store)
         say(as_json, found, show.print_audit)
         raise typer.Exit(found["exit_code"])
+
+
+def _audit_bundle(bundle: Path, noted: list[str], keys: list[Path], stored: bool, as_json: bool) -> NoReturn:
+    from flows.history import audit_bundle
+
+    found = audit_bundle(bundle, noted, keys, stored)
+    say(as_json, found, show.print_vouched)
+    raise typer.Exit(found["exit_code"])
 
 
 @app.command()
@@ -219,13 +234,14 @@ def fetch(
         typer.Argument(metavar="LINE_OR_DIGEST", help="a line, whose approved bundle is meant, or a bundle's digest"),
     ],
     out: Annotated[Path, typer.Option(help="the folder to write; a bundle that is there and right is left alone")],
+    key: Keys = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a published bundle from S3, every file checked by its digest; the model in it is ready for diffusers."""
     with exit_codes():
         from tasks.publish import fetch_bundle
 
-        fetched = fetch_bundle(bundle, out, Settings.load(STORE))
+        fetched = fetch_bundle(bundle, out, Settings.load(STORE), key or [])
         say(as_json, {"bundle": fetched.digest, "model": str(fetched.model)}, show.print_fields)
 
 

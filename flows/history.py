@@ -31,6 +31,22 @@ def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None
     return {**asdict(found), "problems": problems, "compared_with": place, "exit_code": code}
 
 
+def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool) -> dict[str, Any]:
+    """What a bundle says of itself to whoever has a public key, and what is wrong with it."""
+    from tasks.audit_bundle import audit_bundle as look
+
+    if stored or not keys:
+        raise UsageError("--bundle takes no --stored and needs a --key: without one anybody could have made it")
+    found = look(folder, keys)
+    problems = list(found.problems)
+    if noted and found.receipt.digest not in noted:
+        problems.append(f"its receipt {found.receipt.digest} is none of those noted")
+    told = {name: getattr(found.receipt, name) for name in ("line", "request_id", "at", "who")}
+    told |= {"receipt": found.receipt.digest, "version": found.receipt.versions.get("expunge", "")}
+    code = IntegrityError.exit_code if problems else 0
+    return {"bundle": found.bundle, **told, "rederived": found.rederived, "problems": problems, "exit_code": code}
+
+
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     """The report of the policy's last verification, rendered anew; returns where it is."""
     from tasks.report import rerender

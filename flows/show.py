@@ -174,9 +174,18 @@ def print_audit(data: dict[str, Any]) -> None:
     console.print(table)
     if data["compared_with"]:
         console.print(f"compared with {escape(data['compared_with'])}")
-    console.print("[bold green]WHOLE[/]" if not data["problems"] else "[bold red]NOT WHOLE[/]")
-    for problem in data["problems"]:
+    _print_problems(data["problems"])
+
+
+def _print_problems(problems: list[str]) -> None:
+    console.print("[bold green]WHOLE[/]" if not problems else "[bold red]NOT WHOLE[/]")
+    for problem in problems:
         console.print(f"- {escape(problem)}")
+
+
+def print_vouched(data: dict[str, Any]) -> None:
+    print_fields({name: value for name, value in data.items() if name not in ("problems", "exit_code")})
+    _print_problems(data["problems"])
 
 
 def print_fields(data: dict[str, Any]) -> None:

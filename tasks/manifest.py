@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from engine.bundle import MANIFEST, MODEL, verify_bundle
+from engine.bundle import MANIFEST, MODEL, VOUCHER, verify_bundle
 from engine.digests import json_digest
 from engine.errors import EngineError
 from tasks.errors import IntegrityError
@@ -67,6 +67,6 @@ def _is_plain(path: str) -> bool:
         path.isprintable()
         and "\\" not in path
         and str(pure) == path
-        and path not in (".", MANIFEST)
+        and path not in (".", MANIFEST, VOUCHER)
         and not (pure.is_absolute() or ".." in pure.parts)
     )

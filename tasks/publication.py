@@ -26,6 +26,7 @@ from tasks.receipts import Step, of_step
 from tasks.record import check_experiment
 from tasks.report import write_report
 from tasks.settings import Settings
+from tasks.vouched import deliver
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     publish_bundle(folder, order.line, settings, _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
     receipt = note(order, Step.PUBLISHED, inputs, outputs={"bundle": bundle})
+    deliver(receipt, settings)
     remove_candidate(order)  # the bundle has it
     return Release(bundle, bundle_uri(bundle, settings), receipt.digest)
 

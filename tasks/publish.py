@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.bundle import MANIFEST
+from engine.bundle import MANIFEST, VOUCHER
 from tasks import s3
 from tasks.errors import IntegrityError, UsageError
 from tasks.manifest import DIGEST, Bundle, check_bundle, parse
 from tasks.pointer import check_successor, get_pointer, point
 from tasks.receipts import LINE
 from tasks.settings import Settings
+from tasks.vouched import receipt_of
 
 
 def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> str:
@@ -35,8 +36,9 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
     return bundle.digest
 
 
-def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundle:
-    """Download the approved bundle of a line, or one by its digest, into `folder`; every file's sha256 is checked.
+def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Collection[Path] = ()) -> Bundle:
+    """Download the approved bundle of a line, or one by its digest, into `folder`; every file's sha256 is checked, and
+    where public `keys` are given that one of them vouches for it.
 
     The folder appears whole or not at all; one that is there and right is left alone.
     Raises IntegrityError when anything is missing or differs, ServiceUnreachable when S3 cannot be used, UsageError for
@@ -45,12 +47,14 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings) -> Bundl
     client = s3.client(settings)
     digest = _resolve(client, settings.bucket, line_or_digest)
     if not os.path.lexists(folder):
-        _download(client, settings.bucket, digest, folder)
+        _download(client, settings.bucket, digest, folder, keys)
     elif not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} is there and no bundle: name a folder that is not there yet")
     bundle = check_bundle(folder)
     if bundle.digest != digest:
         raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
+    if keys:
+        receipt_of(folder, digest, keys)
     return bundle
 
 
@@ -94,11 +98,15 @@ def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
     return pointer.bundle
 
 
-def _download(client: Any, bucket: str, digest: str, folder: Path) -> None:
+def _download(client: Any, bucket: str, digest: str, folder: Path, keys: Collection[Path]) -> None:
     content = s3.read(client, bucket, f"{_prefix(digest)}/{MANIFEST}")
     if hashlib.sha256(content).hexdigest() != digest:
         raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
     with _new(folder) as part:
+        if s3.is_there(client, bucket, f"{_prefix(digest)}/{VOUCHER}"):
+            (part / VOUCHER).write_bytes(s3.read(client, bucket, f"{_prefix(digest)}/{VOUCHER}"))
+        if keys:
+            receipt_of(part, digest, keys)
         for path, sha256 in parse(content, f"bundle {digest}").items():
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:

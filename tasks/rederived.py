@@ -93,7 +93,7 @@ def contradiction(work: Path) -> str:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
     if problem := next(_unasked(state, table), ""):
         return f"{work / EVIDENCE} {problem}"
-    if _same(json.loads(again.to_json()), json.loads(told.to_json())):
+    if is_same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"
     return f"{work / VERDICT} says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
@@ -116,12 +116,12 @@ def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
             yield f"has {made} tries of {attack.name} on {concept}, not {len(evidence.ARMS) * attack.cost}"
 
 
-def _same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """The same in JSON, but for what another processor or library makes of the last place of a number."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(is_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, abs_tol=LAST_PLACE)
     return one == other

@@ -37,6 +37,7 @@ from tasks.restore import enter_base
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.verify import conclude, gather_evidence
+from tasks.vouched import deliver
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,12 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
 
 
 def catch_up(line: str, settings: Settings) -> None:
-    """Tell MLflow what it failed to hear of what a line serves: the publication, and the last check."""
+    """Tell MLflow what it failed to hear of what a line serves: the publication, and the last check; and S3 the receipt
+    of the former, if that is what was cut short."""
     proof = Proof.of(journal(settings.home, line).receipts())
     if proof is None:
         return
+    deliver(proof.publication, settings)
     uri, run = bundle_uri(proof.bundle, settings), recorded_run(settings, proof.publication.digest)
     if run is None:
         enter_again(proof, settings)

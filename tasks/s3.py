@@ -51,6 +51,11 @@ def client(settings: Settings) -> Any:
         ) from error
 
 
+def is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Whether anything is under `key`."""
+    return _find(s3, bucket, key) is not None
+
+
 def is_locked(s3: Any, bucket: str, key: str) -> bool:
     """Whether S3 keeps the object whoever asks for what."""
     found = _find(s3, bucket, key)

@@ -120,20 +120,48 @@ def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> I
             yield receipt, f"{problem}, {OLDER}"
 
 
+def envelope(home: Path, receipt: Receipt) -> bytes | None:
+    """A receipt in its signed envelope, as the home has it; None if it was never signed."""
+    file = _file(home, receipt)
+    return file.read_bytes() if file.exists() else None
+
+
+def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:
+    """The receipt in an envelope that one of the keys signed; ValueError says what is wrong with it, in words."""
+    read = _read(signed)
+    if read.payload_type != TYPE:
+        raise ValueError("has the signature of something else")
+    _verify(read, keys)
+    return Receipt.model_validate_json(read.payload)
+
+
 def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
     try:
-        envelope = Envelope.from_dict(json.loads(_file(home, receipt).read_bytes()))
-    except FileNotFoundError:
-        return UNSIGNED
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        if (signed := envelope(home, receipt)) is None:
+            return UNSIGNED
+        read = _read(signed)
+        if (read.payload, read.payload_type) != (receipt.content, TYPE):
+            return "has the signature of something else"
+        _verify(read, keys)
+    except OSError:
         return "has a signature that cannot be read"
-    if (envelope.payload, envelope.payload_type) != (receipt.content, TYPE):
-        return "has the signature of something else"
-    try:
-        envelope.verify(list(keys), 1)
-    except (ValueError, UnverifiedSignatureError):
-        return "is signed by none of the keys"
+    except ValueError as error:
+        return str(error)
     return ""
+
+
+def _read(signed: bytes) -> Envelope:
+    try:
+        return Envelope.from_dict(json.loads(signed))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("has a signature that cannot be read") from None
+
+
+def _verify(read: Envelope, keys: Sequence[SSlibKey]) -> None:
+    try:
+        read.verify(list(keys), 1)
+    except (ValueError, UnverifiedSignatureError):
+        raise ValueError("is signed by none of the keys") from None
 
 
 def _signs(receipt: Receipt) -> bool:

@@ -68,10 +68,22 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
     _, home, _ = published
     line, elsewhere = line_of(home), str(tmp_path / "another home")
     alone = {**stack.variables(), "PREFECT_API_URL": "", "MLFLOW_TRACKING_URI": "", "EXPUNGE_HOME": elsewhere}
-    done = run_cli("fetch", line, "--out", str(tmp_path / "bundle"), "--json", **alone)
+    (key,) = (home / "keys").iterdir()
+    done = run_cli("fetch", line, "--out", str(tmp_path / "bundle"), "--key", str(key), "--json", **alone)
     assert done.code == 0, done.err
     assert done.data == {"bundle": approved(line, stack), "model": str(tmp_path / "bundle" / "model")}
     open_model(Path(done.data["model"]))
+    nowhere = {**alone, "AWS_ENDPOINT_URL_S3": ""}
+    whole = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key), "--json", **nowhere)
+    assert (whole.code, whole.data["problems"], whole.data["rederived"]) == (0, [], True)
+    assert (whole.data["request_id"], whole.data["bundle"]) == ("whole-way", done.data["bundle"])
+    assert whole.data["receipt"] == journal(home, line).receipts()[-1].digest
+    told = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key), "--noted", "0" * 64, **nowhere)
+    assert (told.code, "NOT WHOLE" in told.out, "none of those noted" in told.out) == (6, True, True)
+    assert run_cli("audit", "--bundle", str(tmp_path / "bundle"), **nowhere).code == 2
+    _, stranger = write_key(tmp_path, "stranger")
+    forged = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(stranger), **nowhere)
+    assert (forged.code, forged.out, "signed by none of the keys" in forged.err) == (6, "", True)
 
 
 def test_every_step_left_a_receipt_signed_and_copied_to_s3_and_the_chain_holds(

@@ -1,0 +1,46 @@
+"""Who vouches for a bundle: the signed receipt of its publication, which lies beside its manifest.
+
+The manifest vouches for the files, and for itself. That they passed, and who published them, the receipt says, to
+whoever has the bundle and the public key and nothing else of the home. It comes after the manifest, so it is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from engine.bundle import VOUCHER
+from engine.canonical import sha256
+from tasks import s3, signing
+from tasks.errors import IntegrityError
+from tasks.receipts import Receipt, Step
+from tasks.settings import Settings
+
+
+def deliver(published: Receipt, settings: Settings) -> None:
+    """Put the signed receipt of a publication beside its bundle in S3. The first one stays, whoever published the same
+    again; of before there were signatures there is none. Raises ServiceUnreachable."""
+    signed = signing.envelope(settings.home, published)
+    client, key = s3.client(settings), f"bundles/{published.outputs['bundle']}/{VOUCHER}"
+    if signed is not None and not s3.is_there(client, settings.bucket, key):
+        s3.put_once(client, settings.bucket, key, signed, sha256(signed))
+
+
+def receipt_of(folder: Path, digest: str, keys: Collection[Path]) -> Receipt:
+    """The receipt in a bundle's folder by which one of these keys vouches for the bundle of this digest.
+
+    IntegrityError if none does, UsageError if a file of `keys` is no public key.
+    """
+    trusted = [signing.public_key(path) for path in keys]
+    try:
+        receipt = signing.opened((folder / VOUCHER).read_bytes(), trusted)
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"bundle {digest} has no {VOUCHER}, so nobody vouches for it; to one of before version 0.8.0 the next "
+            "night or submission adds it"
+        ) from None
+    except ValueError as error:
+        raise IntegrityError(f"{VOUCHER} of bundle {digest} {error}: ask who published it for the right key") from None
+    if receipt.step != Step.PUBLISHED or receipt.outputs.get("bundle") != digest:
+        raise IntegrityError(f"{VOUCHER} of bundle {digest} is signed, and of something else than its publication")
+    return receipt

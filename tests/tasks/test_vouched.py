@@ -1,0 +1,153 @@
+"""Who has a bundle and a public key, and nothing else, can tell who published it and what its verdict rests on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine import evidence
+from engine.acceptance import Acceptance
+from engine.bundle import VOUCHER, assemble
+from engine.digests import file_digest
+from engine.results import Outcome, Verdict
+from engine.verdict import decide
+from tasks import signing
+from tasks.audit_bundle import audit_bundle
+from tasks.errors import IntegrityError
+from tasks.journal import note
+from tasks.publish import fetch_bundle, publish_bundle
+from tasks.receipts import Receipt
+from tasks.settings import Settings
+from tasks.vouched import deliver
+from tests.engine.rows import rows
+from tests.tasks.bundles import make_bundle
+from tests.tasks.keys import write_key
+from tests.tasks.records import Work
+
+LIMITS = Acceptance(max_target_rate=0.2, max_retain_drop=0.2, min_control_rate=0.7, confidence=0.95)
+
+
+@pytest.fixture
+def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The public half of the key that signs here."""
+    private, public = write_key(tmp_path, "operator")
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
+    return public
+
+
+def receipt_for(home: Path, bundle: str, step: str = "published", **inputs: str) -> Receipt:
+    return note(Work(home), step, {"policy": "ab" * 32, **inputs}, {"bundle": bundle})
+
+
+def test_what_is_fetched_is_vouched_for_by_the_key_of_who_published_it(
+    stack: Settings, tmp_path: Path, public: Path
+) -> None:
+    settings, line = replace(stack, home=tmp_path / "home"), f"line-{uuid.uuid4().hex[:12]}"
+    digest = publish_bundle(make_bundle(tmp_path / "made", uuid.uuid4().bytes), line, stack)
+    with pytest.raises(IntegrityError, match="so nobody vouches for it"):
+        fetch_bundle(line, tmp_path / "early", stack, [public])
+    fetch_bundle(line, tmp_path / "early", stack)
+    receipt = receipt_for(settings.home, digest)
+    deliver(receipt, settings)
+    assert fetch_bundle(line, tmp_path / "fetched", stack, [public]).digest == digest
+    signed = (tmp_path / "fetched" / VOUCHER).read_bytes()
+    assert signing.opened(signed, [signing.public_key(public)]) == receipt
+    deliver(receipt_for(settings.home, digest, state="cd" * 32), settings)
+    fetch_bundle(digest, tmp_path / "again", stack, [public])
+    assert (tmp_path / "again" / VOUCHER).read_bytes() == signed, "the first one stays"
+    _, stranger = write_key(tmp_path, "stranger")
+    with pytest.raises(IntegrityError, match=f"bundle {digest} is signed by none of the keys: ask who published it"):
+        fetch_bundle(line, tmp_path / "none", stack, [stranger])
+    with pytest.raises(IntegrityError, match="is signed by none of the keys"):
+        fetch_bundle(line, tmp_path / "fetched", stack, [stranger])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("none")]
+
+
+def test_a_receipt_of_before_there_were_signatures_vouches_for_nothing(tmp_path: Path, stack: Settings) -> None:
+    home = tmp_path / "home"
+    receipt = receipt_for(home, digest := uuid.uuid4().hex * 2)
+    for path in (home / "signatures").rglob("*.json"):
+        path.unlink()
+    deliver(receipt, replace(stack, home=home))
+    with pytest.raises(IntegrityError, match="is missing"):
+        fetch_bundle(digest, tmp_path / "out", stack)
+
+
+def bundle_of(folder: Path, verdict: Verdict, table: object) -> tuple[Path, Path]:
+    """A bundle with this verdict on this evidence, and the home that signed for it."""
+    (model := folder / "model").mkdir()
+    (model / "weights").write_bytes(b"weights")
+    evidence.write(table, folder / "evidence.parquet")  # type: ignore[arg-type]
+    extras: dict[str, Path | bytes] = {"verdict.json": verdict.to_json().encode()}
+    digest = assemble(model, {**extras, "evidence.parquet": folder / "evidence.parquet"}, bundle := folder / "bundle")
+    receipt = receipt_for(folder / "home", digest, verdict=file_digest(bundle / "verdict.json"))
+    (bundle / VOUCHER).write_bytes(signing.envelope(folder / "home", receipt) or b"")
+    return bundle, folder / "home"
+
+
+TABLE = evidence.table([*rows("bicycle", "target", 96, 0, 96), *rows("car", "look_alike", 96, 96, 96)])
+PASSED = decide(TABLE, len(TABLE), LIMITS)
+
+
+def test_a_bundle_that_passed_is_whole_by_itself(tmp_path: Path, public: Path) -> None:
+    bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
+    found = audit_bundle(bundle, [public])
+    assert (found.problems, found.rederived, found.receipt.outputs["bundle"]) == ((), True, found.bundle)
+
+
+@pytest.mark.parametrize("seen", [0, 90])
+def test_attack_whoever_can_sign_publishes_a_verdict_that_its_evidence_does_not_bear(
+    tmp_path: Path, public: Path, seen: int
+) -> None:
+    shown = evidence.table([*rows("bicycle", "target", 96, seen, 96), *rows("car", "look_alike", 96, 96, 96)])
+    bundle, _ = bundle_of(tmp_path, replace(PASSED, evidence=evidence.digest(shown)), shown)
+    problems = audit_bundle(bundle, [public]).problems
+    assert any("does not follow from its evidence" in problem for problem in problems) is (seen > 0)
+
+
+def test_a_verdict_that_is_no_pass_is_told(tmp_path: Path, public: Path) -> None:
+    few = TABLE.head(100)
+    bundle, _ = bundle_of(tmp_path, failed := decide(few, len(few), LIMITS), few)
+    assert failed.outcome is not Outcome.PASS
+    assert audit_bundle(bundle, [public]).problems == (f"verdict.json says {failed.outcome.value}",)
+
+
+def test_attack_the_signed_receipt_of_another_bundle_or_of_another_step_is_put_beside_it(
+    tmp_path: Path, public: Path
+) -> None:
+    bundle, home = bundle_of(tmp_path, PASSED, TABLE)
+    for other in (receipt_for(home, "cd" * 32), receipt_for(home, audit_bundle(bundle, [public]).bundle, "bundled")):
+        (bundle / VOUCHER).write_bytes(signing.envelope(home, other) or b"")
+        with pytest.raises(IntegrityError, match="is signed, and of something else than its publication"):
+            audit_bundle(bundle, [public])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"payload": "aa", "payloadType": "x", "signatures": []}'])
+def test_attack_what_vouches_is_no_envelope_or_is_not_signed(tmp_path: Path, public: Path, content: bytes) -> None:
+    bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
+    (bundle / VOUCHER).write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"published\.json of bundle"):
+        audit_bundle(bundle, [public])
+
+
+def test_attack_a_file_and_the_manifest_are_changed_together(tmp_path: Path, public: Path) -> None:
+    bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
+    (bundle / "model" / "weights").write_bytes(b"others")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["model/weights"]["sha256"] = file_digest(bundle / "model" / "weights")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(IntegrityError, match="of something else than its publication"):
+        audit_bundle(bundle, [public])
+
+
+def test_attack_a_bundle_lists_what_vouches_for_it(tmp_path: Path, public: Path) -> None:
+    bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"][VOUCHER] = {"sha256": file_digest(bundle / VOUCHER), "bytes": 1}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(IntegrityError, match=r"bad entry .published\.json."):
+        audit_bundle(bundle, [public])
