@@ -85,7 +85,8 @@ def concepts(layers: Layers, count: int, device: str) -> tuple[ConceptEmbeddings
 
 
 def seconds(layers: Layers, editor: str, count: int, device: str) -> float:
-    """The closed form of one plan."""
+    """The closed form of one plan; of MPS, which has no float64, on the processor, as the engine does it."""
+    device = "cpu" if device.startswith("mps") else device
     draws = torch.Generator().manual_seed(1)
     weights: dict[str, Tensor] = {
         name: (torch.randn(shape, generator=draws) / layers.width**0.5).to(device)

@@ -167,7 +167,7 @@ def main() -> None:
         "encoding": lambda: encoding(FULL, 2 * count, args.device),
         "layers": lambda: layers.told(args.editor or ["scapre"], count, args.device),
         "bare": lambda: bare(SHALLOW, args.concepts or counts[:-1], args.device),
-        "default": lambda: default(FULL, count, args.device, args.rows or ROWS),
+        "default": lambda: default(FULL, count, args.device, rows or ROWS),
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.fullsize import spec
 from engine import planning
+from engine.deltas import wide
 from engine.editors import editor_named, settings_for
 from engine.families import projections
 
@@ -62,18 +63,19 @@ def encodings() -> Iterator[list[tuple[int, float]]]:
         planning.encode = original
 
 
+@torch.no_grad()
 def timed(model: Any, editor: str, count: int, device: str, told: Mapping[str, Any] | None = None) -> Timed:
     """One plan in its parts, with the settings `told` in place of `settings`."""
     chosen, told = editor_named(editor), settings(editor) if told is None else told
     given = settings_for(chosen, told)
     settle(device)
     start = time.perf_counter()
-    with encodings() as calls, torch.no_grad():
+    with encodings() as calls:
         concepts = planning.gather(model, spec(count, editor, dict(told)), given)
     settle(device)
     gathered = time.perf_counter()
     found = projections(model)
-    weights = {p.name: p.weight.detach().to(concepts.targets.gram) for p in found}
+    weights = {p.name: wide(p, concepts) for p in found}
     chosen.plan(weights, {p.name: p.kind for p in found}, concepts, given)
     settle(device)
     prompts, encoding = (sum(values) for values in zip(*calls, strict=True))

@@ -78,7 +78,7 @@ def drawing_digest() -> str:
 def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     """Draw `shots` in batches; yields uint8 pictures [height, width, 3] in the order given.
 
-    Prompts are encoded once each, `PROMPTS` of them at a time, so that memory does not grow with the number of shots.
+    At most `PROMPTS` prompts are encoded at a time, once each, so that memory does not grow with the number of shots.
     Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     Batches are halved where memory is short (`in_batches`).
     """

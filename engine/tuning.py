@@ -118,7 +118,8 @@ Proof = Callable[["EditPlan"], str]
 
 
 def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | None = None) -> Tuned:
-    """The least change on the ladder that passes; NothingAccepted if none does, SettingError as for any editor.
+    """The least change on the ladder that passes, or, where none does, what leaves least and a proof accepts;
+    NothingAccepted if there is neither, SettingError as for any editor.
 
     `draft` plans one specification that names its editor, `proof` asks pictures. The plan names the editor and the
     settings that were chosen; the specification it records is the one that left them open.
@@ -127,7 +128,8 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
     trials = [_tried(choice, draft, auto) for choice in choices]
     worth = _ascending(trials, [n for n, trial in enumerate(trials) if not trial.problem], "change")
     if not worth and proof:
-        worth = _ascending(trials, [n for n, trial in enumerate(trials) if trial.worst], "residual")
+        planned = [n for n, trial in enumerate(trials) if all(map(math.isfinite, trial.worst.values())) and trial.worst]
+        worth = _ascending(trials, planned, "residual")
     if not worth:
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
     for place in worth[: auto.proofs] if proof else worth[:1]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -164,22 +164,16 @@ def audit(
 ) -> None:
     """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
-        if bundle:
-            _audit_bundle(bundle, noted or [], key or [], stored, as_json)
         from flows.history import audit as whole
+        from flows.history import audit_bundle
 
-        store = Settings.load(STORE) if stored else None
-        found = whole(home_folder(), noted or [], key or [], store)
-        say(as_json, found, show.print_audit)
+        if bundle:
+            found, text = audit_bundle(bundle, noted or [], key or [], stored), show.print_bundle
+        else:
+            store = Settings.load(STORE) if stored else None
+            found, text = whole(home_folder(), noted or [], key or [], store), show.print_audit
+        say(as_json, found, text)
         raise typer.Exit(found["exit_code"])
-
-
-def _audit_bundle(bundle: Path, noted: list[str], keys: list[Path], stored: bool, as_json: bool) -> NoReturn:
-    from flows.history import audit_bundle
-
-    found = audit_bundle(bundle, noted, keys, stored)
-    say(as_json, found, show.print_vouched)
-    raise typer.Exit(found["exit_code"])
 
 
 @app.command()

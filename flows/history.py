@@ -33,18 +33,27 @@ def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None
 
 def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool) -> dict[str, Any]:
     """What a bundle says of itself to whoever has a public key, and what is wrong with it."""
-    from tasks.audit_bundle import audit_bundle as look
+    from tasks.audit_bundle import look
 
     if stored or not keys:
         raise UsageError("--bundle takes no --stored and needs a --key: without one anybody could have made it")
     found = look(folder, keys)
-    problems = list(found.problems)
-    if noted and found.receipt.digest not in noted:
-        problems.append(f"its receipt {found.receipt.digest} is none of those noted")
-    told = {name: getattr(found.receipt, name) for name in ("line", "request_id", "at", "who")}
-    told |= {"receipt": found.receipt.digest, "version": found.receipt.versions.get("expunge", "")}
-    code = IntegrityError.exit_code if problems else 0
-    return {"bundle": found.bundle, **told, "rederived": found.rederived, "problems": problems, "exit_code": code}
+    receipt, problems = found.receipt, list(found.problems)
+    if noted and receipt.digest not in noted:
+        problems.append(f"its receipt {receipt.digest} is none of those noted")
+    told = {name: getattr(receipt, name) for name in ("line", "request_id", "at", "who")}
+    return {
+        "bundle": found.bundle,
+        "model": found.model,
+        **told,
+        "receipt": receipt.digest,
+        "verdict": found.verdict.outcome.value if found.verdict else "none: a base as it was",
+        "limits": asdict(found.verdict.acceptance) if found.verdict else None,
+        "version": receipt.versions.get("expunge", ""),
+        "rederived": found.rederived,
+        "problems": problems,
+        "exit_code": IntegrityError.exit_code if problems else 0,
+    }
 
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,8 @@ from tasks.restore import look_task
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
 from tasks.signing import check_key
-from tasks.standing import is_restored, summary
+from tasks.standing import A_DAY, is_restored, summary
 from tasks.vault import stored
-
-A_DAY = timedelta(days=1)
 
 
 @flow(name="reverify", flow_run_name="{line}", persist_result=False)

@@ -183,7 +183,7 @@ def _print_problems(problems: list[str]) -> None:
         console.print(f"- {escape(problem)}")
 
 
-def print_vouched(data: dict[str, Any]) -> None:
+def print_bundle(data: dict[str, Any]) -> None:
     print_fields({name: value for name, value in data.items() if name not in ("problems", "exit_code")})
     _print_problems(data["problems"])
 

@@ -1,56 +1,74 @@
 """A bundle by itself, for whoever has it and the public key and nothing else: its files, who vouches for it, and
-whether its verdict passes and follows from its evidence."""
+whether its verdict passes and follows from its evidence.
+
+Limits, what was planned and the judge's error are as the verdict has them, for the policies are in the home; so these
+are told, to be held against the policy, as is the model of a base that was restored, of which there is no verdict.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine import evidence
 from engine.results import Outcome, Verdict
-from engine.verdict import decide
+from tasks.errors import IntegrityError
 from tasks.grounds import is_of_a_base
-from tasks.manifest import Bundle, check_bundle
-from tasks.places import EVIDENCE, VERDICT
+from tasks.manifest import Bundle, check_bundle, model_digest
+from tasks.places import DELTAS, EVIDENCE, VERDICT
 from tasks.receipts import Receipt
-from tasks.rederived import can_be_rederived, is_same
+from tasks.rederived import can_be_rederived, unlike
 from tasks.vouched import receipt_of
 
 
 @dataclass(frozen=True)
-class Vouched:
-    """What was found. `rederived`: whether the verdict was worked out anew, which takes the version that came to it;
-    of a base that was restored there is none."""
+class Found:
+    """What is in the bundle: `model` is the digest of the model's folder, `verdict` None of a base as it was.
+    `rederived`: whether the verdict was worked out anew, which takes the version that came to it."""
 
     bundle: str
+    model: str
     receipt: Receipt
+    verdict: Verdict | None
     rederived: bool
     problems: tuple[str, ...]
 
 
-def audit_bundle(folder: Path, keys: Collection[Path]) -> Vouched:
-    """IntegrityError where the bundle differs from its manifest or none of the keys vouches for it: then nothing that
-    it says is worth a look."""
+def look(folder: Path, keys: Collection[Path]) -> Found:
+    """IntegrityError where the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot
+    be read: then nothing that it says is worth a look."""
     bundle = check_bundle(folder)
     receipt = receipt_of(folder, bundle.digest, keys)
-    again = can_be_rederived(receipt) and not is_of_a_base(receipt)
-    problems = () if is_of_a_base(receipt) else tuple(_against(bundle, receipt, again))
-    return Vouched(bundle.digest, receipt, again, problems)
+    model = model_digest(bundle.files)
+    if is_of_a_base(receipt):
+        problems = [f"it has {name}, and was published as a base" for name in PROVEN if name in bundle.files]
+        return Found(bundle.digest, model, receipt, None, False, tuple(problems))
+    verdict, again = _verdict(bundle), can_be_rederived(receipt)
+    return Found(bundle.digest, model, receipt, verdict, again, tuple(_against(bundle, receipt, verdict, again)))
 
 
-def _against(bundle: Bundle, receipt: Receipt, again: bool) -> Iterator[str]:
+PROVEN = (VERDICT, EVIDENCE, DELTAS)
+"""What an edit is published with."""
+
+
+def _verdict(bundle: Bundle) -> Verdict:
+    try:
+        return Verdict.load(bundle.folder / VERDICT)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IntegrityError(f"{bundle.folder / VERDICT} cannot be read: {error}") from error
+
+
+def _against(bundle: Bundle, receipt: Receipt, told: Verdict, again: bool) -> Iterator[str]:
     if bundle.files.get(VERDICT) != receipt.inputs.get("verdict"):
         yield f"{VERDICT} is not the one that the receipt names"
-        return
-    try:
-        told, table = Verdict.load(bundle.folder / VERDICT), evidence.read(bundle.folder / EVIDENCE)
-        decided = decide(table, told.planned, told.acceptance, told.judge)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        yield f"{VERDICT} cannot be worked out from its evidence: {error}"
-        return
     if told.outcome is not Outcome.PASS:
         yield f"{VERDICT} says {told.outcome.value}"
-    if again and not is_same(json.loads(decided.to_json()), json.loads(told.to_json())):
-        yield f"{VERDICT} says {told.outcome.value} and does not follow from its evidence: by that it is otherwise"
+    if not again:
+        return  # another version's evidence may be of another shape
+    try:
+        against = unlike(told, evidence.read(bundle.folder / EVIDENCE), told.acceptance)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        against = f"cannot be worked out from its evidence: {error}"
+    if against:
+        yield f"{VERDICT} {against}"

@@ -54,6 +54,11 @@ def parse(content: bytes, where: str) -> dict[str, str]:
     return listed
 
 
+def prefix(digest: str) -> str:
+    """Where in a bucket a bundle lies."""
+    return f"bundles/{digest}"
+
+
 def model_digest(files: Mapping[str, str]) -> str:
     """The folder digest of a bundle's model, from the sha256 of each of the bundle's files."""
     folder = f"{MODEL}/"

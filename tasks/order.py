@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import emoji
 from engine.canonical import canonical_json
-from engine.digests import file_digest
+from engine.digests import file_digest, folder_digest
 from engine.results import Verdict
 from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError, NothingOnRecord
@@ -78,16 +78,17 @@ class Order:
         """The order that was saved under this key; NothingOnRecord if there is none.
 
         A folder that is no more where it was, as after a new installation, is looked for where another order would
-        find it; its digest is held to the order's by whoever opens it.
+        find it; the base's digest is held to the order's by whoever opens it.
         """
         file = work_folder(home, key) / ORDER
         if not cls.is_kept(home, key):
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with readable(file):
             plain = json.loads(file.read_bytes())
+            base, judge = Path(plain["base_folder"]), Path(plain["judge_folder"])
             folders = {
-                "base_folder": here(_installed(plain["base_folder"], emoji.MODEL)),
-                "judge_folder": _judge_here(_installed(plain["judge_folder"], emoji.JUDGE)),
+                "base_folder": here(_installed(base, emoji.MODEL)),
+                "judge_folder": _judge_here(judge, plain["judge"]),
             }
             return cls(**{**plain, **folders, "home": home})
 
@@ -98,14 +99,15 @@ def here(base: Path) -> Path:
     return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
 
 
-def _judge_here(judge: Path) -> Path:
-    given = os.environ.get("EXPUNGE_JUDGE")
-    return Path(given) if given and not judge.is_dir() else judge
+def _judge_here(judge: Path, digest: str) -> Path:
+    """The judge of this digest, wherever it is by now; where it was, if nowhere."""
+    places = [judge, _installed(judge, emoji.JUDGE), Path(os.environ.get("EXPUNGE_JUDGE") or judge)]
+    return next((place for place in places if place.is_dir() and folder_digest(place) == digest), judge)
 
 
-def _installed(folder: str, own: Path) -> Path:
-    """The built-in folder of this installation, where it was that of another."""
-    return own if Path(folder).parts[-3:] == own.parts[-3:] else Path(folder)
+def _installed(folder: Path, own: Path) -> Path:
+    """The built-in folder of this installation, where that of another is no more."""
+    return own if not folder.is_dir() and folder.parts[-3:] == own.parts[-3:] else folder
 
 
 def verdict_of(order: Order) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.bundle import MANIFEST, VOUCHER
 from tasks import s3
 from tasks.errors import IntegrityError, UsageError
-from tasks.manifest import DIGEST, Bundle, check_bundle, parse
+from tasks.manifest import DIGEST, Bundle, check_bundle, parse, prefix
 from tasks.pointer import check_successor, get_pointer, point
 from tasks.receipts import LINE
 from tasks.settings import Settings
@@ -32,7 +32,7 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
     if follows is not None:
         check_successor(line, before and before.bundle, {*follows, bundle.digest})
     _upload(client, settings.bucket, bundle)
-    point(client, settings.bucket, line, bundle.digest, f"{_prefix(bundle.digest)}/{MANIFEST}", before)
+    point(client, settings.bucket, line, bundle.digest, f"{prefix(bundle.digest)}/{MANIFEST}", before)
     return bundle.digest
 
 
@@ -47,20 +47,22 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Co
     client = s3.client(settings)
     digest = _resolve(client, settings.bucket, line_or_digest)
     if not os.path.lexists(folder):
-        _download(client, settings.bucket, digest, folder, keys)
+        _download(client, settings.bucket, digest, folder, keys, line_or_digest)
     elif not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} is there and no bundle: name a folder that is not there yet")
     bundle = check_bundle(folder)
     if bundle.digest != digest:
         raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
     if keys:
-        receipt_of(folder, digest, keys)
+        if not (folder / VOUCHER).exists():
+            _add_voucher(client, settings.bucket, digest, folder)
+        _check_vouched(folder, digest, keys, line_or_digest)
     return bundle
 
 
 def bundle_uri(digest: str, settings: Settings) -> str:
     """Where a bundle lies, or would."""
-    return f"s3://{settings.bucket}/{_prefix(digest)}"
+    return f"s3://{settings.bucket}/{prefix(digest)}"
 
 
 def is_published(digest: str, settings: Settings) -> bool:
@@ -71,18 +73,18 @@ def is_published(digest: str, settings: Settings) -> bool:
 def published_files(digest: str, settings: Settings) -> dict[str, str]:
     """The sha256 of each file of a bundle, none unless the store holds all of them. IntegrityError if an object of it
     has other bytes than the manifest, which is known by its own digest, says."""
-    client, prefix = s3.client(settings), _prefix(digest)
-    if not s3.holds(client, settings.bucket, f"{prefix}/{MANIFEST}", digest):
+    client, place = s3.client(settings), prefix(digest)
+    if not s3.holds(client, settings.bucket, f"{place}/{MANIFEST}", digest):
         return {}
-    files = parse(s3.read(client, settings.bucket, f"{prefix}/{MANIFEST}"), f"bundle {digest}")
-    whole = all(s3.holds(client, settings.bucket, f"{prefix}/{path}", sha256) for path, sha256 in files.items())
+    files = parse(s3.read(client, settings.bucket, f"{place}/{MANIFEST}"), f"bundle {digest}")
+    whole = all(s3.holds(client, settings.bucket, f"{place}/{path}", sha256) for path, sha256 in files.items())
     return files if whole else {}
 
 
 def _upload(client: Any, bucket: str, bundle: Bundle) -> None:
     """Payload first, manifest last: a manifest in the store means that the bundle there is whole."""
     for path, sha256 in [*sorted(bundle.files.items()), (MANIFEST, bundle.digest)]:
-        s3.put_once(client, bucket, f"{_prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
+        s3.put_once(client, bucket, f"{prefix(bundle.digest)}/{path}", bundle.folder / path, sha256)
 
 
 def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
@@ -98,20 +100,31 @@ def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
     return pointer.bundle
 
 
-def _download(client: Any, bucket: str, digest: str, folder: Path, keys: Collection[Path]) -> None:
-    content = s3.read(client, bucket, f"{_prefix(digest)}/{MANIFEST}")
+def _download(client: Any, bucket: str, digest: str, folder: Path, keys: Collection[Path], asked: str) -> None:
+    content = s3.read(client, bucket, f"{prefix(digest)}/{MANIFEST}")
     if hashlib.sha256(content).hexdigest() != digest:
         raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
     with _new(folder) as part:
-        if s3.is_there(client, bucket, f"{_prefix(digest)}/{VOUCHER}"):
-            (part / VOUCHER).write_bytes(s3.read(client, bucket, f"{_prefix(digest)}/{VOUCHER}"))
+        _add_voucher(client, bucket, digest, part)
         if keys:
-            receipt_of(part, digest, keys)
+            _check_vouched(part, digest, keys, asked)
         for path, sha256 in parse(content, f"bundle {digest}").items():
             (part / path).parent.mkdir(parents=True, exist_ok=True)
-            if s3.download(client, bucket, f"{_prefix(digest)}/{path}", part / path) != sha256:
+            if s3.download(client, bucket, f"{prefix(digest)}/{path}", part / path) != sha256:
                 raise IntegrityError(f"{path} of bundle {digest} in s3://{bucket} was changed: publish it again")
         (part / MANIFEST).write_bytes(content)
+
+
+def _add_voucher(client: Any, bucket: str, digest: str, folder: Path) -> None:
+    if s3.is_there(client, bucket, key := f"{prefix(digest)}/{VOUCHER}"):
+        (folder / VOUCHER).write_bytes(s3.read(client, bucket, key))
+
+
+def _check_vouched(folder: Path, digest: str, keys: Collection[Path], asked: str) -> None:
+    """Whoever can write to the bucket can point a line at a bundle of another, which was signed as well."""
+    line = receipt_of(folder, digest, keys).line
+    if asked not in (line, digest):
+        raise IntegrityError(f"{asked} names bundle {digest}, which was published on {line}: see `expunge status`")
 
 
 @contextmanager
@@ -129,7 +142,3 @@ def _new(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _prefix(digest: str) -> str:
-    return f"bundles/{digest}"

@@ -17,6 +17,7 @@ import pandas as pd
 
 import engine
 from engine import evidence
+from engine.acceptance import Acceptance
 from engine.probes.levels import level_named
 from engine.results import Verdict
 from engine.verdict import decide
@@ -86,17 +87,23 @@ def contradiction(work: Path) -> str:
         told = Verdict.load(work / VERDICT)
         state = DesiredState.model_validate_json((work / STATE).read_bytes())
         table = evidence.read(work / EVIDENCE)
-        again = decide(table, told.planned, acceptance(state), told.judge)
+        against = unlike(told, table, acceptance(state))
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
     if problem := next(_unasked(state, table), ""):
         return f"{work / EVIDENCE} {problem}"
-    if is_same(json.loads(again.to_json()), json.loads(told.to_json())):
+    return f"{work / VERDICT} {against}" if against else ""
+
+
+def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
+    """How a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
+    again = decide(table, told.planned, limits, told.judge)
+    if _is_same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"
-    return f"{work / VERDICT} says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
+    return f"says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
 
 
 def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
@@ -116,12 +123,12 @@ def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
             yield f"has {made} tries of {attack.name} on {concept}, not {len(evidence.ARMS) * attack.cost}"
 
 
-def is_same(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
     """The same in JSON, but for what another processor or library makes of the last place of a number."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
+        return len(one) == len(other) and all(map(_is_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, abs_tol=LAST_PLACE)
     return one == other

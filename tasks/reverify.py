@@ -20,6 +20,7 @@ from tasks.entry import enter_edit, run_record
 from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from tasks.given import given_model
 from tasks.grounds import is_of_a_base
+from tasks.history import publications
 from tasks.intake import order_again
 from tasks.journal import journal, note
 from tasks.kept import kept_policy
@@ -104,6 +105,7 @@ def _asked(check: Check) -> dict[str, str]:
 def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
     """MLflow has the check as a run, and what it proved is the approved version, what it did not is none."""
     order, doubts = check.order, doubts_of(receipt)
+    deliver(publications(order.home, order.line)[-1], settings)
     if doubts:
         withdraw(settings, order.line)
     verdict, state = Verdict.load(order.folder / VERDICT), "suspect" if doubts else str(Step.CHECKED)

@@ -62,13 +62,9 @@ def check_key(home: Path) -> None:
 def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
     path = Path(given or home / "private" / "signing.pem")
-    if not given and not path.exists() and any((home / "keys").glob("*.pem")):
-        raise UsageError(
-            f"the record in {home} is signed by a key that is not in it, and a new one would break with it unnoticed: "
-            "set EXPUNGE_SIGNING_KEY to its file, or to that of a new key where it is lost"
-        )
     try:
         if not given:
+            _refuse_another(home, path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
         key = load_pem_private_key(path.read_bytes(), None)
@@ -79,6 +75,20 @@ def _private_key(home: Path) -> PrivateKeyTypes:
             f"{'EXPUNGE_SIGNING_KEY is ' if given else ''}{path}, which is no private key in PEM without a password "
             f"that can be read and sign ({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
         ) from None
+
+
+def _refuse_another(home: Path, own: Path) -> None:
+    """A worker that was not told the operator's key must not go on with one that lies in the home, or a new one."""
+    known = {path.stem for path in (home / "keys").glob("*.pem")}
+    if known - ({_id_of(own)} if own.exists() else set()):
+        raise UsageError(
+            f"the record in {home} is signed by another key than its own: set EXPUNGE_SIGNING_KEY to the file of the "
+            f"key that signs it now, to {own} if that is meant, or to a new key where it is lost"
+        )
+
+
+def _id_of(private: Path) -> str:
+    return CryptoSigner(load_pem_private_key(private.read_bytes(), None)).public_key.keyid
 
 
 def public_key(path: Path) -> SSlibKey:

@@ -70,11 +70,11 @@ class Standing:
         return [*self.proof.doubts, *self.lost]
 
     def _after(self, receipt: Receipt) -> datetime | None:
-        """So many days after the receipt; at once where it was written by a clock that ran ahead."""
+        """So many days after the receipt; a day ago where it was written by a clock that ran ahead."""
         if self.days is None:
             return None
         at, now = datetime.fromisoformat(receipt.at), datetime.now(UTC)
-        return now if at > now + A_DAY else at + timedelta(self.days)
+        return now - A_DAY if at > now + A_DAY else at + timedelta(self.days)
 
 
 def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]:

@@ -13,6 +13,7 @@ from engine.bundle import VOUCHER
 from engine.canonical import sha256
 from tasks import s3, signing
 from tasks.errors import IntegrityError
+from tasks.manifest import prefix
 from tasks.receipts import Receipt, Step
 from tasks.settings import Settings
 
@@ -21,7 +22,7 @@ def deliver(published: Receipt, settings: Settings) -> None:
     """Put the signed receipt of a publication beside its bundle in S3. The first one stays, whoever published the same
     again; of before there were signatures there is none. Raises ServiceUnreachable."""
     signed = signing.envelope(settings.home, published)
-    client, key = s3.client(settings), f"bundles/{published.outputs['bundle']}/{VOUCHER}"
+    client, key = s3.client(settings), f"{prefix(published.outputs['bundle'])}/{VOUCHER}"
     if signed is not None and not s3.is_there(client, settings.bucket, key):
         s3.put_once(client, settings.bucket, key, signed, sha256(signed))
 
@@ -39,7 +40,7 @@ def receipt_of(folder: Path, digest: str, keys: Collection[Path]) -> Receipt:
             f"bundle {digest} has no {VOUCHER}, so nobody vouches for it; to one of before version 0.8.0 the next "
             "night or submission adds it"
         ) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise IntegrityError(f"{VOUCHER} of bundle {digest} {error}: ask who published it for the right key") from None
     if receipt.step != Step.PUBLISHED or receipt.outputs.get("bundle") != digest:
         raise IntegrityError(f"{VOUCHER} of bundle {digest} is signed, and of something else than its publication")

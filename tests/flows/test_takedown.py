@@ -77,6 +77,7 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
     whole = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key), "--json", **nowhere)
     assert (whole.code, whole.data["problems"], whole.data["rederived"]) == (0, [], True)
     assert (whole.data["request_id"], whole.data["bundle"]) == ("whole-way", done.data["bundle"])
+    assert (whole.data["verdict"], whole.data["limits"]["max_target_rate"]) == ("PASS", FEW["max_target_rate"])
     assert whole.data["receipt"] == journal(home, line).receipts()[-1].digest
     told = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key), "--noted", "0" * 64, **nowhere)
     assert (told.code, "NOT WHOLE" in told.out, "none of those noted" in told.out) == (6, True, True)

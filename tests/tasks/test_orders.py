@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,16 +97,22 @@ def test_an_order_is_loaded_as_it_was_saved(order: Order) -> None:
 def test_an_order_of_before_a_new_installation_finds_base_and_judge_where_they_are_now(
     order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    former, gone = tmp_path / "python3.9" / "engine" / "emoji", tmp_path / "gone"
+    former, other = tmp_path / "python3.9" / "engine" / "emoji", tmp_path / "other"
+    shutil.copytree(JUDGE, other)
     monkeypatch.setenv("EXPUNGE_BASES", str(tmp_path / "bases"))
-    monkeypatch.setenv("EXPUNGE_JUDGE", str(tmp_path / "judge"))
-    for base, judge, found in (
-        (former / "model", former / "judge", (MODEL, JUDGE)),
-        (gone / "sd", gone / "clip", (tmp_path / "bases" / "sd", tmp_path / "judge")),
-    ):
-        replace(order, base_folder=base, judge_folder=judge).save()
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(other))
+
+    def found(base: Path, judge: Path, digest: str) -> tuple[Path, Path]:
+        replace(order, base_folder=base, judge_folder=judge, judge=digest).save()
         loaded = Order.load(order.home, order.key)
-        assert (loaded.base_folder, loaded.judge_folder) == found
+        return loaded.base_folder, loaded.judge_folder
+
+    digest = folder_digest(JUDGE)
+    assert found(former / "model", former / "judge", digest) == (MODEL, JUDGE)
+    assert found(tmp_path / "sd", tmp_path / "clip", digest) == (tmp_path / "bases" / "sd", other)
+    assert found(tmp_path / "sd", tmp_path / "clip", "d" * 64)[1] == tmp_path / "clip", "another judge is none"
+    (former / "model").mkdir(parents=True)
+    assert found(former / "model", former / "judge", digest)[0] == former / "model", "it is still there"
 
 
 @pytest.mark.parametrize("content", ["", '{"request_id": "one"}'])

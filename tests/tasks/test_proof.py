@@ -99,7 +99,8 @@ def test_a_proof_by_a_clock_that_ran_ahead_is_due_at_once(tmp_path: Path, monkey
 
     assert lines_to_check(tmp_path, Earlier.now(UTC)) == []
     monkeypatch.setattr("tasks.standing.datetime", Earlier)
-    assert lines_to_check(tmp_path, Earlier.now(UTC) + timedelta(hours=1)) == [LINE]
+    assert lines_to_check(tmp_path, Earlier.now(UTC)) == [LINE]
+    assert [row["proof_late"] for row in states(tmp_path, now=Earlier.now(UTC))] == [True]
 
 
 def test_a_lost_policy_hides_no_other_and_where_all_are_lost_it_is_due(tmp_path: Path) -> None:

@@ -182,9 +182,24 @@ def test_a_record_that_an_operators_key_signed_is_not_gone_on_with_by_a_key_that
     before = sorted(home.rglob("*"))
     monkeypatch.delenv("EXPUNGE_SIGNING_KEY")
     for go_on in (append, signing.check_key):
-        with pytest.raises(UsageError, match=r"signed by a key that is not in it.*set EXPUNGE_SIGNING_KEY"):
+        with pytest.raises(UsageError, match=r"signed by another key than its own: set EXPUNGE_SIGNING_KEY"):
             go_on(home)
     assert [path for path in sorted(home.rglob("*")) if path.suffix != ".lock"] == before
+
+
+def test_a_home_that_went_over_to_an_operators_key_does_not_fall_back_to_its_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(home)
+    append(home)
+    private, _ = write_key(tmp_path, "operator")
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
+    append(home)
+    monkeypatch.delenv("EXPUNGE_SIGNING_KEY")
+    with pytest.raises(UsageError, match="signed by another key than its own"):
+        append(home)
+    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(home / "private" / "signing.pem"))
+    append(home)
 
 
 @pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"])

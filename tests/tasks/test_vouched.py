@@ -12,11 +12,11 @@ import pytest
 from engine import evidence
 from engine.acceptance import Acceptance
 from engine.bundle import VOUCHER, assemble
-from engine.digests import file_digest
+from engine.digests import file_digest, folder_digest
 from engine.results import Outcome, Verdict
 from engine.verdict import decide
-from tasks import signing
-from tasks.audit_bundle import audit_bundle
+from tasks import s3, signing
+from tasks.audit_bundle import look
 from tasks.errors import IntegrityError
 from tasks.journal import note
 from tasks.publish import fetch_bundle, publish_bundle
@@ -26,7 +26,7 @@ from tasks.vouched import deliver
 from tests.engine.rows import rows
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
-from tests.tasks.records import Work
+from tests.tasks.records import LINE, Work
 
 LIMITS = Acceptance(max_target_rate=0.2, max_retain_drop=0.2, min_control_rate=0.7, confidence=0.95)
 
@@ -39,8 +39,8 @@ def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return public
 
 
-def receipt_for(home: Path, bundle: str, step: str = "published", **inputs: str) -> Receipt:
-    return note(Work(home), step, {"policy": "ab" * 32, **inputs}, {"bundle": bundle})
+def receipt_for(home: Path, bundle: str, step: str = "published", line: str = LINE, **inputs: str) -> Receipt:
+    return note(Work(home, line), step, {"policy": "ab" * 32, **inputs}, {"bundle": bundle})
 
 
 def test_what_is_fetched_is_vouched_for_by_the_key_of_who_published_it(
@@ -51,12 +51,13 @@ def test_what_is_fetched_is_vouched_for_by_the_key_of_who_published_it(
     with pytest.raises(IntegrityError, match="so nobody vouches for it"):
         fetch_bundle(line, tmp_path / "early", stack, [public])
     fetch_bundle(line, tmp_path / "early", stack)
-    receipt = receipt_for(settings.home, digest)
+    receipt = receipt_for(settings.home, digest, line=line)
     deliver(receipt, settings)
     assert fetch_bundle(line, tmp_path / "fetched", stack, [public]).digest == digest
+    assert fetch_bundle(line, tmp_path / "early", stack, [public]).digest == digest, "what vouches is added"
     signed = (tmp_path / "fetched" / VOUCHER).read_bytes()
     assert signing.opened(signed, [signing.public_key(public)]) == receipt
-    deliver(receipt_for(settings.home, digest, state="cd" * 32), settings)
+    deliver(receipt_for(settings.home, digest, line=line, state="cd" * 32), settings)
     fetch_bundle(digest, tmp_path / "again", stack, [public])
     assert (tmp_path / "again" / VOUCHER).read_bytes() == signed, "the first one stays"
     _, stranger = write_key(tmp_path, "stranger")
@@ -67,14 +68,24 @@ def test_what_is_fetched_is_vouched_for_by_the_key_of_who_published_it(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("none")]
 
 
+def test_attack_a_line_is_pointed_at_what_was_signed_for_another(stack: Settings, tmp_path: Path, public: Path) -> None:
+    line, other = (f"line-{uuid.uuid4().hex[:12]}" for _ in range(2))
+    digest = publish_bundle(make_bundle(tmp_path / "made", uuid.uuid4().bytes), line, stack)
+    publish_bundle(tmp_path / "made", other, stack)
+    deliver(receipt_for(tmp_path / "home", digest, line=line), replace(stack, home=tmp_path / "home"))
+    with pytest.raises(IntegrityError, match=f"{other} names bundle {digest}, which was published on {line}"):
+        fetch_bundle(other, tmp_path / "out", stack, [public])
+    assert not (tmp_path / "out").exists()
+    fetch_bundle(digest, tmp_path / "out", stack, [public])
+
+
 def test_a_receipt_of_before_there_were_signatures_vouches_for_nothing(tmp_path: Path, stack: Settings) -> None:
     home = tmp_path / "home"
     receipt = receipt_for(home, digest := uuid.uuid4().hex * 2)
     for path in (home / "signatures").rglob("*.json"):
         path.unlink()
     deliver(receipt, replace(stack, home=home))
-    with pytest.raises(IntegrityError, match="is missing"):
-        fetch_bundle(digest, tmp_path / "out", stack)
+    assert not s3.is_there(s3.client(stack), stack.bucket, f"bundles/{digest}/{VOUCHER}")
 
 
 def bundle_of(folder: Path, verdict: Verdict, table: object) -> tuple[Path, Path]:
@@ -95,8 +106,34 @@ PASSED = decide(TABLE, len(TABLE), LIMITS)
 
 def test_a_bundle_that_passed_is_whole_by_itself(tmp_path: Path, public: Path) -> None:
     bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
-    found = audit_bundle(bundle, [public])
+    found = look(bundle, [public])
     assert (found.problems, found.rederived, found.receipt.outputs["bundle"]) == ((), True, found.bundle)
+    assert (found.verdict, found.model) == (PASSED, folder_digest(bundle / "model"))
+
+
+def test_of_another_version_the_verdict_is_taken_as_told(
+    tmp_path: Path, public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
+    monkeypatch.setattr("engine.__version__", "9.9.9")
+    monkeypatch.setattr(evidence, "read", None)
+    found = look(bundle, [public])
+    assert (found.problems, found.rederived) == ((), False)
+
+
+def test_a_base_has_no_verdict_and_what_has_one_is_no_base(tmp_path: Path, public: Path) -> None:
+    (tmp_path / "as it was").mkdir()
+    (tmp_path / "as it was" / "weights").write_bytes(b"weights")
+    base = tmp_path / "base"
+    digest = assemble(tmp_path / "as it was", {"README.md": b"a base"}, base)
+    (base / VOUCHER).write_bytes(signing.envelope(tmp_path / "home", receipt_for(tmp_path / "home", digest)) or b"")
+    found = look(base, [public])
+    assert (found.verdict, found.rederived, found.problems) == (None, False, ())
+    assert found.model == folder_digest(tmp_path / "as it was")
+    bundle, home = bundle_of(tmp_path, PASSED, TABLE)
+    signed = receipt_for(home, look(bundle, [public]).bundle, state="cd" * 32)
+    (bundle / VOUCHER).write_bytes(signing.envelope(home, signed) or b"")
+    assert look(bundle, [public]).problems[0] == "it has verdict.json, and was published as a base"
 
 
 @pytest.mark.parametrize("seen", [0, 90])
@@ -105,7 +142,7 @@ def test_attack_whoever_can_sign_publishes_a_verdict_that_its_evidence_does_not_
 ) -> None:
     shown = evidence.table([*rows("bicycle", "target", 96, seen, 96), *rows("car", "look_alike", 96, 96, 96)])
     bundle, _ = bundle_of(tmp_path, replace(PASSED, evidence=evidence.digest(shown)), shown)
-    problems = audit_bundle(bundle, [public]).problems
+    problems = look(bundle, [public]).problems
     assert any("does not follow from its evidence" in problem for problem in problems) is (seen > 0)
 
 
@@ -113,17 +150,17 @@ def test_a_verdict_that_is_no_pass_is_told(tmp_path: Path, public: Path) -> None
     few = TABLE.head(100)
     bundle, _ = bundle_of(tmp_path, failed := decide(few, len(few), LIMITS), few)
     assert failed.outcome is not Outcome.PASS
-    assert audit_bundle(bundle, [public]).problems == (f"verdict.json says {failed.outcome.value}",)
+    assert look(bundle, [public]).problems == (f"verdict.json says {failed.outcome.value}",)
 
 
 def test_attack_the_signed_receipt_of_another_bundle_or_of_another_step_is_put_beside_it(
     tmp_path: Path, public: Path
 ) -> None:
     bundle, home = bundle_of(tmp_path, PASSED, TABLE)
-    for other in (receipt_for(home, "cd" * 32), receipt_for(home, audit_bundle(bundle, [public]).bundle, "bundled")):
+    for other in (receipt_for(home, "cd" * 32), receipt_for(home, look(bundle, [public]).bundle, "bundled")):
         (bundle / VOUCHER).write_bytes(signing.envelope(home, other) or b"")
         with pytest.raises(IntegrityError, match="is signed, and of something else than its publication"):
-            audit_bundle(bundle, [public])
+            look(bundle, [public])
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"payload": "aa", "payloadType": "x", "signatures": []}'])
@@ -131,7 +168,7 @@ def test_attack_what_vouches_is_no_envelope_or_is_not_signed(tmp_path: Path, pub
     bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
     (bundle / VOUCHER).write_bytes(content)
     with pytest.raises(IntegrityError, match=r"published\.json of bundle"):
-        audit_bundle(bundle, [public])
+        look(bundle, [public])
 
 
 def test_attack_a_file_and_the_manifest_are_changed_together(tmp_path: Path, public: Path) -> None:
@@ -141,7 +178,7 @@ def test_attack_a_file_and_the_manifest_are_changed_together(tmp_path: Path, pub
     manifest["files"]["model/weights"]["sha256"] = file_digest(bundle / "model" / "weights")
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(IntegrityError, match="of something else than its publication"):
-        audit_bundle(bundle, [public])
+        look(bundle, [public])
 
 
 def test_attack_a_bundle_lists_what_vouches_for_it(tmp_path: Path, public: Path) -> None:
@@ -150,4 +187,4 @@ def test_attack_a_bundle_lists_what_vouches_for_it(tmp_path: Path, public: Path)
     manifest["files"][VOUCHER] = {"sha256": file_digest(bundle / VOUCHER), "bytes": 1}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(IntegrityError, match=r"bad entry .published\.json."):
-        audit_bundle(bundle, [public])
+        look(bundle, [public])
