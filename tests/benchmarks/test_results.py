@@ -49,14 +49,16 @@ def test_a_file_with_other_columns_is_refused(tmp_path: Path):
 def test_the_best_tuned_setting_is_the_best_mean_over_tuning_cases(tmp_path: Path):
     trials, cases = Results(tmp_path / "t.tsv", COLUMNS, KEY), tuning_cases()
     arms = ladder("oce")
-    assert tuned("oce", trials, "m", 8) is None
+    with pytest.raises(LookupError, match="was not tried with 8 pictures"):
+        tuned("oce", trials, "m", 8)
     for place, arm in enumerate(arms):
         for case in cases:
             score = {1: 0.6, 2: 0.9 if case is cases[0] else 0.5}.get(place, 0.1)
             trials.add({**row(arm.name, case.name, 0, h_o=score), "settings": arm.recorded(case)})
     best = tuned("oce", trials, "m", 8)
     assert best == Arm("oce, tuned", "oce", arms[2].settings)
-    assert tuned("oce", trials, "other", 8) is None
+    with pytest.raises(LookupError, match="was not tried"):
+        tuned("oce", trials, "other", 8)
 
 
 def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -81,7 +83,8 @@ def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.M
     assert "| uce | 80.0 [70.0, 90.0] |" in text
     assert "8 pictures a group and draw, or what there is to ask for; how many is told above each table." in text
     assert "1 object: 3 draws." in text
-    assert "Pictures a draw: target 8, synonym 0 to 4, look-alikes 8, others 8, styles 8." in text
+    told = "target 8 of 1, synonym 0 to 4 of 0 to 1, look-alikes 8 of 1 to 4, others 8 of 8, styles 8 of 6."
+    assert f"Pictures a draw, of so many concepts: {told}" in text
     assert "- speed, draw 0: no direction free" in text
     assert "what was there" not in text
     assert (tmp_path / tables.PLOT).stat().st_size > 5000
