@@ -79,7 +79,7 @@ def _private_key(home: Path) -> PrivateKeyTypes:
 
 def _refuse_another(home: Path, own: Path) -> None:
     """A worker that was not told the operator's key must not go on with one that lies in the home, or a new one."""
-    known = {path.stem for path in (home / "keys").glob("*.pem")}
+    known = {key.keyid for key in own_keys(home)}
     if known - ({_id_of(own)} if own.exists() else set()):
         raise UsageError(
             f"the record in {home} is signed by another key than its own: set EXPUNGE_SIGNING_KEY to the file of the "
