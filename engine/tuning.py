@@ -128,7 +128,7 @@ def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | 
     trials = [_tried(choice, draft, auto) for choice in choices]
     worth = _ascending(trials, [n for n, trial in enumerate(trials) if not trial.problem], "change")
     if not worth and proof:
-        planned = [n for n, trial in enumerate(trials) if all(map(math.isfinite, trial.worst.values())) and trial.worst]
+        planned = [n for n, trial in enumerate(trials) if trial.worst and all(map(math.isfinite, trial.worst.values()))]
         worth = _ascending(trials, planned, "residual")
     if not worth:
         raise NothingAccepted(_none_worth_it(trials, auto), trials)

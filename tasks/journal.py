@@ -60,8 +60,8 @@ def journal(home: Path, line: str) -> Ledger:
 
 def written_by(work: Work) -> str:
     """The version of this software that did a work: the one at hand, if no receipt names another."""
-    own = (receipt for receipt in journal(work.home, work.line).receipts() if receipt.work == work.key)
-    return next((receipt.versions["expunge"] for receipt in own), engine.__version__)
+    own = (receipt.versions for receipt in journal(work.home, work.line).receipts() if receipt.work == work.key)
+    return next(own, {}).get("expunge", engine.__version__)
 
 
 def note(

@@ -46,14 +46,14 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Co
     """
     client = s3.client(settings)
     digest = _resolve(client, settings.bucket, line_or_digest)
-    if not os.path.lexists(folder):
+    if fresh := not os.path.lexists(folder):
         _download(client, settings.bucket, digest, folder, keys, line_or_digest)
     elif not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} is there and no bundle: name a folder that is not there yet")
     bundle = check_bundle(folder)
     if bundle.digest != digest:
         raise IntegrityError(f"{folder} holds bundle {bundle.digest}, not {digest}: remove the folder and fetch again")
-    if keys:
+    if keys and not fresh:
         if not (folder / VOUCHER).exists():
             _add_voucher(client, settings.bucket, digest, folder)
         _check_vouched(folder, digest, keys, line_or_digest)
