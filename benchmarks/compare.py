@@ -12,15 +12,17 @@ again, so it may be stopped at any time. With `--replan` every edit in closed fo
 again where an editor's code or wordings have changed so that its deltas are others. The tables
 and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
-Editors that train take minutes a line and are measured where they are named (`--editor esd`). A model that was trained
-again without some concepts, `--retrained FOLDER --without NAME ...`, is one more editor in the case that erases just
-these, or in a case of its own if there is none. `--beside scapre auto 'speed, tuned'` measures nothing and prints H_o
-of these in the draws that all of them have.
+Editors that train take minutes a line and are measured where they are named (`--editor esd`). `--with rounds=1` gives
+the one editor that is named settings that are not its defaults, such as its authors publish for other work. A model
+that was trained again without some concepts, `--retrained FOLDER --without NAME ...`, is one more editor in the case
+that erases just these, or in a case of its own if there is none. `--beside scapre auto 'speed, tuned'` measures nothing
+and prints H_o of these in the draws that all of them have.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -157,6 +159,12 @@ def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm:
     return Arm(editor + tables.TUNED, editor, best.settings)
 
 
+def with_settings(editor: str, given: Sequence[str]) -> Arm:
+    """The editor with settings given as NAME=JSON, and named by them."""
+    settings = {name: json.loads(value) for name, _, value in (item.partition("=") for item in given)}
+    return Arm(", ".join([editor, *(f"{name} {value}" for name, value in settings.items())]), editor, settings)
+
+
 def main() -> None:
     args = arguments()
     found = results(args.measured / "compare.tsv")
@@ -176,7 +184,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     for name in ladders if args.tune else []:
         bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
     best = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
-    arms = [*(Arm(name, name) for name in names), *best]
+    arms = [with_settings(names[0], args.settings)] if args.settings else [*(Arm(name, name) for name in names), *best]
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
     bench.run(arms, cases, args.pictures, found, args.replan)
     if args.retrained:
@@ -187,6 +195,7 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--editor", action="append", help="one or more; every editor by default")
+    parser.add_argument("--with", dest="settings", nargs="+", metavar="NAME=JSON", help="for the one editor named")
     parser.add_argument("--case", action="append", choices=[case.name for case in concepts.cases(1)])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
@@ -203,7 +212,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects and styles it never saw")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.settings and len(args.editor or []) != 1:
+        parser.error("--with is for one --editor")
+    return args
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def print_plan(data: dict[str, Any]) -> None:
         )
         for reason in data["unprovable"]:
             console.print(f"- {escape(reason)}")
+    _print_elsewhere(data["elsewhere"])
 
 
 def print_outcome(data: dict[str, Any]) -> None:
@@ -88,6 +89,15 @@ def print_outcome(data: dict[str, Any]) -> None:
         console.print(f"[bold red]suspect[/]  {escape(reason)}")
     for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
         console.print(f"{title:<8} {escape(data[title] or 'none')}")
+    _print_elsewhere(data["elsewhere"])
+
+
+def _print_elsewhere(found: dict[str, list[str]]) -> None:
+    for line, requests in found.items():
+        console.print(
+            f"[bold yellow]the first request on this base[/]: what is in force on {escape(line)} "
+            f"({escape(', '.join(requests))}) does not hold for it; if it is the same model, submit that for it too"
+        )
 
 
 def print_examination(data: dict[str, Any]) -> None:

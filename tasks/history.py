@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,19 @@ def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> 
     due, at = due_at(policy), datetime.fromisoformat(done) if done else now
     told = {"due": due and due.isoformat(), "late": due and at > due, "policy_kept": True}
     return told | {"replaces": list(policy.replaces)}
+
+
+def elsewhere(home: Path, line: str) -> dict[str, list[str]]:
+    """What is in force on other lines, by line, as long as at most one request was published on this one: none of it
+    holds for a base that has another digest, were it the same model with another README."""
+    if len(publications(home, line)) > 1:
+        return {}
+    found: dict[str, list[str]] = {}
+    for other in lines(home):
+        with suppress(LedgerError):  # of a line whose chain does not hold the audit tells
+            if other != line and (standing := Standing.of(home, other)) and standing.in_force:
+                found[other] = list(standing.in_force)
+    return found
 
 
 def last_order(home: Path, policy: str) -> Order | None:

@@ -8,6 +8,7 @@ from typing import Any
 from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
+from tasks.history import elsewhere
 from tasks.intake import load_state
 from tasks.order import Order, Ref, verdict_of
 from tasks.places import EVIDENCE, REPORT, VERDICT
@@ -38,6 +39,7 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
+        "elsewhere": elsewhere(order.home, order.line),
         "work": order.key,
     }
 

@@ -9,6 +9,7 @@ from engine.evidence import ARMS
 from engine.sampling import picture_key
 from tasks.budget import known_pace, minutes
 from tasks.foresight import best_case
+from tasks.history import elsewhere
 from tasks.intake import load_state
 from tasks.order import Order, Ref
 from tasks.questions import examination
@@ -43,4 +44,5 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "pictures_in_store": stored,
         "minutes": None if pace is None else round(minutes(pace, effort), 1),
         "minutes_limit": limits.max_compute_minutes,
+        "elsewhere": elsewhere(order.home, order.line),
     }

@@ -23,12 +23,13 @@ A_DAY = timedelta(days=1)
 class Standing:
     """Of a line on which something is published.
 
-    `days`: how old the proof may become, by the shortest time of the policies in force, None if these erase nothing or
-    are all lost; `replaced`: by request id the publication that took its place; `lost`: what is missing of the
-    published policies.
+    `in_force`: the requests that erase something and that no other took the place of; `days`: how old the proof may
+    become, by the shortest time of these, None if there are none or all are lost; `replaced`: by request id the
+    publication that took its place; `lost`: what is missing of the published policies.
     """
 
     proof: Proof
+    in_force: tuple[str, ...]
     days: int | None
     replaced: Mapping[str, Receipt]
     lost: tuple[str, ...]
@@ -45,8 +46,9 @@ class Standing:
             policy = kept.get(receipt.inputs.get("policy", ""))
             for gone in policy.replaces if policy else ():
                 replaced.setdefault(gone, receipt)
-        days = [policy.reverify.max_age_days for policy in in_force(kept.values()) if policy.concepts]
-        return cls(proof, min(days, default=None), replaced, lost)
+        erasing = [policy for policy in in_force(kept.values()) if policy.concepts]
+        days = min((policy.reverify.max_age_days for policy in erasing), default=None)
+        return cls(proof, tuple(policy.request_id for policy in erasing), days, replaced, lost)
 
     @property
     def restored(self) -> bool:

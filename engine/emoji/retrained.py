@@ -1,13 +1,18 @@
 """The reference for unlearning: the denoiser trained again on every picture but those of some objects or styles.
 
     python -m engine.emoji.retrained --without NAME ... --work DIR    # trains, two hours on two cores; writes the file
+    python -m engine.emoji.retrained --without NAME ... --work DIR --from FILE  # goes on from one shown less
     python -m engine.emoji.retrained --to FOLDER                      # the whole model as a diffusers folder
 
-Either takes `--file FILE` for another file than the shipped one.
+All take `--file FILE` for another file than the shipped one.
 
 It is the stage `unet` of `engine.emoji.train` with the same recipe, seed and steps, from scratch. Text encoder and
 autoencoder are the shipped ones: they came before the denoiser, and no edit touches them. So this is what an exact
 removal of these from what is edited would have left.
+
+With `--from` the weights at the start are of a denoiser that was shown none of these either, and nor some others, which
+are now shown: from scratch in two parts, sooner done, as one first part serves many sets (a model of shards that only
+those who hold no removed datum have touched: Bourtoule et al., arXiv 1912.03817, section IV).
 
 `retrained.safetensors` holds each matrix as bytes with a scale a row, and the names as metadata.
 """
@@ -36,6 +41,7 @@ from engine.whole import save_whole
 FILE = HERE / "retrained.safetensors"
 LEVELS = 127
 SCALE = ".scale"
+NEW_SHARE = 0.5  # of what a run shows that goes on from another: the pictures that the other was not shown
 
 
 def kept_rows(without: Collection[str]) -> list[int]:
@@ -46,16 +52,38 @@ def kept_rows(without: Collection[str]) -> list[int]:
     return [row for row, (item, style) in enumerate(pictures) if not {item.name, style.name} & set(without)]
 
 
-def train(without: Collection[str], work: Path, **how: Any) -> dict[str, Tensor]:
+def train(without: Collection[str], work: Path, start: Path | None = None, **how: Any) -> dict[str, Tensor]:
     """Train in `work`, with checkpoints, and return the weights; a finished run is not begun again.
 
+    `start` is the file of a denoiser to go on from. ConceptError if it was shown what this one must never see.
     `how` is for `train_unet.learn`.
     """
     loop, rows = Loop(work, "unet"), kept_rows(without)
     if not loop.done():
         base = open_model(MODEL)
+        if start:
+            how |= {"start": unpacked(_read(start)), "odds": odds(rows, kept_rows(shown_less(start, without)))}
         train_unet.learn(loop, base.text_encoder, base.vae, base.tokenizer, rows, **how)
     return loop.finished("unet")
+
+
+def shown_less(start: Path, never: Collection[str]) -> tuple[str, ...]:
+    """What the denoiser in `start` never saw. ConceptError if it saw anything that is `never` to be seen."""
+    if seen := sorted(set(never) - set(unseen := without(start))):
+        raise ConceptError(f"--from {start}: it was shown {', '.join(seen)}, which --without names; train from scratch")
+    return unseen
+
+
+def odds(rows: list[int], known: Collection[int]) -> Tensor:
+    """How often each row is shown: all alike, but at least NEW_SHARE goes to those that are not `known`.
+
+    ConceptError if all of them are known.
+    """
+    new = torch.tensor([row not in known for row in rows])
+    if not new.any():
+        raise ConceptError("--from: it was shown all that stays with --without; there is nothing to go on with")
+    share = new.float().mean().clamp(min=NEW_SHARE)
+    return torch.where(new, share / new.sum(), (1 - share) / (~new).sum())
 
 
 def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -96,18 +124,22 @@ def without(file: Path = FILE) -> tuple[str, ...]:
 
 def write_folder(folder: Path, file: Path = FILE) -> None:
     """The built-in model with this denoiser, in diffusers layout."""
-    with safe_open(file, "pt") as handle:
-        small = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no dictionary)
     unet = open_model(MODEL).unet
-    unet.load_state_dict(unpacked(small))
+    unet.load_state_dict(unpacked(_read(file)))
     shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("unet"))
     unet.save_pretrained(folder / "unet")
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    with safe_open(file, "pt") as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no dictionary)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--without", nargs="+", metavar="NAME", help="objects or styles that it is never shown; trains")
     parser.add_argument("--work", type=Path, help="folder for checkpoints and log, with --without")
+    parser.add_argument("--from", type=Path, dest="start", help="packed weights to go on from, with --without")
     parser.add_argument("--to", type=Path, help="new folder for the whole model")
     parser.add_argument("--file", type=Path, default=FILE, help="where the packed weights are, instead of the shipped")
     parser.add_argument("--steps", type=int, default=train_unet.STEPS)
@@ -115,12 +147,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fuse", action="store_true", help="compile the training step (needs a C++ compiler)")
     args = parser.parse_args()
-    if bool(args.without) != bool(args.work):
-        parser.error("--without and --work go together")
+    if bool(args.without) != bool(args.work) or (args.start and not args.without):
+        parser.error("--without and --work go together, and --from with both")
     if args.without:
         keep_pages()
         torch.set_num_threads(args.threads)
-        weights = train(args.without, args.work, steps=args.steps, cooldown=args.cooldown, fuse=args.fuse)
+        how = {"steps": args.steps, "cooldown": args.cooldown, "fuse": args.fuse}
+        weights = train(args.without, args.work, args.start, **how)
         save(weights, args.without, args.file)
     if args.to:
         write_folder(args.to, args.file)

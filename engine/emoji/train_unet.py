@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -118,12 +119,18 @@ def train(
     batch_size: int = 40,
     rate: float = RATE,
     fuse: bool = False,
+    start: Mapping[str, Tensor] | None = None,
+    odds: Tensor | None = None,
 ) -> None:
     """Train for `steps` steps on `targets` [n, ...] and `texts` [n, captions, TOKENS, WIDTH].
 
-    `fuse` compiles the forward and backward pass, which needs a C++ compiler.
+    `fuse` compiles the forward and backward pass, which needs a C++ compiler. `start` holds the first weights, drawn
+    where there are none, and `odds` [n] how often each target is shown, all alike where there are none.
     """
-    model = nets.unet().to(memory_format=torch.channels_last)
+    model = nets.unet()
+    if start:
+        model.load_state_dict(start)
+    model = model.to(memory_format=torch.channels_last)
     average = Average(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     loop.resume(model, average, optimiser)
@@ -131,7 +138,7 @@ def train(
     forward = torch.compile(model) if fuse else model
     for step in loop.steps(steps):
         hold(optimiser, rate, step, steps, cooldown)
-        which = torch.randint(len(targets), (batch_size,), generator=loop.draws)
+        which = chosen(len(targets), batch_size, odds, loop.draws)
         said = torch.randint(texts.shape[1], (batch_size,), generator=loop.draws)
         clean, text = targets[which], texts[which, said]
         text[torch.rand(batch_size, generator=loop.draws) < UNCONDITIONAL] = empty
@@ -150,6 +157,13 @@ def train(
         loop.log(step, every=200, loss=loss.item())
         loop.checkpoint(step, model, average, optimiser)
     loop.finish(average.model)
+
+
+def chosen(count: int, size: int, odds: Tensor | None, draws: torch.Generator) -> Tensor:
+    """`size` places of `count`, with replacement."""
+    if odds is None:
+        return torch.randint(count, (size,), generator=draws)
+    return torch.multinomial(odds, size, replacement=True, generator=draws)
 
 
 def hold(

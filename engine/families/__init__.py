@@ -1,14 +1,19 @@
-"""The model families the engine knows. A new one is a file beside `sd.py` and its name in `FAMILIES`."""
+"""The model families the engine knows: every file here but `base.py` declares one as `FAMILY`."""
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from typing import Any
 
 from engine.errors import UnknownArchitecture
-from engine.families import flux, sd, sd3, sdxl, video, wan
 from engine.families.base import Arguments, Family, Predict, Projection
 
-FAMILIES: tuple[Family, ...] = (sd.FAMILY, sdxl.FAMILY, sd3.FAMILY, flux.FAMILY, video.FAMILY, wan.FAMILY)
+FAMILIES: tuple[Family, ...] = tuple(
+    import_module(f"{__name__}.{module.name}").FAMILY
+    for module in pkgutil.iter_modules(__path__)
+    if module.name != "base"
+)
 
 __all__ = ["FAMILIES", "Arguments", "Family", "Predict", "Projection", "family_named", "family_of", "projections"]
 

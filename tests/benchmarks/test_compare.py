@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, results
+from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, results, with_settings
 from benchmarks.concepts import Case
 from engine.emoji import MODEL
 from engine.errors import SettingError
@@ -46,3 +46,12 @@ def test_settings_are_recorded_with_their_defaults_and_checked():
     assert '"iterations"' in Arm("esd", "esd").recorded(CASE)
     with pytest.raises(SettingError, match="no setting 'speed'"):
         Arm("esd", "esd", {"speed": 1}).recorded(CASE)
+
+
+def test_settings_given_by_name_are_of_their_own_type_and_name_the_arm():
+    arm = with_settings("rece", ["rounds=1", "regular_scale=1e-3", 'tokens="all"'])
+    assert arm == Arm(
+        "rece, rounds 1, regular_scale 0.001, tokens all",
+        "rece",
+        {"rounds": 1, "regular_scale": 0.001, "tokens": "all"},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from diffusers import UNet2DModel
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
+from engine import families
 from engine.deltas import plan
 from engine.errors import EditError, UnknownArchitecture
-from engine.families import projections
+from engine.families import FAMILIES, projections
 from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 
@@ -28,6 +30,13 @@ def test_every_text_projection_and_nothing_else():
     assert {p.kind for p in found if "to_v" in p.name} == {"value"}
     assert all(p.weight is parameters[p.name.removeprefix("unet.")] for p in found)
     assert all(p.weight.shape[1] == tiny.WIDTH for p in found)
+
+
+def test_every_file_beside_the_base_declares_a_family_and_no_class_is_of_two():
+    files = {path.stem for path in Path(families.__file__).parent.glob("*.py")} - {"__init__", "base"}
+    assert len(FAMILIES) == len({family.name for family in FAMILIES}) == len(files)
+    classes = [name for family in FAMILIES for name in family.pipelines]
+    assert len(classes) == len(set(classes))
 
 
 def test_unknown_pipeline_lists_what_is_known():

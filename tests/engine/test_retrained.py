@@ -99,3 +99,46 @@ def test_a_run_trains_on_what_stays_and_a_finished_one_is_not_begun_again(
     assert weights.keys() == open_model(MODEL).unet.state_dict().keys()
     again = retrained.train(["taxi"], tmp_path, steps=9, cooldown=1, captions=1)
     assert all(torch.equal(again[name], weight) for name, weight in weights.items())
+
+
+def test_a_run_that_goes_on_begins_with_the_other_ones_weights_and_shows_what_is_new_half_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, told = open_model(MODEL), {}
+    retrained.save(own.unet.state_dict(), ["taxi", "owl"], less := tmp_path / "less.safetensors")
+    monkeypatch.setattr(train_unet, "train", lambda loop, *_, **how: (told.update(how), loop.finish(own.unet)))
+    retrained.train(["taxi"], tmp_path, less, captions=1)
+    restored = retrained.unpacked(retrained.packed(own.unet.state_dict()))
+    assert all(torch.equal(told["start"][name], weight) for name, weight in restored.items())
+    new = torch.tensor([OBJECTS[row // len(STYLES)].name == "owl" for row in retrained.kept_rows(["taxi"])])
+    assert new.sum() == len(STYLES)
+    assert told["odds"][new].sum() == pytest.approx(retrained.NEW_SHARE)
+    assert told["odds"].sum() == pytest.approx(1)
+    drawn = train_unet.chosen(len(new), 4000, told["odds"], torch.Generator().manual_seed(0))
+    assert new[drawn].float().mean() == pytest.approx(retrained.NEW_SHARE, abs=0.04)
+
+
+def test_where_most_is_new_each_is_shown_as_often_as_another() -> None:
+    assert torch.allclose(retrained.odds([0, 1, 2, 5], [5]), torch.full((4,), 0.25))
+
+
+def test_the_first_weights_of_training_are_those_that_it_is_given(tmp_path: Path) -> None:
+    given = {name: weight + 1 for name, weight in open_model(MODEL).unet.state_dict().items()}
+    latents, texts = torch.zeros(1, 16, 8, 8), torch.zeros(1, 1, 20, 128)
+    for name, start in (("given", given), ("drawn", None)):
+        train_unet.train(Loop(tmp_path, name), latents, texts, texts[0, 0], steps=0, start=start)
+    ended = {name: Loop(tmp_path, name).finished(name) for name in ("given", "drawn")}
+    assert all(torch.equal(ended["given"][name], weight) for name, weight in given.items())
+    assert not all(torch.equal(ended["drawn"][name], weight) for name, weight in given.items())
+
+
+@pytest.mark.parametrize(
+    ("never", "message"),
+    [(["taxi", "panda"], r"was shown panda, which --without names"), (["taxi", "owl"], "nothing to go on with")],
+)
+def test_going_on_from_what_saw_the_target_or_has_nothing_new_is_refused(
+    tmp_path: Path, never: list[str], message: str
+) -> None:
+    retrained.save(open_model(MODEL).unet.state_dict(), ["taxi", "owl"], less := tmp_path / "less.safetensors")
+    with pytest.raises(ConceptError, match=message):
+        retrained.train(never, tmp_path / "work", less)

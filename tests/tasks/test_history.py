@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from engine.emoji import JUDGE, MODEL
 from flows.history import write_report
 from policies import PolicyError, read
 from tasks.errors import NothingOnRecord
-from tasks.history import states
+from tasks.history import elsewhere, states
 from tasks.journal import note
 from tasks.order import Order
 from tests.flows.conftest import policy_file, run_cli
@@ -91,6 +92,29 @@ def test_a_refusal_that_was_overcome_is_no_request_any_more(tmp_path: Path, monk
     monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
     handed_in(path, home)
     assert [row["state"] for row in states(home)] == ["accepted"]
+
+
+def test_the_first_request_on_a_base_is_told_what_holds_for_others_and_not_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same model, downloaded again: its README is another, and so are its digest and its line."""
+    row, home = submitted(tmp_path, "ncii", timedelta(hours=1)), tmp_path / "home"
+    order = Order.load(home, row["work"])
+    base = Path(shutil.copytree(MODEL, tmp_path / "again"))
+    (base / "README.md").write_text("# another")
+    path = policy_file(tmp_path, folder_digest(base), "two")
+    policy = json.loads(path.read_text())
+    path.write_text(json.dumps(policy | {"base": policy["base"] | {"uri": f"file:{base}"}}))
+    monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
+    second = handed_in(path, home)
+    assert elsewhere(home, second.line) == {}, "nothing was published yet"
+    published = {"bundle": "b" * 64}
+    note(order, "published", {"policy": order.policy}, published)
+    assert elsewhere(home, second.line) == {order.line: [order.request_id]}
+    assert elsewhere(home, order.line) == {}
+    for _ in range(2):
+        note(second, "published", {"policy": second.policy}, published)
+    assert elsewhere(home, second.line) == {}, "it is no first request any more"
 
 
 def test_what_the_gate_doubts_is_the_reason_where_the_verdict_has_none(tmp_path: Path) -> None:
