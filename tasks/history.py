@@ -140,7 +140,7 @@ def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> 
 def elsewhere(home: Path, line: str) -> dict[str, list[str]]:
     """What is in force on other lines, by line, as long as at most one request was published on this one: none of it
     holds for a base that has another digest, were it the same model with another README."""
-    if len(publications(home, line)) > 1:
+    if len({receipt.request_id for receipt in publications(home, line)}) > 1:
         return {}
     found: dict[str, list[str]] = {}
     for other in lines(home):

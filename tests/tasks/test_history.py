@@ -112,8 +112,9 @@ def test_the_first_request_on_a_base_is_told_what_holds_for_others_and_not_for_i
     note(order, "published", {"policy": order.policy}, published)
     assert elsewhere(home, second.line) == {order.line: [order.request_id]}
     assert elsewhere(home, order.line) == {}
-    for _ in range(2):
-        note(second, "published", {"policy": second.policy}, published)
+    note(second, "published", {"policy": second.policy}, published)
+    assert elsewhere(home, second.line) == {order.line: [order.request_id]}
+    note(replace(second, key="3" * 64, request_id="three"), "published", {"policy": second.policy}, published)
     assert elsewhere(home, second.line) == {}, "it is no first request any more"
 
 
