@@ -103,7 +103,16 @@ def _kind(pipeline: Any) -> str:
     kind = getattr(pipeline.scheduler.config, "prediction_type", "flow")
     if kind not in KINDS:
         raise UnknownArchitecture(f"the scheduler predicts {kind!r}; an attack knows {', '.join(KINDS)}")
+    if kind != "flow":
+        check_levels(pipeline)
     return kind
+
+
+def check_levels(pipeline: Any) -> None:
+    """UnknownArchitecture where the scheduler's noise is not told by `alphas_cumprod`, as that of the EDM kind."""
+    if not hasattr(pipeline.scheduler, "alphas_cumprod"):
+        name = type(pipeline.scheduler).__name__
+        raise UnknownArchitecture(f"{name} has no alphas_cumprod, by which noise is added here")
 
 
 def _predict(pipeline: Any) -> Predict:

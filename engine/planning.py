@@ -13,8 +13,8 @@ from engine.anchors import WORDS, Anchors
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
-from engine.spec import EditSpec, Retain
-from engine.text import Encoded, encode, partners
+from engine.spec import EditSpec, Retain, Target
+from engine.text import Encoded, encode, partners, spellings
 from engine.vocabulary import general_words
 from engine.wordings import Wording, fill, in_company, kin_of, target_pairs, worded
 
@@ -77,7 +77,7 @@ class Reader:
 
     def target_blocks(self, spec: EditSpec) -> Iterator[Block]:
         """Every wording of every target, the target's 1 spread over its wordings."""
-        pairs = [target_pairs(target, self.settings.bare) for target in spec.targets]
+        pairs = [target_pairs(self.as_typed(target), self.settings.bare, _erased(spec)) for target in spec.targets]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         anchored = Anchors(self, [anchor for _, anchor, _, _ in rows], self.others(spec))
         beside = 0 if self.settings.tokens == "all" else -1
@@ -141,15 +141,23 @@ class Reader:
         styles are kept in."""
         weighted, is_kin = [], kin_of(erased)
         for concept in concepts:
-            own = self._wordings(concept, company)
+            own = self._wordings(concept, company, erased)
             whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
 
-    def _wordings(self, concept: Retain, company: Sequence[str]) -> list[Wording]:
+    def as_typed(self, target: Target) -> Target:
+        """The target with each name in all capitals that people type and the encoder tells apart; as published editors
+        word it, as it is given."""
+        if self.settings.bare:
+            return target
+        typed = [form for name in target.names for form in spellings(self.pipeline, name, self.stream)]
+        return replace(target, names=tuple(dict.fromkeys(typed)))
+
+    def _wordings(self, concept: Retain, company: Sequence[str], erased: Sequence[str]) -> list[Wording]:
         if self.settings.bare:
             return [fill("{}", name) for name in concept.names]
-        alone = worded(concept.names, concept.category)
+        alone = worded(concept.names, concept.category, erased)
         return alone + in_company(concept.names, company) if concept.category == "style" else alone
 
     def _none(self) -> Moments:

@@ -93,6 +93,17 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     return Encoded(embeddings, torch.tensor([(0, 1)] * len(spans) if whole else spans))
 
 
+def spellings(pipeline: Any, name: str, stream: int = 0) -> tuple[str, ...]:
+    """The name as it is given and, where the encoder reads them as other words, as people type it too: in small
+    letters, and with capitals in front. To a T5 they are others, to a CLIP they are one."""
+    tokenizer, read = family_of(pipeline).tokenizers(pipeline, stream)[0], {}
+    for form in (name, name.lower(), " ".join(word[:1].upper() + word[1:] for word in name.split(" "))):
+        ids = tuple(tokenizer(form, add_special_tokens=False).input_ids)
+        if form == name or tokenizer.unk_token_id not in ids:
+            read.setdefault(ids, form)
+    return tuple(read.values())
+
+
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
     """What the denoiser is fed, [n, T, d] float32, of prompts that are drawn and not solved for.
 

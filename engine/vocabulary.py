@@ -19,7 +19,7 @@ def words(tokenizer: Any) -> list[str]:
 
 
 def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
-    """At most `count` of the tokenizer's words, drawn by `seed`, without those in `names` and their plurals."""
+    """At most `count` of the tokenizer's words, drawn by `seed`, without those in `names` and their plurals in -s."""
     said = {piece for name in names for piece in re.findall(r"[^\W\d_]+", name.lower())}
     said |= {piece + ending for piece in said for ending in ("s", "es")} | {piece.removesuffix("s") for piece in said}
     pool = [word for word in words(tokenizer) if word not in said]

@@ -72,9 +72,15 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     return Wording(before + after, (len(before), len(before))).filled(words)
 
 
-def worded(names: Sequence[str], category: str) -> list[Wording]:
-    """Every name in every template of the category."""
-    return [fill(template, name) for template in templates(category) for name in names]
+def worded(names: Sequence[str], category: str, erased: Sequence[str] = ()) -> list[Wording]:
+    """Every name in every template of the category that names nothing `erased` beside it."""
+    return [fill(template, name) for template in silent_on(templates(category), erased) for name in names]
+
+
+def silent_on(lines: Sequence[str], erased: Sequence[str]) -> list[str]:
+    """The lines whose own words name nothing that is erased: `a house in the style of {}` would keep houses."""
+    whole = {_runs(name)[-1] for name in erased}
+    return [line for line in lines if all(whole.isdisjoint(_runs(part)) for part in line.split("{}"))]
 
 
 def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
@@ -101,9 +107,12 @@ def _runs(name: str) -> list[str]:
     return [" ".join(words[start:end]) for end in ends for start in reversed(range(end))]
 
 
-def target_pairs(target: Target, bare: bool = False) -> list[tuple[Wording, Wording]]:
-    """Each wording of a target beside the same wording with its anchor in the target's place; `bare`: names alone."""
-    lines = ("{}",) if bare else templates(target.category)
+def target_pairs(target: Target, bare: bool = False, erased: Sequence[str] = ()) -> list[tuple[Wording, Wording]]:
+    """Each wording of a target beside the same wording with its anchor in the target's place; `bare`: names alone.
+
+    Of the templates those that name something `erased` beside it are left out: they would pull that towards itself.
+    """
+    lines = ["{}"] if bare else silent_on(templates(target.category), erased)
     pairs = [(line, name) for line in lines for name in target.names]
     pairs += [pair for prompt in target.prompts for pair in _own(prompt, target.names)]
     return [(fill(line, name), fill(line, target.anchor, article_for=name)) for line, name in pairs]

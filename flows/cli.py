@@ -118,7 +118,7 @@ def reverify(
     line: Annotated[str, typer.Argument(help="a model line as `expunge status` names it; all if left out")] = "",
     due: Annotated[
         bool,
-        typer.Option("--due", help="only what its policies want checked by tomorrow, and restored bases"),
+        typer.Option("--due", help="only what its policies want checked within two days, and restored bases"),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -145,7 +145,9 @@ def status(
         from flows.history import states
 
         known: Policy | None = read(policy) if policy else None
-        say(as_json, {"requests": states(home_folder(), known)}, show.print_states)
+        told = states(home_folder(), known)
+        say(as_json, told, show.print_states)
+        raise typer.Exit(told["exit_code"])
 
 
 @app.command()

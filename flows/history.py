@@ -14,9 +14,16 @@ from tasks.places import VERDICT
 from tasks.settings import Settings
 
 
-def states(home: Path, policy: Policy | None) -> list[dict[str, Any]]:
-    """The state of all requests, or of one policy's; an unknown policy is an empty list."""
-    return history.states(home, policy.digest if policy else None)
+def states(home: Path, policy: Policy | None) -> dict[str, Any]:
+    """The state of all requests, or of one policy's, an empty list of an unknown one; and the lines, with their
+    problem, of which nothing can be told."""
+    problems = [f"{line}: {problem}" for line, problem in history.unsound(home).items()]
+    code = IntegrityError.exit_code if problems else 0
+    return {
+        "requests": history.states(home, policy.digest if policy else None),
+        "problems": problems,
+        "exit_code": code,
+    }
 
 
 def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None) -> dict[str, Any]:
@@ -77,7 +84,7 @@ def _why_none(home: Path, policy: Policy) -> str:
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"
-    published = history.publication(home, policy.digest)
+    published = history.publication(home, requests[-1]["line"], policy.digest)
     if published and published.work == requests[-1]["work"]:
         lost = "verdict" in published.inputs
         return f"{none}{': it was lost, see `expunge audit`' if lost else ', for it published the base'}"

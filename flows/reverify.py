@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from tasks.restore import look_task
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
 from tasks.signing import check_key
-from tasks.standing import A_DAY, is_restored, summary
+from tasks.standing import is_restored, summary
 from tasks.vault import stored
+
+# What falls due within it is checked: a check takes its time, and the night after may fail.
+AHEAD = timedelta(days=2)
 
 
 @flow(name="reverify", flow_run_name="{line}", persist_result=False)
@@ -50,7 +53,7 @@ def reverify(line: str, home: str) -> str:
 
 @flow(name="reverify what is due", persist_result=False)
 def reverify_due() -> list[str]:
-    """What a schedule runs every night: check every line that is due by tomorrow, each by a flow of its own.
+    """What a schedule runs every night: check every line that is due within two days, each by a flow of its own.
 
     Returns the lines. Ends Failed, after all of them, as long as any line is suspect or could not be checked, and where
     nothing is published: then this is not the home that is meant.
@@ -65,14 +68,14 @@ def reverify_due() -> list[str]:
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:
-    """This line, or all that serve something; with `due` only those that are due by tomorrow, restored bases always.
+    """This line, or all that serve something; with `due` only those due within two days, and restored bases always.
 
     NothingOnRecord if nothing is published on the line, or on any.
     """
     known = lines_to_check(home)
     if not known or line not in ("", *known):
         raise NothingOnRecord(f"nothing is published {f'on a line {line!r}' if line else 'here'}: see `expunge status`")
-    wanted = lines_to_check(home, datetime.now(UTC) + A_DAY) if due else known
+    wanted = lines_to_check(home, datetime.now(UTC) + AHEAD) if due else known
     return [each for each in wanted if line in ("", each)]
 
 
@@ -100,15 +103,22 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
         catch_up(line, settings)
     known = summary(settings.home, line)
     if known["suspect"]:
-        failed = {"problem": "; ".join(known["suspect"]), "exit_code": EXIT_CODE_OF["FAIL"]}
+        failed = _suspicion(known)
     return {**known, **failed}
 
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     with _failure() as failed, alone_on(line, settings.home), stored(settings):
-        if is_to_check(settings.home, line, datetime.now(UTC) + A_DAY if due else None):
+        if is_to_check(settings.home, line, datetime.now(UTC) + AHEAD if due else None):
             reverify(line, str(settings.home))
-    return {**summary(settings.home, line), **failed}
+    known = summary(settings.home, line)
+    if known["suspect"] and not failed["exit_code"]:  # another run found it so while this one waited
+        failed = _suspicion(known)
+    return {**known, **failed}
+
+
+def _suspicion(known: dict[str, Any]) -> dict[str, Any]:
+    return {"problem": "; ".join(known["suspect"]), "exit_code": EXIT_CODE_OF["FAIL"]}
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.takedown import takedown
-from policies import Policy
+from policies import Policy, parse
 from tasks.errors import IntegrityError, NothingOnRecord
 from tasks.health import reach
 from tasks.history import publication
-from tasks.intake import line_of
+from tasks.intake import line_of, load_state
 from tasks.line import alone_on
-from tasks.order import Order
+from tasks.order import Order, verdict_of
 from tasks.outcome import outcome
 from tasks.publication import still_in_place
 from tasks.receipts import Receipt
@@ -30,23 +30,27 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     """Run the takedown flow for a policy file, unless its work is done; returns what came of it.
 
     Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
+    IntegrityError if the file says something else than `policy` when its turn comes.
     """
+    data = path.read_bytes()
+    if parse(data, str(path)).digest != policy.digest:
+        raise IntegrityError(f"{path.name} changed since it was read: submit it again")
     reach(settings)
     check_key(settings.home)
     with alone_on(line_of(policy, settings.home), settings.home):
         store(settings)  # what could not be put on record in the end is not begun
         with stored(settings):
-            return _submit(path, policy, settings)
+            return _submit(path, hashlib.sha256(data).hexdigest(), policy, settings)
 
 
-def _submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
-    receipt = publication(settings.home, policy.digest)
+def _submit(path: Path, sha256: str, policy: Policy, settings: Settings) -> dict[str, Any]:
+    line = line_of(policy, settings.home)
+    receipt = publication(settings.home, line, policy.digest)
     if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, receipt.work)
         return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     key = takedown(str(path.absolute()), sha256, str(settings.home))
-    receipt = publication(settings.home, policy.digest)
+    receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt.outputs["bundle"], repeated=False)
 
@@ -58,6 +62,9 @@ def _is_done(receipt: Receipt, settings: Settings) -> bool:
     if not (kept and _is_in_force(receipt, settings) and still_in_place(receipt.line, settings)):
         return False
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
+        order = Order.load(settings.home, receipt.work)
+        if not load_state(order).restores:
+            verdict_of(order)
         catch_up(receipt.line, settings)
         return recorded_run(settings, receipt.digest) is not None
     return False

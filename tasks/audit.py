@@ -78,6 +78,7 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
             for name, (chain, _) in chains.items()
             for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
         ),
+        *_twins(receipts),
         *_lost_policies(home, receipts),
         *_cut_off(receipts, noted),
     )
@@ -141,6 +142,14 @@ def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
         yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
     if table in {receipt.outputs.get("evidence") for receipt in before}:
         yield f"its evidence {table} is that of an earlier receipt: nothing was asked anew"
+
+
+def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Bases that have two lines: on either some of what is in force is missing."""
+    for base in dict.fromkeys(receipt.inputs.get("base") for receipt in of_step(receipts, Step.READ)):
+        lines = {receipt.line for receipt in of_step(receipts, Step.READ) if receipt.inputs.get("base") == base}
+        if len(lines) > 1:
+            yield f"{' and '.join(sorted(lines))} are lines of one base, {base}"
 
 
 def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ from engine.training import TRAINERS
 from engine.tuning import AUTO
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
-from tasks.durable import write_whole
-from tasks.errors import LimitExceeded
 from tasks.intake import load_state
-from tasks.journal import note, refusals_noted
+from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.places import CANDIDATE, DELTAS
+from tasks.reach import check_reach
 from tasks.receipts import Step
 from tasks.translate import edit_spec
 from tasks.trials import chosen, trials_file
@@ -55,28 +53,18 @@ def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
         return make(base, spec, report)
 
 
-def check_reach(reach: Mapping[str, float], limit: float) -> None:
-    """The blast radius: LimitExceeded if a layer's relative change, `reach`, is above the policy's limit."""
-    beyond = {name: change for name, change in reach.items() if not change <= limit}  # NaN is beyond any limit
-    if beyond:
-        layer, change = max(beyond.items(), key=lambda item: item[1])
-        raise LimitExceeded(
-            f"{layer} would change by {change:.3f} of its norm, limits.max_weight_delta allows {limit}: "
-            "ask for fewer concepts at once, lower the strength, or raise the limit"
-        )
-
-
 def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
-    """The edited model's folder and digest; written once, then found again by its digest."""
+    """The edited model's folder and digest; written once, then found again by the receipt that says what this plan
+    came to."""
     folder = order.folder / CANDIDATE
-    recorded = order.folder / "candidate.sha256"
-    if recorded.exists() and folder.exists() and folder_digest(folder) == recorded.read_text():
-        return folder, recorded.read_text()
+    erased = journal(order.home, order.line).last(Step.ERASED, {"work": order.key})
+    if erased and folder.exists():
+        digest = folder_digest(folder)
+        if (made.sha256, digest) == (erased.inputs.get("plan"), erased.outputs.get("candidate")):
+            return folder, digest
     shutil.rmtree(folder, ignore_errors=True)
     write_edited(order.base_folder, EditPlan.load(made.path), folder)
-    digest = folder_digest(folder)
-    write_whole(recorded, digest.encode())
-    return folder, digest
+    return folder, folder_digest(folder)
 
 
 def remove_candidate(order: Order) -> None:

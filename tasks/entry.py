@@ -22,6 +22,7 @@ from tasks.quality import read_quality
 from tasks.record import LONGEST_VALUE, STATE_TAG, RunRecord, record, supersede
 from tasks.registry import register, withdraw
 from tasks.settings import Settings
+from tasks.standing import Standing
 from tasks.translate import sampler
 from tasks.trials import trials_file
 
@@ -46,11 +47,16 @@ def enter_edit(order: Order, verdict: Verdict, table: Path, release: Release) ->
 def enter(order: Order, what: RunRecord, release: Release) -> str:
     """The run of a publication and its place in the registry; returns the run id.
 
-    MLflow hears first of the requests whose place it took: without a run all of this is done again.
+    MLflow hears first of the requests whose place it took: without a run all of this is done again. Where something
+    else is served by now, as MLflow was out of reach at the time, it has no place.
     """
     settings = Settings.load()
     supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
-    run = record(settings, what)
+    run, standing = record(settings, what), Standing.of(order.home, order.line)
+    if standing and (by := standing.replaced.get(order.request_id)):
+        supersede(settings, order.line, [order.request_id], by.request_id)
+    if standing and standing.proof.publication.digest != release.receipt:
+        return run
     if suspect(order.home, order.line):
         withdraw(settings, order.line)  # the weights are back that a check found wanting
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,22 @@ UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 
 def receipts(home: Path) -> Iterator[Receipt]:
-    """All receipts of all lines, each line in order."""
+    """All receipts of all lines whose chain holds, each line in order."""
+    broken = unsound(home)
     for line in lines(home):
-        yield from journal(home, line).receipts()
+        if line not in broken:
+            yield from journal(home, line).receipts()
+
+
+def unsound(home: Path) -> dict[str, str]:
+    """The lines whose chain does not hold, and why: nothing can be told of them, and no other line waits for that."""
+    found = {}
+    for line in lines(home):
+        try:
+            journal(home, line).receipts()
+        except LedgerError as error:
+            found[line] = str(error)
+    return found
 
 
 def lines(home: Path) -> list[str]:
@@ -66,8 +78,8 @@ def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
     """The state of every work order and of every policy that was turned away before it was one, the latest last; with
-    `policy`, a policy's digest, only its own. Work that came to nothing is left out where the same policy was taken up
-    again since.
+    `policy`, a policy's digest, only its own. Nothing is told of lines that are `unsound`, and work that came to
+    nothing is left out where the same policy was taken up again since.
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
@@ -77,7 +89,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
-    standings = {line: Standing.of(home, line) for line in lines(home)}
+    broken = unsound(home)
+    standings = {line: Standing.of(home, line) for line in lines(home) if line not in broken}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
     done: dict[tuple[str, str], str] = {}  # when it was first published there
@@ -85,6 +98,8 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
         if receipt.step == Step.CHECKED:
             continue
         key = receipt.work
+        if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:
+            continue  # it stays so, whatever a later run of the same work meets
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
@@ -137,17 +152,14 @@ def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> 
     return told | {"replaces": list(policy.replaces)}
 
 
-def elsewhere(home: Path, line: str) -> dict[str, list[str]]:
-    """What is in force on other lines, by line, as long as at most one request was published on this one: none of it
+def elsewhere(home: Path, line: str, request_id: str) -> dict[str, list[str]]:
+    """What is in force on other lines, by line, as long as no other request was published on this one: none of it
     holds for a base that has another digest, were it the same model with another README."""
-    if len({receipt.request_id for receipt in publications(home, line)}) > 1:
+    if {receipt.request_id for receipt in publications(home, line)} - {request_id}:
         return {}
-    found: dict[str, list[str]] = {}
-    for other in lines(home):
-        with suppress(LedgerError):  # of a line whose chain does not hold the audit tells
-            if other != line and (standing := Standing.of(home, other)) and standing.in_force:
-                found[other] = list(standing.in_force)
-    return found
+    broken = unsound(home)
+    others = {other: Standing.of(home, other) for other in lines(home) if other != line and other not in broken}
+    return {other: list(found.in_force) for other, found in others.items() if found and found.in_force}
 
 
 def last_order(home: Path, policy: str) -> Order | None:
@@ -161,7 +173,7 @@ def publications(home: Path, line: str) -> list[Receipt]:
     return of_step(journal(home, line).receipts(), Step.PUBLISHED)
 
 
-def publication(home: Path, policy: str) -> Receipt | None:
-    """The receipt by which what a policy came to was published last, if it was."""
-    found = [one for one in of_step(receipts(home), Step.PUBLISHED) if one.inputs["policy"] == policy]
+def publication(home: Path, line: str, policy: str) -> Receipt | None:
+    """The receipt by which what a policy came to was published last on a line, if it was."""
+    found = [one for one in publications(home, line) if one.inputs["policy"] == policy]
     return found[-1] if found else None

@@ -22,8 +22,9 @@ from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from policies.errors import shown
 from policies.schema import Level
-from tasks.durable import write_whole
+from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError
+from tasks.history import lines
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, state_with
 from tasks.order import Order, here
@@ -127,9 +128,17 @@ def refuse_unknown_editor(state: DesiredState) -> None:
 
 
 def line_of(policy: Policy, home: Path) -> str:
-    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name."""
+    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name.
+
+    IntegrityError where the record has two for the base: on either some of what is in force would be missing.
+    """
     suffix = f"-{policy.base.sha256[:12]}"
-    known = sorted(path.name for path in receipts_folder(home).glob(f"*{suffix}"))
+    known = [line for line in lines(home) if line.endswith(suffix) and any(journal(home, line).read())]
+    if len(known) > 1:
+        raise IntegrityError(
+            f"{receipts_folder(home)} has more than one line of this base, {' and '.join(known)}: take out what is a "
+            "copy, see `expunge audit`"
+        )
     kind, _, name = policy.base.uri.partition(":")
     return known[0] if known else (name if kind == "builtin" else "model") + suffix
 
@@ -137,7 +146,8 @@ def line_of(policy: Policy, home: Path) -> str:
 def load_state(order: Order) -> DesiredState:
     """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
     path = order.folder / STATE
-    state = DesiredState.model_validate_json(path.read_bytes())
+    with readable(path):
+        state = DesiredState.model_validate_json(path.read_bytes())
     if state.digest != order.state:
         raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
     return state

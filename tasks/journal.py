@@ -74,10 +74,12 @@ def note(
     """The receipt of this step: the last one there is, if it says the same, or a new one.
 
     An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
+    Of a bundle and its publication that is the last of the line, whatever work it was of.
     """
     ledger, settings = journal(work.home, work.line), {"work": work.key}
-    last = ledger.last(step, settings)
-    if last is not None and (last.inputs, last.outputs, last.verdict) == (dict(inputs), dict(outputs), verdict):
+    last = ledger.last(step, None if step in (Step.BUNDLED, Step.PUBLISHED) else settings)
+    same = (settings, dict(inputs), dict(outputs), verdict)
+    if last is not None and (last.settings, last.inputs, last.outputs, last.verdict) == same:
         return last
     return ledger.append(
         step,

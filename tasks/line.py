@@ -13,9 +13,12 @@ from filelock import FileLock, Timeout
 @contextmanager
 def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[None]:
     """Hold the line; where another process does, say so and wait, or else Timeout. The system frees it when its holder
-    dies."""
+    dies.
+
+    The lock is that of the base, which a line's name ends with: before there is a line two may name it differently.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home / f".{line}.lock")
+    lock = FileLock(home / f".{line.rpartition('-')[2]}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -39,7 +39,7 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "mlflow": settings.mlflow_tracking_uri,
         "prefect": settings.prefect_api_url.removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
-        "elsewhere": elsewhere(order.home, order.line),
+        "elsewhere": elsewhere(order.home, order.line, order.request_id),
         "work": order.key,
     }
 

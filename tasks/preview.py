@@ -44,5 +44,5 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "pictures_in_store": stored,
         "minutes": None if pace is None else round(minutes(pace, effort), 1),
         "minutes_limit": limits.max_compute_minutes,
-        "elsewhere": elsewhere(order.home, order.line),
+        "elsewhere": elsewhere(order.home, order.line, order.request_id),
     }

@@ -86,9 +86,9 @@ def _predecessors(order: Order) -> set[str]:
     policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
     steps = journal(order.home, order.line).receipts()
     works = {read.work for read in of_step(steps, Step.READ) if read.inputs["policy"] == order.policy}
-    own = {made.outputs["bundle"] for made in of_step(steps, Step.BUNDLED) if made.work in works}
-    recorded = {done.outputs["bundle"] for done in of_step(steps, Step.PUBLISHED) if done.work in works}
-    return {order.follows, *(own - recorded)}
+    own = [step for step in of_step(steps, Step.BUNDLED, Step.PUBLISHED) if step.work in works]
+    last = {step.outputs["bundle"]: step.step for step in own}
+    return {order.follows, *(bundle for bundle, step in last.items() if step == Step.BUNDLED)}
 
 
 @task(name="publish", cache_policy=NO_CACHE)

@@ -149,10 +149,10 @@ class Ledger:
             raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
         return receipts
 
-    def last(self, step: str, settings: Mapping[str, Any]) -> Receipt | None:
-        """The latest receipt of this step with these settings, or None."""
-        wanted = (step, dict(settings))
-        return next((one for one in reversed(self.receipts()) if (one.step, one.settings) == wanted), None)
+    def last(self, step: str, settings: Mapping[str, Any] | None = None) -> Receipt | None:
+        """The latest receipt of this step, with these settings if any are given, or None."""
+        found = (one for one in reversed(self.receipts()) if one.step == step)
+        return next((one for one in found if settings is None or one.settings == dict(settings)), None)
 
     def read(self) -> tuple[list[Receipt], list[str]]:
         """Every receipt that can be read, in order, and what is wrong with the chain, in words."""

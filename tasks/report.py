@@ -24,6 +24,7 @@ from engine.judges.card import read_card
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
+from tasks.durable import write_whole
 from tasks.errors import IntegrityError
 from tasks.findings import Findings
 from tasks.intake import load_state
@@ -119,7 +120,7 @@ def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path
     """Contact sheets, what attacks came closest with, and the page; `candidate` is the digest of the judged model."""
     ranked = ranked_attempts(order, candidate, evidence.read(table.path))
     sheets = contact_sheets(order, candidate, table.path, ranked)
-    _closest_file(order).write_bytes(canonical_json([_closest(*key, tried) for key, tried in ranked.items()]))
+    write_whole(_closest_file(order), canonical_json([_closest(*key, tried) for key, tried in ranked.items()]))
     return render_report(order, Verdict.load(verdict.path), sheets)
 
 
@@ -144,7 +145,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
         doubts=doubts(receipts),
     )
     path = order.folder / REPORT
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page.encode())
     return path
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,15 +116,20 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
 
 
 def catch_up(line: str, settings: Settings) -> None:
-    """Tell MLflow what it failed to hear of what a line serves: the publication, and the last check; and S3 the receipt
-    of the former, if that is what was cut short."""
+    """Tell MLflow what it failed to hear of what was published on a line, and of the last check; and S3 the receipts of
+    the former, if that is what was cut short."""
     proof = Proof.of(journal(settings.home, line).receipts())
     if proof is None:
         return
-    deliver(proof.publication, settings)
+    for published in proof.published:
+        deliver(published, settings)
+    for published in proof.published[:-1]:
+        with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # nothing is left of its work to tell of
+            if recorded_run(settings, published.digest) is None:
+                enter_again(published, settings)
     uri, run = bundle_uri(proof.bundle, settings), recorded_run(settings, proof.publication.digest)
     if run is None:
-        enter_again(proof, settings)
+        enter_again(proof.publication, settings)
     elif not proof.doubts and not is_registered(settings, line, uri):
         register(settings, uri, run, line, proof.bundle)
     if proof.doubts:
@@ -135,19 +141,18 @@ def catch_up(line: str, settings: Settings) -> None:
         record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / EVIDENCE), settings)
 
 
-def enter_again(proof: Proof, settings: Settings) -> None:
-    """Enter the publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
+def enter_again(published: Receipt, settings: Settings) -> None:
+    """Enter a publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
     IntegrityError if its verdict is another by now."""
-    published = proof.publication
-    order = Order.load(settings.home, published.work)
-    release = Release(proof.bundle, bundle_uri(proof.bundle, settings), published.digest)
+    order, bundle = Order.load(settings.home, published.work), published.outputs["bundle"]
+    release = Release(bundle, bundle_uri(bundle, settings), published.digest)
     if is_of_a_base(published):
         return enter_base(order, release)
     made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
     if made.sha256 != published.inputs["verdict"]:
         raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
     if not (order.folder / REPORT).exists():
-        model = weights_by_bundle(journal(settings.home, order.line).receipts())[proof.bundle]
+        model = weights_by_bundle(journal(settings.home, order.line).receipts())[bundle]
         write_report(order, model, made, table)
     enter_edit(order, Verdict.load(made.path), table.path, release)
 

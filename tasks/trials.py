@@ -19,7 +19,7 @@ from typing import Any
 from engine import evidence
 from engine.bundle import write_edited
 from engine.canonical import canonical_json
-from engine.deltas import EditPlan, tuned
+from engine.deltas import EditPlan, relative_changes, tuned
 from engine.digests import folder_digest
 from engine.evidence import ATTACKS
 from engine.spec import EditSpec
@@ -33,6 +33,7 @@ from tasks.judging import Recorded
 from tasks.order import Order
 from tasks.places import TRIALS
 from tasks.questions import Examination, examination
+from tasks.reach import beyond
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, crew
 from tasks.verify import ask, both
@@ -42,15 +43,17 @@ WHATEVER_THE_EDIT = ("-control", "-too-few")
 
 
 def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
-    """The plan with the least change that pictures accept; all that was tried is left in the order's `tuning.json`.
+    """The plan with the least change, within the policy's limit, that pictures accept; all that was tried is left in
+    the order's `tuning.json`.
 
     Raises NothingAccepted where they accept none, LimitExceeded where drawing takes longer than the policy allows, and
     PolicyError before anything is drawn where no model could be proven.
     """
     refuse_unprovable(examination(order))
+    limit = load_state(order).limits.max_weight_delta
     try:
         with proving(order) as proof:
-            found = tuned(base, spec, proof)
+            found = tuned(base, spec, lambda made: beyond(relative_changes(base, made), limit) or proof(made))
     except NothingAccepted as error:
         keep(order, error.trials, "")
         raise

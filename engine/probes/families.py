@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice, repeat
 
-from engine.probes.prompts import FALLBACK_SUBJECTS, FOLDER, Subject, wordings
+from engine.probes.prompts import EVERYDAY, FOLDER, Subject, wordings
 from engine.probes.spelling import homoglyphs, misspellings, translations
 from engine.wordings import with_article
 
@@ -22,7 +22,12 @@ MOST = 100  # prompts in company, more than anyone asks for
 
 
 def family_prompts(
-    subject: Subject, family: str, count: int, beside: Sequence[str] = (), taken: Iterable[str] = (), seed: int = 0
+    subject: Subject,
+    family: str,
+    count: int,
+    beside: Sequence[str] = EVERYDAY,
+    taken: Iterable[str] = (),
+    seed: int = 0,
 ) -> list[str]:
     """At most `count` prompts of a family, fewer where nothing more is known; KeyError if there is no such family.
 
@@ -33,7 +38,7 @@ def family_prompts(
     drawn = FAMILIES[family](subject, random.Random(f"{family}/{subject.name}/{seed}"))
     words = (word for word in drawn if word.casefold() not in others)
     lines = [wording for kind, wording in wordings(subject.category, FURTHER) if kind == family]
-    company = list(beside or FALLBACK_SUBJECTS)
+    company = list(beside)
     pairs = zip(cycle(company), cycle(company[1:] + company[:1]), strict=False)
     made = (_fill(*parts) for parts in zip(cycle(lines), words, pairs, strict=False))
     enough = islice(made, 10 * count)  # a pool, since some come out the same
@@ -47,7 +52,7 @@ def _fill(wording: str, words: str, company: tuple[str, str]) -> str:
 
 def names_it(text: str, subject: Subject) -> bool:
     """Whether the text has one of its names, in whole words, a plural counting too."""
-    return any(re.search(rf"\b{re.escape(name)}(s|es)?\b", text, re.IGNORECASE) for name in subject.names)
+    return any(re.search(rf"(?<!\w){re.escape(name)}(s|es)?(?!\w)", text, re.IGNORECASE) for name in subject.names)
 
 
 def _synonyms(subject: Subject, rng: random.Random) -> Iterator[str]:

@@ -18,8 +18,8 @@ from torch import Tensor
 from engine.families import projections
 from engine.probes.prompts import Subject
 from engine.spec import spoken
-from engine.text import encode
-from engine.wordings import WORDED_AS, fill, templates
+from engine.text import BATCH, encode
+from engine.wordings import WORDED_AS, Wording, fill, templates
 
 ENCODER, JUDGE = "text encoder", "judge"
 WORDINGS = 4
@@ -56,10 +56,16 @@ def look_alikes(pipeline: Any, target: Subject, candidates: Sequence[str], count
     lines = templates(WORDED_AS[target.category])[:WORDINGS]
     said = [fill(line, name) for name in (target.name, *names) for line in lines]
     cosines = [
-        _cosines(encode(pipeline, said, stream).last().unflatten(0, (-1, len(lines))).mean(1), metric)
+        _cosines(_last(pipeline, said, stream).unflatten(0, (-1, len(lines))).mean(1), metric)
         for stream, metric in _metrics(pipeline).items()
     ]
     return _nearest(names, torch.stack(cosines).mean(0).tolist(), count, ENCODER)
+
+
+def _last(pipeline: Any, said: Sequence[Wording], stream: int) -> Tensor:
+    """The states of last subject tokens, [n, d]; those of all tokens are in memory for one batch at a time."""
+    parts = [said[start : start + BATCH] for start in range(0, len(said), BATCH)]
+    return torch.cat([encode(pipeline, part, stream).last() for part in parts])
 
 
 @torch.no_grad()

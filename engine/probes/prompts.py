@@ -17,10 +17,10 @@ from pathlib import Path
 from engine.digests import file_digest, json_digest
 from engine.errors import ConceptError
 from engine.sampling import Shot
-from engine.wordings import WORDED_AS, with_article
+from engine.wordings import WORDED_AS, silent_on, with_article
 
 FOLDER = Path(__file__).parent
-FALLBACK_SUBJECTS = ("house", "tree", "cup", "chair", "bridge")
+EVERYDAY = ("house", "tree", "cup", "chair", "bridge")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def probes_digest() -> str:
 
 def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[str, str]]:
     """(family, prompt): `count` wordings of the name, one of every alias, and all of the policy's own."""
-    drawn = cycle(beside or FALLBACK_SUBJECTS)
+    drawn = cycle(beside)
     lines = wordings(subject.category)[:count]
     asked = [(family, _fill(wording, subject.name, next(drawn))) for family, wording in lines]
     spoken = cycle(wordings(subject.category))
@@ -94,13 +94,16 @@ def _fill(wording: str, name: str, subject: str) -> str:
 
 
 def kept_objects(subjects: Sequence[Subject]) -> list[str]:
-    """What targets are drawn beside and styles in: general objects before look-alikes, never an erased one."""
-    return [
+    """What targets are drawn beside and styles in: general objects before look-alikes, never an erased one; where none
+    is kept, things that everybody knows."""
+    kept = [
         item.name
         for role in ("general", "look_alike")
         for item in subjects
         if item.role == role and item.category == "object"
     ]
+    erased = [name for item in subjects if item.role == "target" for name in item.names]
+    return kept or silent_on(EVERYDAY, erased) or list(EVERYDAY)
 
 
 def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from engine.denoising import predicted
+from engine.denoising import check_levels, predicted
 from engine.errors import UnknownArchitecture
 from engine.families import Arguments, family_of
 from engine.text import told
@@ -47,6 +47,7 @@ def check(pipeline: Any) -> None:
     family = family_of(pipeline)
     if family.name not in FAMILIES:
         raise UnknownArchitecture(f"{family.name} cannot be fine-tuned here; known: {', '.join(FAMILIES)}")
+    check_levels(pipeline)
     family.projections(pipeline)  # refuses a denoiser that is not what the family says
 
 

@@ -46,7 +46,8 @@ class EsdSettings:
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
     draws = torch.Generator().manual_seed(spec.seed)
-    wordings = [[text.text for text, _ in target_pairs(target, settings.bare)] for target in spec.targets]
+    erased = [name for target in spec.targets for name in target.names]
+    wordings = [[text.text for text, _ in target_pairs(target, settings.bare, erased)] for target in spec.targets]
     texts = [text for own in wordings for text in own]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
     optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)

@@ -104,14 +104,15 @@ def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]]
     if settings.pictures < len(spec.targets):
         raise SettingError(f"salun.pictures is {settings.pictures}; use one a target at least, {len(spec.targets)}")
     held = [name for concept in spec.retain for name in concept.names]
+    erased = [name for target in spec.targets for name in target.names]
     if not settings.bare:
-        held = [text.text for concept in spec.retain for text in worded(concept.names, concept.category)]
+        held = [text.text for concept in spec.retain for text in worded(concept.names, concept.category, erased)]
     others = held or [""]
     forget: list[tuple[str, str]] = []
     for place in range(settings.pictures):
         round_, turn = divmod(place, len(spec.targets))
         target = spec.targets[turn]
-        pairs = target_pairs(target, settings.bare)
+        pairs = target_pairs(target, settings.bare, erased)
         text, anchored = pairs[round_ % len(pairs)]
         forget.append((text.text, anchored.text if target.anchor else others[(round_ + turn) % len(others)]))
     keep = [others[place % len(others)] for place in range(settings.pictures)]

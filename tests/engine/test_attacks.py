@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
+from diffusers import DDIMScheduler, EDMDPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
 from torch import nn
 
 from engine import evidence
@@ -40,6 +40,7 @@ from engine.probes.attacks.start_picture import completed
 from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Target
+from engine.training import denoiser
 from tests.engine import tiny, tiny_families
 from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, SMALL
 
@@ -217,6 +218,16 @@ def test_an_unknown_prediction_and_family_are_refused(references: np.ndarray) ->
             attack.attempts(wan, CAT, references, [Kept("a dog", references[0])], 0)
     with pytest.raises(UnknownArchitecture, match="start_picture"):
         SMALL[3].attempts(wan, CAT, references, [], 0)
+
+
+def test_noise_that_no_alphas_tell_of_is_refused_before_anything_is_trained_or_drawn() -> None:
+    """A scheduler of the EDM kind predicts epsilon too, of other noise."""
+    pipeline = tiny.pipeline()
+    pipeline.scheduler = EDMDPMSolverMultistepScheduler(prediction_type="epsilon")
+    with pytest.raises(UnknownArchitecture, match="EDMDPMSolverMultistepScheduler has no alphas_cumprod"):
+        noised(pipeline, torch.zeros(1, 4, 8, 8), torch.Generator().manual_seed(0))
+    with pytest.raises(UnknownArchitecture, match="EDMDPMSolverMultistepScheduler has no alphas_cumprod"):
+        denoiser.check(pipeline)
 
 
 def test_what_cannot_be_attacked_is_known_beforehand() -> None:

@@ -11,9 +11,12 @@ from engine import planning
 from engine.editors import Moments
 from engine.editors.scapre import ScapreSettings
 from engine.editors.scapre_released import ReleasedSettings
+from engine.editors.uce import UceSettings
 from engine.planning import gather
 from engine.spec import EditSpec, Retain, Target
-from tests.engine import tiny
+from engine.text import encode
+from engine.wordings import templates, worded
+from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec(
     (Target("cat", ("cat", "red cat")), Target("noto", ("noto",), "style", anchor="flat"), Target("horse", ("horse",))),
@@ -56,3 +59,29 @@ def test_tokens_of_two_streams_stand_side_by_side():
     assert torch.equal(both.x[half:], tokens.x)
     assert torch.equal(both.wording[half:], tokens.wording + 4)
     assert torch.equal(both.anchors[both.partner[half:]], tokens.anchors[tokens.partner])
+
+
+def test_a_target_is_erased_in_the_capitals_that_people_type():
+    flux, wordings = tiny_families.flux(), len(templates("object"))
+    target = EditSpec((Target("pink", ("pink",), anchor="cat"),))
+    for stream, spelled in ((0, ["pink", "Pink"]), (1, ["pink"])):
+        found = gather(flux, target, ScapreSettings(general_words=0), stream)
+        assert len(found.subjects) == wordings * len(spelled)
+        own = encode(flux, spelled, stream).last()
+        assert all((found.subjects - state).norm(dim=1).min() < 1e-5 for state in own)
+    bare = gather(flux, target, UceSettings(), 0)
+    assert len(bare.subjects) == 1, "a published editor has one row a name"
+
+
+def test_no_wording_names_something_else_that_is_erased():
+    """`a drawing of a tree in noto style` would keep trees, and as a style's wording pull them towards themselves."""
+    tree, noto = Target("tree", ("Tree",), anchor="cat"), Target("noto", ("noto",), "style", anchor="flat")
+    pipeline, settings = tiny.pipeline(), ScapreSettings(general_words=0)
+    alone, both = (gather(pipeline, EditSpec(targets), settings) for targets in ((noto,), (noto, tree)))
+    told = len([line for line in templates("style") if "tree" in line])
+    assert told == 1
+    assert len(both.subjects) == len(alone.subjects) - told + len(templates("object"))
+    kept = [text.text for text in worded(("noto",), "style", ("tree",))]
+    assert len(kept) == len(templates("style")) - told
+    assert not any("tree" in text for text in kept)
+    assert len(worded(("noto",), "style", ("palm tree", "street"))) == len(templates("style"))

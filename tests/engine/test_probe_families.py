@@ -50,6 +50,11 @@ def test_names_it_knows_plurals_and_no_parts_of_words() -> None:
     assert names_it("Two BICYCLES", BIKE)
     assert names_it("my bike", BIKE)
     assert not names_it("a motorbike and a cyclist", BIKE)
+    for name in ("Wham!", "Yu-Gi-Oh!", "Kirby (Nintendo)", "$ign"):
+        sign = Subject("x", "target", "object", name)
+        assert names_it(f"a poster of {name.lower()} on a wall", sign)
+        assert names_it(name, sign)
+        assert not names_it(f"x{name}", sign)
 
 
 def test_misspellings_are_one_slip_away_and_keep_the_first_letter() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConceptError
-from engine.probes.prompts import Subject, prompts, questions, wordings
+from engine.probes.prompts import EVERYDAY, Subject, prompts, questions, wordings
 from engine.wordings import WORDED_AS, templates
 
 PANDA = Subject("panda", "target", "object", "panda", ("bamboo eater",), ("a panda on a swing",))
@@ -15,7 +15,7 @@ KEY = Subject("key", "general", "object", "key")
 
 
 def test_names_aliases_and_the_policys_own_prompts_are_asked() -> None:
-    asked = prompts(PANDA, 3, [])
+    asked = prompts(PANDA, 3, EVERYDAY)
     assert [family for family, _ in asked] == ["name", "prefix", "prefix", "alias", "policy"]
     assert asked[-1] == ("policy", "a panda on a swing")
     assert all("panda" in prompt for family, prompt in asked if family != "alias")
@@ -23,7 +23,7 @@ def test_names_aliases_and_the_policys_own_prompts_are_asked() -> None:
 
 
 def test_no_prompt_is_asked_twice_and_the_articles_fit() -> None:
-    texts = [prompt for _, prompt in prompts(OWL, 99, [])]
+    texts = [prompt for _, prompt in prompts(OWL, 99, EVERYDAY)]
     assert len(texts) == len(set(texts)) == len(wordings("object"))
     assert "a photo of an owl" in texts
 
@@ -34,6 +34,13 @@ def test_styles_are_asked_on_kept_objects_only() -> None:
     assert all("panda" not in prompt for prompt in on)
     assert any("a key" in prompt for prompt in on)
     assert any("an owl" in prompt for prompt in on)
+
+
+def test_where_no_object_is_kept_styles_are_asked_on_everyday_things_but_no_erased_one() -> None:
+    house = Subject("house", "target", "object", "House")
+    on = {question.shot.prompt for question in questions([house, FLAT], count=20, seeds=1) if question.subject is FLAT}
+    assert not any("house" in prompt for prompt in on)
+    assert {word for word in EVERYDAY if any(word in prompt for prompt in on)} == set(EVERYDAY) - {"house"}
 
 
 def test_every_question_has_every_seed() -> None:

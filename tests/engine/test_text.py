@@ -8,10 +8,10 @@ import torch
 from engine.errors import ConceptError
 from engine.families import sd
 from engine.spec import Target
-from engine.text import encode, partners
+from engine.text import encode, partners, spellings
 from engine.vocabulary import general_words, words
 from engine.wordings import Wording, fill, target_pairs, templates
-from tests.engine import tiny
+from tests.engine import tiny, tiny_families
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,16 @@ def test_the_states_are_the_pipelines_own(pipeline):
     assert encoded.embeddings.shape == (3, tiny.TOKENS, tiny.WIDTH)
     assert torch.allclose(encoded.embeddings, own, atol=1e-5)
     assert not encoded.embeddings.requires_grad
+
+
+def test_a_name_is_also_as_people_type_it_where_the_encoder_tells_capitals_apart(pipeline):
+    """The sentence pieces know one capital, P."""
+    flux = tiny_families.flux()
+    assert spellings(pipeline, "pink Cat") == ("pink Cat",)
+    assert spellings(flux, "pink cat", stream=0) == ("pink cat",), "they have no capital C"
+    assert spellings(flux, "pink pink", stream=0) == ("pink pink", "Pink Pink")
+    assert spellings(flux, "Pink", stream=0) == ("Pink", "pink")
+    assert spellings(flux, "pink", stream=1) == ("pink",), "which is CLIP"
 
 
 def test_identical_sequences_are_encoded_once(pipeline, monkeypatch: pytest.MonkeyPatch):

@@ -37,6 +37,7 @@ from tasks.questions import examination
 from tasks.receipts import Receipt
 from tasks.record import recorded_run
 from tasks.registry import is_registered, model_name, withdraw
+from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
@@ -231,6 +232,8 @@ def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, t
     with pytest.raises(ChecksFailed, match=f"{name}: .* somebody else moved") as failed:
         reverify_due()
     assert failed.value.exit_code == 4, "every night, until it is proven"
+    (found,) = check([name], line, due=True)
+    assert (found["exit_code"], found["problem"]) == (4, told["problem"]), "while this run waited, another found it so"
 
 
 def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str, base_digest: str) -> None:
@@ -247,6 +250,11 @@ def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str,
     assert audit(line.home).problems == ()
     shown, hidden = (artifacts(line, receipt) for receipt in proof(line).published[-2:])
     assert shown - hidden == {"contact_sheets", "report.html"}, "no picture of a person leaves the home"
+    earlier = proof(line).published[-2]
+    MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, earlier).info.run_id)
+    catch_up(name, line)
+    assert run_of(line, earlier).data.tags["expunge.state"] == "replaced", "what it never heard of, it hears late"
+    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
     again = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (again.code, again.out) == (3, "")
     assert "checked was replaced by instead" in again.err

@@ -15,8 +15,11 @@ from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
 from engine.model import open_model
 from engine.sampling import Sampler, picture_key
+from flows.submission import submit
+from policies import read
 from tasks import s3
 from tasks.audit import audit
+from tasks.errors import IntegrityError
 from tasks.history import receipts, states
 from tasks.journal import journal
 from tasks.order import Order
@@ -177,6 +180,30 @@ def test_submitted_again_nothing_is_done_and_it_says_so(
     assert again.data == {**done.data, "repeated": True}
     assert len(list(receipts(home))) == before
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
+
+
+def test_a_verdict_that_was_lost_is_come_to_again(
+    published: tuple, stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, home, policy = published
+    for name, value in stack.variables().items():
+        monkeypatch.setenv(name, value)
+    lost = home / "work" / done.data["work"] / "verdict.json"
+    before = lost.read_bytes()
+    lost.unlink()
+    again = run_cli("submit", str(policy), "--json", EXPUNGE_HOME=str(home))
+    assert again.code == 0, again.err
+    assert (again.data["bundle"], lost.read_bytes()) == (done.data["bundle"], before)
+    assert audit(home).problems == ()
+
+
+def test_a_file_that_changed_since_it_was_read_is_not_carried_out(home: Path, write_policy: WritePolicy) -> None:
+    path = write_policy("read")
+    policy = read(path)
+    path.write_text(path.read_text().replace("bicycle", "umbrella"))
+    with pytest.raises(IntegrityError, match="changed since it was read"):
+        submit(path, policy, Settings.load())
+    assert list(receipts(home)) == []
 
 
 def test_a_line_that_somebody_else_moved_is_not_taken_back(

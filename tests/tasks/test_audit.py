@@ -139,6 +139,12 @@ def test_what_is_no_line_is_named_and_ends_nothing(record: Record, name: str) ->
     assert len(list(receipts(record.home))) == 7
 
 
+def test_two_lines_of_one_base_are_told(record: Record) -> None:
+    first = record.chain[0]
+    note(Work(record.home, "copy-0"), "read", first.inputs, first.outputs)
+    assert any(f"copy-0 and {LINE} are lines of one base" in problem for problem in record.problems())
+
+
 def test_a_receipt_that_is_no_file_is_named_and_ends_nothing(record: Record) -> None:
     (record.home / "receipts" / LINE / f"000008-{'0' * 64}.json").mkdir()
     (problem,) = record.problems()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
 from tests.flows.conftest import policy_file, withdrawal
+from tests.tasks.records import Work
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +110,13 @@ def test_a_base_is_one_line_wherever_it_lies_and_whatever_it_is_called(tmp_path:
     places = [f"file:{place}" for place in ("/models/sd15", "/mnt/new/stable-diffusion-v1-5")]
     moved = [built_in.model_copy(update={"base": Base(uri=uri, sha256=base)}) for uri in places]
     assert {line_of(policy, tmp_path) for policy in moved} == {f"model-{base[:12]}"}
-    (tmp_path / "receipts" / f"emoji-{base[:12]}").mkdir(parents=True)
-    assert {line_of(policy, tmp_path) for policy in [built_in, *moved]} == {f"emoji-{base[:12]}"}
+    (tmp_path / "receipts" / f"a-{base[:12]}").mkdir(parents=True)
+    line = f"emoji-{base[:12]}"
+    note(Work(tmp_path, line), "read", {}, {})
+    assert {line_of(policy, tmp_path) for policy in [built_in, *moved]} == {line}, "an empty folder is no line"
+    shutil.copytree(tmp_path / "receipts" / line, tmp_path / "receipts" / f"a-{base[:12]}", dirs_exist_ok=True)
+    with pytest.raises(IntegrityError, match=rf"more than one line of this base, a-{base[:12]} and {line}"):
+        line_of(built_in, tmp_path)
 
 
 def test_an_order_follows_what_was_published_last_on_its_line(tmp_path: Path, base: str) -> None:

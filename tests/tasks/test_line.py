@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from tasks.line import alone_on
 
@@ -28,6 +29,11 @@ def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     waiting.join(10)
     assert seen == ["beside", "first", "second"]
     assert "other work on base-1 is under way" in capsys.readouterr().err
+
+
+def test_two_names_of_one_base_wait_for_each_other(tmp_path: Path) -> None:
+    with alone_on("emoji-1", tmp_path), pytest.raises(Timeout), alone_on("model-1", tmp_path, wait=False):
+        pass
 
 
 def test_a_takedown_that_fails_frees_the_line(tmp_path: Path) -> None:

@@ -14,14 +14,17 @@ from engine.digests import folder_digest
 from engine.editing import is_plan_of
 from engine.emoji import JUDGE, MODEL
 from engine.errors import DigestMismatch
+from engine.model import open_model
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
-from tasks.edit import check_reach, plan_edit
+from tasks.edit import plan_edit, write_candidate
 from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from tasks.intake import load_state
 from tasks.journal import journal, note
 from tasks.order import Order, Ref
+from tasks.places import DELTAS
 from tasks.publication import _predecessors
+from tasks.reach import check_reach
 from tests.engine import tiny
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
@@ -60,6 +63,36 @@ def test_an_order_follows_its_own_bundle_that_a_crash_left_without_a_receipt_in_
     assert _predecessors(order) == {"f" * 64, "1" * 64}, "a withdrawal comes to the very bundle that was there before"
     note(former, "published", {"policy": order.policy}, {"bundle": "1" * 64})
     assert _predecessors(order) == {"f" * 64}
+    note(former, "bundled", {"candidate": "1" * 64}, {"bundle": "1" * 64})
+    assert _predecessors(order) == {"f" * 64, "1" * 64}, "it is on its way to be published once more"
+
+
+def test_what_is_published_once_more_after_another_is_on_record_once_more(order: Order) -> None:
+    """Its work was cleared away, say, and it comes to the very bundle that it came to before."""
+    other = replace(order, key="2" * 64, policy="3" * 64)
+    for work, bundle in ((order, "1" * 64), (other, "2" * 64), (order, "1" * 64), (order, "1" * 64)):
+        note(work, "published", {"policy": work.policy}, {"bundle": bundle})
+    told = [receipt.outputs["bundle"] for receipt in journal(order.home, order.line).receipts()]
+    assert told == ["1" * 64, "2" * 64, "1" * 64]
+
+
+def test_a_candidate_is_taken_for_that_of_a_plan_only_by_its_receipt(order: Order, tmp_path: Path) -> None:
+    """Neither what somebody put in its place, nor what an earlier plan came to."""
+    tiny.pipeline().save_pretrained(base := tmp_path / "tiny")
+    order = replace(order, base_folder=base, base=folder_digest(base))
+    spec = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
+    plan(open_model(base), spec).save(order.folder / DELTAS)
+    made = Ref.of(order.folder / DELTAS)
+    folder, own = write_candidate(order, made)
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    assert write_candidate(order, made) == (folder, own)
+    note(order, "erased", {"base": order.base, "plan": made.sha256}, {"candidate": own})
+    (written := folder / "model_index.json").touch()
+    before = written.stat().st_mtime_ns
+    assert write_candidate(order, made) == (folder, own)
+    assert written.stat().st_mtime_ns == before, "it is not written again"
+    plan(open_model(base), replace(spec, seed=1)).save(order.folder / DELTAS)
+    assert write_candidate(order, Ref.of(order.folder / DELTAS))[1] != own
 
 
 def test_a_reference_gives_the_file_it_was_made_of(tmp_path: Path) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from flows.reverify import AHEAD
 from policies import desired_state, parse
 from tasks.audit import audit
-from tasks.history import lines_to_check, states
+from tasks.history import lines_to_check, publication, states
 from tasks.journal import journal, note
 from tasks.kept import keep_policy
 from tasks.proof import Proof, doubts_of, state_to_check, suspect
 from tasks.receipts import Receipt, Step
 from tasks.standing import Standing, summary
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.records import LINE, Work
 
 BUNDLE = "bb" * 32
@@ -169,6 +170,37 @@ def test_what_is_suspect_shows_in_the_status_until_a_check_passes_or_something_n
     check(tmp_path, "ERROR", reasons=["a file is missing"])
     publish(tmp_path, "umbrella", bundle="cc" * 32)
     assert [row["state"] for row in states(tmp_path)] == ["published", "published"]
+
+
+def test_what_was_published_stays_so_whatever_a_later_run_of_the_same_work_meets(tmp_path: Path) -> None:
+    """Another torch draws other pictures, which prove nothing: the bundle that is served is the one that passed."""
+    work = Work(tmp_path, key=publish(tmp_path), request_id="takes-bicycle")
+    (before,) = states(tmp_path)
+    note(work, "verified", {"candidate": "a" * 64}, {}, {"outcome": "INCONCLUSIVE", "reasons": ["too few"]})
+    note(work, "gated", {}, {}, {"outcome": "shut", "failed": ["too few"]})
+    assert states(tmp_path) == [before]
+    assert before["state"] == "published"
+
+
+def test_a_line_whose_chain_does_not_hold_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    policy = publish(tmp_path)
+    note(Work(tmp_path, "another-1"), "read", {}, {})
+    (tmp_path / "receipts" / "another-1" / ".DS_Store").touch()
+    assert [row["state"] for row in states(tmp_path)] == ["published"]
+    assert publication(tmp_path, LINE, policy) == chain(tmp_path)[-1]
+    told = run_cli("status", "--json", EXPUNGE_HOME=str(tmp_path))
+    assert told.code == 6
+    assert [row["state"] for row in told.data["requests"]] == ["published"]
+    assert ["another-1: " in problem for problem in told.data["problems"]] == [True]
+    assert "nothing can be told of another-1" in run_cli("status", EXPUNGE_HOME=str(tmp_path)).out
+
+
+def test_what_falls_due_in_two_nights_is_checked_for_one_of_them_may_fail(tmp_path: Path) -> None:
+    publish(tmp_path, days=30)
+    given = moment(chain(tmp_path)[0])
+    for days, expected in ((27, []), (29, [LINE])):
+        night = given + timedelta(days=days) - timedelta(minutes=1)
+        assert lines_to_check(tmp_path, night + AHEAD) == expected
 
 
 def test_a_check_that_was_missed_is_late(tmp_path: Path) -> None:
