@@ -21,6 +21,12 @@ class ServiceUnreachable(ExpungeError):
     exit_code = 8
 
 
+class NoRoom(ExpungeError):
+    """The disk has no room for what a takedown writes; nothing was begun."""
+
+    exit_code = 8
+
+
 class LimitExceeded(ExpungeError):
     """The edit would reach, or the drawing take, more than the policies' limits allow; nothing was published."""
 

@@ -1,14 +1,17 @@
-"""Are the services there? Asked before any work, so that nobody waits for minutes to hear that one is not."""
+"""Are the services there, and room on the disk? Asked before any work, so that nobody waits for minutes to hear no."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from engine.digests import files
 from tasks import s3
-from tasks.errors import ServiceUnreachable
+from tasks.errors import NoRoom, ServiceUnreachable
 from tasks.settings import Settings
 
 SECONDS = 5
@@ -84,6 +87,16 @@ def _account(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[0]
     except ValueError:  # it is no address at all, which is what the error says
         return ""
+
+
+def check_room(home: Path, base: Path) -> None:
+    """NoRoom unless the home's disk takes what a takedown writes: the edited model, and the bundle with it."""
+    needed, free = 2 * sum(path.stat().st_size for path in files(base)), shutil.disk_usage(home).free
+    if free < needed:
+        raise NoRoom(
+            f"{home} has {free / 2**30:.1f} GiB free, and a takedown of this base writes {needed / 2**30:.1f}: make "
+            "room, or name a home on another disk by EXPUNGE_HOME"
+        )
 
 
 def check_bucket(client: Any, bucket: str) -> None:

@@ -15,6 +15,7 @@ from engine.results import Verdict
 from tasks.edit import remove_candidate
 from tasks.errors import IntegrityError, VerdictNotPassed
 from tasks.gate import GateResult, Terms, gate
+from tasks.health import check_room
 from tasks.history import publications
 from tasks.journal import journal, note
 from tasks.order import Order, Ref
@@ -75,8 +76,9 @@ def refuse(verdict: Ref, gate: Gated) -> NoReturn:
 @task(name="look at the line", cache_policy=NO_CACHE)
 def follow_task(order: Order) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
-    ServiceUnreachable if it could not be recorded."""
+    ServiceUnreachable if it could not be recorded, NoRoom if it could not be written."""
     settings = Settings.load()
+    check_room(order.home, order.base_folder)
     check_successor(order.line, approved(order.line, settings), _predecessors(order))
     check_experiment(settings)
 

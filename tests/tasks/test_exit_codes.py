@@ -17,6 +17,7 @@ from tasks.errors import (
     ExpungeError,
     IntegrityError,
     LimitExceeded,
+    NoRoom,
     NothingOnRecord,
     ServiceUnreachable,
     VerdictNotPassed,
@@ -42,6 +43,7 @@ ROOT = Path(__file__).parents[2]
         (DigestMismatch("base", "a", "b", "fetch it again"), 6),
         (IntegrityError(""), 6),
         (ServiceUnreachable(""), 8),
+        (NoRoom(""), 8),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tasks import s3
-from tasks.errors import IntegrityError, ServiceUnreachable
-from tasks.health import reach
+from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable
+from tasks.health import check_room, reach
 from tasks.settings import Settings
 
 Serve = Callable[[int], Settings]
@@ -169,3 +171,14 @@ def test_bytes_that_rotted_in_the_store_are_no_failure_of_the_service(
         s3.read(s3.client(settings), settings.bucket, "bundles/x")
     with pytest.raises(IntegrityError, match="does not have the bytes that were stored"):
         s3.download(s3.client(settings), settings.bucket, "bundles/x", settings.home / "x")
+
+
+def test_a_disk_without_room_for_two_copies_of_the_base_is_told_before_any_work(tmp_path: Path) -> None:
+    """The file is sparse: it takes no room itself."""
+    (base := tmp_path / "base").mkdir()
+    weights = base / "weights"
+    weights.touch()
+    check_room(tmp_path, base)
+    os.truncate(weights, shutil.disk_usage(tmp_path).free * 2 // 3)
+    with pytest.raises(NoRoom, match=r"GiB free, and a takedown of this base writes .*EXPUNGE_HOME"):
+        check_room(tmp_path, base)
