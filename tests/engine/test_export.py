@@ -298,7 +298,7 @@ def test_another_base_or_an_unknown_one_is_refused_and_nothing_is_written(made: 
         apply_to_folder(made, tmp_path / "larger", tmp_path / "out")
     index = other / "model_index.json"
     index.write_text(index.read_text().replace('"StableDiffusionPipeline"', '"KandinskyPipeline"'))
-    with pytest.raises(UnknownArchitecture, match=r"known pipelines: StableDiffusionPipeline, StableDiffusionXL"):
+    with pytest.raises(UnknownArchitecture, match=r"known pipelines: .*StableDiffusionPipeline, .*StableDiffusionXL"):
         apply_to_folder(made, other, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"other", "larger"}
 

@@ -90,7 +90,7 @@ def test_a_home_that_is_a_file_is_2_with_its_cure(write_policy: WritePolicy, tmp
 
 
 def test_an_empty_record_is_an_empty_list() -> None:
-    assert run_cli("status", "--json").data == {"requests": []}
+    assert run_cli("status", "--json").data == {"requests": [], "problems": [], "exit_code": 0}
 
 
 def test_a_report_of_nothing_is_refused(write_policy: WritePolicy) -> None:
