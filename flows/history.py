@@ -15,9 +15,9 @@ from tasks.settings import Settings
 
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
-    """The state of all requests, or of one policy's, an empty list of an unknown one; and the lines, with their
-    problem, of which nothing can be told."""
-    problems = [f"{line}: {problem}" for line, problem in history.unsound(home).items()]
+    """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
+    which nothing can be told."""
+    problems = list(history.unsound(home).values())
     code = IntegrityError.exit_code if problems else 0
     return {
         "requests": history.states(home, policy.digest if policy else None),

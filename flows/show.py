@@ -125,7 +125,7 @@ def _print_verdict(data: dict[str, Any]) -> None:
 
 def print_states(data: dict[str, Any]) -> None:
     for problem in data["problems"]:
-        console.print(f"[bold red]nothing can be told of[/] {escape(problem)}; see `expunge audit`")
+        console.print(f"[bold red]nothing can be told of a line[/]: {escape(problem)}; see `expunge audit`")
     if not data["requests"]:
         console.print("No request is on record here.")
         return
