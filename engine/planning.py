@@ -16,7 +16,7 @@ from engine.families import family_of
 from engine.spec import EditSpec, Retain, Target
 from engine.text import Encoded, encode, partners, spellings
 from engine.vocabulary import general_words
-from engine.wordings import Wording, fill, in_company, kin_of, target_pairs, worded
+from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
 COMPANY = 32  # things a kept style is worded with
@@ -77,7 +77,8 @@ class Reader:
 
     def target_blocks(self, spec: EditSpec) -> Iterator[Block]:
         """Every wording of every target, the target's 1 spread over its wordings."""
-        pairs = [target_pairs(self.as_typed(target), self.settings.bare, _erased(spec)) for target in spec.targets]
+        lines = phrasing(spec.erased, self.settings.bare)
+        pairs = [target_pairs(self.as_typed(target), lines(target.category)) for target in spec.targets]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         anchored = Anchors(self, [anchor for _, anchor, _, _ in rows], self.others(spec))
         beside = 0 if self.settings.tokens == "all" else -1
@@ -93,7 +94,7 @@ class Reader:
     def all_kept(self, spec: EditSpec) -> tuple[Moments, Moments, Moments, Tensor]:
         """Moments of retained look-alikes, of other retained concepts and of the vocabulary, and the look-alikes' last
         subject tokens, one row a wording."""
-        names = _erased(spec)
+        names = spec.erased
         company = company_of(spec.retain)
         lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
         others = [kept for kept in spec.retain if kept.kind != "look_alike"]
@@ -129,7 +130,7 @@ class Reader:
     def words(self, spec: EditSpec, count: int) -> list[str]:
         """At most `count` of the vocabulary's own words, none of which names a target."""
         tokenizer = family_of(self.pipeline).tokenizers(self.pipeline, self.stream)[0]
-        return general_words(tokenizer, _erased(spec), count, spec.seed)
+        return general_words(tokenizer, spec.erased, count, spec.seed)
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
@@ -139,9 +140,11 @@ class Reader:
     ) -> list[tuple[Wording, float]]:
         """The wordings of retained concepts with their weights, given the names that are erased and the company that
         styles are kept in."""
-        weighted, is_kin = [], kin_of(erased)
+        weighted, is_kin, lines = [], kin_of(erased), phrasing(erased, self.settings.bare)
         for concept in concepts:
-            own = self._wordings(concept, company, erased)
+            own = worded(concept.names, lines(concept.category))
+            if concept.category == "style" and not self.settings.bare:
+                own += in_company(concept.names, company)
             whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
@@ -151,14 +154,7 @@ class Reader:
         word it, as it is given."""
         if self.settings.bare:
             return target
-        typed = [form for name in target.names for form in spellings(self.pipeline, name, self.stream)]
-        return replace(target, names=tuple(dict.fromkeys(typed)))
-
-    def _wordings(self, concept: Retain, company: Sequence[str], erased: Sequence[str]) -> list[Wording]:
-        if self.settings.bare:
-            return [fill("{}", name) for name in concept.names]
-        alone = worded(concept.names, concept.category, erased)
-        return alone + in_company(concept.names, company) if concept.category == "style" else alone
+        return replace(target, names=spellings(self.pipeline, target.names, self.stream))
 
     def _none(self) -> Moments:
         one = self.empty.embeddings
@@ -239,15 +235,11 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return whole
 
 
-def _erased(spec: EditSpec) -> list[str]:
-    return [name for target in spec.targets for name in target.names]
-
-
 def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:
     """The vocabulary's words in a few templates, and the empty prompt, on which all guidance leans."""
     if not vocabulary:
         return []
-    texts = [Wording("", (0, 0)), *worded(vocabulary, "general")]
+    texts = [Wording("", (0, 0)), *worded(vocabulary, templates("general"))]
     return [(text, 1 / len(texts)) for text in texts]
 
 

@@ -99,6 +99,11 @@ class EditSpec:
                     raise ConceptError(f"retain {kept.id}: kin {name!r} is no target; name one of those to be erased")
 
     @property
+    def erased(self) -> list[str]:
+        """Every name of every target."""
+        return [name for target in self.targets for name in target.names]
+
+    @property
     def digest(self) -> str:
         told = asdict(self)
         for kept in told["retain"]:

@@ -93,15 +93,21 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     return Encoded(embeddings, torch.tensor([(0, 1)] * len(spans) if whole else spans))
 
 
-def spellings(pipeline: Any, name: str, stream: int = 0) -> tuple[str, ...]:
-    """The name as it is given and, where the encoder reads them as other words, as people type it too: in small
+def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:
+    """The names as they are given and, where the encoder reads them as other words, as people type them too: in small
     letters, and with capitals in front. To a T5 they are others, to a CLIP they are one."""
-    tokenizer, read = family_of(pipeline).tokenizers(pipeline, stream)[0], {}
-    for form in (name, name.lower(), " ".join(word[:1].upper() + word[1:] for word in name.split(" "))):
-        ids = tuple(tokenizer(form, add_special_tokens=False).input_ids)
-        if form == name or tokenizer.unk_token_id not in ids:
-            read.setdefault(ids, form)
-    return tuple(read.values())
+    forms = list(dict.fromkeys(form for name in names for form in (name, name.lower(), _capitalised(name))))
+    tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
+    told, seen = [], set()
+    for form, ids in zip(forms, map(tuple, tokenizer(forms, add_special_tokens=False).input_ids), strict=True):
+        if form in names or (ids not in seen and tokenizer.unk_token_id not in ids):
+            told.append(form)
+        seen.add(ids)
+    return tuple(told)
+
+
+def _capitalised(name: str) -> str:
+    return " ".join(word[:1].upper() + word[1:] for word in name.split(" "))
 
 
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:

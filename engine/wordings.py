@@ -6,7 +6,7 @@ The templates are data, one wording a line, in `templates/CATEGORY.txt`; they ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,15 +72,27 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
     return Wording(before + after, (len(before), len(before))).filled(words)
 
 
-def worded(names: Sequence[str], category: str, erased: Sequence[str] = ()) -> list[Wording]:
-    """Every name in every template of the category that names nothing `erased` beside it."""
-    return [fill(template, name) for template in silent_on(templates(category), erased) for name in names]
+def worded(names: Sequence[str], lines: Sequence[str]) -> list[Wording]:
+    """Every name in every line."""
+    return [fill(line, name) for line in lines for name in names]
 
 
-def silent_on(lines: Sequence[str], erased: Sequence[str]) -> list[str]:
-    """The lines whose own words name nothing that is erased: `a house in the style of {}` would keep houses."""
+def phrasing(erased: Iterable[str], bare: bool = False) -> Callable[[str], tuple[str, ...]]:
+    """Gives the lines in which things of a category are worded while these names are erased; `bare`: names alone.
+
+    Templates whose own words name something erased are left out: `a house in the style of {}` would keep houses, and
+    as a wording of a style that is erased pull them towards themselves.
+    """
+    if bare:
+        return lambda category: ("{}",)
+    silent = silent_on(erased)
+    return cache(lambda category: tuple(filter(silent, templates(category))))
+
+
+def silent_on(erased: Iterable[str]) -> Callable[[str], bool]:
+    """Tells of a line whether its own words name nothing that is erased."""
     whole = {_runs(name)[-1] for name in erased}
-    return [line for line in lines if all(whole.isdisjoint(_runs(part)) for part in line.split("{}"))]
+    return lambda line: all(whole.isdisjoint(_runs(part)) for part in line.split("{}"))
 
 
 def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
@@ -107,12 +119,9 @@ def _runs(name: str) -> list[str]:
     return [" ".join(words[start:end]) for end in ends for start in reversed(range(end))]
 
 
-def target_pairs(target: Target, bare: bool = False, erased: Sequence[str] = ()) -> list[tuple[Wording, Wording]]:
-    """Each wording of a target beside the same wording with its anchor in the target's place; `bare`: names alone.
-
-    Of the templates those that name something `erased` beside it are left out: they would pull that towards itself.
-    """
-    lines = ["{}"] if bare else silent_on(templates(target.category), erased)
+def target_pairs(target: Target, lines: Sequence[str]) -> list[tuple[Wording, Wording]]:
+    """Each wording of a target, in these lines and its own prompts, beside the same wording with its anchor in the
+    target's place."""
     pairs = [(line, name) for line in lines for name in target.names]
     pairs += [pair for prompt in target.prompts for pair in _own(prompt, target.names)]
     return [(fill(line, name), fill(line, target.anchor, article_for=name)) for line, name in pairs]

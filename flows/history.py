@@ -10,6 +10,8 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.intake import line_of
+from tasks.journal import journal
 from tasks.places import VERDICT
 from tasks.settings import Settings
 
@@ -17,7 +19,7 @@ from tasks.settings import Settings
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
     which nothing can be told."""
-    problems = list(history.unsound(home).values())
+    _, problems = history.read(home)
     code = IntegrityError.exit_code if problems else 0
     return {
         "requests": history.states(home, policy.digest if policy else None),
@@ -81,6 +83,7 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
 
 def _why_none(home: Path, policy: Policy) -> str:
     """That there is no verification to report, how far the policy came, and what to do about it."""
+    journal(home, line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"

@@ -146,10 +146,13 @@ def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
 
 def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
     """Bases that have two lines: on either some of what is in force is missing."""
-    for base in dict.fromkeys(receipt.inputs.get("base") for receipt in of_step(receipts, Step.READ)):
-        lines = {receipt.line for receipt in of_step(receipts, Step.READ) if receipt.inputs.get("base") == base}
-        if len(lines) > 1:
-            yield f"{' and '.join(sorted(lines))} are lines of one base, {base}"
+    lines: dict[str, set[str]] = {}
+    for receipt in of_step(receipts, Step.READ):
+        if base := receipt.inputs.get("base"):
+            lines.setdefault(base, set()).add(receipt.line)
+    for base, found in lines.items():
+        if len(found) > 1:
+            yield f"{' and '.join(sorted(found))} are lines of one base, {base}"
 
 
 def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,20 @@ UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 def receipts(home: Path) -> Iterator[Receipt]:
     """All receipts of all lines whose chain holds, each line in order."""
-    broken = unsound(home)
-    for line in lines(home):
-        if line not in broken:
-            yield from journal(home, line).receipts()
+    chains, _ = read(home)
+    return chain.from_iterable(chains.values())
 
 
-def unsound(home: Path) -> dict[str, str]:
-    """The lines whose chain does not hold, and why: nothing can be told of them, and no other line waits for that."""
-    found = {}
+def read(home: Path) -> tuple[dict[str, list[Receipt]], list[str]]:
+    """By line the receipts of those whose chain holds; and why others do not: nothing can be told of these, and no
+    other line waits for that."""
+    found, problems = {}, []
     for line in lines(home):
         try:
-            journal(home, line).receipts()
+            found[line] = journal(home, line).receipts()
         except LedgerError as error:
-            found[line] = str(error)
-    return found
+            problems.append(str(error))
+    return found, problems
 
 
 def lines(home: Path) -> list[str]:
@@ -78,7 +78,7 @@ def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
     """The state of every work order and of every policy that was turned away before it was one, the latest last; with
-    `policy`, a policy's digest, only its own. Nothing is told of lines that are `unsound`, and work that came to
+    `policy`, a policy's digest, only its own. Nothing is told of lines whose chain does not hold, and work that came to
     nothing is left out where the same policy was taken up again since.
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
@@ -89,12 +89,12 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
-    broken = unsound(home)
-    standings = {line: Standing.of(home, line) for line in lines(home) if line not in broken}
+    chains, _ = read(home)
+    standings = {line: Standing.of(home, line) for line in chains}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
     done: dict[tuple[str, str], str] = {}  # when it was first published there
-    for receipt in receipts(home):
+    for receipt in chain.from_iterable(chains.values()):
         if receipt.step == Step.CHECKED:
             continue
         key = receipt.work
@@ -157,8 +157,8 @@ def elsewhere(home: Path, line: str, request_id: str) -> dict[str, list[str]]:
     holds for a base that has another digest, were it the same model with another README."""
     if {receipt.request_id for receipt in publications(home, line)} - {request_id}:
         return {}
-    broken = unsound(home)
-    others = {other: Standing.of(home, other) for other in lines(home) if other != line and other not in broken}
+    chains, _ = read(home)
+    others = {other: Standing.of(home, other) for other in chains if other != line}
     return {other: list(found.in_force) for other, found in others.items() if found and found.in_force}
 
 

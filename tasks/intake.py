@@ -133,7 +133,8 @@ def line_of(policy: Policy, home: Path) -> str:
     IntegrityError where the record has two for the base: on either some of what is in force would be missing.
     """
     suffix = f"-{policy.base.sha256[:12]}"
-    known = [line for line in lines(home) if line.endswith(suffix) and any(journal(home, line).read())]
+    own = [line for line in lines(home) if line.endswith(suffix)]
+    known = [line for line in own if any((receipts_folder(home) / line).glob("*.json"))]
     if len(known) > 1:
         raise IntegrityError(
             f"{receipts_folder(home)} has more than one line of this base, {' and '.join(known)}: take out what is a "

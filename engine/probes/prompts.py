@@ -103,7 +103,7 @@ def kept_objects(subjects: Sequence[Subject]) -> list[str]:
         if item.role == role and item.category == "object"
     ]
     erased = [name for item in subjects if item.role == "target" for name in item.names]
-    return kept or silent_on(EVERYDAY, erased) or list(EVERYDAY)
+    return kept or list(filter(silent_on(erased), EVERYDAY)) or list(EVERYDAY)
 
 
 def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:

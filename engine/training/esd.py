@@ -23,7 +23,7 @@ from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
-from engine.wordings import target_pairs
+from engine.wordings import phrasing, target_pairs
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class EsdSettings:
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
     draws = torch.Generator().manual_seed(spec.seed)
-    erased = [name for target in spec.targets for name in target.names]
-    wordings = [[text.text for text, _ in target_pairs(target, settings.bare, erased)] for target in spec.targets]
+    lines = phrasing(spec.erased, settings.bare)
+    wordings = [[text.text for text, _ in target_pairs(target, lines(target.category))] for target in spec.targets]
     texts = [text for own in wordings for text in own]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
     optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)

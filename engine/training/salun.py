@@ -27,7 +27,7 @@ from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, unconditional, walk
-from engine.wordings import target_pairs, worded
+from engine.wordings import phrasing, target_pairs, worded
 
 DRAWN_AT_ONCE = 32
 
@@ -103,16 +103,14 @@ def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]]
     """For every picture to forget its prompt and the one to mistake it for; for every one to keep its prompt twice."""
     if settings.pictures < len(spec.targets):
         raise SettingError(f"salun.pictures is {settings.pictures}; use one a target at least, {len(spec.targets)}")
-    held = [name for concept in spec.retain for name in concept.names]
-    erased = [name for target in spec.targets for name in target.names]
-    if not settings.bare:
-        held = [text.text for concept in spec.retain for text in worded(concept.names, concept.category, erased)]
+    lines = phrasing(spec.erased, settings.bare)
+    held = [text.text for concept in spec.retain for text in worded(concept.names, lines(concept.category))]
     others = held or [""]
     forget: list[tuple[str, str]] = []
     for place in range(settings.pictures):
         round_, turn = divmod(place, len(spec.targets))
         target = spec.targets[turn]
-        pairs = target_pairs(target, settings.bare, erased)
+        pairs = target_pairs(target, lines(target.category))
         text, anchored = pairs[round_ % len(pairs)]
         forget.append((text.text, anchored.text if target.anchor else others[(round_ + turn) % len(others)]))
     keep = [others[place % len(others)] for place in range(settings.pictures)]

@@ -15,7 +15,7 @@ from engine.editors.uce import UceSettings
 from engine.planning import gather
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
-from engine.wordings import templates, worded
+from engine.wordings import phrasing, templates, worded
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec(
@@ -81,7 +81,7 @@ def test_no_wording_names_something_else_that_is_erased():
     told = len([line for line in templates("style") if "tree" in line])
     assert told == 1
     assert len(both.subjects) == len(alone.subjects) - told + len(templates("object"))
-    kept = [text.text for text in worded(("noto",), "style", ("tree",))]
+    kept = [text.text for text in worded(("noto",), phrasing(["tree"])("style"))]
     assert len(kept) == len(templates("style")) - told
     assert not any("tree" in text for text in kept)
-    assert len(worded(("noto",), "style", ("palm tree", "street"))) == len(templates("style"))
+    assert len(worded(("noto",), phrasing(["palm tree", "street"])("style"))) == len(templates("style"))

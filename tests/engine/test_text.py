@@ -31,11 +31,11 @@ def test_the_states_are_the_pipelines_own(pipeline):
 def test_a_name_is_also_as_people_type_it_where_the_encoder_tells_capitals_apart(pipeline):
     """The sentence pieces know one capital, P."""
     flux = tiny_families.flux()
-    assert spellings(pipeline, "pink Cat") == ("pink Cat",)
-    assert spellings(flux, "pink cat", stream=0) == ("pink cat",), "they have no capital C"
-    assert spellings(flux, "pink pink", stream=0) == ("pink pink", "Pink Pink")
-    assert spellings(flux, "Pink", stream=0) == ("Pink", "pink")
-    assert spellings(flux, "pink", stream=1) == ("pink",), "which is CLIP"
+    assert spellings(pipeline, ["pink Cat"]) == ("pink Cat",)
+    assert spellings(flux, ["pink cat"], stream=0) == ("pink cat",), "they have no capital C"
+    assert spellings(flux, ["pink pink"], stream=0) == ("pink pink", "Pink Pink")
+    assert spellings(flux, ["Pink"], stream=0) == ("Pink", "pink")
+    assert spellings(flux, ["pink"], stream=1) == ("pink",), "which is CLIP"
 
 
 def test_identical_sequences_are_encoded_once(pipeline, monkeypatch: pytest.MonkeyPatch):
@@ -82,7 +82,7 @@ def test_a_prompt_that_is_too_long_shows_what_would_be_lost(pipeline):
 def test_wordings_keep_all_before_the_concept_and_its_article():
     assert fill("a photo of a {}", "apple") == Wording("a photo of an apple", (14, 19))
     target = Target("apple", ("apple", "pear"), prompts=("{} on the table", "newton and gravity"))
-    pairs = target_pairs(target)
+    pairs = target_pairs(target, templates(target.category))
     for text, anchor in pairs:
         assert text.text[: text.span[0]] == anchor.text[: anchor.span[0]]
         assert text.text[text.span[1] :] == anchor.text[anchor.span[1] :]

@@ -141,12 +141,17 @@ def write_policy(tmp_path: Path, base_digest: str) -> WritePolicy:
 
 
 @pytest.fixture
-def home(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def on_stack(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find the shared stack by the environment."""
+    for name, value in stack.variables().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def home(stack: Settings, on_stack: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home of its own on the shared stack, with a bucket of its own: a line belongs to one home."""
     bucket = f"home-{uuid.uuid4().hex}"
     s3.client(stack).create_bucket(Bucket=bucket)
-    for name, value in stack.variables().items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EXPUNGE_BUCKET", bucket)
     return tmp_path / "home"

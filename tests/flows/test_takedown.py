@@ -168,12 +168,8 @@ def test_the_report_is_one_page_that_needs_no_network(published: tuple) -> None:
     assert "https://" not in page
 
 
-def test_submitted_again_nothing_is_done_and_it_says_so(
-    published: tuple, stack: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_submitted_again_nothing_is_done_and_it_says_so(published: tuple, on_stack: None) -> None:
     done, home, policy = published
-    for name, value in stack.variables().items():
-        monkeypatch.setenv(name, value)
     before = len(list(receipts(home)))
     again = run_cli("submit", str(policy), "--json", EXPUNGE_HOME=str(home))
     assert again.code == 0, again.err
@@ -182,12 +178,8 @@ def test_submitted_again_nothing_is_done_and_it_says_so(
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
 
 
-def test_a_verdict_that_was_lost_is_come_to_again(
-    published: tuple, stack: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_verdict_that_was_lost_is_come_to_again(published: tuple, on_stack: None) -> None:
     done, home, policy = published
-    for name, value in stack.variables().items():
-        monkeypatch.setenv(name, value)
     lost = home / "work" / done.data["work"] / "verdict.json"
     before = lost.read_bytes()
     lost.unlink()
@@ -207,12 +199,10 @@ def test_a_file_that_changed_since_it_was_read_is_not_carried_out(home: Path, wr
 
 
 def test_a_line_that_somebody_else_moved_is_not_taken_back(
-    published: tuple, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: tuple, stack: Settings, on_stack: None, tmp_path: Path
 ) -> None:
     """What is served may have erased more than this home knows of; it says so, and "nothing to do" would be a lie."""
     done, home, policy = published
-    for name, value in stack.variables().items():
-        monkeypatch.setenv(name, value)
     own = home / "work" / done.data["work"] / "bundle"
     other = make_bundle(tmp_path / "other", b"somebody else's")
     publish_bundle(other, line_of(home), stack)

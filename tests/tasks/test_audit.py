@@ -141,7 +141,8 @@ def test_what_is_no_line_is_named_and_ends_nothing(record: Record, name: str) ->
 
 def test_two_lines_of_one_base_are_told(record: Record) -> None:
     first = record.chain[0]
-    note(Work(record.home, "copy-0"), "read", first.inputs, first.outputs)
+    for line in (LINE, "copy-0"):
+        note(Work(record.home, line), "read", {**first.inputs, "base": "c" * 64}, first.outputs)
     assert any(f"copy-0 and {LINE} are lines of one base" in problem for problem in record.problems())
 
 
