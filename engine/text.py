@@ -95,8 +95,8 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
 
 def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:
     """The names as they are given and, where the encoder reads them as other words, as people type them too: in small
-    letters, and with capitals in front. To a T5 they are others, to a CLIP they are one."""
-    forms = list(dict.fromkeys(form for name in names for form in (name, name.lower(), _capitalised(name))))
+    letters, with capitals in front, and in capitals. To a T5 they are others, to a CLIP they are one."""
+    forms = list(dict.fromkeys(form for name in names for form in _typed(name)))
     tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
     told, seen = [], set()
     for form, ids in zip(forms, map(tuple, tokenizer(forms, add_special_tokens=False).input_ids), strict=True):
@@ -106,8 +106,15 @@ def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str
     return tuple(told)
 
 
-def _capitalised(name: str) -> str:
-    return " ".join(word[:1].upper() + word[1:] for word in name.split(" "))
+def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:
+    """The name in other capitals, as far as any of the model's encoders reads it as other words."""
+    streams = range(family_of(pipeline).streams)
+    return tuple(dict.fromkeys(form for stream in streams for form in spellings(pipeline, [name], stream)[1:]))
+
+
+def _typed(name: str) -> tuple[str, ...]:
+    capitalised = " ".join(word[:1].upper() + word[1:] for word in name.split(" "))
+    return name, name.lower(), capitalised, name.upper()
 
 
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from rich.console import Console
 from flows import show
 from policies import Policy, read
 from policies.schema import Level
+from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
 from tasks.helpers import forking
 from tasks.settings import STORE, Settings, home_folder, workers
@@ -162,6 +163,10 @@ def audit(
         Path | None,
         typer.Option(help="look at this bundle alone, which needs a --key and no home", exists=True, file_okay=False),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="with --bundle: its base, of which its model is to be the edit and no more"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
@@ -169,8 +174,10 @@ def audit(
         from flows.history import audit as whole
         from flows.history import audit_bundle
 
+        if base and not bundle:
+            raise UsageError("--base goes with --bundle: it is what the bundle's model is held against")
         if bundle:
-            found, text = audit_bundle(bundle, noted or [], key or [], stored), show.print_bundle
+            found, text = audit_bundle(bundle, noted or [], key or [], stored, base), show.print_bundle
         else:
             store = Settings.load(STORE) if stored else None
             found, text = whole(home_folder(), noted or [], key or [], store), show.print_audit

@@ -40,13 +40,15 @@ def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None
     return {**asdict(found), "problems": problems, "compared_with": place, "exit_code": code}
 
 
-def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool) -> dict[str, Any]:
-    """What a bundle says of itself to whoever has a public key, and what is wrong with it."""
+def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool, base: str | None) -> dict[str, Any]:
+    """What a bundle says of itself to whoever has a public key, and what is wrong with it, or other than in its base
+    with the edit."""
     from tasks.audit_bundle import look
+    from tasks.export import model_folder
 
     if stored or not keys:
         raise UsageError("--bundle takes no --stored and needs a --key: without one anybody could have made it")
-    found = look(folder, keys)
+    found = look(folder, keys, model_folder(base) if base else None)
     receipt, problems = found.receipt, list(found.problems)
     if noted and receipt.digest not in noted:
         problems.append(f"its receipt {receipt.digest} is none of those noted")
@@ -54,6 +56,7 @@ def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool)
     return {
         "bundle": found.bundle,
         "model": found.model,
+        "base": found.base,
         **told,
         "receipt": receipt.digest,
         "verdict": found.verdict.outcome.value if found.verdict else "none: a base as it was",

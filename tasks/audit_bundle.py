@@ -2,16 +2,22 @@
 whether its verdict passes and follows from its evidence.
 
 Limits, what was planned and the judge's error are as the verdict has them, for the policies are in the home; so these
-are told, to be held against the policy, as is the model of a base that was restored, of which there is no verdict.
+are told, to be held against the policy, as is the model of a base that was restored, of which there is no verdict. To
+whoever has the base, too, it is shown that the model is the base with the edit that lies beside it, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from engine import evidence
+from engine.deltas import EditPlan
+from engine.departures import departures
+from engine.digests import folder_digest
 from engine.results import Outcome, Verdict
 from tasks.errors import IntegrityError
 from tasks.grounds import is_of_a_base
@@ -25,27 +31,36 @@ from tasks.vouched import receipt_of
 @dataclass(frozen=True)
 class Found:
     """What is in the bundle: `model` is the digest of the model's folder, `verdict` None of a base as it was.
-    `rederived`: whether the verdict was worked out anew, which takes the version that came to it."""
+    `rederived`: whether the verdict was worked out anew, which takes the version that came to it. `base`: the digest of
+    the base that the model was held against, None of none."""
 
     bundle: str
     model: str
     receipt: Receipt
     verdict: Verdict | None
     rederived: bool
+    base: str | None
     problems: tuple[str, ...]
 
 
-def look(folder: Path, keys: Collection[Path]) -> Found:
-    """IntegrityError where the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot
-    be read: then nothing that it says is worth a look."""
+def look(folder: Path, keys: Collection[Path], base: Path | None = None) -> Found:
+    """What is in the bundle, its model held against that in the folder `base`, where one is given.
+
+    IntegrityError where the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot
+    be read: then nothing that it says is worth a look. ModelFormatError for a base that is no whole model.
+    """
     bundle = check_bundle(folder)
     receipt = receipt_of(folder, bundle.digest, keys)
-    model = model_digest(bundle.files)
     if is_of_a_base(receipt):
+        verdict, again = None, False
         problems = [f"it has {name}, and was published as a base" for name in PROVEN if name in bundle.files]
-        return Found(bundle.digest, model, receipt, None, False, tuple(problems))
-    verdict, again = _verdict(bundle), can_be_rederived(receipt)
-    return Found(bundle.digest, model, receipt, verdict, again, tuple(_against(bundle, receipt, verdict, again)))
+    else:
+        verdict, again = _verdict(bundle), can_be_rederived(receipt)
+        problems = list(_against(bundle, receipt, verdict, again))
+    if base:
+        problems += departures(bundle.model, base, _deltas(bundle) if verdict else {})
+    whole = base and folder_digest(base)
+    return Found(bundle.digest, model_digest(bundle.files), receipt, verdict, again, whole, tuple(problems))
 
 
 PROVEN = (VERDICT, EVIDENCE, DELTAS)
@@ -57,6 +72,12 @@ def _verdict(bundle: Bundle) -> Verdict:
         return Verdict.load(bundle.folder / VERDICT)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{bundle.folder / VERDICT} cannot be read: {error}") from error
+
+
+def _deltas(bundle: Bundle) -> Mapping[str, Tensor]:
+    if DELTAS not in bundle.files:
+        raise IntegrityError(f"{bundle.folder} has no {DELTAS}, so there is no edit to add to the base")
+    return EditPlan.load(bundle.folder / DELTAS).deltas
 
 
 def _against(bundle: Bundle, receipt: Receipt, told: Verdict, again: bool) -> Iterator[str]:

@@ -29,6 +29,7 @@ from engine.results import JudgeError
 from engine.rounds import asked, plan_of
 from engine.sampling import Sampler
 from engine.spec import spoken
+from engine.text import other_spellings
 from policies import DesiredState, PolicyError
 from tasks.devices import device
 from tasks.intake import load_state
@@ -128,6 +129,7 @@ def _examined(
     """The policy's concepts with what is known of them, and those of the judge's `labels` that the level wants examined
     for damage as well."""
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
+    given = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in given]
     erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}
     pools = {category: [name for name in own if spoken(name) not in erased] for category, own in labels.items()}
     plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)

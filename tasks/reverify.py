@@ -39,7 +39,7 @@ from tasks.restore import enter_base
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.verify import conclude, gather_evidence
-from tasks.vouched import deliver
+from tasks.vouched import check_delivered, deliver
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,13 @@ def next_check(line: str, home: Path) -> Check:
 
 def fetch_served(check: Check, settings: Settings) -> Weights:
     """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
-    was published, or not whole."""
+    was published, or not whole, or nobody vouches for it any more."""
     remove(check)
+    published = publications(check.order.home, check.order.line)[-1]
     check_served(check.order.line, check.bundle, settings)
+    deliver(published, settings)
     fetch_bundle(check.bundle, check.folder, settings)
+    check_delivered(published, check.folder, settings)
     model, _ = given_model(check.folder, check.bundle)
     return model
 
@@ -106,7 +109,6 @@ def _asked(check: Check) -> dict[str, str]:
 def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
     """MLflow has the check as a run, and what it proved is the approved version, what it did not is none."""
     order, doubts = check.order, doubts_of(receipt)
-    deliver(publications(order.home, order.line)[-1], settings)
     if doubts:
         withdraw(settings, order.line)
     verdict, state = Verdict.load(order.folder / VERDICT), "suspect" if doubts else str(Step.CHECKED)

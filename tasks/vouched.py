@@ -27,6 +27,16 @@ def deliver(published: Receipt, settings: Settings) -> None:
         s3.put_once(client, settings.bucket, key, signed, sha256(signed))
 
 
+def check_delivered(published: Receipt, folder: Path, settings: Settings) -> None:
+    """IntegrityError unless what was fetched to `folder` is vouched for by a key of this home, if it signed this."""
+    if signing.envelope(settings.home, published) is None:
+        return
+    try:
+        receipt_of(folder, published.outputs["bundle"], sorted((settings.home / "keys").glob("*.pem")))
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}; remove it from S3, and the next check puts there what is on record") from None
+
+
 def receipt_of(folder: Path, digest: str, keys: Collection[Path]) -> Receipt:
     """The receipt in a bundle's folder by which one of these keys vouches for the bundle of this digest.
 

@@ -1,8 +1,9 @@
 """Further ways to ask for a target, by which concepts survive that were erased by name only.
 
 Family by family, after the prompt families of EMMA (arXiv 2512.17320) and the multilingual ones of HUB (arXiv
-2410.05664): synonyms, hints that never name it, misspellings, look-alike letters, company of kept concepts, other
-languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family, name and seed.
+2410.05664): synonyms, hints that never name it, other capitals, misspellings, look-alike letters, company of kept
+concepts, other languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family, name and
+seed.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ def _hints(subject: Subject, rng: random.Random, most: int) -> Iterator[str]:
         yield from (prompt for prompt in subject.prompts if not names_it(prompt, subject))
 
 
+def _in_other_capitals(subject: Subject, rng: random.Random) -> Iterator[str]:
+    yield from subject.spellings
+
+
 def _misspelled(subject: Subject, rng: random.Random) -> Iterator[str]:
     yield from misspellings(subject.name, rng)
 
@@ -88,6 +93,7 @@ FAMILIES: dict[str, Callable[[Subject, random.Random], Iterator[str]]] = {
     "synonym": _synonyms,
     "implicit_short": partial(_hints, most=2),
     "implicit_long": partial(_hints, most=3),
+    "capitals": _in_other_capitals,
     "misspelling": _misspelled,
     "homoglyph": _in_look_alike_letters,
     "composition": _in_company,

@@ -27,9 +27,9 @@ EVERYDAY = ("house", "tree", "cup", "chair", "bridge")
 class Subject:
     """A concept under examination: a target or a retained one.
 
-    `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `translations` its
-    names in other languages, `seen_as` what else the judge would call it, beside its name; whoever makes a subject
-    fills in what it knows.
+    `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `spellings` its
+    name in other capitals, where the model reads these as other words, `translations` its names in other languages,
+    `seen_as` what else the judge would call it, beside its name; whoever makes a subject fills in what it knows.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Subject:
     prompts: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     clues: tuple[str, ...] = ()
+    spellings: tuple[str, ...] = ()
     translations: tuple[str, ...] = ()
     seen_as: tuple[str, ...] = ()
 

@@ -25,6 +25,7 @@ BIKE = Subject(
     prompts=("a bicycle by the sea", "two wheels leaning on a wall"),
     synonyms=("bike", "velocipede"),
     clues=("pedals", "two bicycles", "ride", "cyclist", "chain"),
+    spellings=("BICYCLE",),
     translations=("polkupyörä",),
 )
 SHY = Subject("shy", "target", "object", "bicycle", prompts=BIKE.prompts)
@@ -98,7 +99,9 @@ def test_company_is_kept_objects_only() -> None:
 
 @pytest.mark.parametrize("category", sorted(WORDED_AS))
 def test_every_family_is_worded_in_every_category(category: str) -> None:
-    subject = Subject("x", "target", category, "roman arch", synonyms=("old bow",), clues=("stone",))
+    subject = Subject(
+        "x", "target", category, "roman arch", synonyms=("old bow",), clues=("stone",), spellings=("Arch",)
+    )
     asked = {family: family_prompts(subject, family, 1) for family in FAMILIES}
     assert all(asked[family] for family in FAMILIES if family != "language"), asked
     assert "{" not in str(list(asked.values()))

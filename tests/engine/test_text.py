@@ -8,7 +8,7 @@ import torch
 from engine.errors import ConceptError
 from engine.families import sd
 from engine.spec import Target
-from engine.text import encode, partners, spellings
+from engine.text import encode, other_spellings, partners, spellings
 from engine.vocabulary import general_words, words
 from engine.wordings import Wording, fill, target_pairs, templates
 from tests.engine import tiny, tiny_families
@@ -36,6 +36,13 @@ def test_a_name_is_also_as_people_type_it_where_the_encoder_tells_capitals_apart
     assert spellings(flux, ["pink pink"], stream=0) == ("pink pink", "Pink Pink")
     assert spellings(flux, ["Pink"], stream=0) == ("Pink", "pink")
     assert spellings(flux, ["pink"], stream=1) == ("pink",), "which is CLIP"
+    assert (other_spellings(flux, "pink"), other_spellings(pipeline, "pink")) == (("Pink",), ())
+
+
+def test_a_name_is_also_in_capitals_where_the_encoder_has_them():
+    flux = tiny_families.flux()
+    flux.tokenizer_2 = tiny_families.pieces("pink", "PINK")
+    assert spellings(flux, ["pink"]) == ("pink", "Pink", "PINK")
 
 
 def test_identical_sequences_are_encoded_once(pipeline, monkeypatch: pytest.MonkeyPatch):

@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from deployments.schedule import enter, work_off
+from engine.bundle import VOUCHER
 from engine.digests import file_digest, folder_digest
 from engine.emoji import MODEL
 from flows.reverify import check, chosen, reverify_due
@@ -137,6 +138,22 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (0, "published")
     assert is_registered(line, name, bundle_uri(bundle, line))
+
+
+def test_attack_what_vouches_for_what_is_served_is_replaced(line: Settings, name: str, tmp_path: Path) -> None:
+    """Where it is gone it is put there again."""
+    client, key = s3.client(line), f"bundles/{proof(line).bundle}/{VOUCHER}"
+    signed = s3.read(client, line.bucket, key)
+    client.put_object(Bucket=line.bucket, Key=key, Body=signed.replace(b'"payload"', b'"Payload"'))
+    (told,) = check([name], line)
+    assert (told["exit_code"], len(told["suspect"])) == (6, 1)
+    assert "has a signature that cannot be read" in told["suspect"][0]
+    assert "remove it from S3, and the next check puts there what is on record" in told["suspect"][0]
+    assert not is_registered(line, name, bundle_uri(proof(line).bundle, line))
+    client.delete_object(Bucket=line.bucket, Key=key)
+    (told,) = check([name], line)
+    assert (told["exit_code"], s3.read(client, line.bucket, key)) == (0, signed)
+    assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
 
 
 @pytest.mark.parametrize("of", ["a check", "a publication"])

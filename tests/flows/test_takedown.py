@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from engine.bundle import verify_bundle
 from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
+from engine.emoji import MODEL
 from engine.model import open_model
 from engine.sampling import Sampler, picture_key
 from flows.submission import submit
@@ -82,7 +83,13 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
     assert (whole.data["request_id"], whole.data["bundle"]) == ("whole-way", done.data["bundle"])
     assert (whole.data["verdict"], whole.data["limits"]["max_target_rate"]) == ("PASS", FEW["max_target_rate"])
     assert whole.data["receipt"] == journal(home, line).receipts()[-1].digest
-    told = run_cli("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key), "--noted", "0" * 64, **nowhere)
+    bundle = ("audit", "--bundle", str(tmp_path / "bundle"), "--key", str(key))
+    held = run_cli(*bundle, "--base", "builtin:emoji", "--json", **nowhere)
+    assert (held.code, held.data["problems"], held.data["base"]) == (0, [], folder_digest(MODEL))
+    other = run_cli(*bundle, "--base", str(tmp_path / "bundle" / "model"), **nowhere)
+    assert (other.code, "is not the base's with the edit added" in other.out) == (6, True), "it has the edit already"
+    assert run_cli("audit", "--base", "builtin:emoji", **nowhere).code == 2
+    told = run_cli(*bundle, "--noted", "0" * 64, **nowhere)
     assert (told.code, "NOT WHOLE" in told.out, "none of those noted" in told.out) == (6, True, True)
     assert run_cli("audit", "--bundle", str(tmp_path / "bundle"), **nowhere).code == 2
     _, stranger = write_key(tmp_path, "stranger")

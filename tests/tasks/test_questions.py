@@ -55,6 +55,19 @@ def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of
     assert "bicycle" not in {subject.name for subject in added}
 
 
+def test_a_model_that_tells_capitals_apart_is_asked_in_others_too(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, folder_digest(MODEL), "asked", "pig", seeds=1, prompts=1)
+    order = order_for("0" * 64, read(path), tmp_path, "standard")
+    labels = {word for pool in names(order.judge_folder).values() for name in pool for word in name.split()}
+    pipeline = tiny_families.flux()
+    pipeline.tokenizer_2 = tiny_families.pieces(*sorted(labels), "PIG")
+    pipeline.text_encoder_2.resize_token_embeddings(len(pipeline.tokenizer_2))
+    pipeline.save_pretrained(flux := tmp_path / "flux")
+    questions = examination(replace(order, base=folder_digest(flux), base_folder=flux)).questions
+    asked = {question.shot.prompt for question in questions if question.probe == "capitals"}
+    assert asked == {"Pig", "a picture of a PIG"}
+
+
 def test_a_model_that_cannot_be_attacked_is_refused_before_anything_is_drawn(policy: Policy, tmp_path: Path) -> None:
     tiny_families.unet3d().save_pretrained(video := tmp_path / "video")
     orders = (order_for("0" * 64, policy, tmp_path, level) for level in ("quick", "standard"))

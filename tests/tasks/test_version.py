@@ -17,7 +17,7 @@ RULES = {
     "engine/probes": ("levels",),
     "tasks": ("kept", "proof", "rederived", "translate"),
 }
-PINNED = ("0.9.0", "795662097dc5ae64f43728f7dd75eaf094b53210ca9bc4cc409ddf6995592fde")
+PINNED = ("0.10.0", "795662097dc5ae64f43728f7dd75eaf094b53210ca9bc4cc409ddf6995592fde")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
