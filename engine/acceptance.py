@@ -21,6 +21,7 @@ class Acceptance:
     weights and spends effort on each picture, and no more, because what one try in five brings back was only hidden.
     `probe_limits` are limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name;
     1 leaves an attack without a limit: it is made and shown, and decides nothing.
+    `unspared` are families with a limit above `max_target_rate` that must not be proven to show more than that either.
     `attacks` are those that every target must have been put through. `informative` are prompt families to which the
     unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
     """
@@ -34,6 +35,7 @@ class Acceptance:
     sampling: Sampling = "fixed"
     attacks: tuple[str, ...] = ()
     informative: tuple[str, ...] = ()
+    unspared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {f"probe_limits.{name}": limit for name, limit in self.probe_limits.items()}
@@ -86,7 +88,7 @@ class Acceptance:
 
     @property
     def suspicion(self) -> float:
-        """The p-value up to which a collapse is suspected: whoever wants to be surer suspects no less."""
+        """The p-value up to which a collapse or a survival is suspected: whoever wants to be surer suspects no less."""
         return max(self.alpha, SUSPICION)
 
     @property
@@ -97,4 +99,5 @@ class Acceptance:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Self:
         """From what JSON gives back."""
-        return cls(**{**raw, **{name: tuple(raw[name]) for name in ("attacks", "informative")}})
+        names = ("attacks", "informative", "unspared")
+        return cls(**{**raw, **{name: tuple(raw.get(name, ())) for name in names}})

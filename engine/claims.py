@@ -42,15 +42,16 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
     """How many claims the verdict on this plan (`engine.rounds`) can make; Holm multiplies no p by more."""
     targets, kept = (where(plan, (plan["role"] == "target") == of) for of in (True, False))
     per_target = 1 + sum(map(acceptance.decides, acceptance.attacks))
-    once = targets[["concept", "probe"]], kept[["role", "category"]], kept[["concept"]]
+    twice = where(targets, targets["probe"].isin(acceptance.unspared))
+    once = *(part[["concept", "probe"]] for part in (targets, twice)), kept[["role", "category"]], kept[["concept"]]
     return per_target * len(set(targets["concept"])) + sum(len(names.drop_duplicates()) for names in once)
 
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
     for demand in demands(target, acceptance):
-        if demand.limit is None:
+        if demand.limit is None or demand.probe in acceptance.unspared:
             yield _survival(target.concept, demand.probe, demand.rate, acceptance, error)
-        else:
+        if demand.limit is not None:
             yield _below(target.concept, demand, demand.limit, error)
 
 

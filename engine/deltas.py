@@ -29,7 +29,7 @@ from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections
 from engine.spec import EditSpec
 from engine.streams import gathered_from
-from engine.tuning import AUTO, Proof, Tuned, least
+from engine.tuning import AUTO, Judgement, Tuned, least, no_bar
 from engine.whole import save_whole
 from engine.wordings import templates_digest
 
@@ -100,7 +100,7 @@ class Applied:
 
 def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
     """The tensor digest of the text projections and of the parameters `names`, in the dtype they were opened in."""
-    return tensor_digest(_parameters(pipeline, names))
+    return _digest(_parameters(pipeline, names))
 
 
 @torch.no_grad()
@@ -113,12 +113,13 @@ def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
 
 
 @torch.no_grad()
-def tuned(pipeline: Any, spec: EditSpec, proof: Proof | None = None) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say.
+def tuned(pipeline: Any, spec: EditSpec, proof: Judgement | None = None, bar: Judgement = no_bar) -> Tuned:
+    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, `bar` what speaks
+    against a plan before any is drawn.
 
     As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
     """
-    return least(spec, functools.partial(_draft, pipeline, {}), proof)
+    return least(spec, functools.partial(_draft, pipeline, {}), proof, bar)
 
 
 def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec) -> EditPlan:
@@ -203,13 +204,19 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
 def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
     """The projections, and what else it changes, by name, if they are those that the plan was made on."""
     named = _parameters(pipeline, plan.deltas)
-    if (found := tensor_digest(named)) != plan.base:
+    if (found := _digest(named)) != plan.base:
         raise DigestMismatch(
             "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
         )
     if missing := sorted(plan.deltas.keys() - named.keys()):
         raise EditError(missing[0], "is not in the base model; plan the edit on this base")
     return named
+
+
+def _digest(named: Mapping[str, Tensor]) -> str:
+    if gone := [name for name, weight in named.items() if weight.is_meta]:
+        raise EditError(gone[0], "is not in memory; plan and apply before the model is offloaded")
+    return tensor_digest(named)
 
 
 def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from engine.families import family_named
 from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
 
 LAYOUT = "channels-last"
+DENOISERS = ("unet", "transformer", "transformer_2")
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version__}"
 
@@ -71,6 +72,11 @@ def _network(component: Component, dtype: torch.dtype) -> Any:
     )
     if missing := sorted(report["missing_keys"]):
         raise ModelFormatError(f"{component.folder} lacks the weights {few(missing)}; {AGAIN}")
+    if (unread := sorted(report["unexpected_keys"])) and component.folder.name in DENOISERS:
+        raise ModelFormatError(
+            f"{component.folder} holds {few(unread)}, which a {component.kind} does not read: copies that no edit "
+            f"would reach; {AGAIN}"
+        )
     return network
 
 
@@ -103,10 +109,16 @@ def vae_and_scheduler(folder: Path) -> dict[str, Any]:
     return {"vae": _network(parts["vae"], torch.float32), "scheduler": walk}
 
 
-def _pipeline_class(folder: Path) -> Any:
+def pipeline_name(folder: Path) -> str:
+    """The diffusers class that a model's folder is of."""
     name = read_index(folder).get("_class_name")
     if not isinstance(name, str):
         raise ModelFormatError(f"{folder / INDEX} names no pipeline; give a folder in diffusers layout")
+    return name
+
+
+def _pipeline_class(folder: Path) -> Any:
+    name = pipeline_name(folder)
     family_named(name)
     return getattr(diffusers, name)
 

@@ -13,7 +13,7 @@ from engine.anchors import WORDS, Anchors
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
-from engine.spec import EditSpec, Retain, Target
+from engine.spec import EditSpec, Retain
 from engine.text import Encoded, encode, partners, spellings
 from engine.vocabulary import general_words
 from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
@@ -78,7 +78,10 @@ class Reader:
     def target_blocks(self, spec: EditSpec) -> Iterator[Block]:
         """Every wording of every target, the target's 1 spread over its wordings."""
         lines = phrasing(spec.erased, self.settings.bare)
-        pairs = [target_pairs(self.as_typed(target), lines(target.category)) for target in spec.targets]
+        pairs = [
+            target_pairs(replace(target, names=self.as_typed(target.names)), lines(target.category))
+            for target in spec.targets
+        ]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         anchored = Anchors(self, [anchor for _, anchor, _, _ in rows], self.others(spec))
         beside = 0 if self.settings.tokens == "all" else -1
@@ -100,7 +103,7 @@ class Reader:
         others = [kept for kept in spec.retain if kept.kind != "look_alike"]
         near, rows = self.kept(self.retained(lookalikes, names, company))
         far, _ = self.kept(self.retained(others, names, company))
-        general, _ = self.kept(_general(self.words(spec, self.settings.general_words)))
+        general, _ = self.kept(_general(self.in_turn(self.words(spec, self.settings.general_words))))
         return near, far, general, rows
 
     def kept(self, weighted: Sequence[tuple[Wording, float]]) -> tuple[Moments, Tensor]:
@@ -142,19 +145,25 @@ class Reader:
         styles are kept in."""
         weighted, is_kin, lines = [], kin_of(erased), phrasing(erased, self.settings.bare)
         for concept in concepts:
-            own = worded(concept.names, lines(concept.category))
+            names = self.as_typed(concept.names)
+            own = worded(names, lines(concept.category))
             if concept.category == "style" and not self.settings.bare:
-                own += in_company(concept.names, company)
+                own += in_company(names, company)
             whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
 
-    def as_typed(self, target: Target) -> Target:
-        """The target with each name in all capitals that people type and the encoder tells apart; as published editors
-        word it, as it is given."""
-        if self.settings.bare:
-            return target
-        return replace(target, names=spellings(self.pipeline, target.names, self.stream))
+    def as_typed(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Each name in all capitals that people type and the encoder tells apart; as published editors word it, as it
+        is given."""
+        return tuple(names) if self.settings.bare else spellings(self.pipeline, names, self.stream)
+
+    def in_turn(self, words: Sequence[str]) -> list[str]:
+        """The words, every other one with a capital in front, where the encoder tells it apart: what capitals have in
+        common is no target's either."""
+        known = set(spellings(self.pipeline, words[1::2], self.stream)) if words[1::2] else set()
+        tall = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
+        return [tall[place // 2] if place % 2 else word for place, word in enumerate(words)]
 
     def _none(self) -> Moments:
         one = self.empty.embeddings

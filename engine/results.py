@@ -26,6 +26,7 @@ OUTCOME_OF = {
     "concept-collapse": Outcome.FAIL,
     "collapse-suspected": Outcome.INCONCLUSIVE,
     "probe-survives": Outcome.FAIL,
+    "survival-suspected": Outcome.INCONCLUSIVE,
     "target-control": Outcome.INCONCLUSIVE,
     "target-too-few": Outcome.INCONCLUSIVE,
     "target-unproven": Outcome.INCONCLUSIVE,

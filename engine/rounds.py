@@ -1,11 +1,11 @@
 """Which pictures to take next: round by round, and none of what is decided already.
 
 A plan names every question that may be asked and the round it belongs to; a round asks every prompt of a concept with
-the same number of new seeds. A target goes on until each of its limits is proven kept and each of its families meets
-its control, or one of these is proven not to be. What must stay goes on group by group, until its drop is proven to be
-kept or broken, and longer where a single concept of it is suspected of a collapse, which a few pictures cannot prove
-among many claims: until that is proven or the suspicion gone. All of it ends with the plan's last round. The whole
-loop is
+the same number of new seeds. A target goes on until each of its limits is proven kept and each control is met, its own
+and its families', or one of these is proven not to be. What must stay goes on group by group, until its drop is proven
+to be kept or broken, and longer where a single concept of it is suspected of a collapse, which a few pictures cannot
+prove among many claims: until that is proven or the suspicion gone. All of it ends with the plan's last round. The
+whole loop is
 
     evidence = none(plan)
     while len(due := next_round(plan, evidence, acceptance)):
@@ -134,9 +134,9 @@ def _limits(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[floa
 
 
 def _controls(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[float, float, float]]:
-    """That the unedited model shows too little by a family; the verdict tells it by the measured share, not a bound."""
+    """That the unedited model shows too little; the verdict tells it by the measured share, not a bound."""
     for demand in demands(target, acceptance):
-        if demand.kind == "probe":
+        if demand.kind != "attack":
             yield 1 - _most_before(demand.rate, acceptance), 1 - demand.rate.before, 1 - demand.control
 
 

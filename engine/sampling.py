@@ -13,7 +13,7 @@ import torch
 
 from engine.canonical import canonical_json, sha256
 from engine.digests import code_digest
-from engine.errors import SettingError
+from engine.errors import SettingError, UnknownArchitecture
 from engine.families import Arguments, family_of
 from engine.text import told
 
@@ -82,6 +82,11 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     Batches are halved where memory is short (`in_batches`).
     """
+    if (name := type(pipeline).__name__) in (family := family_of(pipeline)).further:
+        raise UnknownArchitecture(
+            f"a {name} draws from more than words, so it cannot be asked here; open its weights as a "
+            f"{family.pipelines[0]} where they can be"
+        )
     if getattr(pipeline, "safety_checker", None) is not None:
         raise SettingError("the safety checker blackens pictures; set the pipeline's `safety_checker` to None first")
     for part in _parts(shots):

@@ -143,11 +143,21 @@ def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
 def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
     unique: dict[Any, int] = {}
     places = [unique.setdefault(ids, len(unique)) for ids in side_by_side([tokens["input_ids"] for tokens in read])]
-    ids, embed = torch.tensor(list(unique), dtype=torch.long), family_of(pipeline).embed
-    parts = [(steady(embed) if len(part) < FEW else embed)(pipeline, part, stream).float() for part in ids.split(BATCH)]
-    embeddings = torch.cat(parts)
+    embeddings = _asked(pipeline, torch.tensor(list(unique), dtype=torch.long), stream)
     embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
     return embeddings[torch.tensor(places, device=embeddings.device)]
+
+
+def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    embed, gone = family_of(pipeline).embed, "is not in memory; plan and apply before the model is offloaded"
+    asks = [(steady(embed) if len(block) < FEW else embed, block) for block in ids.split(BATCH)]
+    try:
+        said = torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
+    except NotImplementedError as error:  # what a tensor without memory answers
+        raise EditError("text encoder", gone) from error
+    if said.is_meta:
+        raise EditError("text encoder", gone)
+    return said
 
 
 def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
@@ -157,13 +167,27 @@ def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
     family = family_of(pipeline)
     for text in texts:
         _check_clean(text, family.cleaned(text))
-    return [_tokenize(tokenizer, texts) for tokenizer in family.tokenizers(pipeline, stream)]
+    tokenizers = family.tokenizers(pipeline, stream)
+    for tokenizer in tokenizers:
+        _check_one_token_each(tokenizer, texts)
+    return [_tokenize(tokenizer, texts) for tokenizer in tokenizers]
 
 
 def _check_clean(text: str, cleaned: str) -> None:
     """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
     if cleaned != text and cleaned != re.sub(" +", " ", text).strip(" "):
         raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
+
+
+def _check_one_token_each(tokenizer: Any, texts: Sequence[str]) -> None:
+    """Of a textual inversion with several vectors the pipelines put the further tokens after the first themselves."""
+    added = tokenizer.added_tokens_encoder
+    for token in (token for token in added if f"{token}_1" in added):
+        if text := next((text for text in texts if token in text), ""):
+            raise ConceptError(
+                f"{text!r}: {token!r} is a textual inversion of several vectors, and the pipeline would read more "
+                "tokens than are here; word it without"
+            )
 
 
 def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:

@@ -88,13 +88,19 @@ class Trial:
 
     `worst` is the largest `change`, `residual` and `drift` of any layer, empty if it could not be planned. `accepted`
     is the proof's answer, None if it was not asked; `problem` says why it was not worth a picture, or what pictures
-    said against it.
+    said against it; `barred`, that it is not to be had at all.
     """
 
     settings: Mapping[str, Any]
     worst: Mapping[str, float]
     problem: str = ""
     accepted: bool | None = None
+    barred: bool = False
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether pictures may be asked of it, whatever the proxies say."""
+        return bool(self.worst) and not self.barred and all(map(math.isfinite, self.worst.values()))
 
 
 @dataclass(frozen=True)
@@ -113,23 +119,29 @@ class NothingAccepted(EditError):
         self.trials = tuple(trials)
 
 
-Proof = Callable[["EditPlan"], str]
-"""Why pictures refuse a plan; "" accepts it."""
+Judgement = Callable[["EditPlan"], str]
+"""What speaks against a plan; "" if nothing does."""
 
 
-def least(spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Proof | None = None) -> Tuned:
+def no_bar(made: EditPlan) -> str:
+    return ""
+
+
+def least(
+    spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Judgement | None = None, bar: Judgement = no_bar
+) -> Tuned:
     """The least change on the ladder that passes, or, where none does, what leaves least and a proof accepts;
     NothingAccepted if there is neither, SettingError as for any editor.
 
-    `draft` plans one specification that names its editor, `proof` asks pictures. The plan names the editor and the
-    settings that were chosen; the specification it records is the one that left them open.
+    `draft` plans one specification that names its editor, `proof` asks pictures, `bar` says of what it is no use to ask
+    them. The plan names the editor and the settings that were chosen; the specification it records is the one that left
+    them open.
     """
     auto, choices = asked(spec), ladder(spec)
-    trials = [_tried(choice, draft, auto) for choice in choices]
+    trials = [_tried(choice, draft, auto, bar) for choice in choices]
     worth = _ascending(trials, [n for n, trial in enumerate(trials) if not trial.problem], "change")
     if not worth and proof:
-        planned = [n for n, trial in enumerate(trials) if trial.worst and all(map(math.isfinite, trial.worst.values()))]
-        worth = _ascending(trials, planned, "residual")
+        worth = _ascending(trials, [n for n, trial in enumerate(trials) if trial.may_be_shown], "residual")
     if not worth:
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
     for place in worth[: auto.proofs] if proof else worth[:1]:
@@ -190,18 +202,19 @@ def could_be(settings: Mapping[str, Any], spec: EditSpec) -> bool:
     return any(settings == asdict(settings_for(editor_named(rung.editor), rung.settings)) for rung in ladder(spec))
 
 
-def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSettings) -> Trial:
+def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSettings, bar: Judgement) -> Trial:
     try:
-        told = list(draft(rung).diagnostics.values())
+        made = draft(rung)
     except EditError as error:
         return Trial(rung.settings, {}, str(error))
+    told, against = list(made.diagnostics.values()), bar(made)
     worst = {name: _worst(layer[name] for layer in told) for name in ("change", "residual", "drift")}
     beyond = [
         f"{name} {worst[name]:.3g} is above {limit:g}"
         for name, limit in (("residual", auto.max_residual), ("drift", auto.max_drift))
         if not worst[name] <= limit
     ]
-    return Trial(rung.settings, worst, "; ".join(beyond))
+    return Trial(rung.settings, worst, "; ".join([*filter(None, [against]), *beyond]), barred=bool(against))
 
 
 def _worst(values: Iterable[float]) -> float:

@@ -27,11 +27,13 @@ from policies.schema import (
     Policy,
     Retained,
     Strict,
+    later,
 )
 
 
 class DesiredState(Strict):
-    """Everything in force for one base; concepts and retained sorted by id, request ids sorted.
+    """Everything in force for one base; concepts and retained sorted by id, request ids sorted. `unspared` are prompt
+    families with a limit of their own that must not be proven to show a target in more than `max_target_rate` either.
 
     Without concepts it is the base itself: all that was asked for has been withdrawn.
     """
@@ -44,6 +46,7 @@ class DesiredState(Strict):
     limits: Budget
     editor: Editor
     seed: int
+    unspared: tuple[str, ...] = later(())
 
     @property
     def digest(self) -> str:
@@ -113,6 +116,7 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
         limits=_together([p.limits for p in ordered]),
         editor=ordered[0].editor,
         seed=ordered[0].seed,
+        unspared=_unspared([p.acceptance for p in ordered]),
     )
 
 
@@ -163,13 +167,12 @@ def _refuse_different_runs(policies: Sequence[Policy]) -> None:
 
 
 def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
-    total = min(one.max_target_rate for one in wanted)
     return Acceptance(
-        max_target_rate=total,
-        max_attack_rate=min(one.max_attack_rate for one in wanted),
+        max_target_rate=min(one.max_target_rate for one in wanted),
+        max_attack_rate=_attack_rate(wanted),
         max_retain_drop=min(one.max_retain_drop for one in wanted),
         min_control_rate=max(one.min_control_rate for one in wanted),
-        probe_limits=_probe_limits(wanted, total),
+        probe_limits=_probe_limits(wanted),
         confidence=max(one.confidence for one in wanted),
         level=max(wanted, key=lambda one: get_args(Level).index(one.level)).level,
         sampling="sequential" if all(one.sampling == "sequential" for one in wanted) else "fixed",
@@ -181,17 +184,27 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
     )
 
 
-def _probe_limits(wanted: Sequence[Acceptance], total: float) -> dict[str, float]:
-    """The least limit of each probe. One above that of all prompts, `total`, spares a prompt family of which it is
-    proven that it shows more than that, so it stands only where every policy names the family."""
-    named = sorted({name for one in wanted for name in one.probe_limits})
-    least = {name: min(_limit(one, name) for one in wanted) for name in named}
-    attacks = {attack for made in ATTACKS_AT.values() for attack in made}
-    return {
-        name: limit
-        for name, limit in least.items()
-        if name in attacks or limit <= total or all(name in one.probe_limits for one in wanted)
-    }
+def _attack_rate(wanted: Sequence[Acceptance]) -> float:
+    """The least of those whose level makes attacks; of all where none does."""
+    attacked = [one for one in wanted if ATTACKS_AT[one.level]]
+    return min(one.max_attack_rate for one in attacked or wanted)
+
+
+def _probe_limits(wanted: Sequence[Acceptance]) -> dict[str, float]:
+    """The least limit of each probe that any of them names, and of each attack that is not made at all their levels,
+    where those that do allow it more than the least of them all."""
+    made = {attack for one in wanted for attack in ATTACKS_AT[one.level]}
+    named = {name for one in wanted for name in one.probe_limits}
+    least = {name: min(_limit(one, name) for one in wanted) for name in sorted(named | made)}
+    return {name: limit for name, limit in least.items() if name in named or limit != _attack_rate(wanted)}
+
+
+def _unspared(wanted: Sequence[Acceptance]) -> tuple[str, ...]:
+    """Prompt families that some allow more than `max_target_rate` and others do not name: that one is proven to show
+    more than that counts for these."""
+    total, attacks = min(one.max_target_rate for one in wanted), {name for made in ATTACKS_AT.values() for name in made}
+    loose = {name for name, limit in _probe_limits(wanted).items() if limit > total and name not in attacks}
+    return tuple(sorted(name for name in loose if not all(name in one.probe_limits for one in wanted)))
 
 
 def _limit(wanted: Acceptance, probe: str) -> float:

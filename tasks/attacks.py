@@ -2,7 +2,8 @@
 
 An attack knows the target by pictures of the unedited model that the judge sees it in, and trains on pictures of what
 is kept; both were drawn and judged before. With no picture of the target there is nothing to attack with, no row is
-made, and the verdict is INCONCLUSIVE (`engine.evidence.never_shown`).
+made, and the verdict is INCONCLUSIVE (`engine.evidence.never_shown`). Where the judge sees nothing of what is kept
+there is nothing to train on, and the rows that are missing make the verdict an ERROR.
 """
 
 from __future__ import annotations
@@ -80,8 +81,9 @@ class AttackShard:
         return self.attack.effort - search_effort(self.attack)
 
     def lacks(self, store: PictureStore) -> dict[str, float]:
-        worth = self.effort / self.size
-        return {} if self._record(store).exists() else {self._picture(number): worth for number in range(self.size)}
+        keys = [self._picture(number) for number in range(self.size)]
+        is_kept = self._record(store).exists() and all(key in store for key in keys)
+        return {} if is_kept else dict.fromkeys(keys, self.effort / self.size)
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
@@ -91,7 +93,7 @@ class AttackShard:
         return Done(made, len(lacking), sum(lacking.values()))
 
     def keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
-        """Pictures first and the record last, so that a record vouches for all of them."""
+        """Pictures first and the record last; after a power loss there may be a record and an empty picture."""
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
         told = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
@@ -138,15 +140,20 @@ def attack_shards(
     base = models[0][1]
     shown = shown_before(plain)
     others = _shots(shown.query("role != 'target'"), "concept")
-    kept = [shot for shot in others if not any(names_it(shot.prompt, target) for target in targets)]
+    kept = [shot for shot in others if is_lesson(shot, targets)]
     known = {target.id: _known(shown.query("concept == @target.id")) for target in targets}
     return [
         AttackShard(arm, model, base, attack, target, known[target.id][attack.learns], tuple(kept[:KEPT]), seed)
         for arm, model in models
         for target in targets
         for attack in attacks
-        if known[target.id][attack.learns]
+        if known[target.id][attack.learns] and (kept or not attack.retrains)
     ]
+
+
+def is_lesson(shot: Shot, targets: Sequence[Subject]) -> bool:
+    """Whether a model may be trained on a picture of what is kept: its prompt names no target."""
+    return not any(names_it(shot.prompt, target) for target in targets)
 
 
 def attack_work(shards: Sequence[AttackShard], store: PictureStore) -> list[Sequence[Work]]:

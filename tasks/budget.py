@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +22,28 @@ TRIAL = 0.05  # of the limit is spent before an estimate counts: models are open
 
 
 class Budget:
-    """`minutes` of work from now on, on the machine as it is; `pictures` were drawn, `done` is all work in pictures."""
+    """`minutes` of work, on the machine as it is; `pictures` were drawn, `done` is all work in pictures.
+
+    The time runs from now on, or, once it is paused, while `at_work`.
+    """
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.minutes, self.missing, self.done, self.pictures = minutes, 0.0, 0.0, 0
-        self._clock, self._begun = clock, clock()
+        self._clock, self._before, self._since = clock, 0.0, float(clock())
+        self._runs = True
+
+    def pause(self) -> None:
+        """What is done from here on is no drawing, and says nothing about its pace."""
+        self._before, self._runs = self.seconds, False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The time runs inside, and is paused afterwards."""
+        self._since, self._runs = self._clock(), True
+        try:
+            yield
+        finally:
+            self.pause()
 
     def expect(self, effort: float) -> None:
         """So much more is to be done, in pictures."""
@@ -33,7 +51,7 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        return self._clock() - self._begun
+        return self._before + (self._clock() - self._since if self._runs else 0.0)
 
     @property
     def pace(self) -> float:

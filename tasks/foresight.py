@@ -10,6 +10,7 @@ from engine.probes import Subject
 from engine.results import Outcome, Verdict
 from engine.verdict import decide
 from policies import PolicyError
+from tasks.attacks import is_lesson
 from tasks.questions import Examination
 
 
@@ -21,11 +22,16 @@ def best_case(exam: Examination) -> Verdict:
 
 def refuse_unprovable(exam: Examination) -> None:
     """PolicyError where the policy wants something proven that is not asked: a probe by a wrong name, or of a higher
-    level. It would otherwise be told when all is drawn."""
+    level, or an attack that has nothing to train on. It would otherwise be told when all is drawn."""
     best = best_case(exam)
     if best.outcome is Outcome.ERROR:
         reasons = "; ".join(reason.message for reason in best.reasons)
         raise PolicyError("acceptance", f"nothing could be proven: {reasons}", "see `expunge plan`")
+    kept = [question.shot for question in exam.questions if question.subject.role != "target"]
+    for attack in exam.level.attacks:
+        if attack.retrains and not any(is_lesson(shot, exam.targets) for shot in kept):
+            problem = f"{attack.name} trains the model on what is kept, and every prompt for that names a target"
+            raise PolicyError("retain", problem, "keep something else too, or ask for `quick`, which makes no attacks")
 
 
 def _rows(exam: Examination) -> Iterator[Row]:

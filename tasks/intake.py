@@ -17,7 +17,9 @@ from engine.canonical import canonical_json
 from engine.digests import files, folder_digest, json_digest
 from engine.editing import settings_of
 from engine.errors import SettingError
+from engine.families import family_named
 from engine.judges import error, known
+from engine.model import pipeline_name
 from engine.probes.prompts import probes_digest
 from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from policies.errors import shown
@@ -102,6 +104,17 @@ def refuse_too_large(base: Path) -> None:
             raise PolicyError("base.uri", what, "save the model in shards: save_pretrained(..., max_shard_size='4GB')")
 
 
+def refuse_undrawn(base: Path) -> None:
+    """PolicyError on a model that nothing can be proven of, since it draws from more than words."""
+    name = pipeline_name(base)
+    if name in (family := family_named(name)).further:
+        raise PolicyError(
+            "base.uri",
+            f"a {name} draws from more than words, so it cannot be asked for pictures",
+            f"give a {family.pipelines[0]}; for this one plan an edit from Python, see docs/python.md",
+        )
+
+
 def refuse_unjudged(policy: Policy, judge: Path) -> None:
     """PolicyErrors naming each concept that this judge cannot judge: nothing could be proven of it."""
     names = known(judge)
@@ -159,6 +172,7 @@ def _saved(
 ) -> Order:
     """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
     base, judge = locate(policy)
+    refuse_undrawn(base)
     refuse_unjudged(policy, judge)
     refuse_unknown_editor(state)
     judge_digest = folder_digest(judge)

@@ -74,4 +74,5 @@ def acceptance(state: DesiredState) -> Acceptance:
         sampling=limits.sampling,
         attacks=tuple(attack.name for attack in level_named(limits.level).attacks),
         informative=INFORMATIVE,
+        unspared=state.unspared,
     )

@@ -23,7 +23,7 @@ from engine.deltas import EditPlan, relative_changes, tuned
 from engine.digests import folder_digest
 from engine.evidence import ATTACKS
 from engine.spec import EditSpec
-from engine.tuning import NothingAccepted, Proof, Trial
+from engine.tuning import Judgement, NothingAccepted, Trial
 from engine.verdict import decide
 from tasks.budget import Budget, spend
 from tasks.durable import readable, write_whole
@@ -53,7 +53,7 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     limit = load_state(order).limits.max_weight_delta
     try:
         with proving(order) as proof:
-            found = tuned(base, spec, lambda made: beyond(relative_changes(base, made), limit) or proof(made))
+            found = tuned(base, spec, proof, lambda made: beyond(relative_changes(base, made), limit))
     except NothingAccepted as error:
         keep(order, error.trials, "")
         raise
@@ -62,10 +62,11 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 
 
 @contextmanager
-def proving(order: Order) -> Iterator[Proof]:
+def proving(order: Order) -> Iterator[Judgement]:
     """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
     state, folder = load_state(order), order.folder / "trial"
     exam, budget = trial_of(examination(order), state.acceptance.seeds), Budget(state.limits.max_compute_minutes)
+    budget.pause()  # settings are planned first, and between trials
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
             yield partial(_against, order, exam, do, budget, folder)
@@ -75,11 +76,13 @@ def proving(order: Order) -> Iterator[Proof]:
 
 
 def trial_of(exam: Examination, seeds: int) -> Examination:
-    """The same questions with the seeds after the verification's, which takes `seeds` of them, and no attacks."""
+    """The same questions with the seeds after the verification's, which takes `seeds` of them for its prompts and at
+    most one for each picture of an attack, and no attacks."""
+    after = max([seeds, *(attack.cost for attack in exam.level.attacks)])
     limits = {probe: limit for probe, limit in exam.acceptance.probe_limits.items() if probe not in ATTACKS}
     terms = replace(exam.acceptance, attacks=(), probe_limits=limits)
-    later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + seeds)) for asked in exam.questions]
-    plan = exam.plan.assign(seed=exam.plan["seed"] + seeds)
+    later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + after)) for asked in exam.questions]
+    plan = exam.plan.assign(seed=exam.plan["seed"] + after)
     return replace(exam, level=replace(exam.level, attacks=()), acceptance=terms, questions=tuple(later), plan=plan)
 
 
@@ -87,7 +90,8 @@ def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, fold
     """What stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
     write_edited(order.base_folder, made, folder)
     models = both(order, Weights(folder, folder_digest(folder)))
-    table = evidence.table(ask(do, order, exam, models, budget))
+    with budget.at_work():
+        table = evidence.table(ask(do, order, exam, models, budget))
     reasons = decide(table, exam.rows(table), exam.acceptance, exam.judge).reasons
     return "; ".join(reason.message for reason in reasons if not reason.code.endswith(WHATEVER_THE_EDIT))
 

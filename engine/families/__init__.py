@@ -21,9 +21,9 @@ __all__ = ["FAMILIES", "Arguments", "Family", "Predict", "Projection", "family_n
 def family_named(pipeline_class: str) -> Family:
     """The family that covers a diffusers pipeline class; UnknownArchitecture lists what is known."""
     for family in FAMILIES:
-        if pipeline_class in family.pipelines:
+        if pipeline_class in family.covers:
             return family
-    known = ", ".join(name for family in FAMILIES for name in family.pipelines)
+    known = ", ".join(name for family in FAMILIES for name in family.covers)
     raise UnknownArchitecture(f"{pipeline_class} is not a model this engine can edit; known pipelines: {known}")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from engine.errors import UnknownArchitecture
@@ -43,27 +44,55 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
     """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
     component, _, path = name.partition(".")
     try:
-        layer = getattr(pipeline, component).get_submodule(path)
+        denoiser = uncompiled(getattr(pipeline, component))
+        layer = denoiser.get_submodule(path)
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
+    refuse_replaced(denoiser)
     return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
+
+
+EDITED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
     """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, and for one that
-    holds codes."""
+    holds codes, or so few bits that an edit would be lost in them."""
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
-    if not layer.weight.is_floating_point():
-        raise UnknownArchitecture(f"{name} holds {layer.weight.dtype}, codes and no weights; open the plain model")
+    if layer.weight.dtype not in EDITED_IN:
+        raise UnknownArchitecture(
+            f"{name} holds {layer.weight.dtype}, too few bits for an edit; open the plain model, and edit it before "
+            "enable_layerwise_casting() or a quantisation"
+        )
     return layer.weight  # type: ignore[return-value]
 
 
-def refuse_fused(denoiser: nn.Module) -> None:
-    """UnknownArchitecture where attention multiplies by copies of the matrices that would be edited."""
+def uncompiled(denoiser: Any) -> Any:
+    """What torch.compile wrapped, or the denoiser itself."""
+    return getattr(denoiser, "_orig_mod", denoiser)
+
+
+def refuse_replaced(denoiser: nn.Module) -> None:
+    """UnknownArchitecture where attention multiplies by other matrices than those that would be edited: by copies, by
+    ones of its processor's own, or by what lies on a disk meanwhile."""
     for name, module in denoiser.named_modules():
-        if type(getattr(module, "processor", None)).__name__.startswith("Fused"):
+        processor = getattr(module, "processor", None)
+        if type(processor).__name__.startswith("Fused"):
             raise UnknownArchitecture(f"the projections of {name} are fused; call unfuse_qkv_projections() first")
+        if type(processor).__name__.startswith("CustomDiffusion"):
+            raise UnknownArchitecture(f"{name} has a {type(processor).__name__} with matrices of its own; unload it")
+        if _is_on_disk(module):
+            raise UnknownArchitecture(
+                f"the weights of {name} are offloaded to a disk; edit before enable_group_offload()"
+            )
+
+
+def _is_on_disk(module: nn.Module) -> bool:
+    """Whether diffusers put the weights of its group into a file and left memory of no meaning in their place."""
+    registry = getattr(module, "_diffusers_hook", None)
+    hook = registry.get_hook("group_offloading") if registry else None
+    return hook is not None and bool(hook.group.offload_to_disk_path)
 
 
 Arguments = Mapping[str, Tensor]
@@ -87,7 +116,9 @@ def images(output: Any) -> np.ndarray:
 class Family:
     """One way text enters a denoiser.
 
-    `pipelines` are the diffusers classes it covers. `projections(pipeline)` lists the matrices in module order.
+    `pipelines` are the diffusers classes that draw from text alone, `further` those that read text in the same way and
+    want more, such as a picture to begin with: edits are planned for them, and nothing is asked of them.
+    `projections(pipeline)` lists the matrices in module order.
     `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
     it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
     [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
@@ -109,3 +140,8 @@ class Family:
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images
     cleaned: Callable[[str], str] = as_given
+    further: tuple[str, ...] = ()
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        return (*self.pipelines, *self.further)

@@ -67,5 +67,22 @@ def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -
 
 
 FAMILY = Family(
-    "flux", ("FluxPipeline",), projections, tokenizers, embed, streams=2, arguments=arguments, predict=predict
+    "flux",
+    ("FluxPipeline",),
+    projections,
+    tokenizers,
+    embed,
+    streams=2,
+    arguments=arguments,
+    predict=predict,
+    further=(
+        "FluxKontextPipeline",
+        "FluxKontextInpaintPipeline",
+        "FluxFillPipeline",
+        "FluxControlPipeline",
+        "FluxControlImg2ImgPipeline",
+        "FluxControlInpaintPipeline",
+        "FluxImg2ImgPipeline",
+        "FluxInpaintPipeline",
+    ),
 )

@@ -8,18 +8,18 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_fused
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_replaced, uncompiled
 
 KINDS: dict[str, Kind] = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    unet = pipeline.unet
+    unet = uncompiled(pipeline.unet)
     if not isinstance(unet, UNet2DConditionModel):
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; Stable Diffusion has a UNet2DConditionModel"
         )
-    refuse_fused(unet)
+    refuse_replaced(unet)
     found = [
         Projection(f"unet.{name}.weight", kind, plain_weight(f"unet.{name}", module))
         for name, module in unet.named_modules()
@@ -44,4 +44,17 @@ def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -
     return pipeline.unet(noisy, times, encoder_hidden_states=arguments["prompt_embeds"]).sample
 
 
-FAMILY = Family("stable-diffusion", ("StableDiffusionPipeline",), projections, tokenizers, embed, predict=predict)
+FAMILY = Family(
+    "stable-diffusion",
+    ("StableDiffusionPipeline",),
+    projections,
+    tokenizers,
+    embed,
+    predict=predict,
+    further=(
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "LatentConsistencyModelPipeline",
+        "LatentConsistencyModelImg2ImgPipeline",
+    ),
+)

@@ -79,4 +79,5 @@ FAMILY = Family(
     streams=3,
     arguments=arguments,
     predict=predict,
+    further=("StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
 )

@@ -89,4 +89,5 @@ FAMILY = Family(
     streams=2,
     arguments=arguments,
     predict=predict,
+    further=("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
 )

@@ -14,18 +14,18 @@ from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_fused
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_replaced, uncompiled
 
 PARTS: tuple[tuple[str, Kind], ...] = (("to_k", "key"), ("to_v", "value"))
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    unet = pipeline.unet
+    unet = uncompiled(pipeline.unet)
     if not isinstance(unet, (UNet3DConditionModel, UNetMotionModel)):
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; text to video has a UNet3DConditionModel or a UNetMotionModel"
         )
-    refuse_fused(unet)
+    refuse_replaced(unet)
     attentions = [(n, a) for n, a in unet.named_modules() if n.endswith(".attn2") and a.is_cross_attention]
     return [
         Projection(f"unet.{name}.{part}.weight", kind, plain_weight(f"unet.{name}.{part}", getattr(attention, part)))
@@ -53,4 +53,5 @@ FAMILY = Family(
     sd.embed,
     predict=predict,
     pictures=middle,
+    further=("VideoToVideoSDPipeline",),
 )

@@ -20,7 +20,7 @@ T5_TOKENS = 512  # which the pipeline reads unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    present = [name for name in ("transformer", "transformer_2") if getattr(pipeline, name) is not None]
+    present = [name for name in ("transformer", "transformer_2") if getattr(pipeline, name, None) is not None]
     if not present:
         raise UnknownArchitecture("there is no transformer to edit; open the model whole")
     return [entrance(pipeline, f"{name}.condition_embedder.text_embedder.linear_1", (0,)) for name in present]
@@ -52,4 +52,5 @@ FAMILY = Family(
     options={"num_frames": 1},
     pictures=middle,
     cleaned=cleaned,
+    further=("WanImageToVideoPipeline", "WanVideoToVideoPipeline", "WanVACEPipeline"),
 )

@@ -275,6 +275,28 @@ def test_a_family_in_which_the_target_survives_does_not_hide_in_the_total():
     assert ("probe-survives", "synonym") in codes(verdict(of_family("synonym", 8, 8, 8), judge=error))
 
 
+def test_more_confidence_is_no_way_round_a_family_that_survives():
+    """At p = 0.002 it is proven at 95 % and not at 99.9 %: then it is suspected, and no PASS."""
+    pictures, limits = (
+        (of_family("synonym", 16, 6, 16), of_family("prefix", 160, 0, 160)),
+        replace(LIMITS, max_retain_drop=0.2),
+    )
+    sure, surer = (verdict(*pictures, limits=replace(limits, confidence=level)) for level in (0.95, 0.999))
+    assert codes(sure) == [("probe-survives", "synonym")]
+    assert (surer.outcome, codes(surer)) == (Outcome.INCONCLUSIVE, [("survival-suspected", "synonym")])
+    (claim,) = (claim for claim in surer.claims if claim.kind == "survival" and claim.probe == "synonym")
+    assert 0.001 < claim.holm <= 0.05
+
+
+def test_a_family_that_one_request_allows_more_must_not_be_proven_to_survive_for_the_others():
+    loose = replace(LIMITS, probe_limits={"synonym": 0.9})
+    pictures = of_family("synonym", 8, 6, 8), of_family("prefix", 96, 0, 96)
+    assert ("probe-survives", "synonym") not in codes(verdict(*pictures, limits=loose))
+    held = verdict(*pictures, limits=replace(loose, unspared=("synonym",)))
+    assert ("probe-survives", "synonym") in codes(held)
+    assert [claim.kind for claim in held.claims if claim.probe == "synonym"] == ["survival", "probe"]
+
+
 def test_a_silent_family_that_shows_the_target_after_the_edit_survives_too():
     limits = replace(LIMITS, informative=("language",))
     result = verdict(of_family("language", 0, 8, 8), of_family("prefix", 96, 0, 96), limits=limits)
@@ -303,7 +325,9 @@ def test_in_rounds_the_bounds_hold_at_every_look():
 
 
 def test_json_gives_everything_back():
-    limits = replace(LIMITS, probe_limits={"name": 0.2}, attacks=("relearn",), informative=("alias",))
+    limits = replace(
+        LIMITS, probe_limits={"name": 0.2}, attacks=("relearn",), informative=("alias",), unspared=("name",)
+    )
     judge = {"object": JudgeError(190, 200, 3, 300)}
     result = verdict(rows("panda", "target", 16, 3, 16, "relearn"), limits=limits, judge=judge)
     assert Verdict.from_json(result.to_json()) == result

@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DModel
+from diffusers.models.attention_processor import CustomDiffusionAttnProcessor
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from engine import families
-from engine.deltas import plan
+from engine.deltas import applied, apply, plan
 from engine.errors import EditError, UnknownArchitecture
 from engine.families import FAMILIES, projections
 from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
+
+SPEC = EditSpec((Target("cat", ("cat",)),), editor="uce")
 
 
 def test_every_text_projection_and_nothing_else():
@@ -35,14 +38,14 @@ def test_every_text_projection_and_nothing_else():
 def test_every_file_beside_the_base_declares_a_family_and_no_class_is_of_two():
     files = {path.stem for path in Path(families.__file__).parent.glob("*.py")} - {"__init__", "base"}
     assert len(FAMILIES) == len({family.name for family in FAMILIES}) == len(files)
-    classes = [name for family in FAMILIES for name in family.pipelines]
+    classes = [name for family in FAMILIES for name in family.covers]
     assert len(classes) == len(set(classes))
 
 
 def test_unknown_pipeline_lists_what_is_known():
     with pytest.raises(UnknownArchitecture, match="known pipelines: ") as refused:
         projections(object())
-    assert all(name in str(refused.value) for family in FAMILIES for name in family.pipelines)
+    assert all(name in str(refused.value) for family in FAMILIES for name in family.covers)
 
 
 def test_a_unet_without_text_is_refused():
@@ -75,12 +78,67 @@ def first_layer(pipeline: Any) -> tuple[str, Any]:
     return name, pipeline.unet.get_submodule(name.removeprefix("unet."))
 
 
-def test_a_projection_that_holds_codes_is_refused() -> None:
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_projection_that_holds_codes_or_too_few_bits_is_refused(dtype: torch.dtype) -> None:
     pipeline = tiny.pipeline()
     name, layer = first_layer(pipeline)
-    layer.weight = nn.Parameter(layer.weight.detach().to(torch.int8), requires_grad=False)
-    with pytest.raises(UnknownArchitecture, match=f"{name} holds torch.int8, codes and no weights"):
+    layer.weight = nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)
+    with pytest.raises(UnknownArchitecture, match=f"{name} holds {dtype}, too few bits for an edit"):
         projections(pipeline)
+
+
+@pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.flux])
+def test_weights_that_were_offloaded_to_a_disk_are_refused(build: Callable[[], Any], tmp_path: Path) -> None:
+    """What is in memory in their place means nothing, and what is written there is never read."""
+    pipeline = build()
+    denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
+    denoiser.enable_group_offload(
+        torch.device("cpu"),
+        offload_device=torch.device("cpu"),
+        offload_type="leaf_level",
+        offload_to_disk_path=str(tmp_path),
+    )
+    with pytest.raises(UnknownArchitecture, match=r"offloaded to a disk; edit before enable_group_offload\(\)"):
+        plan(pipeline, SPEC)
+
+
+def test_matrices_of_a_processors_own_are_refused() -> None:
+    pipeline = tiny.pipeline()
+    attention = pipeline.unet.get_submodule(first_layer(pipeline)[0].removeprefix("unet.").removesuffix(".to_k"))
+    attention.set_processor(CustomDiffusionAttnProcessor(True, False, attention.to_q.in_features, tiny.WIDTH))
+    with pytest.raises(UnknownArchitecture, match="CustomDiffusionAttnProcessor with matrices of its own"):
+        projections(pipeline)
+
+
+@pytest.mark.parametrize(("build", "part"), [(tiny.pipeline, "unet"), (tiny_families.flux, "transformer")])
+def test_a_compiled_denoiser_is_edited_like_a_plain_one(build: Callable[[], Any], part: str) -> None:
+    pipeline = build()
+    expected = plan(pipeline, SPEC)
+    setattr(pipeline, part, torch.compile(getattr(pipeline, part)))
+    made = plan(pipeline, SPEC)
+    assert made.digest == expected.digest
+    before = first_projection(pipeline).clone()
+    with applied(pipeline, made):
+        assert not first_projection(pipeline).equal(before)
+
+
+def first_projection(pipeline: Any) -> torch.Tensor:
+    return projections(pipeline)[0].weight
+
+
+def test_a_text_encoder_that_is_not_in_memory_cannot_be_asked() -> None:
+    pipeline = tiny.pipeline()
+    pipeline.text_encoder.to("meta")
+    with pytest.raises(EditError, match="text encoder: is not in memory; plan and apply before the model is offloaded"):
+        plan(pipeline, SPEC)
+
+
+def test_a_plan_is_not_applied_to_weights_that_are_not_in_memory() -> None:
+    pipeline = tiny.pipeline()
+    made = plan(pipeline, SPEC)
+    pipeline.unet.to("meta")
+    with pytest.raises(EditError, match=r"unet\..*: is not in memory; plan and apply before the model is offloaded"):
+        apply(pipeline, made)
 
 
 def test_a_projection_that_is_not_in_memory_cannot_be_planned_for() -> None:

@@ -137,6 +137,16 @@ def test_a_weight_that_is_not_in_the_file_is_refused_by_name(folder: Path, file:
         open_model(folder)
 
 
+def test_attack_a_denoisers_file_holds_what_no_edit_would_reach(folder: Path):
+    """diffusers leaves fused copies of the matrices among those that are saved."""
+    model = open_model(folder)
+    model.unet.fuse_qkv_projections()
+    model.unet.unfuse_qkv_projections()
+    model.save_pretrained(folder)
+    with pytest.raises(ModelFormatError, match=r"unet holds .*to_qkv.* which a UNet2DConditionModel does not read"):
+        open_model(folder)
+
+
 @pytest.mark.parametrize("file", ["text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"])
 def test_a_weight_of_another_shape_is_refused(folder: Path, file: str):
     rewrite(folder / file, lambda tensors: tensors.update({max(tensors): torch.zeros(7, 7)}))

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from engine.bundle import write_edited
 from engine.deltas import applied, apply, plan, undo
 from engine.digests import tensor_digest
-from engine.editors import EDITORS, scapre
+from engine.editors import EDITORS, scapre, settings_for
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
 from engine.errors import ConceptError, EditError, UnknownArchitecture
 from engine.families import family_of, projections
 from engine.model import open_model
-from engine.planning import gather
+from engine.planning import Reader, gather
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
 from engine.streams import beside
@@ -327,6 +327,23 @@ def test_a_word_with_a_capital_is_no_word_of_the_vocabulary_for_in_small_letters
     assert len(cased(["Paris"]).input_ids[0]) == 2
     assert len(cased(["paris"]).input_ids[0]) > 2
     assert words(cased) == words(tiny_families.pieces())
+
+
+def test_of_sentence_pieces_only_what_english_letters_spell_is_a_word_of_the_vocabulary() -> None:
+    assert words(tiny_families.pieces("кошка", "água", "puente")) == sorted({*words(tiny_families.pieces()), "puente"})
+
+
+def test_what_is_kept_is_kept_in_capitals_too_where_the_encoder_tells_them_apart() -> None:
+    flux = tiny_families.flux()
+    flux.tokenizer_2 = tiny_families.pieces("Dog", "DOG", "Cat", "Tree")
+    flux.text_encoder_2.resize_token_embeddings(len(flux.tokenizer_2))
+    reader = Reader.of(flux, settings_for(EDITORS["scapre"], {}), 0)
+    kept = [text.text for text, _ in reader.retained([Retain("dog", ("dog",))], ["cat"], ())]
+    assert {"dog", "Dog", "DOG"} <= set(kept)
+    assert sum(weight for _, weight in reader.retained([Retain("dog", ("dog",))], ["cat"], ())) == pytest.approx(1)
+    assert reader.in_turn(["cat", "dog", "tree", "lamp"]) == ["cat", "Dog", "tree", "lamp"], "it has no Lamp"
+    clip = Reader.of(tiny.pipeline(), settings_for(EDITORS["scapre"], {}), 0)
+    assert clip.in_turn(["cat", "dog"]) == ["cat", "dog"]
 
 
 def test_a_pooled_vector_stands_for_the_whole_prompt() -> None:

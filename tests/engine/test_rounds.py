@@ -1,6 +1,7 @@
 """Round by round: the loop stops where it should, and whoever replays it finds rows that nobody asked for."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,26 @@ def test_a_concept_behind_its_own_family_limit_goes_on():
     while len(due := next_round(plan, table(found), limited)):
         found += rows(due, GONE)
     assert counts(table(found))["panda"] == 144  # 36 in the family alone
+
+
+def test_a_target_goes_on_while_the_unedited_model_shows_it_too_seldom_for_its_control():
+    """Seen in three of four to begin with, where 0.8 are needed: what is gone is proven to be gone after ten rounds,
+    and nothing is proven by that; later rounds show it often enough."""
+
+    def unedited(question: Any) -> bool:
+        return question.concept != "panda" or question.seed >= 120 or question.seed % 4 != 0
+
+    plan, found = plan_of(QUESTIONS, LIMITS, 4), []
+    while len(due := next_round(plan, table(found), LIMITS)):
+        now: Any = due.itertuples()
+        places = {(q.concept, q.prompt, q.seed): unedited(q) for q in now}
+        found += [
+            replace(row, seen=places[row.concept, row.prompt, row.seed]) if row.arm == "before" else row
+            for row in rows(due, GONE)
+        ]
+    evidence = table(found)
+    assert counts(evidence)["panda"] > 48 == counts(evidence)["bear"]
+    assert decide(evidence, 2 * len(asked(plan, evidence, LIMITS)), LIMITS).outcome == Outcome.PASS
 
 
 def test_a_killed_round_is_completed_before_the_next():

@@ -8,7 +8,7 @@ import torch
 from engine.errors import ConceptError
 from engine.families import sd
 from engine.spec import Target
-from engine.text import encode, other_spellings, partners, spellings
+from engine.text import encode, other_spellings, partners, spellings, states
 from engine.vocabulary import general_words, words
 from engine.wordings import Wording, fill, target_pairs, templates
 from tests.engine import tiny, tiny_families
@@ -43,6 +43,18 @@ def test_a_name_is_also_in_capitals_where_the_encoder_has_them():
     flux = tiny_families.flux()
     flux.tokenizer_2 = tiny_families.pieces("pink", "PINK")
     assert spellings(flux, ["pink"]) == ("pink", "Pink", "PINK")
+
+
+def test_a_textual_inversion_of_several_vectors_is_refused_for_the_pipeline_reads_more_than_is_written():
+    pipeline = tiny.pipeline()
+    pipeline.load_textual_inversion({"<one>": torch.ones(1, tiny.WIDTH)})
+    pipeline.load_textual_inversion({"<pet>": torch.randn(3, tiny.WIDTH, generator=torch.Generator().manual_seed(0))})
+    own = pipeline.encode_prompt(["a <one>"], "cpu", 1, False)[0]
+    assert torch.allclose(states(pipeline, ["a <one>"]), own, atol=1e-5)
+    assert pipeline.maybe_convert_prompt("a <pet>", pipeline.tokenizer) == "a <pet> <pet>_1 <pet>_2"
+    for read in (encode, states):
+        with pytest.raises(ConceptError, match="'<pet>' is a textual inversion of several vectors"):
+            read(pipeline, ["a cat", "a <pet>"])
 
 
 def test_identical_sequences_are_encoded_once(pipeline, monkeypatch: pytest.MonkeyPatch):

@@ -118,6 +118,28 @@ def test_where_no_rung_passes_by_its_proxies_pictures_are_asked_of_what_leaves_l
     assert worst(found.plan, "residual") == shown[-1]
 
 
+def test_what_is_barred_is_shown_to_nobody_and_counts_among_no_proofs(pipeline, planned):
+    """What leaves least changes most, so that a limit on the change bars the first of those that would be shown."""
+    most = sorted(worst(made, "change") for made in planned)[-8]
+    shown: list[float] = []
+
+    def bar(made: EditPlan) -> str:
+        return "it goes too far" if worst(made, "change") > most else ""
+
+    def none(made: EditPlan) -> str:
+        shown.append(worst(made, "change"))
+        return "it is still seen"
+
+    strict = replace(SPEC, settings={"general_words": 20, "max_residual": 1e-6, "max_drift": 1e-6, "proofs": 3})
+    with pytest.raises(NothingAccepted, match="accepted none of the 3 settings") as caught:
+        tuned(pipeline, strict, none, bar)
+    assert len(shown) == 3
+    assert max(shown) <= most
+    barred = [trial for trial in caught.value.trials if trial.barred]
+    assert len(barred) == 7
+    assert all(trial.accepted is None and "it goes too far" in trial.problem for trial in barred)
+
+
 def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(pipeline):
     few = replace(SPEC, settings={**SPEC.settings, "proofs": 2})
     with pytest.raises(NothingAccepted, match="accepted none of the 2 settings") as caught:

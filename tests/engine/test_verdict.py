@@ -218,6 +218,9 @@ def test_taking_any_single_row_from_a_passing_table_is_an_error():
         assert {decide(frame.drop(index=row), planned, LIMITS).outcome for row in frame.index} == {Outcome.ERROR}
 
 
+TEXT = ("concept", "role", "category", "probe", "prompt", "arm", "picture", "fault")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -227,6 +230,7 @@ def test_taking_any_single_row_from_a_passing_table_is_an_error():
         lambda frame: frame.assign(score=-math.inf),
         lambda frame: pd.concat([frame.iloc[1:], frame.iloc[1:2]]),
         lambda frame: frame.drop(columns="seen"),
+        *(lambda frame, name=name: frame.assign(**{name: frame[name].where(frame.index != 5)}) for name in TEXT),
         lambda frame: frame.assign(fault="black picture"),
         lambda frame: frame.assign(role="target"),
         lambda frame: frame.assign(role="general"),

@@ -209,19 +209,31 @@ def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
         merged = desired_state(order).acceptance
         assert (merged.level, merged.sampling, merged.round_seeds) == ("adversarial", "fixed", 4)
         assert merged.max_attack_rate == 0.1
-        # b allows its own attacks 0.1, and says nothing of one that its level does not make
-        assert merged.probe_limits == {"alias": 0.2, "inversion": 1.0, "start_picture": 0.1}
+        # b allows its own attacks 0.1, and says nothing of those that its level does not make
+        assert merged.probe_limits == {"alias": 0.2, "inversion": 1.0, "prompt_search": 0.2, "start_picture": 0.1}
+        assert desired_state(order).unspared == (), "both name it"
     assert desired_state([one]).acceptance.sampling == "sequential"
 
 
-def test_a_loose_limit_of_one_policy_spares_no_prompt_family_that_another_does_not_name() -> None:
+def test_who_makes_no_attacks_limits_none_of_anothers() -> None:
+    attacked = policy("a", [concept("owl")], acceptance={"level": "standard", "max_attack_rate": 0.3})
+    plain = policy("b", [concept("lion")], acceptance={"level": "quick"})
+    for order in ([attacked, plain], [plain, attacked]):
+        merged = desired_state(order).acceptance
+        assert (merged.level, merged.max_attack_rate, merged.probe_limits) == ("standard", 0.3, {})
+
+
+def test_a_loose_limit_of_one_policy_holds_and_spares_no_prompt_family_that_another_does_not_name() -> None:
     """Without a limit of its own a family fails if it is proven to show more than all prompts may."""
     silent = policy("a", [concept("owl")])
     loose = policy("b", [concept("lion")], acceptance={"probe_limits": {"synonym": 0.9, "alias": 0.05}})
     for order in ([silent, loose], [loose, silent]):
-        assert desired_state(order).acceptance.probe_limits == {"alias": 0.05}
+        state = desired_state(order)
+        assert (state.acceptance.probe_limits, state.unspared) == ({"alias": 0.05, "synonym": 0.9}, ("synonym",))
     looser = policy("c", [concept("fox")], acceptance={"probe_limits": {"synonym": 0.95}})
-    assert desired_state([loose, looser]).acceptance.probe_limits == {"alias": 0.05, "synonym": 0.9}
+    state = desired_state([loose, looser])
+    assert (state.acceptance.probe_limits, state.unspared) == ({"alias": 0.05, "synonym": 0.9}, ())
+    assert "unspared" not in state.model_dump(), "so the digests of before stay"
 
 
 def test_a_state_survives_json() -> None:

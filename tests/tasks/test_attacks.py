@@ -79,6 +79,17 @@ def test_a_target_that_the_unedited_model_never_shows_cannot_be_attacked() -> No
     assert shards(row("cat", "target", "cat", 0, seen=False), row("dog", "general", "dog", 0)) == []
 
 
+def test_where_nothing_that_is_kept_was_seen_nothing_is_trained_on_it() -> None:
+    seen = row("cat", "target", "cat", 0)
+    models = [("before", Weights(Path("base"), "b" * 64))]
+    for other, makes in (
+        (row("dog", "general", "dog", 0, seen=False), {"start_picture"}),
+        (row("dog", "general", "dog", 0), {"start_picture", "relearn"}),
+    ):
+        made = attack_shards([Relearn(), ATTACK], [CAT], models, table([seen, other]), seed=3)
+        assert {shard.attack.name for shard in made} == makes
+
+
 @pytest.fixture
 def shard(tmp_path: Path) -> AttackShard:
     """The attack on a model of its own, whose reference is drawn."""
@@ -106,6 +117,19 @@ def test_pictures_without_their_record_are_not_believed(shard: AttackShard, tmp_
     record.unlink()
     assert len(shard.lacks(bench.store)) == ATTACK.cost
     assert shard.do(bench) == first
+
+
+@pytest.mark.parametrize("left", [b"", None])
+def test_after_a_power_loss_a_record_vouches_for_no_picture_that_is_not_there(
+    shard: AttackShard, tmp_path: Path, left: bytes | None
+) -> None:
+    bench = Bench(tmp_path, EYES)
+    first = shard.do(bench)
+    picture = bench.store.path(shard._picture(0))
+    picture.unlink() if left is None else picture.write_bytes(left)
+    assert len(shard.lacks(bench.store)) == ATTACK.cost
+    assert shard.do(bench) == first
+    assert shard.lacks(bench.store) == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\0\0", b'[{"prompt": "cat"}]'])

@@ -55,6 +55,25 @@ def test_a_slow_start_is_no_estimate() -> None:
     assert budget.pictures == 60
 
 
+def test_what_is_done_between_two_drawings_says_nothing_of_their_pace() -> None:
+    clock = Clock()
+    budget = Budget(minutes=1.0, clock=clock)
+    clock.now += 1.0
+    budget.pause()
+    budget.expect(50)
+    for _ in range(5):
+        clock.now += 600.0  # planning
+        with budget.at_work():
+            clock.now += 10.0
+            budget.drew(10, 10)
+    assert (budget.seconds, budget.pace) == (51.0, 1.02)
+    with budget.at_work():
+        clock.now += 10.0
+        with pytest.raises(LimitExceeded):
+            budget.drew(1, 1)
+    assert budget.seconds == 61.0
+
+
 def test_a_machine_that_slows_down_meets_the_limit_as_a_deadline() -> None:
     clock = Clock()
     budget = Budget(minutes=1.0, clock=clock)

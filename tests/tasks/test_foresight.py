@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_a_limit_on_what_is_not_asked_is_refused_before_anything_is_drawn(tmp_pa
         refuse_unprovable(exam)
     few = policy_file(tmp_path, folder_digest(MODEL), "few", seeds=1, prompts=1)
     refuse_unprovable(examination(order_for("0" * 64, read(few), tmp_path / "home")))  # INCONCLUSIVE can be drawn
+
+
+def test_an_attack_that_has_nothing_to_train_on_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    """Whatever is kept is asked for in words that name the target as well."""
+    exam = examination(
+        order_for("0" * 64, read(policy_file(tmp_path, folder_digest(MODEL), "asked")), tmp_path, "standard")
+    )
+    refuse_unprovable(exam)
+    named = tuple(
+        replace(question, shot=replace(question.shot, prompt=f"{question.shot.prompt} beside a bicycle"))
+        for question in exam.questions
+    )
+    with pytest.raises(PolicyError, match=r"retain: relearn trains the model on what is kept"):
+        refuse_unprovable(replace(exam, questions=named))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

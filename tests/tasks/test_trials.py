@@ -121,6 +121,11 @@ def test_a_trial_asks_what_the_verification_asks_with_other_seeds_and_without_at
     assert [(q.shot.prompt, q.shot.seed) for q in trial.questions] == list(
         trial.plan[["prompt", "seed"]].itertuples(index=False, name=None)
     )
+    most = max(attack.cost for attack in exam.level.attacks)
+    least = trial_of(exam, 1)
+    assert {q.shot.seed - most for q in least.questions} == {q.shot.seed for q in exam.questions}, (
+        "attacks take seeds too"
+    )
     assert trial.tries == 0
     assert set(trial.acceptance.probe_limits) == {"name"}
     assert not set(trial.acceptance.attacks) & set(ATTACKS)

@@ -51,12 +51,14 @@ class Kept:
 class Attack(Protocol):
     """`digest` names the attack with its whole budget; `cost` is the pictures it draws of one target on one model.
 
-    One that `learns` the concept from its references is served best by the surest of them, any other by various ones.
+    One that `learns` the concept from its references is served best by the surest of them, any other by various ones;
+    one that `retrains` cannot do without pictures of kept concepts.
     `effort` is all it does of one target on one model, drawing included, as pictures that could be drawn meanwhile.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool]
+    retrains: ClassVar[bool]
 
     @property
     def sampler(self) -> Sampler: ...
@@ -125,6 +127,7 @@ class Budgeted:
 
     name: ClassVar[str]
     learns: ClassVar[bool] = False
+    retrains: ClassVar[bool] = False
 
     @property
     def digest(self) -> str:

@@ -33,6 +33,7 @@ class Relearn(Budgeted):
     """
 
     name: ClassVar[str] = "relearn"
+    retrains: ClassVar[bool] = True
     steps: int = 50
     batch: int = 8
     rate: float = 1e-4
