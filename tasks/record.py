@@ -22,6 +22,9 @@ KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
 STATE_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.replaced_by"
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
+OF_CHECKS = ("reverified", "suspect")
+"""The states of runs that record a check and no publication."""
+PAGE = 500
 LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
 
 
@@ -92,6 +95,19 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
                     continue  # of another installation on this base; before version 0.6.0 runs do not say
                 client.set_tag(run.info.run_id, SUCCESSOR_TAG, by)
                 client.set_tag(run.info.run_id, STATE_TAG, "replaced")
+
+
+def recorded_publications(settings: Settings, line: str) -> dict[str, str]:
+    """The ids of the finished runs by which a line's publications are recorded, by the digest of the receipt."""
+    query = f"params.line = '{line}' and attributes.status = 'FINISHED'"
+    query += "".join(f" and tags.`{STATE_TAG}` != '{state}'" for state in OF_CHECKS)
+    with reaching(settings) as client:
+        experiment, found, more = _experiment(client), {}, ""
+        while more is not None:
+            runs = client.search_runs([experiment], query, max_results=PAGE, page_token=more or None)
+            found |= {run.data.tags.get(RECEIPT_TAG, ""): run.info.run_id for run in runs}
+            more = runs.token or None
+        return found
 
 
 def recorded_run(settings: Settings, receipt: str) -> str | None:

@@ -32,7 +32,7 @@ from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from tasks.publication import Release, run_gate
 from tasks.publish import bundle_uri, fetch_bundle
 from tasks.receipts import Receipt, Step
-from tasks.record import record, recorded_run
+from tasks.record import record, recorded_publications, recorded_run
 from tasks.registry import is_registered, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
@@ -125,11 +125,12 @@ def catch_up(line: str, settings: Settings) -> None:
         return
     for published in proof.published:
         deliver(published, settings)
+    runs = recorded_publications(settings, line)
     for published in proof.published[:-1]:
         with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # nothing is left of its work to tell of
-            if recorded_run(settings, published.digest) is None:
+            if published.digest not in runs:
                 enter_again(published, settings)
-    uri, run = bundle_uri(proof.bundle, settings), recorded_run(settings, proof.publication.digest)
+    uri, run = bundle_uri(proof.bundle, settings), runs.get(proof.publication.digest)
     if run is None:
         enter_again(proof.publication, settings)
     elif not proof.doubts and not is_registered(settings, line, uri):

@@ -15,6 +15,7 @@ from tasks.record import (
     RunRecord,
     check_experiment,
     record,
+    recorded_publications,
     recorded_run,
     supersede,
 )
@@ -42,6 +43,26 @@ def what(tmp_path: Path) -> RunRecord:
         contact_sheets=(tmp_path / "sheet.png",),
         report=tmp_path / "report.html",
     )
+
+
+def test_the_publications_of_a_line_are_found_page_by_page_and_no_checks(
+    stack: Settings, what: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.record.PAGE", 2)
+    line, states = f"line-{uuid.uuid4().hex}", ["published", "replaced", "published", "reverified", "suspect"]
+    runs = {}
+    for state in states:
+        digest = uuid.uuid4().hex
+        told = dataclasses.replace(
+            what, key=digest, receipt_digest=digest, identity={"line": line}, tags={"expunge.state": state}
+        )
+        runs[digest] = record(stack, told)
+    elsewhere = dataclasses.replace(
+        what, key=uuid.uuid4().hex, identity={"line": "another"}, tags={"expunge.state": "published"}
+    )
+    record(stack, elsewhere)
+    published = {digest: run for (digest, run), state in zip(runs.items(), states, strict=True) if state in states[:3]}
+    assert recorded_publications(stack, line) == published
 
 
 def client(settings: Settings) -> MlflowClient:
