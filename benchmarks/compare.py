@@ -39,7 +39,7 @@ from benchmarks.concepts import Case
 from benchmarks.results import FOLDER, Results
 from engine.canonical import canonical_json
 from engine.deltas import applied, relative_changes
-from engine.digests import folder_digest, tensor_digest
+from engine.digests import folder_digest
 from engine.editing import make, settings_of
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL
@@ -48,6 +48,7 @@ from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
+from engine.tensors import tensor_digest
 from engine.training import TRAINERS
 from engine.tuning import AUTO, LADDERS, rungs
 

@@ -27,8 +27,8 @@ from engine.editors.base import EMPTY, MEAN
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.families import projections
+from engine.gathering import Reader, gather
 from engine.model import open_model
-from engine.planning import Reader, gather
 from engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.fullsize import spec
-from engine import planning
+from engine import gathering
 from engine.deltas import wide
 from engine.editors import editor_named, settings_for
 from engine.families import projections
@@ -47,7 +47,7 @@ def settings(editor: str) -> dict[str, Any]:
 @contextmanager
 def encodings() -> Iterator[list[tuple[int, float]]]:
     """Prompts and seconds of every call of the encoder inside."""
-    original, calls = planning.encode, []
+    original, calls = gathering.encode, []
 
     def watched(model: Any, prompts: Sequence[Any], *more: Any) -> Any:
         start = time.perf_counter()
@@ -56,11 +56,11 @@ def encodings() -> Iterator[list[tuple[int, float]]]:
         finally:
             calls.append((len(prompts), time.perf_counter() - start))
 
-    planning.encode = watched
+    gathering.encode = watched
     try:
         yield calls
     finally:
-        planning.encode = original
+        gathering.encode = original
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def timed(model: Any, editor: str, count: int, device: str, told: Mapping[str, A
     settle(device)
     start = time.perf_counter()
     with encodings() as calls:
-        concepts = planning.gather(model, spec(count, editor, dict(told)), given)
+        concepts = gathering.gather(model, spec(count, editor, dict(told)), given)
     settle(device)
     gathered = time.perf_counter()
     found = projections(model)

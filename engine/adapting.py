@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import Moments, Settings
+from engine.gathering import Reader
 from engine.linalg import product
-from engine.planning import Reader
 from engine.spec import EditSpec
 
 EXPONENT = 1.5

@@ -23,14 +23,14 @@ from torch.nn.functional import pad
 from engine.adapting import adapted_targets
 from engine.canonical import canonical_json
 from engine.diagnostics import diagnosed, ratio
-from engine.digests import json_digest, tensor_digest
+from engine.digests import json_digest
 from engine.editors import ConceptEmbeddings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections
 from engine.spec import EditSpec
 from engine.streams import gathered_from
+from engine.tensors import save_whole, tensor_digest
 from engine.tuning import AUTO, Judgement, Tuned, least, no_bar
-from engine.whole import save_whole
 from engine.wordings import templates_digest
 
 FORMAT = "expunge-plan-1"
@@ -214,9 +214,11 @@ def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
 
 
 def _digest(named: Mapping[str, Tensor]) -> str:
-    if gone := [name for name, weight in named.items() if weight.is_meta]:
-        raise EditError(gone[0], "is not in memory; plan and apply before the model is offloaded")
-    return tensor_digest(named)
+    try:
+        return tensor_digest(named)
+    except NotImplementedError as error:  # what a tensor without memory answers
+        gone = next(name for name, weight in named.items() if weight.is_meta)
+        raise EditError(gone, "is not in memory; plan and apply before the model is offloaded") from error
 
 
 def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.deltas import edited
-from engine.digests import file_digest, files, tensor_digest
+from engine.digests import file_digest, files
 from engine.model import check_format
+from engine.tensors import tensor_digest
 
 
 def departures(model: Path, base: Path, deltas: Mapping[str, Tensor]) -> Iterator[str]:

@@ -1,14 +1,11 @@
-"""Names for content: values, files, folders and tensors each have one sha256, wherever and whenever they are read."""
+"""Names for content: values, files and folders each have one sha256, wherever and whenever they are read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from engine.canonical import canonical_json, sha256
 from engine.errors import ModelFormatError
@@ -50,22 +47,3 @@ def folder_digest(folder: str | Path) -> str:
     if (folder / INDEX).is_file():
         check_layout(folder, found)
     return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in found})
-
-
-def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over each tensor's name, dtype, shape and little-endian bytes, sorted by name; device does not matter."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        header = {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
-        total.update(canonical_json(header) + b"\n")
-        total.update(_little_endian(tensor))
-    return total.hexdigest()
-
-
-def _little_endian(tensor: Tensor) -> bytes:
-    raw = tensor.flatten().view(torch.uint8).numpy().reshape(-1, tensor.element_size())
-    return (raw if _HOST_IS_LITTLE else raw[:, ::-1]).tobytes()
-
-
-_HOST_IS_LITTLE = torch.tensor([1], dtype=torch.int16).view(torch.uint8)[0].item() == 1

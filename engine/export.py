@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from engine.bundle import MODEL, verify_bundle, write_edited
+from engine.bundle import MODEL, verify_bundle
 from engine.deltas import EditPlan, base_digest
 from engine.digests import files
 from engine.errors import DigestMismatch, SettingError
 from engine.layout import check_layout, components
 from engine.lora import lora_of
 from engine.model import check_format, open_model
+from engine.rewriting import write_edited
 from engine.single_file import write_single_file
 from engine.whole import whole_folder
 

@@ -21,7 +21,7 @@ from engine.canonical import canonical_json
 from engine.deltas import EditPlan
 from engine.errors import EditError, SettingError
 from engine.linalg import svd
-from engine.whole import save_whole
+from engine.tensors import save_whole
 
 EXACT = 1e-6
 """What float32 leaves of a relative error: factors this near to a delta are the delta."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import struct
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 
 from engine.digests import files, folder_digest
 from engine.errors import DigestMismatch, EngineError, ModelFormatError
@@ -179,7 +179,7 @@ def _check_body(path: Path) -> None:
     if path.suffix == ".safetensors":
         if start.lstrip()[:1] == b"<":
             raise ModelFormatError(f"{path} is a web page, not weights; download it again, signed in if need be")
-        _check_size(path)
+        _check_whole(path)
 
 
 def _check_json(path: Path) -> None:
@@ -189,15 +189,12 @@ def _check_json(path: Path) -> None:
         raise ModelFormatError(f"{path} cannot be read as JSON; download it again") from error
 
 
-def _check_size(path: Path) -> None:
-    """A safetensors file is 8 bytes of header length, the header, then exactly the bytes the header names."""
-    size = path.stat().st_size
+def _check_whole(path: Path) -> None:
+    """The library refuses a header that cannot be read, and one that names more bytes than are there, or fewer."""
     try:
-        with open(path, "rb") as handle:
-            length = struct.unpack("<Q", handle.read(8))[0]
-            header = json.loads(handle.read(length)) if length <= size - 8 else {}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFormatError(f"{path} is not a safetensors file; download it again") from error
-    if not ends or size != 8 + length + max(ends):
-        raise ModelFormatError(f"{path} is truncated or has bytes to spare ({size} bytes); download it again")
+        with safe_open(path, "pt") as handle:
+            is_empty = not list(handle.keys())
+    except SafetensorError as error:
+        raise ModelFormatError(f"{path} is no whole safetensors file ({error}); download it again") from error
+    if is_empty:
+        raise ModelFormatError(f"{path} is no whole safetensors file (it holds no tensor); download it again")

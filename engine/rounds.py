@@ -110,7 +110,8 @@ def _due(
     if own.empty:
         return []
     number = own["round"].min()
-    complete = _answers(where(unit, unit["round"] < number), have)
+    of_unit = where(have, have["concept"].isin(list(set(unit["concept"]))))
+    complete = _answers(where(unit, unit["round"] < number), of_unit)
     if len(complete) and not is_open(complete, acceptance, judge, claims):
         return []
     return list(where(own, own["round"] == number).index)

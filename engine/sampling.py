@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +48,7 @@ class Sampler:
             if getattr(self, name) < 1:
                 raise SettingError(f"sampler: {name} is {getattr(self, name)}; take at least 1")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identity of what the sampler draws; the batch size is left out, since it changes no picture by intent."""
         identity = {key: value for key, value in asdict(self).items() if key != "batch"}
@@ -82,11 +82,6 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
     Every shot starts from its own generator (`noise_seed`), so its noise does not depend on its neighbours.
     Batches are halved where memory is short (`in_batches`).
     """
-    if (name := type(pipeline).__name__) in (family := family_of(pipeline)).further:
-        raise UnknownArchitecture(
-            f"a {name} draws from more than words, so it cannot be asked here; open its weights as a "
-            f"{family.pipelines[0]} where they can be"
-        )
     if getattr(pipeline, "safety_checker", None) is not None:
         raise SettingError("the safety checker blackens pictures; set the pipeline's `safety_checker` to None first")
     for part in _parts(shots):
@@ -106,6 +101,11 @@ def _parts(shots: Sequence[Shot]) -> Iterator[Sequence[Shot]]:
 
 
 def _generated(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
+    if (name := type(pipeline).__name__) in (family := family_of(pipeline)).further:
+        raise UnknownArchitecture(
+            f"a {name} draws from more than words, so it cannot be asked here; open its weights as a "
+            f"{family.pipelines[0]} where they can be"
+        )
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
     arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)

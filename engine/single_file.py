@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine.errors import EditError, UnknownArchitecture
 from engine.layout import check_complete, components, read_index
-from engine.whole import save_whole
+from engine.tensors import save_whole
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 UNET, VAE, CLIP = "model.diffusion_model.", "first_stage_model.", "text_model."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.editors import ConceptEmbeddings, Settings
-from engine.planning import gather
+from engine.gathering import gather
 from engine.spec import EditSpec
 
 

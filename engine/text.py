@@ -149,15 +149,12 @@ def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
 
 
 def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    embed, gone = family_of(pipeline).embed, "is not in memory; plan and apply before the model is offloaded"
+    embed = family_of(pipeline).embed
     asks = [(steady(embed) if len(block) < FEW else embed, block) for block in ids.split(BATCH)]
     try:
-        said = torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
+        return torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
     except NotImplementedError as error:  # what a tensor without memory answers
-        raise EditError("text encoder", gone) from error
-    if said.is_meta:
-        raise EditError("text encoder", gone)
-    return said
+        raise EditError("text encoder", "is not in memory; plan before the model is offloaded") from error
 
 
 def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:

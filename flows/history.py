@@ -10,7 +10,6 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
-from tasks.intake import line_of
 from tasks.journal import journal
 from tasks.places import VERDICT
 from tasks.settings import Settings
@@ -86,7 +85,7 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
 
 def _why_none(home: Path, policy: Policy) -> str:
     """That there is no verification to report, how far the policy came, and what to do about it."""
-    journal(home, line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
+    journal(home, history.line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
         return f"{none}: submit it first"

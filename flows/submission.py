@@ -11,8 +11,8 @@ from flows.takedown import takedown
 from policies import Policy, parse
 from tasks.errors import IntegrityError, NothingOnRecord
 from tasks.health import reach
-from tasks.history import publication
-from tasks.intake import line_of, load_state
+from tasks.history import line_of, publication
+from tasks.intake import load_state
 from tasks.line import alone_on
 from tasks.order import Order, verdict_of
 from tasks.outcome import outcome

@@ -11,8 +11,10 @@ from flows.restore import restore
 from tasks.bundle import bundle_task
 from tasks.edit import edit_task, plan_task
 from tasks.entry import record_task
+from tasks.gating import gate_task, refuse
 from tasks.intake import load_state, read_policy
-from tasks.publication import follow_task, gate_task, publish_task, refuse, report_task
+from tasks.publication import follow_task, publish_task
+from tasks.report import report_task
 from tasks.verify import verdict_task, verify_task
 
 

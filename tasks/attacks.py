@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from functools import cached_property
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ class AttackShard:
     kept: tuple[Shot, ...]
     seed: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The identity of what the attack comes to, its code and what computes it included; the arm is none of it."""
         shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
@@ -159,16 +160,19 @@ def is_lesson(shot: Shot, targets: Sequence[Subject]) -> bool:
 def attack_work(shards: Sequence[AttackShard], store: PictureStore) -> list[Sequence[Work]]:
     """The shards in at most two goes: the searches that are lacking beside what waits for none, then what waits.
 
-    The longest go first, so that no worker is left with one while the others are done.
+    The longest go first, so that no worker is left with one while the others are done; of those that take as long the
+    model that is open goes first.
     """
     lacking = {search.key: search for shard in shards for search in shard.searches if search.lacks(store)}
     waiting = [shard for shard in shards if any(search.key in lacking for search in shard.searches)]
     ready = [*(shard for shard in shards if shard not in waiting), *lacking.values()]
-    return [sorted(work, key=_longest_first) for work in (ready, waiting) if work]
+    return [_longest_first(work) for work in (ready, waiting) if work]
 
 
-def _longest_first(part: AttackShard | Search) -> float:
-    return -part.effort
+def _longest_first(work: Sequence[AttackShard | Search]) -> list[Work]:
+    longest = sorted(work, key=lambda part: -part.effort)
+    alike = [list(group) for _, group in groupby(longest, key=lambda part: part.effort)]
+    return [part for turn, group in enumerate(alike) for part in (group[::-1] if turn % 2 else group)]
 
 
 def _known(shown: pd.DataFrame) -> dict[bool, tuple[Shot, ...]]:

@@ -9,11 +9,11 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import write_edited
 from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.editing import is_plan_of, make
 from engine.model import open_model
+from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.training import TRAINERS
 from engine.tuning import AUTO

@@ -16,7 +16,6 @@ from tasks.kept import kept_policy, published_policies
 from tasks.metrics import metrics
 from tasks.order import Order, Ref
 from tasks.places import GATE, QUALITY, REPORT, SHEETS, VERDICT
-from tasks.proof import suspect
 from tasks.publication import Release
 from tasks.quality import read_quality
 from tasks.record import LONGEST_VALUE, STATE_TAG, RunRecord, record, supersede
@@ -57,7 +56,7 @@ def enter(order: Order, what: RunRecord, release: Release) -> str:
         supersede(settings, order.line, [order.request_id], by.request_id)
     if standing and standing.proof.publication.digest != release.receipt:
         return run
-    if suspect(order.home, order.line):
+    if standing and standing.proof.doubts:
         withdraw(settings, order.line)  # the weights are back that a check found wanting
     else:
         register(settings, release.uri, run, order.line, release.bundle)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from engine.bundle import MANIFEST, MODEL
+from engine.bundle import MANIFEST
 from engine.digests import folder_digest
 from engine.errors import ModelFormatError
 from tasks.errors import IntegrityError, UsageError
-from tasks.manifest import check_bundle
+from tasks.manifest import Bundle, check_bundle, model_digest
 from tasks.order import Order
 from tasks.places import EVIDENCE, QUALITY, REPORT, VERDICT
 from tasks.shards import Weights
@@ -25,10 +25,10 @@ def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
     the folder is neither.
     """
     if (folder / MANIFEST).is_file():
-        digest = check_bundle(folder).digest
-        if published not in ("", digest):
-            raise IntegrityError(f"{folder} is bundle {digest}, not {published}: fetch that one again")
-        return Weights(folder / MODEL, folder_digest(folder / MODEL)), digest
+        bundle = check_bundle(folder)
+        if published not in ("", bundle.digest):
+            raise IntegrityError(f"{folder} is bundle {bundle.digest}, not {published}: fetch that one again")
+        return weights_of(bundle), bundle.digest
     if published:
         raise UsageError(f"--digest is that of a bundle, and {folder} has no {MANIFEST}: name the bundle's folder")
     if (folder / "model_index.json").is_file():
@@ -37,6 +37,11 @@ def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
         f"{folder} is neither a bundle ({MANIFEST}) nor a model in diffusers layout (model_index.json); give the "
         "folder that was published, whole"
     )
+
+
+def weights_of(bundle: Bundle) -> Weights:
+    """The model in a bundle, which was checked file by file: its digest is that of what the manifest says."""
+    return Weights(bundle.model, model_digest(bundle.files))
 
 
 def folder_for(out: Path | None, given: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from policies import Policy
 from policies.clocks import due_at
 from tasks.errors import IntegrityError
 from tasks.journal import journal
@@ -53,6 +54,23 @@ def lines(home: Path) -> list[str]:
     """All lines on record, by name."""
     folder = receipts_folder(home)
     return sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []
+
+
+def line_of(policy: Policy, home: Path) -> str:
+    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name.
+
+    IntegrityError where the record has two for the base: on either some of what is in force would be missing.
+    """
+    suffix = f"-{policy.base.sha256[:12]}"
+    own = [line for line in lines(home) if line.endswith(suffix)]
+    known = [line for line in own if any((receipts_folder(home) / line).glob("*.json"))]
+    if len(known) > 1:
+        raise IntegrityError(
+            f"{receipts_folder(home)} has more than one line of this base, {' and '.join(known)}: take out what is a "
+            "copy, see `expunge audit`"
+        )
+    kind, _, name = policy.base.uri.partition(":")
+    return known[0] if known else (name if kind == "builtin" else "model") + suffix
 
 
 def is_line(path: Path) -> bool:

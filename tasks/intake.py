@@ -26,11 +26,11 @@ from policies.errors import shown
 from policies.schema import Level
 from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError
-from tasks.history import lines
+from tasks.history import line_of
 from tasks.journal import AtTheDoor, journal, note, refusals_noted
 from tasks.kept import keep_policy, state_with
 from tasks.order import Order, here
-from tasks.places import STATE, receipts_folder
+from tasks.places import STATE
 from tasks.receipts import Step, of_step
 from tasks.translate import edit_spec, sampler
 
@@ -140,23 +140,6 @@ def refuse_unknown_editor(state: DesiredState) -> None:
         raise PolicyError("editor", str(error), "") from None
 
 
-def line_of(policy: Policy, home: Path) -> str:
-    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name.
-
-    IntegrityError where the record has two for the base: on either some of what is in force would be missing.
-    """
-    suffix = f"-{policy.base.sha256[:12]}"
-    own = [line for line in lines(home) if line.endswith(suffix)]
-    known = [line for line in own if any((receipts_folder(home) / line).glob("*.json"))]
-    if len(known) > 1:
-        raise IntegrityError(
-            f"{receipts_folder(home)} has more than one line of this base, {' and '.join(known)}: take out what is a "
-            "copy, see `expunge audit`"
-        )
-    kind, _, name = policy.base.uri.partition(":")
-    return known[0] if known else (name if kind == "builtin" else "model") + suffix
-
-
 def load_state(order: Order) -> DesiredState:
     """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
     path = order.folder / STATE
@@ -176,12 +159,13 @@ def _saved(
     refuse_unjudged(policy, judge)
     refuse_unknown_editor(state)
     judge_digest = folder_digest(judge)
+    errors = error.read(judge, judge_digest)
     identity = {
         "engine": engine.__version__,
         "policy": policy.digest,
         "state": state.digest,
         "judge": judge_digest,
-        "judge_error": json_digest({category: asdict(counted) for category, counted in error.read(judge).items()}),
+        "judge_error": json_digest({category: asdict(counted) for category, counted in errors.items()}),
         "sampler": sampler(state).digest,
         "probes": probes_digest(),
         **(further or {}),

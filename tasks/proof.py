@@ -12,7 +12,6 @@ from pathlib import Path
 
 from engine.digests import json_digest
 from policies import DesiredState, desired_state
-from tasks.journal import journal
 from tasks.kept import published_policies
 from tasks.receipts import Receipt, Step, of_step
 
@@ -69,12 +68,6 @@ def _weights(receipt: Receipt, weights: Mapping[str, str]) -> str:
     """Those of the bundle that a receipt names; the bundle's own digest where it is not known how it was made."""
     bundle = receipt.digests.get("bundle", "")
     return weights.get(bundle, bundle)
-
-
-def suspect(home: Path, line: str) -> list[str]:
-    """Why what a line serves is suspect; nothing, if its last proof holds, or nothing is published."""
-    proof = Proof.of(journal(home, line).receipts())
-    return proof.doubts if proof else []
 
 
 def doubts_of(check: Receipt) -> list[str]:

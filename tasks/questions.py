@@ -105,7 +105,7 @@ def examination(order: Order) -> Examination:
     if base is not None:
         questions, unread = readable(base, questions)
     plan = plan_of(questions, limits, wanted.round_seeds)
-    judge = error.read(order.judge_folder)
+    judge = error.read(order.judge_folder, order.judge)
     return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,12 +65,12 @@ class Receipt(BaseModel):
     verdict: dict[str, JsonValue] | None
     previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
 
-    @property
+    @cached_property
     def content(self) -> bytes:
         """The canonical JSON that is stored."""
         return canonical_json(self.model_dump())
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return sha256(self.content)
 

@@ -22,10 +22,9 @@ from engine.probes.levels import level_named
 from engine.results import Verdict
 from engine.verdict import decide
 from policies import DesiredState, PolicyError, PolicyErrors
-from tasks.bundle import EVIDENCE, VERDICT
 from tasks.errors import IntegrityError
 from tasks.kept import kept_policy, state_with
-from tasks.places import STATE
+from tasks.places import EVIDENCE, STATE, VERDICT
 from tasks.proof import Proof, state_to_check
 from tasks.receipts import Receipt, Step
 from tasks.translate import acceptance, subjects

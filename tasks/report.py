@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from engine import evidence
 from engine.bounds import clopper_pearson_lower, clopper_pearson_upper
@@ -208,3 +210,8 @@ def _png(picture: np.ndarray) -> bytes:
 
 def _encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+@task(name="write the report", cache_policy=NO_CACHE)
+def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
+    return Ref.of(write_report(order, candidate, verdict, table))

@@ -19,7 +19,8 @@ from prefect.cache_policies import NO_CACHE
 from engine.results import Verdict
 from tasks.entry import enter_edit, run_record
 from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
-from tasks.given import given_model
+from tasks.gating import run_gate
+from tasks.given import weights_of
 from tasks.grounds import is_of_a_base
 from tasks.history import publications
 from tasks.intake import order_again
@@ -29,7 +30,7 @@ from tasks.order import Order, Ref
 from tasks.places import EVIDENCE, REPORT, VERDICT
 from tasks.pointer import check_served
 from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
-from tasks.publication import Release, run_gate
+from tasks.publication import Release
 from tasks.publish import bundle_uri, fetch_bundle
 from tasks.receipts import Receipt, Step
 from tasks.record import record, recorded_publications, recorded_run
@@ -77,10 +78,9 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
     published = publications(check.order.home, check.order.line)[-1]
     check_served(check.order.line, check.bundle, settings)
     deliver(published, settings)
-    fetch_bundle(check.bundle, check.folder, settings)
+    bundle = fetch_bundle(check.bundle, check.folder, settings)
     check_delivered(published, check.folder, settings)
-    model, _ = given_model(check.folder, check.bundle)
-    return model
+    return weights_of(bundle)
 
 
 def remove(check: Check) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import evidence
-from engine.bundle import write_edited
 from engine.canonical import canonical_json
 from engine.deltas import EditPlan, relative_changes, tuned
 from engine.digests import folder_digest
 from engine.evidence import ATTACKS
+from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.tuning import Judgement, NothingAccepted, Trial
 from engine.verdict import decide

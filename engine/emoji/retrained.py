@@ -36,7 +36,7 @@ from engine.emoji.catalogue import HERE, OBJECTS, STYLES
 from engine.emoji.loop import Loop, keep_pages
 from engine.errors import ConceptError
 from engine.model import open_model
-from engine.whole import save_whole
+from engine.tensors import save_whole
 
 FILE = HERE / "retrained.safetensors"
 LEVELS = 127

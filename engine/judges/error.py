@@ -68,13 +68,14 @@ def write(folder: Path, errors: Mapping[str, JudgeError], pictures: str) -> Path
     return path
 
 
-def read(folder: Path) -> dict[str, JudgeError]:
-    """The judge's errors by category; empty if never measured, DigestMismatch if measured on another judge."""
+def read(folder: Path, digest: str = "") -> dict[str, JudgeError]:
+    """The judge's errors by category; empty if never measured, DigestMismatch if measured on another judge. `digest` is
+    the folder's, where it is known."""
     path = place_of(folder)
     if not path.exists():
         return {}
     content = read_json(path)
-    if content["judge"] != (digest := folder_digest(folder)):
+    if content["judge"] != (digest := digest or folder_digest(folder)):
         raise DigestMismatch(f"{path.name}: error of the judge", content["judge"], digest, "measure this judge's error")
     return {category: JudgeError(**error) for category, error in content["errors"].items()}
 

@@ -78,10 +78,10 @@ def test_the_parts_of_a_plan_add_up_and_encoding_is_told_apart(model):
     whole = time.perf_counter() - start
     assert min(parts.encoding, parts.moments, parts.editor) > 0
     assert parts.closed_form + parts.encoding <= whole
-    original = timing.planning.encode
+    original = timing.gathering.encode
     with pytest.raises(ZeroDivisionError), timing.encodings():
         _ = 1 / 0
-    assert timing.planning.encode is original
+    assert timing.gathering.encode is original
 
 
 def test_the_floor_is_part_of_what_the_editor_does():

@@ -13,8 +13,8 @@ from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.errors import SettingError
 from engine.families import projections
+from engine.gathering import Reader, gather
 from engine.model import open_model
-from engine.planning import Reader, gather
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 

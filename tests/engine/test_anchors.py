@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine import planning
+from engine import gathering
 from engine.anchors import WORDS, Anchors
 from engine.deltas import plan
 from engine.editors import EDITORS, settings_for
@@ -17,8 +17,8 @@ from engine.editors.uce import UceSettings
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
 from engine.errors import ConceptError, SettingError
+from engine.gathering import Reader
 from engine.model import open_model
-from engine.planning import Reader
 from engine.spec import EditSpec, Retain, Target
 from engine.text import Encoded, encode
 from engine.wordings import Wording
@@ -109,7 +109,7 @@ def test_the_mean_is_of_words_that_are_no_targets_and_the_same_for_every_order()
 
 
 def test_a_vocabulary_without_words_is_refused_unless_every_anchor_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(planning, "general_words", lambda *_: [])
+    monkeypatch.setattr(gathering, "general_words", lambda *_: [])
     plan(tiny.pipeline(), replace(CAT, targets=tuple(replace(target, anchor="dog") for target in CAT.targets)))
     with pytest.raises(
         ConceptError, match="no whole word that names no target; name an anchor, or let default_anchor be 'empty'"

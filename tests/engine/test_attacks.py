@@ -16,7 +16,6 @@ from torch import nn
 from engine import evidence
 from engine.deltas import applied, plan
 from engine.denoising import errors, latents_of, noised, still
-from engine.digests import tensor_digest
 from engine.errors import ConceptError, SettingError, UnknownArchitecture
 from engine.judges import Sighting
 from engine.probes.attacks import (
@@ -40,6 +39,7 @@ from engine.probes.attacks.start_picture import completed
 from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Target
+from engine.tensors import tensor_digest
 from engine.training import denoiser
 from tests.engine import tiny, tiny_families
 from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, SMALL

@@ -12,11 +12,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.bundle import MANIFEST, assemble, verify_bundle, write_edited
+from engine.bundle import MANIFEST, assemble, verify_bundle
 from engine.deltas import EditPlan, applied, plan
 from engine.digests import file_digest, files
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.model import open_model
+from engine.rewriting import write_edited
 from engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline
 
@@ -114,7 +115,7 @@ def test_of_shards_only_those_that_change_are_read(
             read.setdefault(self.name, set()).add(f"unet.{key}")
             return self.handle.get_tensor(key)
 
-    monkeypatch.setattr("engine.bundle.safe_open", Noting)
+    monkeypatch.setattr("engine.rewriting.safe_open", Noting)
     write_edited(tmp_path / "model", made, tmp_path / "out")
     assert 0 < len(read) < len(list((tmp_path / "model" / "unet").glob("*.safetensors")))
     assert all(names & made.deltas.keys() for names in read.values())

@@ -6,8 +6,8 @@ import pytest
 
 from engine.deltas import plan
 from engine.emoji import MODEL
+from engine.gathering import COMPANY, company_of
 from engine.model import open_model
-from engine.planning import COMPANY, company_of
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.wordings import fill, in_company
@@ -24,7 +24,7 @@ def test_a_kept_thing_in_a_kept_style_moves_less(monkeypatch: pytest.MonkeyPatch
         return float(sum((asked @ delta.double().T).square().sum() for delta in plan(model, spec).deltas.values()))
 
     beside = moved()
-    monkeypatch.setattr("engine.planning.in_company", lambda *_: [])
+    monkeypatch.setattr("engine.gathering.in_company", lambda *_: [])
     assert beside < 0.8 * moved()
 
 

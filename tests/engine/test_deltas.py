@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_changes, undo
-from engine.digests import tensor_digest
 from engine.editors import EDITORS
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
 from engine.spec import EditSpec, Retain, Target
+from engine.tensors import tensor_digest
 from engine.text import encode
 from tests.engine import tiny
 from tests.engine.rounding import of_weights

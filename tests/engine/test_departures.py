@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.bundle import write_edited
 from engine.deltas import EditPlan, plan
 from engine.departures import departures
 from engine.errors import ModelFormatError
 from engine.model import open_model
+from engine.rewriting import write_edited
 from engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline
 

@@ -35,7 +35,6 @@ CONCEPTS = ConceptEmbeddings(
 )
 STRENGTH = {"scapre": "strength", "uce": "erase_scale"}
 RETAIN = {"scapre": "retain", "uce": "preserve_scale"}
-RIDGE = {"scapre": "ridge", "uce": "lamb"}
 EDITORS = pytest.mark.parametrize("editor", ["scapre", "uce"])
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.editors import EDITORS, editor_named, settings_for
-from engine.planning import gather
+from engine.gathering import gather
 from engine.probes.attacks import Attack, Kept
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target

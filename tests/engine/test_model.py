@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.digests import file_digest, folder_digest, tensor_digest
+from engine.digests import file_digest, folder_digest
 from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
 from engine.model import open_model
+from engine.tensors import tensor_digest
 from tests.engine import tiny
 
 
@@ -78,10 +79,10 @@ def test_pickles_are_refused(folder: Path, name: str):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html>sign in</html>", "web page"),
-        (b"", "not a safetensors file"),
-        (b"\x02\x00\x00\x00\x00\x00\x00\x00{}", "truncated"),
-        (b"\x40\x00\x00\x00\x00\x00\x00\x00not json", "truncated"),
-        (b"\x08\x00\x00\x00\x00\x00\x00\x00not json", "not a safetensors file"),
+        (b"", "no whole safetensors file"),
+        (b"\x02\x00\x00\x00\x00\x00\x00\x00{}", "it holds no tensor"),
+        (b"\x40\x00\x00\x00\x00\x00\x00\x00not json", "no whole safetensors file"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00not json", "no whole safetensors file"),
     ],
 )
 def test_bodies_that_are_not_weights_are_refused(folder: Path, body: bytes, problem: str):
@@ -93,7 +94,7 @@ def test_bodies_that_are_not_weights_are_refused(folder: Path, body: bytes, prob
 @pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"\0"])
 def test_truncated_or_trailing_bytes_are_refused(folder: Path, change):
     weights(folder).write_bytes(change(weights(folder).read_bytes()))
-    with pytest.raises(ModelFormatError, match="truncated"):
+    with pytest.raises(ModelFormatError, match="no whole safetensors file"):
         open_model(folder)
 
 

@@ -13,19 +13,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.bundle import write_edited
 from engine.deltas import applied, apply, plan, undo
-from engine.digests import tensor_digest
 from engine.editors import EDITORS, scapre, settings_for
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
 from engine.errors import ConceptError, EditError, UnknownArchitecture
 from engine.families import family_of, projections
+from engine.gathering import Reader, gather
 from engine.model import open_model
-from engine.planning import Reader, gather
+from engine.rewriting import write_edited
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
 from engine.streams import beside
+from engine.tensors import tensor_digest
 from engine.text import _check_known, encode, partners, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill

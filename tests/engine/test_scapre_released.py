@@ -15,7 +15,7 @@ from engine.editors.base import Tokens
 from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise
 from engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
 from engine.errors import EditError, SettingError
-from engine.planning import gather
+from engine.gathering import gather
 from engine.spec import EditSpec, Target
 from engine.text import encode
 from tests.engine import tiny

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from engine.deltas import EditPlan, applied, apply, undo
 from engine.denoising import noised, predicted
-from engine.digests import tensor_digest
 from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
 from engine.spec import EditSpec, Retain, Target
+from engine.tensors import tensor_digest
 from engine.training import esd, salun, train
 from engine.training.base import Step
 from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk

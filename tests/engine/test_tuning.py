@@ -13,7 +13,7 @@ from engine.deltas import EditPlan, plan, tuned
 from engine.editing import is_plan_of
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
-from engine.planning import Reader
+from engine.gathering import Reader
 from engine.spec import EditSpec, Retain, Target
 from engine.tuning import LADDERS, NothingAccepted, ladder, least, rungs
 from tests.engine import tiny

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from engine.whole import save_whole
+from engine.tensors import save_whole
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.ones(3, dtype=torch.float16)}
 METADATA = {name: f'{name}: "quoted" / é \n' for name in ("format", "expunge", "note", "author", "licence")}

@@ -199,7 +199,7 @@ def test_what_other_code_or_libraries_found_is_made_anew(
     assert not any(part.lacks(bench.store) for part in work)
     for module in ("attacks", "searches"):
         monkeypatch.setattr(f"tasks.{module}.{name}", lambda: "another")
-    assert all(part.lacks(bench.store) for part in work)
+    assert all(replace(part).lacks(bench.store) for part in work)
 
 
 def test_what_needs_no_search_is_done_beside_the_searches(
@@ -218,9 +218,9 @@ def test_the_longest_attacks_go_first(shard: AttackShard, tmp_path: Path) -> Non
     assert [(part.attack.name, part.arm) for part in work if isinstance(part, AttackShard)] == [
         ("relearn", "before"),
         ("relearn", "after"),
-        ("start_picture", "before"),
         ("start_picture", "after"),
-    ]
+        ("start_picture", "before"),
+    ], "and of what takes as long the model that is open"
 
 
 def test_a_filter_in_the_tokenizer_stops_no_attack(shard: AttackShard, tmp_path: Path) -> None:

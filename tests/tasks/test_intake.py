@@ -15,7 +15,8 @@ from policies import PolicyError, PolicyErrors, read
 from policies.schema import Base
 from tasks.errors import IntegrityError
 from tasks.exit_codes import exit_code_of
-from tasks.intake import intake, line_of, load_state, order_for, refuse_too_large
+from tasks.history import line_of
+from tasks.intake import intake, load_state, order_for, refuse_too_large
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order

@@ -15,7 +15,7 @@ from tasks.audit import audit
 from tasks.history import lines_to_check, publication, states
 from tasks.journal import journal, note
 from tasks.kept import keep_policy
-from tasks.proof import Proof, doubts_of, state_to_check, suspect
+from tasks.proof import Proof, doubts_of, state_to_check
 from tasks.receipts import Receipt, Step
 from tasks.standing import Standing, summary
 from tests.flows.conftest import policy_file, run_cli
@@ -56,6 +56,11 @@ def of(home: Path) -> Standing:
     return standing
 
 
+def doubted(home: Path, line: str) -> list[str]:
+    standing = Standing.of(home, line)
+    return standing.proof.doubts if standing else []
+
+
 def moment(receipt: Receipt) -> datetime:
     return datetime.fromisoformat(receipt.at)
 
@@ -64,8 +69,8 @@ def test_where_nothing_is_published_nothing_has_to_be_proven(tmp_path: Path) -> 
     note(Work(tmp_path), "read", {}, {})
     assert Proof.of(chain(tmp_path)) is None
     assert lines_to_check(tmp_path) == []
-    assert suspect(tmp_path, LINE) == []
-    assert suspect(tmp_path, "no-line") == []
+    assert doubted(tmp_path, LINE) == []
+    assert doubted(tmp_path, "no-line") == []
 
 
 def test_it_is_due_by_the_shortest_time_of_the_policies_in_force_from_the_last_proof_on(tmp_path: Path) -> None:
@@ -154,7 +159,7 @@ def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path)
 )
 def test_only_a_pass_without_a_doubt_proves_it(tmp_path: Path, outcome: str, told: dict, found: list[str]) -> None:
     publish(tmp_path)
-    assert doubts_of(check(tmp_path, outcome, **told)) == suspect(tmp_path, LINE) == found
+    assert doubts_of(check(tmp_path, outcome, **told)) == doubted(tmp_path, LINE) == found
 
 
 def test_what_is_suspect_shows_in_the_status_until_a_check_passes_or_something_new_is_published(tmp_path: Path) -> None:
@@ -260,23 +265,23 @@ def test_attack_the_suspect_weights_are_published_again_under_another_id_to_be_r
     publish(tmp_path, "bicycle")
     check(tmp_path, "FAIL", reasons=["bicycle is seen"])
     publish(tmp_path, "umbrella", bundle="cc" * 32)
-    assert suspect(tmp_path, LINE) == ["bicycle is seen"]
+    assert doubted(tmp_path, LINE) == ["bicycle is seen"]
     assert of(tmp_path).proof.given == chain(tmp_path)[3], "the same weights on the same pictures are no new proof"
     publish(tmp_path, "rainbow", bundle="dd" * 32)
-    assert suspect(tmp_path, LINE) == []
+    assert doubted(tmp_path, LINE) == []
     publish(tmp_path, "panda", bundle=BUNDLE)
-    assert suspect(tmp_path, LINE) == ["bicycle is seen"], "nor do they get better by being away for a while"
+    assert doubted(tmp_path, LINE) == ["bicycle is seen"], "nor do they get better by being away for a while"
     check(tmp_path)
-    assert suspect(tmp_path, LINE) == []
+    assert doubted(tmp_path, LINE) == []
 
 
 def test_a_delivery_that_failed_says_nothing_of_the_weights(tmp_path: Path) -> None:
     bundled(tmp_path, BUNDLE, "aa" * 32)
     publish(tmp_path, "bicycle")
     check(tmp_path, "ERROR", reasons=["a file is missing"])
-    assert suspect(tmp_path, LINE) == ["a file is missing"]
+    assert doubted(tmp_path, LINE) == ["a file is missing"]
     publish(tmp_path, "umbrella")
-    assert suspect(tmp_path, LINE) == []
+    assert doubted(tmp_path, LINE) == []
 
 
 def test_a_replaced_request_that_is_handed_in_again_stays_replaced_and_its_id_hides_no_other(tmp_path: Path) -> None:

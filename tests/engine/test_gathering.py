@@ -7,12 +7,12 @@ from dataclasses import fields
 import pytest
 import torch
 
-from engine import planning
+from engine import gathering
 from engine.editors import Moments
 from engine.editors.scapre import ScapreSettings
 from engine.editors.scapre_released import ReleasedSettings
 from engine.editors.uce import UceSettings
-from engine.planning import gather
+from engine.gathering import gather
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.wordings import phrasing, templates, worded
@@ -31,9 +31,9 @@ SPEC = EditSpec(
 def test_blocks_do_not_matter_and_bound_what_is_in_memory(settings, monkeypatch: pytest.MonkeyPatch):
     pipeline = tiny.pipeline()
     whole = gather(pipeline, SPEC, settings)
-    asked, real = [], planning.encode
-    monkeypatch.setattr(planning, "NUMBERS", 3 * tiny.TOKENS * tiny.WIDTH)
-    monkeypatch.setattr(planning, "encode", lambda p, prompts, s: asked.append(len(prompts)) or real(p, prompts, s))
+    asked, real = [], gathering.encode
+    monkeypatch.setattr(gathering, "NUMBERS", 3 * tiny.TOKENS * tiny.WIDTH)
+    monkeypatch.setattr(gathering, "encode", lambda p, prompts, s: asked.append(len(prompts)) or real(p, prompts, s))
     split = gather(pipeline, SPEC, settings)
     assert max(asked) == 3
     for part in fields(whole):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.anchors import WORDS, Anchors
+from engine.blocks import Block, TokenList, spread
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
@@ -65,7 +66,7 @@ class Reader:
     def targets(self, spec: EditSpec) -> tuple[Moments, Tensor, Tensor, Tensor, Tokens | None]:
         """Moments of all targets; then, one row a wording, their subjects, what replaces these, and whose they are."""
         moments, subjects, neutral, concept = self._none(), [], [], []
-        tokens = _TokenList(self.empty.embeddings[0]) if self.settings.one_by_one else None
+        tokens = TokenList(self.empty.embeddings[0]) if self.settings.one_by_one else None
         for block in self.target_blocks(spec):
             moments += block.moments()
             subjects.append(block.texts.last())
@@ -112,7 +113,7 @@ class Reader:
         for block in self.blocks(weighted):
             texts = self.encode([text for text, _ in block])
             chosen = texts.chosen(self.settings.tokens)
-            moments += Moments.of(texts.embeddings[chosen], weights=_spread([weight for _, weight in block], chosen))
+            moments += Moments.of(texts.embeddings[chosen], weights=spread([weight for _, weight in block], chosen))
             rows.append(texts.last())
         return moments, torch.cat(rows)
 
@@ -174,84 +175,9 @@ class Reader:
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-@dataclass(frozen=True)
-class Block:
-    """n wordings of targets, encoded (`texts`), T tokens each.
-
-    `chosen` [n, T] says which tokens are edited; `known` [a, T, d] are the tokens of anchors, and `partner` [n, T] is
-    the place in `known.flatten(0, 1)` of what each token becomes. `concept` [n] is the target of each wording, `shares`
-    its weight within the target.
-    """
-
-    texts: Encoded
-    chosen: Tensor
-    known: Tensor
-    partner: Tensor
-    concept: Tensor
-    shares: Sequence[float]
-
-    def pairs(self) -> tuple[Tensor, Tensor]:
-        """The chosen tokens and what they become, both [rows, d]."""
-        return self.texts.embeddings[self.chosen], self.known.flatten(0, 1)[self.partner[self.chosen]]
-
-    def neutral(self) -> Tensor:
-        """What the last subject tokens become, [n, d]."""
-        last = self.partner[torch.arange(len(self.partner)), self.texts.spans[:, 1] - 1]
-        return self.known.flatten(0, 1)[last]
-
-    def moments(self, strengths: Tensor | None = None) -> Moments:
-        """Of the chosen tokens, with `strengths` [targets] on top of the shares."""
-        weights = self.weights()
-        return Moments.of(*self.pairs(), weights if strengths is None else weights * strengths[self.owners()])
-
-    def weights(self) -> Tensor:
-        """Of each chosen token, [rows]."""
-        return _spread(self.shares, self.chosen)
-
-    def owners(self) -> Tensor:
-        """The target of each chosen token, [rows]."""
-        return self.concept[:, None].expand(self.chosen.shape)[self.chosen]
-
-
-class _TokenList:
-    """`Tokens` block by block."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.x, self.wording, self.partner, self.anchors = [like[:0]], [], [], [like[:0]]
-        self.wordings = 0
-
-    def add(self, block: Block) -> None:
-        if self.anchors[-1].data_ptr() != block.known.data_ptr():
-            self.anchors.append(block.known.flatten(0, 1))
-        known = sum(len(table) for table in self.anchors[:-1])
-        self.x.append(block.texts.embeddings[block.chosen])
-        self.wording.append(block.chosen.nonzero()[:, 0] + self.wordings)
-        self.partner.append(block.partner[block.chosen] + known)
-        self.wordings += len(block.chosen)
-
-    def whole(self) -> Tokens:
-        return Tokens(*(_joined(parts) for parts in (self.x, self.wording, self.anchors, self.partner)))
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    """`torch.cat`, which lets go of each part as it is copied."""
-    whole = parts[0].new_empty(sum(len(part) for part in parts), *parts[0].shape[1:])
-    filled = 0
-    while parts:
-        part = parts.pop(0)
-        whole[filled : filled + len(part)] = part
-        filled += len(part)
-    return whole
-
-
 def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:
     """The vocabulary's words in a few templates, and the empty prompt, on which all guidance leans."""
     if not vocabulary:
         return []
     texts = [Wording("", (0, 0)), *worded(vocabulary, templates("general"))]
     return [(text, 1 / len(texts)) for text in texts]
-
-
-def _spread(weights: Sequence[float], chosen: Tensor) -> Tensor:
-    """Each prompt's weight for each of its chosen tokens, flat in the order in which `chosen` picks them."""
-    return torch.tensor(weights, dtype=torch.float64, device=chosen.device)[:, None].expand(chosen.shape)[chosen]

@@ -1,0 +1,63 @@
+"""An edited model's folder: a copy of its base's, in which only the weights that the edit changes are others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from engine.deltas import EditPlan, edited
+from engine.digests import files
+from engine.errors import EditError
+from engine.layout import check_complete, check_layout, components
+from engine.tensors import save_whole
+from engine.whole import whole_folder
+
+
+def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
+    """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
+
+    The sum is taken in float64 and written in each weight's own type; returned is the share of each delta that was lost
+    in rounding to it, the largest of its variants. EditError names a weight that is not in the base or is not finite
+    after the edit, ModelFormatError a file that no edit would reach; then `out` is not there.
+    """
+    check_layout(base, files(base))
+    check_complete(base)
+    with whole_folder(out) as scratch:
+        shutil.copytree(base, scratch)
+        return _edit(scratch, plan.deltas)
+
+
+def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """A folder may hold the same weights in several variants, and each must forget."""
+    rounding = dict.fromkeys(deltas, 0.0)
+    known = components(model)
+    for component in sorted({name.split(".", 1)[0] for name in deltas}):
+        wanted = {name for name in deltas if name.startswith(f"{component}.")}
+        stored = known[component].stored() if component in known else {"": []}
+        for variant, paths in stored.items():
+            found = {name: error for path in paths for name, error in _add(path, component, deltas).items()}
+            if missing := sorted(wanted - found.keys()):
+                where = f"the variant {variant} of the base model" if variant else "the base model"
+                raise EditError(missing[0], f"is not in {where}; plan the edit on this base")
+            rounding |= {name: max(error, rounding[name]) for name, error in found.items()}
+    return rounding
+
+
+def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """Add to the weights in one file the deltas that name them; the errors of rounding."""
+    with safe_open(path, "pt") as handle:
+        keys = list(handle.keys())
+        if not any(f"{component}.{key}" in deltas for key in keys):
+            return {}
+        metadata, tensors = handle.metadata(), {key: handle.get_tensor(key) for key in keys}
+    rounding = {}
+    for key in keys:
+        name = f"{component}.{key}"
+        if name in deltas:
+            tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
+    save_whole(tensors, path, metadata)
+    return rounding

@@ -1,0 +1,53 @@
+"""What an order comes to at the gate: a receipt, and where it stays shut the exception that ends the flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from engine import evidence
+from engine.results import Verdict
+from tasks.errors import VerdictNotPassed
+from tasks.gate import GateResult, Terms, gate
+from tasks.journal import note
+from tasks.order import Order, Ref
+from tasks.places import GATE
+from tasks.questions import examination
+from tasks.receipts import Step
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Whether the gate stayed shut, what it doubts, and the digest of the receipt that says so."""
+
+    shut: bool
+    failed: tuple[str, ...]
+    receipt: str
+
+
+@task(name="gate", cache_policy=NO_CACHE)
+def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
+    """Its receipt says whether it opened, and what it doubts if not."""
+    result = run_gate(order, table, verdict)
+    inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
+    opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
+    receipt = note(order, Step.GATED, inputs, outputs={}, verdict=opened)
+    return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
+
+
+def run_gate(order: Order, table: Ref, verdict: Ref) -> GateResult:
+    """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
+    exam, frame = examination(order), evidence.read(table.path)
+    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge, exam.names)
+    return gate(frame, terms, Verdict.load(verdict.path), order.folder / GATE)
+
+
+def refuse(verdict: Ref, gate: Gated) -> NoReturn:
+    """Raise what ends the flow as Failed; the gate's own doubts count as much as the verdict's."""
+    known = Verdict.load(verdict.path)
+    outcome = known.outcome.value if known.reasons else "ERROR"
+    reasons = [reason.message for reason in known.reasons] or [f"the gate doubts the verdict: {', '.join(gate.failed)}"]
+    raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, nothing was published:", *reasons]))
