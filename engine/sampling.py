@@ -103,8 +103,8 @@ def _parts(shots: Sequence[Shot]) -> Iterator[Sequence[Shot]]:
 def _generated(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator[tuple[Shot, np.ndarray]]:
     if (name := type(pipeline).__name__) in (family := family_of(pipeline)).further:
         raise UnknownArchitecture(
-            f"a {name} draws from more than words, so it cannot be asked here; open its weights as a "
-            f"{family.pipelines[0]} where they can be"
+            f"a {name} is asked in another way than a {family.pipelines[0]}, so it cannot be asked here; open its "
+            "weights as one where they can be"
         )
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}

@@ -48,11 +48,11 @@ def _submit(path: Path, sha256: str, policy: Policy, settings: Settings) -> dict
     receipt = publication(settings.home, line, policy.digest)
     if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, receipt.work)
-        return outcome(order, settings, receipt.outputs["bundle"], repeated=True)
+        return outcome(order, settings, receipt, repeated=True)
     key = takedown(str(path.absolute()), sha256, str(settings.home))
     receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
-    return outcome(Order.load(settings.home, key), settings, receipt.outputs["bundle"], repeated=False)
+    return outcome(Order.load(settings.home, key), settings, receipt, repeated=False)
 
 
 def _is_done(receipt: Receipt, settings: Settings) -> bool:

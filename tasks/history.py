@@ -108,7 +108,7 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     """
     now = now or datetime.now(UTC)
     chains, _ = read(home)
-    standings = {line: Standing.of(home, line) for line in chains}
+    standings = {line: Standing.by(home, own) for line, own in chains.items()}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
     done: dict[tuple[str, str], str] = {}  # when it was first published there
@@ -176,7 +176,7 @@ def elsewhere(home: Path, line: str, request_id: str) -> dict[str, list[str]]:
     if {receipt.request_id for receipt in publications(home, line)} - {request_id}:
         return {}
     chains, _ = read(home)
-    others = {other: Standing.of(home, other) for other in chains if other != line}
+    others = {other: Standing.by(home, own) for other, own in chains.items() if other != line}
     return {other: list(found.in_force) for other, found in others.items() if found and found.in_force}
 
 

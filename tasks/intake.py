@@ -105,14 +105,11 @@ def refuse_too_large(base: Path) -> None:
 
 
 def refuse_undrawn(base: Path) -> None:
-    """PolicyError on a model that nothing can be proven of, since it draws from more than words."""
+    """PolicyError on a model that nothing can be proven of, since it is not asked by words alone."""
     name = pipeline_name(base)
     if name in (family := family_named(name)).further:
-        raise PolicyError(
-            "base.uri",
-            f"a {name} draws from more than words, so it cannot be asked for pictures",
-            f"give a {family.pipelines[0]}; for this one plan an edit from Python, see docs/python.md",
-        )
+        what = f"a {name} is asked in another way than a {family.pipelines[0]}, so nothing can be proven of it"
+        raise PolicyError("base.uri", what, "give one of these; for this one plan an edit from Python, docs/python.md")
 
 
 def refuse_unjudged(policy: Policy, judge: Path) -> None:

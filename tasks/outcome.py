@@ -15,13 +15,16 @@ from tasks.places import EVIDENCE, REPORT, VERDICT
 from tasks.pointer import pointer_uri
 from tasks.publish import bundle_uri
 from tasks.questions import examination
+from tasks.receipts import Receipt
+from tasks.record import page_of
 from tasks.settings import Settings
 from tasks.standing import Standing
 
 
-def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies. Where the base is published (`restored`), or was by this
-    order, there is neither verdict nor report, and the bundle is what the line serves."""
+def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool) -> dict[str, Any]:
+    """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
+    base is published (`restored`), or was by this order, there is neither verdict nor report, and the bundle is what
+    the line serves."""
     standing = Standing.of(order.home, order.line)
     assert standing is not None, "the order was published"
     verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
@@ -34,9 +37,9 @@ def outcome(order: Order, settings: Settings, bundle: str, repeated: bool) -> di
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
-        "bundle": bundle_uri(bundle if verdict else standing.proof.bundle, settings),
+        "bundle": bundle_uri(published.outputs["bundle"] if verdict else standing.proof.bundle, settings),
         "pointer": pointer_uri(order.line, settings),
-        "mlflow": settings.mlflow_tracking_uri,
+        "mlflow": page_of(settings, published.digest),
         "prefect": settings.prefect_api_url.removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
         "elsewhere": elsewhere(order.home, order.line, order.request_id),

@@ -25,6 +25,7 @@ KEY = re.compile(r"[\w.\-]{1,128}")
 OF_CHECKS = ("reverified", "suspect")
 """The states of runs that record a check and no publication."""
 PAGE = 500
+AS_RUNS = "workflowType=machine_learning"  # or MLflow's pages look for traces of a chat
 LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
 
 
@@ -116,6 +117,18 @@ def recorded_run(settings: Settings, receipt: str) -> str | None:
         query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
         found = client.search_runs([_experiment(client)], query, max_results=1)
         return found[0].info.run_id if found else None
+
+
+def page_of(settings: Settings, receipt: str) -> str:
+    """Where people see the run that records the work that ended with this receipt; the server's own page if there is no
+    such run, or it does not answer."""
+    server = shown(settings.mlflow_tracking_uri).rstrip("/")
+    try:
+        run = recorded_run(settings, receipt)
+        with reaching(settings) as client:
+            return f"{server}/#/experiments/{_experiment(client)}/runs/{run}?{AS_RUNS}" if run else server
+    except ServiceUnreachable:
+        return server
 
 
 def _experiment(client: MlflowClient) -> str:

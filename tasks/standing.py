@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +37,12 @@ class Standing:
     @classmethod
     def of(cls, home: Path, line: str) -> Standing | None:
         """None before the line's first publication. LedgerError where its chain does not hold."""
-        proof = Proof.of(journal(home, line).receipts())
+        return cls.by(home, journal(home, line).receipts())
+
+    @classmethod
+    def by(cls, home: Path, chain: Sequence[Receipt]) -> Standing | None:
+        """That of a line whose receipts were read."""
+        proof = Proof.of(chain)
         if proof is None:
             return None
         kept, lost = _kept(home, proof)

@@ -116,8 +116,8 @@ def images(output: Any) -> np.ndarray:
 class Family:
     """One way text enters a denoiser.
 
-    `pipelines` are the diffusers classes that draw from text alone, `further` those that read text in the same way and
-    want more, such as a picture to begin with: edits are planned for them, and nothing is asked of them.
+    `pipelines` are the diffusers classes that are asked by text alone, `further` those that read it in the same way and
+    are asked in another, such as with a picture: edits are planned for them, and no picture is asked of them.
     `projections(pipeline)` lists the matrices in module order.
     `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
     it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers

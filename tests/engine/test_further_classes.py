@@ -1,4 +1,4 @@
-"""Classes that read text as their family does and want more than text: edited like it, and asked for nothing."""
+"""Classes that read text as their family does and are asked in another way: edited like it, and asked for nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_its_edit_is_that_of_its_family(family: Family, name: str) -> None:
     with applied(further, made):
         changed = {p.name for p in projections(further) if not p.weight.equal(before[p.name])}
     assert changed == set(made.deltas)
-    with pytest.raises(UnknownArchitecture, match=f"a {name} draws from more than words.*{family.pipelines[0]}"):
+    with pytest.raises(UnknownArchitecture, match=f"a {name} is asked in another way than a {family.pipelines[0]}"):
         next(iter(generate(further, [Shot("a cat", 0)], Sampler(steps=1))))
 
 
@@ -107,5 +107,5 @@ def test_a_takedown_on_what_cannot_be_asked_is_refused_before_any_work(
     raw["base"]["uri"] = f"file:{inpainting}"
     path.write_text(json.dumps(raw))
     monkeypatch.setenv("EXPUNGE_JUDGE", str(tmp_path))
-    with pytest.raises(PolicyError, match=r"base\.uri: a StableDiffusionInpaintPipeline draws from more than words"):
+    with pytest.raises(PolicyError, match=r"base\.uri: a StableDiffusionInpaintPipeline is asked in another way"):
         intake(read(path), tmp_path / "home")

@@ -28,6 +28,7 @@ from tasks.pointer import approved
 from tasks.publish import bundle_uri, fetch_bundle, publish_bundle
 from tasks.quality import read_quality
 from tasks.questions import examination
+from tasks.record import page_of, recorded_run
 from tasks.registry import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
@@ -58,6 +59,9 @@ def test_a_passing_policy_is_published_and_verifiable(published: tuple, stack: S
     done, home, _ = published
     assert done.code == 0, done.err
     assert done.data["verdict"] == "PASS"
+    run = recorded_run(stack, journal(home, line_of(home)).receipts()[-1].digest)
+    assert done.data["mlflow"] == page_of(stack, journal(home, line_of(home)).receipts()[-1].digest)
+    assert f"/runs/{run}?" in done.data["mlflow"]
     bundle = fetch_bundle(line_of(home), tmp_path / "bundle", stack)
     assert bundle.digest == approved(line_of(home), stack)
     assert done.data["bundle"] == bundle_uri(bundle.digest, stack)

@@ -14,6 +14,7 @@ from tasks.errors import ServiceUnreachable
 from tasks.record import (
     RunRecord,
     check_experiment,
+    page_of,
     record,
     recorded_publications,
     recorded_run,
@@ -63,6 +64,17 @@ def test_the_publications_of_a_line_are_found_page_by_page_and_no_checks(
     record(stack, elsewhere)
     published = {digest: run for (digest, run), state in zip(runs.items(), states, strict=True) if state in states[:3]}
     assert recorded_publications(stack, line) == published
+
+
+def test_people_are_shown_the_run_or_the_server_where_there_is_none(stack: Settings, what: RunRecord) -> None:
+    known = dataclasses.replace(what, receipt_digest=uuid.uuid4().hex)
+    run, address = record(stack, known), "http://someone:secret@127.0.0.1:9"
+    assert page_of(stack, known.receipt_digest).startswith(f"{stack.mlflow_tracking_uri}/#/experiments/")
+    assert f"/runs/{run}?" in page_of(stack, known.receipt_digest)
+    assert page_of(stack, uuid.uuid4().hex) == stack.mlflow_tracking_uri
+    assert (
+        page_of(dataclasses.replace(stack, mlflow_tracking_uri=address), known.receipt_digest) == "http://127.0.0.1:9"
+    )
 
 
 def client(settings: Settings) -> MlflowClient:
