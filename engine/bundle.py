@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.canonical import canonical_json
-from engine.digests import file_digest, files
+from engine.digests import file_digest, files_by_name
 from engine.errors import DigestMismatch, ModelFormatError
 from engine.whole import whole_folder
 
@@ -33,8 +33,8 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
             else:
                 shutil.copyfile(content, target)
         entries = {
-            path.relative_to(scratch).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-            for path in files(scratch)
+            name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
+            for name, path in files_by_name(scratch).items()
         }
         with open(scratch / MANIFEST, "wb") as handle:
             handle.write(canonical_json({"format": "expunge-bundle-1", "files": entries}))
@@ -54,7 +54,7 @@ def verify_bundle(folder: Path, expected: str | None = None) -> str:
     if expected is not None and digest != expected:
         raise DigestMismatch("bundle manifest", expected, digest, "fetch the bundle again")
     wanted = _listed(folder / MANIFEST)
-    found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
+    found = files_by_name(folder)
     for beside in (MANIFEST, VOUCHER):
         found.pop(beside, None)
     for name in sorted(wanted.keys() | found.keys()):

@@ -30,10 +30,11 @@ from engine.families import Projection, projections
 from engine.spec import EditSpec
 from engine.streams import gathered_from
 from engine.tensors import save_whole, tensor_digest
-from engine.tuning import AUTO, Judgement, Tuned, least, no_bar
+from engine.tuning import AUTO, Judgement, Tuned, least
 from engine.wordings import templates_digest
 
 FORMAT = "expunge-plan-1"
+OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
 
 
 @torch.no_grad()
-def tuned(pipeline: Any, spec: EditSpec, proof: Judgement | None = None, bar: Judgement = no_bar) -> Tuned:
+def tuned(pipeline: Any, spec: EditSpec, proof: Judgement | None = None, bar: Judgement | None = None) -> Tuned:
     """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, `bar` what speaks
     against a plan before any is drawn.
 
@@ -218,7 +219,7 @@ def _digest(named: Mapping[str, Tensor]) -> str:
         return tensor_digest(named)
     except NotImplementedError as error:  # what a tensor without memory answers
         gone = next(name for name, weight in named.items() if weight.is_meta)
-        raise EditError(gone, "is not in memory; plan and apply before the model is offloaded") from error
+        raise EditError(gone, OFFLOADED) from error
 
 
 def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
@@ -238,7 +239,7 @@ def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
     try:
         here = projection.spoken.to(gram.device)
     except NotImplementedError as error:
-        raise EditError(projection.name, "is not in memory; plan and apply before the model is offloaded") from error
+        raise EditError(projection.name, OFFLOADED) from error
     return _checked(projection.name, here.to(gram.dtype))  # carried first: not every device has float64
 
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine.deltas import edited
-from engine.digests import file_digest, files
+from engine.digests import file_digest, files_by_name
 from engine.model import check_format
 from engine.tensors import tensor_digest
 
@@ -23,7 +23,7 @@ def departures(model: Path, base: Path, deltas: Mapping[str, Tensor]) -> Iterato
     """
     for folder in (model, base):
         check_format(folder)
-    ours, theirs = ({path.relative_to(folder).as_posix(): path for path in files(folder)} for folder in (model, base))
+    ours, theirs = files_by_name(model), files_by_name(base)
     yield from (f"it has no {name}, which its base has" for name in sorted(theirs.keys() - ours.keys()))
     yield from (f"it has {name}, which its base has not" for name in sorted(ours.keys() - theirs.keys()))
     compared: set[str] = set()

@@ -35,6 +35,11 @@ def files(folder: Path) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """Every file below `folder` by its relative posix path; ModelFormatError as `files`."""
+    return {path.relative_to(folder).as_posix(): path for path in files(folder)}
+
+
 def folder_digest(folder: str | Path) -> str:
     """sha256 over the canonical JSON of {relative posix path: sha256} of every file in the folder.
 
@@ -43,7 +48,7 @@ def folder_digest(folder: str | Path) -> str:
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelFormatError(f"{folder} is not a folder; give the folder that holds model_index.json")
-    found = files(folder)
+    found = files_by_name(folder)
     if (folder / INDEX).is_file():
-        check_layout(folder, found)
-    return json_digest({path.relative_to(folder).as_posix(): file_digest(path) for path in found})
+        check_layout(folder, list(found.values()))
+    return json_digest({name: file_digest(path) for name, path in found.items()})

@@ -162,9 +162,9 @@ class Reader:
     def in_turn(self, words: Sequence[str]) -> list[str]:
         """The words, every other one with a capital in front, where the encoder tells it apart: what capitals have in
         common is no target's either."""
-        known = set(spellings(self.pipeline, words[1::2], self.stream)) if words[1::2] else set()
-        tall = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
-        return [tall[place // 2] if place % 2 else word for place, word in enumerate(words)]
+        told, known = list(words), set(spellings(self.pipeline, words[1::2], self.stream)) if words[1:] else ()
+        told[1::2] = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
+        return told
 
     def _none(self) -> Moments:
         one = self.empty.embeddings

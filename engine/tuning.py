@@ -123,12 +123,11 @@ Judgement = Callable[["EditPlan"], str]
 """What speaks against a plan; "" if nothing does."""
 
 
-def no_bar(made: EditPlan) -> str:
-    return ""
-
-
 def least(
-    spec: EditSpec, draft: Callable[[EditSpec], EditPlan], proof: Judgement | None = None, bar: Judgement = no_bar
+    spec: EditSpec,
+    draft: Callable[[EditSpec], EditPlan],
+    proof: Judgement | None = None,
+    bar: Judgement | None = None,
 ) -> Tuned:
     """The least change on the ladder that passes, or, where none does, what leaves least and a proof accepts;
     NothingAccepted if there is neither, SettingError as for any editor.
@@ -202,12 +201,12 @@ def could_be(settings: Mapping[str, Any], spec: EditSpec) -> bool:
     return any(settings == asdict(settings_for(editor_named(rung.editor), rung.settings)) for rung in ladder(spec))
 
 
-def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSettings, bar: Judgement) -> Trial:
+def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSettings, bar: Judgement | None) -> Trial:
     try:
         made = draft(rung)
     except EditError as error:
         return Trial(rung.settings, {}, str(error))
-    told, against = list(made.diagnostics.values()), bar(made)
+    told, against = list(made.diagnostics.values()), bar(made) if bar else ""
     worst = {name: _worst(layer[name] for layer in told) for name in ("change", "residual", "drift")}
     beyond = [
         f"{name} {worst[name]:.3g} is above {limit:g}"

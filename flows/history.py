@@ -18,10 +18,10 @@ from tasks.settings import Settings
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
     which nothing can be told."""
-    _, problems = history.read(home)
+    chains, problems = history.read(home)
     code = IntegrityError.exit_code if problems else 0
     return {
-        "requests": history.states(home, policy.digest if policy else None),
+        "requests": history.states_of(home, chains, policy.digest if policy else None),
         "problems": problems,
         "exit_code": code,
     }

@@ -196,7 +196,8 @@ def _probe_limits(wanted: Sequence[Acceptance]) -> dict[str, float]:
     made = {attack for one in wanted for attack in ATTACKS_AT[one.level]}
     named = {name for one in wanted for name in one.probe_limits}
     least = {name: min(_limit(one, name) for one in wanted) for name in sorted(named | made)}
-    return {name: limit for name, limit in least.items() if name in named or limit != _attack_rate(wanted)}
+    of_attacks = _attack_rate(wanted)
+    return {name: limit for name, limit in least.items() if name in named or limit != of_attacks}
 
 
 def _unspared(wanted: Sequence[Acceptance]) -> tuple[str, ...]:

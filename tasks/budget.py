@@ -29,17 +29,17 @@ class Budget:
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.minutes, self.missing, self.done, self.pictures = minutes, 0.0, 0.0, 0
-        self._clock, self._before, self._since = clock, 0.0, float(clock())
-        self._runs = True
+        self._clock, self._before = clock, 0.0
+        self._since: float | None = clock()
 
     def pause(self) -> None:
         """What is done from here on is no drawing, and says nothing about its pace."""
-        self._before, self._runs = self.seconds, False
+        self._before, self._since = self.seconds, None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """The time runs inside, and is paused afterwards."""
-        self._since, self._runs = self._clock(), True
+        self._since = self._clock()
         try:
             yield
         finally:
@@ -51,7 +51,7 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        return self._before + (self._clock() - self._since if self._runs else 0.0)
+        return self._before + (0.0 if self._since is None else self._clock() - self._since)
 
     @property
     def pace(self) -> float:

@@ -8,12 +8,12 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import MANIFEST, MODEL, assemble
+from engine.bundle import MODEL, assemble
 from engine.digests import file_digest
 from engine.results import Verdict
 from tasks.errors import IntegrityError
 from tasks.journal import note
-from tasks.manifest import model_digest, parse
+from tasks.manifest import listed, model_digest
 from tasks.order import Order, Ref
 from tasks.places import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
 from tasks.receipts import Step
@@ -35,7 +35,7 @@ def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
 def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None:
     """IntegrityError unless the bundle holds what was verified: the proof may have taken hours, by other processes."""
     changed = [name for name, proven in files.items() if file_digest(bundle / name) != proven.sha256]
-    if model_digest(parse((bundle / MANIFEST).read_bytes(), str(bundle))) != candidate:
+    if model_digest(listed(bundle)) != candidate:
         changed.append(MODEL)
     if changed:
         raise IntegrityError(f"{changed[0]} in {bundle} is not what was verified: submit the policy again")

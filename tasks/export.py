@@ -14,14 +14,14 @@ from engine.errors import SettingError
 from engine.export import apply_to_folder, export
 from tasks.errors import UsageError
 from tasks.intake import BUILT_IN
-from tasks.manifest import parse
+from tasks.manifest import listed
 from tasks.places import DELTAS
 
 
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
     """Write the edit in `source`, a plan or a bundle, to `out`; what was written, how near it is and what to know
     when opening it, as data."""
-    if (source / MANIFEST).is_file() and DELTAS not in parse((source / MANIFEST).read_bytes(), str(source)):
+    if (source / MANIFEST).is_file() and DELTAS not in listed(source):
         raise UsageError(f"{source} holds a base as it was, and no edit: take its folder {MODEL}/")
     with meant_as_options():
         made = export(source, to, out, model_folder(base) if base else None, rank)

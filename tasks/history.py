@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -95,9 +95,17 @@ def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
-    """The state of every work order and of every policy that was turned away before it was one, the latest last; with
-    `policy`, a policy's digest, only its own. Nothing is told of lines whose chain does not hold, and work that came to
-    nothing is left out where the same policy was taken up again since.
+    """`states_of` the whole record as it is on disk."""
+    chains, _ = read(home)
+    return states_of(home, chains, policy, now)
+
+
+def states_of(
+    home: Path, chains: Mapping[str, Sequence[Receipt]], policy: str | None = None, now: datetime | None = None
+) -> list[dict[str, Any]]:
+    """By the receipts of these lines the state of every work order and of every policy that was turned away before it
+    was one, the latest last; with `policy`, a policy's digest, only its own. Work that came to nothing is left out
+    where the same policy was taken up again since.
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
@@ -107,7 +115,6 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
     as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
-    chains, _ = read(home)
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line

@@ -32,11 +32,17 @@ def check_bundle(folder: Path) -> Bundle:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise IntegrityError(f"{manifest} is missing: {folder} is no bundle")
-    files = parse(manifest.read_bytes(), str(manifest))
+    files = listed(folder)
     try:
         return Bundle(folder, verify_bundle(folder), files)
     except EngineError as error:
         raise IntegrityError(f"{folder} differs from its manifest: {error}") from error
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """What a bundle folder's manifest lists, unchecked; IntegrityError as `parse`."""
+    manifest = folder / MANIFEST
+    return parse(manifest.read_bytes(), str(manifest))
 
 
 def parse(content: bytes, where: str) -> dict[str, str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from tasks.errors import ServiceUnreachable
 from tasks.health import MLFLOW, ask_mlflow, shown, told
+from tasks.receipts import Step
 from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
@@ -22,7 +23,8 @@ KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
 STATE_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.replaced_by"
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
-OF_CHECKS = ("reverified", "suspect")
+SUSPECT = "suspect"
+OF_CHECKS = (str(Step.CHECKED), SUSPECT)
 """The states of runs that record a check and no publication."""
 PAGE = 500
 AS_RUNS = "workflowType=machine_learning"  # or MLflow's pages look for traces of a chat
@@ -103,20 +105,18 @@ def recorded_publications(settings: Settings, line: str) -> dict[str, str]:
     query = f"params.line = '{line}' and attributes.status = 'FINISHED'"
     query += "".join(f" and tags.`{STATE_TAG}` != '{state}'" for state in OF_CHECKS)
     with reaching(settings) as client:
-        experiment, found, more = _experiment(client), {}, ""
-        while more is not None:
-            runs = client.search_runs([experiment], query, max_results=PAGE, page_token=more or None)
+        experiment, found, token = _experiment(client), {}, None
+        while True:
+            runs = client.search_runs([experiment], query, max_results=PAGE, page_token=token)
             found |= {run.data.tags.get(RECEIPT_TAG, ""): run.info.run_id for run in runs}
-            more = runs.token or None
-        return found
+            if not (token := runs.token):
+                return found
 
 
 def recorded_run(settings: Settings, receipt: str) -> str | None:
     """The id of the finished run that records the work that ended with this receipt; None if there is none."""
-    with reaching(settings) as client:
-        query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
-        found = client.search_runs([_experiment(client)], query, max_results=1)
-        return found[0].info.run_id if found else None
+    run = _recorded(settings, receipt)
+    return run.run_id if run else None
 
 
 def page_of(settings: Settings, receipt: str) -> str:
@@ -124,11 +124,17 @@ def page_of(settings: Settings, receipt: str) -> str:
     such run, or it does not answer."""
     server = shown(settings.mlflow_tracking_uri).rstrip("/")
     try:
-        run = recorded_run(settings, receipt)
-        with reaching(settings) as client:
-            return f"{server}/#/experiments/{_experiment(client)}/runs/{run}?{AS_RUNS}" if run else server
+        run = _recorded(settings, receipt)
     except ServiceUnreachable:
         return server
+    return f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{AS_RUNS}" if run else server
+
+
+def _recorded(settings: Settings, receipt: str) -> RunInfo | None:
+    with reaching(settings) as client:
+        query = f"tags.`{RECEIPT_TAG}` = '{receipt}' and attributes.status = 'FINISHED'"
+        found = client.search_runs([_experiment(client)], query, max_results=1)
+        return found[0].info if found else None
 
 
 def _experiment(client: MlflowClient) -> str:

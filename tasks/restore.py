@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import MANIFEST, MODEL, assemble
+from engine.bundle import MODEL, assemble
 from engine.digests import files
 from engine.layout import check_complete, check_layout
 from tasks.entry import enter, identity
@@ -16,7 +16,7 @@ from tasks.history import publications
 from tasks.intake import load_state
 from tasks.journal import note, refusals_noted
 from tasks.kept import kept_policy
-from tasks.manifest import model_digest, parse
+from tasks.manifest import listed, model_digest
 from tasks.order import Order
 from tasks.places import BUNDLE
 from tasks.pointer import check_served
@@ -39,7 +39,7 @@ def assemble_base(order: Order) -> str:
     card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
     folder = order.folder / BUNDLE
     digest = assemble(order.base_folder, {"README.md": card.encode()}, folder)
-    if (found := model_digest(parse((folder / MANIFEST).read_bytes(), str(folder)))) != order.base:
+    if (found := model_digest(listed(folder))) != order.base:
         raise IntegrityError(f"{folder / MODEL} has the digest {found}, the base has {order.base}: submit again")
     return digest
 

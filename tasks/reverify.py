@@ -33,7 +33,7 @@ from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from tasks.publication import Release
 from tasks.publish import bundle_uri, fetch_bundle
 from tasks.receipts import Receipt, Step
-from tasks.record import record, recorded_publications, recorded_run
+from tasks.record import SUSPECT, record, recorded_publications, recorded_run
 from tasks.registry import is_registered, register, withdraw
 from tasks.report import write_report
 from tasks.restore import enter_base
@@ -111,7 +111,7 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
     order, doubts = check.order, doubts_of(receipt)
     if doubts:
         withdraw(settings, order.line)
-    verdict, state = Verdict.load(order.folder / VERDICT), "suspect" if doubts else str(Step.CHECKED)
+    verdict, state = Verdict.load(order.folder / VERDICT), SUSPECT if doubts else str(Step.CHECKED)
     run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Predict, Projection
+from engine.families.base import Arguments, Family, Predict, Projection, refuse_replaced, uncompiled
 
 FAMILIES: tuple[Family, ...] = tuple(
     import_module(f"{__name__}.{module.name}").FAMILY
@@ -32,5 +32,9 @@ def family_of(pipeline: Any) -> Family:
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    """Every text key and value matrix of the pipeline's denoiser, in module order."""
-    return family_of(pipeline).projections(pipeline)
+    """Every text key and value matrix of the pipeline's denoiser, in module order; UnknownArchitecture where it does
+    not multiply by these."""
+    found = family_of(pipeline).projections(pipeline)
+    for component in sorted({projection.name.partition(".")[0] for projection in found}):
+        refuse_replaced(uncompiled(getattr(pipeline, component)))
+    return found

@@ -44,11 +44,9 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
     """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
     component, _, path = name.partition(".")
     try:
-        denoiser = uncompiled(getattr(pipeline, component))
-        layer = denoiser.get_submodule(path)
+        layer = uncompiled(getattr(pipeline, component)).get_submodule(path)
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
-    refuse_replaced(denoiser)
     return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
 
 

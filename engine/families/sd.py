@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_replaced, uncompiled
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, uncompiled
 
 KINDS: dict[str, Kind] = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
@@ -19,7 +19,6 @@ def projections(pipeline: Any) -> list[Projection]:
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; Stable Diffusion has a UNet2DConditionModel"
         )
-    refuse_replaced(unet)
     found = [
         Projection(f"unet.{name}.weight", kind, plain_weight(f"unet.{name}", module))
         for name, module in unet.named_modules()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, refuse_replaced, uncompiled
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, uncompiled
 
 PARTS: tuple[tuple[str, Kind], ...] = (("to_k", "key"), ("to_v", "value"))
 
@@ -25,7 +25,6 @@ def projections(pipeline: Any) -> list[Projection]:
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; text to video has a UNet3DConditionModel or a UNetMotionModel"
         )
-    refuse_replaced(unet)
     attentions = [(n, a) for n, a in unet.named_modules() if n.endswith(".attn2") and a.is_cross_attention]
     return [
         Projection(f"unet.{name}.{part}.weight", kind, plain_weight(f"unet.{name}.{part}", getattr(attention, part)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.denoising import check_levels, predicted
 from engine.errors import UnknownArchitecture
-from engine.families import Arguments, family_of
+from engine.families import Arguments, family_of, projections
 from engine.text import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
@@ -48,7 +48,7 @@ def check(pipeline: Any) -> None:
     if family.name not in FAMILIES:
         raise UnknownArchitecture(f"{family.name} cannot be fine-tuned here; known: {', '.join(FAMILIES)}")
     check_levels(pipeline)
-    family.projections(pipeline)  # refuses a denoiser that is not what the family says
+    projections(pipeline)  # refuses a denoiser that is not what the family says
 
 
 def ddim(pipeline: Any, steps: int) -> Any:
