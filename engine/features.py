@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from engine.digests import folder_digest
+from engine.linalg import steady
 
 BATCH = 64
 DEPTHS = 5  # as many layers as LPIPS reads of its networks
@@ -36,7 +37,10 @@ class Features:
 
 
 class ClipNetwork:
-    """A `CLIPModel` folder (model, tokenizer, image processor), named by its digest; pictures: uint8 [n, h, w, 3]."""
+    """A `CLIPModel` folder (model, tokenizer, image processor), named by its digest; pictures: uint8 [n, h, w, 3].
+
+    All is computed on one thread, so that the figures are the same on any number of cores.
+    """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.digest = folder_digest(folder)
@@ -51,17 +55,20 @@ class ClipNetwork:
         """The factor that turns cosines into logits."""
         return self._model.logit_scale.exp().detach().cpu()
 
+    @steady
     @torch.no_grad()
     def pictures(self, pictures: np.ndarray) -> Tensor:
         """Unit vectors in the space shared with texts, float32 [n, projection]."""
         return torch.cat([self._joint(read.pooler_output) for read in self._read(pictures)]).cpu()
 
+    @steady
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors in the space shared with pictures, float32 [n, projection]."""
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self._device)
         return normalize(self._model.text_projection(self._model.text_model(**tokens).pooler_output), dim=-1).cpu()
 
+    @steady
     @torch.no_grad()
     def features(self, pictures: np.ndarray) -> Features:
         """All that quality figures are computed from, in one pass."""

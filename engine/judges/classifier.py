@@ -15,6 +15,7 @@ from engine.errors import MissingExtra, ModelFormatError
 from engine.features import BATCH
 from engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
 from engine.judges.card import read_card
+from engine.linalg import steady
 
 
 class PictureClassifier:
@@ -43,9 +44,10 @@ class PictureClassifier:
         if model.config.problem_type == "multi_label_classification":
             raise ModelFormatError(f"{folder} gives a picture several labels; use a classifier that gives it one")
 
+    @steady
     @torch.no_grad()
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """Softmax over `labels` for each picture, float32 [n, labels]."""
+        """Softmax over `labels` for each picture, float32 [n, labels], the same on any number of threads."""
         rows = [np.zeros((0, len(self.labels)), np.float32)]
         for start in range(0, len(pictures), BATCH):
             block = list(pictures[start : start + BATCH])

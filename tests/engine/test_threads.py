@@ -1,16 +1,18 @@
-"""A plan has the same digest however many threads the machine gives it."""
+"""A plan has the same digest, and a picture the same features, however many threads the machine gives it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from engine.deltas import EditPlan, plan
 from engine.editors import EDITORS
-from engine.emoji import MODEL
+from engine.emoji import JUDGE, MODEL, pictures
+from engine.features import ClipNetwork
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
@@ -71,3 +73,16 @@ def test_what_the_encoder_makes_of_prompts_does_not_depend_on_them_either(model:
         torch.set_num_threads(count)
         found.append(encode(model, [f"{number} pears" for number in range(prompts)]).embeddings)
     assert all(torch.equal(found[0], other) for other in found)
+
+
+@pytest.mark.parametrize("count", [2, 6, 64])
+@pytest.mark.usefixtures("threads")
+def test_what_a_judge_makes_of_pictures_does_not_depend_on_them_either(count: int) -> None:
+    network, shown = ClipNetwork(JUDGE), pictures.load()[:count, 0]
+    found = []
+    for threads in (1, 2, 3, 8):
+        torch.set_num_threads(threads)
+        read = network.features(shown)
+        parts = (read.joint, read.pooled, read.perceptual)
+        found.append((*parts, network.pictures(shown).numpy(), network.texts(["a photo of a pear"]).numpy()))
+    assert all(np.array_equal(*pair) for other in found[1:] for pair in zip(found[0], other, strict=True))
