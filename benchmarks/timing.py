@@ -15,6 +15,7 @@ from engine import gathering
 from engine.deltas import wide
 from engine.editors import editor_named, settings_for
 from engine.families import projections
+from engine.wordstore import WordStore
 
 
 def settle(device: str) -> None:
@@ -64,14 +65,21 @@ def encodings() -> Iterator[list[tuple[int, float]]]:
 
 
 @torch.no_grad()
-def timed(model: Any, editor: str, count: int, device: str, told: Mapping[str, Any] | None = None) -> Timed:
+def timed(
+    model: Any,
+    editor: str,
+    count: int,
+    device: str,
+    told: Mapping[str, Any] | None = None,
+    store: WordStore | None = None,
+) -> Timed:
     """One plan in its parts, with the settings `told` in place of `settings`."""
     chosen, told = editor_named(editor), settings(editor) if told is None else told
     given = settings_for(chosen, told)
     settle(device)
     start = time.perf_counter()
     with encodings() as calls:
-        concepts = gathering.gather(model, spec(count, editor, dict(told)), given)
+        concepts = gathering.gather(model, spec(count, editor, dict(told)), given, store=store)
     settle(device)
     gathered = time.perf_counter()
     found = projections(model)

@@ -63,5 +63,5 @@ class Anchors:
                 raise ConceptError(f"none of {', '.join(self.words)} is one token to the encoder; name an anchor")
             single = read.take(alike)
             total = single.embeddings.double().sum(0, keepdim=True)
-            self.means[wording] = Encoded((total / len(alike)).float(), single.spans[:1])
+            self.means[wording] = Encoded((total / len(alike)).float(), single.spans[:1], single.lengths[:1])
         return self.means[wording]

@@ -32,6 +32,7 @@ from engine.streams import gathered_from
 from engine.tensors import save_whole, tensor_digest
 from engine.tuning import AUTO, Judgement, Tuned, least
 from engine.wordings import templates_digest
+from engine.wordstore import WordStore
 
 FORMAT = "expunge-plan-1"
 OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
@@ -105,25 +106,32 @@ def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
 
 
 @torch.no_grad()
-def plan(pipeline: Any, spec: EditSpec) -> EditPlan:
-    """Plan an edit in closed form; the model is left as it was (`engine.editing.make` does so by any editor).
+def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditPlan:
+    """Plan an edit in closed form; the model is left as it was (`engine.editing.make` does so by any editor). What the
+    model makes of its own words is taken from the `store`, or left there for later edits.
 
     SettingError, ConceptError, UnknownArchitecture, or EditError naming the layer.
     """
-    return tuned(pipeline, spec).plan if spec.editor == AUTO else _draft(pipeline, {}, spec)
+    return tuned(pipeline, spec, store=store).plan if spec.editor == AUTO else _draft(pipeline, {}, store, spec)
 
 
 @torch.no_grad()
-def tuned(pipeline: Any, spec: EditSpec, proof: Judgement | None = None, bar: Judgement | None = None) -> Tuned:
+def tuned(
+    pipeline: Any,
+    spec: EditSpec,
+    proof: Judgement | None = None,
+    bar: Judgement | None = None,
+    store: WordStore | None = None,
+) -> Tuned:
     """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, `bar` what speaks
     against a plan before any is drawn.
 
     As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
     """
-    return least(spec, functools.partial(_draft, pipeline, {}), proof, bar)
+    return least(spec, functools.partial(_draft, pipeline, {}, store), proof, bar)
 
 
-def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec) -> EditPlan:
+def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], store: WordStore | None, spec: EditSpec) -> EditPlan:
     """A plan by the editor that `spec` names; `gathered` keeps what was read for drafts that differ in settings."""
     editor = editor_named(spec.editor)
     settings = settings_for(editor, spec.settings)
@@ -132,7 +140,7 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], spec: EditSpec
     deltas: dict[str, Tensor] = {}
     diagnostics: dict[str, dict[str, float]] = {}
     for streams in sorted({p.streams for p in found}):
-        concepts = gathered_from(pipeline, spec, settings, streams, gathered)
+        concepts = gathered_from(pipeline, spec, settings, streams, gathered, store)
         weights = {p.name: wide(p, concepts) for p in found if p.streams == streams}
         kinds = {p.name: p.kind for p in found}
         changes = editor.plan(weights, kinds, concepts, settings)

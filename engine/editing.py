@@ -19,6 +19,7 @@ from engine.training import TRAINERS, train
 from engine.training.base import Report, unheard
 from engine.tuning import AUTO, asked, could_be, ladder, search_digest
 from engine.wordings import templates_digest
+from engine.wordstore import WordStore
 
 KNOWN = (*EDITORS, AUTO, *TRAINERS)
 
@@ -39,14 +40,15 @@ def settings_of(spec: EditSpec) -> Mapping[str, Any]:
     return asdict(settings_for(editor_named(spec.editor), spec.settings))
 
 
-def make(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
-    """Plan the edit; the model is left as it was. `report` hears of every step of one that trains.
+def make(pipeline: Any, spec: EditSpec, report: Report = unheard, store: WordStore | None = None) -> EditPlan:
+    """Plan the edit; the model is left as it was. `report` hears of every step of one that trains; in the `store` is
+    what one in closed form need not encode again.
 
     SettingError, ConceptError, UnknownArchitecture of a model that cannot be trained here, or EditError.
     """
     settings_of(spec)
     if spec.editor not in TRAINERS:
-        return deltas.plan(pipeline, spec)
+        return deltas.plan(pipeline, spec, store)
     made = train(pipeline, spec, report)
     if not made.deltas:
         raise EditError("unet", f"{spec.editor} changed no weight; raise its rate or train it for longer")

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from engine.anchors import WORDS, Anchors
 from engine.blocks import Block, TokenList, spread
-from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Settings, Tokens
+from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Rows, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec, Retain
 from engine.text import Encoded, encode, partners, spellings
-from engine.vocabulary import general_words
+from engine.vocabulary import general_words, sampled_words
 from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
+from engine.wordstore import WordStore, address
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
 COMPANY = 32  # things a kept style is worded with
@@ -25,22 +26,29 @@ NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
 
 def gather(
-    pipeline: Any, spec: EditSpec, settings: Settings, stream: int = 0, like: ConceptEmbeddings | None = None
+    pipeline: Any,
+    spec: EditSpec,
+    settings: Settings,
+    stream: int = 0,
+    like: ConceptEmbeddings | None = None,
+    store: WordStore | None = None,
 ) -> ConceptEmbeddings:
     """The concepts of a specification as one text stream sees them. ConceptError if a wording cannot be encoded.
 
     Only one block of prompts is in memory at a time, and of each concept no more than its last subject tokens stay,
     unless the editor wants its tokens one by one. What was gathered with another default anchor, and is the same
-    besides, may be given as `like`: what is kept is then not read again.
+    besides, may be given as `like`: what is kept is then not read again. Nor are the model's own words, if they are in
+    the `store`.
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
     reader = Reader.of(pipeline, settings, stream)
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     if like is None:
-        near, far, general, rows = reader.all_kept(spec)
+        retain, lookalikes, kept = reader.all_kept(spec)
+        general = reader.vocabulary(spec, store)
         empty = reader.empty.embeddings[0]
-        return ConceptEmbeddings(targets, near + far, general, subjects, neutral, concept, rows, empty, tokens)
+        return ConceptEmbeddings(targets, retain, general, subjects, neutral, concept, lookalikes, empty, tokens, kept)
     return replace(like, targets=targets, subjects=subjects, neutral=neutral, concept=concept, tokens=tokens)
 
 
@@ -80,7 +88,10 @@ class Reader:
         """Every wording of every target, the target's 1 spread over its wordings."""
         lines = phrasing(spec.erased, self.settings.bare)
         pairs = [
-            target_pairs(replace(target, names=self.as_typed(target.names)), lines(target.category))
+            target_pairs(
+                replace(target, names=self.as_typed(target.names)),
+                self.settings.own_lines(target.category) or lines(target.category),
+            )
             for target in spec.targets
         ]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
@@ -95,27 +106,43 @@ class Reader:
             chosen = texts.chosen(self.settings.tokens)
             yield Block(texts, chosen, known.embeddings, partner.to(chosen.device), concept, [w for *_, w in block])
 
-    def all_kept(self, spec: EditSpec) -> tuple[Moments, Moments, Moments, Tensor]:
-        """Moments of retained look-alikes, of other retained concepts and of the vocabulary, and the look-alikes' last
-        subject tokens, one row a wording."""
+    def all_kept(self, spec: EditSpec) -> tuple[Moments, Tensor, Rows | None]:
+        """Moments of retained concepts; the look-alikes' last subject tokens, one row a wording; and the retained
+        concepts' tokens, if the editor wants them one by one."""
         names = spec.erased
         company = company_of(spec.retain)
         lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
         others = [kept for kept in spec.retain if kept.kind != "look_alike"]
-        near, rows = self.kept(self.retained(lookalikes, names, company))
-        far, _ = self.kept(self.retained(others, names, company))
-        general, _ = self.kept(_general(self.in_turn(self.words(spec, self.settings.general_words))))
-        return near, far, general, rows
+        listed: list[Rows] | None = [] if self.settings.lists_kept else None
+        near, last = self.kept(self.retained(lookalikes, names, company), self.settings.tokens, listed)
+        far, _ = self.kept(self.retained(others, names, company), self.settings.tokens, listed)
+        return near + far, last, None if listed is None else sum(listed, self._no_rows())
 
-    def kept(self, weighted: Sequence[tuple[Wording, float]]) -> tuple[Moments, Tensor]:
-        """Moments of wordings that stay what they are, and their last subject tokens, one row a wording."""
-        moments, rows = self._none(), [self.empty.last()[:0]]
+    def vocabulary(self, spec: EditSpec, store: WordStore | None) -> Moments:
+        """Moments of the model's own words, from the store if they are there."""
+        words = general_words(self.tokenizer, spec.erased, self.settings.general_words, spec.seed)
+        weighted = _general(self.in_turn(words))
+        tokens, empty = self.settings.general_tokens, self.empty.embeddings[0]
+        if store is None or not weighted:
+            return self.kept(weighted, tokens)[0]
+        key = address(self.pipeline, self.stream, empty, tokens, weighted)
+        return store.moments(key, empty, lambda: self.kept(weighted, tokens)[0])
+
+    def kept(
+        self, weighted: Sequence[tuple[Wording, float]], tokens: str, listed: list[Rows] | None = None
+    ) -> tuple[Moments, Tensor]:
+        """Moments of wordings that stay what they are, and their last subject tokens, one row a wording; their tokens
+        are put on the list, if there is one."""
+        moments, last = self._none(), [self.empty.last()[:0]]
         for block in self.blocks(weighted):
             texts = self.encode([text for text, _ in block])
-            chosen = texts.chosen(self.settings.tokens)
-            moments += Moments.of(texts.embeddings[chosen], weights=spread([weight for _, weight in block], chosen))
-            rows.append(texts.last())
-        return moments, torch.cat(rows)
+            chosen = texts.chosen(tokens)
+            rows = Rows(texts.embeddings[chosen], spread([weight for _, weight in block], chosen))
+            moments += Moments.of(rows.x, weights=rows.weight)
+            last.append(texts.last())
+            if listed is not None:
+                listed.append(rows)
+        return moments, torch.cat(last)
 
     def others(self, spec: EditSpec) -> list[str]:
         """Words whose mean stands in for anchors that are not named; none if the empty prompt does, or all are named.
@@ -124,17 +151,16 @@ class Reader:
         """
         if self.settings.default_anchor == EMPTY or all(target.anchor for target in spec.targets):
             return []
-        if not (words := self.words(spec, WORDS)):
+        if not (words := sampled_words(self.tokenizer, spec.erased, WORDS, spec.seed)):
             cure = "name an anchor, or let default_anchor be 'empty'"
             raise ConceptError(
                 f"default_anchor is 'mean', and the vocabulary has no whole word that names no target; {cure}"
             )
         return words
 
-    def words(self, spec: EditSpec, count: int) -> list[str]:
-        """At most `count` of the vocabulary's own words, none of which names a target."""
-        tokenizer = family_of(self.pipeline).tokenizers(self.pipeline, self.stream)[0]
-        return general_words(tokenizer, spec.erased, count, spec.seed)
+    @property
+    def tokenizer(self) -> Any:
+        return family_of(self.pipeline).tokenizers(self.pipeline, self.stream)[0]
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded:
         return encode(self.pipeline, prompts, self.stream)
@@ -169,6 +195,10 @@ class Reader:
     def _none(self) -> Moments:
         one = self.empty.embeddings
         return Moments.zero(one.shape[-1], one.device)
+
+    def _no_rows(self) -> Rows:
+        none = self.empty.last()[:0]
+        return Rows(none, none.new_zeros(0, dtype=torch.float64))
 
     def blocks(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
         size = max(1, min(BLOCK, NUMBERS // self.empty.embeddings.numel()))

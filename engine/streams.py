@@ -13,14 +13,20 @@ from torch import Tensor
 from engine.editors import ConceptEmbeddings, Settings
 from engine.gathering import gather
 from engine.spec import EditSpec
+from engine.wordstore import WordStore
 
 
 def gathered_from(
-    pipeline: Any, spec: EditSpec, settings: Settings, streams: Sequence[int], known: dict[Any, ConceptEmbeddings]
+    pipeline: Any,
+    spec: EditSpec,
+    settings: Settings,
+    streams: Sequence[int],
+    known: dict[Any, ConceptEmbeddings],
+    store: WordStore | None = None,
 ) -> ConceptEmbeddings:
     """The concepts as these streams see them together; `known` keeps what was read, for drafts that differ in settings
-    that have no part in it."""
-    return functools.reduce(beside, [_read(pipeline, known, spec, settings, stream) for stream in streams])
+    that have no part in it, and `store` what any edit of this model reads."""
+    return functools.reduce(beside, [_read(pipeline, known, spec, settings, stream, store) for stream in streams])
 
 
 def beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
@@ -34,13 +40,18 @@ def beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbedding
 
 
 def _read(
-    pipeline: Any, known: dict[Any, ConceptEmbeddings], spec: EditSpec, settings: Settings, stream: int
+    pipeline: Any,
+    known: dict[Any, ConceptEmbeddings],
+    spec: EditSpec,
+    settings: Settings,
+    stream: int,
+    store: WordStore | None,
 ) -> ConceptEmbeddings:
     """A stream's concepts as the settings have them; with another default anchor only the targets are read again."""
     told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
     anchor = told.pop("default_anchor")
-    besides = (stream, *told.values())
+    besides = (stream, settings.lists_kept, settings.general_tokens, settings.own_lines("object"), *told.values())
     if (besides, anchor) not in known:
         like = next((found for (same, _), found in known.items() if same == besides), None)
-        known[besides, anchor] = gather(pipeline, spec, settings, stream, like)
+        known[besides, anchor] = gather(pipeline, spec, settings, stream, like, store)
     return known[besides, anchor]

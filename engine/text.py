@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round
 
 @dataclass(frozen=True)
 class Encoded:
-    """`embeddings` [n, T, d] float32; `spans` [n, 2] token range.
+    """`embeddings` [n, T, d] float32; `spans` [n, 2] token range; `lengths` [n] tokens before the padding.
 
     A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
     Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
@@ -31,14 +31,15 @@ class Encoded:
 
     embeddings: Tensor
     spans: Tensor
+    lengths: Tensor
 
     def take(self, places: Sequence[int]) -> Encoded:
         chosen = torch.tensor(places, dtype=torch.long)
-        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.spans[chosen])
+        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.spans[chosen], self.lengths[chosen])
 
     @classmethod
     def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        return cls(torch.cat([part.embeddings for part in parts]), torch.cat([part.spans for part in parts]))
+        return cls(*(torch.cat([getattr(part, own.name) for part in parts]) for own in fields(cls)))
 
     @property
     def subjects(self) -> Tensor:
@@ -50,9 +51,11 @@ class Encoded:
         return self.embeddings[torch.arange(len(self.embeddings)), self.subjects]
 
     def chosen(self, tokens: str) -> Tensor:
-        """Which tokens [n, T] are meant by `all`, `tail` (from the last subject token on) or `last` (it alone)."""
+        """Which tokens [n, T] are meant by `all`, `spoken` (before padding), `tail` (from the last subject token on)
+        or `last` (it alone)."""
         place, last = torch.arange(self.embeddings.shape[1])[None], self.subjects[:, None]
-        mask = {"all": place >= 0, "tail": place >= last, "last": place == last}[tokens]
+        length = self.lengths[:, None]
+        mask = {"all": place >= 0, "spoken": place < length, "tail": place >= last, "last": place == last}[tokens]
         return mask.expand(self.embeddings.shape[:2]).to(self.embeddings.device)
 
 
@@ -89,8 +92,10 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     embeddings = _embedded(pipeline, read, stream)
     if not embeddings.isfinite().all():
         raise EditError("text encoder", "what it says is not finite; check it for NaN, or open it in float32")
-    whole = embeddings.shape[1] == 1
-    return Encoded(embeddings, torch.tensor([(0, 1)] * len(spans) if whole else spans))
+    lengths = [sum(mask) for mask in read[0]["attention_mask"]]
+    if embeddings.shape[1] == 1:
+        spans, lengths = [(0, 1)] * len(spans), [1] * len(spans)
+    return Encoded(embeddings, torch.tensor(spans), torch.tensor(lengths))
 
 
 def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:

@@ -22,8 +22,24 @@ def words(tokenizer: Any) -> list[str]:
 
 
 def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
-    """At most `count` of the tokenizer's words, drawn by `seed`, without those in `names` and their plurals in -s."""
-    said = {piece for name in names for piece in re.findall(r"[^\W\d_]+", name.lower())}
-    said |= {piece + ending for piece in said for ending in ("s", "es")} | {piece.removesuffix("s") for piece in said}
+    """At most `count` of the tokenizer's words, by `seed`, without those in `names` and their plurals in -s.
+
+    Each word has its turn whatever the names are, so that other names change no more than the words that they say.
+    """
+    turns = words(tokenizer)
+    random.Random(f"general words in turn/{seed}").shuffle(turns)
+    said = _said(names)
+    return sorted([word for word in turns if word not in said][:count])
+
+
+def sampled_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
+    """At most `count` words as of `general_words`, a sample for these names alone."""
+    said = _said(names)
     pool = [word for word in words(tokenizer) if word not in said]
     return sorted(random.Random(f"general words/{seed}").sample(pool, min(count, len(pool))))
+
+
+def _said(names: Iterable[str]) -> set[str]:
+    """The words in the names, and what is one of them but for a plural in -s."""
+    said = {piece for name in names for piece in re.findall(r"[^\W\d_]+", name.lower())}
+    return said | {piece + end for piece in said for end in ("s", "es")} | {piece.removesuffix("s") for piece in said}

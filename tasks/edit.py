@@ -17,12 +17,13 @@ from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.training import TRAINERS
 from engine.tuning import AUTO
+from engine.wordstore import WordStore
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
 from tasks.intake import load_state
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
-from tasks.places import CANDIDATE, DELTAS
+from tasks.places import CANDIDATE, DELTAS, words_folder
 from tasks.reach import check_reach
 from tasks.receipts import Step
 from tasks.translate import edit_spec
@@ -50,7 +51,7 @@ def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     if spec.editor == AUTO:
         return chosen(order, base, spec)
     with bars() as report:
-        return make(base, spec, report)
+        return make(base, spec, report, WordStore(words_folder(order.home)))
 
 
 def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:

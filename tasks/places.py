@@ -17,6 +17,11 @@ REPORT = "report.html"
 BUNDLE = "bundle"
 
 
+def words_folder(home: Path) -> Path:
+    """What models make of their own words."""
+    return home / "words"
+
+
 def work_folder(home: Path, key: str) -> Path:
     return home / "work" / key
 

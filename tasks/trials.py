@@ -25,13 +25,14 @@ from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.tuning import Judgement, NothingAccepted, Trial
 from engine.verdict import decide
+from engine.wordstore import WordStore
 from tasks.budget import Budget, spend
 from tasks.durable import readable, write_whole
 from tasks.foresight import refuse_unprovable
 from tasks.intake import load_state
 from tasks.judging import Recorded
 from tasks.order import Order
-from tasks.places import TRIALS
+from tasks.places import TRIALS, words_folder
 from tasks.questions import Examination, examination
 from tasks.reach import beyond
 from tasks.settings import workers
@@ -53,7 +54,8 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     limit = load_state(order).limits.max_weight_delta
     try:
         with proving(order) as proof:
-            found = tuned(base, spec, proof, lambda made: beyond(relative_changes(base, made), limit))
+            bar, store = (lambda made: beyond(relative_changes(base, made), limit)), WordStore(words_folder(order.home))
+            found = tuned(base, spec, proof, bar, store)
     except NothingAccepted as error:
         keep(order, error.trials, "")
         raise

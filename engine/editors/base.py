@@ -80,6 +80,17 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Retained tokens one by one: `x` [n, d] in the encoder's own precision, `weight` [n] in float64."""
+
+    x: Tensor
+    weight: Tensor
+
+    def __add__(self, other: Rows) -> Rows:
+        return Rows(torch.cat([self.x, other.x]), torch.cat([self.weight, other.weight]))
+
+
+@dataclass(frozen=True)
 class ConceptEmbeddings:
     """The concepts of one text stream.
 
@@ -87,8 +98,8 @@ class ConceptEmbeddings:
     `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
     in the anchor's, `concept` [n] which target they belong to, numbered on in a further stream of the same matrix,
     `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the start
-    of text first, and every token after it; None where it was not read. `tokens` are there for editors whose settings
-    ask for them. `streams` says how many text streams were added up.
+    of text first, and every token after it; None where it was not read. `tokens` and `kept`, of which `retain` is the
+    moments, are there for editors whose settings ask for them. `streams` says how many text streams were added up.
     """
 
     targets: Moments
@@ -100,6 +111,7 @@ class ConceptEmbeddings:
     lookalikes: Tensor
     empty: Tensor | None = None
     tokens: Tokens | None = None
+    kept: Rows | None = None
     streams: int = 1
 
     @property
@@ -131,6 +143,20 @@ class Settings:
     general_words: int = 2000
     kin: float = 1.0
     default_anchor: str = field(default=EMPTY, metadata=DEFAULT_ANCHORS)
+
+    @property
+    def lists_kept(self) -> bool:
+        """Whether the editor needs what is retained token by token beside its moments."""
+        return False
+
+    @property
+    def general_tokens(self) -> str:
+        """Which tokens of the vocabulary's wordings are retained; `spoken` are all before the padding."""
+        return self.tokens
+
+    def own_lines(self, category: str) -> tuple[str, ...]:
+        """The lines in which the editor's authors word targets of a category, if not as `bare` says."""
+        return ()
 
     @property
     def adaptive(self) -> bool:

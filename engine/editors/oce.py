@@ -20,8 +20,12 @@ Our reading, where the paper's text or its code leaves it open:
   made good off the span of W0.
 - Spans are of numerical rank, told by names of equal size: an anchor that many targets share counts once, where a QR
   decomposition of repeated columns would complete the span with directions of rounding error.
-- The units of s, against p, g and lam, are those of the model's squared values. The defaults are for Stable Diffusion
-  1.4. C_g is of the vocabulary's own words, where the authors use the captions of COCO.
+- The units of s, against p, g and lam, are those of the model's squared values. The defaults are those of the published
+  command for an object of Stable Diffusion 1.4. There are others: for a style s 500 and p 1, for 10, 50 and 100 persons
+  s 3500, 1500 and 800, g 50, 70 and 70, p 5, 2.5 and 2, and names alone; those of the script itself (1, 0.3, 0.5, 1.5)
+  are in none of them.
+- C_g is of the vocabulary's own words, where the authors use the captions of COCO; as there, of every token before the
+  padding.
 """
 
 from __future__ import annotations
@@ -38,19 +42,32 @@ from engine.errors import EditError
 from engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
+EXPANDED = {
+    "object": ("{}", *(f"{kind} of {{}}" for kind in ("image", "photo", "portrait", "picture", "painting"))),
+    "style": ("{}", *(f"{kind} by {{}}" for kind in ("painting", "art", "artwork", "picture")), "style of {}"),
+}
 
 
 @dataclass(frozen=True)
 class OceSettings(Settings):
-    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam, as published. `tokens` are
-    those of what is kept; of targets it is always the last subject token."""
+    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam; `expand_prompts` whether
+    targets have the published wordings beside their names, if they are `bare`. `tokens` are those of retained concepts;
+    of targets it is always the last subject token."""
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
     bare: bool = True
-    erase_scale: float = 1.0
-    preserve_concept_scale: float = 0.3
-    preserve_global_scale: float = 0.5
-    lamb: float = 1.5
+    expand_prompts: bool = True
+    erase_scale: float = 2000.0
+    preserve_concept_scale: float = 0.0
+    preserve_global_scale: float = 10.0
+    lamb: float = 10.0
+
+    @property
+    def general_tokens(self) -> str:
+        return "spoken"
+
+    def own_lines(self, category: str) -> tuple[str, ...]:
+        return EXPANDED["style" if category == "style" else "object"] if self.bare and self.expand_prompts else ()
 
 
 def plan(

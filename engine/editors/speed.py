@@ -11,14 +11,14 @@ With F [d, f] an orthonormal basis of the directions left free by both, D = D_F 
     D = W0 (C - S) F (F^T S F + r I)^-1 F^T,   S = mean c c^T,   C = mean a c^T,
 
 which is the published formula with its projector P and its multipliers Q taken into one basis: the same minimiser, by
-a symmetric system that is never singular, and one [d, d] matrix for the whole model.
+a symmetric system that is never singular.
 
-- Directed Prior Augmentation draws copies of every retained k along v, the direction of the smallest singular value of
-  W0, which add nothing to the mean of k k^T but a multiple of v v^T. Its expectation is taken instead of the draw: each
-  matrix holds its own v as well, a change of rank one.
-- Influence-based Prior Filtering, which drops retained concepts that the unrestricted edit moves less than the average,
-  needs retained embeddings one by one where only their moments are kept, and is left out, as in the published commands
-  for ten concepts and more. So is the draw's filter by the same measure.
+- Influence-based Prior Filtering: of the retained each matrix holds those that it would move by no less than their
+  mean if nothing were retained, |Delta k| with Delta = W0 (C - S) (S + I)^-1. The published commands switch it off for
+  ten concepts and more, and its comparison drops a concept that is retained alone, which is its own mean.
+- Directed Prior Augmentation adds to every k ten copies k + z v, z drawn from a normal distribution and v the direction
+  of the smallest singular value of W0, and keeps the copies that Delta moves by more than their mean. Here nothing is
+  drawn: a hundred copies, z at the quantiles of the normal distribution, weigh a tenth each.
 - For the padding the published code takes three centres of a k-means of random start; here it is the three leading
   singular directions, which are the same subspace when the clusters are tight.
 """
@@ -31,20 +31,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings, reads_words
+from engine.editors.base import ConceptEmbeddings, Editor, Moments, Rows, Settings, reads_words
 from engine.errors import EditError
-from engine.linalg import diagonalise, eigh, eye, svd, times
+from engine.linalg import diagonalise, eigh, eye, svd, times, total
 
 PADDING_DIRECTIONS = 3
+COPIES, DRAWN = 10, 100
 NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
 class SpeedSettings(Settings):
     """`params` the matrices edited, `threshold` below which a direction of the retained is free, `retain_scale` r,
-    `augment` whether v is held, `invariants` whether k_2 are, and `general`, the weight of the vocabulary's own words.
+    `prior_filter` whether the retained are filtered by influence, `augment` whether copies are held beside them,
+    `invariants` whether k_2 are, and `general`, the weight of the vocabulary's own words, which are never filtered.
 
-    The defaults are the published ones for few concepts; for ten and more the authors take threshold 0.0001 and r 0.05.
+    The defaults are the published ones for few concepts; for ten and more the authors take threshold 0.0001, r 0.05 and
+    no filter.
     """
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
@@ -53,6 +56,7 @@ class SpeedSettings(Settings):
     params: str = field(default="value", metadata={"choices": ("value", "key", "both")})
     threshold: float = 0.1
     retain_scale: float = 1.0
+    prior_filter: bool = True
     augment: bool = True
     invariants: bool = True
     general: float = 0.0
@@ -60,31 +64,78 @@ class SpeedSettings(Settings):
     def __post_init__(self) -> None:
         reads_words(self.general, self.general_words)
 
+    @property
+    def lists_kept(self) -> bool:
+        return self.prior_filter or self.augment
+
 
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: SpeedSettings
 ) -> dict[str, Tensor]:
-    targets = concepts.targets
-    wanted = _mean(targets.cross - targets.gram, targets.mass)
-    inverse = _inverse(free_directions(concepts, settings), _mean(targets.gram, targets.mass), settings.retain_scale)
-    change = wanted @ inverse
+    targets, count = concepts.targets, concepts.count * concepts.streams
+    wanted, spread = (targets.cross - targets.gram) / count, targets.gram / count
+    unrestricted = wanted @ _inverse(eye(len(wanted), wanted), spread, 1.0)
+
+    def change(layer: str, retain: Moments) -> Tensor:
+        return wanted @ _inverse(free_directions(layer, retain, concepts, settings), spread, settings.retain_scale)
+
     edited = {name: weight for name, weight in weights.items() if settings.params in ("both", kinds[name])}
-    if not settings.augment:
-        return {name: weight @ change for name, weight in edited.items()}
-    return {name: weight @ _holding(weakest(weight), change, wanted, inverse) for name, weight in edited.items()}
+    if not settings.lists_kept:
+        alike = change("shared system", concepts.retain)
+        return {name: weight @ alike for name, weight in edited.items()}
+    return {
+        name: weight @ change(name, held(weight, weight @ unrestricted, concepts.kept, settings))
+        for name, weight in edited.items()
+    }
 
 
-def free_directions(concepts: ConceptEmbeddings, settings: SpeedSettings) -> Tensor:
+def held(weight: Tensor, moving: Tensor, kept: Rows | None, settings: SpeedSettings) -> Moments:
+    """Moments of the retained rows that a weight is to hold, and of their copies; `moving` [d_out, d] is its change if
+    nothing is retained."""
+    assert kept is not None, "the settings ask for them"
+    rows = influenced(moving, kept) if settings.prior_filter else kept
+    return with_copies(moving, rows, weakest(weight)) if settings.augment else Moments.of(rows.x, weights=rows.weight)
+
+
+def influenced(moving: Tensor, kept: Rows) -> Rows:
+    """The rows that `moving` [d_out, d] moves by no less than their mean."""
+    moved = times(moving, kept.x.double().T).norm(dim=0)
+    chosen = moved >= times(moved, kept.weight) / total(kept.weight) * (1 - NOTHING)
+    return Rows(kept.x[chosen], kept.weight[chosen])
+
+
+def with_copies(moving: Tensor, rows: Rows, direction: Tensor) -> Moments:
+    """Moments of the rows and of those of their copies along `direction` [d] that `moving` moves by more than the mean
+    copy."""
+    x, weight = rows.x.double(), rows.weight
+    steps = quantiles(DRAWN).to(x)
+    own, along = times(moving, x.T), times(moving, direction)
+    squares = own.square().sum(0)[:, None] + 2 * times(own.T, along)[:, None] * steps + along.square().sum() * steps**2
+    moved = squares.clamp(min=0).sqrt()
+    mean = times(weight, moved.mean(1)) / total(weight)
+    share = COPIES / DRAWN * weight[:, None] * (moved > mean)
+    alone = Moments.of(x, weights=weight + share.sum(1))
+    mixed = torch.outer(times(x.T, times(share, steps)), direction)
+    gram = alone.gram + mixed + mixed.T + total(share * steps**2) * torch.outer(direction, direction)
+    return Moments(gram, gram, gram, alone.mass)
+
+
+def quantiles(count: int) -> Tensor:
+    """`count` values in float64 that divide the normal distribution into parts of equal weight, each at its middle."""
+    middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return torch.special.ndtri(middles)
+
+
+def free_directions(layer: str, retain: Moments, concepts: ConceptEmbeddings, settings: SpeedSettings) -> Tensor:
     """F [d, f]: orthonormal, and orthogonal to all that is held. EditError if nothing is left."""
-    kept = _mean(concepts.retain.gram, concepts.retain.mass)
-    kept = kept + settings.general * _mean(concepts.general.gram, concepts.general.mass)
+    kept = _mean(retain) + settings.general * _mean(concepts.general)
     values, vectors = eigh((kept + kept.T) / 2)
     rounding = torch.finfo(torch.float64).eps * len(values) * values[-1].item()
     free = vectors[:, values < max(settings.threshold, rounding)]
     if settings.invariants and concepts.empty is not None:
         free = _orthogonal_to(free, invariants(concepts.empty))
     if not free.shape[1]:
-        raise EditError("shared system", "what is retained leaves no direction free; raise threshold")
+        raise EditError(layer, "what is retained leaves no direction free; raise threshold")
     return free
 
 
@@ -115,17 +166,8 @@ def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
     return pencil.solve(free) @ free.T
 
 
-def _holding(direction: Tensor, change: Tensor, wanted: Tensor, inverse: Tensor) -> Tensor:
-    """The change under one constraint more, that it has no effect on `direction` [d]."""
-    felt = times(inverse, direction)
-    share = times(direction, felt)
-    if share <= NOTHING * inverse.diagonal().sum():
-        return change
-    return change - torch.outer(times(wanted, felt), felt) / share
-
-
-def _mean(total: Tensor, mass: float) -> Tensor:
-    return total / mass if mass else total
+def _mean(moments: Moments) -> Tensor:
+    return moments.gram / moments.mass if moments.mass else moments.gram
 
 
 EDITOR = Editor("speed", SpeedSettings, plan)

@@ -101,7 +101,9 @@ def test_the_parts_print_what_they_measured(model):
     assert "rows of 4 matrices took" in table
     assert "ratio" in speed.encoding(SMALL, 6, "cpu")
     assert "| scapre-released |" in speed.bare(SMALL, [1, 2], "cpu")
-    assert "3 concepts by `scapre` with its defaults: " in speed.default(SMALL, 3, "cpu", 4)
+    told = speed.default(SMALL, 3, "cpu", 4)
+    first, later = (int(told.split(f"{mark} ")[1].split()[0]) for mark in ("defaults:", "encodes"))
+    assert (f"3 concepts by `scapre` with its defaults: {first} prompts" in told, 0 < later < first / 2) == (True, True)
 
 
 def test_at_most_names_there_are_words_that_no_target_has(model):

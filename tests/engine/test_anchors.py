@@ -109,7 +109,8 @@ def test_the_mean_is_of_words_that_are_no_targets_and_the_same_for_every_order()
 
 
 def test_a_vocabulary_without_words_is_refused_unless_every_anchor_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gathering, "general_words", lambda *_: [])
+    for name in ("general_words", "sampled_words"):
+        monkeypatch.setattr(gathering, name, lambda *_: [])
     plan(tiny.pipeline(), replace(CAT, targets=tuple(replace(target, anchor="dog") for target in CAT.targets)))
     with pytest.raises(
         ConceptError, match="no whole word that names no target; name an anchor, or let default_anchor be 'empty'"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from engine import gathering
 from engine.editors import Moments
+from engine.editors.oce import EXPANDED, OceSettings
 from engine.editors.scapre import ScapreSettings
 from engine.editors.scapre_released import ReleasedSettings
 from engine.editors.uce import UceSettings
 from engine.gathering import gather
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
+from engine.vocabulary import general_words
 from engine.wordings import phrasing, templates, worded
 from tests.engine import tiny, tiny_families
 
@@ -49,6 +51,22 @@ def test_blocks_do_not_matter_and_bound_what_is_in_memory(settings, monkeypatch:
         assert torch.allclose(
             whole.tokens.anchors[whole.tokens.partner], split.tokens.anchors[split.tokens.partner], atol=1e-4
         )
+
+
+def test_oce_reads_targets_in_its_authors_wordings_and_words_before_the_padding():
+    pipeline = tiny.pipeline()
+    settings = OceSettings(general_words=5)
+    found = gather(pipeline, SPEC, settings)
+    names = [(name, target.category) for target in SPEC.targets for name in target.names]
+    wordings = [line for _, category in names for line in EXPANDED[category]]
+    assert len(found.subjects) == len(wordings) == 24
+    assert len(gather(pipeline, SPEC, replace(settings, expand_prompts=False)).subjects) == len(names)
+    words = general_words(pipeline.tokenizer, SPEC.erased, 5, 0)
+    prompts = ["", *(text.text for text in worded(words, templates("general")))]
+    spoken = [len(pipeline.tokenizer(prompt).input_ids) for prompt in prompts]
+    tokens = torch.cat([x[:n] for x, n in zip(encode(pipeline, prompts).embeddings, spoken, strict=True)]).double()
+    assert torch.allclose(found.general.gram / found.general.mass, tokens.T @ tokens / len(tokens), atol=1e-6)
+    assert found.general.mass == pytest.approx(sum(spoken) / len(prompts))
 
 
 def test_tokens_of_two_streams_stand_side_by_side():

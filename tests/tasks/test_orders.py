@@ -181,6 +181,20 @@ def test_a_plan_that_belittles_its_own_change_is_refused(order: Order, tmp_path:
         plan_edit(order)
 
 
+def test_what_a_model_makes_of_its_own_words_is_kept_for_the_next_request(order: Order, tmp_path: Path) -> None:
+    base = tiny.save(tmp_path / "base")
+    order = replace(order, base_folder=base, base=folder_digest(base))
+    made = plan_edit(order)
+    (kept,) = (order.home / "words").iterdir()
+    written = kept.stat().st_mtime_ns
+    made.path.unlink()
+    assert plan_edit(order) == made
+    assert [path.stat().st_mtime_ns for path in (order.home / "words").iterdir()] == [written]
+    made.path.unlink()
+    kept.unlink()
+    assert plan_edit(order) == made
+
+
 def test_a_plan_of_another_base_is_refused(order: Order, tmp_path: Path) -> None:
     for seed in (0, 1):
         base = tiny.save(tmp_path / f"base-{seed}", seed)
