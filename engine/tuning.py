@@ -52,14 +52,13 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
     },
     "speed": {
         "default_anchor": (EMPTY, MEAN),
-        "threshold": (0.0001, 0.001, 0.01, 0.1),
-        "retain_scale": (1.0, 0.1, 0.05, 0.01),
+        "threshold": (0.0001, 0.01, 0.1),
+        "retain_scale": (1.0, 0.1, 0.05),
         "prior_filter": (True, False),
     },
     "oce": {
         "default_anchor": (EMPTY, MEAN),
-        "preserve_global_scale": (10.0, 50.0),
-        "preserve_concept_scale": (0.0, 5.0),
+        "preserve_concept_scale": (5.0, 0.0),
         "erase_scale": (200.0, 600.0, 2000.0, 6000.0),
     },
     "mace-cfr": {

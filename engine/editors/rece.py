@@ -23,8 +23,8 @@ Where it is not the released code (CharlesGong12/RECE):
 - There the empty prompt is always retained, all its tokens by r; here only what the specification retains.
 - There anchor values and retained values are those of the model that the round before left, and W0 is the original for
   finding c' alone.
-- There the rounds go on from a checkpoint of UCE at UCE's own settings (lam 0.5, the tokens from the last subject token
-  on); here UCE is given the settings of the rounds.
+- There the rounds go on from a checkpoint of UCE's earlier script at its own settings (lam 0.5, the tokens from the
+  last subject token on, the empty prompt retained at 1); here UCE is given the settings of the rounds.
 """
 
 from __future__ import annotations

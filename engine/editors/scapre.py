@@ -10,8 +10,8 @@ sum grows with the number of targets n and the third one does not, so v is taken
 
 - Spectral trace regulariser, lam I + R. The paper puts it on W, whose only minimiser without replacement values is
   W = 0; here it is on the change. R = p tau U diag(1 - sigmoid((e - median e) / median e)) U^T, from the singular
-  values e and vectors U of what sets targets apart from their anchors, x - y at the subject: it holds the directions
-  which the targets hardly speak of, and lets the dominant ones go.
+  values e and vectors U of what sets targets apart from their anchors, x - y at the subject: of the directions that
+  these span it holds the weaker ones more, by at most 1 - sigmoid(-1) = 0.73, and lets the dominant ones go.
 - Informax Decoupler, m. Mutual information of a row's binarised activation with the label target or not, where the
   others are the anchors AND the retained look-alikes (against the empty prompt alone it saturates at ln 2 for every
   row). m = (MI / max MI)^q, the largest over concepts. The mask is on both sides of the normal equations, so a row

@@ -64,6 +64,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 `residual` is theirs for Confuse5 alone: the first command for nudity, `naked`, has the same options, but is given to
 erase_scale.py, which reads `--svd` and `--alpha_min` and uses neither, and `--T_sigma` only with `--enable_ased`.
+The first of their commands for 50 artists names the anchor `art`; anchors are the targets' own here.
 """
 
 

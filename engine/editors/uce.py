@@ -21,7 +21,8 @@ from engine.linalg import diagonalise, eye
 class UceSettings(Settings):
     """`erase_scale` s, `preserve_scale` r, `lamb` lam, and `general`, the weight of the vocabulary's own words.
 
-    The defaults are the published ones: bare names, last subject token, no general words.
+    The defaults are those of the authors' `uce_sd_erase.py`: bare names, last subject token, no general words. Their
+    earlier `train_erase.py` edits all tokens from the last subject token on, and always retains the empty prompt.
     """
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
