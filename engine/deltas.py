@@ -26,7 +26,7 @@ from engine.diagnostics import diagnosed, ratio
 from engine.digests import json_digest
 from engine.editors import ConceptEmbeddings, editor_named, settings_for
 from engine.errors import DigestMismatch, EditError, ModelFormatError
-from engine.families import Projection, projections
+from engine.families import Projection, projections, uncompiled
 from engine.spec import EditSpec
 from engine.streams import gathered_from
 from engine.tensors import save_whole, tensor_digest
@@ -235,7 +235,7 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {p.name: p.weight for p in projections(pipeline)}
     wanted = [name for name in names if name not in found]
     for component in sorted({name.partition(".")[0] for name in wanted}):
-        module = getattr(pipeline, component, None)
+        module = uncompiled(getattr(pipeline, component, None))
         present = dict(module.named_parameters(component)) if isinstance(module, nn.Module) else {}
         found |= {name: present[name] for name in wanted if name in present}
     return found

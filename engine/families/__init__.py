@@ -15,7 +15,17 @@ FAMILIES: tuple[Family, ...] = tuple(
     if module.name != "base"
 )
 
-__all__ = ["FAMILIES", "Arguments", "Family", "Predict", "Projection", "family_named", "family_of", "projections"]
+__all__ = [
+    "FAMILIES",
+    "Arguments",
+    "Family",
+    "Predict",
+    "Projection",
+    "family_named",
+    "family_of",
+    "projections",
+    "uncompiled",
+]
 
 
 def family_named(pipeline_class: str) -> Family:

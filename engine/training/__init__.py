@@ -17,6 +17,7 @@ import torch
 from engine.deltas import EditPlan, base_digest
 from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
+from engine.families import uncompiled
 from engine.linalg import steady
 from engine.spec import EditSpec
 from engine.training import esd, salun
@@ -33,9 +34,9 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
 
     All draws come from `spec.seed`, and a processor trains on one thread, for what many steps round otherwise on two
-    ends up in other weights. `report` is told of each step. The plan's diagnostics give the
-    `change` |D|/|W0| of each weight that was not all zero. Raises SettingError, ConceptError, UnknownArchitecture, or
-    EditError when the loss is no longer finite.
+    ends up in other weights; what does not depend on each other is drawn on as many as there are. `report` is told of
+    each step. The plan's diagnostics give the `change` |D|/|W0| of each weight that was not all zero. Raises
+    SettingError, ConceptError, UnknownArchitecture, or EditError when the loss is no longer finite.
     """
     if spec.editor not in TRAINERS:
         raise SettingError(f"editor {spec.editor!r} does not train; those that do: {', '.join(TRAINERS)}")
@@ -45,9 +46,10 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     settings = checked_settings(trainer.name, trainer.settings, spec.settings)
     check(pipeline)
     student = copy.copy(pipeline)
-    student.unet = copy.deepcopy(pipeline.unet).float().requires_grad_(False).eval()
+    student.unet = copy.deepcopy(uncompiled(pipeline.unet)).float().requires_grad_(False).eval()
+    threads = torch.get_num_threads() if pipeline.unet.device.type == "cpu" else 1
     with torch.enable_grad():
-        steady(trainer.train)(pipeline, student, spec, settings, _stopping(report))
+        steady(trainer.train)(pipeline, student, spec, settings, _stopping(report), threads)
     return _plan(pipeline, student.unet, spec, asdict(settings))
 
 
@@ -64,7 +66,7 @@ def _stopping(report: Report) -> Report:
 def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any]) -> EditPlan:
     deltas, diagnostics = {}, {}
     trained = dict(student.named_parameters())
-    for name, weight in pipeline.unet.named_parameters():
+    for name, weight in uncompiled(pipeline.unet).named_parameters():
         before = weight.cpu().double()  # carried first: not every device has float64
         change = (trained[name].cpu().double() - before).float()
         if change.any():

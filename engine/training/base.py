@@ -29,13 +29,14 @@ def unheard(step: Step) -> None:
 
 @dataclass(frozen=True)
 class Trainer:
-    """`train(pipeline, student, spec, settings, report)` changes the UNet of `student` in place.
+    """`train(pipeline, student, spec, settings, report, threads)` changes the UNet of `student` in place.
 
     `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
-    itself, with which it shares all else, must be left as it was. The class `settings` raises SettingError for values
+    itself, with which it shares all else, must be left as it was. It runs on one thread; work in parts that have
+    nothing to do with each other it may share out among `threads`. The class `settings` raises SettingError for values
     that cannot be trained with.
     """
 
     name: str
     settings: type[Any]
-    train: Callable[[Any, Any, EditSpec, Any, Report], None]
+    train: Callable[[Any, Any, EditSpec, Any, Report, int], None]

@@ -6,20 +6,24 @@ scheduler names, so that every walk is a pure function of weights, prompts and f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
 from engine.denoising import check_levels, predicted
-from engine.errors import UnknownArchitecture
+from engine.errors import SettingError, UnknownArchitecture
 from engine.families import Arguments, family_of, projections
 from engine.text import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 PARAMETERS = ("full", "cross-attention")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @torch.no_grad()
@@ -52,7 +56,10 @@ def check(pipeline: Any) -> None:
 
 
 def ddim(pipeline: Any, steps: int) -> Any:
+    """SettingError for more steps than there are levels of noise."""
     scheduler: Any = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    if steps > (levels := scheduler.config.num_train_timesteps):
+        raise SettingError(f"steps is {steps}, and the model knows {levels} levels of noise; use at most as many")
     scheduler.set_timesteps(steps)
     return scheduler
 
@@ -70,9 +77,44 @@ def walk(
     """The state after the first `until` denoising steps (all of them if left out) under classifier-free guidance."""
     state = noise * scheduler.init_noise_sigma
     for time in scheduler.timesteps[:until]:
-        without, told = in_pairs(pipeline, state, time, nothing, said)
-        state = scheduler.step(without + guidance * (told - without), time, state).prev_sample
+        state = _denoised(pipeline, scheduler, said, nothing, state, guidance, time)
     return state
+
+
+@torch.no_grad()
+def walk_each(
+    pipeline: Any,
+    scheduler: Any,
+    said: Arguments,
+    nothing: Arguments,
+    noise: Tensor,
+    guidance: float,
+    until: Sequence[int],
+) -> Tensor:
+    """As `walk`, each row as far as its own `until`, which ascend: those that are there wait for the others."""
+    state = noise * scheduler.init_noise_sigma
+    for step, time in enumerate(scheduler.timesteps[: until[-1]]):
+        going = range(bisect.bisect_right(until, step), len(until))
+        told, untold = take(said, going), take(nothing, going)
+        state[going.start :] = _denoised(pipeline, scheduler, told, untold, state[going.start :], guidance, time)
+    return state
+
+
+def _denoised(
+    pipeline: Any, scheduler: Any, said: Arguments, nothing: Arguments, state: Tensor, guidance: float, time: Tensor
+) -> Tensor:
+    without, told = in_pairs(pipeline, state, time, nothing, said)
+    return scheduler.step(without + guidance * (told - without), time, state).prev_sample
+
+
+def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iterator[R]:
+    """What work makes of each part, in order; so many parts at a time, each on one thread, so that it is the same on
+    any number of them."""
+    if threads == 1:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(work, parts)
 
 
 def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: Arguments) -> tuple[Tensor, Tensor]:
@@ -84,9 +126,10 @@ def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: 
 
 
 def noise_like_latents(unet: Any, count: int, draws: torch.Generator) -> Tensor:
-    """Standard normal [count, channels, size, size], drawn on the CPU so that it is the same on every device."""
+    """Standard normal [count, channels, height, width], drawn on the CPU so that it is the same on every device."""
     size = unet.config.sample_size
-    return torch.randn(count, unet.config.in_channels, size, size, generator=draws).to(unet.device)
+    height, width = (size, size) if isinstance(size, int) else size
+    return torch.randn(count, unet.config.in_channels, height, width, generator=draws).to(unet.device)
 
 
 def chosen(unet: nn.Module, parameters: str) -> dict[str, nn.Parameter]:

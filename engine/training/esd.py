@@ -3,40 +3,61 @@ fine-tuned until the prompt of a concept is denoised away from it, as guidance w
 
     e(x_t, c)  ->  e*(x_t) - eta (e*(x_t, c) - e*(x_t))
 
-e* is the model as it was, e the one in training, c a target's name, and x_t is taken from the path on which e itself
-denoises c. The coefficients on the right sum to 1, so the aim is the same for whatever affine function of the noise a
-model predicts (noise itself or velocity); the error is measured in the model's own prediction. Of several targets one
-is drawn for each sample. What is retained has no part in it, nor do anchors: the aim is always the empty prompt.
+e* is the model as it was, e the one in training, c a target's name, and x_t is taken from a path on which c is
+denoised: by e* in the authors' script of today, by e in the paper and their first. The coefficients on the right sum to
+1, so the aim is the same for whatever affine function of the noise a model predicts (noise itself or velocity); the
+error is measured in the model's own prediction. Of several targets one is drawn for each sample. What is retained has
+no part in it, nor do anchors: the aim is always the empty prompt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from engine.denoising import predicted
 from engine.editors.base import at_least
 from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
-from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
+from engine.training.denoiser import (
+    chosen,
+    ddim,
+    in_pairs,
+    noise_like_latents,
+    read,
+    shared_out,
+    take,
+    unconditional,
+    walk,
+    walk_each,
+)
 from engine.wordings import phrasing, target_pairs
+
+FROZEN, TRAINED = "frozen", "trained"
+WALKED_AT_ONCE = 32
+PUBLISHED: dict[str, dict[str, Any]] = {"first release": {"walks": TRAINED, "iterations": 1000, "rate": 1e-5}}
+"""Settings of the authors' scripts other than the defaults."""
 
 
 @dataclass(frozen=True)
 class EsdSettings:
-    """`eta` of the equation; `alpha`, the guidance under which x_t is made in `steps` DDIM steps; `iterations` of Adam
-    at `rate` with `batch` samples each; `bare`: names alone instead of the templates. Defaults are the published ones.
+    """`eta` of the equation; `alpha`, the guidance under which x_t is made in `steps` DDIM steps by the model that
+    `walks`, the `frozen` or the `trained` one; `iterations` of Adam at `rate` with `batch` samples each; `bare`: names
+    alone instead of the templates. Defaults are those of the authors' `esd_sd.py`.
     """
 
     eta: float = 1.0
     alpha: float = 3.0
     steps: int = 50
-    iterations: int = 1000
-    rate: float = 1e-5
+    walks: str = field(default=FROZEN, metadata={"choices": (FROZEN, TRAINED)})
+    iterations: int = 200
+    rate: float = 5e-5
     batch: int = 1
     bare: bool = True
 
@@ -44,27 +65,77 @@ class EsdSettings:
         at_least("esd", 1, steps=self.steps, batch=self.batch)
 
 
-def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report) -> None:
-    draws = torch.Generator().manual_seed(spec.seed)
+@dataclass(frozen=True)
+class Sample:
+    """What one iteration learns from: the texts at `drawn`, denoised from `noise` for `until` steps."""
+
+    drawn: list[int]
+    until: int
+    noise: Tensor
+
+
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report, threads: int) -> None:
     lines = phrasing(spec.erased, settings.bare)
     wordings = [[text.text for text, _ in target_pairs(target, lines(target.category))] for target in spec.targets]
     texts = [text for own in wordings for text in own]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
     optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)
     nothing = unconditional(pipeline, settings.batch)
-    for step in range(settings.iterations):
-        drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
-        said = take(conditions, drawn)
-        until = int(torch.randint(settings.steps, (), generator=draws))
-        noise = noise_like_latents(student.unet, settings.batch, draws)
-        noisy = walk(student, scheduler, said, nothing, noise, settings.alpha, until)
-        time = scheduler.timesteps[until]
+    samples = _samples(student.unet, wordings, spec.seed, settings)
+    frozen = settings.walks == FROZEN
+    starts = _walked(pipeline, scheduler, conditions, samples, settings, report, threads) if frozen else {}
+    for step, sample in enumerate(samples):
+        said, time = take(conditions, sample.drawn), scheduler.timesteps[sample.until]
+        if frozen:
+            noisy = starts[step]
+        else:
+            noisy = walk(student, scheduler, said, nothing, sample.noise, settings.alpha, sample.until)
         aim = away(pipeline, noisy, time, said, nothing, settings.eta)
         loss = F.mse_loss(predicted(student, noisy, time, said), aim)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         report(Step("training", step + 1, settings.iterations, loss.item()))
+
+
+def _samples(unet: Any, wordings: list[list[str]], seed: int, settings: EsdSettings) -> list[Sample]:
+    draws = torch.Generator().manual_seed(seed)
+    texts = [text for own in wordings for text in own]
+    samples = []
+    for _ in range(settings.iterations):
+        drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
+        until = int(torch.randint(settings.steps, (), generator=draws))
+        samples.append(Sample(drawn, until, noise_like_latents(unet, settings.batch, draws)))
+    return samples
+
+
+def _walked(
+    pipeline: Any,
+    scheduler: Any,
+    conditions: Arguments,
+    samples: Sequence[Sample],
+    settings: EsdSettings,
+    report: Report,
+    threads: int,
+) -> dict[int, Tensor]:
+    """Where each sample's walk of the frozen model ends, by its place: many at once, those that go equally far."""
+    order = sorted(range(len(samples)), key=lambda place: samples[place].until)
+    size = max(1, WALKED_AT_ONCE // settings.batch)
+    blocks = [order[start : start + size] for start in range(0, len(order), size)]
+    nothing = unconditional(pipeline, size * settings.batch)
+
+    def walked(block: list[int]) -> Tensor:
+        own = [samples[place] for place in block]
+        said = take(conditions, [text for sample in own for text in sample.drawn])
+        until = [sample.until for sample in own for _ in sample.drawn]
+        noise = torch.cat([sample.noise for sample in own])
+        return walk_each(pipeline, scheduler, said, take(nothing, range(len(until))), noise, settings.alpha, until)
+
+    ends: dict[int, Tensor] = {}
+    for block, states in zip(blocks, shared_out(walked, blocks, threads), strict=True):
+        ends |= dict(zip(block, states.split(settings.batch), strict=True))
+        report(Step("walks", len(ends), len(samples)))
+    return ends
 
 
 @torch.no_grad()

@@ -26,7 +26,17 @@ from engine.errors import SettingError
 from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
-from engine.training.denoiser import PARAMETERS, chosen, ddim, noise_like_latents, read, take, unconditional, walk
+from engine.training.denoiser import (
+    PARAMETERS,
+    chosen,
+    ddim,
+    noise_like_latents,
+    read,
+    shared_out,
+    take,
+    unconditional,
+    walk,
+)
 from engine.wordings import phrasing, target_pairs, worded
 
 DRAWN_AT_ONCE = 32
@@ -73,12 +83,12 @@ class Drawn:
         return Drawn(self.latents[list(places)], take(self.said, places), take(self.instead, places))
 
 
-def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report) -> None:
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report, threads: int) -> None:
     draws = torch.Generator().manual_seed(spec.seed)
     scheduler = ddim(pipeline, settings.steps)
     forget, keep = rows(spec, settings)
-    forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", report)
-    kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", report)
+    forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", report, threads)
+    kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", report, threads)
     weights = chosen(student.unet, settings.parameters)
     mask = salient(student, weights, forgotten, settings, draws)
     optimiser = torch.optim.Adam(weights.values(), lr=settings.rate)
@@ -104,8 +114,9 @@ def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]]
     if settings.pictures < len(spec.targets):
         raise SettingError(f"salun.pictures is {settings.pictures}; use one a target at least, {len(spec.targets)}")
     lines = phrasing(spec.erased, settings.bare)
-    held = [text.text for concept in spec.retain for text in worded(concept.names, lines(concept.category))]
-    others = held or [""]
+    held = [worded(concept.names, lines(concept.category)) for concept in spec.retain]
+    rounds = range(max(map(len, held), default=0))
+    others = [own[turn % len(own)].text for turn in rounds for own in held] or [""]
     forget: list[tuple[str, str]] = []
     for place in range(settings.pictures):
         round_, turn = divmod(place, len(spec.targets))
@@ -125,17 +136,25 @@ def draw(
     draws: torch.Generator,
     stage: str,
     report: Report,
+    threads: int = 1,
 ) -> Drawn:
     """The latents of the pairs' first prompts, drawn by the model as it is."""
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
-    latents, nothing = [], unconditional(pipeline, DRAWN_AT_ONCE)
-    for start in range(0, len(pairs), DRAWN_AT_ONCE):
-        block = range(start, min(start + DRAWN_AT_ONCE, len(pairs)))
-        noise = noise_like_latents(pipeline.unet, len(block), draws)
+    starts = range(0, len(pairs), DRAWN_AT_ONCE)
+    blocks = [range(start, min(start + DRAWN_AT_ONCE, len(pairs))) for start in starts]
+    begun = [(block, noise_like_latents(pipeline.unet, len(block), draws)) for block in blocks]
+    nothing = unconditional(pipeline, DRAWN_AT_ONCE)
+
+    def drawn(part: tuple[range, Tensor]) -> Tensor:
+        block, noise = part
         unsaid = take(nothing, range(len(block)))
-        latents.append(walk(pipeline, scheduler, take(said, block), unsaid, noise, settings.guidance))
+        return walk(pipeline, scheduler, take(said, block), unsaid, noise, settings.guidance)
+
+    latents = []
+    for block, states in zip(blocks, shared_out(drawn, begun, threads), strict=True):
+        latents.append(states)
         report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)
 

@@ -473,14 +473,15 @@ WHOLE = {
         "lamb": 0.5,
         "general": 0.0,
     },
-    # argument defaults of train-scripts/train-esd.py, rohitgandikota/erasing: --negative_guidance, --start_guidance,
-    # --ddim_steps, --iterations, --lr; a step takes one sample
+    # argument defaults of esd_sd.py, rohitgandikota/erasing: --negative_guidance 2 from the named prediction on is eta
+    # 1 from the unconditional one, --guidance_scale, --num_inference_steps, --iterations, --lr; a step takes one sample
     "esd": {
         "eta": 1.0,
         "alpha": 3.0,
         "steps": 50,
-        "iterations": 1000,
-        "rate": 1e-5,
+        "walks": "frozen",
+        "iterations": 200,
+        "rate": 5e-5,
         "batch": 1,
         "bare": True,
     },

@@ -16,7 +16,7 @@ from engine.features import ClipNetwork
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
-from engine.training import train
+from engine.training import esd, salun, train
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
@@ -58,10 +58,18 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
 
 @pytest.mark.parametrize(
     ("editor", "settings"),
-    [("esd", {"iterations": 2, "steps": 3}), ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4})],
+    [
+        ("esd", {"iterations": 3, "steps": 3}),
+        ("esd", {"iterations": 2, "steps": 3, "walks": "trained"}),
+        ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4}),
+    ],
 )
 @pytest.mark.usefixtures("threads")
-def test_nor_does_a_training(model: Any, editor: str, settings: dict[str, Any]) -> None:
+def test_nor_does_a_training(
+    model: Any, editor: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(esd, "WALKED_AT_ONCE", 1)
+    monkeypatch.setattr(salun, "DRAWN_AT_ONCE", 2)
     assert len(digests(lambda: train(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
 
 

@@ -16,7 +16,17 @@ from engine.spec import EditSpec, Retain, Target
 from engine.tensors import tensor_digest
 from engine.training import esd, salun, train
 from engine.training.base import Step
-from engine.training.denoiser import chosen, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
+from engine.training.denoiser import (
+    chosen,
+    ddim,
+    in_pairs,
+    noise_like_latents,
+    read,
+    take,
+    unconditional,
+    walk,
+    walk_each,
+)
 from engine.training.esd import away
 from engine.training.salun import Drawn, SalunSettings
 from tests.engine import tiny, tiny_families
@@ -158,22 +168,19 @@ def test_esd_aims_as_far_beyond_the_empty_prompt_as_eta_says(eta: float) -> None
     assert (found - without).norm() > 0.1 * without.norm() * eta  # a sign would be seen
 
 
+@pytest.mark.parametrize("walks", ["frozen", "trained"])
 @pytest.mark.parametrize("eta", [0.5, 2.0])
 def test_esd_takes_its_loss_where_guidance_leads_the_model_under_the_targets_name(
-    eta: float, monkeypatch: pytest.MonkeyPatch
+    eta: float, walks: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first step, at which the model in training is the untouched one, from the first noise on."""
-    starts: list[tuple[Tensor, int]] = []
+    made: list[esd.Sample] = []
     losses: list[float] = []
-
-    def watched(*args: Any) -> Tensor:
-        starts.append((args[4], args[6]))
-        return walk(*args)
-
-    monkeypatch.setattr(esd, "walk", watched)
-    settings = {"iterations": 1, "steps": 4, "batch": 2, "alpha": 2.5, "eta": eta}
+    drawn = esd._samples
+    monkeypatch.setattr(esd, "_samples", lambda *args: made.extend(drawn(*args)) or made)
+    settings = {"iterations": 1, "steps": 4, "batch": 2, "alpha": 2.5, "eta": eta, "walks": walks}
     train(listening(), EditSpec(TARGETS[:1], RETAIN, "esd", settings), partial(_noted, losses))
-    ((state, until),) = starts
+    state, until = made[0].noise, made[0].until
     assert until > 0
     pipeline = listening()
     scheduler = ddim(pipeline, 4)
@@ -187,6 +194,40 @@ def test_esd_takes_its_loss_where_guidance_leads_the_model_under_the_targets_nam
     without, told = said(scheduler.timesteps[until])
     wanted = (told - ((1 + eta) * without - eta * told)).square().mean().item()
     assert losses == [pytest.approx(wanted, rel=1e-4)]
+
+
+def test_esd_walks_on_the_model_that_is_told_to() -> None:
+    """The frozen one may walk ahead of the training; after a large step the trained one goes elsewhere."""
+    taught = {"rate": 0.1, "iterations": 6}
+    given = ({}, {"walks": "trained"}, {"walks": "frozen"})
+    default, trained, frozen = (tensor_digest(train(listening(), _with(ESD, **taught, **who)).deltas) for who in given)
+    assert default == frozen != trained
+    first = [train(listening(), _with(ESD, rate=0.1, iterations=1, walks=who)) for who in ("frozen", "trained")]
+    for name, delta in first[0].deltas.items():
+        assert torch.allclose(delta, first[1].deltas[name], atol=1e-3)
+
+
+def test_each_row_walks_as_far_as_it_is_told_and_as_it_would_alone() -> None:
+    for pipeline in (listening(), tiny_families.sdxl()):
+        scheduler, until = ddim(pipeline, 5), [0, 2, 2, 5]
+        noise = noise_like_latents(pipeline.unet, 4, torch.Generator().manual_seed(0))
+        said, nothing = read(pipeline, ["a cat", "a car", "a dog", "a cup"]), unconditional(pipeline, 4)
+        found = walk_each(pipeline, scheduler, said, nothing, noise, 3.0, until)
+        for row, steps in enumerate(until):
+            told = (take(said, [row]), take(nothing, [row]))
+            alone = walk(pipeline, scheduler, *told, noise[[row]], 3.0, steps)
+            assert torch.allclose(found[row], alone[0], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(found[1], found[2], atol=1e-2)
+
+
+def test_a_trained_plan_of_a_compiled_model_is_one_of_the_plain_model() -> None:
+    """`torch.compile` renames all weights; nothing here is compiled before it is called."""
+    compiled = listening()
+    compiled.unet = torch.compile(compiled.unet, backend="eager")
+    plan = train(compiled, _with(ESD, iterations=1))
+    assert plan.digest == train(listening(), _with(ESD, iterations=1)).digest
+    for pipeline in (listening(), compiled):
+        undo(pipeline, apply(pipeline, plan))
 
 
 @pytest.mark.parametrize("share", [0.5, 0.25])
@@ -260,6 +301,17 @@ def test_salun_mistakes_a_target_for_all_that_is_kept_by_turns() -> None:
         "cat": {"dog", "tree"},
         "cup": {"dog", "tree"},
     }
+
+
+def test_salun_keeps_every_concept_as_often_whatever_it_is_called_and_however_many_there_are() -> None:
+    """A concept of three names weighs no more than one of one, and none is left out."""
+    retain = (Retain("dog", ("dog", "puppy", "hound")), Retain("tree", ("tree",)))
+    _, keep = salun.rows(EditSpec(TARGETS, retain, "salun"), SalunSettings(pictures=12, batch=4))
+    told = [text for text, _ in keep]
+    assert [told.count(name) for name in ("dog", "puppy", "hound", "tree")] == [2, 2, 2, 6]
+    many = tuple(Retain(f"thing-{n}", (f"thing {n}",)) for n in range(10))
+    _, keep = salun.rows(EditSpec(TARGETS, many, "salun"), SalunSettings(pictures=10, batch=4, bare=False))
+    assert all(any(concept.names[0] in text for text, _ in keep) for concept in many)
 
 
 def test_salun_words_target_and_anchor_alike_where_names_are_not_to_stand_alone() -> None:
