@@ -21,9 +21,8 @@ Our reading, where the paper's text or its code leaves it open:
 - Spans are of numerical rank, told by names of equal size: an anchor that many targets share counts once, where a QR
   decomposition of repeated columns would complete the span with directions of rounding error.
 - The units of s, against p, g and lam, are those of the model's squared values. The defaults are those of the published
-  command for an object of Stable Diffusion 1.4. There are others: for a style s 500 and p 1, for 10, 50 and 100 persons
-  s 3500, 1500 and 800, g 50, 70 and 70, p 5, 2.5 and 2, and names alone; those of the script itself (1, 0.3, 0.5, 1.5)
-  are in none of them.
+  command for an object of Stable Diffusion 1.4, `PUBLISHED` has the others; the script's own (1, 0.3, 0.5, 1.5) are in
+  none of them.
 - C_g is of the vocabulary's own words, where the authors use the captions of COCO; as there, of every token before the
   padding.
 """
@@ -32,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +41,16 @@ from engine.editors.base import ConceptEmbeddings, Editor, Settings
 from engine.errors import EditError
 from engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
+_NAMES = {"expand_prompts": False}
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "object": {},
+    "style": {"erase_scale": 500.0, "preserve_concept_scale": 1.0},
+    "10 persons": {**_NAMES, "erase_scale": 3500.0, "preserve_concept_scale": 5.0, "preserve_global_scale": 50.0},
+    "50 persons": {**_NAMES, "erase_scale": 1500.0, "preserve_concept_scale": 2.5, "preserve_global_scale": 70.0},
+    "100 persons": {**_NAMES, "erase_scale": 800.0, "preserve_concept_scale": 2.0, "preserve_global_scale": 70.0},
+}
+"""The settings of the published commands other than the defaults."""
 EXPANDED = {
     "object": ("{}", *(f"{kind} of {{}}" for kind in ("image", "photo", "portrait", "picture", "painting"))),
     "style": ("{}", *(f"{kind} by {{}}" for kind in ("painting", "art", "artwork", "picture")), "style of {}"),

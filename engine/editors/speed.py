@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,11 @@ from engine.linalg import diagonalise, eigh, eye, svd, times, total
 
 PADDING_DIRECTIONS = 3
 COPIES, DRAWN = 10, 100
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "few": {},
+    "ten and more": {"threshold": 1e-4, "retain_scale": 0.05, "prior_filter": False},
+}
+"""The settings of the published commands, by the number of concepts, other than the defaults."""
 NOTHING = 1e-12
 
 
@@ -46,8 +52,7 @@ class SpeedSettings(Settings):
     `prior_filter` whether the retained are filtered by influence, `augment` whether copies are held beside them,
     `invariants` whether k_2 are, and `general`, the weight of the vocabulary's own words, which are never filtered.
 
-    The defaults are the published ones for few concepts; for ten and more the authors take threshold 0.0001, r 0.05 and
-    no filter.
+    The defaults are those of the published commands for few concepts.
     """
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})

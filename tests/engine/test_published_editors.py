@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.deltas import applied, plan
-from engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
+from engine.editors import ConceptEmbeddings, Moments, checked_settings, editor_named, oce, settings_for, speed
 from engine.editors.base import Rows
 from engine.editors.mace import surrounding
 from engine.editors.oce import rotation
@@ -17,7 +17,7 @@ from engine.editors.rece import evoking
 from engine.editors.speed import influenced, invariants, quantiles
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec, Retain, Target
-from engine.training import TRAINERS
+from engine.training import TRAINERS, esd
 from tests.engine import tiny
 
 D, ROWS = 16, 24
@@ -521,3 +521,12 @@ def test_it_edits_a_real_pipeline_and_undoes_it(editor: str):
         assert {f"unet.{name}" for name in changed} == set(made.deltas)
     assert all(torch.equal(value, before[n]) for n, value in pipeline.unet.state_dict().items())
     assert all(row["change"] > 1e-4 for row in made.diagnostics.values())
+
+
+@pytest.mark.parametrize("module", [speed, oce, esd])
+def test_published_settings_are_settings_that_differ_from_the_defaults(module: Any) -> None:
+    owner = module.TRAINER if module is esd else module.EDITOR
+    for told in module.PUBLISHED.values():
+        made = asdict(checked_settings(owner.name, owner.settings, told))
+        assert {name: made[name] for name in told} == told
+        assert all(value != getattr(owner.settings(), name) for name, value in told.items())
