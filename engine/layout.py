@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from engine.errors import ModelFormatError
 
 INDEX = "model_index.json"
@@ -49,13 +51,30 @@ class Component:
     def weights(self, variant: str = "") -> list[Path]:
         """The files that `from_pretrained` reads, with a variant or without; empty if it would find none."""
         dotted = f".{variant}" if variant else ""
-        whole = self.folder / f"{self.stem}{dotted}.safetensors"
-        index = self.folder / f"{self.stem}.safetensors.index{dotted}.json"
+        whole, index = self.folder / f"{self.stem}{dotted}.safetensors", self._index(variant)
         if not index.is_file():
             return [whole] if whole.is_file() else []
         if whole.is_file():
             raise ModelFormatError(f"{self.folder} holds {whole.name} and shards of it ({index.name}); delete either")
-        return [self.folder / shard for shard in _shards(index)]
+        return [self.folder / shard for shard in sorted(set(_weight_map(index).values()))]
+
+    def places(self, variant: str = "") -> dict[str, Path]:
+        """The file that each weight lies in: of shards the one that the index says, and no other, for readers do not
+        agree on which of two they take."""
+        index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in _keys(path)]
+        if index.is_file():
+            told = _weight_map(index)
+            for key, path in lying:
+                if told.get(key) != path.name:
+                    raise ModelFormatError(
+                        f"{path} holds {key}, which by {index.name} lies in {told.get(key, 'no shard')}: whoever reads "
+                        "the other has another model; download both again"
+                    )
+        return dict(lying)
+
+    def _index(self, variant: str) -> Path:
+        dotted = f".{variant}" if variant else ""
+        return self.folder / f"{self.stem}.safetensors.index{dotted}.json"
 
     def stored(self) -> dict[str, list[Path]]:
         """The files by variant: those without one under "", and of the others those that are there."""
@@ -106,7 +125,7 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
 
 
 def check_complete(folder: Path) -> None:
-    """ModelFormatError names the first component that is not there, or not the weights that would be read."""
+    """ModelFormatError names the first component that is not there, or not each weight that would be read, once."""
     for name, component in components(folder).items():
         if name == UNREAD:
             continue
@@ -120,6 +139,8 @@ def _check_weights(component: Component) -> None:
     stored = component.stored()
     if missing := [path for paths in stored.values() for path in paths if not path.is_file()]:
         raise ModelFormatError(f"{missing[0]} is missing, a shard that the index names; download it again")
+    for variant in stored:
+        component.places(variant)
     if stored.pop(""):
         return
     if variant := next(iter(stored), ""):
@@ -131,14 +152,23 @@ def _check_weights(component: Component) -> None:
     raise ModelFormatError(f"{component.folder} holds no {component.stem}.safetensors; download it again")
 
 
-def _shards(index: Path) -> list[str]:
+def _weight_map(index: Path) -> dict[str, str]:
+    """The shard that each weight lies in."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
-            raise ValueError(names)
+        told = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
+            raise ValueError(told)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{index} does not say which safetensors files it is of; download it again") from error
-    return names
+    return told
+
+
+def _keys(path: Path) -> list[str]:
+    try:
+        with safe_open(path, "np") as handle:  # names alone need no torch
+            return list(handle.keys())
+    except SafetensorError as error:
+        raise ModelFormatError(f"{path} is no whole safetensors file ({error}); download it again") from error
 
 
 def _belongs(path: Path, folder: Path, known: Mapping[str, Component]) -> bool:

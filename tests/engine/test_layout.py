@@ -165,3 +165,34 @@ def test_shards_are_all_there_are_all_named_and_lie_in_the_folder(made: EditPlan
     save_file({"a": torch.ones(1)}, sharded / UNET)
     with pytest.raises(ModelFormatError, match=r"holds diffusion_pytorch_model\.safetensors and shards of it"):
         open_model(sharded)
+
+
+@pytest.mark.parametrize("poisoned", [True, False], ids=["the one that the index names", "the other"])
+def test_attack_a_second_shard_holds_the_weight_of_before_the_edit(
+    made: EditPlan, sharded: Path, poisoned: bool
+) -> None:
+    index = sharded / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    key = min(made.deltas).removeprefix("unet.")
+    own = told["weight_map"][key]
+    other = next(name for name in sorted(told["weight_map"].values()) if name != own)
+    weight = load_file(sharded / "unet" / own)[key]
+    save_file(
+        {**load_file(sharded / "unet" / other), key: weight - made.deltas[f"unet.{key}"]}, sharded / "unet" / other
+    )
+    if poisoned:
+        told["weight_map"][key] = other
+        index.write_text(json.dumps(told))
+    for use in (open_model, check_complete, lambda base: write_edited(base, made, base.with_name("out"))):
+        with pytest.raises(ModelFormatError, match=rf"holds {key}, which by {index.name} lies in .*has another model"):
+            use(sharded)
+    assert not sharded.with_name("out").exists()
+
+
+def test_attack_a_shard_holds_what_its_index_does_not_name(made: EditPlan, sharded: Path) -> None:
+    index = sharded / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    del told["weight_map"][min(made.deltas).removeprefix("unet.")]
+    index.write_text(json.dumps(told))
+    with pytest.raises(ModelFormatError, match="lies in no shard"):
+        write_edited(sharded, made, sharded.with_name("out"))
