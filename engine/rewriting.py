@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 
 from safetensors import safe_open
@@ -14,6 +15,7 @@ from engine.digests import files
 from engine.errors import EditError
 from engine.layout import check_complete, check_layout, components
 from engine.tensors import save_whole
+from engine.variants import check_variants
 from engine.whole import whole_folder
 
 
@@ -22,29 +24,40 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
 
     The sum is taken in float64 and written in each weight's own type; returned is the share of each delta that was lost
     in rounding to it, the largest of its variants. EditError names a weight that is not in the base or is not finite
-    after the edit, ModelFormatError a file that no edit would reach; then `out` is not there.
+    after the edit, ModelFormatError a file that no edit would reach, or a variant of other weights; then `out` is not
+    there.
     """
     check_layout(base, files(base))
     check_complete(base)
+    _check_held(base, plan.deltas)
+    check_variants(base)
     with whole_folder(out) as scratch:
         shutil.copytree(base, scratch)
         return _edit(scratch, plan.deltas)
 
 
-def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
-    """A folder may hold the same weights in several variants, and each must forget."""
-    rounding = dict.fromkeys(deltas, 0.0)
-    known = components(model)
-    for component in sorted({name.split(".", 1)[0] for name in deltas}):
-        wanted = {name for name in deltas if name.startswith(f"{component}.")}
-        stored = known[component].stored() if component in known else {"": []}
-        for variant, paths in stored.items():
-            found = {name: error for path in paths for name, error in _add(path, component, deltas).items()}
-            if missing := sorted(wanted - found.keys()):
+def _check_held(base: Path, deltas: Mapping[str, Tensor]) -> None:
+    known = components(base)
+    for component, names in _by_component(deltas).items():
+        for variant in known[component].stored() if component in known else [""]:
+            held = known[component].places(variant) if component in known else {}
+            if missing := [name for name in names if name.partition(".")[2] not in held]:
                 where = f"the variant {variant} of the base model" if variant else "the base model"
                 raise EditError(missing[0], f"is not in {where}; plan the edit on this base")
+
+
+def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
+    """A folder may hold the same weights in several variants, and each must forget."""
+    rounding, known = dict.fromkeys(deltas, 0.0), components(model)
+    for component in _by_component(deltas):
+        for path in (path for paths in known[component].stored().values() for path in paths):
+            found = _add(path, component, deltas)
             rounding |= {name: max(error, rounding[name]) for name, error in found.items()}
     return rounding
+
+
+def _by_component(deltas: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    return {part: list(names) for part, names in groupby(sorted(deltas), lambda name: name.partition(".")[0])}
 
 
 def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:

@@ -93,6 +93,66 @@ def test_a_variant_in_which_a_weight_has_another_name_is_refused_for_it_would_no
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("attacked", ["what the edit changes", "another weight"])
+def test_attack_a_variant_from_which_the_edit_comes_out_as_the_weights_of_before(
+    base: Path, made: EditPlan, tmp_path: Path, attacked: str
+) -> None:
+    path = with_half(base, tmp_path / "model")
+    stored = load_file(path)
+    if attacked == "another weight":
+        stored["conv_in.bias"] = torch.nextafter(stored["conv_in.bias"], torch.tensor(torch.inf).half())
+    else:
+        for name, delta in made.deltas.items():
+            key = name.removeprefix("unet.")
+            stored[key] = (stored[key].float() - delta).half()
+    save_file(stored, path)
+    with pytest.raises(ModelFormatError, match=r"of the variant fp16 is not that of .*; remove the variant's files"):
+        write_edited(tmp_path / "model", made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "another shape"])
+def test_attack_a_variant_holds_more_or_fewer_weights_or_in_another_shape(
+    base: Path, made: EditPlan, tmp_path: Path, change: str
+) -> None:
+    path = with_half(base, tmp_path / "model")
+    stored = load_file(path)
+    bias = stored["conv_in.bias"] if change == "more" else stored.pop("conv_in.bias")
+    save_file(
+        {**stored, **{"more": {"x": bias.clone()}, "fewer": {}, "another shape": {"conv_in.bias": bias[None]}}[change]},
+        path,
+    )
+    with pytest.raises(ModelFormatError, match="of the variant fp16 is not that of"):
+        write_edited(tmp_path / "model", made, tmp_path / "out")
+
+
+def test_attack_an_encoders_variant_reads_words_in_another_way(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    other = pipeline(1)
+    other.text_encoder.half().save_pretrained(tmp_path / "model" / "text_encoder", variant="fp16")
+    with pytest.raises(ModelFormatError, match=r"text_encoder: \S+ of the variant fp16 is not that of"):
+        write_edited(tmp_path / "model", made, tmp_path / "out")
+
+
+def test_an_autoencoder_may_be_another_in_half_precision(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    pipeline(1).vae.half().save_pretrained(tmp_path / "model" / "vae", variant="fp16")
+    write_edited(tmp_path / "model", made, tmp_path / "out")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_variant_that_is_the_model_in_shards_and_in_its_own_type_is_edited(
+    base: Path, made: EditPlan, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    shutil.copytree(base, tmp_path / "model")
+    variant = {torch.float16: "fp16", torch.bfloat16: "bf16"}[dtype]
+    for part in ("unet", "text_encoder"):
+        whole = getattr(pipeline(), part).to(dtype)
+        whole.save_pretrained(tmp_path / "model" / part, variant=variant, max_shard_size="40KB")
+    assert len(list((tmp_path / "model" / "unet").glob("*.safetensors"))) > 2
+    assert write_edited(tmp_path / "model", made, tmp_path / "out").keys() == made.deltas.keys()
+
+
 def test_of_shards_only_those_that_change_are_read(
     base: Path, made: EditPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
