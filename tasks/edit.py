@@ -9,6 +9,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from engine.canonical import canonical_json
 from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.editing import is_plan_of, make
@@ -20,10 +21,11 @@ from engine.tuning import AUTO
 from engine.wordstore import WordStore
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
+from tasks.durable import write_whole
 from tasks.intake import load_state
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
-from tasks.places import CANDIDATE, DELTAS, words_folder
+from tasks.places import CANDIDATE, DELTAS, ROUNDING, words_folder
 from tasks.reach import check_reach
 from tasks.receipts import Step
 from tasks.translate import edit_spec
@@ -61,11 +63,21 @@ def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
     erased = journal(order.home, order.line).last(Step.ERASED, {"work": order.key})
     if erased and folder.exists():
         digest = folder_digest(folder)
-        if (made.sha256, digest) == (erased.inputs.get("plan"), erased.outputs.get("candidate")):
+        is_told = erased.outputs.items() <= _written(order, digest).items()
+        if is_told and (made.sha256, digest) == (erased.inputs.get("plan"), erased.outputs.get("candidate")):
             return folder, digest
     shutil.rmtree(folder, ignore_errors=True)
-    write_edited(order.base_folder, EditPlan.load(made.path), folder)
+    lost = write_edited(order.base_folder, EditPlan.load(made.path), folder)
+    largest = float(f"{max(lost.values(), default=0.0):.6g}")
+    write_whole(order.folder / ROUNDING, canonical_json({"largest": largest}))
     return folder, folder_digest(folder)
+
+
+def _written(order: Order, candidate: str) -> dict[str, str]:
+    """The digests of the candidate and of what rounding took of the edit; what was written by earlier versions has
+    only the one."""
+    rounding = order.folder / ROUNDING
+    return {"candidate": candidate, **({"rounding": Ref.of(rounding).sha256} if rounding.exists() else {})}
 
 
 def remove_candidate(order: Order) -> None:
@@ -90,5 +102,5 @@ def edit_task(order: Order, made: Ref) -> str:
     inputs = {"base": order.base, "plan": made.sha256}
     with refusals_noted(order, inputs):
         _, digest = write_candidate(order, made)
-    note(order, Step.ERASED, inputs, outputs={"candidate": digest})
+    note(order, Step.ERASED, inputs, outputs=_written(order, digest))
     return digest

@@ -11,7 +11,7 @@ from engine.digests import file_digest, folder_digest
 from engine.errors import EngineError
 from policies import DesiredState
 from tasks.grounds import is_of_a_base
-from tasks.places import BUNDLE, DELTAS, EVIDENCE, QUALITY, STATE, TRIALS, VERDICT
+from tasks.places import BUNDLE, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
 from tasks.receipts import Receipt, Step
 
 
@@ -36,6 +36,7 @@ EXAMINED = (
 FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
     Step.READ: ((STATE, "state", _state),),
     Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
+    Step.ERASED: ((ROUNDING, "rounding", file_digest),),
     Step.VERIFIED: EXAMINED,
     Step.CHECKED: ((STATE, "state", _state), *EXAMINED),
     Step.BUNDLED: (
@@ -47,8 +48,8 @@ FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
 }
 """What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
 
-SOMETIMES = {"trials", "quality"}
-"""What not every receipt names: trials are of `editor: auto`, and quality came later than the first receipts."""
+SOMETIMES = {"trials", "quality", "rounding"}
+"""What not every receipt names: trials are of `editor: auto`, quality and rounding came later than the first."""
 
 
 def has_verdict(receipt: Receipt) -> bool:

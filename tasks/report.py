@@ -26,14 +26,14 @@ from engine.judges.card import read_card
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
-from tasks.durable import write_whole
+from tasks.durable import readable, write_whole
 from tasks.errors import IntegrityError
 from tasks.findings import Findings
 from tasks.intake import load_state
 from tasks.journal import journal, written_by
 from tasks.kept import kept_policy
 from tasks.order import Order, Ref, verdict_of
-from tasks.places import DELTAS, REPORT, SHEETS
+from tasks.places import DELTAS, REPORT, ROUNDING, SHEETS
 from tasks.quality import read_quality
 from tasks.questions import examination
 from tasks.receipts import Receipt, Step, of_step
@@ -78,15 +78,16 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "judge": judge_facts(order, verdict),
         "sampler": exam.sampler,
         "bounds": BOUNDS[verdict.acceptance.sampling],
-        "edit": edit_facts(order.folder / DELTAS),
+        "edit": edit_facts(order.folder),
         "trials": tried(order),
         "engine_version": written_by(order),
     }
 
 
-def edit_facts(path: Path) -> dict[str, Any] | None:
-    """What the plan says of the edit; None where a model was given for examination, and no plan made."""
-    if not path.exists():
+def edit_facts(folder: Path) -> dict[str, Any] | None:
+    """What the plan says of the edit, and what rounding took of it; None where a model was given for examination, and
+    no plan made."""
+    if not (path := folder / DELTAS).exists():
         return None
     plan = EditPlan.load(path)
     changes = [values["change"] for values in plan.diagnostics.values()]
@@ -96,8 +97,17 @@ def edit_facts(path: Path) -> dict[str, Any] | None:
         "layers": len(changes),
         "largest_change": max(changes),
         "mean_change": sum(changes) / len(changes),
+        "rounding": _rounding(folder / ROUNDING),
         "plan": plan.digest,
     }
+
+
+def _rounding(path: Path) -> float | None:
+    """The largest share that was lost of any weight's change; None in the folders of earlier versions."""
+    if not path.exists():
+        return None
+    with readable(path):
+        return float(json.loads(path.read_bytes())["largest"])
 
 
 def judge_facts(order: Order, verdict: Verdict) -> dict[str, Any]:

@@ -8,23 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.deltas import EditPlan, plan
-from engine.digests import folder_digest
+from engine.digests import file_digest, folder_digest
 from engine.editing import is_plan_of
 from engine.emoji import JUDGE, MODEL
 from engine.errors import DigestMismatch
 from engine.model import open_model
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
-from tasks.edit import plan_edit, write_candidate
+from tasks.edit import edit_task, plan_edit, write_candidate
 from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from tasks.intake import load_state
 from tasks.journal import journal, note
+from tasks.left import changed
 from tasks.order import Order, Ref
 from tasks.places import DELTAS
 from tasks.publication import _predecessors
 from tasks.reach import check_reach
+from tasks.report import edit_facts
 from tests.engine import tiny
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"
@@ -93,6 +96,32 @@ def test_a_candidate_is_taken_for_that_of_a_plan_only_by_its_receipt(order: Orde
     assert written.stat().st_mtime_ns == before, "it is not written again"
     plan(open_model(base), replace(spec, seed=1)).save(order.folder / DELTAS)
     assert write_candidate(order, Ref.of(order.folder / DELTAS))[1] != own
+
+
+@pytest.mark.parametrize(("dtype", "least", "most"), [(torch.float32, 0.0, 1e-5), (torch.bfloat16, 1e-3, 1.0)])
+def test_what_rounding_took_of_the_edit_is_on_record_and_in_the_report(
+    order: Order, tmp_path: Path, dtype: torch.dtype, least: float, most: float
+) -> None:
+    tiny.pipeline().to(dtype).save_pretrained(base := tmp_path / "tiny")
+    order = replace(order, base_folder=base, base=folder_digest(base))
+    plan(open_model(base), EditSpec((Target("cat", ("cat",)),), editor="uce")).save(order.folder / DELTAS)
+    made = Ref.of(order.folder / DELTAS)
+    known = edit_facts(order.folder)
+    assert known is not None
+    assert known["rounding"] is None, "as in the folders of earlier versions"
+    for _ in range(2):
+        edit_task.fn(order, made)
+    (erased,) = [receipt for receipt in journal(order.home, order.line).receipts() if receipt.step == "erased"]
+    assert erased.outputs["rounding"] == file_digest(order.folder / "rounding.json")
+    known = edit_facts(order.folder)
+    assert known is not None
+    assert least < known["rounding"] < most
+    assert known["rounding"] == float(f"{known['rounding']:.6g}")
+    assert not list(changed(order.folder, erased))
+    (order.folder / "rounding.json").write_text('{"largest":0.0}')
+    assert [problem for problem in changed(order.folder, erased) if "rounding.json has changed" in problem]
+    edit_task.fn(order, made)
+    assert not list(changed(order.folder, erased)), "it is written again, and comes to the same"
 
 
 def test_a_reference_gives_the_file_it_was_made_of(tmp_path: Path) -> None:

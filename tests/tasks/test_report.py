@@ -122,6 +122,19 @@ def test_the_page_is_written_anew_without_store_or_models(done: Done) -> None:
     assert page_of(order) == before
 
 
+def test_what_rounding_took_of_the_edit_is_told_beside_what_it_changes(done: Done) -> None:
+    order, _, _ = done
+    rounding = order.folder / "rounding.json"
+    assert "the model's own type" not in text_of(page_of(order)), "a folder of earlier versions"
+    rounding.write_text('{"largest":0.172345}')
+    try:
+        told = text_of(rerender(order).read_text(encoding="utf-8"))
+    finally:
+        rounding.unlink()
+        rerender(order)
+    assert "Writing the weights in the model's own type lost 17 % of a change at most." in told
+
+
 @pytest.mark.parametrize(
     ("sampling", "told", "untold"),
     [
