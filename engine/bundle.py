@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.canonical import canonical_json
 from engine.digests import file_digest, files_by_name
 from engine.errors import DigestMismatch, ModelFormatError
-from engine.whole import whole_folder
+from engine.whole import copy_folder, whole_folder
 
 MANIFEST = "manifest.json"
 VOUCHER = "published.json"  # who vouches for the manifest, added when it is published
@@ -24,7 +24,7 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
     Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
     """
     with whole_folder(out) as scratch:
-        shutil.copytree(model, scratch / MODEL)
+        copy_folder(model, scratch / MODEL)
         for name, content in extras.items():
             target = scratch / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from engine.lora import lora_of
 from engine.model import check_format, open_model
 from engine.rewriting import write_edited
 from engine.single_file import write_single_file
-from engine.whole import whole_folder
+from engine.whole import copy_folder, whole_new
 
 FORMATS = ("diffusers", "delta", "lora", "lora-webui", "single-file")
 DELTAS = "deltas.safetensors"
@@ -60,7 +59,11 @@ def export(
         raise SettingError(f"format {to!r} does not exist; use one of {', '.join(FORMATS)}")
     if rank is not None and not to.startswith("lora"):
         raise SettingError(f"a rank is for a LoRA, the format is {to}; leave it out")
-    _check_new(out)
+    with whole_new(out) as scratch:
+        return replace(_exported(source, to, scratch, base, rank, expected), out=out)
+
+
+def _exported(source: Path, to: str, out: Path, base: Path | None, rank: int | None, expected: str | None) -> Exported:
     bundled = source.is_dir()
     if bundled:
         verify_bundle(source, expected)
@@ -90,16 +93,9 @@ def apply_to_folder(plan: EditPlan, model: str | Path, out: str | Path) -> dict[
     something is there already, or no folder to write in.
     """
     model, out = Path(model), Path(out)
-    _check_new(out)
-    check_base(plan, model)
-    return write_edited(model, plan, out)
-
-
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise SettingError(f"{out} is there already; name one that is not, or remove it")
-    if not out.parent.is_dir():
-        raise SettingError(f"there is no folder {out.parent}; make it first")
+    with whole_new(out) as scratch:
+        check_base(plan, model)
+        return write_edited(model, plan, scratch)
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
@@ -136,6 +132,5 @@ def _whole(model: Path, to: str, out: Path) -> str:
     check_layout(model, files(model))
     if to == "single-file":
         return write_single_file(model, out)
-    with whole_folder(out) as scratch:
-        shutil.copytree(model, scratch)
+    copy_folder(model, out)
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +15,7 @@ from engine.errors import EditError
 from engine.layout import check_complete, check_layout, components
 from engine.tensors import save_whole
 from engine.variants import check_variants
-from engine.whole import whole_folder
+from engine.whole import copy_folder, whole_folder
 
 
 def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
@@ -32,7 +31,7 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     _check_held(base, plan.deltas)
     check_variants(base)
     with whole_folder(out) as scratch:
-        shutil.copytree(base, scratch)
+        copy_folder(base, scratch)
         return _edit(scratch, plan.deltas)
 
 

@@ -41,12 +41,16 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
     """Write a safetensors file beside `path`, on disk to the last byte, and move it there."""
     scratch = beside(path)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, scratch, dict(metadata) if metadata else None)
-    with open(scratch, "rb+") as handle:
-        _order_metadata(handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    scratch.replace(path)
+    try:
+        save_file(plain, scratch, dict(metadata) if metadata else None)
+        with open(scratch, "rb+") as handle:
+            _order_metadata(handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def _order_metadata(handle: IO[bytes]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from engine.errors import SettingError
 
 
 def beside(out: Path) -> Path:
@@ -15,9 +18,48 @@ def beside(out: Path) -> Path:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """Where to write a folder, not there yet, that takes the place of `out` at the end."""
+    """Where to write a folder, not there yet, that takes the place of `out` at the end.
+
+    For one writer at a time, which writes over what was left when the last was killed.
+    """
     scratch = beside(out)
     shutil.rmtree(scratch, ignore_errors=True)
-    yield scratch
-    shutil.rmtree(out, ignore_errors=True)
-    scratch.rename(out)
+    try:
+        yield scratch
+        shutil.rmtree(out, ignore_errors=True)
+        scratch.rename(out)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def whole_new(out: Path) -> Iterator[Path]:
+    """Where to write the file or folder that is to be `out`: a place of its own, however many write to that name.
+
+    SettingError if something is there already, now or in the end, or no folder to write in.
+    """
+    _check_new(out)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        scratch = Path(folder) / out.name
+        yield scratch
+        _check_new(out)
+        scratch.rename(out)
+
+
+def copy_folder(source: Path, out: Path) -> None:
+    """The contents alone: of what is read-only the copy can be written to."""
+    out.mkdir(parents=True)
+    for path in sorted(source.rglob("*")):
+        target = out / path.relative_to(source)
+        if path.is_dir():
+            target.mkdir()
+        else:
+            shutil.copyfile(path, target)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise SettingError(f"{out} is there already; name one that is not, or remove it")
+    if not out.parent.is_dir():
+        raise SettingError(f"there is no folder {out.parent}; make it first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from engine.digests import files, folder_digest
 from engine.errors import DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
 from engine.export import apply_to_folder, check_base, export
 from engine.model import open_model
+from engine.rewriting import write_edited
 from engine.single_file import unet_name, write_single_file
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny, tiny_families
@@ -322,6 +324,61 @@ def test_what_is_there_already_is_never_written_over(base: Path, made: EditPlan,
                 write(taken)
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
     assert folder_digest(base) == before
+
+
+@pytest.mark.parametrize("form", ["diffusers", "delta", "lora", "single-file"])
+def test_of_two_runs_that_write_to_one_name_the_later_is_refused_and_the_earlier_stays_whole(
+    base: Path, made: EditPlan, saved: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, load, whole = tmp_path / "out", EditPlan.load, base if form in ("diffusers", "single-file") else None
+
+    def overtaken(path: Path) -> EditPlan:
+        monkeypatch.setattr(EditPlan, "load", load)
+        export(saved, form, out, whole)
+        return load(path)
+
+    export(saved, form, tmp_path / "alone", whole)
+    monkeypatch.setattr(EditPlan, "load", overtaken)
+    with pytest.raises(SettingError, match="out is there already"):
+        export(saved, form, out, whole)
+    one, other = (
+        [path.read_bytes() for path in files(each)] or each.read_bytes() for each in (out, tmp_path / "alone")
+    )
+    assert one == other
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.safetensors", "alone", "out"}
+
+
+@pytest.mark.parametrize("at", ["engine.rewriting.save_whole", "engine.single_file.save_whole"])
+def test_of_a_run_that_failed_nothing_is_left(
+    base: Path, made: EditPlan, saved: Path, tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(at, full)
+    with pytest.raises(OSError, match="No space"):
+        export(saved, "single-file", tmp_path / "out", base)
+    if "rewriting" in at:
+        for write in (apply_to_folder, lambda made, base, out: write_edited(base, made, out)):
+            with pytest.raises(OSError, match="No space"):
+                write(made, base, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.safetensors"]
+
+
+def test_a_base_that_may_only_be_read_is_edited_and_its_copy_may_be_written(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
+    locked = Path(shutil.copytree(base, tmp_path / "locked"))
+    try:
+        for path in [locked, *locked.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        apply_to_folder(made, locked, tmp_path / "edited")
+        assemble(locked, {}, tmp_path / "bundle")
+    finally:
+        for path in [locked, *locked.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    for out in (tmp_path / "edited", tmp_path / "bundle"):
+        assert all(path.stat().st_mode & stat.S_IWUSR for path in [out, *out.rglob("*")])
 
 
 def test_what_is_called_like_a_half_written_folder_stays(base: Path, made: EditPlan, tmp_path: Path) -> None:
