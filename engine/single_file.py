@@ -74,7 +74,7 @@ def write_single_file(model: str | Path, out: str | Path) -> str:
         tensors |= _clip(model / "text_encoder", "cond_stage_model.transformer.")
     else:
         tensors |= _open_clip(model / "text_encoder", "cond_stage_model.model.")
-    note = prediction_note(model, tensors)
+    note = "; ".join(filter(None, [prediction_note(model, tensors), schedule_note(model)]))
     save_whole(tensors, out, {"format": "pt"})
     return note
 
@@ -91,6 +91,23 @@ def prediction_note(model: Path, tensors: Mapping[str, Tensor]) -> str:
     return (
         f"the model predicts {own}, and readers take the file for one that predicts {taken}: in diffusers open it by "
         "from_single_file with config=FOLDER, the model's folder; for A1111 put a yaml beside it that says so"
+    )
+
+
+def schedule_note(model: Path) -> str:
+    """What to do where the model's noise or latents are scaled in a way that the file does not say, or ""."""
+    kind, schedule = components(model)["scheduler"].kind, _config(model / "scheduler", "scheduler_config.json")
+    own = {
+        f"is walked by {kind}": kind.startswith("EDM"),
+        "shifts its latents (latents_mean of the vae)": _config(model / "vae").get("latents_mean") is not None,
+        "starts from noise alone (rescale_betas_zero_snr)": bool(schedule.get("rescale_betas_zero_snr")),
+    }
+    if not any(own.values()):
+        return ""
+    return (
+        f"the model {' and '.join(told for told, is_so in own.items() if is_so)}, of which the file says nothing, so "
+        "readers sample it otherwise: in diffusers open it by from_single_file with config=FOLDER, the model's folder; "
+        "other programs have to be told by hand, where they can do it"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 from dataclasses import replace
@@ -11,7 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    DDIMScheduler,
+    EDMEulerScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.loaders.single_file_utils import _legacy_load_scheduler, convert_ldm_unet_checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -125,6 +132,38 @@ def test_the_cure_of_the_note_opens_the_file_as_what_it_is(made: EditPlan, saved
     assert "config=FOLDER" in export(saved, "single-file", one, model).note
     read = StableDiffusionPipeline.from_single_file(str(one), config=str(model), local_files_only=True)
     assert read.scheduler.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "told"),
+    [
+        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": True}, r"starts from noise alone \(rescale"),
+        (
+            "vae/config.json",
+            {"latents_mean": [0.1] * 4, "latents_std": [1.0] * 4},
+            r"shifts its latents \(latents_mean",
+        ),
+    ],
+)
+def test_scales_of_which_the_file_says_nothing_are_noted(
+    file: str, setting: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    tiny_families.sdxl().save_pretrained(model := tmp_path / "model")
+    assert write_single_file(model, tmp_path / "plain.safetensors") == ""
+    config = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps({**config, **setting}))
+    assert re.search(f"{told}.*readers sample it otherwise", write_single_file(model, tmp_path / "one.safetensors"))
+
+
+def test_a_model_of_edm_is_noted_and_the_cure_opens_it_as_one(tmp_path: Path) -> None:
+    pipeline, one = tiny_families.sdxl(), tmp_path / "one.safetensors"
+    pipeline.register_modules(scheduler=EDMEulerScheduler(prediction_type="v_prediction"))
+    pipeline.save_pretrained(model := tmp_path / "model")
+    note = write_single_file(model, one)
+    assert note.startswith("the model predicts v_prediction, and readers take the file for one that predicts epsilon")
+    assert "; the model is walked by EDMEulerScheduler, of which the file says nothing" in note
+    read = StableDiffusionXLPipeline.from_single_file(str(one), config=str(model), local_files_only=True)
+    assert isinstance(read.scheduler, EDMEulerScheduler)
 
 
 FULL_SIZE: dict[str, dict[str, Any]] = {
