@@ -28,6 +28,8 @@ EXACT = 1e-6
 
 LAYOUTS = ("diffusers", "webui")
 COMPONENTS = ("unet", "transformer")
+POOLED, WEBUI_POOLED = "unet.add_embedding.linear_1", "unet.label_emb.0.0"
+"""Where Stable Diffusion XL takes in the pooled vector: the webui layout has it by its name in the original model."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,15 @@ def _evened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _for_webui(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for name in tensors:
-        if not (name.startswith("unet.") and ".attentions." in name):
-            raise EditError(name, "the webui layout has no name for it; use the diffusers layout or the full model")
-    return convert_state_dict_to_kohya(tensors)
+    return convert_state_dict_to_kohya({_webui_name(name): tensor for name, tensor in tensors.items()})
+
+
+def _webui_name(name: str) -> str:
+    if name.startswith(f"{POOLED}."):
+        return name.replace(POOLED, WEBUI_POOLED)
+    if not (name.startswith("unet.") and ".attentions." in name):
+        raise EditError(name, "the webui layout has no name for it; use the diffusers layout or the full model")
+    return name
 
 
 def _length(parts: Mapping[str, float]) -> float:

@@ -132,8 +132,8 @@ def fused(pipeline: Any) -> dict[str, torch.Tensor]:
     ("family", "layout", "spec"),
     [
         *((family, "diffusers", SPEC) for family in FAMILIES),
-        *((family, "webui", SPEC) for family in ("sd", "animatediff")),
-        *((family, layout, MIXED) for family in ("sd", "animatediff") for layout in ("diffusers", "webui")),
+        *((family, "webui", SPEC) for family in ("sd", "sdxl", "animatediff")),
+        *((family, layout, MIXED) for family in ("sd", "sdxl", "animatediff") for layout in ("diffusers", "webui")),
     ],
     ids=lambda value: value.editor if isinstance(value, EditSpec) else value,
 )
@@ -155,6 +155,14 @@ def test_loaded_by_load_lora_weights_the_model_has_the_weights_of_apply(
         assert torch.allclose(loaded[name], weight, atol=1e-6), name
         moved = max(moved, (weight - before[name]).abs().max().item())
     assert moved > 1e-2  # had the loader skipped the factors, the assertion above would have failed
+
+
+def test_the_pooled_entrance_has_its_original_name_in_the_webui_layout() -> None:
+    lora = lora_of(plan(tiny_families.sdxl(), SPEC))
+    tensors = lora.tensors("webui")
+    assert "unet.add_embedding.linear_1" in lora.ranks
+    own = [name for name in tensors if not (name.startswith("lora_unet_") and "_attentions_" in name)]
+    assert sorted(own) == [f"lora_unet_label_emb_0_0.{end}" for end in ("alpha", "lora_down.weight", "lora_up.weight")]
 
 
 def test_pictures_drawn_with_the_lora_are_those_of_the_applied_edit(made: EditPlan, tmp_path: Path) -> None:
@@ -185,8 +193,9 @@ def test_what_a_lora_cannot_carry_whole_is_refused(made: EditPlan, tmp_path: Pat
         lora_of(changed("transformer_2.a.weight", torch.ones(4, 4)))
     with pytest.raises(EditError, match="nothing"):
         lora_of(replace(made, deltas={name: 0 * delta for name, delta in made.deltas.items()}))
-    with pytest.raises(EditError, match=r"add_embedding.*diffusers layout"):
-        lora_of(changed("unet.add_embedding.linear_1.weight", torch.ones(4, 4))).save(tmp_path / "x", "webui")
+    for name in ("unet.add_embedding.linear_2.weight", "unet.time_embedding.linear_1.weight", "transformer.a.weight"):
+        with pytest.raises(EditError, match=rf"{name.removesuffix('.weight')}.*diffusers layout"):
+            lora_of(changed(name, torch.ones(4, 4))).save(tmp_path / "x", "webui")
     with pytest.raises(SettingError, match="layout"):
         lora_of(made).save(tmp_path / "x", "kohya")
     with pytest.raises(SettingError, match="rank"):
