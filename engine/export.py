@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from engine.bundle import MODEL, verify_bundle
+from engine.bundle import MANIFEST, MODEL, verify_bundle
 from engine.deltas import EditPlan, base_digest
 from engine.digests import files
 from engine.errors import DigestMismatch, SettingError
@@ -22,6 +22,7 @@ from engine.single_file import write_single_file
 from engine.whole import copy_folder, whole_new
 
 FORMATS = ("diffusers", "delta", "lora", "lora-webui", "single-file")
+WHOLE = ("diffusers", "single-file")
 DELTAS = "deltas.safetensors"
 HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -51,14 +52,17 @@ def export(
     """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
 
     A bundle is checked against its manifest and holds the edited model; a plan alone needs its `base` for formats that
-    hold a whole model. `expected` is the digest of either. `rank` limits that of a LoRA. Raises SettingError,
-    DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
+    hold a whole model, and nothing else takes one. `expected` is the digest of either. `rank` limits that of a LoRA.
+    Raises SettingError, DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
     """
     source, out, base = Path(source), Path(out), Path(base) if base else None
     if to not in FORMATS:
         raise SettingError(f"format {to!r} does not exist; use one of {', '.join(FORMATS)}")
     if rank is not None and not to.startswith("lora"):
         raise SettingError(f"a rank is for a LoRA, the format is {to}; leave it out")
+    if base is not None and ((source / MANIFEST).is_file() or to not in WHOLE):
+        wanted = f"the format is {to}" if to not in WHOLE else f"{source} is a bundle, which holds the model"
+        raise SettingError(f"a base is for a whole model that is made of a plan, and {wanted}; leave it out")
     with whole_new(out) as scratch:
         return replace(_exported(source, to, scratch, base, rank, expected), out=out)
 

@@ -205,7 +205,9 @@ def export(
     source: Annotated[Path, typer.Argument(metavar="PLAN_OR_BUNDLE", help="a saved plan or a bundle", exists=True)],
     to: Annotated[str, typer.Option(metavar="FORMAT", help="diffusers, delta, lora, lora-webui or single-file")],
     out: Annotated[Path, typer.Option(help="the file or folder to write; it must not be there yet")],
-    base: Annotated[str | None, typer.Option(help="the plan's base model, where a whole model is wanted")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="the plan's base model, where a whole model is wanted of a plan")
+    ] = None,
     rank: Annotated[int | None, typer.Option(help="at most this rank for a LoRA; exact if left out", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -225,6 +225,9 @@ def test_a_bundle_is_exported_after_its_manifest_was_checked(base: Path, made: E
     assert (tmp_path / "delta").read_bytes() == (tmp_path / "deltas.safetensors").read_bytes()
     write_single_file(tmp_path / "edited", tmp_path / "again")
     assert (tmp_path / "single-file").read_bytes() == (tmp_path / "again").read_bytes()
+    for form in ("diffusers", "single-file"):
+        with pytest.raises(SettingError, match="is a bundle, which holds the model; leave it out"):
+            export(tmp_path / "bundle", form, tmp_path / "refused", base)
     (tmp_path / "bundle" / "model" / "model_index.json").write_text("{}")
     with pytest.raises(DigestMismatch, match="model_index"):
         export(tmp_path / "bundle", "lora", tmp_path / "refused")

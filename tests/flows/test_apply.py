@@ -106,6 +106,15 @@ def test_export_of_a_whole_model_needs_the_base_and_only_that_one(folder: Path, 
     assert any(name.startswith("model.diffusion_model.") for name in load_file(tmp_path / "one"))
 
 
+def test_a_base_or_a_rank_that_would_not_be_used_is_refused(folder: Path, tmp_path: Path) -> None:
+    for form, given in (("delta", "--base"), ("lora", "--base"), ("lora-webui", "--base"), ("single-file", "--rank")):
+        value = {"--base": folder / "other", "--rank": 4}[given]
+        done = call("export", folder / "plan.safetensors", "--to", form, "--out", tmp_path / "out", given, value)
+        assert done.exit_code == 2
+        assert f"the format is {form}; leave it out" in " ".join(done.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_single_file_that_readers_would_sample_wrongly_is_exported_with_a_note(folder: Path, tmp_path: Path) -> None:
     tiny.save(tmp_path / "base")
     DDIMScheduler(prediction_type="v_prediction", clip_sample=False).save_pretrained(tmp_path / "base" / "scheduler")  # type: ignore[arg-type]
