@@ -14,6 +14,21 @@ KINDS: dict[str, Kind] = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
 
 def projections(pipeline: Any) -> list[Projection]:
+    refuse_masked(pipeline)
+    return cross_attention(pipeline)
+
+
+def refuse_masked(pipeline: Any) -> None:
+    """UnknownArchitecture where the pipeline hides padding from its text encoder, which `embed` does not: the edit and
+    its proof would both be of states that the pipeline never feeds."""
+    if getattr(getattr(pipeline.text_encoder, "config", None), "use_attention_mask", False):
+        raise UnknownArchitecture(
+            "use_attention_mask is set in the text encoder's config.json, so that the pipeline hides padding from it; "
+            "only encoders that attend to padding are edited: set it to false, if the model draws as it should so"
+        )
+
+
+def cross_attention(pipeline: Any) -> list[Projection]:
     unet = uncompiled(pipeline.unet)
     if not isinstance(unet, UNet2DConditionModel):
         raise UnknownArchitecture(

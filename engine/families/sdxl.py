@@ -28,7 +28,7 @@ def projections(pipeline: Any) -> list[Projection]:
             "'text_time', a pooled text vector and sizes"
         )
     width = pipeline.text_encoder_2.config.projection_dim
-    return [*sd.projections(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
+    return [*sd.cross_attention(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
 
 
 def check_twins(pipeline: Any) -> None:

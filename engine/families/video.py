@@ -20,6 +20,7 @@ PARTS: tuple[tuple[str, Kind], ...] = (("to_k", "key"), ("to_v", "value"))
 
 
 def projections(pipeline: Any) -> list[Projection]:
+    sd.refuse_masked(pipeline)
     unet = uncompiled(pipeline.unet)
     if not isinstance(unet, (UNet3DConditionModel, UNetMotionModel)):
         raise UnknownArchitecture(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from accelerate import cpu_offload
@@ -18,6 +21,7 @@ from engine import families
 from engine.deltas import applied, apply, plan
 from engine.errors import EditError, UnknownArchitecture
 from engine.families import FAMILIES, projections
+from engine.model import open_model
 from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 
@@ -125,6 +129,43 @@ def test_a_compiled_denoiser_is_edited_like_a_plain_one(build: Callable[[], Any]
 
 def first_projection(pipeline: Any) -> torch.Tensor:
     return projections(pipeline)[0].weight
+
+
+@pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.unet3d, tiny_families.animatediff])
+def test_a_pipeline_that_hides_padding_from_its_text_encoder_is_refused(build: Callable[[], Any]) -> None:
+    """It feeds other states than those that are read here, so that both the edit and its proof would miss."""
+    pipeline = build()
+    plain = asked(pipeline)
+    pipeline.text_encoder.config.use_attention_mask = True
+    assert not torch.allclose(asked(pipeline), plain, atol=1e-2)
+    with pytest.raises(UnknownArchitecture, match="use_attention_mask is set in the text encoder's config"):
+        plan(pipeline, SPEC)
+    pipeline.text_encoder.config.use_attention_mask = False
+    assert asked(pipeline).equal(plain)
+    assert projections(pipeline)
+
+
+def test_one_line_in_a_folder_that_hides_padding_is_refused(tmp_path: Path) -> None:
+    config = tiny.save(tmp_path / "masked") / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_attention_mask": True}))
+    with pytest.raises(UnknownArchitecture, match="use_attention_mask"):
+        plan(open_model(tmp_path / "masked"), SPEC)
+
+
+@torch.no_grad()
+def asked(pipeline: Any) -> torch.Tensor:
+    """The states that the pipeline itself feeds."""
+    return pipeline.encode_prompt("cat", "cpu", 1, False)[0]
+
+
+def test_only_the_families_that_refuse_a_hidden_padding_have_classes_that_hide_it() -> None:
+    obeying = {
+        family.name
+        for family in FAMILIES
+        for name in family.covers
+        if "use_attention_mask" in inspect.getsource(getattr(diffusers, name).encode_prompt)
+    }
+    assert obeying == {"stable-diffusion", "text-to-video"}
 
 
 def test_a_text_encoder_that_is_not_in_memory_cannot_be_asked() -> None:
