@@ -14,13 +14,14 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from engine.digests import files, folder_digest
-from engine.errors import DigestMismatch, EngineError, ModelFormatError
+from engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture
 from engine.families import family_named
 from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
 
 LAYOUT = "channels-last"
 DENOISERS = ("unet", "transformer", "transformer_2")
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+STORED_IN = {"F16", "BF16", "F32", "F64"}
 AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version__}"
 
 
@@ -124,7 +125,8 @@ def _pipeline_class(folder: Path) -> Any:
 
 
 def check_format(folder: Path) -> None:
-    """ModelFormatError unless it is a model's folder that holds all of the model and nothing else, each file whole."""
+    """ModelFormatError unless it is a model's folder that holds all of the model and nothing else, each file whole;
+    UnknownArchitecture where its weights are not held in a way that an edit can be written in."""
     if not folder.is_dir():
         raise ModelFormatError(f"{folder} is not a folder; give the folder that holds {INDEX}")
     found = files(folder)
@@ -133,9 +135,11 @@ def check_format(folder: Path) -> None:
         _check_body(path)
     check_layout(folder, found)
     check_complete(folder)
-    for component in components(folder).values():
+    for name, component in components(folder).items():
         if "Tokenizer" in component.kind:
             _check_tokenizer(component)
+        if name in DENOISERS:
+            _check_stored(component)
 
 
 def _check_classes(folder: Path, pipeline_class: Any) -> None:
@@ -157,6 +161,18 @@ def _class_of(component: Component) -> Any:
             f"{diffusers.__version__} nor transformers {transformers.__version__} has it; save the model with these"
         )
     return kind
+
+
+def _check_stored(denoiser: Component) -> None:
+    """Types of fewer bits are opened as wider ones, and the edit would be lost where it is written back in them."""
+    for path in (path for paths in denoiser.stored().values() for path in paths):
+        with safe_open(path, "pt") as handle:
+            types = {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118 - it is no dict
+        if unfit := [name for name, kind in types.items() if kind not in STORED_IN]:
+            raise UnknownArchitecture(
+                f"{path} holds {few(unfit)} as {types[unfit[0]]}, too few bits for an edit; take the model with "
+                "float16, bfloat16 or float32 weights, as it was before they were made smaller"
+            )
 
 
 def _check_tokenizer(component: Component) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from engine.digests import file_digest, folder_digest
@@ -146,6 +147,29 @@ def test_attack_a_denoisers_file_holds_what_no_edit_would_reach(folder: Path):
     model.save_pretrained(folder)
     with pytest.raises(ModelFormatError, match=r"unet holds .*to_qkv.* which a UNet2DConditionModel does not read"):
         open_model(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e5m2, torch.float8_e4m3fn, torch.int8])
+@pytest.mark.parametrize("variant", ["", ".fp16"])
+def test_a_denoiser_stored_in_too_few_bits_for_an_edit_is_refused_before_it_is_opened(
+    folder: Path, dtype: torch.dtype, variant: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Opened it is float32, in which nothing tells that the edit will be lost where it is written back."""
+    stored = weights(folder).with_suffix(f"{variant}.safetensors")
+    if variant:
+        shutil.copy(weights(folder), stored)
+    rewrite(
+        stored, lambda tensors: tensors.update({name: t.to(dtype) for name, t in tensors.items() if "attn2" in name})
+    )
+    monkeypatch.setattr(UNet2DConditionModel, "from_pretrained", None)
+    with pytest.raises(UnknownArchitecture, match=rf"{stored.name} holds .*attn2.* as .*8.*, too few bits for an edit"):
+        open_model(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_denoiser_is_opened_from_every_type_that_an_edit_is_written_in(folder: Path, dtype: torch.dtype):
+    rewrite(weights(folder), lambda tensors: tensors.update({name: t.to(dtype) for name, t in tensors.items()}))
+    assert open_model(folder).unet.dtype == torch.float32
 
 
 @pytest.mark.parametrize("file", ["text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"])
