@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diffusers import UNet2DConditionModel
@@ -28,7 +29,8 @@ def refuse_masked(pipeline: Any) -> None:
         )
 
 
-def cross_attention(pipeline: Any) -> list[Projection]:
+def cross_attention(pipeline: Any, beside: str | None = None) -> list[Projection]:
+    """The keys and values of a UNet that text enters by these alone, and by an `addition_embed_type` of `beside`."""
     unet = uncompiled(pipeline.unet)
     if not isinstance(unet, UNet2DConditionModel):
         raise UnknownArchitecture(
@@ -42,7 +44,31 @@ def cross_attention(pipeline: Any) -> list[Projection]:
     ]
     if not found:
         raise UnknownArchitecture("the UNet has no attn2.to_k or attn2.to_v: text does not enter it by cross-attention")
+    refuse_other_entrances(unet, found, beside)
     return found
+
+
+def refuse_other_entrances(unet: Any, found: Sequence[Projection], beside: str | None) -> None:
+    """UnknownArchitecture where text enters a UNet elsewhere too, or meets another matrix before those that were found.
+
+    An IP-Adapter is no entrance of text, and what it changes of the configuration is no item of it.
+    """
+    if (kind := unet.config.get("encoder_hid_dim_type")) is not None:
+        raise UnknownArchitecture(
+            f"the UNet's encoder_hid_dim_type is {kind!r}: text meets another matrix before attn2; take a model without"
+        )
+    if (kind := unet.config.get("addition_embed_type")) != beside:
+        raise UnknownArchitecture(
+            f"the UNet takes {kind!r} beside the tokens by its addition_embed_type, where a pipeline of this family "
+            f"feeds {beside!r}; take a model of which it is {beside!r}"
+        )
+    keys = {projection.name for projection in found}
+    for name, module in unet.named_modules():
+        if getattr(module, "is_cross_attention", False) and f"unet.{name}.to_k.weight" not in keys:
+            raise UnknownArchitecture(
+                f"unet.{name} attends to text and is no attn2, where an edit would reach it; take a model without such "
+                "attention, and with only_cross_attention false"
+            )
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:

@@ -22,13 +22,11 @@ TOKENS, POOLED = 0, 1
 
 def projections(pipeline: Any) -> list[Projection]:
     check_twins(pipeline)
-    if pipeline.unet.config.addition_embed_type != "text_time":
-        raise UnknownArchitecture(
-            f"the UNet takes {pipeline.unet.config.addition_embed_type!r} beside the tokens; Stable Diffusion XL takes "
-            "'text_time', a pooled text vector and sizes"
-        )
     width = pipeline.text_encoder_2.config.projection_dim
-    return [*sd.cross_attention(pipeline), entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
+    return [
+        *sd.cross_attention(pipeline, beside="text_time"),
+        entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width),
+    ]
 
 
 def check_twins(pipeline: Any) -> None:

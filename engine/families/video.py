@@ -27,11 +27,13 @@ def projections(pipeline: Any) -> list[Projection]:
             f"the denoiser is a {type(unet).__name__}; text to video has a UNet3DConditionModel or a UNetMotionModel"
         )
     attentions = [(n, a) for n, a in unet.named_modules() if n.endswith(".attn2") and a.is_cross_attention]
-    return [
+    found = [
         Projection(f"unet.{name}.{part}.weight", kind, plain_weight(f"unet.{name}.{part}", getattr(attention, part)))
         for name, attention in attentions
         for part, kind in PARTS
     ]
+    sd.refuse_other_entrances(unet, found, beside=None)
+    return found
 
 
 def middle(output: Any) -> np.ndarray:

@@ -131,6 +131,52 @@ def first_projection(pipeline: Any) -> torch.Tensor:
     return projections(pipeline)[0].weight
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"encoder_hid_dim_type": "text_proj", "encoder_hid_dim": tiny.WIDTH}, "encoder_hid_dim_type is 'text_proj'"),
+        ({"addition_embed_type": "text", "addition_embed_type_num_heads": 2}, "takes 'text' beside the tokens"),
+        ({"only_cross_attention": True}, "attn1 attends to text and is no attn2"),
+        ({"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"}, r"unet\.mid_block\.attentions\.0 attends to text"),
+        (
+            {"down_block_types": ("CrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D")},
+            r"unet\.down_blocks\.1\.attentions\.0 attends to text",
+        ),
+    ],
+)
+def test_a_unet_that_text_enters_elsewhere_too_is_refused(setting: dict[str, Any], reason: str) -> None:
+    """It draws like any other, and an edit of its `attn2` would leave what the text says there."""
+    pipeline: Any = tiny.pipeline()
+    pipeline.unet = tiny.unet(**setting)
+    assert pipeline("cat", num_inference_steps=1, output_type="np", height=16, width=16).images.max() > 0
+    with pytest.raises(UnknownArchitecture, match=reason):
+        projections(pipeline)
+
+
+@pytest.mark.parametrize("build", [tiny_families.sdxl, tiny_families.animatediff])
+def test_attention_to_text_in_both_places_is_refused_in_every_family_of_unets(build: Callable[[], Any]) -> None:
+    pipeline = build()
+    attention = next(m for name, m in pipeline.unet.named_modules() if name.endswith("attn1") and "motion" not in name)
+    attention.is_cross_attention = True
+    with pytest.raises(UnknownArchitecture, match=r"attn1 attends to text and is no attn2"):
+        projections(pipeline)
+
+
+def test_a_video_model_that_takes_what_its_pipeline_does_not_feed_is_refused() -> None:
+    pipeline = tiny_families.animatediff()
+    pipeline.unet.register_to_config(addition_embed_type="text_time")
+    with pytest.raises(UnknownArchitecture, match=r"takes 'text_time' beside the tokens .* of which it is None"):
+        projections(pipeline)
+
+
+def test_a_unet_with_an_ip_adapter_is_edited_as_it_was() -> None:
+    """Its loader tells the configuration in this way."""
+    pipeline = tiny.pipeline()
+    expected = plan(pipeline, SPEC)
+    pipeline.unet.config.encoder_hid_dim_type = "ip_image_proj"
+    assert plan(pipeline, SPEC).digest == expected.digest
+
+
 @pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.unet3d, tiny_families.animatediff])
 def test_a_pipeline_that_hides_padding_from_its_text_encoder_is_refused(build: Callable[[], Any]) -> None:
     """It feeds other states than those that are read here, so that both the edit and its proof would miss."""
