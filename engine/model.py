@@ -136,6 +136,8 @@ def check_format(folder: Path) -> None:
     check_layout(folder, found)
     check_complete(folder)
     for name, component in components(folder).items():
+        if component.has_weights and name != UNREAD:
+            _check_unquantised(component)
         if "Tokenizer" in component.kind:
             _check_tokenizer(component)
         if name in DENOISERS:
@@ -161,6 +163,17 @@ def _class_of(component: Component) -> Any:
             f"{diffusers.__version__} nor transformers {transformers.__version__} has it; save the model with these"
         )
     return kind
+
+
+def _check_unquantised(component: Component) -> None:
+    """Such weights are codes, which no edit can be added to, and need a library of their own to be read at all."""
+    path = component.folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if isinstance(config, dict) and config.get("quantization_config"):
+        raise UnknownArchitecture(
+            f"{component.folder} is quantised (quantization_config in its config.json); take the {component.kind} with "
+            "its plain weights, as it was before quantisation"
+        )
 
 
 def _check_stored(denoiser: Component) -> None:

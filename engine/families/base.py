@@ -55,15 +55,20 @@ EDITED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
     """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, and for one that
-    holds codes, or so few bits that an edit would be lost in them."""
+    holds codes, in a tensor of its own kind or in a plain one, or so few bits that an edit would be lost in them."""
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
+    if type(layer.weight) is not nn.Parameter or type(layer.weight.data) is not Tensor:
+        raise UnknownArchitecture(
+            f"{name} holds a {type(layer.weight).__name__}, no plain parameter; open the plain model, and edit it "
+            "before a quantisation"
+        )
     if layer.weight.dtype not in EDITED_IN:
         raise UnknownArchitecture(
             f"{name} holds {layer.weight.dtype}, too few bits for an edit; open the plain model, and edit it before "
             "enable_layerwise_casting() or a quantisation"
         )
-    return layer.weight  # type: ignore[return-value]
+    return layer.weight
 
 
 def uncompiled(denoiser: Any) -> Any:

@@ -92,6 +92,23 @@ def test_a_projection_that_holds_codes_or_too_few_bits_is_refused(dtype: torch.d
         projections(pipeline)
 
 
+class Codes(torch.Tensor):
+    """What torchao leaves in a plain linear layer: it says that it is float32, and is no memory of floats."""
+
+
+@pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.unet3d])
+@pytest.mark.parametrize("kind", [lambda tensor: nn.Parameter(tensor.as_subclass(Codes)), torch.nn.Buffer])
+def test_a_projection_that_is_no_plain_parameter_is_refused(build: Callable[[], Any], kind: Callable) -> None:
+    pipeline = build()
+    name, layer = first_layer(pipeline)
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.weight = kind(weight)
+    assert type(layer) is nn.Linear
+    with pytest.raises(UnknownArchitecture, match=f"{name} holds a .*, no plain parameter; open the plain model"):
+        projections(pipeline)
+
+
 @pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.flux])
 def test_weights_that_were_offloaded_to_a_disk_are_refused(build: Callable[[], Any], tmp_path: Path) -> None:
     """What is in memory in their place means nothing, and what is written there is never read."""

@@ -166,6 +166,20 @@ def test_a_denoiser_stored_in_too_few_bits_for_an_edit_is_refused_before_it_is_o
         open_model(folder)
 
 
+@pytest.mark.parametrize("part", ["text_encoder", "unet"])
+def test_a_quantised_part_is_refused_with_the_cure(folder: Path, part: str):
+    """Its weights say nothing of it, and the library that reads them is another."""
+    config = folder / part / "config.json"
+    said = json.loads(config.read_text())
+    config.write_text(
+        json.dumps(said | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}})
+    )
+    with pytest.raises(UnknownArchitecture, match=f"{part} is quantised .*; take the .* with its plain weights"):
+        open_model(folder)
+    config.write_text(json.dumps(said | {"quantization_config": None}))
+    open_model(folder)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_denoiser_is_opened_from_every_type_that_an_edit_is_written_in(folder: Path, dtype: torch.dtype):
     rewrite(weights(folder), lambda tensors: tensors.update({name: t.to(dtype) for name, t in tensors.items()}))
