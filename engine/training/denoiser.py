@@ -53,6 +53,17 @@ def check(pipeline: Any) -> None:
         raise UnknownArchitecture(f"{family.name} cannot be fine-tuned here; known: {', '.join(FAMILIES)}")
     check_levels(pipeline)
     projections(pipeline)  # refuses a denoiser that is not what the family says
+    config = pipeline.unet.config
+    if config.in_channels != config.out_channels:
+        raise UnknownArchitecture(
+            f"the UNet takes {config.in_channels} channels for {config.out_channels} (in_channels, out_channels), as "
+            "one that inpaints, and is not fine-tuned here; choose an editor in closed form"
+        )
+    if config.time_cond_proj_dim is not None:
+        raise UnknownArchitecture(
+            "the UNet is told of its guidance (time_cond_proj_dim), as that of a latent consistency model, and is not "
+            "fine-tuned here; choose an editor in closed form"
+        )
 
 
 def ddim(pipeline: Any, steps: int) -> Any:

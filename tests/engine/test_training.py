@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import LatentConsistencyModelPipeline, StableDiffusionInpaintPipeline
 from torch import Tensor
 
 from engine.deltas import EditPlan, applied, apply, undo
 from engine.denoising import noised, predicted
 from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
+from engine.families import projections
 from engine.spec import EditSpec, Retain, Target
 from engine.tensors import tensor_digest
 from engine.training import esd, salun, train
@@ -479,6 +481,23 @@ def test_what_cannot_be_trained_is_refused() -> None:
         train(tiny_families.flux(), ESD)
     with pytest.raises(EditError, match="lower the rate"):
         train(pipeline, _with(ESD, rate=1e30, iterations=5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "reason"),
+    [
+        (StableDiffusionInpaintPipeline, {"in_channels": 9}, r"takes 9 channels for 4 .*; choose an editor in closed"),
+        (LatentConsistencyModelPipeline, {"time_cond_proj_dim": 8}, r"told of its guidance \(time_cond_proj_dim\)"),
+    ],
+)
+def test_a_denoiser_that_is_told_more_than_text_is_edited_in_closed_form_and_not_trained(
+    kind: Any, setting: dict[str, Any], reason: str
+) -> None:
+    further = kind.from_pipe(tiny.pipeline())
+    further.unet = tiny.unet(**setting)
+    with pytest.raises(UnknownArchitecture, match=reason):
+        train(further, _with(ESD, iterations=1))
+    assert projections(further)
 
 
 def _with(spec: EditSpec, **settings: Any) -> EditSpec:
