@@ -38,7 +38,7 @@ def check(pipeline: Any) -> None:
 
 
 def denoiser(pipeline: Any) -> Any:
-    return pipeline.unet if getattr(pipeline, "unet", None) is not None else pipeline.transformer
+    return getattr(pipeline, family_of(pipeline).denoisers[0])
 
 
 @contextmanager

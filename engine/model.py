@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 
 from engine.digests import files, folder_digest
 from engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture
-from engine.families import family_named
+from engine.families import FAMILIES, family_named
 from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
 
 LAYOUT = "channels-last"
-DENOISERS = ("unet", "transformer", "transformer_2")
+DENOISERS = {name for family in FAMILIES for name in family.denoisers}
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 STORED_IN = {"F16", "BF16", "F32", "F64"}
 AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version__}"

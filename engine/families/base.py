@@ -121,7 +121,8 @@ class Family:
 
     `pipelines` are the diffusers classes that are asked by text alone, `further` those that read it in the same way and
     are asked in another, such as with a picture: edits are planned for them, and no picture is asked of them.
-    `projections(pipeline)` lists the matrices in module order.
+    `denoisers` are the components that hold the matrices, the one that `predict` asks first; `projections(pipeline)`
+    lists the matrices in module order.
     `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
     it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
     [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
@@ -144,6 +145,7 @@ class Family:
     pictures: Callable[[Any], np.ndarray] = images
     cleaned: Callable[[str], str] = as_given
     further: tuple[str, ...] = ()
+    denoisers: tuple[str, ...] = ("unet",)
 
     @property
     def covers(self) -> tuple[str, ...]:

@@ -85,4 +85,5 @@ FAMILY = Family(
         "FluxImg2ImgPipeline",
         "FluxInpaintPipeline",
     ),
+    denoisers=("transformer",),
 )

@@ -80,4 +80,5 @@ FAMILY = Family(
     arguments=arguments,
     predict=predict,
     further=("StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
+    denoisers=("transformer",),
 )

@@ -16,11 +16,12 @@ from engine.families.base import Family, Projection, entrance
 from engine.families.sd3 import reading
 from engine.families.video import middle
 
+DENOISERS = ("transformer", "transformer_2")
 T5_TOKENS = 512  # which the pipeline reads unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    present = [name for name in ("transformer", "transformer_2") if getattr(pipeline, name, None) is not None]
+    present = [name for name in DENOISERS if getattr(pipeline, name, None) is not None]
     if not present:
         raise UnknownArchitecture("there is no transformer to edit; open the model whole")
     return [entrance(pipeline, f"{name}.condition_embedder.text_embedder.linear_1", (0,)) for name in present]
@@ -53,4 +54,5 @@ FAMILY = Family(
     pictures=middle,
     cleaned=cleaned,
     further=("WanImageToVideoPipeline", "WanVideoToVideoPipeline", "WanVACEPipeline"),
+    denoisers=DENOISERS,
 )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.deltas import applied, apply, plan, undo
+from engine.denoising import denoiser
 from engine.editors import EDITORS, scapre, settings_for
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
@@ -123,6 +124,12 @@ def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(pipeline: Any
         rows = seen[projection.name].flatten(0, -2)[:, : projection.columns]
         distance = torch.cdist(rows, known, compute_mode="donot_use_mm_for_euclid_dist")
         assert distance.amin(1).max() < 1e-4
+
+
+def test_what_a_family_edits_is_in_the_denoisers_that_it_declares(pipeline: Any) -> None:
+    """Of these a folder's files are held to what an edit can be written in and reaches."""
+    assert {p.name.partition(".")[0] for p in projections(pipeline)} == set(family_of(pipeline).denoisers)
+    assert denoiser(pipeline) is pipeline.components[family_of(pipeline).denoisers[0]]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.editor)
