@@ -12,6 +12,7 @@ from engine.deltas import edited
 from engine.digests import file_digest, files_by_name
 from engine.model import check_format
 from engine.tensors import tensor_digest
+from engine.variants import check_variants
 
 
 def departures(model: Path, base: Path, deltas: Mapping[str, Tensor]) -> Iterator[str]:
@@ -19,10 +20,11 @@ def departures(model: Path, base: Path, deltas: Mapping[str, Tensor]) -> Iterato
 
     Weights are compared one by one and to the bit, and all other files by their bytes, so that in what order a file
     holds its weights makes no difference. One weight at a time is in memory. ModelFormatError for a folder that is no
-    whole model, EditError where a sum is not finite.
+    whole model and for a base with a variant of other weights, EditError where a sum is not finite.
     """
     for folder in (model, base):
         check_format(folder)
+    check_variants(base)
     ours, theirs = files_by_name(model), files_by_name(base)
     yield from (f"it has no {name}, which its base has" for name in sorted(theirs.keys() - ours.keys()))
     yield from (f"it has {name}, which its base has not" for name in sorted(ours.keys() - theirs.keys()))

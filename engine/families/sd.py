@@ -25,7 +25,7 @@ def refuse_masked(pipeline: Any) -> None:
     if getattr(getattr(pipeline.text_encoder, "config", None), "use_attention_mask", False):
         raise UnknownArchitecture(
             "use_attention_mask is set in the text encoder's config.json, so that the pipeline hides padding from it; "
-            "only encoders that attend to padding are edited: set it to false, if the model draws as it should so"
+            "only encoders that attend to padding are edited: set it to false, if the model still draws as it should"
         )
 
 

@@ -126,3 +126,15 @@ def test_no_whole_model_is_refused(base: Path, edited: Path, made: EditPlan) -> 
     (edited / UNET).unlink()
     with pytest.raises(ModelFormatError, match=r"holds its weights only as the variant fp16"):
         list(departures(base, edited, made.deltas))
+
+
+def test_attack_a_base_has_a_variant_from_which_the_edit_comes_out_as_what_was_before(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
+    """Its sum is the base's with the edit added, to the bit, and draws what was erased."""
+    other = shutil.copytree(base, tmp_path / "base")
+    undoing = {name.removeprefix("unet."): delta for name, delta in made.deltas.items()}
+    variant = other / UNET.replace(".safetensors", ".fp16.safetensors")
+    rewritten(variant, lambda held: held.update({name: held[name] - delta.half() for name, delta in undoing.items()}))
+    with pytest.raises(ModelFormatError, match="of the variant fp16 is not that of"):
+        list(departures(other, other, {}))

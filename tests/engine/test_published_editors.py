@@ -198,7 +198,8 @@ def test_speed_edits_the_matrices_it_is_told_to_and_refuses_where_nothing_is_fre
 
 def test_speed_filters_and_augments_what_it_holds_as_published():
     """Row by row, and copy by copy: who feels the edit with nothing retained more than the mean does, is held."""
-    for chosen in ({}, {"prior_filter": False}, {"augment": False}):
+    cases: list[dict[str, Any]] = [{}, {"prior_filter": False}, {"augment": False}]
+    for chosen in cases:
         deltas = planned("speed", threshold=0.3, **chosen)
         for name, delta in deltas.items():
             gram = transcribed(WEIGHTS[name], quantiles(100), **chosen)
