@@ -58,8 +58,8 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
     },
     "oce": {
         "default_anchor": (EMPTY, MEAN),
-        "preserve_concept_scale": (5.0, 0.0),
-        "erase_scale": (200.0, 600.0, 2000.0, 6000.0),
+        "preserve_concept_scale": (50.0, 5.0, 0.0),
+        "erase_scale": (20.0, 60.0, 200.0, 600.0, 2000.0),
     },
     "mace-cfr": {
         "default_anchor": (EMPTY, MEAN),

@@ -7,6 +7,7 @@ scheduler names, so that every walk is a pure function of weights, prompts and f
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ from engine.text import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 PARAMETERS = ("full", "cross-attention")
+AT_ONCE = 32
+NUMBERS = AT_ONCE * 4 * 64 * 64  # as many latents of Stable Diffusion 1.5
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -138,9 +141,18 @@ def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: 
 
 def noise_like_latents(unet: Any, count: int, draws: torch.Generator) -> Tensor:
     """Standard normal [count, channels, height, width], drawn on the CPU so that it is the same on every device."""
+    return torch.randn(count, *_shape(unet), generator=draws).to(unet.device)
+
+
+def at_once(unet: Any) -> int:
+    """How many latents go through the denoiser together: fewer of larger ones, for the memory that they take."""
+    return max(1, min(AT_ONCE, NUMBERS // math.prod(_shape(unet))))
+
+
+def _shape(unet: Any) -> tuple[int, int, int]:
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    return torch.randn(count, unet.config.in_channels, height, width, generator=draws).to(unet.device)
+    return unet.config.in_channels, height, width
 
 
 def chosen(unet: nn.Module, parameters: str) -> dict[str, nn.Parameter]:

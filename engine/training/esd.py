@@ -26,6 +26,7 @@ from engine.families import Arguments
 from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import (
+    at_once,
     chosen,
     ddim,
     in_pairs,
@@ -40,7 +41,6 @@ from engine.training.denoiser import (
 from engine.wordings import phrasing, target_pairs
 
 FROZEN, TRAINED = "frozen", "trained"
-WALKED_AT_ONCE = 32
 PUBLISHED: dict[str, dict[str, Any]] = {"first release": {"walks": TRAINED, "iterations": 1000, "rate": 1e-5}}
 """Settings of the authors' scripts other than the defaults."""
 
@@ -120,7 +120,7 @@ def _walked(
 ) -> dict[int, Tensor]:
     """Where each sample's walk of the frozen model ends, by its place: many at once, those that go equally far."""
     order = sorted(range(len(samples)), key=lambda place: samples[place].until)
-    size = max(1, WALKED_AT_ONCE // settings.batch)
+    size = max(1, at_once(pipeline.unet) // settings.batch)
     blocks = [order[start : start + size] for start in range(0, len(order), size)]
     nothing = unconditional(pipeline, size * settings.batch)
 

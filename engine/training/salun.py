@@ -28,6 +28,7 @@ from engine.spec import EditSpec
 from engine.training.base import Report, Step, Trainer
 from engine.training.denoiser import (
     PARAMETERS,
+    at_once,
     chosen,
     ddim,
     noise_like_latents,
@@ -38,8 +39,6 @@ from engine.training.denoiser import (
     walk,
 )
 from engine.wordings import phrasing, target_pairs, worded
-
-DRAWN_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,10 @@ def draw(
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
-    starts = range(0, len(pairs), DRAWN_AT_ONCE)
-    blocks = [range(start, min(start + DRAWN_AT_ONCE, len(pairs))) for start in starts]
+    size = at_once(pipeline.unet)
+    blocks = [range(start, min(start + size, len(pairs))) for start in range(0, len(pairs), size)]
     begun = [(block, noise_like_latents(pipeline.unet, len(block), draws)) for block in blocks]
-    nothing = unconditional(pipeline, DRAWN_AT_ONCE)
+    nothing = unconditional(pipeline, size)
 
     def drawn(part: tuple[range, Tensor]) -> Tensor:
         block, noise = part

@@ -16,7 +16,7 @@ from engine.features import ClipNetwork
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
-from engine.training import esd, salun, train
+from engine.training import denoiser, train
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
@@ -68,8 +68,7 @@ def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str
 def test_nor_does_a_training(
     model: Any, editor: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(esd, "WALKED_AT_ONCE", 1)
-    monkeypatch.setattr(salun, "DRAWN_AT_ONCE", 2)
+    monkeypatch.setattr(denoiser, "AT_ONCE", 2)
     assert len(digests(lambda: train(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
 
 

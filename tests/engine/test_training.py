@@ -19,6 +19,7 @@ from engine.tensors import tensor_digest
 from engine.training import esd, salun, train
 from engine.training.base import Step
 from engine.training.denoiser import (
+    at_once,
     chosen,
     ddim,
     in_pairs,
@@ -207,6 +208,16 @@ def test_esd_walks_on_the_model_that_is_told_to() -> None:
     first = [train(listening(), _with(ESD, rate=0.1, iterations=1, walks=who)) for who in ("frozen", "trained")]
     for name, delta in first[0].deltas.items():
         assert torch.allclose(delta, first[1].deltas[name], atol=1e-3)
+
+
+def test_larger_latents_go_through_the_denoiser_by_fewer() -> None:
+    unet = listening().unet
+    whole = at_once(unet)
+    unet.register_to_config(sample_size=128)
+    assert (whole, at_once(unet)) == (32, 8)
+    unet.register_to_config(sample_size=(4096, 2048))
+    assert at_once(unet) == 1
+    assert noise_like_latents(unet, 1, torch.Generator()).shape == (1, 4, 4096, 2048)
 
 
 def test_each_row_walks_as_far_as_it_is_told_and_as_it_would_alone() -> None:
