@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks.page import table
 from benchmarks.timing import settings, settle
 from engine.editors import editor_named, settings_for
-from engine.editors.base import ConceptEmbeddings, Moments
+from engine.editors.base import ConceptEmbeddings, Moments, Rows
 from engine.families.sd import KINDS
 
 SUBJECT = 2  # the place of a name's last token
@@ -81,7 +81,11 @@ def concepts(layers: Layers, count: int, device: str) -> tuple[ConceptEmbeddings
     seconds = time.perf_counter() - start
     subjects, neutral = names[:, SUBJECT], empty[SUBJECT].expand(count, -1)
     owner = torch.arange(count, device=device)
-    return ConceptEmbeddings(moments, nothing, nothing, subjects, neutral, owner, subjects[:0], empty), seconds
+    nobody = Rows(subjects[:0], torch.zeros(0, dtype=torch.float64, device=device))
+    gathered = ConceptEmbeddings(
+        moments, nothing, nothing, subjects, neutral, owner, subjects[:0], empty=empty, kept=nobody
+    )
+    return gathered, seconds
 
 
 def seconds(layers: Layers, editor: str, count: int, device: str) -> float:
