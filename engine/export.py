@@ -98,8 +98,12 @@ def apply_to_folder(plan: EditPlan, model: str | Path, out: str | Path) -> dict[
     """
     model, out = Path(model), Path(out)
     with whole_new(out) as scratch:
-        check_base(plan, model)
-        return write_edited(model, plan, scratch)
+        return _applied(plan, model, scratch)
+
+
+def _applied(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
+    check_base(plan, model)
+    return write_edited(model, plan, out)
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
@@ -126,9 +130,9 @@ def _own_type(model: Path, plan: EditPlan) -> torch.dtype:
 
 def _edited(plan: EditPlan, base: Path, to: str, out: Path) -> tuple[dict[str, float], str]:
     if to == "diffusers":
-        return apply_to_folder(plan, base, out), ""
+        return _applied(plan, base, out), ""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        rounding = apply_to_folder(plan, base, Path(scratch) / MODEL)
+        rounding = _applied(plan, base, Path(scratch) / MODEL)
         return rounding, write_single_file(Path(scratch) / MODEL, out)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from engine.sampling import Sampler, Shot, generate, picture_key
+from engine.whole import replace_file
 
 
 class PictureStore:
@@ -58,14 +58,6 @@ class PictureStore:
             self.write(picture_key(weights, shot, sampler), picture)
             progress(1)
         return keys
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever else writes it meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.part")
-    scratch.write_bytes(content)
-    scratch.replace(path)
 
 
 def pixel_digest(picture: np.ndarray) -> str:

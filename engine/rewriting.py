@@ -38,9 +38,10 @@ def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
 def _check_held(base: Path, deltas: Mapping[str, Tensor]) -> None:
     known = components(base)
     for component, names in _by_component(deltas).items():
-        for variant in known[component].stored() if component in known else [""]:
-            held = known[component].places(variant) if component in known else {}
-            if missing := [name for name in names if name.partition(".")[2] not in held]:
+        part = known.get(component)
+        held = {variant: part.places(variant) for variant in part.stored()} if part else {"": {}}
+        for variant, places in held.items():
+            if missing := [name for name in names if name.partition(".")[2] not in places]:
                 where = f"the variant {variant} of the base model" if variant else "the base model"
                 raise EditError(missing[0], f"is not in {where}; plan the edit on this base")
 

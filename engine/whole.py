@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -45,6 +46,14 @@ def whole_new(out: Path) -> Iterator[Path]:
         yield scratch
         _check_new(out)
         scratch.rename(out)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.part")
+    scratch.write_bytes(content)
+    scratch.replace(path)
 
 
 def copy_folder(source: Path, out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,13 +9,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine import families
 from engine.digests import code_digest, json_digest
 from engine.editors.base import Moments
 from engine.families import family_of
-from engine.tensors import save_whole, tensor_digest
+from engine.tensors import tensor_digest
+from engine.whole import replace_file
 from engine.wordings import Wording
 
 HERE = Path(__file__).parent
@@ -44,11 +45,8 @@ class WordStore:
         return Moments(gram, gram, gram, found.mass)
 
     def _keep(self, path: Path, found: Moments) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         held = {"gram": found.gram, "mass": torch.tensor(found.mass, dtype=torch.float64)}
-        scratch = path.with_suffix(f".{os.getpid()}")  # two processes may write what both lack
-        save_whole(held, scratch, {"digest": tensor_digest(held)})
-        scratch.replace(path)
+        replace_file(path, save(held, {"digest": tensor_digest(held)}))  # two processes may write what both lack
 
 
 def address(pipeline: Any, stream: int, empty: Tensor, tokens: str, weighted: Sequence[tuple[Wording, float]]) -> str:

@@ -79,7 +79,6 @@ def plan(
 ) -> dict[str, Tensor]:
     targets, count = concepts.targets, concepts.count * concepts.streams
     wanted, spread = (targets.cross - targets.gram) / count, targets.gram / count
-    unrestricted = wanted @ _inverse(eye(len(wanted), wanted), spread, 1.0)
 
     def change(layer: str, retain: Moments) -> Tensor:
         return wanted @ _inverse(free_directions(layer, retain, concepts, settings), spread, settings.retain_scale)
@@ -88,6 +87,7 @@ def plan(
     if not settings.lists_kept:
         alike = change("shared system", concepts.retain)
         return {name: weight @ alike for name, weight in edited.items()}
+    unrestricted = wanted @ _inverse(eye(len(wanted), wanted), spread, 1.0)
     return {
         name: weight @ change(name, held(weight, weight @ unrestricted, concepts.kept, settings))
         for name, weight in edited.items()

@@ -86,39 +86,19 @@ def walk(
     nothing: Arguments,
     noise: Tensor,
     guidance: float,
-    until: int | None = None,
+    until: Sequence[int] | None = None,
 ) -> Tensor:
-    """The state after the first `until` denoising steps (all of them if left out) under classifier-free guidance."""
+    """The states under classifier-free guidance after the first `until` denoising steps of each row, or after all steps
+    if left out. They ascend: rows that are there wait for the others."""
     state = noise * scheduler.init_noise_sigma
-    for time in scheduler.timesteps[:until]:
-        state = _denoised(pipeline, scheduler, said, nothing, state, guidance, time)
-    return state
-
-
-@torch.no_grad()
-def walk_each(
-    pipeline: Any,
-    scheduler: Any,
-    said: Arguments,
-    nothing: Arguments,
-    noise: Tensor,
-    guidance: float,
-    until: Sequence[int],
-) -> Tensor:
-    """As `walk`, each row as far as its own `until`, which ascend: those that are there wait for the others."""
-    state = noise * scheduler.init_noise_sigma
+    until = [len(scheduler.timesteps)] * len(noise) if until is None else until
     for step, time in enumerate(scheduler.timesteps[: until[-1]]):
         going = range(bisect.bisect_right(until, step), len(until))
-        told, untold = take(said, going), take(nothing, going)
-        state[going.start :] = _denoised(pipeline, scheduler, told, untold, state[going.start :], guidance, time)
+        here = state[going.start :]
+        without, told = in_pairs(pipeline, here, time, take(nothing, going), take(said, going))
+        moved = scheduler.step(without + guidance * (told - without), time, here).prev_sample
+        state = torch.cat([state[: going.start], moved])
     return state
-
-
-def _denoised(
-    pipeline: Any, scheduler: Any, said: Arguments, nothing: Arguments, state: Tensor, guidance: float, time: Tensor
-) -> Tensor:
-    without, told = in_pairs(pipeline, state, time, nothing, said)
-    return scheduler.step(without + guidance * (told - without), time, state).prev_sample
 
 
 def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iterator[R]:

@@ -36,7 +36,6 @@ from engine.training.denoiser import (
     take,
     unconditional,
     walk,
-    walk_each,
 )
 from engine.wordings import phrasing, target_pairs
 
@@ -81,7 +80,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
     optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)
     nothing = unconditional(pipeline, settings.batch)
-    samples = _samples(student.unet, wordings, spec.seed, settings)
+    samples = _samples(student.unet, wordings, texts, spec.seed, settings)
     frozen = settings.walks == FROZEN
     starts = _walked(pipeline, scheduler, conditions, samples, settings, report, threads) if frozen else {}
     for step, sample in enumerate(samples):
@@ -89,7 +88,8 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
         if frozen:
             noisy = starts[step]
         else:
-            noisy = walk(student, scheduler, said, nothing, sample.noise, settings.alpha, sample.until)
+            until = [sample.until] * settings.batch
+            noisy = walk(student, scheduler, said, nothing, sample.noise, settings.alpha, until)
         aim = away(pipeline, noisy, time, said, nothing, settings.eta)
         loss = F.mse_loss(predicted(student, noisy, time, said), aim)
         optimiser.zero_grad(set_to_none=True)
@@ -98,10 +98,9 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
         report(Step("training", step + 1, settings.iterations, loss.item()))
 
 
-def _samples(unet: Any, wordings: list[list[str]], seed: int, settings: EsdSettings) -> list[Sample]:
-    draws = torch.Generator().manual_seed(seed)
-    texts = [text for own in wordings for text in own]
-    samples = []
+def _samples(unet: Any, wordings: list[list[str]], texts: list[str], seed: int, settings: EsdSettings) -> list[Sample]:
+    """Of each iteration the places of its wordings among the texts, one target's for each, and where it starts."""
+    draws, samples = torch.Generator().manual_seed(seed), []
     for _ in range(settings.iterations):
         drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
         until = int(torch.randint(settings.steps, (), generator=draws))
@@ -129,7 +128,7 @@ def _walked(
         said = take(conditions, [text for sample in own for text in sample.drawn])
         until = [sample.until for sample in own for _ in sample.drawn]
         noise = torch.cat([sample.noise for sample in own])
-        return walk_each(pipeline, scheduler, said, take(nothing, range(len(until))), noise, settings.alpha, until)
+        return walk(pipeline, scheduler, said, take(nothing, range(len(until))), noise, settings.alpha, until)
 
     ends: dict[int, Tensor] = {}
     for block, states in zip(blocks, shared_out(walked, blocks, threads), strict=True):

@@ -28,7 +28,6 @@ from engine.training.denoiser import (
     take,
     unconditional,
     walk,
-    walk_each,
 )
 from engine.training.esd import away
 from engine.training.salun import Drawn, SalunSettings
@@ -225,10 +224,10 @@ def test_each_row_walks_as_far_as_it_is_told_and_as_it_would_alone() -> None:
         scheduler, until = ddim(pipeline, 5), [0, 2, 2, 5]
         noise = noise_like_latents(pipeline.unet, 4, torch.Generator().manual_seed(0))
         said, nothing = read(pipeline, ["a cat", "a car", "a dog", "a cup"]), unconditional(pipeline, 4)
-        found = walk_each(pipeline, scheduler, said, nothing, noise, 3.0, until)
+        found = walk(pipeline, scheduler, said, nothing, noise, 3.0, until)
         for row, steps in enumerate(until):
             told = (take(said, [row]), take(nothing, [row]))
-            alone = walk(pipeline, scheduler, *told, noise[[row]], 3.0, steps)
+            alone = walk(pipeline, scheduler, *told, noise[[row]], 3.0, [steps])
             assert torch.allclose(found[row], alone[0], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(found[1], found[2], atol=1e-2)
 
