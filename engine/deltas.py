@@ -25,6 +25,7 @@ from engine.canonical import canonical_json
 from engine.diagnostics import diagnosed, ratio
 from engine.digests import json_digest
 from engine.editors import ConceptEmbeddings, editor_named, settings_for
+from engine.encoders import check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections, uncompiled
 from engine.spec import EditSpec
@@ -44,11 +45,12 @@ class EditPlan:
 
     `spec` and `templates` are digests of the specification and of the wordings, `settings` all that the editor went by.
     `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
-    that it changes (an editor that trains may change all of them). `diagnostics` gives, for
-    each of them, `change` |D|/|W0| of what text feeds, `residual` (energy of targets left over their anchors, 1
-    unedited) and `drift` (relative energy by which retained and general tokens moved), to six digits. They are what was
-    seen while planning, of the tokens that this editor reads, so that those of two editors are not to be compared. They
-    are to be read by people, and not part of the digest: a limit is checked against `relative_changes`.
+    that it changes (an editor that trains may change all of them); `encoders` are the digests, by component, of what
+    the text was read with (none in plans of before 0.12). `diagnostics` gives, for each projection, `change` |D|/|W0|
+    of what text feeds, `residual` (energy of targets left over their anchors, 1 unedited) and `drift` (relative energy
+    by which retained and general tokens moved), to six digits. They are what was seen while planning, of the tokens
+    that this editor reads, so that those of two editors are not to be compared. They are to be read by people, and not
+    part of the digest: a limit is checked against `relative_changes`.
     """
 
     deltas: Mapping[str, Tensor] = field(repr=False)
@@ -58,18 +60,21 @@ class EditPlan:
     editor: str
     settings: Mapping[str, Any]
     diagnostics: Mapping[str, Mapping[str, float]] = field(repr=False)
+    encoders: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def digest(self) -> str:
-        identity = {name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings")}
-        return json_digest({"format": FORMAT, **identity, "deltas": tensor_digest(self.deltas)})
+        return json_digest({"format": FORMAT, **self._identity, "deltas": tensor_digest(self.deltas)})
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        named = {name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings")}
+        return named | ({"encoders": dict(self.encoders)} if self.encoders else {})
 
     def save(self, path: str | Path) -> None:
         """Write it whole or not at all; the bytes are the same for the same plan, since metadata is one key."""
-        record = {
-            name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings", "diagnostics")
-        }
-        text = canonical_json({"format": FORMAT, "digest": self.digest, **record}).decode()
+        record = {"format": FORMAT, "digest": self.digest, **self._identity, "diagnostics": self.diagnostics}
+        text = canonical_json(record).decode()
         save_whole(self.deltas, Path(path), {"plan": text})
 
     @classmethod
@@ -153,8 +158,15 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], store: WordSto
             deltas[name] = pad(change, (0, whole[name] - change.shape[1]))
     if not deltas:
         raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
-    origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline)}
-    return EditPlan(deltas, **origin, editor=editor.name, settings=asdict(settings), diagnostics=diagnostics)
+    return EditPlan(
+        deltas, **origin(pipeline, spec), editor=editor.name, settings=asdict(settings), diagnostics=diagnostics
+    )
+
+
+def origin(pipeline: Any, spec: EditSpec, names: Iterable[str] = ()) -> dict[str, Any]:
+    """Where a plan comes from, by the names of its fields; its base holds the parameters `names` too."""
+    base, encoders = base_digest(pipeline, names), encoder_digests(pipeline)
+    return {"spec": spec.digest, "templates": templates_digest(), "base": base, "encoders": encoders}
 
 
 @torch.no_grad()
@@ -170,12 +182,14 @@ def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
 
 @torch.no_grad()
 def apply(pipeline: Any, plan: EditPlan) -> Applied:
-    """Add the plan to the pipeline's projections. DigestMismatch if they are not those it was planned on.
+    """Add the plan to the pipeline's projections. DigestMismatch if they, or its text encoders, are not those it was
+    planned on.
 
     The sum is taken in float64 and written in the parameter's own dtype; nothing is written unless all of it is finite
     there.
     """
     named = planned_on(pipeline, plan)
+    check_encoders(pipeline, plan.encoders)
     sums = {name: edited(name, named[name], delta) for name, delta in plan.deltas.items()}
     originals = {name: named[name].detach().clone() for name in sums}
     for name, (weight, _) in sums.items():

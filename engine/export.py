@@ -13,6 +13,7 @@ from safetensors import safe_open
 from engine.bundle import MANIFEST, MODEL, verify_bundle
 from engine.deltas import EditPlan, base_digest
 from engine.digests import files
+from engine.encoders import check_encoders
 from engine.errors import DigestMismatch, SettingError
 from engine.layout import check_layout, components
 from engine.lora import lora_of
@@ -107,14 +108,22 @@ def _applied(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
-    """DigestMismatch unless the plan was made on this model, opened in its own type, in float32, which takes more
-    memory, or in half of that."""
+    """DigestMismatch unless the plan was made on this model, its text encoders included, opened in its own type, in
+    float32, which takes more memory, or in half of that."""
     check_format(model)
     found = ""
     for dtype in dict.fromkeys([_own_type(model, plan), torch.float32, *HALF.values()]):
-        if (found := base_digest(open_model(model, dtype=dtype), plan.deltas)) == plan.base:
+        if (found := _opened_digest(plan, model, dtype)) == plan.base:
             return
     raise DigestMismatch(f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on")
+
+
+def _opened_digest(plan: EditPlan, model: Path, dtype: torch.dtype) -> str:
+    """Of the weights that the plan is of; where they are its base, the encoders must be those it was made with."""
+    opened = open_model(model, dtype=dtype)
+    if (found := base_digest(opened, plan.deltas)) == plan.base:
+        check_encoders(opened, plan.encoders)
+    return found
 
 
 def _own_type(model: Path, plan: EditPlan) -> torch.dtype:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from engine.deltas import EditPlan, base_digest
+from engine.deltas import EditPlan, origin
 from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
 from engine.families import uncompiled
@@ -23,7 +23,6 @@ from engine.spec import EditSpec
 from engine.training import esd, salun
 from engine.training.base import Report, Step, Trainer, unheard
 from engine.training.denoiser import check
-from engine.wordings import templates_digest
 
 TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module in (esd, salun)}
 
@@ -75,5 +74,5 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
             deltas[f"unet.{name}"] = change
             ratio = (change.double().norm() / before.norm()).item()
             diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
-    origin = {"spec": spec.digest, "templates": templates_digest(), "base": base_digest(pipeline, deltas)}
-    return EditPlan(deltas, **origin, editor=spec.editor, settings=settings, diagnostics=diagnostics)
+    found = origin(pipeline, spec, deltas)
+    return EditPlan(deltas, **found, editor=spec.editor, settings=settings, diagnostics=diagnostics)

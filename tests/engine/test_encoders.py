@@ -1,0 +1,115 @@
+"""An edit is of states that one text encoder makes: it is not put where another reads the prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing._internal.two_tensor import TwoTensor
+
+from engine.deltas import EditPlan, apply, plan
+from engine.encoders import encoder_digests
+from engine.errors import DigestMismatch, EditError
+from engine.export import apply_to_folder
+from engine.spec import EditSpec, Target
+from tests.engine import tiny
+
+SPEC = EditSpec((Target("cat", ("cat",), anchor="dog"),), editor="uce")
+OF_BEFORE = EditPlan(
+    {"unet.value.weight": torch.zeros(1, 1)},
+    spec="a",
+    templates="b",
+    base="c",
+    editor="uce",
+    settings={},
+    diagnostics={},
+)
+
+
+@pytest.fixture(scope="module")
+def made() -> EditPlan:
+    return plan(tiny.pipeline(), SPEC)
+
+
+@pytest.fixture
+def pipeline() -> Any:
+    return tiny.pipeline()
+
+
+@torch.no_grad()
+def turn(encoder: nn.Module) -> None:
+    """Another encoder: its first words are told by other states."""
+    next(encoder.parameters())[0] += 1.0
+
+
+def values(pipeline: Any) -> list[Tensor]:
+    return [weight.clone() for weight in pipeline.unet.parameters()]
+
+
+def test_it_is_not_applied_where_another_encoder_reads_the_prompts(made: EditPlan, pipeline: Any) -> None:
+    before = values(pipeline)
+    turn(pipeline.text_encoder)
+    with pytest.raises(DigestMismatch, match=r"text_encoder: .*apply the plan to the base with its own"):
+        apply(pipeline, made)
+    assert all(torch.equal(was, now) for was, now in zip(before, pipeline.unet.parameters(), strict=True))
+
+
+def test_nor_where_a_word_was_added_that_could_bring_the_concept_back(made: EditPlan, pipeline: Any) -> None:
+    pipeline.tokenizer.add_tokens("<cat-again>")
+    with pytest.raises(DigestMismatch, match=r"tokenizer: .*before an embedding is loaded"):
+        apply(pipeline, made)
+
+
+def test_nor_to_a_folder_with_another_encoder(made: EditPlan, pipeline: Any, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path / "base")
+    turn(pipeline.text_encoder)
+    pipeline.save_pretrained(tmp_path / "other")
+    with pytest.raises(DigestMismatch, match="text_encoder"):
+        apply_to_folder(made, tmp_path / "other", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert apply_to_folder(made, tmp_path / "base", tmp_path / "out").keys() == made.deltas.keys()
+
+
+def test_prompts_may_have_been_read_and_the_encoder_left_out(made: EditPlan, pipeline: Any) -> None:
+    pipeline.tokenizer("a cat", padding="max_length", truncation=True)
+    pipeline.text_encoder = None
+    assert apply(pipeline, made).rounding.keys() == made.deltas.keys()
+
+
+def test_an_encoder_is_the_same_under_other_names_and_not_in_another_type() -> None:
+    encoder = nn.Linear(3, 2)
+    named = [nn.ModuleDict({"text_model": encoder}), nn.Sequential(nn.ModuleDict({"encoder": encoder}))]
+    one, other = (encoder_digests(SimpleNamespace(components={"text_encoder": part})) for part in named)
+    assert one == other
+    assert encoder_digests(SimpleNamespace(components={"text_encoder": encoder.half()})) != one
+
+
+def test_of_a_tensor_of_another_kind_each_part_counts() -> None:
+    def digest(*parts: float) -> str:
+        whole = nn.Parameter(TwoTensor(*(torch.full((2,), part) for part in parts)))
+        return encoder_digests(SimpleNamespace(components={"text_encoder": nn.ParameterList([whole])}))["text_encoder"]
+
+    assert digest(1.0, 2.0) == digest(1.0, 2.0)
+    assert len({digest(1.0, 2.0), digest(1.0, 3.0), digest(3.0, 2.0)}) == 3
+
+
+def test_an_encoder_that_is_not_in_memory_is_named(made: EditPlan, pipeline: Any) -> None:
+    pipeline.text_encoder.to("meta")
+    with pytest.raises(EditError, match="text_encoder: is not in memory"):
+        apply(pipeline, made)
+
+
+def test_a_plan_of_before_keeps_its_digest_and_asks_for_no_encoder(
+    made: EditPlan, pipeline: Any, tmp_path: Path
+) -> None:
+    assert OF_BEFORE.digest == "f32dda5a15694940ccde5907b90c413b75be1b8361842e2f13119284e3ce513e"
+    replace(made, encoders={}).save(tmp_path / "plan.safetensors")
+    old = EditPlan.load(tmp_path / "plan.safetensors")
+    assert old.digest != made.digest
+    turn(pipeline.text_encoder)
+    assert apply(pipeline, old).rounding.keys() == made.deltas.keys()
