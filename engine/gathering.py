@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.anchors import WORDS, Anchors
+from engine.apart import check_apart
 from engine.blocks import Block, TokenList, spread
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Rows, Settings, Tokens
 from engine.errors import ConceptError
@@ -42,6 +43,7 @@ def gather(
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
+    check_apart(pipeline, spec, stream)
     reader = Reader.of(pipeline, settings, stream)
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     if like is None:

@@ -40,7 +40,6 @@ def steady(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 cholesky = steady(torch.linalg.cholesky)
-cholesky_ex = steady(torch.linalg.cholesky_ex)
 cholesky_solve = steady(torch.cholesky_solve)
 det = steady(torch.linalg.det)
 eigh = steady(torch.linalg.eigh)

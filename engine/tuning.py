@@ -24,11 +24,13 @@ from engine.editors import checked_settings, editor_named, settings_for, unknown
 from engine.editors.base import EMPTY, MEAN
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec
+from engine.tensors import tensor_digest
 
 if TYPE_CHECKING:
     from engine.deltas import EditPlan
 
 AUTO = "auto"
+SHOWN = "it is the same edit, to the bit, as one that pictures spoke against"
 LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
     "scapre": {
         "default_anchor": (EMPTY, MEAN),
@@ -69,6 +71,10 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
 }
 
 
+SEARCHED = tuple(name for name in LADDERS if name != "oce")
+"""OCE turns what targets become and keeps its size, so that the more it erases, the more a residual would be."""
+
+
 @dataclass(frozen=True)
 class AutoSettings:
     """`editor` whose ladder is searched; the proxies' limits `max_residual` and `max_drift`, over the worst layer;
@@ -78,7 +84,7 @@ class AutoSettings:
     bare names (`uce`, `rece`, `speed`) are smaller at the same pictures, and where nothing is kept nothing drifts.
     """
 
-    editor: str = field(default="scapre", metadata={"choices": tuple(LADDERS)})
+    editor: str = field(default="scapre", metadata={"choices": SEARCHED})
     max_residual: float = 0.07
     max_drift: float = 0.05
     proofs: int = 6
@@ -145,10 +151,17 @@ def least(
         worth = _ascending(trials, [n for n, trial in enumerate(trials) if trial.may_be_shown], "residual")
     if not worth:
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
-    for place in worth[: auto.proofs] if proof else worth[:1]:
+    shown: set[str] = set()
+    for place in worth:
         made = replace(draft(choices[place]), spec=search_digest(spec))
         if proof is None:
             return Tuned(made, tuple(trials))
+        if (edit := tensor_digest(made.deltas)) in shown:
+            trials[place] = replace(trials[place], problem=SHOWN)
+            continue
+        if len(shown) == auto.proofs:
+            break
+        shown.add(edit)
         against = proof(made)
         trials[place] = replace(trials[place], problem=against, accepted=not against)
         if not against:
@@ -179,11 +192,13 @@ def asked(spec: EditSpec) -> AutoSettings:
 def ladder(spec: EditSpec) -> list[EditSpec]:
     """What there is to choose from for a specification with `editor: auto`: specifications that name their editor.
 
-    Where every target names its anchor there is no choice of one for those that do not.
+    Where every target names its anchor there is no choice of one for those that do not, and where no words are read
+    none of what they weigh.
     """
     editor = asked(spec).editor
     fixed = {name: value for name, value in spec.settings.items() if name not in _NAMES}
     idle = {"default_anchor"} if all(target.anchor for target in spec.targets) else set()
+    idle |= {"general"} if fixed.get("general_words") == 0 else set()
     return [replace(spec, editor=editor, settings={**rung, **fixed}) for rung in rungs(editor, without={*fixed, *idle})]
 
 

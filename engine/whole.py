@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from engine.errors import SettingError
 
@@ -51,9 +51,12 @@ def whole_new(out: Path) -> Iterator[Path]:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whoever else writes it meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.part")
-    scratch.write_bytes(content)
-    scratch.replace(path)
+    scratch = path.with_suffix(f".{uuid4().hex}.part")  # a process number is another's too, in another container
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def copy_folder(source: Path, out: Path) -> None:

@@ -21,7 +21,7 @@ from engine.whole import replace_file
 from engine.wordings import Wording
 
 HERE = Path(__file__).parent
-CODE = tuple(HERE / f"{name}.py" for name in ("blocks", "gathering", "linalg", "text", "wordstore"))
+CODE = tuple(HERE / f"{name}.py" for name in ("blocks", "editors/base", "gathering", "linalg", "text", "wordstore"))
 LIBRARIES = ("tokenizers", "torch", "transformers")
 
 

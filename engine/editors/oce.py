@@ -43,6 +43,7 @@ from engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
 _NAMES = {"expand_prompts": False}
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
+OF_WEIGHTS = 1e-6  # relative, above that of a float32 weight; its square is within the worst condition
 PUBLISHED: dict[str, dict[str, Any]] = {
     "object": {},
     "style": {"erase_scale": 500.0, "preserve_concept_scale": 1.0},
@@ -120,7 +121,8 @@ def _turned(
     layer: str, weight: Tensor, kept: Tensor, targets: Tensor, anchors: Tensor, settings: OceSettings
 ) -> Tensor:
     """(R - I) W0."""
-    basis, inside = qr(weight)
+    basis = _directions(weight, beyond=OF_WEIGHTS)
+    inside = basis.T @ weight
     identity = eye(len(inside), inside)
     beyond = identity - _projector(times(inside, anchors.T))
     objective = inside @ kept @ inside.T - settings.erase_scale * _projector(times(inside, targets.T)) @ beyond
@@ -130,9 +132,14 @@ def _turned(
 
 def _projector(values: Tensor) -> Tensor:
     """Onto the span of the columns of `values` [k, n]: [k, k]."""
-    directions, sizes, _ = svd(values, full_matrices=False)
-    span = directions[:, sizes > SAME_DIRECTION * sizes[0]]
+    span = _directions(values)
     return span @ span.T
+
+
+def _directions(values: Tensor, beyond: float = SAME_DIRECTION) -> Tensor:
+    """An orthonormal basis of the span of the columns of `values` [k, n], [k, rank]."""
+    directions, sizes, _ = svd(values, full_matrices=False)
+    return directions[:, sizes > beyond * sizes[0]]
 
 
 EDITOR = Editor("oce", OceSettings, plan)

@@ -38,7 +38,7 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
 from engine.errors import EditError
-from engine.linalg import cholesky_ex, cholesky_solve, eye, product, times
+from engine.linalg import WORST_CONDITION, cholesky, cholesky_solve, eigvalsh, eye, product, times
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,11 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
     edited = eye(len(change), change) + change
     system = edited.T @ layers @ edited
     system = system + regular_scale * eye(len(change), change)
-    lower, failed = cholesky_ex((system + system.T) / 2)
-    if failed:
+    system = (system + system.T) / 2
+    spectrum = eigvalsh(system)
+    if not spectrum[0] * WORST_CONDITION > spectrum[-1]:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")
-    return cholesky_solve(times(edited.T @ layers, subjects.double().T), lower).T
+    return cholesky_solve(times(edited.T @ layers, subjects.double().T), cholesky(system)).T
 
 
 EDITOR = Editor("rece", ReceSettings, plan)

@@ -37,11 +37,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings
+from engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings, reads_words
 from engine.linalg import Pencil, diagonalise, eye, mean, procrustes, svd, times
 
 AUTO = "auto"
 STRENGTH = 12.0
+GENERAL = 60.0
 MANY = 20  # targets; as many as there are to choose settings on, so what was chosen there holds up to here
 
 
@@ -57,12 +58,16 @@ class ScapreSettings(Settings):
     default_anchor: str = field(default=MEAN, metadata=DEFAULT_ANCHORS)
     strength: float | str = field(default=STRENGTH, metadata={"words": (AUTO,)})
     retain: float = 6.0
-    general: float = 60.0
+    general: float = GENERAL
     ridge: float = 1.0
     spectral: float = 0.0
     informax: float = 0.0
     geometry: float = 0.0
     geometry_turns: int = 2
+
+    def __post_init__(self) -> None:
+        if self.general != GENERAL:  # the default says nothing of words that are not read
+            reads_words(self.general, self.general_words)
 
     @property
     def adaptive(self) -> bool:
@@ -101,21 +106,23 @@ def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Te
         return torch.ones(rows, dtype=torch.float64, device=weight.device)
     subjects = times(weight, concepts.subjects.double().T)
     others = times(weight, torch.cat([concepts.neutral, concepts.lookalikes]).double().T)
+    others, middle = others.sort(1).values, others.mean(1)
     information = torch.zeros(rows, dtype=torch.float64, device=weight.device)
-    for concept in concepts.concept.unique().tolist():
-        told = subjects[:, concepts.concept == concept]
-        information = torch.maximum(information, _mutual_information(told, others))
+    _, sizes = concepts.concept.unique(return_counts=True)
+    for told in subjects[:, concepts.concept.argsort(stable=True)].split(sizes.tolist(), 1):
+        information = torch.maximum(information, _mutual_information(told.contiguous(), others, middle))
     return (information / information.max().clamp_min(1e-12)) ** exponent
 
 
-def _mutual_information(told: Tensor, others: Tensor) -> Tensor:
+def _mutual_information(told: Tensor, others: Tensor, middle: Tensor) -> Tensor:
     """Nats, [rows], between label and activation binarised half-way between the classes' means, classes weighed alike.
 
-    At most ln 2, reached by a row that separates the two without error.
+    At most ln 2, reached by a row that separates the two without error. `others` are sorted, `middle` is their mean.
     """
-    threshold = (told.mean(1) + others.mean(1)) / 2
-    on_told = (told > threshold[:, None]).double().mean(1)
-    on_others = (others > threshold[:, None]).double().mean(1)
+    threshold = (told.mean(1) + middle)[:, None] / 2
+    on_told = (told > threshold).double().mean(1)
+    below = torch.searchsorted(others, threshold, right=True)[:, 0]
+    on_others = (others.shape[1] - below).double() / others.shape[1]
     return _entropy((on_told + on_others) / 2) - (_entropy(on_told) + _entropy(on_others)) / 2
 
 
@@ -135,6 +142,10 @@ def _spectral(concepts: ConceptEmbeddings) -> Tensor:
     """U diag(1 - sigmoid((e - median e) / median e)) U^T of the targets' differences from their anchors, [d, d]."""
     apart = (concepts.subjects - concepts.neutral).double()
     _, values, vectors = svd(apart, full_matrices=False)
+    spanned = values > values[0] * max(apart.shape) * torch.finfo(values.dtype).eps
+    values, vectors = values[spanned], vectors[spanned]
+    if not len(values):
+        return torch.zeros_like(concepts.targets.gram)
     middle = values.median().clamp_min(1e-12)
     return (vectors.T * (1 - torch.sigmoid((values - middle) / middle))) @ vectors
 

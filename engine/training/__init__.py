@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from engine.apart import check_apart
 from engine.deltas import EditPlan, origin
 from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
@@ -44,6 +45,7 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     trainer = TRAINERS[spec.editor]
     settings = checked_settings(trainer.name, trainer.settings, spec.settings)
     check(pipeline)
+    check_apart(pipeline, spec)
     student = copy.copy(pipeline)
     student.unet = copy.deepcopy(uncompiled(pipeline.unet)).float().requires_grad_(False).eval()
     threads = torch.get_num_threads() if pipeline.unet.device.type == "cpu" else 1

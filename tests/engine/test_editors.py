@@ -225,6 +225,26 @@ def test_the_spectral_part_holds_each_direction_by_how_weak_it_is():
     assert kept[-1] < 0.9 * kept[0]
 
 
+def test_a_name_that_is_given_twice_holds_no_direction_more():
+    """Differences that say the same leave singular values of nothing, whose directions are anybody's."""
+    twice = replace(
+        CONCEPTS, subjects=X.repeat(2, 1), neutral=Y.repeat(2, 1), concept=torch.tensor([0, 0, 1] * 2), lookalikes=KEPT
+    )
+    settings = settings_for(editor_named("scapre"), {"strength": 5.0, "spectral": 7.0})
+    once, again = (editor_named("scapre").plan(WEIGHTS, KINDS, seen, settings) for seen in (CONCEPTS, twice))
+    # each value is larger by the root of 2, and so is their median
+    assert all(torch.allclose(once[name], again[name], rtol=1e-9, atol=1e-12) for name in once)
+    none_apart = replace(CONCEPTS, neutral=X)
+    idle = editor_named("scapre").plan(WEIGHTS, KINDS, none_apart, replace(settings, spectral=0.0))
+    assert all((editor_named("scapre").plan(WEIGHTS, KINDS, none_apart, settings)[n] == idle[n]).all() for n in idle)
+
+
+def test_a_weight_of_words_that_are_not_read_is_refused_unless_it_is_the_default():
+    assert settings_for(editor_named("scapre"), {"general_words": 0})
+    with pytest.raises(SettingError, match=r"general is 20\.0, the weight of words of which general_words reads none"):
+        settings_for(editor_named("scapre"), {"general_words": 0, "general": 20.0})
+
+
 @EDITORS
 def test_settings_that_do_not_exist_or_cannot_be_are_refused(editor: str):
     strength = STRENGTH[editor]

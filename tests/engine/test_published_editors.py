@@ -127,6 +127,14 @@ def test_rece_says_when_no_embedding_evokes_best():
         evoking(layers(), flat, X, 0.0)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_rece_is_not_deceived_by_rounding_where_a_direction_is_gone(seed: int):
+    gone = torch.nn.functional.normalize(draw(D, seed=100 + seed), dim=0)
+    with pytest.raises(EditError, match="raise regular_scale"):
+        evoking(layers(), -torch.outer(gone, gone), X, 0.0)
+    assert evoking(layers(), -torch.outer(gone, gone), X, 1e-6).isfinite().all()
+
+
 # SPEED
 
 EQUALLY: dict[str, Any] = {"prior_filter": False, "augment": False}  # what is retained is held as it is
@@ -337,6 +345,19 @@ def test_oce_asks_what_the_names_span_and_neither_how_many_nor_how_large_they_ar
     )
     others = replace(many, subjects=shares[:, :2] @ X[:2])
     assert (planned("oce", others, **MILD, erase_scale=100.0)["to_v"] - few["to_v"]).norm() > 0.1
+
+
+def test_oce_leaves_a_row_of_zeros_as_it_is_and_turns_the_others_as_without_it():
+    settings, kinds = oce.OceSettings(**{**MILD, "erase_scale": 100.0}), {"to_v": "value"}
+    weight = WEIGHTS["to_v"]
+    with_zeros = torch.cat([weight[:5], torch.zeros(1, D, dtype=torch.float64), weight[5:]])
+    turned, whole = (oce.plan({"to_v": w}, kinds, CONCEPTS, settings)["to_v"] for w in (with_zeros, weight))
+    assert turned[5].norm() < 1e-12 * turned.norm()
+    assert torch.allclose(torch.cat([turned[:5], turned[6:]]), whole, atol=1e-9)
+    narrow = torch.cat([WEIGHTS["narrow.to_v"], torch.zeros(1, D, dtype=torch.float64)])  # no direction to spare
+    edited = narrow + oce.plan({"to_v": narrow}, kinds, CONCEPTS, settings)["to_v"]
+    assert edited[-1].norm() < 1e-12
+    assert torch.allclose((edited @ X.T).norm(dim=0), (narrow @ X.T).norm(dim=0))
 
 
 def test_oce_never_reflects_and_gives_up_the_least_for_it():

@@ -15,7 +15,8 @@ from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.gathering import Reader
 from engine.spec import EditSpec, Retain, Target
-from engine.tuning import LADDERS, NothingAccepted, ladder, least, rungs
+from engine.tensors import tensor_digest
+from engine.tuning import LADDERS, SHOWN, NothingAccepted, ladder, least, rungs
 from tests.engine import tiny
 
 LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}
@@ -147,6 +148,30 @@ def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(p
     assert [trial.accepted for trial in caught.value.trials].count(False) == 2
 
 
+def test_the_same_edit_is_shown_once_and_is_one_proof(pipeline):
+    """Where nothing is retained, its weight changes nothing."""
+    shown: list[str] = []
+
+    def none(made: EditPlan) -> str:
+        shown.append(tensor_digest(made.deltas))
+        return "it is still seen"
+
+    spec = EditSpec(SPEC.targets, (), "auto", {"editor": "uce", "max_residual": 1e-6, "proofs": 4})
+    with pytest.raises(NothingAccepted, match="accepted none of the 4 settings") as caught:
+        tuned(pipeline, spec, none)
+    assert len(set(shown)) == len(shown) == 4
+    again = [trial for trial in caught.value.trials if trial.problem == SHOWN]
+    assert len(again) >= 6
+    assert all(trial.accepted is None for trial in again)
+
+
+def test_what_words_weigh_is_no_choice_where_none_are_read(pipeline):
+    wordless = replace(SPEC, settings={**LIMITS, "general_words": 0, "max_drift": 10.0, "max_residual": 1.0})
+    choices = ladder(wordless)
+    assert len(choices) * len(LADDERS["scapre"]["general"]) == len(ladder(SPEC))
+    assert all(trial.worst for trial in tuned(pipeline, wordless).trials)
+
+
 def test_a_rung_that_cannot_be_planned_is_a_trial_and_no_choice(pipeline):
     """SPEED has no direction left free where its threshold is below what it must hold."""
     speed = replace(
@@ -171,6 +196,7 @@ def test_what_is_given_is_settled_and_what_is_unknown_refused(pipeline):
         ({"max_drfit": 1.0}, "no setting 'max_drfit'"),
         ({"max_drift": -1.0}, "auto.max_drift"),
         ({"editor": "best"}, "auto.editor"),
+        ({"editor": "oce"}, "auto.editor"),  # the more it erases, the larger the residual that it turns away
     ):
         with pytest.raises(SettingError, match=message):
             plan(pipeline, replace(SPEC, settings=given))

@@ -1,0 +1,40 @@
+"""What one encoder reads as one name is not erased and kept at once, however it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.deltas import plan
+from engine.editing import make
+from engine.errors import ConceptError
+from engine.spec import EditSpec, Retain, Target
+from tests.engine import tiny, tiny_families
+
+
+@pytest.mark.parametrize("build", [tiny.pipeline, tiny_families.sdxl, tiny_families.sd3], ids=["sd", "sdxl", "sd3"])
+def test_an_anchor_that_is_read_as_the_target_is_refused(build: Callable[[], Any]) -> None:
+    spec = EditSpec((Target("cat2", ("cat2",), anchor="cat 2"),), editor="uce")
+    with pytest.raises(ConceptError, match="anchor of cat2: the text encoder reads 'cat 2' as it reads 'cat2'"):
+        plan(build(), spec)
+
+
+@pytest.mark.parametrize("editor", ["scapre", "uce", "esd"])
+def test_a_kept_name_that_is_read_as_a_target_is_refused(editor: str) -> None:
+    spec = EditSpec((Target("cat2", ("cat2",), anchor="dog"),), (Retain("other", ("cat 2",)),), editor=editor)
+    with pytest.raises(ConceptError, match=r"retain other: .* which is erased \(target cat2\)"):
+        make(tiny.pipeline(), spec)
+
+
+def test_a_name_of_two_targets_is_refused_and_two_of_one_target_are_not() -> None:
+    both = (Target("a", ("cat2",), anchor="dog"), Target("b", ("cat 2",), anchor="dog"))
+    with pytest.raises(ConceptError, match="target b"):
+        plan(tiny.pipeline(), EditSpec(both, editor="uce"))
+    assert plan(tiny.pipeline(), EditSpec((Target("a", ("cat2", "cat 2"), anchor="dog"),), editor="uce")).deltas
+
+
+def test_names_that_are_read_apart_are_let_be() -> None:
+    spec = EditSpec((Target("cat2", ("cat2",), anchor="cat 3"),), (Retain("cat", ("cat",)),), editor="uce")
+    assert plan(tiny.pipeline(), spec).deltas
