@@ -82,7 +82,8 @@ class Arm:
 class Bench:
     """The built-in model, its judge and the pictures drawn so far."""
 
-    def __init__(self, folder: Path = measure.STORE) -> None:
+    def __init__(self, folder: Path = measure.STORE, unseen: bool = False) -> None:
+        self.unseen = unseen
         self.model, self.digest = open_model(MODEL), folder_digest(MODEL)
         self.judge, self.store = ClipJudge(JUDGE), PictureStore(folder)
 
@@ -107,7 +108,7 @@ class Bench:
 
     def measured(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         """Rates, distance, change and time of one arm; of an editor that refuses, its `problem`."""
-        asked = measure.asked(case, pictures)
+        asked = measure.asked(case, pictures, self.unseen)
         questions = [item.question for item in asked]
         before = measure.pictures(self.model, self.digest, self.store, questions)
         try:
@@ -168,9 +169,9 @@ def with_settings(editor: str, given: Sequence[str]) -> Arm:
 
 def main() -> None:
     args = arguments()
-    found = results(args.measured / "compare.tsv")
+    found = results(args.measured / ("unseen.tsv" if args.unseen else "compare.tsv"))
     if not (args.only_write or args.beside):
-        _measure(args, Bench(args.store), found)
+        _measure(args, Bench(args.store, args.unseen), found)
     rows = found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures)
     if args.beside:
         print(tables.beside(rows, args.beside))
@@ -204,6 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
     parser.add_argument("--trials", type=int, help="pictures a group by which --tune chose, if not as --pictures")
     parser.add_argument("--replan", action="store_true", help="also measure again what is edited otherwise by now")
+    parser.add_argument("--unseen", action="store_true", help="ask prompts alone that no template of an editor makes")
     parser.add_argument("--write", action="store_true", help="then write docs/benchmarks.md")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument(
@@ -214,6 +216,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     args = parser.parse_args()
+    if args.unseen and (args.write or args.only_write):
+        parser.error("what --unseen measures is printed by --beside")
     if args.settings and len(args.editor or []) != 1:
         parser.error("--with is for one --editor")
     return args

@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import harmonic_mean
 from tempfile import gettempdir
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.concepts import Case, erased, identifier, kept
+from engine.editors.oce import EXPANDED
 from engine.emoji.catalogue import OBJECTS, STYLES, twins
 from engine.emoji.quality import offered
 from engine.judges import ClipJudge, fault
@@ -22,6 +24,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question, Subject, questions
 from engine.sampling import Sampler
 from engine.spec import EditSpec
+from engine.wordings import in_company, templates, worded
 
 STORE = Path(gettempdir()) / "expunge-pictures"
 SAME_NOISE = Sampler(apart=False)  # as all that is recorded was drawn; rates are compared here, and none is bounded
@@ -48,21 +51,32 @@ def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
     return EditSpec(tuple(gone), tuple(stay), editor, dict(settings))
 
 
-def asked(case: Case, pictures: int) -> list[Asked]:
+def asked(case: Case, pictures: int, unseen: bool = False) -> list[Asked]:
     """What is asked of every model in a case: about `pictures` questions a group, each subject as often as any other.
 
     Only concepts that the model draws well are asked for. Every target is asked for at least once. The prompts are the
-    probes' wordings, which no editor sees, and synonyms, which none is told of.
+    probes' wordings, some of which are templates of editors too; `unseen` leaves these out, but with synonyms.
     """
     pool: dict[str, list[Question]] = defaultdict(list)
+    known = templated() if unseen else ()
     for question in questions(subjects(case), PROMPTS, SEEDS, 1000 * case.draw):
-        pool[_group(question)].append(question)
+        if (group := _group(question)) == "synonym" or question.shot.prompt not in known:
+            pool[group].append(question)
     least = {"target": len({question.subject.id for question in pool["target"]})}
     return [
         Asked(group, question)
         for group in GROUPS
         for question in balanced(pool[group], max(pictures, least.get(group, 0)), f"{case.name}/{case.draw}/{group}")
     ]
+
+
+@cache
+def templated() -> frozenset[str]:
+    """Every prompt that a template of any editor makes of a name that is reported."""
+    things, looks = [item.name for item in OBJECTS], [look.name for look in STYLES]
+    lines = {line for name in ("object", "style", "general") for line in templates(name)} | {*EXPANDED["object"]}
+    plain = [*worded([*things, *looks], sorted(lines | {*EXPANDED["style"]})), *in_company(looks, things)]
+    return frozenset(wording.text for wording in plain)
 
 
 def subjects(case: Case) -> list[Subject]:

@@ -41,6 +41,20 @@ def test_what_is_asked_is_balanced_seeded_and_of_what_the_model_draws():
         assert any(synonym in item.question.shot.prompt for synonym in known[item.question.subject.name])
 
 
+def test_unseen_are_prompts_of_no_template_for_the_same_concepts():
+    asked, unseen = measure.asked(CASE, 12), measure.asked(CASE, 12, unseen=True)
+    known = {"lemon", "a lemon", "a picture of a penguin", "shark style", "the lemon in contrast style"}
+    assert known <= measure.templated()
+    told = [item for item in asked if item.group != "synonym" and item.question.shot.prompt in measure.templated()]
+    assert len(told) > len(asked) / 5
+    assert not any(item.group != "synonym" and item.question.shot.prompt in measure.templated() for item in unseen)
+    for group in measure.GROUPS:
+        seen, fresh = ([item for item in items if item.group == group] for items in (asked, unseen))
+        assert len(fresh) == len(seen)
+    synonyms = [[item for item in items if item.group == "synonym"] for items in (asked, unseen)]
+    assert synonyms[0] == synonyms[1]
+
+
 def test_every_target_is_asked_for_even_where_there_are_more_than_pictures():
     many = Case("many", 0, tuple(item.name for item in OBJECTS[:40]))
     targets = {item.question.subject.name for item in measure.asked(many, 4) if item.group == "target"}
