@@ -81,8 +81,19 @@ def over_draws(rows: Sequence[Row], column: str, shown: Callable[[float], str]) 
 def overview(rows: Sequence[Row]) -> str:
     """H_o of every editor in every case."""
     names = order(rows)
-    lines = [[arm, *(over_draws(_of(rows, arm, case), "h_o", _percent) for case in names)] for arm in arms(rows)]
-    return "H_o in per cent, mean over draws [least, most]:\n\n" + table(["editor", *names], lines)
+    lines = [
+        [arm, *(over_draws(own := _of(rows, arm, case), "h_o", _percent) + few(own, rows) for case in names)]
+        for arm in arms(rows)
+    ]
+    told = "H_o in per cent, mean over draws [least, most]; in parentheses how many, where other editors have more:"
+    return f"{told}\n\n" + table(["editor", *names], lines)
+
+
+def few(own: Sequence[Row], rows: Sequence[Row]) -> str:
+    """How many draws of a case an editor's lines are of, where there are more among `rows`."""
+    draws = {row["draw"] for row in own}
+    most = {row["draw"] for row in rows if own and row["case"] == own[0]["case"]}
+    return f" ({len(draws)})" if draws < most else ""
 
 
 def beside(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -107,7 +118,7 @@ def _answered(rows: Sequence[Row]) -> bool:
 
 def _section(case: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["case"] == case]
-    lines = [line(arm, _of(rows, arm, case)) for arm in arms(own)]
+    lines = [line(arm + few(_of(own, arm, case), own), _of(own, arm, case)) for arm in arms(own)]
     refused = dict.fromkeys(f"{row['arm']}, draw {row['draw']}: {row['problem']}" for row in own if row["problem"])
     return "\n\n".join([f"### {case}", *asked(case, own), table(HEADER, lines), *(f"- {reason}" for reason in refused)])
 

@@ -75,12 +75,15 @@ def test_tables_and_plot_are_made_of_lines(tmp_path: Path, monkeypatch: pytest.M
     rows.append(
         {**empty, **{k: str(v) for k, v in row("speed", "1 object", 0).items()}, "problem": "no direction free"}
     )
+    rows.append({**rows[0], "arm": "rece", "h_o": "0.65"})
     stale = {**rows[0], "settings": "former", "h_o": "0.1"}
     tables.write([stale, *rows])
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- compare -->\n")
     assert text.endswith("<!-- /compare -->\nafter\n")
     assert "| uce | 80.0 [70.0, 90.0] |" in text
+    assert text.count("| rece (1) | 10.0 |") == 1
+    assert "| rece | 65.0 (1) |" in text
     assert "8 pictures a group and draw, or what there is to ask for; how many is told above each table." in text
     assert "1 object: 3 draws." in text
     told = "target 8 of 1, synonym 0 to 4 of 0 to 1, look-alikes 8 of 1 to 4, others 8 of 8, styles 8 of 6."
