@@ -2,10 +2,11 @@
 
 Erases 1 to 100 objects, 1 to 4 styles, mixed sets and a look-alike set, each in three seeded draws, with every editor
 at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/concepts.py`) and
-`--tuned` measures with these as well. Editors are told the targets' names, their look-alikes and the kept styles; what
-is reported of synonyms and of other objects is of things that none was told of. Asked are the targets by name (once
-each at least) and by synonyms, look-alikes, other objects and other styles, 16 pictures a group at most, by the same
-prompts and seeds on the unedited and on every edited model.
+`--tuned` measures with these as well. Editors are told the targets' names, their look-alikes and the kept styles, and
+no synonym and no other object; but those that keep the model's own words (`general_words`) keep most of these among
+them. Asked are the targets by name (once each at least) and by synonyms, look-alikes, other objects and other styles,
+16 pictures a group at most, by the same prompts and seeds on the unedited and on every edited model. Some of the
+prompts are templates of editors; with `--unseen` none is, and lines are kept in `measured/unseen.tsv`.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured

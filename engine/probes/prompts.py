@@ -1,9 +1,9 @@
 """Prompt families: a concept asked for by name, by alias, in variants, and in the policy's own words.
 
-The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file. But for the bare name and
-`an icon of the`, none of them is among the templates an editor sees, so an edit is examined in other words than those
-it was made with. `engine.probes.families` asks in further ways, `engine.probes.levels` says which of all these a
-verification asks in.
+The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file. Names and some prefixes
+are among the templates an editor sees, for people ask in these; most variants are not, so that an edit is examined in
+other words too than those it was made with. `engine.probes.families` asks in further ways, `engine.probes.levels` says
+which of all these a verification asks in.
 """
 
 from __future__ import annotations
