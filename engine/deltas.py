@@ -80,14 +80,18 @@ class EditPlan:
     @classmethod
     def load(cls, path: str | Path) -> EditPlan:
         """ModelFormatError if it is not a plan, DigestMismatch if it is not the plan it says it is."""
-        if not Path(path).exists():
-            raise ModelFormatError(f"{path} is not there; name the file of a saved edit plan")
+        if not Path(path).is_file():
+            raise ModelFormatError(
+                f"{path} is no file; name that of a saved plan, of a bundle its `deltas.safetensors`"
+            )
         try:
             with safe_open(path, "pt") as handle:
                 record = json.loads(handle.metadata()["plan"])
                 deltas = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
             digest, form = record.pop("digest"), record.pop("format")
             plan = cls(deltas=deltas, **record)
+        except PermissionError as error:
+            raise ModelFormatError(f"{path} cannot be read ({error.strerror}); ask its owner") from error
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ModelFormatError(f"{path} is not a saved edit plan; plan the edit again") from error
         if form != FORMAT or plan.digest != digest:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from engine.bundle import MANIFEST, MODEL, verify_bundle
 from engine.deltas import EditPlan, base_digest
 from engine.digests import files
-from engine.encoders import check_encoders
+from engine.encoders import encoder_digests
 from engine.errors import DigestMismatch, SettingError
 from engine.layout import check_layout, components
 from engine.lora import lora_of
@@ -64,7 +64,7 @@ def export(
     if base is not None and ((source / MANIFEST).is_file() or to not in WHOLE):
         wanted = f"the format is {to}" if to not in WHOLE else f"{source} is a bundle, which holds the model"
         raise SettingError(f"a base is for a whole model that is made of a plan, and {wanted}; leave it out")
-    with whole_new(out) as scratch:
+    with whole_new(out, source, base) as scratch:
         return replace(_exported(source, to, scratch, base, rank, expected), out=out)
 
 
@@ -98,7 +98,7 @@ def apply_to_folder(plan: EditPlan, model: str | Path, out: str | Path) -> dict[
     something is there already, or no folder to write in.
     """
     model, out = Path(model), Path(out)
-    with whole_new(out) as scratch:
+    with whole_new(out, model) as scratch:
         return _applied(plan, model, scratch)
 
 
@@ -108,22 +108,19 @@ def _applied(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
-    """DigestMismatch unless the plan was made on this model, its text encoders included, opened in its own type, in
-    float32, which takes more memory, or in half of that."""
+    """DigestMismatch unless the plan was made on this model, its text encoders included, each opened in its own type,
+    in float32, which takes more memory, or in half of that."""
     check_format(model)
-    found = ""
+    weights = f"weights of {model.name}"
+    wanted, seen = {weights: plan.base, **plan.encoders}, dict[str, list[str]]()
     for dtype in dict.fromkeys([_own_type(model, plan), torch.float32, *HALF.values()]):
-        if (found := _opened_digest(plan, model, dtype)) == plan.base:
+        opened = open_model(model, dtype=dtype)
+        for name, found in {weights: base_digest(opened, plan.deltas), **encoder_digests(opened)}.items():
+            seen.setdefault(name, []).append(found)
+        if not (others := [name for name in wanted if name in seen and wanted[name] not in seen[name]]):
             return
-    raise DigestMismatch(f"weights of {model.name}", plan.base, found, "apply the edit to the base it was planned on")
-
-
-def _opened_digest(plan: EditPlan, model: Path, dtype: torch.dtype) -> str:
-    """Of the weights that the plan is of; where they are its base, the encoders must be those it was made with."""
-    opened = open_model(model, dtype=dtype)
-    if (found := base_digest(opened, plan.deltas)) == plan.base:
-        check_encoders(opened, plan.encoders)
-    return found
+    name = others[0]
+    raise DigestMismatch(name, wanted[name], seen[name][0], "apply the edit to the base it was planned on")
 
 
 def _own_type(model: Path, plan: EditPlan) -> torch.dtype:

@@ -137,7 +137,7 @@ def _owners(targets: Iterable[Target]) -> dict[str, str]:
 
 def spoken(name: str) -> str:
     """A name as encoders read it: however its accents, capitals and spaces are written."""
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return " ".join(unicodedata.normalize("NFC", name).lower().split())
 
 
 def _freeze(concept: Any, *names: str) -> None:

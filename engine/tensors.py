@@ -47,10 +47,21 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
             _order_metadata(handle)
             handle.flush()
             os.fsync(handle.fileno())
+        scratch.chmod(path.stat().st_mode if path.exists() else _new_mode(scratch))
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def _new_mode(beside: Path) -> int:
+    """That of a file made here by anybody else: the library makes its own for their owner alone."""
+    probe = beside.with_name(f"{beside.name}.mode")
+    try:
+        probe.touch()
+        return probe.stat().st_mode
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _order_metadata(handle: IO[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -35,17 +36,27 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_new(out: Path) -> Iterator[Path]:
+def whole_new(out: Path, *read: Path | None) -> Iterator[Path]:
     """Where to write the file or folder that is to be `out`: a place of its own, however many write to that name.
 
-    SettingError if something is there already, now or in the end, or no folder to write in.
+    SettingError if something is there already, now or in the end, if no folder is there to write in, and if it lies in
+    one that is `read` meanwhile.
     """
     _check_new(out)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        scratch = Path(folder) / out.name
+    if inside := [folder for folder in read if folder and out.resolve().is_relative_to(folder.resolve())]:
+        raise SettingError(f"{out} lies in {inside[0]}, which is read and would be another then; name one beside it")
+    with _scratch(out) as folder:
+        scratch = Path(folder) / f"new{out.suffix}"  # beside a long name no longer one can be made
         yield scratch
         _check_new(out)
         scratch.rename(out)
+
+
+def _scratch(out: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix=".expunge-", dir=out.parent)
+    except OSError as error:
+        raise SettingError(f"{out} cannot be written ({error.strerror}); name one in a folder that can be") from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -71,7 +82,7 @@ def copy_folder(source: Path, out: Path) -> None:
 
 
 def _check_new(out: Path) -> None:
-    if out.exists():
+    if os.path.lexists(out):
         raise SettingError(f"{out} is there already; name one that is not, or remove it")
     if not out.parent.is_dir():
         raise SettingError(f"there is no folder {out.parent}; make it first")

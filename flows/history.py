@@ -17,14 +17,23 @@ from tasks.settings import Settings
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
-    which nothing can be told."""
+    which nothing can be told. NothingOnRecord if the request is on record by a policy that says something else."""
     chains, problems = history.read(home)
     code = IntegrityError.exit_code if problems else 0
-    return {
-        "requests": history.states_of(home, chains, policy.digest if policy else None),
-        "problems": problems,
-        "exit_code": code,
-    }
+    requests = history.states_of(home, chains, policy.digest if policy else None)
+    if policy and not requests and not problems:
+        _refuse_changed(policy, history.states_of(home, chains))
+    return {"requests": requests, "problems": problems, "exit_code": code}
+
+
+def _refuse_changed(policy: Policy, requests: list[dict[str, Any]]) -> None:
+    if same := [row for row in requests if row["request_id"] == policy.request_id]:
+        received, state = same[-1]["policy"], same[-1]["state"]
+        raise NothingOnRecord(
+            f"{policy.request_id} is on record, {state}, by another policy than this file (digest {received[:12]}, not "
+            f"{policy.digest[:12]}): one that was received is never changed; ask by the file that was submitted, or "
+            "submit this one under a new request_id that `replaces` it"
+        )
 
 
 def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None) -> dict[str, Any]:
@@ -88,6 +97,7 @@ def _why_none(home: Path, policy: Policy) -> str:
     journal(home, history.line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
+        _refuse_changed(policy, history.states(home))
         return f"{none}: submit it first"
     published = history.publication(home, requests[-1]["line"], policy.digest)
     if published and published.work == requests[-1]["work"]:

@@ -5,6 +5,8 @@ The tree is built from parser events, so a refusal happens at the event that ear
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ import yaml
 
 from policies.errors import PolicyError
 
+HALVES = re.compile(r"(?<!\\)(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+")
 MOST_DEPTH = 20
 MOST_NODES = 20_000
 # libyaml's parser is some twenty times faster; both give the same events.
@@ -47,7 +50,7 @@ def tree(text: str, source: str) -> Node:
     top = Branch(mapping=False, line=1)
     stack = [top]
     count = 0
-    for event in _events(text, source):
+    for event in _events(_joined(text), source):
         _refuse_extras(event, len(top.children), source)
         if isinstance(event, yaml.CollectionEndEvent):
             stack.pop()
@@ -61,6 +64,11 @@ def tree(text: str, source: str) -> Node:
     if not top.children:
         raise PolicyError("", "is empty", "start from a file in policies/examples", None, source)
     return top.children[0]
+
+
+def _joined(text: str) -> str:
+    """The text, where it is JSON with the characters that JSON escapes in two halves, which YAML does not know."""
+    return HALVES.sub(lambda pair: json.loads(f'"{pair[0]}"'), text) if text.lstrip().startswith("{") else text
 
 
 def _events(text: str, source: str) -> Iterator[yaml.Event]:

@@ -23,8 +23,9 @@ LATIN_LOOKALIKES = frozenset("асԁеһіјӏорԛѕԝхуАВЕНІЈКМОР
 
 
 def name_key(text: str) -> str:
-    """What two spellings of one name share: NFC, case folded, whitespace squeezed."""
-    folded = unicodedata.normalize("NFC", text).casefold()
+    """What two spellings of one name share: NFC, small letters, whitespace squeezed. `ß` stays apart from `ss`, which
+    an encoder reads as other words."""
+    folded = unicodedata.normalize("NFC", text).lower()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
@@ -33,7 +34,8 @@ def checked_name(text: str) -> str:
     text = _checked_line(text, NAME_LIMIT)
     for mark in FORBIDDEN_IN_NAMES:
         if mark in text:
-            raise _refused(text, f"holds {shown(mark)}", "write the name in plain words; names never become paths")
+            cure = "write the name in plain words, and the spelling with this sign as one of `prompts`"
+            raise _refused(text, f"holds {shown(mark)}", cure)
     if not any(char.isalnum() for char in text):
         raise _refused(text, "holds no letter or digit", "write the name in words")
     _check_letters(text)
@@ -49,6 +51,8 @@ def checked_prompt(text: str) -> str:
     """`text` in NFC, one printable line of 1 to PROMPT_LIMIT characters, with one place for a name, {}, or none."""
     if text.count("{}") > 1:
         raise PolicyError("", f"{shown(text)} has more than one place for a name", "leave one {}")
+    if set("{}") & set(text.replace("{}", "")):
+        raise PolicyError("", f"{shown(text)} holds a brace that is no place for a name", "write {} for the name")
     return _checked_line(text, PROMPT_LIMIT)
 
 

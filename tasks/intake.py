@@ -88,11 +88,16 @@ def locate(policy: Policy) -> tuple[Path, Path]:
         base, judge = here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
         if not judge.name:
             raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a judge's folder")
+        if not judge.is_dir():
+            raise PolicyError("base.uri", f"EXPUNGE_JUDGE is {judge}, which is no folder", "set it to a judge's folder")
     if not base.is_dir():
         cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
         raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
     if (found := folder_digest(base)) != policy.base.sha256:
-        raise IntegrityError(f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}")
+        raise IntegrityError(
+            f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}: fetch the model that "
+            "is meant, or write the digest of this one"
+        )
     return base, judge
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError, NoCredentialsError
 
 from tasks.errors import IntegrityError, ServiceUnreachable
 from tasks.settings import Settings
@@ -123,6 +123,8 @@ def reaching(s3: Any) -> Iterator[None]:
         yield
     except FlexibleChecksumError as error:
         raise IntegrityError(f"S3 at {url} does not have the bytes that were stored ({error}): restore them") from error
+    except NoCredentialsError as error:
+        raise ServiceUnreachable(f"there are no keys for S3 at {url}: set {KEYS}") from error
     except BotoCoreError as error:
         raise ServiceUnreachable(
             f"S3 at {url} does not answer ({error}): `make up`, or set AWS_ENDPOINT_URL_S3"

@@ -237,5 +237,12 @@ def test_specifications_that_contradict_themselves_are_refused():
 
 
 def test_a_plan_that_is_not_there_is_not_called_a_bad_plan() -> None:
-    with pytest.raises(ModelFormatError, match="no-plan is not there; name the file of a saved edit plan"):
+    with pytest.raises(ModelFormatError, match="no-plan is no file; name that of a saved plan"):
         EditPlan.load("no-plan")
+
+
+def test_a_folder_that_is_given_for_a_plan_is_told_which_file_is_meant(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelFormatError, match=r"is no file; name that of a saved plan, of a bundle its `deltas\.safetensors`"
+    ):
+        EditPlan.load(tmp_path)

@@ -264,6 +264,55 @@ def test_a_plan_made_on_the_model_opened_in_half_precision_is_of_that_model(
         apply_to_folder(made, tiny.save(tmp_path / "other", seed=1), tmp_path / "none")
 
 
+def test_a_plan_is_recognised_whose_encoder_was_opened_in_another_type_than_the_rest(
+    base: Path, tmp_path: Path
+) -> None:
+    mixed = open_model(base)
+    mixed.unet.half()
+    made = plan(mixed, SPEC)
+    assert apply_to_folder(made, base, tmp_path / "out").keys() == made.deltas.keys()
+
+
+def test_nothing_is_written_into_what_is_read(base: Path, made: EditPlan, saved: Path, tmp_path: Path) -> None:
+    before = folder_digest(base)
+    apply_to_folder(made, base, tmp_path / "edited")
+    assemble(tmp_path / "edited", {"deltas.safetensors": saved}, tmp_path / "bundle")
+    manifest = sorted((tmp_path / "bundle").rglob("*"))
+    for source, form, out, whole in (
+        (saved, "diffusers", base / "inside", base),
+        (tmp_path / "bundle", "lora", tmp_path / "bundle" / "lora.safetensors", None),
+    ):
+        with pytest.raises(SettingError, match=r"lies in .*name one beside it"):
+            export(source, form, out, whole)
+    with pytest.raises(SettingError, match="lies in"):
+        apply_to_folder(made, base, base / "unet" / "edited")
+    assert folder_digest(base) == before
+    assert sorted((tmp_path / "bundle").rglob("*")) == manifest
+
+
+def test_what_is_written_may_be_read_by_whoever_may_read_the_rest(
+    base: Path, made: EditPlan, saved: Path, tmp_path: Path
+) -> None:
+    apply_to_folder(made, base, tmp_path / "out")
+    export(saved, "lora", tmp_path / "lora.safetensors")
+    (tmp_path / "plain").touch()
+    usual = (tmp_path / "plain").stat().st_mode
+    written = [*(path for path in (tmp_path / "out").rglob("*") if path.is_file()), tmp_path / "lora.safetensors"]
+    assert {path.stat().st_mode for path in written} == {usual}
+    assert not list(tmp_path.rglob("*.mode"))
+
+
+def test_a_place_that_cannot_be_written_to_is_named(base: Path, made: EditPlan, tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SettingError, match="dangling is there already"):
+        apply_to_folder(made, base, tmp_path / "dangling")
+    with pytest.raises(SettingError, match="/proc/out cannot be written"):
+        apply_to_folder(made, base, "/proc/out")
+    long = tmp_path / ("a" * 250)
+    assert apply_to_folder(made, base, long)
+    assert long.is_dir()
+
+
 def test_another_plan_than_was_expected_is_not_written(made: EditPlan, saved: Path, tmp_path: Path) -> None:
     with pytest.raises(DigestMismatch, match="name the plan that is meant"):
         export(saved, "delta", tmp_path / "out", expected="0" * 64)

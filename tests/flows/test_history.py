@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.history import write_report
+from flows.history import states, write_report
 from policies import Policy, read
 from tasks.errors import NothingOnRecord
 from tasks.journal import note
@@ -58,3 +58,16 @@ def test_of_a_later_work_that_was_cut_short_it_is_how_far_that_came(tmp_path: Pa
 def test_of_a_restored_base_there_is_none(tmp_path: Path, policy: Policy) -> None:
     note(order(tmp_path, policy, "a" * 64), "published", {"policy": policy.digest}, {"bundle": SHA})
     assert "it published the base" in why(tmp_path, policy)
+
+
+def test_a_request_that_is_on_record_by_another_text_is_not_called_unknown(tmp_path: Path, policy: Policy) -> None:
+    changed = policy.model_copy(update={"title": "with a comma, and another"})
+    assert changed.digest != policy.digest
+    assert states(tmp_path, changed)["requests"] == []
+    note(order(tmp_path, policy, "a" * 64), "published", {"policy": policy.digest}, {"bundle": SHA})
+    told = f"is on record, published, by another policy than this file .digest {policy.digest[:12]}"
+    with pytest.raises(NothingOnRecord, match=told):
+        states(tmp_path, changed)
+    with pytest.raises(NothingOnRecord, match=told):
+        write_report(tmp_path, changed, None)
+    assert states(tmp_path, policy)["requests"]

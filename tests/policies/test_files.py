@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import yaml
 
 import policies
 from policies import PolicyErrors
@@ -148,3 +150,12 @@ def test_damaged_files_give_a_policy_or_its_errors_and_nothing_else(seed: int, g
         refused += bool(errors)
         assert all(error.cure and str(error).isprintable() for error in errors)
     assert refused > 20
+
+
+def test_json_as_programs_write_it_is_a_policy(good: str) -> None:
+    """A character beyond the first 65,536 is escaped in two halves, which YAML does not know."""
+    data = yaml.safe_load(good)
+    data["title"], data["description"] = "𠮷野家 and 🍜", "a backslash: \\ud842\\udfb7"
+    read = policies.parse(json.dumps(data).encode(), "case.json")
+    assert (read.title, read.description) == (data["title"], data["description"])
+    assert read == policies.parse(json.dumps(data, ensure_ascii=False).encode(), "case.json")

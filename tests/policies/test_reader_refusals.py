@@ -78,6 +78,14 @@ EDITS = {
     "anchor path": (NAMES, NAMES + "    anchor: a/b\n", "concepts[0].anchor", 12, "'/'"),
     "prompt empty": (NAMES, NAMES + '    prompts: [" "]\n', "concepts[0].prompts[0]", 12, "is empty"),
     "prompt places": (NAMES, NAMES + '    prompts: ["{} and {}"]\n', "concepts[0].prompts[0]", 12, "leave one {}"),
+    "prompt name": (
+        NAMES,
+        NAMES + '    prompts: ["a photo of {name}"]\n',
+        "concepts[0].prompts[0]",
+        12,
+        "write {} for",
+    ),
+    "prompt braces": (NAMES, NAMES + '    prompts: ["a {{}}"]\n', "concepts[0].prompts[0]", 12, "write {} for"),
     "prompt lines": (NAMES, NAMES + '    prompts: ["a\\nb"]\n', "concepts[0].prompts[0]", 12, "U+000A"),
     "prompt long": (NAMES, NAMES + f"    prompts: [{'a' * 501}]\n", "concepts[0].prompts[0]", 12, "501 characters"),
     "kin of none": (

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from tasks import s3
 from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable
@@ -182,3 +183,11 @@ def test_a_disk_without_room_for_two_copies_of_the_base_is_told_before_any_work(
     os.truncate(weights, shutil.disk_usage(tmp_path).free * 2 // 3)
     with pytest.raises(NoRoom, match=r"GiB free, and a takedown of this base writes .*EXPUNGE_HOME"):
         check_room(tmp_path, base)
+
+
+def test_keys_that_are_not_there_are_missed_and_not_the_server(serve: Serve) -> None:
+    with (
+        pytest.raises(ServiceUnreachable, match=r"there are no keys for S3 at http.*set AWS_ACCESS_KEY_ID"),
+        s3.reaching(s3.client(serve(404))),
+    ):
+        raise NoCredentialsError
