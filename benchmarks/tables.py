@@ -153,8 +153,9 @@ def line(arm: str, rows: Sequence[Row]) -> list[str]:
 def plot(rows: Sequence[Row]) -> None:
     """H_o, targets seen and other objects kept against the number of objects; bars from the least to the most.
 
-    An editor has its own colour, and is dotted where it was tuned.
+    An editor has its own colour, and is dotted where it was tuned; what is named by settings is in the tables alone.
     """
+    rows = [row for row in rows if "," not in _editor(row["arm"])]
     figure = Figure(figsize=(13, 4))
     shades = (colormaps["tab20"](place) for place in (*range(0, 20, 2), *range(1, 20, 2)))
     colours = dict(zip(dict.fromkeys(map(_editor, arms(rows))), shades, strict=False))
