@@ -74,9 +74,9 @@ def asked(case: Case, pictures: int, unseen: bool = False) -> list[Asked]:
 def templated() -> frozenset[str]:
     """Every prompt that a template of any editor makes of a name that is reported."""
     things, looks = [item.name for item in OBJECTS], [look.name for look in STYLES]
-    lines = {line for name in ("object", "style", "general") for line in templates(name)} | {*EXPANDED["object"]}
-    plain = [*worded([*things, *looks], sorted(lines | {*EXPANDED["style"]})), *in_company(looks, things)]
-    return frozenset(wording.text for wording in plain)
+    lines = [line for name in ("object", "style", "general") for line in templates(name)]
+    lines += [line for own in EXPANDED.values() for line in own]
+    return frozenset(text.text for text in (*worded([*things, *looks], lines), *in_company(looks, things)))
 
 
 def subjects(case: Case) -> list[Subject]:

@@ -118,7 +118,7 @@ def _answered(rows: Sequence[Row]) -> bool:
 
 def _section(case: str, rows: Sequence[Row]) -> str:
     own = [row for row in rows if row["case"] == case]
-    lines = [line(arm + few(_of(own, arm, case), own), _of(own, arm, case)) for arm in arms(own)]
+    lines = [line(arm + few(mine := _of(own, arm, case), own), mine) for arm in arms(own)]
     refused = dict.fromkeys(f"{row['arm']}, draw {row['draw']}: {row['problem']}" for row in own if row["problem"])
     return "\n\n".join([f"### {case}", *asked(case, own), table(HEADER, lines), *(f"- {reason}" for reason in refused)])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from engine.canonical import canonical_json
 from engine.diagnostics import diagnosed, ratio
 from engine.digests import json_digest
 from engine.editors import ConceptEmbeddings, editor_named, settings_for
-from engine.encoders import check_encoders, encoder_digests
+from engine.encoders import OFFLOADED, check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.families import Projection, projections, uncompiled
 from engine.spec import EditSpec
@@ -36,7 +36,6 @@ from engine.wordings import templates_digest
 from engine.wordstore import WordStore
 
 FORMAT = "expunge-plan-1"
-OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditP
 
     SettingError, ConceptError, UnknownArchitecture, or EditError naming the layer.
     """
-    return tuned(pipeline, spec, store=store).plan if spec.editor == AUTO else _draft(pipeline, {}, store, spec)
+    if spec.editor == AUTO:
+        return tuned(pipeline, spec, store=store).plan
+    return _draft(pipeline, {}, store, functools.partial(origin, pipeline), spec)
 
 
 @torch.no_grad()
@@ -137,11 +138,19 @@ def tuned(
 
     As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
     """
-    return least(spec, functools.partial(_draft, pipeline, {}, store), proof, bar)
+    once = functools.cache(functools.partial(origin, pipeline))  # it is undone between drafts, and large to read
+    return least(spec, functools.partial(_draft, pipeline, {}, store, once), proof, bar)
 
 
-def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], store: WordStore | None, spec: EditSpec) -> EditPlan:
-    """A plan by the editor that `spec` names; `gathered` keeps what was read for drafts that differ in settings."""
+def _draft(
+    pipeline: Any,
+    gathered: dict[Any, ConceptEmbeddings],
+    store: WordStore | None,
+    source: Callable[[], dict[str, Any]],
+    spec: EditSpec,
+) -> EditPlan:
+    """A plan by the editor that `spec` names, of what `source` says that it comes from; `gathered` keeps what was read
+    for drafts that differ in settings."""
     editor = editor_named(spec.editor)
     settings = settings_for(editor, spec.settings)
     found = projections(pipeline)
@@ -162,15 +171,15 @@ def _draft(pipeline: Any, gathered: dict[Any, ConceptEmbeddings], store: WordSto
             deltas[name] = pad(change, (0, whole[name] - change.shape[1]))
     if not deltas:
         raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
-    return EditPlan(
-        deltas, **origin(pipeline, spec), editor=editor.name, settings=asdict(settings), diagnostics=diagnostics
-    )
+    told = {"editor": editor.name, "settings": asdict(settings), "diagnostics": diagnostics}
+    return EditPlan(deltas, spec.digest, **source(), **told)
 
 
-def origin(pipeline: Any, spec: EditSpec, names: Iterable[str] = ()) -> dict[str, Any]:
-    """Where a plan comes from, by the names of its fields; its base holds the parameters `names` too."""
+def origin(pipeline: Any, names: Iterable[str] = ()) -> dict[str, Any]:
+    """What a plan comes from beside its specification, by the names of its fields; its base holds the parameters
+    `names` too."""
     base, encoders = base_digest(pipeline, names), encoder_digests(pipeline)
-    return {"spec": spec.digest, "templates": templates_digest(), "base": base, "encoders": encoders}
+    return {"templates": templates_digest(), "base": base, "encoders": encoders}
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from engine.digests import json_digest
 from engine.errors import DigestMismatch, EditError
 from engine.tensors import tensor_digest
 
+OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
+
 
 def encoder_digests(pipeline: Any) -> dict[str, str]:
     """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart.
@@ -37,7 +39,7 @@ def _weights(name: str, encoder: nn.Module) -> str:
     try:
         return json_digest(sorted(tensor_digest({"": plain}) for own in encoder.parameters() for plain in _plain(own)))
     except NotImplementedError as error:  # what a tensor without memory answers
-        raise EditError(name, "is not in memory; plan and apply before the model is offloaded") from error
+        raise EditError(name, OFFLOADED) from error
 
 
 def _plain(tensor: Tensor) -> Iterator[Tensor]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -114,13 +115,17 @@ def check_base(plan: EditPlan, model: Path) -> None:
     weights = f"weights of {model.name}"
     wanted, seen = {weights: plan.base, **plan.encoders}, dict[str, list[str]]()
     for dtype in dict.fromkeys([_own_type(model, plan), torch.float32, *HALF.values()]):
-        opened = open_model(model, dtype=dtype)
-        for name, found in {weights: base_digest(opened, plan.deltas), **encoder_digests(opened)}.items():
+        for name, found in _digests(open_model(model, dtype=dtype), plan, weights).items():
             seen.setdefault(name, []).append(found)
         if not (others := [name for name in wanted if name in seen and wanted[name] not in seen[name]]):
             return
     name = others[0]
     raise DigestMismatch(name, wanted[name], seen[name][0], "apply the edit to the base it was planned on")
+
+
+def _digests(pipeline: Any, plan: EditPlan, weights: str) -> dict[str, str]:
+    """Of what a plan holds on to; apart, so that one pipeline is closed before the next is opened."""
+    return {weights: base_digest(pipeline, plan.deltas), **(encoder_digests(pipeline) if plan.encoders else {})}
 
 
 def _own_type(model: Path, plan: EditPlan) -> torch.dtype:

@@ -41,27 +41,20 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
     """Write a safetensors file beside `path`, on disk to the last byte, and move it there."""
     scratch = beside(path)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    scratch.unlink(missing_ok=True)
     try:
+        scratch.touch()
+        mode = (path if path.exists() else scratch).stat().st_mode  # the library makes its own for their owner alone
         save_file(plain, scratch, dict(metadata) if metadata else None)
         with open(scratch, "rb+") as handle:
             _order_metadata(handle)
             handle.flush()
             os.fsync(handle.fileno())
-        scratch.chmod(path.stat().st_mode if path.exists() else _new_mode(scratch))
+        scratch.chmod(mode)
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
-
-
-def _new_mode(beside: Path) -> int:
-    """That of a file made here by anybody else: the library makes its own for their owner alone."""
-    probe = beside.with_name(f"{beside.name}.mode")
-    try:
-        probe.touch()
-        return probe.stat().st_mode
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _order_metadata(handle: IO[bytes]) -> None:

@@ -153,14 +153,14 @@ def least(
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
     shown: set[str] = set()
     for place in worth:
+        if len(shown) == auto.proofs:
+            break
         made = replace(draft(choices[place]), spec=search_digest(spec))
         if proof is None:
             return Tuned(made, tuple(trials))
         if (edit := tensor_digest(made.deltas)) in shown:
             trials[place] = replace(trials[place], problem=SHOWN)
             continue
-        if len(shown) == auto.proofs:
-            break
         shown.add(edit)
         against = proof(made)
         trials[place] = replace(trials[place], problem=against, accepted=not against)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from tasks.errors import IntegrityError
 
@@ -20,7 +20,7 @@ PART = ".part-"
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whoever else writes it meanwhile; on return it is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    scratch = path.with_name(f"{path.name}.{uuid4().hex}.part")  # numbers of processes repeat in other containers
     with open(scratch, "wb") as file:
         file.write(content)
         file.flush()

@@ -76,5 +76,5 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
             deltas[f"unet.{name}"] = change
             ratio = (change.double().norm() / before.norm()).item()
             diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
-    found = origin(pipeline, spec, deltas)
-    return EditPlan(deltas, **found, editor=spec.editor, settings=settings, diagnostics=diagnostics)
+    told = {"editor": spec.editor, "settings": settings, "diagnostics": diagnostics}
+    return EditPlan(deltas, spec.digest, **origin(pipeline, deltas), **told)

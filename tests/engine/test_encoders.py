@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
+from engine import deltas
 from engine.deltas import EditPlan, apply, plan
 from engine.encoders import encoder_digests
 from engine.errors import DigestMismatch, EditError
@@ -73,6 +74,14 @@ def test_nor_to_a_folder_with_another_encoder(made: EditPlan, pipeline: Any, tmp
         apply_to_folder(made, tmp_path / "other", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert apply_to_folder(made, tmp_path / "base", tmp_path / "out").keys() == made.deltas.keys()
+
+
+def test_a_search_reads_them_once_for_all_that_it_plans(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(deltas, "encoder_digests", lambda one: read.append(one) or encoder_digests(one))
+    searched = EditSpec(SPEC.targets, editor="auto", settings={"editor": "uce", "max_residual": 1.0})
+    assert plan(pipeline, searched).encoders == encoder_digests(pipeline)
+    assert read == [pipeline]
 
 
 def test_prompts_may_have_been_read_and_the_encoder_left_out(made: EditPlan, pipeline: Any) -> None:
