@@ -1,10 +1,10 @@
 """What each attack brings back on the built-in model: `python -m benchmarks.attacks [--target NAME] [--editor NAME]`.
 
-The target is erased as in `benchmarks/erasure.py`; each attack with its default budget then runs on the unedited and on
-the edited model with the same seeds. Prints, for plain prompts and for each attack, the share of pictures in which the
-judge sees the target before and after, the attack success rate (with what plain prompts of the same seeds show counted
-in), the processor seconds for one model and the words found on the edited one; last, how often a start picture is seen
-although something else was asked for, or nothing at all (`--floor`: this alone).
+The target is erased as in `benchmarks/examples.py`; each attack with its default budget then runs on the unedited and
+on the edited model with the same seeds. Prints, for plain prompts and for each attack, the share of pictures in which
+the judge sees the target before and after, the attack success rate (with what plain prompts of the same seeds show
+counted in), the processor seconds for one model and the words found on the edited one; last, how often a start picture
+is seen although something else was asked for, or nothing at all (`--floor`: this alone).
 
 `--instead FOLDER` puts another model in the place of the edited one. A model that was trained without the target shows
 what an attack teaches, since there is nothing in it to bring back.
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.erasure import spec, subjects
+from benchmarks.examples import spec, subjects
 from benchmarks.measure import SAME_NOISE
 from engine.deltas import EditPlan, applied, plan
 from engine.emoji import JUDGE, MODEL

@@ -1,8 +1,8 @@
 """What an edit does to the quality of what it should keep: `python -m benchmarks.kept [--case CASE] [--editor NAME]`.
 
-The cases are those of `benchmarks.erasure`. Other objects and styles are the general prompts; the worst kept concept is
-looked for among them and the look-alikes. `control` compares the unedited model with itself under other seeds, which
-says how far figures move when nothing is wrong. Prints the figures as JSON, one line a case.
+The cases are those of `benchmarks/examples.py`. Other objects and styles are the general prompts; the worst kept
+concept is looked for among them and the look-alikes. `control` compares the unedited model with itself under other
+seeds, which says how far figures move when nothing is wrong. Prints the figures as JSON, one line a case.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.erasure import CASES, spec, subjects
+from benchmarks.examples import CASES, spec, subjects
 from benchmarks.measure import SAME_NOISE, STORE
 from engine.deltas import applied, plan
 from engine.digests import folder_digest

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import binom
 
 from engine import bounds
-from engine.sequential import decided, drop_decided
+from engine.sequential import drop_p, rate_p
 
 CONFIDENCE, POWER, RUNS, GAIN = 0.95, 0.9, 2000, 0.01
 RATE_LIMIT, RATES = 0.10, (0.0, 0.01, 0.02, 0.05, 0.10, 0.20, 0.30, 0.50, 0.90)
@@ -60,8 +60,9 @@ def rounds_of_rate(most: int, limit: float, rate: float) -> Course:
 @cache
 def edges(n: int, limit: float) -> tuple[int, int]:
     """(most seen that are proven below, -1 if none; fewest seen that are proven above) of n pictures."""
-    calls = [decided(seen, n, limit, CONFIDENCE) for seen in range(n + 1)]
-    return calls.count("below") - 1, n + 1 - calls.count("above")
+    below = sum(rate_p(seen, n, limit) <= 1 - CONFIDENCE for seen in range(n + 1))
+    above = sum(rate_p(n - seen, n, 1 - limit) <= 1 - CONFIDENCE for seen in range(n + 1))
+    return below - 1, n + 1 - above
 
 
 def fixed_drop(n: int, limit: float, drop: float) -> Course:
@@ -89,7 +90,9 @@ def _run(counts: np.ndarray, limit: float) -> tuple[int, str | None]:
 
 @cache
 def _drop_call(lost: int, gained: int, n: int, limit: float) -> str | None:
-    return drop_decided(lost, gained, n, limit, CONFIDENCE)
+    if drop_p(lost, gained, n, limit) <= 1 - CONFIDENCE:
+        return "below"
+    return "above" if drop_p(gained, lost, n, -limit) <= 1 - CONFIDENCE else None
 
 
 def _changes(pairs: int, drop: float, rounds: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The evidence table: one row a judged picture, what everything downstream reads."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.canonical import canonical_json, sha256
+from engine.whole import replace_file
 
 ARMS = ("before", "after")
 ROLES = ("target", "look_alike", "general")
@@ -84,9 +84,9 @@ def digest(frame: pd.DataFrame) -> str:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Write parquet in the table's schema; the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), part)
-    os.replace(part, path)
+    written = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), written)
+    replace_file(path, written.getvalue().to_pybytes())
 
 
 def read(path: Path) -> pd.DataFrame:

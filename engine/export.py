@@ -49,12 +49,11 @@ def export(
     out: str | Path,
     base: str | Path | None = None,
     rank: int | None = None,
-    expected: str | None = None,
 ) -> Exported:
     """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
 
     A bundle is checked against its manifest and holds the edited model; a plan alone needs its `base` for formats that
-    hold a whole model, and nothing else takes one. `expected` is the digest of either. `rank` limits that of a LoRA.
+    hold a whole model, and nothing else takes one. `rank` limits that of a LoRA.
     Raises SettingError, DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
     """
     source, out, base = Path(source), Path(out), Path(base) if base else None
@@ -66,16 +65,14 @@ def export(
         wanted = f"the format is {to}" if to not in WHOLE else f"{source} is a bundle, which holds the model"
         raise SettingError(f"a base is for a whole model that is made of a plan, and {wanted}; leave it out")
     with whole_new(out, source, base) as scratch:
-        return replace(_exported(source, to, scratch, base, rank, expected), out=out)
+        return replace(_exported(source, to, scratch, base, rank), out=out)
 
 
-def _exported(source: Path, to: str, out: Path, base: Path | None, rank: int | None, expected: str | None) -> Exported:
+def _exported(source: Path, to: str, out: Path, base: Path | None, rank: int | None) -> Exported:
     bundled = source.is_dir()
     if bundled:
-        verify_bundle(source, expected)
+        verify_bundle(source)
     plan = EditPlan.load(source / DELTAS if bundled else source)
-    if expected not in (None, plan.digest) and not bundled:
-        raise DigestMismatch(f"edit plan {source}", expected, plan.digest, "name the plan that is meant")
     if to == "delta":
         plan.save(out)
     elif to.startswith("lora"):

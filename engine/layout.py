@@ -61,7 +61,7 @@ class Component:
     def places(self, variant: str = "") -> dict[str, Path]:
         """The file that each weight lies in: of shards the one that the index says, and no other, for readers do not
         agree on which of two they take."""
-        index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in _keys(path)]
+        index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in keys(path)]
         if index.is_file():
             told = _weight_map(index)
             for key, path in lying:
@@ -163,7 +163,9 @@ def _weight_map(index: Path) -> dict[str, str]:
     return told
 
 
-def _keys(path: Path) -> list[str]:
+def keys(path: Path) -> list[str]:
+    """The names of a file's tensors; ModelFormatError if its header cannot be read, or names more or fewer bytes than
+    are there."""
     try:
         with safe_open(path, "np") as handle:  # names alone need no torch
             return list(handle.keys())

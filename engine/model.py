@@ -11,12 +11,12 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from engine.digests import files, folder_digest
 from engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture
 from engine.families import FAMILIES, family_named
-from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, read_index
+from engine.layout import INDEX, UNREAD, Component, check_complete, check_layout, components, few, keys, read_index
 
 LAYOUT = "channels-last"
 DENOISERS = {name for family in FAMILIES for name in family.denoisers}
@@ -219,11 +219,5 @@ def _check_json(path: Path) -> None:
 
 
 def _check_whole(path: Path) -> None:
-    """The library refuses a header that cannot be read, and one that names more bytes than are there, or fewer."""
-    try:
-        with safe_open(path, "pt") as handle:
-            is_empty = not list(handle.keys())
-    except SafetensorError as error:
-        raise ModelFormatError(f"{path} is no whole safetensors file ({error}); download it again") from error
-    if is_empty:
+    if not keys(path):
         raise ModelFormatError(f"{path} is no whole safetensors file (it holds no tensor); download it again")

@@ -22,7 +22,6 @@ gives (the geometric mean is the smaller), so the bounds hold for the mean over 
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from scipy.special import betainc, betaln
@@ -76,20 +75,6 @@ def rate_bounds(seen: int, n: int, confidence: float) -> tuple[float, float]:
 def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
     """(lower, upper) of the drop; each holds at all looks together with `confidence`; (-1, 1) of no pairs."""
     return -_drop_upper(gained, lost, n, confidence), _drop_upper(lost, gained, n, confidence)
-
-
-def decided(seen: int, n: int, limit: float, confidence: float) -> Literal["below", "above"] | None:
-    """Whether the rate is proven to lie below or above `limit`, each with an error of at most 1 - confidence."""
-    if rate_p(seen, n, limit) <= 1 - confidence:
-        return "below"
-    return "above" if rate_p(n - seen, n, 1 - limit) <= 1 - confidence else None
-
-
-def drop_decided(lost: int, gained: int, n: int, limit: float, confidence: float) -> Literal["below", "above"] | None:
-    """Whether the drop is proven to lie below or above `limit`, each with an error of at most 1 - confidence."""
-    if drop_p(lost, gained, n, limit) <= 1 - confidence:
-        return "below"
-    return "above" if drop_p(gained, lost, n, -limit) <= 1 - confidence else None
 
 
 def _rate_upper(seen: int, n: int, confidence: float) -> float:

@@ -24,7 +24,7 @@ WORDED_AS = {"object": "object", "style": "style", "identity": "person", "charac
 
 @dataclass(frozen=True)
 class Wording:
-    """A prompt and the characters of it, `span`, that are the concept; `words` put another in the same place."""
+    """A prompt and the characters of it, `span`, that are the concept; `filled` puts another in the same place."""
 
     text: str
     span: tuple[int, int]

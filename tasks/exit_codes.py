@@ -1,8 +1,10 @@
 """One exit code for each kind of failure, wherever it comes from."""
 
+import errno
+
 from engine import errors
 from policies import PolicyError, PolicyErrors
-from tasks.errors import ExpungeError
+from tasks.errors import ExpungeError, NoRoom
 from tasks.receipts import LedgerError
 
 CODES: dict[type[Exception], int] = {
@@ -19,9 +21,14 @@ CODES: dict[type[Exception], int] = {
     LedgerError: 6,
 }
 
+REFUSED_BY_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""No rights, a disk that is only read, no room: what whoever runs the command can cure."""
+
 
 def exit_code_of(error: Exception) -> int:
     """What the command line returns: a task's own code, 3 for a policy, 6 for integrity, 1 for the unexpected."""
     if isinstance(error, ExpungeError):
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in REFUSED_BY_DISK:
+        return NoRoom.exit_code
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)

@@ -35,10 +35,8 @@ class GateResult:
     """Whether the gate opened; if not, what failed, in words. `data_docs` is the index page."""
 
     passed: bool
-    outcome: Outcome
     failed_expectations: tuple[str, ...]
     data_docs: Path
-    statistics: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,12 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -
         f"limits-{content}": (limits_table(statements, verdict), limits_expectations(statements)),
     }
     context = open_context(folder)
-    failed, statistics = list(_unproven(evidence, terms, verdict)), {"expected": 0, "evaluated": 0, "successful": 0}
+    failed = list(_unproven(evidence, terms, verdict))
     for name, (frame, expectations) in suites.items():
         result = validate(context, name, frame, expectations)
         failed += failures(name, result, len(expectations))
-        statistics["expected"] += len(expectations)
-        statistics["evaluated"] += len(result.results)
-        statistics["successful"] += sum(item.success is True for item in result.results)
     docs = make_self_contained(folder / DATA_DOCS)
-    return GateResult(not failed, verdict.outcome, tuple(failed), docs, statistics)
+    return GateResult(not failed, tuple(failed), docs)
 
 
 def validate(

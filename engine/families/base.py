@@ -7,6 +7,7 @@ transformer that mixes text with the image or the timestep has one embedder in f
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -48,6 +49,20 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
     return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
+
+
+def reading(tokenizer: Any, tokens: int) -> Any:
+    """The tokenizer, made to read so many tokens."""
+    reader = copy.copy(tokenizer)
+    reader.model_max_length = tokens
+    return reader
+
+
+def refuse_missing(*text_encoders: Any) -> None:
+    if any(encoder is None for encoder in text_encoders):
+        raise UnknownArchitecture(
+            "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
+        )
 
 
 EDITED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -13,19 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Projection, entrance
-from engine.families.sd3 import reading
+from engine.families.base import Arguments, Family, Projection, entrance, reading, refuse_missing
 
 T5, POOLED = 0, 1
 T5_TOKENS = 512  # which the pipeline reads unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    if pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
-        raise UnknownArchitecture(
-            "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
-        )
+    refuse_missing(pipeline.text_encoder, pipeline.text_encoder_2)
     return [
         entrance(pipeline, "transformer.time_text_embed.text_embedder.linear_1", (POOLED,)),
         entrance(pipeline, "transformer.context_embedder", (T5,)),

@@ -12,7 +12,6 @@ gone from them all.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Projection, entrance
+from engine.families.base import Arguments, Family, Projection, entrance, reading
 from engine.families.sdxl import check_twins, encode_twice, penultimate
 
 CLIP, T5, POOLED = 0, 1, 2
@@ -40,13 +39,6 @@ def projections(pipeline: Any) -> list[Projection]:
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
     return (reading(pipeline.tokenizer_3, T5_TOKENS),) if stream == T5 else (pipeline.tokenizer, pipeline.tokenizer_2)
-
-
-def reading(tokenizer: Any, tokens: int) -> Any:
-    """The tokenizer, made to read so many tokens."""
-    reader = copy.copy(tokenizer)
-    reader.model_max_length = tokens
-    return reader
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:

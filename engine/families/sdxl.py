@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Arguments, Family, Projection, entrance
+from engine.families.base import Arguments, Family, Projection, entrance, refuse_missing
 
 TOKENS, POOLED = 0, 1
 
@@ -35,10 +35,7 @@ def check_twins(pipeline: Any) -> None:
     A tokenizer takes what it pads with for a token wherever it stands, so the one that pads with `!` reads `P!nk` in
     its own way: each encoder needs its own tokens.
     """
-    if pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
-        raise UnknownArchitecture(
-            "a text encoder is missing, so what it feeds the model cannot be known; open it whole"
-        )
+    refuse_missing(pipeline.text_encoder, pipeline.text_encoder_2)
     first, second = pipeline.tokenizer, pipeline.tokenizer_2
     if first.get_vocab() != second.get_vocab() or first.model_max_length != second.model_max_length:
         raise UnknownArchitecture("the two CLIP tokenizers differ, so their tokens do not stand side by side")

@@ -12,8 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Family, Projection, entrance
-from engine.families.sd3 import reading
+from engine.families.base import Family, Projection, entrance, reading
 from engine.families.video import middle
 
 DENOISERS = ("transformer", "transformer_2")

@@ -62,8 +62,8 @@ def ever(seen: np.ndarray, every: int, proves) -> float:
 @pytest.mark.parametrize("limit", [0.05, 0.1, 0.3])
 def test_looking_again_and_again_is_wrong_with_a_chance_of_at_most_alpha(limit):
     seen = looks(limit, 400, 8)
-    assert ever(seen, 8, lambda k, n: sequential.decided(k, n, limit, 0.95) == "below") <= MOST
-    assert ever(seen, 8, lambda k, n: sequential.decided(k, n, limit, 0.95) == "above") <= MOST
+    assert ever(seen, 8, lambda k, n: sequential.rate_p(k, n, limit) <= LIMITS.alpha) <= MOST
+    assert ever(seen, 8, lambda k, n: sequential.rate_p(n - k, n, 1 - limit) <= LIMITS.alpha) <= MOST
 
 
 def test_looking_again_and_again_with_bounds_for_one_look_would_be():
@@ -73,17 +73,19 @@ def test_looking_again_and_again_with_bounds_for_one_look_would_be():
 def test_prompts_of_different_difficulty_keep_the_error():
     """Half of the prompts never show the concept, the other half in a fifth of pictures: the mean is the limit."""
     seen = np.random.default_rng(3).binomial(4, 0.2, size=(RUNS, 50)).cumsum(axis=1)  # of 8 pictures a round
-    assert ever(seen, 8, lambda k, n: sequential.decided(k, n, 0.1, 0.95) == "below") <= MOST
+    assert ever(seen, 8, lambda k, n: sequential.rate_p(k, n, 0.1) <= LIMITS.alpha) <= MOST
 
 
 @pytest.mark.parametrize(("gain", "limit"), [(0.0, 0.05), (0.03, 0.05), (0.2, 0.1)])
 def test_looking_at_drops_again_and_again_is_wrong_with_a_chance_of_at_most_alpha(gain, limit):
     shares = [gain + limit, gain, 1 - limit - 2 * gain]
     steps = np.random.default_rng(13).multinomial(20, shares, size=(RUNS, 12))[..., :2].cumsum(axis=1)
-    call = cache(lambda lost, gained, n: sequential.drop_decided(lost, gained, n, limit, 0.95))
-    found = [{call(int(a), int(b), 20 * (i + 1)) for i, (a, b) in enumerate(run)} for run in steps]
-    assert np.mean(["below" in calls for calls in found]) <= MOST
-    assert np.mean(["above" in calls for calls in found]) <= MOST
+    p = cache(sequential.drop_p)
+    below, above = (
+        [any(p(*map(int, run[i][order]), 20 * (i + 1), at) <= LIMITS.alpha for i in range(len(run))) for run in steps]
+        for order, at in ((slice(None), limit), (slice(None, None, -1), -limit))
+    )
+    assert max(np.mean(below), np.mean(above)) <= MOST
 
 
 def test_one_of_many_targets_is_falsely_called_erased_with_a_chance_of_at_most_alpha():

@@ -9,9 +9,7 @@ from scipy import integrate, stats
 from benchmarks import stopping
 from engine import bounds as fixed
 from engine.sequential import (
-    decided,
     drop_bounds,
-    drop_decided,
     drop_p,
     log_wealth,
     log_wealth_of_drop,
@@ -64,9 +62,12 @@ def test_bounds_are_where_the_decision_turns(counts):
     seen, n = counts
     lower, upper = rate_bounds(seen, n, 0.95)
     assert lower <= seen / n <= upper
-    for limit, call in ((upper + 1e-6, "below"), (upper - 1e-6, None), (lower - 1e-6, "above"), (lower + 1e-6, None)):
-        if 0 < limit < 1:
-            assert decided(seen, n, limit, 0.95) == call
+    for bound, edge, of_limit in (
+        (upper, 1e-6, lambda limit: rate_p(seen, n, limit)),
+        (lower, -1e-6, lambda limit: rate_p(n - seen, n, 1 - limit)),
+    ):
+        if 0 < bound < 1:
+            assert of_limit(bound + edge) <= 0.05 < of_limit(bound - edge)
 
 
 @pytest.mark.parametrize("counts", [(0, 0, 90), (5, 2, 90), (60, 1, 90)])
@@ -74,13 +75,12 @@ def test_bounds_of_a_drop_are_where_the_decision_turns(counts):
     lost, gained, n = counts
     lower, upper = drop_bounds(lost, gained, n, 0.95)
     assert lower <= (lost - gained) / n <= upper
-    assert drop_decided(lost, gained, n, upper + 1e-6, 0.95) == "below"
-    assert drop_decided(lost, gained, n, lower - 1e-6, 0.95) == "above"
-    assert drop_decided(lost, gained, n, (lower + upper) / 2, 0.95) is None
+    assert drop_p(lost, gained, n, upper + 1e-6) <= 0.05 < drop_p(lost, gained, n, upper - 1e-6)
+    assert drop_p(gained, lost, n, 1e-6 - lower) <= 0.05 < drop_p(gained, lost, n, -1e-6 - lower)
 
 
 def test_no_pictures_and_impossible_counts():
-    assert (rate_bounds(0, 0, 0.95), drop_bounds(0, 0, 0, 0.95), decided(0, 0, 0.1, 0.95)) == ((0, 1), (-1, 1), None)
+    assert (rate_bounds(0, 0, 0.95), drop_bounds(0, 0, 0, 0.95), rate_p(0, 0, 0.1)) == ((0, 1), (-1, 1), 1)
     for broken in (lambda: rate_bounds(3, 2, 0.95), lambda: drop_p(3, 0, 2, 0.1), lambda: rate_p(0, 2, math.nan)):
         with pytest.raises(ValueError, match=r"count|limit"):
             broken()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 from pathlib import Path
@@ -44,6 +45,10 @@ ROOT = Path(__file__).parents[2]
         (IntegrityError(""), 6),
         (ServiceUnreachable(""), 8),
         (NoRoom(""), 8),
+        (PermissionError(errno.EACCES, "Permission denied", "receipts/1.json"), 8),
+        (OSError(errno.EROFS, "Read-only file system", "receipts/1.json"), 8),
+        (OSError(errno.ENOSPC, "No space left on device", "receipts/1.json"), 8),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a bug"), 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
