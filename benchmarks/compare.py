@@ -219,6 +219,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.unseen and (args.write or args.only_write):
         parser.error("what --unseen measures is printed by --beside")
+    if args.unseen and args.tune:
+        parser.error("settings are chosen by --tune on the prompts of the tables, before --unseen measures with them")
     if args.settings and len(args.editor or []) != 1:
         parser.error("--with is for one --editor")
     return args

@@ -9,21 +9,41 @@ from torch import Tensor, nn
 
 from engine.digests import json_digest
 from engine.errors import DigestMismatch, EditError
+from engine.families.base import is_on_disk
 from engine.tensors import tensor_digest
 
 OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
 
 
+READS = (
+    *("hidden_act", "num_attention_heads", "layer_norm_eps", "eos_token_id", "use_attention_mask"),
+    *("num_heads", "feed_forward_proj", "relative_attention_num_buckets", "relative_attention_max_distance"),
+)
+"""What of an encoder's configuration decides how it reads, beside its weights."""
+
+
 def encoder_digests(pipeline: Any) -> dict[str, str]:
-    """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart.
+    """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart;
+    beside each, as `NAME.config`, of how it reads: what a tokenizer pads with and how far, what an encoder is set to.
 
     Weights count by value and dtype and not by name, for libraries rename them. EditError if they are not in memory.
     """
-    return {
-        name: _weights(name, part) if isinstance(part, nn.Module) else json_digest(part.get_vocab())
-        for name, part in sorted(pipeline.components.items())
-        if name.startswith(("text_encoder", "tokenizer")) and part is not None
-    }
+    digests: dict[str, str] = {}
+    for name, part in sorted(pipeline.components.items()):
+        if name.startswith(("text_encoder", "tokenizer")) and part is not None:
+            is_encoder = isinstance(part, nn.Module)
+            digests[name] = _weights(name, part) if is_encoder else json_digest(part.get_vocab())
+            digests[f"{name}.config"] = json_digest(_set_to(part) if is_encoder else _padded(part))
+    return digests
+
+
+def _set_to(encoder: Any) -> dict[str, Any]:
+    config = getattr(encoder, "config", None)
+    return {name: getattr(config, name) for name in READS if hasattr(config, name)}
+
+
+def _padded(tokenizer: Any) -> list[Any]:
+    return [tokenizer.pad_token_id, tokenizer.padding_side, tokenizer.model_max_length]
 
 
 def check_encoders(pipeline: Any, expected: Mapping[str, str]) -> None:
@@ -36,6 +56,8 @@ def check_encoders(pipeline: Any, expected: Mapping[str, str]) -> None:
 
 
 def _weights(name: str, encoder: nn.Module) -> str:
+    if any(map(is_on_disk, encoder.modules())):
+        raise EditError(name, OFFLOADED)
     try:
         return json_digest(sorted(tensor_digest({"": plain}) for own in encoder.parameters() for plain in _plain(own)))
     except NotImplementedError as error:  # what a tensor without memory answers

@@ -64,7 +64,7 @@ def export(
     if base is not None and ((source / MANIFEST).is_file() or to not in WHOLE):
         wanted = f"the format is {to}" if to not in WHOLE else f"{source} is a bundle, which holds the model"
         raise SettingError(f"a base is for a whole model that is made of a plan, and {wanted}; leave it out")
-    with whole_new(out, source, base) as scratch:
+    with whole_new(out, _read_with(source), base) as scratch:
         return replace(_exported(source, to, scratch, base, rank), out=out)
 
 
@@ -89,15 +89,23 @@ def _exported(source: Path, to: str, out: Path, base: Path | None, rank: int | N
     return Exported(out, to, plan.digest)
 
 
-def apply_to_folder(plan: EditPlan, model: str | Path, out: str | Path) -> dict[str, float]:
+def apply_to_folder(
+    plan: EditPlan, model: str | Path, out: str | Path, source: str | Path | None = None
+) -> dict[str, float]:
     """Write the pipeline folder `model`, edited, to `out`: all of it or nothing; the errors of rounding by weight.
+    `source` is the file that the plan was read from.
 
     DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it, SettingError if
     something is there already, or no folder to write in.
     """
     model, out = Path(model), Path(out)
-    with whole_new(out, model) as scratch:
+    with whole_new(out, model, _read_with(Path(source)) if source else None) as scratch:
         return _applied(plan, model, scratch)
+
+
+def _read_with(source: Path) -> Path:
+    """What would be another with a file more: the bundle that a plan lies in, or the source itself."""
+    return source.parent if (source.parent / MANIFEST).is_file() else source
 
 
 def _applied(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:

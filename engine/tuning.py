@@ -153,7 +153,7 @@ def least(
         raise NothingAccepted(_none_worth_it(trials, auto), trials)
     shown: set[str] = set()
     for place in worth:
-        if len(shown) == auto.proofs:
+        if proof and len(shown) == auto.proofs:
             break
         made = replace(draft(choices[place]), spec=search_digest(spec))
         if proof is None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine import families
 from engine.digests import code_digest, json_digest
 from engine.editors.base import Moments
+from engine.encoders import encoder_digests
 from engine.families import family_of
 from engine.tensors import tensor_digest
 from engine.whole import replace_file
@@ -52,12 +53,13 @@ class WordStore:
 def address(pipeline: Any, stream: int, empty: Tensor, tokens: str, weighted: Sequence[tuple[Wording, float]]) -> str:
     """Of the moments of weighted wordings in a text stream that makes `empty` [T, d] of the empty prompt."""
     tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
+    digests = encoder_digests(pipeline)
     encoders: dict[str, Any] = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     identity = {
         "code": [code_digest(CODE), code_digest(Path(families.__file__).parent.glob("*.py"))],
         "libraries": {name: version(name) for name in LIBRARIES},
         "encoders": {
-            name: [type(part).__name__, part.config.to_json_string(), tensor_digest(part.state_dict())]
+            name: [type(part).__name__, part.config.to_json_string(), digests[name]]
             for name, part in encoders.items()
             if name.startswith("text_encoder")
         },

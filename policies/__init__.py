@@ -5,7 +5,7 @@ from policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
 from policies.reader import parse, read
 from policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
-from policies.text import name_key
+from policies.text import name_key, reading_key
 
 __all__ = [
     "Acceptance",
@@ -26,5 +26,6 @@ __all__ = [
     "name_key",
     "parse",
     "read",
+    "reading_key",
     "refuse_misplaced",
 ]

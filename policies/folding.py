@@ -1,5 +1,6 @@
-"""Concepts and retained concepts of several policies as those of one: names that mean one thing are one thing, what one
-policy erases no other can keep, and what cannot be folded without guessing is a PolicyConflict that names both."""
+"""Concepts and retained concepts of several policies as those of one: names that mean one thing, or that an encoder
+reads as one, are one thing, what one policy erases no other can keep, and what cannot be folded without guessing is a
+PolicyConflict that names both."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Generic, TypeVar
 from policies.canonical import canonical_json
 from policies.errors import PolicyConflict, shown
 from policies.schema import Concept, Policy, Retained, Strict
-from policies.text import name_key
+from policies.text import name_key, reading_key
 
 Item = TypeVar("Item", Concept, Retained)
 
@@ -25,11 +26,11 @@ class Entry(Generic[Item]):
 
     @cached_property
     def keys(self) -> set[str]:
-        return {name_key(name) for name in _names(self.item)}
+        return {reading_key(name) for name in _names(self.item)}
 
     @cached_property
     def name(self) -> str:
-        return name_key(self.item.name)
+        return reading_key(self.item.name)
 
 
 def folded(policies: Sequence[Policy]) -> tuple[tuple[Concept, ...], tuple[Retained, ...]]:
@@ -82,13 +83,13 @@ def _become_what_stays(concepts: Sequence[Concept]) -> list[Concept]:
 
     The earlier policy cannot be changed, and a later order must not fail by it.
     """
-    erased = {name_key(name): concept for concept in concepts for name in _names(concept)}
+    erased = {reading_key(name): concept for concept in concepts for name in _names(concept)}
     return [concept.model_copy(update={"anchor": _last_anchor(concept, erased)}) for concept in concepts]
 
 
 def _last_anchor(concept: Concept, erased: Mapping[str, Concept]) -> str:
     passed = {concept.id}
-    while following := erased.get(name_key(concept.anchor)):
+    while following := erased.get(reading_key(concept.anchor)):
         if following.id in passed:
             return ""
         passed.add(following.id)
@@ -128,7 +129,7 @@ def _refuse_difference(part: str, group: Sequence[Entry[Concept]] | Sequence[Ent
     first = group[0]
     for other in group[1:]:
         ours, theirs = getattr(first.item, part), getattr(other.item, part)
-        if name_key(ours) != name_key(theirs):
+        if reading_key(ours) != reading_key(theirs):
             problem = f"of {shown(first.item.name)} is {shown(ours)} in one and {shown(theirs)} in the other"
             raise PolicyConflict(part, problem, "make them equal", [first.request_id, other.request_id])
 

@@ -14,7 +14,7 @@ import yaml
 
 from policies.errors import PolicyError
 
-HALVES = re.compile(r"(?<!\\)(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+")
+HALVES = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)")
 MOST_DEPTH = 20
 MOST_NODES = 20_000
 # libyaml's parser is some twenty times faster; both give the same events.
@@ -68,7 +68,9 @@ def tree(text: str, source: str) -> Node:
 
 def _joined(text: str) -> str:
     """The text, where it is JSON with the characters that JSON escapes in two halves, which YAML does not know."""
-    return HALVES.sub(lambda pair: json.loads(f'"{pair[0]}"'), text) if text.lstrip().startswith("{") else text
+    if not text.lstrip().startswith("{"):
+        return text
+    return HALVES.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)
 
 
 def _events(text: str, source: str) -> Iterator[yaml.Event]:

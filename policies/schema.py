@@ -22,7 +22,7 @@ from pydantic import (
 from policies.canonical import canonical_json
 from policies.checks import cross_errors
 from policies.errors import PolicyError, PolicyErrors, shown
-from policies.text import checked_anchor, checked_name, checked_prompt, checked_prose
+from policies.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 BASE_URI = re.compile(r"builtin:[a-z0-9-]{1,64}|file:/[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,999}")
@@ -87,6 +87,7 @@ def _setting(value: Any) -> float | int | str | bool:
 
 
 Name = Annotated[str, AfterValidator(checked_name)]
+TargetName = Annotated[str, AfterValidator(checked_target)]
 Anchor = Annotated[str, AfterValidator(checked_anchor)]
 Prompt = Annotated[str, AfterValidator(checked_prompt)]
 Prose = Annotated[str, AfterValidator(checked_prose)]
@@ -138,8 +139,8 @@ class Concept(Strict):
     """A target: what the model must forget, the names it goes by, and what it becomes ("" leaves it to the editor)."""
 
     id: ConceptId
-    name: Name
-    aliases: tuple[Name, ...] = ()
+    name: TargetName
+    aliases: tuple[TargetName, ...] = ()
     prompts: tuple[Prompt, ...] = ()
     category: Category
     anchor: Anchor = ""

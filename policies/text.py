@@ -29,17 +29,27 @@ def name_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
-def checked_name(text: str) -> str:
-    """`text` in NFC, fit to name a concept; PolicyError (without a place) otherwise."""
+def reading_key(text: str) -> str:
+    """What two names share that encoders read as one: `7up` and `7 up`, `J.K.` and `J. K.`. It is their name key with
+    words, digits and signs set apart, as a CLIP tokenizer sets them apart before it looks for pieces."""
+    return " ".join(re.findall(r"[^\W\d_]+|\d|[^\w\s]+|_+", name_key(text)))
+
+
+def checked_name(text: str, besides: str = "") -> str:
+    """`text` in NFC, fit to name a thing; PolicyError (without a place) otherwise, which tells what to do `besides`."""
     text = _checked_line(text, NAME_LIMIT)
     for mark in FORBIDDEN_IN_NAMES:
         if mark in text:
-            cure = "write the name in plain words, and the spelling with this sign as one of `prompts`"
-            raise _refused(text, f"holds {shown(mark)}", cure)
+            raise _refused(text, f"holds {shown(mark)}", f"write the name in plain words{besides}")
     if not any(char.isalnum() for char in text):
         raise _refused(text, "holds no letter or digit", "write the name in words")
     _check_letters(text)
     return text
+
+
+def checked_target(text: str) -> str:
+    """The name of what is to be erased, which `prompts` may spell in any way."""
+    return checked_name(text, ", and the spelling with this sign as one of `prompts`")
 
 
 def checked_anchor(text: str) -> str:

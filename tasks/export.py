@@ -39,7 +39,7 @@ def apply_edit(delta: Path, to: str, out: Path) -> dict[str, Any]:
     """Write the model `to`, edited by the plan in `delta`, to the new folder `out`."""
     plan = EditPlan.load(delta)
     with meant_as_options():
-        rounding = apply_to_folder(plan, model_folder(to), out)
+        rounding = apply_to_folder(plan, model_folder(to), out, delta)
     largest = max(rounding.values(), default=0.0)
     return {
         "out": str(out),

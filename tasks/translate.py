@@ -10,7 +10,7 @@ from engine.probes.levels import INFORMATIVE, level_named
 from engine.sampling import Sampler
 from engine.spec import EditSpec, Retain, Target, spoken
 from engine.wordings import WORDED_AS, own_wordings
-from policies import DesiredState
+from policies import DesiredState, reading_key
 from policies.schema import Concept
 
 
@@ -32,14 +32,17 @@ def edit_spec(state: DesiredState) -> EditSpec:
 
 
 def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
-    """The names of each concept by its id. An alias of two, which two policies may give, is the first one's: erased by
-    one it is gone for both, and neither policy could be changed for the other's sake."""
-    owners = {spoken(concept.name): concept.id for concept in concepts}
+    """The names of each concept by its id. An alias of two, which two policies may give, is the first one's, in every
+    spelling: erased by one it is gone for both, and neither policy could be changed for the other's sake."""
+    owners = {reading_key(concept.name): concept.id for concept in concepts}
     for concept in concepts:
         for alias in concept.aliases:
-            owners.setdefault(spoken(alias), concept.id)
-    own = {concept.id: (concept.name, *concept.aliases) for concept in concepts}
-    return {id: tuple(name for name in names if owners[spoken(name)] == id) for id, names in own.items()}
+            owners.setdefault(reading_key(alias), concept.id)
+    names: dict[str, dict[str, str]] = {concept.id: {} for concept in concepts}  # by how they are spoken
+    for concept in concepts:
+        for name in (concept.name, *concept.aliases):
+            names[owners[reading_key(name)]].setdefault(spoken(name), name)
+    return {id: tuple(own.values()) for id, own in names.items()}
 
 
 def subjects(state: DesiredState) -> list[Subject]:

@@ -100,13 +100,13 @@ def refuse_replaced(denoiser: nn.Module) -> None:
             raise UnknownArchitecture(f"the projections of {name} are fused; call unfuse_qkv_projections() first")
         if type(processor).__name__.startswith("CustomDiffusion"):
             raise UnknownArchitecture(f"{name} has a {type(processor).__name__} with matrices of its own; unload it")
-        if _is_on_disk(module):
+        if is_on_disk(module):
             raise UnknownArchitecture(
                 f"the weights of {name} are offloaded to a disk; edit before enable_group_offload()"
             )
 
 
-def _is_on_disk(module: nn.Module) -> bool:
+def is_on_disk(module: nn.Module) -> bool:
     """Whether diffusers put the weights of its group into a file and left memory of no meaning in their place."""
     registry = getattr(module, "_diffusers_hook", None)
     hook = registry.get_hook("group_offloading") if registry else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, results, with_settings
+from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, arguments, results, with_settings
 from benchmarks.concepts import Case
 from engine.emoji import MODEL
 from engine.errors import SettingError
@@ -55,3 +55,11 @@ def test_settings_given_by_name_are_of_their_own_type_and_name_the_arm():
         "rece",
         {"rounds": 1, "regular_scale": 0.001, "tokens": "all"},
     )
+
+
+def test_settings_are_not_chosen_on_the_prompts_that_are_to_be_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["compare", "--unseen", "--tune"])
+    with pytest.raises(SystemExit):
+        arguments()
+    monkeypatch.setattr("sys.argv", ["compare", "--unseen", "--tuned"])
+    assert arguments().unseen

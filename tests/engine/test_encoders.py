@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.hooks import apply_group_offloading
 from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
@@ -111,6 +113,38 @@ def test_an_encoder_that_is_not_in_memory_is_named(made: EditPlan, pipeline: Any
     pipeline.text_encoder.to("meta")
     with pytest.raises(EditError, match="text_encoder: is not in memory"):
         apply(pipeline, made)
+
+
+def test_nor_is_one_whose_weights_lie_on_a_disk(made: EditPlan, pipeline: Any, tmp_path: Path) -> None:
+    """Where they were is memory of no meaning."""
+    cpu = torch.device("cpu")
+    where = {"offload_type": "leaf_level", "offload_to_disk_path": str(tmp_path)}
+    apply_group_offloading(pipeline.text_encoder, cpu, cpu, **where)
+    with pytest.raises(EditError, match="text_encoder: is not in memory"):
+        apply(pipeline, made)
+
+
+def test_nor_where_the_same_words_are_padded_otherwise(made: EditPlan, pipeline: Any) -> None:
+    assert pipeline.tokenizer.pad_token != "!"
+    pipeline.tokenizer.pad_token = "!"
+    with pytest.raises(DigestMismatch, match=r"tokenizer\.config"):
+        apply(pipeline, made)
+
+
+def test_nor_where_the_same_weights_are_read_otherwise(made: EditPlan, pipeline: Any, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path / "base")
+    config = tmp_path / "base" / "text_encoder" / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps(told | {"hidden_act": "relu"}))
+    with pytest.raises(DigestMismatch, match=r"text_encoder\.config"):
+        apply_to_folder(made, tmp_path / "base", tmp_path / "out")
+
+
+def test_a_plan_that_says_nothing_of_their_settings_asks_for_none(made: EditPlan, pipeline: Any) -> None:
+    """As version 0.12 made them."""
+    names = {name: digest for name, digest in made.encoders.items() if not name.endswith(".config")}
+    pipeline.tokenizer.pad_token = "!"
+    assert apply(pipeline, replace(made, encoders=names)).rounding.keys() == made.deltas.keys()
 
 
 def test_a_plan_of_before_keeps_its_digest_and_asks_for_no_encoder(

@@ -281,11 +281,14 @@ def test_nothing_is_written_into_what_is_read(base: Path, made: EditPlan, saved:
     for source, form, out, whole in (
         (saved, "diffusers", base / "inside", base),
         (tmp_path / "bundle", "lora", tmp_path / "bundle" / "lora.safetensors", None),
+        (tmp_path / "bundle" / "deltas.safetensors", "lora", tmp_path / "bundle" / "lora.safetensors", None),
     ):
         with pytest.raises(SettingError, match=r"lies in .*name one beside it"):
             export(source, form, out, whole)
     with pytest.raises(SettingError, match="lies in"):
         apply_to_folder(made, base, base / "unet" / "edited")
+    with pytest.raises(SettingError, match="lies in"):
+        apply_to_folder(made, base, tmp_path / "bundle" / "edited", tmp_path / "bundle" / "deltas.safetensors")
     assert folder_digest(base) == before
     assert sorted((tmp_path / "bundle").rglob("*")) == manifest
 

@@ -259,3 +259,8 @@ def test_a_search_is_asked_of_auto_alone_and_names_its_own_settings() -> None:
         ladder(EditSpec(one, editor="uce"))
     with pytest.raises(SettingError, match=r"have no setting 'max_residul' \(did you mean 'max_residual'\?\)"):
         ladder(EditSpec(one, editor="auto", settings={"max_residul": 0.1}))
+
+
+def test_proofs_are_not_counted_where_none_is_asked_for(pipeline):
+    without = replace(SPEC, settings={**SPEC.settings, "proofs": 0})
+    assert tensor_digest(plan(pipeline, without).deltas) == tensor_digest(plan(pipeline, SPEC).deltas)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import gathering
 from engine.deltas import EditPlan, plan, tuned
@@ -140,3 +142,11 @@ def test_what_cannot_be_planned_leaves_nothing(store: WordStore) -> None:
         plan(tiny.pipeline(), EditSpec((), (), "scapre", SETTINGS), store)
     assert plan(tiny.pipeline(), spec(general_words=0, general=0.0), store)
     assert held(store) == set()
+
+
+def test_an_encoder_of_tensors_of_another_kind_has_an_address(store: WordStore) -> None:
+    pipeline = tiny.pipeline()
+    plain = plan(pipeline, spec(), store)
+    halves = (torch.ones(2), torch.zeros(2))
+    pipeline.text_encoder.more = torch.nn.ParameterList([torch.nn.Parameter(TwoTensor(*halves))])  # as a quantised one
+    assert same(replace(plan(pipeline, spec(), store), encoders=plain.encoders), plain)

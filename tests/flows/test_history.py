@@ -9,6 +9,7 @@ import pytest
 from flows.history import states, write_report
 from policies import Policy, read
 from tasks.errors import NothingOnRecord
+from tasks.history import line_of
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
@@ -27,7 +28,7 @@ def policy(tmp_path: Path) -> Policy:
 def order(home: Path, policy: Policy, key: str) -> Order:
     """Work that a policy came to, as far as it was read."""
     digests = {"policy": policy.digest, "state": SHA, "base": SHA, "judge": SHA}
-    made = Order(policy.request_id, "line", key, home, base_folder=home, judge_folder=home, **digests)
+    made = Order(policy.request_id, line_of(policy, home), key, home, base_folder=home, judge_folder=home, **digests)
     made.save()
     note(made, "read", {"policy": policy.digest}, {"state": SHA})
     return made
@@ -71,3 +72,13 @@ def test_a_request_that_is_on_record_by_another_text_is_not_called_unknown(tmp_p
     with pytest.raises(NothingOnRecord, match=told):
         write_report(tmp_path, changed, None)
     assert states(tmp_path, policy)["requests"]
+
+
+def test_the_same_request_on_another_base_is_not_yet_on_record(tmp_path: Path, policy: Policy) -> None:
+    note(order(tmp_path, policy, "a" * 64), "published", {"policy": policy.digest}, {"bundle": SHA})
+    base = policy.base.model_copy(update={"sha256": "ef" * 32})
+    assert states(tmp_path, policy.model_copy(update={"base": base}))["requests"] == []
+    with pytest.raises(NothingOnRecord, match="submit it first"):
+        write_report(tmp_path, policy.model_copy(update={"base": base}), None)
+    with pytest.raises(NothingOnRecord, match="by another policy than this file"):
+        states(tmp_path, policy.model_copy(update={"title": "another"}))

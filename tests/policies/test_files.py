@@ -155,7 +155,7 @@ def test_damaged_files_give_a_policy_or_its_errors_and_nothing_else(seed: int, g
 def test_json_as_programs_write_it_is_a_policy(good: str) -> None:
     """A character beyond the first 65,536 is escaped in two halves, which YAML does not know."""
     data = yaml.safe_load(good)
-    data["title"], data["description"] = "𠮷野家 and 🍜", "a backslash: \\ud842\\udfb7"
+    data["title"], data["description"] = "𠮷野家 and C:\\🍜", "a backslash: \\ud842\\udfb7"
     read = policies.parse(json.dumps(data).encode(), "case.json")
     assert (read.title, read.description) == (data["title"], data["description"])
     assert read == policies.parse(json.dumps(data, ensure_ascii=False).encode(), "case.json")

@@ -358,3 +358,33 @@ def test_a_replacement_that_cannot_be_meant_is_refused(more: dict[str, Any], mes
 def test_a_policy_that_replaces_nothing_has_the_digest_that_it_had_before_there_was_such_a_field() -> None:
     assert b"replaces" not in canonical_json(policy("one", [concept("taxi")]).model_dump(mode="json"))
     assert policy("one", [concept("taxi")], replaces=("a",)).digest != policy("one", [concept("taxi")]).digest
+
+
+READ_AS_ONE = [
+    ("7up", "7 up"),
+    ("J.K. Rowling", "J. K. Rowling"),
+    ("Mr.Bean", "Mr. Bean"),
+    ("Spiderman2", "spiderman 2"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), READ_AS_ONE)
+def test_spellings_that_an_encoder_reads_as_one_are_one_concept_of_two_policies(one: str, other: str) -> None:
+    both = [policy("a", [concept(one, id="first")]), policy("b", [concept(other, id="second")])]
+    for given in (both, both[::-1]):
+        (found,) = desired_state(given).concepts
+        assert (found.id, found.name, found.aliases) == ("first", one, (other,))
+
+
+@pytest.mark.parametrize(("one", "other"), READ_AS_ONE)
+def test_what_is_erased_in_one_spelling_is_kept_in_no_other_and_nothing_becomes_it(one: str, other: str) -> None:
+    earlier = policy("a", [concept("panda", anchor=other)], [kept(other, id="kept"), kept("owl")])
+    state = desired_state([earlier, policy("b", [concept(one, id="gone", anchor="house")])])
+    assert [item.name for item in state.retain] == ["owl"]
+    assert {item.name: item.anchor for item in state.concepts} == {"panda": "house", one: "house"}
+
+
+def test_names_of_other_words_stay_two() -> None:
+    state = desired_state([policy("a", [concept("spider man")], [kept("7 up")]), policy("b", [concept("spiderman")])])
+    assert sorted(names(state)) == ["spider man", "spiderman"]
+    assert [item.name for item in state.retain] == ["7 up"]

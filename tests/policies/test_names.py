@@ -97,3 +97,14 @@ def test_decomposed_and_composed_names_collide(edited: Edited, refusals: Refusal
     assert error.field == "retain[0].name"
     assert "'café'" in error.message
     assert "'CafÉ'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("name: bear", 'name: "salt & pepper"'), ("name: taxi", 'name: taxi\n    anchor: "salt & pepper"')]
+)
+def test_a_name_that_is_not_erased_is_not_told_of_prompts(
+    old: str, new: str, edited: Edited, refusals: Refusals
+) -> None:
+    (error,) = refusals(edited(old, new))
+    assert "write the name in plain words" in str(error)
+    assert "prompts" not in str(error)

@@ -102,3 +102,20 @@ def test_a_level_demands_its_attacks_so_that_none_can_be_left_out():
 
 def test_every_category_of_a_policy_has_wordings() -> None:
     assert set(WORDED_AS) == set(get_args(policies_schema.Category))
+
+
+def test_an_alias_of_two_goes_to_the_first_in_every_spelling():
+    minnie, mickey = (
+        Policy.model_validate(
+            policy().model_dump()
+            | {
+                "request_id": name,
+                "concepts": ({"id": name, "name": name, "aliases": (alias,), "category": "object"},),
+            }
+        )
+        for name, alias in (("minnie", "mouse no. 1"), ("mickey", "mouse no.1"))
+    )
+    assert [target.names for target in edit_spec(desired_state([minnie, mickey])).targets] == [
+        ("mickey", "mouse no.1", "mouse no. 1"),
+        ("minnie",),
+    ]
