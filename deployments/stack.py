@@ -55,9 +55,13 @@ def status(home: Path, console: Console) -> bool:
     running = {name: name in launched and is_running(launched[name]) for name in TITLES}
     for name, title in TITLES.items():
         console.print(f"{title:<16}{'running, pid ' + str(launched[name].pid) if running[name] else 'stopped'}")
-    if all(running.values()):
-        _print_urls(home, console)
-    return all(running.values())
+    if not all(running.values()):
+        return False
+    if not stack_file(home).exists():
+        console.print("They are starting: it is up once `up` says so.")
+        return False
+    _print_urls(home, console)
+    return True
 
 
 def _start(home: Path, stack: Path, console: Console) -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 from policies import Policy
 from tasks.edit import plan_edit
+from tasks.history import line_of
 from tasks.intake import intake, load_state
+from tasks.line import alone_on
 from tasks.preview import preview
 
 
 def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
     """What the edit would change, layer by layer, and what its verification would cost, if it erases anything."""
-    order = intake(policy, home)
-    if load_state(order).restores:
-        return {"request_id": policy.request_id, "restores": True, "base": order.base}
-    return {"request_id": policy.request_id, **preview(order, plan_edit(order))}
+    with alone_on(line_of(policy, home), home):
+        order = intake(policy, home)
+        if load_state(order).restores:
+            return {"request_id": policy.request_id, "restores": True, "base": order.base}
+        return {"request_id": policy.request_id, **preview(order, plan_edit(order))}

@@ -13,7 +13,7 @@ from prefect import flow
 
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from tasks.exit_codes import exit_code_of
-from tasks.health import reach
+from tasks.health import prefect_staying, reach
 from tasks.history import is_to_check, lines_to_check
 from tasks.line import alone_on
 from tasks.restore import look_task
@@ -110,7 +110,9 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     with _failure() as failed, alone_on(line, settings.home), stored(settings):
         if is_to_check(settings.home, line, datetime.now(UTC) + AHEAD if due else None):
-            reverify(line, str(settings.home))
+            with prefect_staying(settings.prefect_api_url):
+                reverify(line, str(settings.home))
+            catch_up(line, settings)
     known = summary(settings.home, line)
     if known["suspect"] and not failed["exit_code"]:  # another run found it so while this one waited
         failed = _suspicion(known)

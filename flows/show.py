@@ -77,8 +77,7 @@ def print_plan(data: dict[str, Any]) -> None:
 
 def print_outcome(data: dict[str, Any]) -> None:
     if data["repeated"]:
-        in_place = ", and what it published is still in place" if data["verdict"] else ""
-        console.print(f"Nothing to do: this policy was carried out before{in_place}.")
+        console.print(f"Nothing to do: this policy was carried out before{_in_place(data)}.")
     if data["restored"]:
         console.print("[bold]RESTORED[/]: all requests are withdrawn, and the base itself is published")
     elif data["verdict"] is None:
@@ -90,6 +89,14 @@ def print_outcome(data: dict[str, Any]) -> None:
     for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
         console.print(f"{title:<8} {escape(data[title] or 'none')}")
     _print_elsewhere(data["elsewhere"])
+
+
+def _in_place(data: dict[str, Any]) -> str:
+    if not data["verdict"]:
+        return ""
+    if data["superseded"]:
+        return ", and is in force in the bundle that was published for a later request"
+    return ", and what it published is still in place"
 
 
 def _print_elsewhere(found: dict[str, list[str]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from flows.takedown import takedown
 from policies import Policy, parse
 from tasks.errors import IntegrityError, NothingOnRecord
-from tasks.health import reach
+from tasks.health import prefect_staying, reach
 from tasks.history import line_of, publication
 from tasks.intake import load_state
 from tasks.line import alone_on
@@ -49,7 +49,8 @@ def _submit(path: Path, sha256: str, policy: Policy, settings: Settings) -> dict
     if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, receipt.work)
         return outcome(order, settings, receipt, repeated=True)
-    key = takedown(str(path.absolute()), sha256, str(settings.home))
+    with prefect_staying(settings.prefect_api_url):
+        key = takedown(str(path.absolute()), sha256, str(settings.home))
     receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt, repeated=False)

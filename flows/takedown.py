@@ -35,8 +35,12 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     verdict = verdict_task(order, candidate, evidence)
     gate = gate_task(order, evidence, verdict)
     if gate.shut:
-        report_task(order, candidate, verdict, evidence)
-        record_task(order, verdict, evidence, gate.receipt, None)
+        try:
+            report_task(order, candidate, verdict, evidence)
+            record_task(order, verdict, evidence, gate.receipt, None)
+        except Exception:
+            refuse(verdict, gate)  # what was found goes before what MLflow says
+            raise
         refuse(verdict, gate)
     bundle = bundle_task(order, plan, candidate, verdict, evidence)
     release = publish_task(order, bundle, verdict)

@@ -22,7 +22,8 @@ from engine.wordstore import WordStore
 from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
 from tasks.durable import write_whole
-from tasks.intake import load_state
+from tasks.errors import LimitExceeded
+from tasks.intake import LARGEST_OBJECT, load_state
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.places import CANDIDATE, DELTAS, ROUNDING, words_folder
@@ -80,6 +81,15 @@ def _written(order: Order, candidate: str) -> dict[str, str]:
     return {"candidate": candidate, **({"rounding": Ref.of(rounding).sha256} if rounding.exists() else {})}
 
 
+def refuse_unserved(made: Ref) -> None:
+    """LimitExceeded on an edit that S3 would not take after hours of proof: one that trains may change every weight."""
+    if made.bytes > LARGEST_OBJECT:
+        raise LimitExceeded(
+            f"the edit has {made.bytes / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file: take an editor "
+            "in closed form, or one that trains cross-attention alone"
+        )
+
+
 def remove_candidate(order: Order) -> None:
     """Nobody reads it any more; if the work is done again it is written again."""
     shutil.rmtree(order.folder / CANDIDATE, ignore_errors=True)
@@ -90,6 +100,7 @@ def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}
     with refusals_noted(order, inputs):
         made = plan_edit(order)
+        refuse_unserved(made)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}
     note(order, Step.PLANNED, inputs, outputs)

@@ -6,6 +6,7 @@ in a range, so the gate does not ask it whether all went well: it counts the exp
 the verdict again from the evidence, and replays the rule by which pictures were asked for.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +121,9 @@ def _unproven(evidence: pd.DataFrame, terms: Terms, verdict: Verdict) -> Iterato
 
 
 def open_context(folder: Path) -> FileDataContext:
-    """The file context in `folder/gx`, silent, with its pages in `folder/data_docs`."""
+    """A new file context in `folder/gx`, silent, with its pages in `folder/data_docs`: of one that was left, files may
+    have been cut short."""
+    shutil.rmtree(folder / "gx", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="file", project_root_dir=folder)
     context.enable_analytics(False)

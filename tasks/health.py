@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from engine.digests import files
 from tasks import s3
-from tasks.errors import NoRoom, ServiceUnreachable
+from tasks.errors import ExpungeError, NoRoom, ServiceUnreachable
 from tasks.settings import Settings
 
 SECONDS = 5
@@ -50,6 +52,25 @@ def ask_prefect(url: str) -> None:
     except Exception as error:  # the library raises every kind there is
         cure = "`make up`, or set PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING if it wants one"
         raise ServiceUnreachable(f"Prefect at {shown(url)} does not let us in ({told(error, url)}): {cure}") from None
+
+
+@contextmanager
+def prefect_staying(url: str) -> Iterator[None]:
+    """Whatever a flow ends with goes before what Prefect says in the end; ServiceUnreachable where it went away."""
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        behind: BaseException | None = error
+        while behind and not isinstance(behind, ExpungeError):
+            behind = behind.__cause__ or behind.__context__
+        if behind:
+            raise behind from None
+        raise ServiceUnreachable(
+            f"Prefect at {shown(url)} went away ({told(error, url)}): what was done is on record, as `expunge status` "
+            "tells, and the same command goes on with it"
+        ) from None
 
 
 def ask_mlflow(url: str) -> None:

@@ -118,7 +118,7 @@ def states_of(
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
-    done: dict[tuple[str, str], str] = {}  # when it was first published there
+    done: dict[tuple[str, str], str] = {}  # when a request was first published there, whichever text it had by then
     for receipt in chain.from_iterable(chains.values()):
         if receipt.step == Step.CHECKED:
             continue
@@ -131,7 +131,7 @@ def states_of(
         asked = receipt.line, row["policy"]
         row["first"] = first.setdefault(asked, receipt.sequence)
         if receipt.step == Step.PUBLISHED:
-            done.setdefault(asked, receipt.at)
+            done.setdefault((receipt.line, receipt.request_id), receipt.at)
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == Step.VERIFIED:
             row["verdict"] = receipt.outcome
@@ -141,7 +141,7 @@ def states_of(
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        _told(home, row, standings[row["line"]], done.get((row["line"], row["policy"])), now)
+        _told(home, row, standings[row["line"]], done.get((row["line"], row["request_id"])), now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]

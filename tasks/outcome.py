@@ -8,6 +8,7 @@ from typing import Any
 from engine.results import Verdict
 from tasks.errors import EXIT_CODE_OF
 from tasks.findings import Findings
+from tasks.health import shown
 from tasks.history import elsewhere
 from tasks.intake import load_state
 from tasks.order import Order, Ref, verdict_of
@@ -23,8 +24,8 @@ from tasks.standing import Standing
 
 def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
-    base is published (`restored`), or was by this order, there is neither verdict nor report, and the bundle is what
-    the line serves."""
+    base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is what the
+    line serves: where the order's own is `superseded`, one that was made for it and for later requests."""
     standing = Standing.of(order.home, order.line)
     assert standing is not None, "the order was published"
     verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
@@ -37,10 +38,11 @@ def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
-        "bundle": bundle_uri(published.outputs["bundle"] if verdict else standing.proof.bundle, settings),
+        "bundle": bundle_uri(standing.proof.bundle, settings),
+        "superseded": published.outputs["bundle"] != standing.proof.bundle,
         "pointer": pointer_uri(order.line, settings),
         "mlflow": page_of(settings, published.digest),
-        "prefect": settings.prefect_api_url.removesuffix("/api"),
+        "prefect": shown(settings.prefect_api_url).removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
         "elsewhere": elsewhere(order.home, order.line, order.request_id),
         "work": order.key,

@@ -42,11 +42,19 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
 
     `before` are the receipts of its line until then.
     """
+    return _not_in_force(home, read, read.outputs.get("state"), before)
 
+
+def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
+    """How what was published is not the state of its policy and those in force by then, in words."""
+    return _not_in_force(home, published, published.inputs.get("state"), before)
+
+
+def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequence[Receipt]) -> str:
     def state() -> DesiredState:
-        return state_with(kept_policy(home, read.inputs["policy"]), home, before)
+        return state_with(kept_policy(home, receipt.inputs["policy"]), home, before)
 
-    return _otherwise(state, read.outputs.get("state"), "its policy and those in force come to")
+    return _otherwise(state, told, "its policy and those in force come to")
 
 
 def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
@@ -72,6 +80,7 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
 
 REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
     Step.READ: stray_order,
+    Step.PUBLISHED: stray_publication,
     Step.CHECKED: stray_check,
 }
 """What is worked out anew of a step, by its name."""

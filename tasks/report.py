@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
+MARKS = re.compile(r"[\\*_\[\]()!~]")
+"""What Markdown would read in a name; HTML is escaped in every page."""
 THUMBNAIL = 96
 EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {

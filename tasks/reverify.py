@@ -141,7 +141,10 @@ def catch_up(line: str, settings: Settings) -> None:
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
     if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
         order = Order.load(settings.home, check.work)
-        record_finding(Check(order, proof.bundle), check, Ref.of(order.folder / EVIDENCE), settings)
+        table = Ref.of(order.folder / EVIDENCE)
+        if not (order.folder / REPORT).exists():
+            write_report(order, check.inputs["candidate"], Ref.of(order.folder / VERDICT), table)
+        record_finding(Check(order, proof.bundle), check, table, settings)
 
 
 def enter_again(published: Receipt, settings: Settings) -> None:

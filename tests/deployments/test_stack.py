@@ -168,3 +168,12 @@ def test_down_leaves_no_process_and_up_finds_the_data_again(tmp_path):
     assert run_stack("up", tmp_path, **variables).returncode == 0, "with the same keys and data"
     assert run_stack("status", tmp_path).returncode == 0
     assert run_stack("down", tmp_path).returncode == 0
+
+
+def test_a_stack_that_is_starting_is_not_up_yet(stack_home, tmp_path):
+    (tmp_path / "stack").mkdir()
+    (tmp_path / "stack" / "services.json").write_bytes((stack_home / "stack" / "services.json").read_bytes())
+    told = run_stack("status", tmp_path)
+    assert told.returncode == ServiceUnreachable.exit_code
+    assert "They are starting" in told.stdout
+    assert "running, pid" in run_stack("status", stack_home).stdout

@@ -167,6 +167,16 @@ def test_what_mlflow_failed_to_hear_it_hears_the_next_night(line: Settings, name
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
 
 
+def test_a_check_that_was_killed_before_its_report_is_told_the_next_night(line: Settings, name: str) -> None:
+    check = proof(line).check
+    assert check is not None
+    MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, check).info.run_id)
+    (report := line.home / "work" / check.work / "report.html").unlink()
+    assert reverify_due() == []
+    assert report.exists()
+    assert recorded_run(line, check.digest)
+
+
 def test_an_alias_that_was_lost_is_set_again_though_the_work_was_cleared_away(line: Settings, name: str) -> None:
     withdraw(line, name)
     (line.home / "work").rename(away := line.home / "cleared")

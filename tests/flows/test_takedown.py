@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
@@ -20,7 +21,7 @@ from flows.submission import submit
 from policies import read
 from tasks import s3
 from tasks.audit import audit
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, ServiceUnreachable, VerdictNotPassed
 from tasks.history import receipts, states
 from tasks.journal import journal
 from tasks.order import Order
@@ -261,6 +262,23 @@ def test_a_failed_verdict_publishes_nothing_and_says_why(
     (row,) = states(home)
     assert (row["state"], row["verdict"]) == ("rejected", "FAIL")
     assert audit(home).problems == ()
+
+
+def test_a_failed_verdict_is_told_though_mlflow_does_not_hear_of_it(
+    home: Path, write_policy: WritePolicy, stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_policy("too-weak-and-unheard", erase="umbrella", **FEW)
+    policy = json.loads(path.read_text())
+    policy["editor"] = {"name": "uce", "settings": {"erase_scale": 0.0}}
+    path.write_text(json.dumps(policy))
+    monkeypatch.setenv("EXPUNGE_HOME", str(home))
+
+    def unheard(*_: object, **__: object) -> NoReturn:
+        raise ServiceUnreachable("MLflow does not serve")
+
+    monkeypatch.setattr("flows.takedown.record_task", unheard)
+    with pytest.raises(VerdictNotPassed, match="umbrella"):
+        submit(path, read(path), Settings.load())
 
 
 def test_too_few_pictures_are_inconclusive_not_a_pass(home: Path, write_policy: WritePolicy) -> None:

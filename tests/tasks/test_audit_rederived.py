@@ -112,7 +112,11 @@ def read_as(record: Record, policy: str, state: str) -> None:
     work = Work(record.home, key=sha256(policy.encode()))
     note(work, "read", {"policy": policy}, {"state": state})
     write_whole(record.home / "work" / work.key / "state.json", b"{}")
-    note(work, "published", {"policy": policy}, {"bundle": "ff" * 32})
+    publish_as(work, policy, state)
+
+
+def publish_as(work: Work, policy: str, state: str) -> None:
+    note(work, "published", {"policy": policy, "state": state}, {"bundle": "ff" * 32})
 
 
 def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -> None:
@@ -132,8 +136,26 @@ def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> No
         policy = parse(data, erase)
         keep_policy(record.home, policy.digest, data)
         read_as(record, policy.digest, desired_state([policy]).digest)
+    read, published = (problem for problem in record.problems() if "those in force" in problem)
+    assert read.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
+    assert published.startswith(f"{LINE}: receipt 4 (published audited): its policy and those in force come to")
+
+
+def test_attack_what_was_read_before_another_publication_is_published_after_it(tmp_path: Path) -> None:
+    record, policies = Record(tmp_path / "home"), []
+    for erase in ("bicycle", "umbrella"):
+        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+        policies.append(parse(data, erase))
+        keep_policy(record.home, policies[-1].digest, data)
+    stale, other = policies
+    work, state = Work(record.home, key=sha256(b"stale")), desired_state([stale]).digest
+    note(work, "read", {"policy": stale.digest}, {"state": state})
+    write_whole(record.home / "work" / work.key / "state.json", b"{}")
+    read_as(record, other.digest, desired_state([other]).digest)
+    assert not any("those in force" in problem for problem in record.problems())
+    publish_as(work, stale.digest, state)
     (problem,) = (problem for problem in record.problems() if "those in force" in problem)
-    assert problem.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
+    assert problem.startswith(f"{LINE}: receipt 4 (published audited)")
 
 
 def test_the_last_place_of_a_number_is_no_contradiction_and_the_one_before_is(judged: Record) -> None:

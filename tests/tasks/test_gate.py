@@ -252,3 +252,15 @@ def test_an_expectation_that_was_not_evaluated_is_a_failure(context):
     assert list(failures("ours", result, len(ours))) == [
         f"ours: {len(ours) - 1} expectations were evaluated of {len(ours)}"
     ]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", None])
+def test_what_a_full_disk_left_of_the_gate_is_not_gone_on_with(tmp_path, content):
+    frame, verdict = sample()
+    terms = Terms(len(frame), LIMITS)
+    assert gate(frame, terms, verdict, tmp_path).passed
+    left = [path for path in (tmp_path / "gx").rglob("*") if path.suffix in (".json", ".yml")]
+    assert len(left) > 4
+    for path in left:
+        path.write_bytes(path.read_bytes()[:20] if content is None else content)
+    assert gate(frame, terms, verdict, tmp_path).passed

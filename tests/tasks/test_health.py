@@ -12,12 +12,13 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from botocore.exceptions import NoCredentialsError
 
 from tasks import s3
-from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable
-from tasks.health import check_room, reach
+from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable, VerdictNotPassed
+from tasks.health import check_room, prefect_staying, reach
 from tasks.settings import Settings
 
 Serve = Callable[[int], Settings]
@@ -191,3 +192,20 @@ def test_keys_that_are_not_there_are_missed_and_not_the_server(serve: Serve) -> 
         s3.reaching(s3.client(serve(404))),
     ):
         raise NoCredentialsError
+
+
+def test_a_verdict_goes_before_what_prefect_says_in_the_end() -> None:
+    gone = httpx.ConnectError("[Errno 111] Connection refused")
+
+    def flow(end: Exception | None) -> None:
+        try:
+            if end:
+                raise end
+        finally:
+            raise gone  # as the engine does, which tells the server last
+
+    away = r"Prefect at http://here/api went away .*expunge status"
+    with pytest.raises(ServiceUnreachable, match=away), prefect_staying("http://user:secret@here/api"):
+        flow(None)
+    with pytest.raises(VerdictNotPassed, match="not erased"), prefect_staying("http://here/api"):
+        flow(VerdictNotPassed("FAIL", "not erased"))

@@ -14,10 +14,11 @@ import pytest
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from flows.history import write_report
-from policies import PolicyError, read
+from policies import PolicyError, parse, read
 from tasks.errors import NothingOnRecord
 from tasks.history import elsewhere, states
 from tasks.journal import note
+from tasks.kept import keep_policy
 from tasks.order import Order
 from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.handed_in import handed_in, on_a_folder
@@ -131,3 +132,17 @@ def test_a_report_of_what_is_not_verified_yet_says_how_far_it_came(tmp_path: Pat
     submitted(tmp_path, "ncii", timedelta(days=1))
     with pytest.raises(NothingOnRecord, match="no verification on record here: it is accepted, submit it again"):
         write_report(tmp_path / "home", read(tmp_path / "one.yaml"), None)
+
+
+def test_a_request_that_was_published_by_an_amended_file_is_late_no_more(tmp_path: Path) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(hours=40))
+    home, later = tmp_path / "home", datetime.now(UTC) + timedelta(days=30)
+    order = Order.load(home, row["work"])
+    note(order, "refused", {"policy": order.policy}, {}, {"outcome": "refused", "reasons": ["too much"]})
+    assert [one["late"] for one in states(home, now=later)] == [True], "the positive control"
+    data = json.dumps(json.loads((tmp_path / "one.yaml").read_text()) | {"title": "amended"}).encode()
+    amended = replace(order, key="2" * 64, policy=parse(data, "one").digest)
+    keep_policy(home, amended.policy, data)
+    note(amended, "published", {"policy": amended.policy}, {"bundle": "b" * 64})
+    told = [(one["state"], one["late"]) for one in states(home, now=later)]
+    assert told == [("rejected", False), ("published", False)]

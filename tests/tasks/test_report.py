@@ -301,3 +301,14 @@ def test_mlflow_gets_attacks_claims_quality_and_cost_under_names_it_takes(done: 
     assert (told["quality/clip_score_after"], told["quality/kid"]) == (quality.clip_score.after, quality.kid)
     assert (told["cost/pictures_drawn"], told["cost/minutes"]) == (12, 1.5)
     assert not any(name.startswith("quality/") for name in metrics(known, None, Cost()))
+
+
+def test_a_name_is_no_markdown_in_the_card(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, verdict, _ = done
+    name = "[Free](https:evil.example) **PASS**"
+    exam = examination(order)
+    told = tuple(replace(subject, name=name) if subject.role == "target" else subject for subject in exam.subjects)
+    monkeypatch.setattr("tasks.report.examination", lambda _: replace(exam, subjects=told))
+    card = render_card(order, Verdict.load(verdict.path)).decode()
+    assert r"\[Free\]\(https:evil.example\) \*\*PASS\*\*" in card
+    assert name not in card
