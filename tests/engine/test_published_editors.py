@@ -19,13 +19,10 @@ from engine.errors import EditError, SettingError
 from engine.spec import EditSpec, Retain, Target
 from engine.training import TRAINERS, esd
 from tests.engine import tiny
+from tests.engine.draws import draw
 
 D, ROWS = 16, 24
 PUBLISHED = ("rece", "speed", "oce", "mace-cfr")
-
-
-def draw(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 X, Y, KEPT, WORDS, EMPTY = (draw(n, D, seed=n) for n in (3, 2, 4, 5, 6))

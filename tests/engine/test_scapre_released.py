@@ -19,13 +19,10 @@ from engine.gathering import gather
 from engine.spec import EditSpec, Target
 from engine.text import encode
 from tests.engine import tiny
+from tests.engine.draws import draw
 
 D, M, READ = 12, 3, 6
 EPS = 1e-8
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 TEXTS, ANCHOR, EMPTY = draw(M, READ, D, seed=1), draw(READ, D, seed=2), draw(READ, D, seed=3)
