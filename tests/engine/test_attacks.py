@@ -42,6 +42,7 @@ from engine.spec import EditSpec, Target
 from engine.tensors import tensor_digest
 from engine.training import denoiser
 from tests.engine import tiny, tiny_families
+from tests.engine.small_memory import small_memory
 from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, SMALL
 
 
@@ -359,19 +360,11 @@ def test_a_start_has_its_seed_whatever_the_batch(pipeline: Any, references: np.n
 def test_starts_that_do_not_fit_into_memory_at_once_are_completed_in_halves(
     pipeline: Any, references: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, sizes = StableDiffusionImg2ImgPipeline.__call__, []
-
-    def small(self: Any, **arguments: Any) -> Any:
-        sizes.append(len(arguments["generator"]))
-        if sizes[-1] > 1:
-            raise torch.OutOfMemoryError("no memory")
-        return drawn(self, **arguments)
-
     whole = completed(pipeline, references, "dog", 0.5, Sampler(steps=2), 7)
-    monkeypatch.setattr(StableDiffusionImg2ImgPipeline, "__call__", small)
+    memory = small_memory(monkeypatch, StableDiffusionImg2ImgPipeline, most=1)
     halved = completed(pipeline, references, "dog", 0.5, Sampler(steps=2), 7)
-    assert sizes[0] == len(references) > 1
-    assert sizes.count(1) == len(references)
+    assert memory.sizes[0] == len(references) > 1
+    assert memory.sizes.count(1) == len(references)
     assert np.abs(whole.astype(int) - halved).max() <= 1
 
 
