@@ -39,24 +39,11 @@ from engine.probes.attacks.start_picture import completed
 from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Target
-from engine.tensors import tensor_digest
 from engine.training import denoiser
 from tests.engine import tiny, tiny_families
+from tests.engine.digests import at_rest
 from tests.engine.small_memory import small_memory
 from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, SMALL
-
-
-@pytest.fixture(scope="module")
-def built() -> Any:
-    return tiny.pipeline()
-
-
-@pytest.fixture
-def pipeline(built: Any) -> Any:
-    """A test that leaves the pipeline other than it was fails itself."""
-    before = weights(built)
-    yield built
-    assert weights(built) == before
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +55,6 @@ def references(built: Any) -> np.ndarray:
 def kept(built: Any) -> list[Kept]:
     prompts = ["a dog", "a tree"]
     return [Kept(*pair) for pair in zip(prompts, pictures(built, prompts), strict=True)]
-
-
-def weights(pipeline: Any) -> str:
-    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
-    assert all(weight.grad is None and weight.requires_grad for part in parts.values() for weight in part.parameters())
-    return tensor_digest({f"{name}.{key}": w for name, part in parts.items() for key, w in part.state_dict().items()})
 
 
 def pictures(pipeline: Any, prompts: Sequence[str]) -> list[np.ndarray]:
@@ -137,11 +118,11 @@ def test_a_black_picture_is_a_fault_of_the_row(pipeline: Any, references: np.nda
 
 def test_a_family_with_two_encoders_is_attacked_and_left_as_it_was() -> None:
     pipeline = tiny_families.sdxl()
-    before = weights(pipeline)
+    before = at_rest(pipeline)
     references = np.stack(pictures(pipeline, ["a cat", "a cat"]))
     attempts = run_attacks(pipeline, SMALL, CAT, references, [Kept("a dog", references[0])], 5)
     assert len(attempts) == sum(attack.cost for attack in SMALL)
-    assert weights(pipeline) == before
+    assert at_rest(pipeline) == before
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -31,6 +31,7 @@ from engine.text import _check_known, encode, partners, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families
+from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
 
 BUILDERS = {
@@ -77,21 +78,6 @@ def built(family: str) -> Any:
     return BUILDERS[family]()
 
 
-@pytest.fixture
-def pipeline(built: Any) -> Any:
-    """A test that leaves the pipeline other than it was would spoil the next, so it fails itself."""
-    before = weights(built)
-    yield built
-    assert weights(built) == before
-
-
-def weights(pipeline: Any) -> dict[str, str]:
-    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
-    return {
-        f"{name}.{key}": tensor_digest({key: w}) for name, part in parts.items() for key, w in part.state_dict().items()
-    }
-
-
 def drawn(pipeline: Any) -> np.ndarray:
     return np.stack([picture for _, picture in generate(pipeline, SHOTS, SAMPLER)])
 
@@ -134,14 +120,14 @@ def test_what_a_family_edits_is_in_the_denoisers_that_it_declares(pipeline: Any)
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.editor)
 def test_plan_apply_undo(family: str, pipeline: Any, spec: EditSpec) -> None:
-    before, names = weights(pipeline), {p.name for p in projections(pipeline)}
+    before, names = digests(pipeline), {p.name for p in projections(pipeline)}
     made = plan(pipeline, spec)
-    assert weights(pipeline) == before
+    assert digests(pipeline) == before
     assert set(made.deltas) == names
     state = apply(pipeline, made)
-    after = weights(pipeline)
+    after = digests(pipeline)
     undo(pipeline, state)
-    assert weights(pipeline) == before
+    assert digests(pipeline) == before
     assert {name for name in before if after[name] != before[name]} == names
     assert all(error < 1e-7 for error in of_weights(state.rounding, made, state.originals))
     assert all(kept["residual"] < 1 for kept in made.diagnostics.values())
@@ -186,7 +172,7 @@ def test_pictures_are_those_of_the_pipeline_asked_by_prompt(pipeline: Any) -> No
 def test_half_precision_is_solved_wide_and_written_in_its_own_type(built: Any, dtype: torch.dtype) -> None:
     """The change is that of the same weights in float64, read by the same encoders in half precision."""
     half = copy.deepcopy(built).to(dtype)
-    before = weights(half)
+    before = digests(half)
     made = plan(half, SPECS[0])
     assert all(delta.dtype == torch.float32 for delta in made.deltas.values())
     wide = copy.deepcopy(half)
@@ -198,7 +184,7 @@ def test_half_precision_is_solved_wide_and_written_in_its_own_type(built: Any, d
     assert {p.weight.dtype for p in projections(half)} == {dtype}
     assert all(0 < error < torch.finfo(dtype).eps for error in of_weights(state.rounding, made, state.originals))
     undo(half, state)
-    assert weights(half) == before
+    assert digests(half) == before
 
 
 def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, tmp_path: Path) -> None:
@@ -207,7 +193,7 @@ def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, tmp_path: Pat
     assert made.base == plan(pipeline, SPECS[0]).base
     write_edited(tmp_path / "base", made, tmp_path / "edited")
     with applied(pipeline, made):
-        assert weights(open_model(tmp_path / "edited")) == weights(pipeline)
+        assert digests(open_model(tmp_path / "edited")) == digests(pipeline)
 
 
 def test_a_target_becomes_its_anchor_and_no_entrance_can_be_left_out(pipeline: Any) -> None:

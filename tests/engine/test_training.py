@@ -32,6 +32,7 @@ from engine.training.denoiser import (
 from engine.training.esd import away
 from engine.training.salun import Drawn, SalunSettings
 from tests.engine import tiny, tiny_families
+from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
 
 TARGETS = (Target("cat", ("cat",)), Target("car", ("car",), anchor="boat"))
@@ -51,11 +52,6 @@ def listening(seed: int = 0) -> Any:
             if name.endswith("attn2.to_out.0.weight"):
                 weight *= 10
     return pipeline
-
-
-def digests(pipeline: Any) -> dict[str, str]:
-    parts = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder, "vae": pipeline.vae}
-    return {f"{p}.{n}": tensor_digest({n: w}) for p, module in parts.items() for n, w in module.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
