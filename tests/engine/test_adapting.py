@@ -17,13 +17,10 @@ from engine.gathering import Reader, gather
 from engine.model import open_model
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
+from tests.engine.draws import draw
 
 ERASED = ("red apple", "guitar", "christmas tree")
 KEPT = sorted({twin for name in ERASED for twin in twins(name)} - set(ERASED))
-
-
-def draw(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def spec(**settings) -> EditSpec:

@@ -14,6 +14,7 @@ from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
 from engine.tally import METHODS, drop_bounds
 from engine.verdict import decide
+from tests.engine.reasons import by_probe as codes
 from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
@@ -29,10 +30,6 @@ PANDA, FOX = rows("panda", "target", 96, 0, 96), rows("fox", "look_alike", 96, 9
 def verdict(*more: list[Row], limits: Acceptance = LIMITS, judge: dict[str, JudgeError] | None = None) -> Verdict:
     frame = table(row for part in (PANDA, FOX, *more) for row in part)
     return decide(frame, len(frame), limits, judge)
-
-
-def codes(result: Verdict) -> list[tuple[str, str]]:
-    return [(reason.code, reason.probe) for reason in result.reasons]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -16,6 +16,7 @@ from engine.rounds import asked, breaches, next_round, plan_of
 from engine.sampling import Shot
 from engine.tally import drop
 from engine.verdict import decide
+from tests.engine.reasons import by_concept as codes
 
 FIXED = Acceptance(0.40, 0.10, 0.75, 0.95)
 ROUNDS = replace(FIXED, sampling="sequential")
@@ -57,10 +58,6 @@ def in_rounds(seeds: int, gone: str = "", kept: Sequence[str] = HERD, round_seed
     verdict = decide(evidence, 2 * len(asked(plan, evidence, ROUNDS)), ROUNDS)
     assert len(verdict.claims) == most_claims(plan, ROUNDS)
     return verdict.retained[0].total.n, verdict
-
-
-def codes(result: Verdict) -> list[tuple[str, str]]:
-    return [(reason.code, reason.concept) for reason in result.reasons]
 
 
 def test_rounds_go_on_until_a_collapse_is_proven_among_all_claims():

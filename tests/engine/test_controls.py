@@ -13,6 +13,7 @@ from engine.results import Outcome, Verdict
 from engine.rounds import asked, breaches, next_round, plan_of
 from engine.sampling import Shot
 from engine.verdict import decide
+from tests.engine.reasons import by_probe as codes
 from tests.engine.rows import rows
 
 LIMITS = Acceptance(0.10, 0.05, 0.75, 0.95, informative=("language", "alias"))
@@ -24,10 +25,6 @@ def verdict(limits: Acceptance = LIMITS, **families: tuple[int, int]) -> Verdict
     panda = [row for name, (before, n) in families.items() for row in rows("panda", "target", before, 0, n, name)]
     frame = table([*panda, *FOX])
     return decide(frame, len(frame), limits)
-
-
-def codes(result: Verdict) -> list[tuple[str, str]]:
-    return [(reason.code, reason.probe) for reason in result.reasons]
 
 
 def test_a_limit_is_not_met_by_a_family_that_the_unedited_model_never_shows():

@@ -14,9 +14,9 @@ from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_
 from engine.editors import EDITORS
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
 from engine.spec import EditSpec, Retain, Target
-from engine.tensors import tensor_digest
 from engine.text import encode
 from tests.engine import tiny
+from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
 
 SPEC = EditSpec(
@@ -30,11 +30,6 @@ from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 print(plan(tiny.pipeline(), {SPEC!r}).digest)
 """
-
-
-def digests(pipeline) -> dict[str, str]:
-    parts = {"unet": pipeline.unet, "text": pipeline.text_encoder, "vae": pipeline.vae}
-    return {f"{p}.{n}": tensor_digest({n: w}) for p, module in parts.items() for n, w in module.state_dict().items()}
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from engine.deltas import EditPlan, plan
 from engine.departures import departures
@@ -17,6 +15,7 @@ from engine.errors import ModelFormatError
 from engine.model import open_model
 from engine.rewriting import write_edited
 from engine.spec import EditSpec, Target
+from tests.engine.rewritten import rewrite
 from tests.engine.tiny import pipeline
 
 SPEC = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
@@ -42,12 +41,6 @@ def edited(base: Path, made: EditPlan, tmp_path: Path) -> Path:
     return tmp_path / "edited"
 
 
-def rewritten(file: Path, change: Callable[[dict[str, torch.Tensor]], object], metadata: str = "pt") -> None:
-    tensors = load_file(file)
-    change(tensors)
-    save_file(tensors, file, {"format": metadata})
-
-
 def test_what_was_written_is_the_base_with_the_edit(base: Path, made: EditPlan, edited: Path) -> None:
     assert list(departures(edited, base, made.deltas)) == []
     assert list(departures(base, base, {})) == []
@@ -55,7 +48,7 @@ def test_what_was_written_is_the_base_with_the_edit(base: Path, made: EditPlan, 
 
 def test_how_a_file_of_weights_is_laid_out_makes_no_difference(base: Path, made: EditPlan, edited: Path) -> None:
     before = (edited / UNET).read_bytes()
-    rewritten(edited / UNET, lambda tensors: None, "another")
+    rewrite(edited / UNET, lambda tensors: None, "another")
     assert (edited / UNET).read_bytes() != before
     assert list(departures(edited, base, made.deltas)) == []
 
@@ -85,19 +78,19 @@ def test_attack_one_weight_is_moved_by_its_last_bit(base: Path, made: EditPlan, 
         flat[-1] = torch.nextafter(flat[-1], torch.tensor(torch.inf))
         tensors[name] = flat.reshape(tensors[name].shape)
 
-    rewritten(edited / UNET, move)
+    rewrite(edited / UNET, move)
     assert list(departures(edited, base, made.deltas)) == [
         f"unet.{name} in {UNET} is not the base's{' with the edit added' if edits else ''}"
     ]
 
 
 def test_attack_a_weight_is_kept_under_another_type(base: Path, edited: Path, made: EditPlan) -> None:
-    rewritten(edited / UNET, lambda tensors: tensors.update({"conv_in.bias": tensors["conv_in.bias"].double()}))
+    rewrite(edited / UNET, lambda tensors: tensors.update({"conv_in.bias": tensors["conv_in.bias"].double()}))
     assert list(departures(edited, base, made.deltas)) == [f"unet.conv_in.bias in {UNET} is not the base's"]
 
 
 def test_attack_weights_are_added_or_taken_away(base: Path, edited: Path, made: EditPlan) -> None:
-    rewritten(edited / UNET, lambda tensors: tensors.update({"more": tensors.pop("conv_in.bias")}))
+    rewrite(edited / UNET, lambda tensors: tensors.update({"more": tensors.pop("conv_in.bias")}))
     assert list(departures(edited, base, made.deltas)) == [
         f"unet.conv_in.bias in {UNET} is not the base's",
         f"unet.more in {UNET} is not the base's",
@@ -135,6 +128,6 @@ def test_attack_a_base_has_a_variant_from_which_the_edit_comes_out_as_what_was_b
     other = shutil.copytree(base, tmp_path / "base")
     undoing = {name.removeprefix("unet."): delta for name, delta in made.deltas.items()}
     variant = other / UNET.replace(".safetensors", ".fp16.safetensors")
-    rewritten(variant, lambda held: held.update({name: held[name] - delta.half() for name, delta in undoing.items()}))
+    rewrite(variant, lambda held: held.update({name: held[name] - delta.half() for name, delta in undoing.items()}))
     with pytest.raises(ModelFormatError, match="of the variant fp16 is not that of"):
         list(departures(other, other, {}))

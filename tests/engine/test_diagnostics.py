@@ -9,12 +9,9 @@ import torch
 
 from engine.diagnostics import diagnosed, ratio
 from engine.editors import ConceptEmbeddings, Moments
+from tests.engine.draws import draw
 
 D, ROWS = 6, 9
-
-
-def draw(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 X, Y, KEPT, WORDS = draw(5, D, seed=1), draw(5, D, seed=2), draw(4, D, seed=3), draw(3, D, seed=4)

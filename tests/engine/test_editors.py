@@ -13,12 +13,9 @@ import torch
 from engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
 from engine.editors.scapre import informax
 from engine.errors import SettingError
+from tests.engine.draws import draw
 
 D, ROWS = 16, 24
-
-
-def draw(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 X, Y, KEPT, WORDS = draw(3, D, seed=1), draw(3, D, seed=2), draw(4, D, seed=3), draw(5, D, seed=4)

@@ -7,12 +7,9 @@ import torch
 
 from engine.errors import EditError
 from engine.linalg import add_product, diagonalise, procrustes, product, times
+from tests.engine.draws import draw
 
 D, ROWS = 12, 40
-
-
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def semidefinite(rank: int, seed: int) -> torch.Tensor:
@@ -45,7 +42,7 @@ def test_bad_systems_are_refused_by_the_setting_that_holds_them(g: torch.Tensor,
 
 
 def test_procrustes_finds_the_rotation_and_beats_others():
-    a, turn = draw(ROWS, D), torch.linalg.qr(draw(D, D, seed=1)).Q
+    a, turn = draw(ROWS, D, seed=0), torch.linalg.qr(draw(D, D, seed=1)).Q
     assert torch.allclose(procrustes(a, a @ turn), turn, atol=1e-10)
     b = draw(ROWS, D, seed=2)
     best = (a @ procrustes(a, b) - b).norm()
@@ -65,7 +62,7 @@ def test_a_product_of_many_rows_is_the_plain_one_and_the_same_on_any_number_of_t
 
 
 def test_a_product_of_no_rows_is_nothing():
-    assert not product(draw(0, D), draw(0, D)).any()
+    assert not product(draw(0, D, seed=0), draw(0, D, seed=0)).any()
 
 
 def test_a_product_with_few_rows_or_columns_is_the_plain_one():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
 from engine.model import open_model
 from engine.tensors import tensor_digest
 from tests.engine import tiny
+from tests.engine.rewritten import rewrite
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +117,6 @@ def test_folders_that_are_not_models_are_refused(folder: Path, tmp_path: Path):
     index.unlink()
     with pytest.raises(ModelFormatError, match=r"model_index\.json"):
         open_model(folder)
-
-
-def rewrite(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, {"format": "pt"})
 
 
 @pytest.mark.parametrize(

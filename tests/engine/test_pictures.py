@@ -17,6 +17,7 @@ from engine.errors import SettingError
 from engine.judges import fault
 from engine.pictures import PictureStore, pixel_digest
 from engine.sampling import Sampler, Shot, as_bytes, drawing_digest, generate, noise_seed, picture_key
+from tests.engine.small_memory import small_memory
 from tests.engine.tiny import pipeline
 
 SAMPLER = Sampler(steps=2, batch=4)
@@ -38,26 +39,17 @@ def test_the_same_shots_give_the_same_pictures(model: object) -> None:
 def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_place(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, sizes = type(model).__call__, []
-
-    def small(self: Any, **arguments: Any) -> Any:
-        sizes.append(len(arguments["generator"]))
-        if sizes[-1] > most:
-            raise torch.OutOfMemoryError("no memory")
-        return drawn(self, **arguments)
-
-    monkeypatch.setattr(type(model), "__call__", small)
-    most = 9
+    memory = small_memory(monkeypatch, type(model), most=9)
     whole = list(generate(model, SHOTS, SAMPLER))
-    assert sizes == [4, 2]
-    sizes.clear()
-    most = 2
+    assert memory.sizes == [4, 2]
+    memory.sizes.clear()
+    memory.most = 2
     halved = list(generate(model, SHOTS, SAMPLER))
-    assert sizes == [4, 2, 2, 2]
+    assert memory.sizes == [4, 2, 2, 2]
     assert [shot for shot, _ in halved] == [shot for shot, _ in whole] == SHOTS
     apart = [np.abs(one.astype(int) - other).max() for (_, one), (_, other) in zip(halved, whole, strict=True)]
     assert max(apart) <= 1, "a picture's last bit may depend on the size of its batch"
-    most = 0
+    memory.most = 0
     with pytest.raises(torch.OutOfMemoryError):
         next(generate(model, SHOTS, SAMPLER))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,15 +19,10 @@ from engine.gathering import gather
 from engine.spec import EditSpec, Target
 from engine.text import encode
 from tests.engine import tiny
+from tests.engine.draws import draw
 
 D, M, READ = 12, 3, 6
 EPS = 1e-8
-
-
-def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 TEXTS, ANCHOR, EMPTY = draw(M, READ, D, seed=1), draw(READ, D, seed=2), draw(READ, D, seed=3)
 LAST = (1, 3, 2)
 WEIGHTS = {"to_k": draw(9, D, seed=4), "to_v": draw(7, D, seed=5)}
@@ -169,104 +164,6 @@ def error(deltas: dict[str, Tensor], **settings) -> float:
     script = erase if s.script == "erase" else erase_scale
     rows = {name: script(weight, s) for name, weight in WEIGHTS.items()}
     return max(((WEIGHTS[n] + deltas[n] - rows[n]).norm() / rows[n].norm()).item() for n in rows)
-
-
-ASKED: dict[str, tuple[str, dict[str, float]]] = {
-    "large scale": (
-        "erase_scale.py",
-        {
-            "use_mi_softmask": True,
-            "erase_scale": 2,
-            "p": 8,
-            "bures_iters": 1,
-            "enable_ased": True,
-            "entropy_samples": 30,
-            "entropy_bins": 20,
-        },
-    ),
-    "diversi50": ("erase_scale.py", {"use_mi_softmask": True, "erase_scale": 3, "p": 5, "bures_iters": 1}),
-    "explicit": ("erase_scale.py", {"erase_scale": 2, "p": 3, "bures_mu_from_entropy": True, "bures_iters": 1}),
-    "naked": (
-        "erase_scale.py",
-        {"p": 2, "alpha_min": 1, "entropy_samples": 20, "svd": True, "T_sigma": 1, "p_sigma": 1},
-    ),
-    "imagenette": ("erase.py", {"p": 2, "alpha_min": 0.8, "entropy_samples": 20}),
-    "artists": ("erase.py", {"p": 2, "alpha_min": 0.5, "entropy_samples": 20}),
-    "residual": (
-        "erase.py",
-        {"p": 2, "alpha_min": 1, "entropy_samples": 20, "svd": True, "T_sigma": 1, "p_sigma": 1},
-    ),
-}
-"""Each published command as it stands in script/erase.sh of kaiyuan02415/ScaPre: the program and its options."""
-UNASKED = {  # what both programs take an option for that is left out
-    "erase_scale": 1,
-    "p": 2,
-    "entropy_samples": 20,
-    "entropy_bins": 20,
-    "noise_sigma": 0.01,
-    "T_sigma": 1,
-    "p_sigma": 1,
-    "lamb": 0.5,
-}
-UNASKED_OF = {
-    "erase_scale.py": {"use_mi_softmask": False, "enable_ased": False, "bures_iters": 2},
-    "erase.py": {"svd": False, "alpha_min": 0.1},
-}
-
-
-@pytest.mark.parametrize("command", ASKED)
-def test_the_published_commands_are_what_their_script_asks_for(command: str):
-    """What has an effect: neither the exponent of a mask that is off, nor the gate where no spectral part uses it."""
-    program, options = ASKED[command]
-    told = {**UNASKED, **UNASKED_OF[program], **options}
-    s = ReleasedSettings(**PUBLISHED[command])
-    found = {
-        "erase_scale": s.erase_scale,
-        "entropy_samples": s.entropy_samples,
-        "entropy_bins": s.entropy_bins,
-        "noise_sigma": s.noise,
-        "lamb": s.lamb,
-    }
-    if program == "erase.py":
-        found |= {"p": s.exponent, "svd": s.residual, "alpha_min": s.least_edit}
-        gated = s.residual
-        assert s.residual_scale == 0.0  # none of them has --res_scale
-    else:
-        found |= {"use_mi_softmask": s.mask, "enable_ased": s.spectral, "bures_iters": s.steps}
-        found |= {"p": s.exponent} if s.mask else {}
-        gated = s.spectral
-    found |= {"T_sigma": s.temperature, "p_sigma": s.gate} if gated else {}
-    assert f"{s.script}.py" == program
-    assert found == {name: told[name] for name in found}
-
-
-def test_every_published_command_is_there_and_the_defaults_are_that_for_large_scale():
-    assert set(PUBLISHED) == set(ASKED)
-    assert ReleasedSettings() == ReleasedSettings(**PUBLISHED["large scale"])
-    assert asdict(ReleasedSettings()) == {
-        "tokens": "tail",
-        "bare": True,
-        "general_words": 0,
-        "kin": 1.0,
-        "default_anchor": "empty",
-        "script": "erase_scale",
-        "erase_scale": 2.0,
-        "lamb": 0.5,
-        "mask": True,
-        "exponent": 8.0,
-        "noise": 0.01,
-        "entropy_samples": 30,
-        "entropy_bins": 20,
-        "spectral": True,
-        "temperature": 1.0,
-        "gate": 1.0,
-        "steps": 1,
-        "least_edit": 0.8,
-        "residual": False,
-        "residual_scale": 0.0,
-        "seed": 0,
-        "precision": "float32",
-    }
 
 
 LOUD = {"noise": 1.0}  # so that masks and entropies differ from row to row

@@ -17,6 +17,7 @@ from engine.bounds import (
 from engine.evidence import Row, table
 from engine.results import Outcome, Verdict
 from engine.verdict import decide
+from tests.engine.reasons import by_concept as codes
 from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
@@ -36,10 +37,6 @@ def evidence(*concepts: list[Row]) -> pd.DataFrame:
 def verdict(*concepts: list[Row], limits: Acceptance = LIMITS) -> Verdict:
     frame = evidence(*concepts)
     return decide(frame, len(frame), limits)
-
-
-def codes(result: Verdict) -> list[tuple[str, str]]:
-    return [(reason.code, reason.concept) for reason in result.reasons]
 
 
 PANDA, FOX, CAT = (

@@ -52,35 +52,45 @@ def unet(**more: Any) -> UNet2DConditionModel:
     )
 
 
-def pipeline(seed: int = 0) -> StableDiffusionPipeline:
-    """The same weights for the same seed; embeddings spread as in a trained encoder."""
+def clip(kind: Any = CLIPTextModel, width: int = WIDTH, layers: int = 2, **more: Any) -> Any:
+    """A text encoder of this kind; embeddings spread as in a trained one."""
     words = tokenizer()
     end = words.get_vocab()[END]
+    return kind(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            max_position_embeddings=TOKENS,
+            bos_token_id=end - 1,
+            eos_token_id=end,
+            pad_token_id=end,
+            initializer_factor=5.0,
+            **more,
+        )
+    )
+
+
+def vae(**more: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 8),  # type: ignore[arg-type]
+        down_block_types=("DownEncoderBlock2D",) * 2,  # type: ignore[arg-type]
+        up_block_types=("UpDecoderBlock2D",) * 2,  # type: ignore[arg-type]
+        norm_num_groups=4,
+        **more,
+    )
+
+
+def pipeline(seed: int = 0) -> StableDiffusionPipeline:
+    """The same weights for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        text = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(words),
-                hidden_size=WIDTH,
-                intermediate_size=2 * WIDTH,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                max_position_embeddings=TOKENS,
-                bos_token_id=end - 1,
-                eos_token_id=end,
-                pad_token_id=end,
-                initializer_factor=5.0,
-            )
-        )
-        vae = AutoencoderKL(
-            block_out_channels=(8, 8),  # type: ignore[arg-type]
-            down_block_types=("DownEncoderBlock2D",) * 2,  # type: ignore[arg-type]
-            up_block_types=("UpDecoderBlock2D",) * 2,  # type: ignore[arg-type]
-            norm_num_groups=4,
-        )
-        denoiser = unet()
-    scheduler = DDIMScheduler(steps_offset=1, clip_sample=False)
-    made = StableDiffusionPipeline(vae, text, words, denoiser, scheduler, None, None, requires_safety_checker=False)  # type: ignore[arg-type]
+        text, compressor, denoiser = clip(), vae(), unet()
+    scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False)
+    more: Any = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    made = StableDiffusionPipeline(compressor, text, tokenizer(), denoiser, scheduler, **more)
     made.set_progress_bar_config(disable=True)
     return made
 

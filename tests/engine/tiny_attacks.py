@@ -1,13 +1,19 @@
-"""Every attack, as small as it can be, on a concept that tiny models have words for, and the families to attack."""
+"""Every attack, as small as it can be, on a concept that tiny models have words for, and what attacks are tried by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
+from engine.denoising import errors, noised
+from engine.judges import Sighting
 from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from engine.probes.attacks.words import conditioning
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler
+from engine.sampling import Sampler, Shot, generate
 from tests.engine import tiny, tiny_families
 
 CAT = Subject("cat", "target", "object", "cat", ("kitty",))
@@ -26,3 +32,27 @@ SMALL: tuple[Attack, ...] = (
     StartPicture(strengths=(0.5, 1.0), starts=2, sampler=SAMPLER),
     Relearn(steps=2, batch=2, wordings=2, seeds=1, sampler=SAMPLER),
 )
+
+
+def pictures(pipeline: Any, prompts: Sequence[str]) -> list[np.ndarray]:
+    return [picture for _, picture in generate(pipeline, [Shot(prompt, 3) for prompt in prompts], SAMPLER)]
+
+
+def loss(pipeline: Any, prompt: str, latents: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    task = noised(pipeline, latents, torch.Generator().manual_seed(seed))
+    fed = {key: value.expand(len(latents), *value.shape[1:]) for key, value in conditioning(pipeline, [prompt]).items()}
+    return errors(pipeline, task, fed).mean()
+
+
+class BrightJudge:
+    """Sees the concept in bright pictures; a real rule, whatever the concept."""
+
+    digest = "brightness"
+    categories = frozenset({"object"})
+
+    def __init__(self, limit: float = 127) -> None:
+        self.limit = limit
+
+    def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+        assert len(pictures) == len(concepts)
+        return [Sighting(bool(picture.mean() > self.limit), float(picture.mean() / 255)) for picture in pictures]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from diffusers import (
     AnimateDiffPipeline,
-    AutoencoderKL,
     AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -28,8 +27,6 @@ from diffusers import (
     WanTransformer3DModel,
 )
 from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
     T5Config,
@@ -68,27 +65,7 @@ def bang_padded() -> CLIPTokenizer:
     return words
 
 
-def clip(kind: Any = CLIPTextModel, width: int = tiny.WIDTH, layers: int = 2, **more: Any) -> Any:
-    words = tiny.tokenizer()
-    end = words.get_vocab()[tiny.END]
-    return kind(
-        CLIPTextConfig(
-            vocab_size=len(words),
-            hidden_size=width,
-            intermediate_size=2 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=2,
-            max_position_embeddings=tiny.TOKENS,
-            projection_dim=POOLED,
-            bos_token_id=end - 1,
-            eos_token_id=end,
-            pad_token_id=end,
-            initializer_factor=5.0,
-            **more,
-        )
-    )
-
-
+clip = functools.partial(tiny.clip, projection_dim=POOLED)
 LETTERS = string.ascii_lowercase.replace("q", "P").replace("z", "!")
 
 
@@ -104,16 +81,6 @@ def t5(model: Any = T5EncoderModel, config: Any = T5Config) -> Any:
     return model(config(vocab_size=len(pieces()), feed_forward_proj="gated-gelu", **shape))
 
 
-def vae(**more: Any) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(8, 8),  # type: ignore[arg-type]
-        down_block_types=("DownEncoderBlock2D",) * 2,  # type: ignore[arg-type]
-        up_block_types=("UpDecoderBlock2D",) * 2,  # type: ignore[arg-type]
-        norm_num_groups=4,
-        **more,
-    )
-
-
 @seeded
 def sd2() -> StableDiffusionPipeline:
     """What sets 2.x apart from 1.x: OpenCLIP's encoder, of an odd number of layers, for it has lost its last; linear
@@ -122,7 +89,7 @@ def sd2() -> StableDiffusionPipeline:
     scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False, prediction_type="v_prediction")
     encoder = clip(layers=3, hidden_act="gelu")
     more: Any = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    return StableDiffusionPipeline(vae(), encoder, bang_padded(), unet, scheduler, **more)
+    return StableDiffusionPipeline(tiny.vae(), encoder, bang_padded(), unet, scheduler, **more)
 
 
 @seeded
@@ -138,7 +105,7 @@ def sdxl() -> StableDiffusionXLPipeline:
     )
     encoders = clip(), clip(CLIPTextModelWithProjection, SECOND)
     scheduler: Any = DDIMScheduler(steps_offset=1, clip_sample=False)
-    return StableDiffusionXLPipeline(vae(), *encoders, tiny.tokenizer(), bang_padded(), unet, scheduler)
+    return StableDiffusionXLPipeline(tiny.vae(), *encoders, tiny.tokenizer(), bang_padded(), unet, scheduler)
 
 
 @seeded
@@ -162,7 +129,7 @@ def sd3() -> StableDiffusion3Pipeline:
     return StableDiffusion3Pipeline(
         transformer,
         FlowMatchEulerDiscreteScheduler(),
-        vae(shift_factor=0.0),
+        tiny.vae(shift_factor=0.0),
         first,
         readers[0],
         second,
@@ -186,7 +153,7 @@ def flux() -> FluxPipeline:
         axes_dims_rope=(2, 2, 4),
     )
     scheduler = FlowMatchEulerDiscreteScheduler()
-    made = FluxPipeline(scheduler, vae(shift_factor=0.0), clip(), tiny.tokenizer(), t5(), pieces(), transformer)
+    made = FluxPipeline(scheduler, tiny.vae(shift_factor=0.0), clip(), tiny.tokenizer(), t5(), pieces(), transformer)
     made.default_sample_size = 8
     return made
 
@@ -203,7 +170,9 @@ def unet3d() -> TextToVideoSDPipeline:
         "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
     }
     scheduler: Any = DDIMScheduler(clip_sample=False)
-    return TextToVideoSDPipeline(vae(), clip(), tiny.tokenizer(), UNet3DConditionModel(**spatial(**blocks)), scheduler)
+    return TextToVideoSDPipeline(
+        tiny.vae(), clip(), tiny.tokenizer(), UNet3DConditionModel(**spatial(**blocks)), scheduler
+    )
 
 
 @seeded
@@ -216,7 +185,7 @@ def animatediff() -> AnimateDiffPipeline:
         block_out_channels=(16, 32), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4
     )
     unet = UNet2DConditionModel(**spatial(**blocks))
-    return AnimateDiffPipeline(vae(), clip(), tiny.tokenizer(), unet, adapter, DDIMScheduler(clip_sample=False))
+    return AnimateDiffPipeline(tiny.vae(), clip(), tiny.tokenizer(), unet, adapter, DDIMScheduler(clip_sample=False))
 
 
 @seeded

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from flows.cli import app
 from flows.submission import submit
 from policies import read
 from tasks import s3
+from tasks.history import lines_to_check
 from tasks.settings import Settings
 
 
@@ -105,15 +105,23 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
     return path
 
 
-@contextmanager
-def home_with(stack: Settings, folder: Path, base_digest: str, request_id: str) -> Iterator[Settings]:
-    """A home and bucket of its own in which one policy is published, with few pictures and limits that they can prove;
-    commands and tasks find it by the environment."""
+@pytest.fixture(scope="module")
+def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
+    """A home and bucket of its own in which one policy, `checked.yaml` beside it, is published, with few pictures and
+    limits that they can prove; commands and tasks find it by the environment."""
+    folder = tmp_path_factory.mktemp("line")
     settings = replace(stack, home=folder / "home", bucket=f"home-{uuid.uuid4().hex}")
     s3.client(stack).create_bucket(Bucket=settings.bucket)
     with patch.dict(os.environ, settings.variables()), temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
-        assert submitted(settings, policy_file(folder, base_digest, request_id, **FEW))["verdict"] == "PASS"
+        assert submitted(settings, policy_file(folder, base_digest, "checked", **FEW))["verdict"] == "PASS"
         yield settings
+
+
+@pytest.fixture
+def name(line: Settings) -> str:
+    """That of the line, as it stands."""
+    (name,) = lines_to_check(line.home)
+    return name
 
 
 def submitted(home: Settings, path: Path) -> dict[str, Any]:

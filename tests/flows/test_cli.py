@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import NO_SERVICES, WritePolicy, run_cli, run_process
+from tests.flows.conftest import NO_SERVICES, WritePolicy, edited_by, run_cli, run_process
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +64,7 @@ def test_another_base_is_6(write_policy: WritePolicy, base_digest: str) -> None:
 
 
 def test_an_unknown_editor_setting_is_3(write_policy: WritePolicy) -> None:
-    path = write_policy("setting")
-    policy = json.loads(path.read_text())
-    policy["editor"] = {"name": "scapre", "settings": {"strenght": 2.0}}
-    path.write_text(json.dumps(policy))
+    path = edited_by(write_policy("setting"), "scapre", {"strenght": 2.0})
     done = run_cli("plan", str(path))
     assert done.code == 3
     assert "strength" in done.err

@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -42,23 +41,10 @@ from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
-from tests.flows.conftest import FEW, home_with, policy_file, run_cli, run_process, submitted, withdrawal
+from tests.flows.conftest import FEW, policy_file, run_cli, run_process, submitted, withdrawal
 from tests.tasks.bundles import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
-
-
-@pytest.fixture(scope="module")
-def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
-    """A home in which one policy is published, with few pictures and limits that they can prove."""
-    with home_with(stack, tmp_path_factory.mktemp("reverify"), base_digest, "checked") as settings:
-        yield settings
-
-
-@pytest.fixture
-def name(line: Settings) -> str:
-    (name,) = lines_to_check(line.home)
-    return name
 
 
 def unreachable(*_: object) -> NoReturn:

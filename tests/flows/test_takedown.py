@@ -33,7 +33,7 @@ from tasks.record import page_of, recorded_run
 from tasks.registry import model_name
 from tasks.settings import Settings
 from tasks.vault import differences
-from tests.flows.conftest import FEW, Finished, WritePolicy, policy_file, run_cli, run_process
+from tests.flows.conftest import FEW, Finished, WritePolicy, edited_by, policy_file, run_cli, run_process
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
 
@@ -249,10 +249,7 @@ def test_status_audit_and_report_need_no_server(published: tuple, stack: Setting
 def test_a_failed_verdict_publishes_nothing_and_says_why(
     home: Path, write_policy: WritePolicy, stack: Settings
 ) -> None:
-    path = write_policy("too-weak", erase="umbrella", **FEW)
-    policy = json.loads(path.read_text())
-    policy["editor"] = {"name": "uce", "settings": {"erase_scale": 0.0}}
-    path.write_text(json.dumps(policy))
+    path = edited_by(write_policy("too-weak", erase="umbrella", **FEW), "uce", {"erase_scale": 0.0})
     done = run_cli("submit", str(path))
     assert done.code == 4
     assert "umbrella" in done.err

@@ -17,6 +17,7 @@ from tasks.pointer import PointerMoved, approved, check_successor
 from tasks.publish import fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
 from tests.tasks.bundles import make_bundle
+from tests.tasks.puts import hook_puts
 
 
 @pytest.fixture
@@ -41,20 +42,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     noted: list[str] = []
     hook_puts(monkeypatch, noted.append)
     return noted
-
-
-def hook_puts(monkeypatch: pytest.MonkeyPatch, before_put) -> None:
-    """Real clients of the real server, with `before_put(key)` called as each PUT is about to be sent."""
-    make = s3.client
-
-    def hooked(settings: Settings):
-        client = make(settings)
-        client.meta.events.register(
-            "before-parameter-build.s3.PutObject", lambda params, **_: before_put(params["Key"])
-        )
-        return client
-
-    monkeypatch.setattr(publish.s3, "client", hooked)
 
 
 def test_what_is_published_comes_back_equal(stack, tmp_path, line, unique):

@@ -44,14 +44,6 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The public half of the key that signs here."""
-    private, public = write_key(tmp_path, "operator")
-    monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
-    return public
-
-
-@pytest.fixture
 def stranger(tmp_path: Path) -> tuple[Path, Path]:
     return write_key(tmp_path, "stranger")
 

@@ -1,0 +1,13 @@
+"""Why a verdict is what it is, in short."""
+
+from __future__ import annotations
+
+from engine.results import Verdict
+
+
+def by_concept(result: Verdict) -> list[tuple[str, str]]:
+    return [(reason.code, reason.concept) for reason in result.reasons]
+
+
+def by_probe(result: Verdict) -> list[tuple[str, str]]:
+    return [(reason.code, reason.probe) for reason in result.reasons]
