@@ -118,8 +118,9 @@ def test_an_encoder_that_is_not_in_memory_is_named(made: EditPlan, pipeline: Any
 def test_nor_is_one_whose_weights_lie_on_a_disk(made: EditPlan, pipeline: Any, tmp_path: Path) -> None:
     """Where they were is memory of no meaning."""
     cpu = torch.device("cpu")
-    where = {"offload_type": "leaf_level", "offload_to_disk_path": str(tmp_path)}
-    apply_group_offloading(pipeline.text_encoder, cpu, cpu, **where)
+    apply_group_offloading(
+        pipeline.text_encoder, cpu, cpu, offload_type="leaf_level", offload_to_disk_path=str(tmp_path)
+    )
     with pytest.raises(EditError, match="text_encoder: is not in memory"):
         apply(pipeline, made)
 
