@@ -17,7 +17,7 @@ RULES = {
     "engine/probes": ("levels",),
     "tasks": ("kept", "proof", "rederived", "translate"),
 }
-PINNED = ("0.12.0", "4cb4df2b24e790a247e9db4b13c4b744497848237098d064aad86072b5d01165")
+PINNED = ("0.13.0", "190776915b311c236bb2b4345ab834b1b30ca298e40254fd98e9d575b9af9c43")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
