@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks.examples import spec, subjects
 from benchmarks.measure import SAME_NOISE
-from engine.deltas import EditPlan, applied, plan
+from engine.deltas import EditPlan, applied
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
+from engine.planning import plan
 from engine.probes import Subject
 from engine.probes.attacks import (
     ATTACKS,

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.examples import CASES, spec, subjects
 from benchmarks.measure import SAME_NOISE, STORE
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from engine.evidence import ARMS, table
@@ -22,6 +22,7 @@ from engine.features import ClipNetwork
 from engine.judges import open_judge
 from engine.model import open_model
 from engine.pictures import PictureStore
+from engine.planning import plan
 from engine.probes import Question, questions
 from engine.probes.answers import Answer, rows
 from engine.quality import Drawn, Quality, compare

@@ -18,11 +18,12 @@ import numpy as np
 
 from benchmarks import concepts, measure
 from benchmarks.page import table
-from engine.deltas import EditPlan, applied, plan
+from engine.deltas import EditPlan, applied
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.pictures import PictureStore
+from engine.planning import plan
 from engine.probes import Subject, questions
 from engine.sampling import Sampler
 

@@ -19,12 +19,12 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from benchmarks import concepts
 from benchmarks.redteam_revival import hide
-from engine.deltas import plan
 from engine.editors.base import EMPTY
 from engine.emoji import JUDGE
 from engine.emoji.catalogue import OBJECTS, twins
 from engine.judges import ClipJudge
 from engine.model import open_model
+from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.tensors import save_whole

@@ -34,10 +34,10 @@ from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
 from benchmarks.page import put, table
 from benchmarks.timing import Timed, settings, settle, timed
 from benchmarks.transcription import transcribed
-from engine.deltas import plan
 from engine.editors import EDITORS
 from engine.editors.scapre_released import ReleasedSettings
 from engine.families import projections
+from engine.planning import plan
 from engine.text import BATCH, encode
 from engine.wordstore import WordStore
 

@@ -21,7 +21,7 @@ import torch
 from benchmarks import concepts, measure
 from benchmarks.page import table
 from engine.adapting import Metrics, left_of
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.editors import editor_named, settings_for
 from engine.editors.base import EMPTY, MEAN
 from engine.emoji import MODEL
@@ -29,6 +29,7 @@ from engine.emoji.catalogue import twins
 from engine.families import projections
 from engine.gathering import Reader, gather
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")

@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.fullsize import spec
 from engine import gathering
-from engine.deltas import wide
 from engine.editors import editor_named, settings_for
 from engine.families import projections
+from engine.planning import wide
 from engine.wordstore import WordStore
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from engine.deltas import EditPlan, planned_on, wide
+from engine.deltas import EditPlan, planned_on
 from engine.diagnostics import diagnosed
 from engine.editors.base import ConceptEmbeddings, Settings
 from engine.families import projections
+from engine.planning import wide
 from engine.spec import EditSpec
 from engine.streams import gathered_from
 

@@ -1,4 +1,4 @@
-"""An edit as data: planned without touching the model, saved as safetensors, applied, and undone to the bit.
+"""An edit as data: saved as safetensors, applied, and undone to the bit.
 
 Undoing needs the original weights, for W + D - D is not W in floating point: `apply` returns them and `undo` takes
 them back. `applied` is both as a context manager.
@@ -7,10 +7,9 @@ them back. `applied` is both as a context manager.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from engine.adapting import adapted_targets
 from engine.canonical import canonical_json
-from engine.diagnostics import diagnosed, ratio
+from engine.diagnostics import ratio
 from engine.digests import json_digest
-from engine.editors import ConceptEmbeddings, editor_named, settings_for
 from engine.encoders import OFFLOADED, check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError, ModelFormatError
-from engine.families import Projection, projections, uncompiled
-from engine.spec import EditSpec
-from engine.streams import gathered_from
+from engine.families import projections, uncompiled
 from engine.tensors import save_whole, tensor_digest
-from engine.tuning import AUTO, Judgement, Tuned, least
 from engine.wordings import templates_digest
-from engine.wordstore import WordStore
 
 FORMAT = "expunge-plan-1"
 
@@ -113,68 +105,6 @@ def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
     return _digest(_parameters(pipeline, names))
 
 
-@torch.no_grad()
-def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditPlan:
-    """Plan an edit in closed form; the model is left as it was (`engine.editing.make` does so by any editor). What the
-    model makes of its own words is taken from the `store`, or left there for later edits.
-
-    SettingError, ConceptError, UnknownArchitecture, or EditError naming the layer.
-    """
-    if spec.editor == AUTO:
-        return tuned(pipeline, spec, store=store).plan
-    return _draft(pipeline, {}, store, functools.partial(origin, pipeline), spec)
-
-
-@torch.no_grad()
-def tuned(
-    pipeline: Any,
-    spec: EditSpec,
-    proof: Judgement | None = None,
-    bar: Judgement | None = None,
-    store: WordStore | None = None,
-) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, `bar` what speaks
-    against a plan before any is drawn.
-
-    As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
-    """
-    once = functools.cache(functools.partial(origin, pipeline))  # it is undone between drafts, and large to read
-    return least(spec, functools.partial(_draft, pipeline, {}, store, once), proof, bar)
-
-
-def _draft(
-    pipeline: Any,
-    gathered: dict[Any, ConceptEmbeddings],
-    store: WordStore | None,
-    source: Callable[[], dict[str, Any]],
-    spec: EditSpec,
-) -> EditPlan:
-    """A plan by the editor that `spec` names, of what `source` says that it comes from; `gathered` keeps what was read
-    for drafts that differ in settings."""
-    editor = editor_named(spec.editor)
-    settings = settings_for(editor, spec.settings)
-    found = projections(pipeline)
-    whole = {p.name: p.weight.shape[1] for p in found}
-    deltas: dict[str, Tensor] = {}
-    diagnostics: dict[str, dict[str, float]] = {}
-    for streams in sorted({p.streams for p in found}):
-        concepts = gathered_from(pipeline, spec, settings, streams, gathered, store)
-        weights = {p.name: wide(p, concepts) for p in found if p.streams == streams}
-        kinds = {p.name: p.kind for p in found}
-        changes = editor.plan(weights, kinds, concepts, settings)
-        if settings.adaptive:
-            targets = adapted_targets(pipeline, spec, settings, streams, weights, changes)
-            changes = editor.plan(weights, kinds, replace(concepts, targets=targets), settings)
-        for name, change in changes.items():
-            change = _checked(name, change.float())
-            diagnostics[name] = diagnosed(weights[name], change.double(), concepts)
-            deltas[name] = pad(change, (0, whole[name] - change.shape[1]))
-    if not deltas:
-        raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
-    told = {"editor": editor.name, "settings": asdict(settings), "diagnostics": diagnostics}
-    return EditPlan(deltas, spec.digest, **source(), **told)
-
-
 def origin(pipeline: Any, names: Iterable[str] = ()) -> dict[str, Any]:
     """What a plan comes from beside its specification, by the names of its fields; its base holds the parameters
     `names` too."""
@@ -213,7 +143,7 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
 def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
     """Weight and delta added up in float64, in the weight's own dtype, and the share of the delta lost in rounding."""
     exact = weight.cpu().double() + delta.cpu().double()
-    rounded = _checked(name, exact.to(weight.dtype))
+    rounded = checked(name, exact.to(weight.dtype))
     return rounded, ratio((exact - rounded.double()).norm(), delta.cpu().double().norm())
 
 
@@ -268,17 +198,7 @@ def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
     return found
 
 
-def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
-    """What text feeds of the projection's weight, in the type and place of the concepts; EditError if not finite."""
-    gram = concepts.targets.gram
-    try:
-        here = projection.spoken.to(gram.device)
-    except NotImplementedError as error:
-        raise EditError(projection.name, OFFLOADED) from error
-    return _checked(projection.name, here.to(gram.dtype))  # carried first: not every device has float64
-
-
-def _checked(layer: str, tensor: Tensor) -> Tensor:
+def checked(layer: str, tensor: Tensor) -> Tensor:
     if not tensor.isfinite().all():
         raise EditError(layer, f"not finite in {tensor.dtype}; check the base for NaN, or open it in float32")
     return tensor

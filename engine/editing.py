@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from engine import deltas
+from engine import planning
 from engine.deltas import EditPlan
 from engine.editors import EDITORS, checked_settings, editor_named, settings_for, unknown
 from engine.errors import EditError
@@ -48,7 +48,7 @@ def make(pipeline: Any, spec: EditSpec, report: Report = unheard, store: WordSto
     """
     settings_of(spec)
     if spec.editor not in TRAINERS:
-        return deltas.plan(pipeline, spec, store)
+        return planning.plan(pipeline, spec, store)
     made = train(pipeline, spec, report)
     if not made.deltas:
         raise EditError("unet", f"{spec.editor} changed no weight; raise its rate or train it for longer")

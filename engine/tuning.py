@@ -18,16 +18,14 @@ import itertools
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from engine.deltas import EditPlan
 from engine.editors import checked_settings, editor_named, settings_for, unknown
 from engine.editors.base import EMPTY, MEAN
 from engine.errors import EditError, SettingError
 from engine.spec import EditSpec
 from engine.tensors import tensor_digest
-
-if TYPE_CHECKING:
-    from engine.deltas import EditPlan
 
 AUTO = "auto"
 SHOWN = "it is the same edit, to the bit, as one that pictures spoke against"
@@ -127,7 +125,7 @@ class NothingAccepted(EditError):
         self.trials = tuple(trials)
 
 
-Judgement = Callable[["EditPlan"], str]
+Judgement = Callable[[EditPlan], str]
 """What speaks against a plan; "" if nothing does."""
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from engine import evidence
 from engine.canonical import canonical_json
-from engine.deltas import EditPlan, relative_changes, tuned
+from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.evidence import ATTACKS
+from engine.planning import tuned
 from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.tuning import Judgement, NothingAccepted, Trial

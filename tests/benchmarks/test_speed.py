@@ -10,9 +10,9 @@ import torch
 from benchmarks import floor, grid, layers, speed, timing
 from benchmarks.fullsize import MOST_NAMES, Size, pipeline, spec
 from benchmarks.transcription import transcribed
-from engine.deltas import plan
 from engine.editors.scapre_released import ReleasedSettings
 from engine.families import projections
+from engine.planning import plan
 from engine.vocabulary import general_words
 
 SMALL = Size(width=32, layers=2, heads=2, channels=(16, 32, 32, 32), tokens=24, vocabulary=1544)

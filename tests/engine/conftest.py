@@ -63,8 +63,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(base: Path) -> EditPlan:
-    from engine.deltas import plan
     from engine.model import open_model
+    from engine.planning import plan
     from tests.engine.exported import SPEC
 
     return plan(open_model(base), SPEC)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from engine.adapting import FURTHEST, Metrics, adapted_targets, balanced, left_of
-from engine.deltas import plan
 from engine.editors import editor_named, settings_for
 from engine.editors.scapre import STRENGTH
 from engine.emoji import MODEL
@@ -15,6 +14,7 @@ from engine.errors import SettingError
 from engine.families import projections
 from engine.gathering import Reader, gather
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 from tests.engine.draws import draw

@@ -10,7 +10,6 @@ import torch
 
 from engine import gathering
 from engine.anchors import WORDS, Anchors
-from engine.deltas import plan
 from engine.editors import EDITORS, settings_for
 from engine.editors.scapre import ScapreSettings
 from engine.editors.uce import UceSettings
@@ -19,6 +18,7 @@ from engine.emoji.catalogue import twins
 from engine.errors import ConceptError, SettingError
 from engine.gathering import Reader
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import Encoded, encode
 from engine.wordings import Wording

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.deltas import plan
 from engine.editing import make
 from engine.errors import ConceptError
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny, tiny_families
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
+from engine.planning import plan
 from engine.probes.attacks import ConceptVector
 from engine.probes.attacks.concept_vector import vectors_of
 from engine.probes.attacks.words import words_without

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from engine import evidence
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.denoising import noised
 from engine.errors import ConceptError, SettingError, UnknownArchitecture
 from engine.judges import Sighting
+from engine.planning import plan
 from engine.probes.attacks import (
     ATTACKS,
     Attack,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
+from engine.planning import plan
 from engine.probes import Subject
 from engine.probes.attacks import Inversion, attack_rows, reference_pictures
 from engine.sampling import Sampler, Shot, generate

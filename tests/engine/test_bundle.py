@@ -13,10 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.bundle import MANIFEST, assemble, verify_bundle
-from engine.deltas import EditPlan, applied, plan
+from engine.deltas import EditPlan, applied
 from engine.digests import file_digest, files
 from engine.errors import DigestMismatch, EditError, ModelFormatError
 from engine.model import open_model
+from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.deltas import plan
 from engine.emoji import MODEL
 from engine.gathering import COMPANY, company_of
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.wordings import fill, in_company

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from engine.comparing import EVERY_TOKEN, figures
-from engine.deltas import apply, plan
+from engine.deltas import apply
 from engine.editors.uce import UceSettings
 from engine.errors import DigestMismatch
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 

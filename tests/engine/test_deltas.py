@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.deltas import EditPlan, applied, apply, base_digest, plan, relative_changes, undo
+from engine.deltas import EditPlan, applied, apply, base_digest, relative_changes, undo
 from engine.editors import EDITORS
 from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from tests.engine import tiny
@@ -25,7 +26,7 @@ SPEC = EditSpec(
     settings={"general_words": 20},
 )
 PROGRAM = f"""
-from engine.deltas import plan
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 print(plan(tiny.pipeline(), {SPEC!r}).digest)

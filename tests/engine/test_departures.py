@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.departures import departures
 from engine.errors import ModelFormatError
 from engine.model import open_model
+from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.spec import EditSpec, Target
 from tests.engine.rewritten import rewrite

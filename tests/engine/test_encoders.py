@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import deltas
-from engine.deltas import EditPlan, apply, plan
+from engine.deltas import EditPlan, apply
 from engine.encoders import encoder_digests
 from engine.errors import DigestMismatch, EditError
 from engine.export import apply_to_folder
+from engine.planning import plan
 from engine.spec import EditSpec, Target
 from tests.engine import tiny
 

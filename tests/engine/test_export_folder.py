@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.bundle import assemble
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.digests import folder_digest
 from engine.errors import DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
 from engine.export import apply_to_folder, check_base, export
 from engine.model import open_model
+from engine.planning import plan
 from tests.engine import tiny, tiny_families
 from tests.engine.exported import SPEC, edited, same
 from tests.engine.rounding import of_weights

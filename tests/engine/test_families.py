@@ -18,10 +18,11 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from engine import families
-from engine.deltas import applied, apply, plan
+from engine.deltas import applied, apply
 from engine.errors import EditError, UnknownArchitecture
 from engine.families import FAMILIES, projections
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 

@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.emoji import JUDGE, MODEL
 from engine.judges import ClipJudge
 from engine.model import open_model
+from engine.planning import plan
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 

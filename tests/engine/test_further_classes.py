@@ -12,12 +12,13 @@ from typing import Any
 import diffusers
 import pytest
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.digests import folder_digest
 from engine.errors import UnknownArchitecture
 from engine.export import apply_to_folder
 from engine.families import FAMILIES, Family, projections
 from engine.model import open_model
+from engine.planning import plan
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Target
 from policies import PolicyError, read

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from engine.adapting import Metrics, left_of
-from engine.deltas import plan
 from engine.editors import editor_named, settings_for
 from engine.emoji import MODEL
 from engine.errors import ConceptError
 from engine.families import projections
 from engine.gathering import Reader, gather
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode, partners
 from engine.wordings import fill, kin_of

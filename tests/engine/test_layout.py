@@ -12,12 +12,13 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.digests import files, folder_digest
 from engine.emoji import MODEL
 from engine.errors import ModelFormatError
 from engine.layout import check_complete, check_layout
 from engine.model import open_model
+from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.single_file import write_single_file
 from engine.spec import EditSpec, Target

@@ -13,9 +13,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
-from engine.deltas import EditPlan, applied, apply, plan
+from engine.deltas import EditPlan, applied, apply
 from engine.errors import EditError, SettingError
 from engine.lora import Lora, lora_of
+from engine.planning import plan
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny, tiny_families

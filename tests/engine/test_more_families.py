@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.deltas import applied, apply, plan, undo
+from engine.deltas import applied, apply, undo
 from engine.denoising import denoiser
 from engine.editors import EDITORS, scapre
 from engine.editors.mace import surrounding
@@ -22,6 +22,7 @@ from engine.errors import EditError, UnknownArchitecture
 from engine.families import family_of, projections
 from engine.gathering import gather
 from engine.model import open_model
+from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.editors import checked_settings, editor_named, oce, speed
 from engine.errors import SettingError
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.training import TRAINERS, esd
 from tests.engine import tiny

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.deltas import plan
 from engine.editors import ConceptEmbeddings, Moments, editor_named, scapre_released, settings_for
 from engine.editors.base import Tokens
 from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise
 from engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
 from engine.errors import EditError, SettingError
 from engine.gathering import gather
+from engine.planning import plan
 from engine.spec import EditSpec, Target
 from engine.text import encode
 from tests.engine import tiny

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.deltas import plan
 from engine.editors import EDITORS, settings_for
 from engine.errors import ConceptError
 from engine.gathering import Reader
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import _check_known, encode, partners, states
 from engine.vocabulary import words

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL, pictures
 from engine.features import ClipNetwork
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.training import denoiser, train

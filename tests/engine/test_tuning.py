@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from engine.canonical import canonical_json
-from engine.deltas import EditPlan, plan, tuned
+from engine.deltas import EditPlan
 from engine.editing import is_plan_of
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.gathering import Reader
+from engine.planning import plan, tuned
 from engine.spec import EditSpec, Retain, Target
 from engine.tensors import tensor_digest
 from engine.tuning import LADDERS, SHOWN, NothingAccepted, ladder, least, rungs

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from engine.deltas import applied, plan
+from engine.deltas import applied
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.model import open_model
+from engine.planning import plan
 from engine.probes.attacks.words import conditioning
 from engine.probes.levels import readable
 from engine.probes.prompts import Question, Subject

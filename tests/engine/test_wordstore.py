@@ -12,9 +12,10 @@ import torch
 from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import gathering
-from engine.deltas import EditPlan, plan, tuned
+from engine.deltas import EditPlan
 from engine.editing import make
 from engine.errors import ConceptError
+from engine.planning import plan, tuned
 from engine.spec import EditSpec, Retain, Target
 from engine.vocabulary import general_words, words
 from engine.wordstore import WordStore

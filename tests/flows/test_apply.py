@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from engine.deltas import apply as apply_plan
-from engine.deltas import plan
 from engine.digests import folder_digest
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Target
 from flows.cli import app
 from tests.engine import tiny, tiny_families

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.deltas import EditPlan, plan
+from engine.deltas import EditPlan
 from engine.digests import file_digest, folder_digest
 from engine.editing import is_plan_of
 from engine.emoji import JUDGE, MODEL
 from engine.errors import DigestMismatch
 from engine.model import open_model
+from engine.planning import plan
 from engine.spec import EditSpec, Target
 from policies import desired_state, read
 from tasks.edit import edit_task, plan_edit, write_candidate
