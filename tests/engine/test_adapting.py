@@ -50,6 +50,7 @@ def test_strengths_rise_with_what_is_left_and_keep_their_mean():
     assert torch.allclose(balanced(torch.full((3,), 0.3, dtype=torch.float64)), torch.ones(3, dtype=torch.float64))
     wild = balanced(torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64))
     assert wild.max() / wild.min() <= FURTHEST**2
+    assert wild.log().mean().item() == pytest.approx(0, abs=1e-12)
 
 
 def test_equal_strengths_give_the_targets_they_were():

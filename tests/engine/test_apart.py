@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine import apart
 from engine.editing import make
 from engine.errors import ConceptError
 from engine.planning import plan
@@ -38,3 +40,28 @@ def test_a_name_of_two_targets_is_refused_and_two_of_one_target_are_not() -> Non
 def test_names_that_are_read_apart_are_let_be() -> None:
     spec = EditSpec((Target("cat2", ("cat2",), anchor="cat 3"),), (Retain("cat", ("cat",)),), editor="uce")
     assert plan(tiny.pipeline(), spec).deltas
+
+
+class OneToken:
+    """A tokenizer to which every name is this token; 0 is none that it knows."""
+
+    unk_token_id = 0
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def __call__(self, names: list[str], add_special_tokens: bool) -> Any:
+        return SimpleNamespace(input_ids=[[self.token]] * len(names))
+
+
+def read_by(*tokens: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apart, "family_of", lambda _: SimpleNamespace(tokenizers=lambda *_: list(map(OneToken, tokens))))
+        apart.check_apart(None, EditSpec((Target("cat", ("cat",), anchor="dog"),), (Retain("owl", ("owl",)),)))
+
+
+@pytest.mark.parametrize("tokens", [(0,), (0, 7), (7, 0)])
+def test_names_that_an_encoder_does_not_know_are_not_one(tokens: tuple[int, ...]) -> None:
+    read_by(*tokens)
+    with pytest.raises(ConceptError, match="anchor of cat"):
+        read_by(*(7 for _ in tokens))

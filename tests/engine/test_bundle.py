@@ -211,7 +211,7 @@ def test_a_manifest_that_was_rewritten_is_found_out(edited: Path, tmp_path: Path
         verify_bundle(tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"files": {"a": 1}}'])
+@pytest.mark.parametrize("manifest", [None, b"", b"[]", b"{}", b'{"files": []}', b'{"files": {"a": 1}}'])
 def test_a_folder_that_is_no_bundle_is_refused(edited: Path, tmp_path: Path, manifest: bytes | None) -> None:
     assemble(edited, {}, tmp_path / "bundle")
     if manifest is None:

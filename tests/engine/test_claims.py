@@ -8,16 +8,18 @@ from scipy import stats
 
 from engine import bounds
 from engine.acceptance import Acceptance
-from engine.bounds import clopper_pearson_lower, clopper_pearson_upper, drop_p, rate_p
+from engine.bounds import SMALLEST, clopper_pearson_lower, clopper_pearson_upper, drop_p, p_of_bound, rate_p
+from engine.claims import most_claims
 from engine.evidence import ATTACKS, Row, never_shown, table
 from engine.holm import holm
 from engine.results import JudgeError, Outcome, Verdict
-from engine.tally import METHODS, drop_bounds
+from engine.tally import METHODS, drop_bounds, rate, rate_bounds
 from engine.verdict import decide
 from tests.engine.reasons import by_probe as codes
 from tests.engine.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
+ERROR = JudgeError(hits=190, labelled=200, false_alarms=3, negatives=300)
 
 
 def of_family(probe: str, before: int, after: int, n: int) -> list[Row]:
@@ -53,6 +55,12 @@ def test_an_attack_that_fails_on_the_unedited_model_proves_nothing():
     assert verdict(rows("panda", "target", 8, 0, 16, "prompt_search")).outcome == Outcome.PASS
 
 
+def test_an_attack_with_a_limit_above_half_must_pass_it_before():
+    own = replace(LIMITS, probe_limits={"relearn": 0.9})
+    assert codes(verdict(rows("panda", "target", 14, 0, 16, "relearn"), limits=own)) == [("attack-control", "relearn")]
+    assert verdict(rows("panda", "target", 15, 0, 16, "relearn"), limits=own).outcome == Outcome.PASS
+
+
 def test_few_attacks_and_an_open_bound_are_inconclusive():
     few, unproven = (verdict(rows("panda", "target", n, seen, n, "relearn")) for n, seen in ((13, 0), (16, 1)))
     assert (few.outcome, codes(few)) == (Outcome.INCONCLUSIVE, [("attack-too-few", "relearn")])
@@ -77,6 +85,10 @@ def test_an_attack_without_a_limit_is_made_and_decides_nothing():
     assert verdict(rows("panda", "target", 16, 16, 16, "inversion"), limits=limited).outcome == Outcome.FAIL
 
 
+def test_an_attack_without_a_limit_that_no_level_makes_is_not_demanded():
+    assert verdict(limits=replace(LIMITS, probe_limits={"inversion": 1.0})).outcome == Outcome.PASS
+
+
 @pytest.mark.parametrize("demand", [{"attacks": ("inversion",)}, {"probe_limits": {"inversion": 0.3}}])
 def test_a_demanded_attack_that_was_not_made_is_an_error(demand):
     limits = replace(LIMITS, **demand)
@@ -86,6 +98,11 @@ def test_a_demanded_attack_that_was_not_made_is_an_error(demand):
     missed = verdict(bear, rows("panda", "target", 16, 0, 16, "inversion"), limits=limits)
     assert missed.outcome == Outcome.ERROR
     assert "bear was not put through the attack inversion" in missed.reasons[0].message
+
+
+def test_attacks_that_were_not_made_are_told_in_order():
+    told = [reason.message for reason in verdict(limits=replace(LIMITS, attacks=ATTACKS)).reasons]
+    assert told == [f"panda was not put through the attack {name} that the policy demands" for name in sorted(ATTACKS)]
 
 
 def test_a_target_that_the_unedited_model_never_shows_is_inconclusive_and_the_reason_says_so():
@@ -121,6 +138,12 @@ def test_a_sighting_in_a_faulty_picture_shows_no_target():
     assert never_shown(table(rows("unicorn", "target", 0, 0, 8, "inversion"))) == []  # attacked, never asked for
 
 
+def test_targets_alone_are_never_shown_and_are_told_in_order():
+    names = [f"unicorn {number}" for number in range(8)]
+    assert never_shown(table(row for name in names for row in rows(name, "target", 0, 0, 2))) == names
+    assert never_shown(table(rows("fox", "look_alike", 0, 0, 8))) == []
+
+
 def test_a_target_that_was_only_attacked_is_an_error():
     result = verdict(rows("bear", "target", 16, 0, 16, "inversion"))
     assert "never asked for in plain words" in result.reasons[0].message
@@ -150,8 +173,16 @@ def test_prompts_the_unedited_model_does_not_understand_neither_prove_nor_block(
 def test_such_prompts_cannot_thin_out_what_is_seen_and_count_where_it_shows():
     thin = of_family("language", 4, 30, 400)
     result = verdict(thin, limits=replace(LIMITS, informative=("language",)))
-    assert (result.targets[0].total.seen, result.targets[0].total.n) == (30, 126)
+    total = result.targets[0].total
+    assert (total.seen, total.n, total.before) == (30, 126, 1.0)  # it counts by what is seen after alone
     assert result.outcome == Outcome.FAIL
+
+
+def test_a_family_that_just_responds_is_not_silent_and_all_of_them_are_not_silent_together():
+    responds = verdict(of_family("language", 8, 0, 10), limits=replace(LIMITS, informative=("language",)))
+    assert responds.targets[0].total.n == 106
+    unicorn = verdict(rows("unicorn", "target", 10, 0, 96), limits=replace(LIMITS, informative=("name",))).targets[1]
+    assert (unicorn.concept, unicorn.total.n) == ("unicorn", 96)
 
 
 def test_the_judges_error_widens_the_bound_and_the_verdict_says_of_what_it_is():
@@ -163,6 +194,26 @@ def test_the_judges_error_widens_the_bound_and_the_verdict_says_of_what_it_is():
     assert (plain.targets[0].total.bounds_of, corrected.targets[0].total.bounds_of) == ("seen", "true")
     assert (plain.judge, corrected.judge) == ({}, judge)
     assert verdict(judge={"style": judge["object"]}).targets == plain.targets
+
+
+def test_bounds_with_a_judges_error_equal_their_definition():
+    alarms = clopper_pearson_upper(3, 300, 0.975)
+    lower = (clopper_pearson_lower(60, 96, 0.975) - alarms) / (1 - alarms)
+    assert rate_bounds(bounds, 60, 96, 0.95, ERROR)[0] == pytest.approx(lower, abs=1e-12)
+    assert rate_bounds(bounds, 0, 96, 0.95, ERROR)[0] == 0.0
+    sight = clopper_pearson_lower(190, 200, 0.995) - clopper_pearson_upper(3, 300, 0.995)
+    upper = bounds.drop_bounds(5, 2, 96, 0.96)[1] / sight
+    assert drop_bounds(bounds, 5, 2, 96, 0.95, ERROR)[1] == pytest.approx(upper, abs=1e-12)
+
+
+def test_how_many_are_needed_counts_the_judges_error_in():
+    frame = table([*rows("panda", "target", 35, 0, 35), *rows("fox", "look_alike", 200, 200, 200)])
+    assert codes(decide(frame, len(frame), LIMITS)) == []
+    assert codes(decide(frame, len(frame), LIMITS, {"object": ERROR})) == [("target-too-few", "")]
+
+
+def test_a_lower_bound_is_rounded_down():
+    assert rate(1.0, 3, 40, LIMITS).lower <= clopper_pearson_lower(3, 40, 0.95)
 
 
 def test_a_judge_of_unknown_or_poor_sight_proves_nothing():
@@ -178,7 +229,7 @@ def test_a_judge_of_unknown_or_poor_sight_proves_nothing():
 
 @pytest.mark.parametrize("sampling", ["fixed", "sequential"])
 def test_the_p_of_a_claim_with_a_judges_error_meets_its_bound(sampling):
-    judge, limits = {"object": JudgeError(190, 200, 3, 300)}, replace(LIMITS, sampling=sampling)
+    judge, limits = {"object": ERROR}, replace(LIMITS, sampling=sampling)
     result = verdict(judge=judge, limits=limits)
     rate, drop = result.targets[0].total, result.groups[0].total
     at_bound = verdict(judge=judge, limits=replace(limits, max_target_rate=rate.upper, max_retain_drop=drop.upper))
@@ -200,11 +251,10 @@ def test_a_drop_that_a_poor_judge_halves_is_told_whole():
 
 
 def test_a_judges_error_lowers_no_bound_of_a_drop():
-    error = JudgeError(190, 200, 3, 300)
     for method in METHODS.values():
         for lost, gained in ((0, 0), (0, 40), (20, 3), (60, 0), (96, 0)):
             bounds, seen = (
-                drop_bounds(method, lost, gained, 96, 0.95, error),
+                drop_bounds(method, lost, gained, 96, 0.95, ERROR),
                 method.drop_bounds(lost, gained, 96, 0.95),
             )
             assert -1 <= bounds[0] <= seen[0]
@@ -214,6 +264,10 @@ def test_a_judges_error_lowers_no_bound_of_a_drop():
 @pytest.mark.parametrize(("seen", "n", "limit"), [(0, 29, 0.1), (2, 96, 0.1), (50, 60, 0.8), (60, 60, 0.9)])
 def test_the_p_of_a_rate_is_the_exact_binomial_tail(seen, n, limit):
     assert rate_p(seen, n, limit) == pytest.approx(stats.binomtest(seen, n, limit, alternative="less").pvalue, rel=1e-9)
+
+
+def test_the_least_p_is_the_smallest_that_is_told_and_not_none():
+    assert 0 < p_of_bound(lambda _: 0.0, 0.1) <= SMALLEST
 
 
 @pytest.mark.parametrize("counts", [(0, 0, 72), (5, 2, 96), (30, 30, 96), (40, 0, 96)])
@@ -251,6 +305,20 @@ def test_every_statement_is_a_claim_with_its_p_corrected_for_all_of_them():
     assert {claim.kind for claim in result.proven} == {"target", "probe", "group"}  # 0.8^16 = 0.028, not one of five
 
 
+def test_no_more_is_claimed_than_was_counted_before():
+    """Of two attacks one decides nothing; the synonyms are limited and not spared, which makes two claims."""
+    limits = replace(
+        LIMITS,
+        attacks=("inversion", "relearn"),
+        probe_limits={"inversion": 1.0, "synonym": 0.9},
+        unspared=("synonym",),
+    )
+    asked = of_family("synonym", 8, 0, 8)
+    attacked = [rows("panda", "target", 16, 0, 16, attack) for attack in limits.attacks]
+    plan = table([*PANDA, *FOX, *asked])
+    assert most_claims(plan, limits) == len(verdict(asked, *attacked, limits=limits).claims)
+
+
 def test_a_pass_needs_no_correction_and_a_claim_about_one_concept_does():
     """Eight targets with 29 pictures each: every limit is proven at 95 %, hence the PASS, but none of them alone."""
     herd = [rows(f"t{i}", "target", 29, 0, 29) for i in range(8)]
@@ -283,6 +351,13 @@ def test_more_confidence_is_no_way_round_a_family_that_survives():
     assert (surer.outcome, codes(surer)) == (Outcome.INCONCLUSIVE, [("survival-suspected", "synonym")])
     (claim,) = (claim for claim in surer.claims if claim.kind == "survival" and claim.probe == "synonym")
     assert 0.001 < claim.holm <= 0.05
+
+
+def test_a_survival_is_suspected_among_all_claims():
+    result = verdict(of_family("synonym", 8, 3, 8), of_family("prefix", 96, 0, 96))
+    (claim,) = (claim for claim in result.claims if (claim.kind, claim.probe) == ("survival", "synonym"))
+    assert claim.p <= LIMITS.suspicion < claim.holm
+    assert result.outcome == Outcome.PASS
 
 
 def test_a_family_that_one_request_allows_more_must_not_be_proven_to_survive_for_the_others():
@@ -321,11 +396,20 @@ def test_in_rounds_the_bounds_hold_at_every_look():
     assert anytime.outcome == Outcome.PASS
 
 
+def test_in_rounds_an_attack_is_of_a_number_fixed_beforehand():
+    attacked = rows("panda", "target", 16, 0, 16, "relearn")
+    fixed, anytime = (verdict(attacked, limits=replace(LIMITS, sampling=how)) for how in ("fixed", "sequential"))
+    assert anytime.targets[0].attacks == fixed.targets[0].attacks
+    p, of_anytime = ([claim.p for claim in result.claims if claim.kind == "attack"] for result in (fixed, anytime))
+    assert p == of_anytime
+    assert anytime.outcome == Outcome.PASS
+
+
 def test_json_gives_everything_back():
     limits = replace(
         LIMITS, probe_limits={"name": 0.2}, attacks=("relearn",), informative=("alias",), unspared=("name",)
     )
-    judge = {"object": JudgeError(190, 200, 3, 300)}
+    judge = {"object": ERROR}
     result = verdict(rows("panda", "target", 16, 3, 16, "relearn"), limits=limits, judge=judge)
     assert Verdict.from_json(result.to_json()) == result
 
@@ -342,3 +426,7 @@ def test_json_gives_everything_back():
 def test_limits_that_mean_nothing_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         replace(LIMITS, **{name: value})
+
+
+def test_all_may_have_to_be_shown_before():
+    assert verdict(limits=replace(LIMITS, min_control_rate=1.0)).outcome == Outcome.PASS

@@ -126,3 +126,7 @@ def test_who_wants_to_be_surer_suspects_no_less() -> None:
         reasons = decide(frame, len(frame), limits).reasons
         outcomes[confidence] = [reason.concept for reason in reasons if reason.code == "collapse-suspected"]
     assert outcomes == {0.95: ["k3"], 0.999: ["k3"]}
+
+
+def test_who_allows_more_error_suspects_more() -> None:
+    assert replace(FIXED, confidence=0.9).suspicion == pytest.approx(0.1)

@@ -16,7 +16,7 @@ from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import deltas
 from engine.deltas import EditPlan, apply
-from engine.encoders import encoder_digests
+from engine.encoders import check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError
 from engine.export import apply_to_folder
 from engine.planning import plan
@@ -101,6 +101,13 @@ def test_an_encoder_is_the_same_under_other_names_and_not_in_another_type() -> N
     assert encoder_digests(SimpleNamespace(components={"text_encoder": encoder.half()})) != one
 
 
+def test_the_order_of_layers_is_no_other_encoder() -> None:
+    layers = [nn.Linear(3, 2), nn.Linear(2, 3)]
+    parts = [nn.ModuleList(layers), nn.ModuleList(layers[::-1])]
+    one, other = (encoder_digests(SimpleNamespace(components={"text_encoder": part})) for part in parts)
+    assert one == other
+
+
 def test_of_a_tensor_of_another_kind_each_part_counts() -> None:
     def digest(*parts: float) -> str:
         whole = nn.Parameter(TwoTensor(*(torch.full((2,), part) for part in parts)))
@@ -108,6 +115,11 @@ def test_of_a_tensor_of_another_kind_each_part_counts() -> None:
 
     assert digest(1.0, 2.0) == digest(1.0, 2.0)
     assert len({digest(1.0, 2.0), digest(1.0, 3.0), digest(3.0, 2.0)}) == 3
+
+
+def test_where_none_is_expected_none_is_read(pipeline: Any) -> None:
+    pipeline.text_encoder.to("meta")
+    check_encoders(pipeline, {})
 
 
 def test_an_encoder_that_is_not_in_memory_is_named(made: EditPlan, pipeline: Any) -> None:

@@ -99,10 +99,16 @@ def test_parquet_of_another_table_is_refused(tmp_path):
         ({"probe": "template"}, "have more than one probe"),
         ({"seed": 77}, "lack the other arm"),
         ({"picture": "0x12"}, "picture is no sha256"),
+        ({"picture": "ab" * 33}, "picture is no sha256"),
     ],
 )
 def test_one_bad_cell_is_a_problem(changes, expected):
     assert expected in problems_of(with_first(**changes))
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_a_score_at_either_end_is_sound(score):
+    assert problems_of(with_first(score=score)) == ""
 
 
 def attack(*names: str, role: str = "target") -> list[Row]:

@@ -79,11 +79,22 @@ def test_bounds_of_a_drop_are_where_the_decision_turns(counts):
     assert drop_p(gained, lost, n, 1e-6 - lower) <= 0.05 < drop_p(gained, lost, n, -1e-6 - lower)
 
 
+def test_the_bound_itself_is_decided():
+    assert rate_p(3, 40, rate_bounds(3, 40, 0.95)[1]) <= 1 - 0.95
+    assert drop_p(5, 2, 90, drop_bounds(5, 2, 90, 0.95)[1]) <= 1 - 0.95
+
+
 def test_no_pictures_and_impossible_counts():
     assert (rate_bounds(0, 0, 0.95), drop_bounds(0, 0, 0, 0.95), rate_p(0, 0, 0.1)) == ((0, 1), (-1, 1), 1)
     for broken in (lambda: rate_bounds(3, 2, 0.95), lambda: drop_p(3, 0, 2, 0.1), lambda: rate_p(0, 2, math.nan)):
         with pytest.raises(ValueError, match=r"count|limit"):
             broken()
+
+
+@pytest.mark.parametrize("limit", [1.0, -1.0, math.nan])
+def test_a_drop_that_no_pairs_could_exceed_or_keep_is_no_limit(limit):
+    with pytest.raises(ValueError, match="choose a drop above -1 and below 1"):
+        drop_p(0, 0, 10, limit)
 
 
 def test_anytime_bounds_are_wider_than_those_of_a_single_look():

@@ -63,5 +63,6 @@ def test_esd_walks_on_the_model_that_is_told_to() -> None:
     default, trained, frozen = (tensor_digest(train(listening(), varied(ESD, **taught, **who)).deltas) for who in given)
     assert default == frozen != trained
     first = [train(listening(), varied(ESD, rate=0.1, iterations=1, walks=who)) for who in ("frozen", "trained")]
+    assert first[0].deltas
     for name, delta in first[0].deltas.items():
         assert torch.allclose(delta, first[1].deltas[name], atol=1e-3)

@@ -91,6 +91,7 @@ def test_salun_changes_at_most_the_masks_share_of_weights(trained: dict[str, tup
     everywhere = train(listening(), varied(SALUN, share=1.0, epochs=2))
     assert sum(int((delta != 0).sum()) for delta in everywhere.deltas.values()) > 0.9 * total  # the control
     narrow = train(listening(), varied(SALUN, epochs=2, parameters="cross-attention"))
+    assert narrow.deltas
     assert all(".attn2." in name for name in narrow.deltas)
 
 
@@ -138,6 +139,7 @@ def test_a_half_precision_model_is_trained_in_float32() -> None:
     half = listening().to(torch.bfloat16)
     before = digests(half)
     plan = train(half, varied(ESD, iterations=2))
+    assert plan.deltas
     assert all(delta.dtype == torch.float32 for delta in plan.deltas.values())
     state = apply(half, plan)
     assert all(0 < error < 4e-3 for error in of_weights(state.rounding, plan, state.originals))

@@ -57,7 +57,7 @@ def test_bounds_equal_the_exact_binomial_interval(k, n):
 def test_no_pictures_prove_nothing_and_impossible_counts_are_refused():
     assert (clopper_pearson_lower(0, 0, 0.95), clopper_pearson_upper(0, 0, 0.95)) == (0.0, 1.0)
     assert drop_bounds(0, 0, 0, 0.95) == (-1.0, 1.0)
-    for k, n, confidence in [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0), (1, 3, math.nan)]:
+    for k, n, confidence in [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0.0), (1, 3, 1.0), (1, 3, math.nan)]:
         with pytest.raises(ValueError, match=r"count|confidence"):
             clopper_pearson_upper(k, n, confidence)
 
@@ -79,6 +79,12 @@ def test_paired_bounds_cover_the_true_drop(lost, gained):
     drop = lost - gained
     assert times[bounds[:, 1] >= drop].sum() / 2000 > 0.94
     assert times[bounds[:, 0] <= drop].sum() / 2000 > 0.94
+
+
+def test_each_half_of_a_drop_is_bounded_at_half_the_error():
+    lost, gained = (stats.binomtest(k, N).proportion_ci(0.95, method="exact") for k in (5, 2))
+    expected = lost.low - gained.high, lost.high - gained.low
+    assert drop_bounds(5, 2, N, 0.95) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("limit", "confidence"), [(0.1, 0.95), (0.05, 0.975), (0.01, 0.99), (0.9, 0.5)])
@@ -105,6 +111,22 @@ def test_all_bounds_inside_is_a_pass_with_everything_reported():
         ("general/object", "cat", 1),
         ("look_alike/object", "fox", 0),
     ]
+
+
+def test_what_is_kept_may_be_general_alone():
+    assert verdict(PANDA, CAT).outcome == Outcome.PASS
+
+
+def test_at_its_limit_is_not_over_it_and_a_bound_at_it_is_proven():
+    assert codes(verdict(concept("panda", "target", before=120, after=12, n=120), FOX)) == [
+        ("target-unproven", "panda")
+    ]
+    kept = concept("fox", "look_alike", before=100, after=95, n=100)
+    assert codes(verdict(PANDA, kept)) == [("group-unproven", "look_alike/object")]
+    found = verdict(PANDA, FOX)
+    upper = found.targets[0].total.upper, found.groups[0].total.upper
+    at_bound = replace(LIMITS, max_target_rate=upper[0], max_retain_drop=upper[1])
+    assert verdict(PANDA, FOX, limits=at_bound).outcome == Outcome.PASS
 
 
 def test_a_target_still_seen_fails():
@@ -147,6 +169,11 @@ def test_concepts_that_were_never_shown_do_not_thin_out_what_the_others_lost():
     assert thinned.groups[0].total == alone.groups[0].total
     assert thinned.groups[0].concepts == 8
     assert [kept.concept for kept in thinned.retained if kept.total.before == 0] == [f"wolf {n}" for n in range(5)]
+
+
+def test_a_kept_concept_that_is_shown_in_half_is_counted():
+    half = concept("wolf", "look_alike", before=N // 2, after=N // 2)
+    assert verdict(PANDA, FOX, half).groups[0].total.n == 2 * N
 
 
 def test_what_was_hardly_shown_is_not_lost_for_free():

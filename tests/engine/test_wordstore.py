@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import gathering
@@ -115,15 +116,21 @@ def layer_of(pipeline: Any) -> str:
     return next(name for name, _ in pipeline.text_encoder.named_modules() if name.endswith("mlp.fc2"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "altered", "empty", "other"])
+@pytest.mark.parametrize("damage", ["cut", "altered", "empty", "other", "unsigned", "of another"])
 def test_attack_a_file_that_is_not_what_was_written_is_made_again(damage: str, store: WordStore) -> None:
     pipeline = tiny.pipeline()
     alone = plan(pipeline, spec(), store)
     (path,) = store.folder.iterdir()
     whole = path.read_bytes()
-    path.write_bytes(
-        {"cut": whole[:-9], "altered": whole[:-1] + bytes([whole[-1] ^ 1]), "empty": b"", "other": b"{}"}[damage]
-    )
+    damaged = {
+        "cut": whole[:-9],
+        "altered": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "empty": b"",
+        "other": b"{}",
+        "unsigned": save(load(whole)),
+        "of another": save(load(whole), {"format": "pt"}),
+    }
+    path.write_bytes(damaged[damage])
     assert same(plan(pipeline, spec(), store), alone)
     assert path.read_bytes() == whole
     assert held(store) == {path.name}

@@ -137,6 +137,13 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         assert str(caught.value).isprintable()
 
 
+def test_a_file_that_is_too_long_is_not_read_as_one_that_ends_there(good: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(good + "#" * (999_999 - len(good)) + "\nseed: 1\n")
+    with pytest.raises(PolicyErrors, match="over 1000000 bytes"):
+        policies.read(path)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_damaged_files_give_a_policy_or_its_errors_and_nothing_else(seed: int, good: str, problems: Refusals) -> None:
     rng = random.Random(seed)

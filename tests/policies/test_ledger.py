@@ -215,6 +215,22 @@ def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
     assert desired_state([one]).acceptance.sampling == "sequential"
 
 
+def test_of_two_demands_on_the_proof_the_stricter_holds() -> None:
+    one = {"max_retain_drop": 0.02, "min_control_rate": 0.8, "confidence": 0.99, "prompts": 5}
+    other = {"max_retain_drop": 0.1, "min_control_rate": 0.9, "confidence": 0.9, "prompts": 9}
+    both = [policy("a", [concept("owl")], acceptance=one), policy("b", [concept("lion")], acceptance=other)]
+    for order in (both, both[::-1]):
+        merged = desired_state(order).acceptance
+        assert (merged.max_retain_drop, merged.min_control_rate) == (0.02, 0.9)
+        assert (merged.confidence, merged.prompts) == (0.99, 9)
+
+
+def test_minutes_add_up_to_no_more_than_a_policy_may_say() -> None:
+    long = {"max_compute_minutes": 60_000.0}
+    state = desired_state([policy("a", [concept("owl")], limits=long), policy("b", [concept("lion")], limits=long)])
+    assert state.limits.max_compute_minutes == 100_000
+
+
 def test_who_makes_no_attacks_limits_none_of_anothers() -> None:
     attacked = policy("a", [concept("owl")], acceptance={"level": "standard", "max_attack_rate": 0.3})
     plain = policy("b", [concept("lion")], acceptance={"level": "quick"})
@@ -234,6 +250,12 @@ def test_a_loose_limit_of_one_policy_holds_and_spares_no_prompt_family_that_anot
     state = desired_state([loose, looser])
     assert (state.acceptance.probe_limits, state.unspared) == ({"alias": 0.05, "synonym": 0.9}, ())
     assert "unspared" not in state.model_dump(), "so the digests of before stay"
+
+
+def test_a_family_that_is_limited_as_all_prompts_are_is_not_loose() -> None:
+    silent = policy("a", [concept("owl")])
+    same = policy("b", [concept("lion")], acceptance={"probe_limits": {"synonym": silent.acceptance.max_target_rate}})
+    assert desired_state([silent, same]).unspared == ()
 
 
 def test_a_state_survives_json() -> None:
@@ -348,11 +370,21 @@ def test_only_what_is_on_record_can_be_replaced_once_and_what_was_replaced_is_re
         ({"concepts": (), "replaces": ("a",), "seed": 3}, "seed: has no meaning in a policy that erases nothing"),
         ({"concepts": (), "replaces": ("a",), "retain": (kept("owl"),)}, "retain: has no meaning"),
         ({"concepts": (), "replaces": ("a",), "acceptance": {"seeds": 9}}, "acceptance: has no meaning"),
+        ({"concepts": (), "replaces": ("a",), "limits": {"max_concepts": 3}}, "limits: has no meaning"),
+        ({"concepts": (), "replaces": ("a",), "editor": {"name": "uce"}}, "editor: has no meaning"),
+        ({"concepts": (), "replaces": ("a",), "reverify": {"max_age_days": 3}}, "reverify: has no meaning"),
     ],
 )
 def test_a_replacement_that_cannot_be_meant_is_refused(more: dict[str, Any], message: str) -> None:
     with pytest.raises((PolicyErrors, ValidationError), match=message):
         policy("one", **{"concepts": [concept("taxi")], **more})
+
+
+def test_a_concept_has_at_most_a_hundred_prompts_of_its_own() -> None:
+    hundred = tuple(f"owl {number}" for number in range(100))
+    assert policy("a", [concept("owl", prompts=hundred)]).concepts[0].prompts == hundred
+    with pytest.raises((PolicyErrors, ValidationError), match=r"concepts\[0\]\.prompts: has 101 entries"):
+        policy("a", [concept("owl", prompts=(*hundred, "owl 100"))])
 
 
 def test_a_policy_that_replaces_nothing_has_the_digest_that_it_had_before_there_was_such_a_field() -> None:

@@ -7,7 +7,7 @@ import pytest
 import policies
 from tests.policies.conftest import Edited, Refusals
 
-NAMES = "    name: panda\n"
+NAMES, DELTA = "    name: panda\n", "max_weight_delta: 0.5"
 
 
 def test_the_unedited_policy_is_good(good: str) -> None:
@@ -126,10 +126,17 @@ EDITS = {
     "probe name": ("seeds: 8", "probe_limits: {Alias: 0.1}", "acceptance.probe_limits.Alias", 22, "is not allowed"),
     "no step": ("seeds: 8", "steps: 0", "acceptance.steps", 22, "greater than or equal to 1"),
     "half a step": ("seeds: 8", "steps: 12.5", "acceptance.steps", 22, "not a whole number"),
+    "steps without end": ("seeds: 8", "steps: 1001", "acceptance.steps", 22, "less than or equal to 1000"),
     "guided away": ("seeds: 8", "guidance: 0.5", "acceptance.guidance", 22, "greater than or equal to 1"),
+    "guided beyond": ("seeds: 8", "guidance: 30.5", "acceptance.guidance", 22, "less than or equal to 30"),
+    "no prompt": ("seeds: 8", "prompts: 0", "acceptance.prompts", 22, "greater than or equal to 1"),
+    "prompts many": ("seeds: 8", "prompts: 1001", "acceptance.prompts", 22, "less than or equal to 1000"),
+    "empty rounds": ("seeds: 8", "round_seeds: 0", "acceptance.round_seeds", 22, "greater than or equal to 1"),
+    "rounds long": ("seeds: 8", "round_seeds: 10001", "acceptance.round_seeds", 22, "less than or equal to 10000"),
     "level": ("seeds: 8", "level: hard", "acceptance.level", 22, "use one of: quick, standard, adversarial"),
     "sampling": ("seeds: 8", "sampling: adaptive", "acceptance.sampling", 22, "use one of: fixed, sequential"),
     "seeds zero": ("seeds: 8", "seeds: 0", "acceptance.seeds", 22, "greater than or equal to 1"),
+    "seeds many": ("seeds: 8", "seeds: 10001", "acceptance.seeds", 22, "less than or equal to 10000"),
     "seeds octal": ("seeds: 8", "seeds: 010", "acceptance.seeds", 22, "'010' is not a whole number"),
     "seeds hex": ("seeds: 8", "seeds: 0x8", "acceptance.seeds", 22, "not a whole number"),
     "seeds sexagesimal": ("seeds: 8", "seeds: 1:30", "acceptance.seeds", 22, "not a whole number"),
@@ -146,6 +153,18 @@ EDITS = {
         9,
         "names 2 concepts, but limits.max_concepts is 1",
     ),
+    "no change": ("0.5\n", "0.0\n", "limits.max_weight_delta", 25, "greater than 0"),
+    "any change": ("0.5\n", "10.5\n", "limits.max_weight_delta", 25, "less than or equal to 10"),
+    "no time": (DELTA, "max_compute_minutes: 0", "limits.max_compute_minutes", 25, "greater than 0"),
+    "any time": (
+        DELTA,
+        "max_compute_minutes: 100001",
+        "limits.max_compute_minutes",
+        25,
+        "less than or equal to 100000",
+    ),
+    "aged at once": ("seed: 0", "reverify: {max_age_days: 0}", "reverify.max_age_days", 29, "or equal to 1"),
+    "never aged": ("seed: 0", "reverify: {max_age_days: 3651}", "reverify.max_age_days", 29, "or equal to 3650"),
     "editor name": ("name: scapre", "name: ../scapre", "editor.name", 27, "an editor's name"),
     "setting name": ("strength: 1.5", "a.b: 1.5", "editor.settings.'a.b'", 28, "a setting's name"),
     "setting nan": ("strength: 1.5", "strength: .nan", "editor.settings.strength", 28, "no plain value"),

@@ -11,7 +11,7 @@ import pytest
 
 from engine.acceptance import Acceptance
 from engine.evidence import table
-from engine.results import Outcome, Verdict
+from engine.results import JudgeError, Outcome, Verdict
 from engine.verdict import decide
 from tasks.expectations import Statement, evidence_expectations, state
 from tasks.gate import Terms, failures, gate, open_context, validate
@@ -183,6 +183,29 @@ def test_rounds_are_replayed_and_are_not_believed_without_their_plan(tmp_path):
         result = gate(frame, terms, verdict, tmp_path / str(number))
         assert result.passed is (told is None), result.failed_expectations
         assert told is None or told in " ".join(result.failed_expectations)
+
+
+def test_a_verdict_is_believed_with_the_judges_measured_error_alone(tmp_path):
+    frame, without = sample()
+    judge = {"object": JudgeError(hits=9990, labelled=10000, false_alarms=1, negatives=10000)}
+    terms, verdict = Terms(len(frame), LIMITS, judge=judge), decide(frame, len(frame), LIMITS, judge)
+    believed = gate(frame, terms, verdict, tmp_path / "with")
+    assert believed.passed, believed.failed_expectations
+    assert gate(frame, terms, without, tmp_path / "without").failed_expectations == (
+        "the verdict was reached with other limits, or another error of the judge, than the policy and judge have",
+        "the verdict does not follow from this evidence",
+    )
+
+
+def test_rounds_are_replayed_with_the_judges_measured_error(tmp_path):
+    """Without it a round of 40 would have done for the target, and two for what is kept."""
+    limits, judge = replace(LIMITS, sampling="sequential"), {"object": JudgeError(9000, 10000, 1, 10000)}
+    frame = table(rows("panda", "target", 80, 0, 80) + rows("fox", "look_alike", 120, 120, 120))
+    plan = pd.DataFrame(frame.query("arm == 'after'")[["concept", "role", "category", "probe", "prompt", "seed"]])
+    plan = plan.assign(round=plan["seed"] // 40).reset_index(drop=True)
+    verdict = decide(frame, len(frame), limits, judge)
+    result = gate(frame, Terms(len(frame), limits, plan, judge), verdict, tmp_path)
+    assert result.passed, result.failed_expectations
 
 
 SPOILT = {

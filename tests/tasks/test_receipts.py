@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import signal
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_a_receipt_is_canonical_json_under_its_own_digest(ledger):
     assert path.read_bytes() == canonical_json(json.loads(path.read_bytes())) == receipt.content
     assert (receipt.previous, receipt.verdict) == (ledger.receipts()[1].digest, {"outcome": "FAIL"})
     assert receipt.at.endswith("Z")
+
+
+def test_a_receipt_may_be_read_by_all_and_written_by_nobody(ledger):
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files(ledger)} == {0o444}
+
+
+def test_what_nobody_vouches_for_is_not_written(tmp_path):
+    def refuse(receipt: Receipt) -> None:
+        raise PermissionError("no key")
+
+    ledger = Ledger(tmp_path, "emoji", refuse)
+    with pytest.raises(PermissionError):
+        append(ledger)
+    assert files(ledger) == []
 
 
 def test_attack_altered_field(ledger):
@@ -160,10 +175,14 @@ def test_a_broken_chain_is_neither_read_nor_continued(ledger):
     assert len(files(ledger)) == 3
 
 
-@pytest.mark.parametrize("line", ["", "../up", "a/b", "a\0b", "Emoji", "a b", "a\n", "a" * 65, ".", "#"])
+@pytest.mark.parametrize("line", ["", "../up", "a/b", "a\0b", "Emoji", "a b", "a\n", "a" * 64, ".", "#"])
 def test_a_line_name_never_becomes_a_path(tmp_path, line):
     with pytest.raises(ValueError, match="lowercase letters"):
         Ledger(tmp_path, line)
+
+
+def test_a_line_name_may_be_one_character_shorter_than_a_digest(tmp_path):
+    assert append(Ledger(tmp_path, "a" * 63)).line == "a" * 63
 
 
 def test_request_text_stays_inside_the_file(tmp_path):

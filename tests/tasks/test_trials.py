@@ -62,6 +62,7 @@ def test_the_least_change_that_pictures_accept_is_chosen_and_the_others_say_what
     assert weaker
     assert all(trial["accepted"] is False and trial["problem"] for trial in weaker)
     stronger = [trial for trial in told["trials"] if trial["worst"]["change"] > found["worst"]["change"]]
+    assert stronger
     assert all(trial["accepted"] is None and not trial["problem"] for trial in stronger), "they were not drawn with"
     assert not (order.folder / "trial").exists()
     assert (order.folder / "cost.json").exists(), "what drawing took is on the order's account"
