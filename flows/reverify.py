@@ -98,7 +98,7 @@ def still_suspect(settings: Settings, checked: Sequence[str]) -> list[dict[str, 
 
 def _told(line: str, settings: Settings) -> dict[str, Any]:
     """Why a line is suspect, or MLflow could not hear of it."""
-    # work on it that is under way tells MLflow itself
+    # a takedown or check that is under way tells MLflow itself; after a dry run the next night does
     with _failure() as failed, suppress(Timeout), alone_on(line, settings.home, wait=False):
         catch_up(line, settings)
     known = summary(settings.home, line)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from policies.errors import PolicyError, shown
-from policies.text import name_key
+from policies.text import name_key, reading_key
 
 if TYPE_CHECKING:
     from policies.schema import Policy
@@ -41,22 +41,31 @@ def _ids(policy: Policy) -> Iterator[PolicyError]:
 
 
 def _names(policy: Policy) -> Iterator[PolicyError]:
+    """A concept may have a name in several spellings that an encoder reads as one; two things may not."""
+    spelled: dict[str, tuple[str, str]] = {}
     erased: dict[str, tuple[str, str]] = {}
     for field, name in target_names(policy):
-        yield from _once(field, name, erased)
+        yield from _once(field, name, spelled, name_key(name))
+        other, twin = erased.setdefault(reading_key(name), (field, name))
+        if _thing(other) != _thing(field) and name_key(twin) != name_key(name):
+            problem = f"an encoder reads {shown(name)} as it reads {other} {shown(twin)}"
+            yield PolicyError(field, problem, "make one of them an alias of the other")
     kept: dict[str, tuple[str, str]] = {}
     for i, entry in enumerate(policy.retain):
         field = f"retain[{i}].name"
-        if name_key(entry.name) in erased:
-            other, target = erased[name_key(entry.name)]
+        if reading_key(entry.name) in erased:
+            other, target = erased[reading_key(entry.name)]
             problem = f"{shown(entry.name)} is to be kept, but {other} {shown(target)} erases it"
             yield PolicyError(field, problem, "remove one of the two")
         else:
-            yield from _once(field, entry.name, kept)
+            yield from _once(field, entry.name, kept, reading_key(entry.name))
 
 
-def _once(field: str, name: str, seen: dict[str, tuple[str, str]]) -> Iterator[PolicyError]:
-    key = name_key(name)
+def _thing(field: str) -> str:
+    return field.partition(".")[0]
+
+
+def _once(field: str, name: str, seen: dict[str, tuple[str, str]], key: str) -> Iterator[PolicyError]:
     if key in seen:
         other, twin = seen[key]
         yield PolicyError(field, f"{shown(name)} repeats {other} {shown(twin)}", "name each thing once")
@@ -64,10 +73,10 @@ def _once(field: str, name: str, seen: dict[str, tuple[str, str]]) -> Iterator[P
 
 
 def _anchors(policy: Policy) -> Iterator[PolicyError]:
-    erased = {name_key(name): (field, name) for field, name in target_names(policy)}
+    erased = {reading_key(name): (field, name) for field, name in target_names(policy)}
     for i, concept in enumerate(policy.concepts):
-        if name_key(concept.anchor) in erased:
-            other, target = erased[name_key(concept.anchor)]
+        if reading_key(concept.anchor) in erased:
+            other, target = erased[reading_key(concept.anchor)]
             problem = f"{shown(concept.anchor)} is itself erased by {other} {shown(target)}"
             yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" to leave it to the editor')
 

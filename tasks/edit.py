@@ -36,7 +36,8 @@ from tasks.trials import chosen, trials_file
 def plan_edit(order: Order) -> Ref:
     """The plan file of the order, from the store if it was made before.
 
-    Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`.
+    Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`, or if S3 would
+    not take the plan.
     """
     path = order.folder / DELTAS
     state = load_state(order)
@@ -47,7 +48,8 @@ def plan_edit(order: Order) -> Ref:
         made = _made(order, base, spec)
         made.save(path)
     check_reach(relative_changes(base, made), state.limits.max_weight_delta)
-    return Ref.of(path)
+    refuse_unserved(found := Ref.of(path))
+    return found
 
 
 def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
@@ -100,7 +102,6 @@ def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}
     with refusals_noted(order, inputs):
         made = plan_edit(order)
-        refuse_unserved(made)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}
     note(order, Step.PLANNED, inputs, outputs)

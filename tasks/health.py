@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from engine.digests import files
 from tasks import s3
 from tasks.errors import ExpungeError, NoRoom, ServiceUnreachable
+from tasks.exit_codes import CODES
 from tasks.settings import Settings
 
 SECONDS = 5
@@ -63,7 +64,7 @@ def prefect_staying(url: str) -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         behind: BaseException | None = error
-        while behind and not isinstance(behind, ExpungeError):
+        while behind and not isinstance(behind, (ExpungeError, *CODES)):
             behind = behind.__cause__ or behind.__context__
         if behind:
             raise behind from None

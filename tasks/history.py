@@ -118,7 +118,9 @@ def states_of(
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
-    done: dict[tuple[str, str], str] = {}  # when a request was first published there, whichever text it had by then
+    done: dict[tuple[str, str], str] = {}  # when it was first published there
+    published: list[Receipt] = []
+    last_of: dict[str, int] = {}  # the number of the last receipt of a work
     for receipt in chain.from_iterable(chains.values()):
         if receipt.step == Step.CHECKED:
             continue
@@ -131,7 +133,9 @@ def states_of(
         asked = receipt.line, row["policy"]
         row["first"] = first.setdefault(asked, receipt.sequence)
         if receipt.step == Step.PUBLISHED:
-            done.setdefault((receipt.line, receipt.request_id), receipt.at)
+            done.setdefault(asked, receipt.at)
+            published.append(receipt)
+        last_of[key] = receipt.sequence
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == Step.VERIFIED:
             row["verdict"] = receipt.outcome
@@ -139,9 +143,20 @@ def states_of(
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
+
+    def met(row: dict[str, Any]) -> str | None:
+        """When the request was published by this text, or by another one that came after it."""
+        later = (
+            receipt.at
+            for receipt in published
+            if (receipt.line, receipt.request_id) == (row["line"], row["request_id"])
+            and receipt.sequence > last_of[row["work"]]
+        )
+        return done.get((row["line"], row["policy"])) or next(later, None)
+
     last = {row["policy"]: row["work"] for row in orders.values()}
     return [
-        _told(home, row, standings[row["line"]], done.get((row["line"], row["request_id"])), now)
+        _told(home, row, standings[row["line"]], met(row), now)
         for row in orders.values()
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]

@@ -108,3 +108,24 @@ def test_a_name_that_is_not_erased_is_not_told_of_prompts(
     (error,) = refusals(edited(old, new))
     assert "write the name in plain words" in str(error)
     assert "prompts" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "told"),
+    [
+        ("name: bear", 'name: "7 up"', "retain[0].name", "is to be kept, but concepts[1].name '7up' erases it"),
+        ("aliases: [bamboo eater]", 'aliases: ["7 up"]', "concepts[1].name", "an encoder reads '7up' as it reads"),
+        ("name: taxi", 'name: 7up\n    anchor: "7 up"', "concepts[1].anchor", "is itself erased by concepts[1].name"),
+    ],
+)
+def test_what_an_encoder_reads_as_one_is_one_in_a_policy(
+    old: str, new: str, field: str, told: str, edited: Edited, refusals: Refusals
+) -> None:
+    (error,) = refusals(edited(old, new).replace("name: taxi", "name: 7up"))
+    assert error.field == field
+    assert told in error.message
+
+
+def test_a_concept_may_have_both_spellings(edited: Edited) -> None:
+    text = edited("name: taxi", 'name: 7up\n    aliases: ["7 up"]')
+    assert policies.parse(text.encode(), "case.yaml").concepts[1].aliases == ("7 up",)

@@ -16,6 +16,8 @@ import httpx
 import pytest
 from botocore.exceptions import NoCredentialsError
 
+from engine.errors import DigestMismatch
+from policies import PolicyError
 from tasks import s3
 from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable, VerdictNotPassed
 from tasks.health import check_room, prefect_staying, reach
@@ -207,5 +209,11 @@ def test_a_verdict_goes_before_what_prefect_says_in_the_end() -> None:
     away = r"Prefect at http://here/api went away .*expunge status"
     with pytest.raises(ServiceUnreachable, match=away), prefect_staying("http://user:secret@here/api"):
         flow(None)
-    with pytest.raises(VerdictNotPassed, match="not erased"), prefect_staying("http://here/api"):
-        flow(VerdictNotPassed("FAIL", "not erased"))
+    ends = (
+        VerdictNotPassed("FAIL", "not erased"),
+        PolicyError("seed", "is text", "write a number"),
+        DigestMismatch("base", "a", "b", "fetch it again"),
+    )
+    for end in ends:
+        with pytest.raises(type(end)), prefect_staying("http://here/api"):
+            flow(end)

@@ -146,3 +146,16 @@ def test_a_request_that_was_published_by_an_amended_file_is_late_no_more(tmp_pat
     note(amended, "published", {"policy": amended.policy}, {"bundle": "b" * 64})
     told = [(one["state"], one["late"]) for one in states(home, now=later)]
     assert told == [("rejected", False), ("published", False)]
+
+
+def test_what_is_asked_under_an_id_that_was_published_is_late_by_itself(tmp_path: Path) -> None:
+    row = submitted(tmp_path, "ncii", timedelta(hours=40))
+    home, later = tmp_path / "home", datetime.now(UTC) + timedelta(days=30)
+    order = Order.load(home, row["work"])
+    note(order, "published", {"policy": order.policy}, {"bundle": "b" * 64})
+    data = json.dumps(json.loads((tmp_path / "one.yaml").read_text()) | {"title": "amended"}).encode()
+    amended = replace(order, key="2" * 64, policy=parse(data, "one").digest)
+    keep_policy(home, amended.policy, data)
+    note(amended, "refused", {"policy": amended.policy}, {}, {"outcome": "refused", "reasons": ["two texts"]})
+    told = [(one["state"], one["late"]) for one in states(home, now=later)]
+    assert told == [("published", False), ("rejected", True)]
