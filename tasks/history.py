@@ -116,11 +116,20 @@ def states_of(
     """
     now = now or datetime.now(UTC)
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
+    orders = _orders(chains)
+    last = {row["policy"]: row["work"] for row in orders}
+    return [
+        _told(home, row, standings[row["line"]], _met(row, chains[row["line"]]), now)
+        for row in orders
+        if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
+    ]
+
+
+def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
+    """How far each work order came, the latest last, with the numbers of its last receipt and of the first one that
+    names its policy on its line."""
     orders: dict[str, dict[str, Any]] = {}
-    first: dict[tuple[str, str], int] = {}  # the number of the receipt that first names a policy on a line
-    done: dict[tuple[str, str], str] = {}  # when it was first published there
-    published: list[Receipt] = []
-    last_of: dict[str, int] = {}  # the number of the last receipt of a work
+    first: dict[tuple[str, str], int] = {}
     for receipt in chain.from_iterable(chains.values()):
         if receipt.step == Step.CHECKED:
             continue
@@ -130,12 +139,8 @@ def states_of(
         new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
-        asked = receipt.line, row["policy"]
-        row["first"] = first.setdefault(asked, receipt.sequence)
-        if receipt.step == Step.PUBLISHED:
-            done.setdefault(asked, receipt.at)
-            published.append(receipt)
-        last_of[key] = receipt.sequence
+        row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
+        row["last"] = receipt.sequence
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == Step.VERIFIED:
             row["verdict"] = receipt.outcome
@@ -143,23 +148,15 @@ def states_of(
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
+    return list(orders.values())
 
-    def met(row: dict[str, Any]) -> str | None:
-        """When the request was published by this text, or by another one that came after it."""
-        later = (
-            receipt.at
-            for receipt in published
-            if (receipt.line, receipt.request_id) == (row["line"], row["request_id"])
-            and receipt.sequence > last_of[row["work"]]
-        )
-        return done.get((row["line"], row["policy"])) or next(later, None)
 
-    last = {row["policy"]: row["work"] for row in orders.values()}
-    return [
-        _told(home, row, standings[row["line"]], met(row), now)
-        for row in orders.values()
-        if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
-    ]
+def _met(row: dict[str, Any], line: Sequence[Receipt]) -> str | None:
+    """When the request was first published on its line: by its own text, or by another one that came after it."""
+    last, published = row.pop("last"), of_step(line, Step.PUBLISHED)
+    own = [receipt.at for receipt in published if receipt.inputs.get("policy") == row["policy"]]
+    later = [one.at for one in published if one.request_id == row["request_id"] and one.sequence > last]
+    return next(iter(own + later), None)
 
 
 def _told(
