@@ -96,7 +96,7 @@ def calls(action: Callable[[], object]) -> int:
 def calls_for_a_good_file(good: str) -> int:
     """What a policy that is in order costs, with 5,000 names."""
     concepts = [
-        f"  - {{id: c{i}, name: c{i}, category: object, aliases: [{', '.join(f'c{i} {j}' for j in range(99))}]}}\n"
+        f"  - {{id: c{i}, name: c{i}, category: object, aliases: [{', '.join(f'c{i} x{j}' for j in range(99))}]}}\n"
         for i in range(50)
     ]
     text = good.replace("concepts:\n", f"concepts:\n{''.join(concepts)}").replace("max_concepts: 2", "max_concepts: 52")
