@@ -22,12 +22,13 @@ def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     code = IntegrityError.exit_code if problems else 0
     requests = history.states_of(home, chains, policy.digest if policy else None)
     if policy and not requests and not problems:
-        _refuse_changed(policy, history.line_of(policy, home), history.states_of(home, chains))
+        _refuse_changed(home, policy, history.states_of(home, chains))
     return {"requests": requests, "problems": problems, "exit_code": code}
 
 
-def _refuse_changed(policy: Policy, line: str, requests: list[dict[str, Any]]) -> None:
+def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) -> None:
     """On another base the same request is another one."""
+    line = history.line_of(policy, home)
     if same := [row for row in requests if (row["request_id"], row["line"]) == (policy.request_id, line)]:
         received, state = same[-1]["policy"], same[-1]["state"]
         raise NothingOnRecord(
@@ -98,7 +99,7 @@ def _why_none(home: Path, policy: Policy) -> str:
     journal(home, history.line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):
-        _refuse_changed(policy, history.line_of(policy, home), history.states(home))
+        _refuse_changed(home, policy, history.states(home))
         return f"{none}: submit it first"
     published = history.publication(home, requests[-1]["line"], policy.digest)
     if published and published.work == requests[-1]["work"]:

@@ -23,7 +23,7 @@ from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
 from tasks.durable import write_whole
 from tasks.errors import LimitExceeded
-from tasks.intake import LARGEST_OBJECT, load_state
+from tasks.intake import load_state, too_large
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.places import CANDIDATE, DELTAS, ROUNDING, words_folder
@@ -84,12 +84,10 @@ def _written(order: Order, candidate: str) -> dict[str, str]:
 
 
 def refuse_unserved(made: Ref) -> None:
-    """LimitExceeded on an edit that S3 would not take after hours of proof: one that trains may change every weight."""
-    if made.bytes > LARGEST_OBJECT:
-        raise LimitExceeded(
-            f"the edit has {made.bytes / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file: take an editor "
-            "in closed form, or one that trains cross-attention alone"
-        )
+    """LimitExceeded on an edit that S3 would not take: one that trains may change every weight."""
+    if problem := too_large(made.bytes):
+        cure = "take an editor in closed form, or one that trains cross-attention alone"
+        raise LimitExceeded(f"the edit {problem}: {cure}")
 
 
 def remove_candidate(order: Order) -> None:

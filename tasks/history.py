@@ -116,10 +116,10 @@ def states_of(
     """
     now = now or datetime.now(UTC)
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
-    orders = _orders(chains)
+    orders, published = _orders(chains), {line: of_step(own, Step.PUBLISHED) for line, own in chains.items()}
     last = {row["policy"]: row["work"] for row in orders}
     return [
-        _told(home, row, standings[row["line"]], _met(row, chains[row["line"]]), now)
+        _told(home, row, standings[row["line"]], _met(row, published[row["line"]]), now)
         for row in orders
         if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
     ]
@@ -151,9 +151,9 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
     return list(orders.values())
 
 
-def _met(row: dict[str, Any], line: Sequence[Receipt]) -> str | None:
+def _met(row: dict[str, Any], published: Sequence[Receipt]) -> str | None:
     """When the request was first published on its line: by its own text, or by another one that came after it."""
-    last, published = row.pop("last"), of_step(line, Step.PUBLISHED)
+    last = row.pop("last")
     own = [receipt.at for receipt in published if receipt.inputs.get("policy") == row["policy"]]
     later = [one.at for one in published if one.request_id == row["request_id"] and one.sequence > last]
     return next(iter(own + later), None)

@@ -101,11 +101,18 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     return base, judge
 
 
+def too_large(size: int) -> str:
+    """How a file of so many bytes is more than S3 takes, which it would say after hours of proof; "" if it is not."""
+    if size <= LARGEST_OBJECT:
+        return ""
+    return f"has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"
+
+
 def refuse_too_large(base: Path) -> None:
-    """PolicyError on a file that S3 would not take, after hours of proof."""
+    """PolicyError on a file that S3 would not take."""
     for path in files(base):
-        if (size := path.stat().st_size) > LARGEST_OBJECT:
-            what = f"{shown(path.name)} has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"
+        if problem := too_large(path.stat().st_size):
+            what = f"{shown(path.name)} {problem}"
             raise PolicyError("base.uri", what, "save the model in shards: save_pretrained(..., max_shard_size='4GB')")
 
 

@@ -16,7 +16,7 @@ from engine.digests import file_digest
 from engine.probes.levels import level_named
 from engine.results import Verdict
 from engine.verdict import decide
-from policies import DesiredState, desired_state, parse
+from policies import DesiredState, Policy, desired_state, parse
 from tasks.audit import audit
 from tasks.durable import write_whole
 from tasks.journal import note
@@ -107,6 +107,14 @@ def test_attack_the_tries_that_succeeded_are_left_out_of_the_evidence(judged: Re
     assert problems(lost=1)[0] == "has 58 tries of concept_vector on bicycle, not 60"
 
 
+def received(record: Record, folder: Path, erase: str) -> Policy:
+    """A policy that the home has, as it came in."""
+    data = policy_file(folder, "cd" * 32, f"takes-{erase}", erase).read_bytes()
+    policy = parse(data, erase)
+    keep_policy(record.home, policy.digest, data)
+    return policy
+
+
 def read_as(record: Record, policy: str, state: str) -> None:
     """Whoever can sign writes down that the policy came to this state, and that it is published."""
     work = Work(record.home, key=sha256(policy.encode()))
@@ -122,9 +130,7 @@ def publish_as(work: Work, policy: str, state: str) -> None:
 def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -> None:
     record, policies = Record(tmp_path / "home"), []
     for erase in ("bicycle", "umbrella"):
-        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
-        policies.append(parse(data, erase))
-        keep_policy(record.home, policies[-1].digest, data)
+        policies.append(received(record, tmp_path, erase))
         read_as(record, policies[-1].digest, desired_state(policies).digest)
     assert not any("those in force" in problem for problem in record.problems())
 
@@ -132,9 +138,7 @@ def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -
 def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> None:
     record = Record(tmp_path / "home")
     for erase in ("bicycle", "umbrella"):
-        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
-        policy = parse(data, erase)
-        keep_policy(record.home, policy.digest, data)
+        policy = received(record, tmp_path, erase)
         read_as(record, policy.digest, desired_state([policy]).digest)
     read, published = (problem for problem in record.problems() if "those in force" in problem)
     assert read.startswith(f"{LINE}: receipt 3 (read audited): its policy and those in force come to the state ")
@@ -142,12 +146,8 @@ def test_attack_a_later_publication_drops_what_is_in_force(tmp_path: Path) -> No
 
 
 def test_attack_what_was_read_before_another_publication_is_published_after_it(tmp_path: Path) -> None:
-    record, policies = Record(tmp_path / "home"), []
-    for erase in ("bicycle", "umbrella"):
-        data = policy_file(tmp_path, "cd" * 32, f"takes-{erase}", erase).read_bytes()
-        policies.append(parse(data, erase))
-        keep_policy(record.home, policies[-1].digest, data)
-    stale, other = policies
+    record = Record(tmp_path / "home")
+    stale, other = (received(record, tmp_path, erase) for erase in ("bicycle", "umbrella"))
     work, state = Work(record.home, key=sha256(b"stale")), desired_state([stale]).digest
     note(work, "read", {"policy": stale.digest}, {"state": state})
     write_whole(record.home / "work" / work.key / "state.json", b"{}")

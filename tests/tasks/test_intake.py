@@ -13,13 +13,14 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE, MODEL
 from policies import PolicyError, PolicyErrors, read
 from policies.schema import Base
-from tasks.errors import IntegrityError
+from tasks.edit import refuse_unserved
+from tasks.errors import IntegrityError, LimitExceeded
 from tasks.exit_codes import exit_code_of
 from tasks.history import line_of
 from tasks.intake import intake, load_state, order_for, refuse_too_large
 from tasks.journal import note
 from tasks.kept import keep_policy
-from tasks.order import Order
+from tasks.order import Order, Ref
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.records import Work
 
@@ -104,6 +105,13 @@ def test_a_file_that_s3_would_not_take_is_refused_before_any_work(tmp_path: Path
         file.truncate(5 * 2**30 + 1)
     with pytest.raises(PolicyError, match=r"model\.safetensors' has 5\.0 GiB.*max_shard_size"):
         refuse_too_large(tmp_path)
+
+
+def test_nor_is_an_edit_proven_that_s3_would_not_take() -> None:
+    largest = Ref("file:/plan", "a" * 64, 5 * 2**30)
+    refuse_unserved(largest)
+    with pytest.raises(LimitExceeded, match=r"the edit has 5\.0 GiB, and S3 takes 5 a file"):
+        refuse_unserved(replace(largest, bytes=largest.bytes + 1))
 
 
 def test_a_base_is_one_line_wherever_it_lies_and_whatever_it_is_called(tmp_path: Path, base: str) -> None:

@@ -1,0 +1,31 @@
+"""A dry run plans in the folder of the submission it stands for, so it is alone on its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from filelock import Timeout
+
+from flows.dry import dry_run
+from policies import read
+from tasks.errors import NothingOnRecord
+from tasks.history import line_of
+from tasks.line import alone_on
+from tests.flows.conftest import policy_file
+
+
+def test_nobody_else_works_on_the_line_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, policy = tmp_path / "home", read(policy_file(tmp_path, "cd" * 32, "dry"))
+
+    def planned(*_: object) -> NoReturn:
+        with pytest.raises(Timeout), alone_on(line_of(policy, home), home, wait=False):
+            pass
+        raise NothingOnRecord("this far")
+
+    monkeypatch.setattr("flows.dry.intake", planned)
+    with pytest.raises(NothingOnRecord, match="this far"):
+        dry_run(policy, home)
+    with alone_on(line_of(policy, home), home, wait=False):
+        pass
