@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from engine.bundle import verify_bundle
 from engine.deltas import EditPlan
@@ -274,7 +275,8 @@ def test_a_failed_verdict_is_told_though_mlflow_does_not_hear_of_it(
         raise ServiceUnreachable("MLflow does not serve")
 
     monkeypatch.setattr("flows.takedown.record_task", unheard)
-    with pytest.raises(VerdictNotPassed, match="umbrella"):
+    here = temporary_settings({PREFECT_API_URL: stack.prefect_api_url})
+    with here, pytest.raises(VerdictNotPassed, match="umbrella"):
         submit(path, read(path), Settings.load())
 
 
