@@ -116,6 +116,11 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
             f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; convert them to "
             f"safetensors and remove them, or take {CLEAN_COPY}"
         )
+    if unlisted := [name for name in _inside(folder, found) if not name.isprintable() or "\\" in name]:
+        raise ModelFormatError(
+            f"{folder} holds {few([repr(name) for name in unlisted])}, with a sign that no manifest can name: rename "
+            "or delete what is named here"
+        )
     known = components(folder)
     if strange := [path for path in found if not _belongs(path, folder, known)]:
         raise ModelFormatError(

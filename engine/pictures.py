@@ -25,17 +25,29 @@ class PictureStore:
         return self.folder / key[:2] / f"{key}.png"
 
     def __contains__(self, key: str) -> bool:
-        """An empty file is what a power loss leaves: not a picture, so it is drawn again."""
-        path = self.path(key)
-        return path.exists() and path.stat().st_size > 0
+        """Whether it is there and whole: what a power loss or a bad disk left is drawn again."""
+        try:
+            self._whole(key)
+        except FileNotFoundError:
+            return False
+        return True
 
     def read(self, key: str) -> np.ndarray:
-        """The picture, uint8 [height, width, 3]; FileNotFoundError if it was never drawn."""
-        return np.asarray(Image.open(self.path(key)).convert("RGB"))
+        """The picture, uint8 [height, width, 3]; FileNotFoundError if it was never drawn, or is damaged."""
+        return np.asarray(Image.open(io.BytesIO(self._whole(key))).convert("RGB"))
 
     def drawn(self, weights: str, shot: Shot, sampler: Sampler) -> np.ndarray:
-        """The picture that `draw` made of a shot; FileNotFoundError if it did not yet."""
+        """The picture that `draw` made of a shot; FileNotFoundError as of `read`."""
         return self.read(picture_key(weights, shot, sampler))
+
+    def _whole(self, key: str) -> bytes:
+        """The file's content; Pillow decodes one with a flipped bit into another picture and looks at no checksum."""
+        content = self.path(key).read_bytes()
+        try:
+            Image.open(io.BytesIO(content)).verify()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise FileNotFoundError(f"{self.path(key)} is damaged ({error}): ask again, which draws it anew") from error
+        return content
 
     def write(self, key: str, picture: np.ndarray) -> None:
         encoded = io.BytesIO()

@@ -122,14 +122,14 @@ def in_batches(
 ) -> Iterator[tuple[Item, np.ndarray]]:
     """Each item with the picture that `draw` makes of it, at most `batch` of them at a time.
 
-    A batch that does not fit into the device's memory is halved; torch.OutOfMemoryError if one item does not.
+    A batch that does not fit into the device's memory is halved; what torch raised if one item does not.
     """
     done = 0
     while block := items[done : done + batch]:
         try:
             pictures = draw(block)
-        except torch.OutOfMemoryError:
-            if len(block) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(block) == 1 or not is_out_of_memory(error):
                 raise
             pictures, batch = None, len(block) // 2
         if pictures is None:  # only here is all that the failed batch held let go
@@ -137,6 +137,11 @@ def in_batches(
             continue
         yield from zip(block, pictures, strict=True)
         done += len(block)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there was no memory; where a processor's is too small torch has no exception of its own for it."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: Sampler) -> np.ndarray:

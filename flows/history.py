@@ -9,7 +9,7 @@ from typing import Any
 
 from policies import Policy
 from tasks import history
-from tasks.errors import IntegrityError, NothingOnRecord, UsageError
+from tasks.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
 from tasks.journal import journal
 from tasks.places import VERDICT
 from tasks.settings import Settings
@@ -17,10 +17,13 @@ from tasks.settings import Settings
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
-    which nothing can be told. NothingOnRecord if the request is on record by a policy that says something else."""
+    which nothing can be told. The exit code is another than 0 where there are some, and where what is published is
+    suspect, or was not proven again in time. NothingOnRecord if the request is on record by a policy that says
+    something else."""
     chains, problems = history.read(home)
-    code = IntegrityError.exit_code if problems else 0
     requests = history.states_of(home, chains, policy.digest if policy else None)
+    unproven = any(row["state"] == "suspect" or row["proof_late"] for row in requests)
+    code = IntegrityError.exit_code if problems else EXIT_CODE_OF["FAIL"] if unproven else 0
     if policy and not requests and not problems:
         _refuse_changed(home, policy, history.states_of(home, chains))
     return {"requests": requests, "problems": problems, "exit_code": code}

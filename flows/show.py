@@ -61,15 +61,15 @@ def print_plan(data: dict[str, Any]) -> None:
         if trial["accepted"] is not None:
             console.print(f"tried {escape(_settings(trial))}: {escape(trial['problem']) or 'accepted by pictures'}")
     console.print(f"largest change {data['largest_change']:.3f}, limit {data['limit']}; plan {data['plan'][:16]}")
+    console.print(f"deltas {escape(data['deltas'])}", style="dim")
     console.print(
         f"verification would take {data['pictures']} pictures, {data['pictures_in_store']} of them are in the store"
     )
     pace = "not known yet, nothing was drawn here" if data["minutes"] is None else f"{data['minutes']} minutes"
     console.print(f"drawing them would take: {pace}; limit {data['minutes_limit']:g} minutes")
     if data["unprovable"]:
-        console.print(
-            f"[bold yellow]{data['best']}[/] at best, even if nothing erased is seen: ask for more seeds or prompts"
-        )
+        cure = ": ask for more seeds or prompts" if data["best"] == "INCONCLUSIVE" else ", so it would be refused"
+        console.print(f"[bold yellow]{data['best']}[/] at best, even if nothing erased is seen{cure}")
         for reason in data["unprovable"]:
             console.print(f"- {escape(reason)}")
     _print_elsewhere(data["elsewhere"])

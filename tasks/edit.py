@@ -13,6 +13,7 @@ from engine.canonical import canonical_json
 from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
 from engine.editing import is_plan_of, make
+from engine.errors import DigestMismatch, ModelFormatError
 from engine.model import open_model
 from engine.rewriting import write_edited
 from engine.spec import EditSpec
@@ -23,10 +24,12 @@ from tasks.bars import bars
 from tasks.devices import PROCESSOR, device
 from tasks.durable import write_whole
 from tasks.errors import LimitExceeded
+from tasks.foresight import refuse_unprovable
 from tasks.intake import load_state, too_large
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
 from tasks.places import CANDIDATE, DELTAS, ROUNDING, words_folder
+from tasks.questions import examination
 from tasks.reach import check_reach
 from tasks.receipts import Step
 from tasks.translate import edit_spec
@@ -43,13 +46,21 @@ def plan_edit(order: Order) -> Ref:
     state = load_state(order)
     spec = edit_spec(state)
     base = open_model(order.base_folder, order.base, device() if spec.editor in TRAINERS else PROCESSOR)
-    made = EditPlan.load(path) if path.exists() else None
+    made = _kept(path)
     if made is None or not is_plan_of(made, spec):
         made = _made(order, base, spec)
         made.save(path)
     check_reach(relative_changes(base, made), state.limits.max_weight_delta)
     refuse_unserved(found := Ref.of(path))
     return found
+
+
+def _kept(path: Path) -> EditPlan | None:
+    """The plan that was made before; None if there is none, or a disk damaged it: the same is made again."""
+    try:
+        return EditPlan.load(path)
+    except (ModelFormatError, DigestMismatch):
+        return None
 
 
 def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
@@ -99,6 +110,7 @@ def remove_candidate(order: Order) -> None:
 def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}
     with refusals_noted(order, inputs):
+        refuse_unprovable(examination(order))
         made = plan_edit(order)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}

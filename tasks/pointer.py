@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from engine.canonical import canonical_json
 from tasks import s3
-from tasks.errors import ExpungeError, IntegrityError
+from tasks.errors import ExpungeError, IntegrityError, ServiceUnreachable
 from tasks.manifest import DIGEST
 from tasks.receipts import LINE
 from tasks.settings import Settings
@@ -103,6 +104,20 @@ def _swing(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -
 
     Raises PointerMoved, carrying the winner, when the race is lost; a retried request that had won counts as won.
     """
+    for _ in range(s3.CONFLICT_TRIES):
+        if _put_if(client, bucket, line, body, etag):
+            return
+        winner = get_pointer(client, bucket, line)
+        if winner is not None and winner.body == body:
+            return
+        if (winner and winner.etag) != etag:
+            raise PointerMoved(pointer_key(line), winner)
+        time.sleep(s3.CONFLICT_PAUSE_SECONDS)  # S3 was busy with this key, and nobody has moved it
+    raise ServiceUnreachable(f"s3://{bucket}/{pointer_key(line)} stayed in conflict: run again later")
+
+
+def _put_if(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -> bool:
+    """Whether S3 took the body upon this etag."""
     condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
     checksum = s3.as_base64(hashlib.sha256(body).hexdigest())
     with s3.reaching(client):
@@ -115,13 +130,11 @@ def _swing(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -
                 ChecksumSHA256=checksum,
                 **condition,
             )
-            return
+            return True
         except ClientError as error:
             if s3.status(error) not in (404, 409, 412) or s3.code(error) == "NoSuchBucket":
                 raise
-    winner = get_pointer(client, bucket, line)
-    if winner is None or winner.body != body:
-        raise PointerMoved(pointer_key(line), winner)
+            return False
 
 
 def check_served(line: str, bundle: str, settings: Settings) -> None:

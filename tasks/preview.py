@@ -33,6 +33,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "restores": False,
         "editor": plan.editor,
         "plan": plan.digest,
+        "deltas": str(made.path),
         "layers": [{"name": name, **values} for name, values in plan.diagnostics.items()],
         "trials": tried(order),
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),

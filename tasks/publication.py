@@ -21,6 +21,7 @@ from tasks.publish import bundle_uri, is_published, publish_bundle
 from tasks.receipts import Step, of_step
 from tasks.record import check_experiment
 from tasks.settings import Settings
+from tasks.vault import store
 from tasks.vouched import deliver
 
 
@@ -63,6 +64,7 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
     settings = Settings.load()
+    store(settings)  # so that whoever has but S3's copy of the record knows what the pointer names, and can go on
     publish_bundle(folder, order.line, settings, _predecessors(order))
     inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
     receipt = note(order, Step.PUBLISHED, inputs, outputs={"bundle": bundle})

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
@@ -208,5 +210,5 @@ def reaching(settings: Settings) -> Iterator[MlflowClient]:
     ask_mlflow(url)
     try:
         yield MlflowClient(tracking_uri=url, registry_uri=url)
-    except (MlflowException, RequestException) as error:
+    except (MlflowException, RequestException, Boto3Error, BotoCoreError, ClientError) as error:  # S3 may be its store
         raise ServiceUnreachable(f"MLflow at {shown(url)} does not serve ({told(error, url)}): {MLFLOW}") from None

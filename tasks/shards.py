@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -25,8 +26,9 @@ from engine.model import LAYOUT, open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
-from engine.sampling import Sampler, drawing_digest, picture_key
+from engine.sampling import Sampler, drawing_digest, is_out_of_memory, picture_key
 from tasks.devices import PROCESSOR, device
+from tasks.errors import NoRoom
 from tasks.helpers import forking
 from tasks.judging import Recorded
 
@@ -138,17 +140,32 @@ Examiner = Callable[[Sequence[Work]], Iterator[Done]]
 def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     """Who does all work given to them, in its order; each of several `workers` is a process with its share of cores.
 
-    They stay from one round to the next, with the judge and the model that they hold.
+    They stay from one round to the next, with the judge and the model that they hold. NoRoom where memory is too small
+    for a single picture, or for so many workers.
     """
-    if workers == 1:
-        bench = Bench(home, judge, device())
-        yield lambda work: (part.do(bench) for part in work)
-        return
-    pool = ProcessPoolExecutor(workers, forking(), _begin, (home, judge, workers, device()))
+    with _in_memory():
+        if workers == 1:
+            bench = Bench(home, judge, device())
+            yield lambda work: (part.do(bench) for part in work)
+            return
+        pool = ProcessPoolExecutor(workers, forking(), _begin, (home, judge, workers, device()))
+        try:
+            yield lambda work: pool.map(_do, work)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody has to see them go
+
+
+@contextmanager
+def _in_memory() -> Iterator[None]:
     try:
-        yield lambda work: pool.map(_do, work)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # nobody has to see them go
+        yield
+    except BrokenProcessPool as error:
+        cure = "set EXPUNGE_WORKERS to fewer"
+        raise NoRoom(f"a worker was ended from outside, as a system does that runs out of memory: {cure}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoRoom(f"memory is too small for one picture ({error}): take a machine or device with more") from error
 
 
 def examine(work: Sequence[Work], home: Path, judge: Recorded, workers: int = 1) -> Iterator[Done]:

@@ -19,6 +19,7 @@ from engine.editors import EDITORS
 from engine.training import TRAINERS
 from engine.tuning import AUTO, AutoSettings
 from policies import Policy
+from tasks.history import STATES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -63,6 +64,12 @@ def test_the_reference_has_every_setting_with_its_default(editor: str) -> None:
     assert all(one.default is not MISSING for one in given)
     wanted = ", ".join(f"`{one.name}: {shown(one.default)}`" for one in given)
     assert f"\n- `{editor}`: {wanted}\n" in REFERENCE
+
+
+def test_the_reference_has_every_state_of_a_request() -> None:
+    (table,) = re.findall(r"^\| state \| .*\n(?:\|.*\n)+", REFERENCE, re.MULTILINE)
+    told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert told == {*STATES.values(), "replaced", "restored", "suspect"}
 
 
 def test_the_page_for_python_runs_as_it_stands(

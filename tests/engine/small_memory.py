@@ -17,13 +17,18 @@ class Memory:
     sizes: list[int] = field(default_factory=list)
 
 
-def small_memory(monkeypatch: pytest.MonkeyPatch, kind: Any, most: int) -> Memory:
+def small_memory(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Any,
+    most: int,
+    error: RuntimeError = torch.OutOfMemoryError("no memory"),  # noqa: B008 - it is raised, not changed
+) -> Memory:
     memory, drawn = Memory(most), kind.__call__
 
     def small(self: Any, **arguments: Any) -> Any:
         memory.sizes.append(len(arguments["generator"]))
         if memory.sizes[-1] > memory.most:
-            raise torch.OutOfMemoryError("no memory")
+            raise error
         return drawn(self, **arguments)
 
     monkeypatch.setattr(kind, "__call__", small)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def refused(folder: Path, made: EditPlan, problem: str) -> None:
 def test_the_untouched_model_in_one_file_in_the_root_is_not_published(folder: Path, made: EditPlan, name: str) -> None:
     write_single_file(folder, folder / name)
     refused(folder, made, rf"holds {name}: .*published unedited; delete .*clean copy: .*save_pretrained\(NEW_FOLDER")
+
+
+@pytest.mark.parametrize("name", ["Screenshot at 9.41.00\u202fAM.png", "docs\\card.md", "tokenizer/a\nb.txt"])
+def test_a_name_that_no_manifest_can_have_is_refused_before_hours_of_proof(
+    folder: Path, made: EditPlan, name: str
+) -> None:
+    (folder / name).write_text("a picture, say")
+    refused(folder, made, rf"holds {re.escape(repr(name))}, with a sign .* rename or delete")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,18 @@ def test_the_same_shots_give_the_same_pictures(model: object) -> None:
     assert first.ndim == 4
 
 
+def too_much() -> RuntimeError:
+    """What this processor's allocator says."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no memory"), too_much()], ids=["device", "processor"])
 def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_place(
-    model: Any, monkeypatch: pytest.MonkeyPatch
+    model: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
-    memory = small_memory(monkeypatch, type(model), most=9)
+    memory = small_memory(monkeypatch, type(model), 9, error)
     whole = list(generate(model, SHOTS, SAMPLER))
     assert memory.sizes == [4, 2]
     memory.sizes.clear()
@@ -50,8 +59,15 @@ def test_a_batch_that_does_not_fit_is_halved_and_every_picture_is_drawn_in_its_p
     apart = [np.abs(one.astype(int) - other).max() for (_, one), (_, other) in zip(halved, whole, strict=True)]
     assert max(apart) <= 1, "a picture's last bit may depend on the size of its batch"
     memory.most = 0
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(RuntimeError, match="memory"):
         next(generate(model, SHOTS, SAMPLER))
+
+
+def test_what_fails_for_another_reason_is_not_tried_again(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = small_memory(monkeypatch, type(model), 0, RuntimeError("a matrix is not finite"))
+    with pytest.raises(RuntimeError, match="not finite"):
+        next(generate(model, SHOTS, SAMPLER))
+    assert memory.sizes == [4]
 
 
 def test_prompts_are_encoded_once_and_so_many_at_a_time(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,12 +145,33 @@ def test_the_store_draws_only_what_is_missing(model: object, tmp_path: Path) -> 
     assert {key: store.path(key).stat().st_mtime_ns for key in keys} == before
 
 
-def test_an_empty_file_that_a_power_loss_left_is_drawn_again(model: object, tmp_path: Path) -> None:
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "cut off": lambda content: content[: len(content) // 2],
+    "its name": lambda content: flipped(content, 3),
+    "its size": lambda content: flipped(content, 8 * 19),
+    "its pixels": lambda content: flipped(content, 4 * len(content)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_picture_that_a_disk_or_a_power_loss_damaged_is_drawn_again(
+    model: object, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     store = PictureStore(tmp_path)
     (key,) = store.draw(model, "w", SHOTS[:1], SAMPLER)
-    whole = store.read(key)
-    store.path(key).write_bytes(b"")
+    whole, path = store.read(key), store.path(key)
+    path.write_bytes(damage(path.read_bytes()))
     assert key not in store
+    with pytest.raises(FileNotFoundError, match=rf"{key}.png is damaged"):
+        store.read(key)
     store.draw(model, "w", SHOTS[:1], SAMPLER)
     assert (store.read(key) == whole).all()
 

@@ -115,14 +115,15 @@ def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line
     assert state_of(line) == "suspect"
     assert not is_registered(line, name, bundle_uri(bundle, line))
     assert (audit(line.home).problems, list(differences(line))) == ((), [])
-    assert "verdict.json is missing" in run_cli("status").out.replace("\n", "")
+    status = run_cli("status")
+    assert (status.code, "verdict.json is missing" in status.out.replace("\n", "")) == (4, True)
     again = submitted(line, line.home.parent / "checked.yaml")
     assert (again["exit_code"], again["suspect"], again["repeated"]) == (4, told["suspect"], False)
     assert not is_registered(line, name, bundle_uri(bundle, line)), "it is repaired, and not proven"
     done = run_cli("submit", str(line.home.parent / "checked.yaml"))
     assert (done.code, "Nothing to do" in done.out, "suspect" in done.out) == (4, True, True)
     (told,) = check([name], line)
-    assert (told["exit_code"], state_of(line)) == (0, "published")
+    assert (told["exit_code"], state_of(line), run_cli("status").code) == (0, "published", 0)
     assert is_registered(line, name, bundle_uri(bundle, line))
 
 

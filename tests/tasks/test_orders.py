@@ -225,6 +225,16 @@ def test_what_a_model_makes_of_its_own_words_is_kept_for_the_next_request(order:
     assert plan_edit(order) == made
 
 
+def test_a_plan_that_a_disk_damaged_is_made_again(order: Order, tmp_path: Path) -> None:
+    base = tiny.save(tmp_path / "base")
+    order = replace(order, base_folder=base, base=folder_digest(base))
+    made = plan_edit(order)
+    whole = made.path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:]):
+        made.path.write_bytes(damaged)
+        assert plan_edit(order) == made
+
+
 def test_a_plan_of_another_base_is_refused(order: Order, tmp_path: Path) -> None:
     for seed in (0, 1):
         base = tiny.save(tmp_path / f"base-{seed}", seed)

@@ -1,12 +1,16 @@
-"""What of a work order is shown to others than those who handle the notice."""
+"""In what order a bundle is published, and what of a work order is shown to others than those who handle the notice."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from engine.digests import folder_digest
+from engine.bundle import MANIFEST
+from engine.digests import file_digest, folder_digest
 from engine.emoji import MODEL
 from policies import read
 from tasks.entry import is_of_a_person
@@ -14,7 +18,43 @@ from tasks.intake import intake
 from tasks.journal import note
 from tasks.kept import keep_policy
 from tasks.order import Order
+from tasks.places import BUNDLE
+from tasks.pointer import pointer_key
+from tasks.publication import publish_task
+from tasks.settings import Settings
 from tests.flows.conftest import policy_file, withdrawal
+from tests.tasks.bundles import make_bundle
+from tests.tasks.puts import hook_puts
+
+
+def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
+    stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is lost in between leaves what a home restored from S3 can go on from."""
+    sent: list[str] = []
+    for name, value in replace(stack, home=tmp_path).variables().items():
+        monkeypatch.setenv(name, value)
+    order = Order(
+        "one",
+        f"line-{uuid4().hex[:12]}",
+        "a" * 64,
+        tmp_path,
+        "b" * 64,
+        "c" * 64,
+        "d" * 64,
+        tmp_path,
+        "e" * 64,
+        tmp_path,
+    )
+    order.save()
+    bundle = file_digest(make_bundle(order.folder / BUNDLE, uuid4().bytes) / MANIFEST)
+    note(order, "read", {"policy": order.policy, "base": order.base}, {"state": order.state})
+    note(order, "bundled", {}, {"bundle": bundle})
+    hook_puts(monkeypatch, sent.append)
+    publish_task.fn(order, bundle)
+    receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{order.line}/", key)]
+    assert len(receipts) == 2
+    assert max(receipts) < sent.index(pointer_key(order.line))
 
 
 def published(path: Path, home: Path) -> Order:

@@ -5,10 +5,14 @@ import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
+from urllib3 import HTTPResponse
 
 from engine.canonical import sha256
 from tasks import publish, s3
@@ -18,6 +22,8 @@ from tasks.publish import fetch_bundle, is_published, publish_bundle
 from tasks.settings import Settings
 from tests.tasks.bundles import make_bundle
 from tests.tasks.puts import hook_puts
+
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>"
 
 
 @pytest.fixture
@@ -188,6 +194,35 @@ def test_of_two_publishers_at_once_exactly_one_moves_the_pointer(stack, tmp_path
     assert approved(line, stack) == won[0]
     assert lost[0].winner is not None
     assert json.loads(lost[0].winner.body)["bundle"] == won[0]
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_conflict_in_which_nobody_moved_the_pointer_is_tried_again(
+    stack: Settings, tmp_path: Path, line: str, unique: bytes, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """S3 answers so while another request for the key is under way."""
+    bodies = [HTTPResponse(BytesIO(CONFLICT), preload_content=False) for _ in range(times)]
+    answers = [AWSResponse(stack.s3_endpoint_url, 409, {}, body) for body in bodies]
+    make, first = s3.client, publish_bundle(make_bundle(tmp_path / "first", unique), line, stack)
+
+    def busy(request: Any, **_: Any) -> AWSResponse | None:
+        return answers.pop() if answers and request.url.endswith("approved.json") else None
+
+    def answered(settings: Settings) -> Any:
+        client = make(settings)
+        client.meta.events.register("before-send.s3.PutObject", busy)
+        return client
+
+    monkeypatch.setattr(s3, "client", answered)
+    monkeypatch.setattr(s3, "CONFLICT_PAUSE_SECONDS", 0)
+    folder = make_bundle(tmp_path / "second", unique + b"2")
+    if times > s3.CONFLICT_TRIES:
+        with pytest.raises(ServiceUnreachable, match=r"approved.json stayed in conflict: run again later"):
+            publish_bundle(folder, line, stack, {first})
+        assert approved(line, stack) == first
+    else:
+        second = publish_bundle(folder, line, stack, {first})
+        assert approved(line, stack) == second != first
 
 
 def test_of_many_writers_of_one_key_one_writes_and_all_agree(stack, unique):

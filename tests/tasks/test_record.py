@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from PIL import Image
 
 from tasks.errors import ServiceUnreachable
@@ -15,6 +16,7 @@ from tasks.record import (
     RunRecord,
     check_experiment,
     page_of,
+    reaching,
     record,
     recorded_publications,
     recorded_run,
@@ -44,6 +46,16 @@ def what(tmp_path: Path) -> RunRecord:
         contact_sheets=(tmp_path / "sheet.png",),
         report=tmp_path / "report.html",
     )
+
+
+def test_an_artifact_store_that_does_not_answer_is_told_as_a_service(
+    stack: Settings, what: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where MLflow is no proxy for it, its client asks S3 itself, and says so in S3's words."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    store = S3ArtifactRepository("s3://mlflow/artifacts", access_key_id="none", secret_access_key="none")
+    with pytest.raises(ServiceUnreachable, match=r"MLflow at .* does not serve"), reaching(stack):
+        store.log_artifact(str(what.report))
 
 
 def test_the_publications_of_a_line_are_found_page_by_page_and_no_checks(

@@ -26,6 +26,7 @@ from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, Usag
 from tasks.history import last_order, receipts, states
 from tasks.journal import journal, note, refusals_noted
 from tasks.order import Order, Ref
+from tasks.places import DELTAS
 from tasks.receipts import LedgerError, Receipt
 from tests.engine import tiny
 from tests.flows.conftest import policy_file
@@ -69,6 +70,17 @@ def test_an_alias_longer_than_the_encoder_reads_is_rejected_with_the_reason(tmp_
     assert last.verdict is not None
     assert "the encoder reads 32" in str(last.verdict["reasons"])
     assert [row["state"] for row in states(order.home)] == ["rejected"]
+
+
+def test_a_policy_of_which_nothing_can_be_proven_is_refused_before_anything_is_planned(tmp_path: Path) -> None:
+    """It keeps nothing, and asks for no level that adds what has to stay."""
+    path = policy_file(tmp_path, folder_digest(MODEL), "one")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "retain": []}))
+    order = handed_in(path, tmp_path / "home")
+    with pytest.raises(PolicyError, match="nothing could be proven: no retained concept"):
+        plan_task.fn(order)
+    assert [(row["state"], len(row["reasons"])) for row in states(order.home)] == [("rejected", 1)]
+    assert not (order.folder / DELTAS).exists()
 
 
 def test_a_policy_that_is_turned_away_is_on_record_once_with_the_reason_and_its_deadline(tmp_path: Path) -> None:

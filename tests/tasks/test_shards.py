@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine.digests import folder_digest
 from engine.model import open_model
+from engine.pictures import PictureStore
 from engine.probes import Question, questions
 from engine.sampling import Shot
-from tasks.shards import SHARD, Bench, Weights, cut, examine, picture_store
+from tasks.errors import NoRoom
+from tasks.shards import SHARD, Bench, Done, Weights, cut, examine, picture_store
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import ASKED, EYES, SAMPLER, shards
@@ -130,6 +133,32 @@ def test_several_workers_do_the_same_work(models: Path, tmp_path: Path) -> None:
     asked = [[(part.arm, question.shot) for question in part.asked] for part in todo]
     assert [[(row.arm, Shot(row.prompt, row.seed)) for row in part.rows] for part in done] == asked
     assert sum(part.drawn for part in examine(todo, tmp_path, EYES)) == 0
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """Work that the system ends the process for, as it does where memory runs out; or that finds none itself."""
+
+    wanted: int
+    size: int = 1
+
+    def lacks(self, store: PictureStore) -> dict[str, float]:
+        return {}
+
+    def do(self, bench: Bench) -> Done:
+        if self.wanted:
+            torch.empty(self.wanted, dtype=torch.uint8)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("nobody comes here")
+
+
+@pytest.mark.parametrize(
+    ("work", "workers", "cure"),
+    [(Fatal(0), 2, "EXPUNGE_WORKERS"), (Fatal(2**60), 2, "one picture"), (Fatal(2**60), 1, "one picture")],
+)
+def test_where_memory_is_too_small_that_is_said(tmp_path: Path, work: Fatal, workers: int, cure: str) -> None:
+    with pytest.raises(NoRoom, match=cure):
+        list(examine([work], tmp_path, EYES, workers))
 
 
 def test_workers_end_when_their_parent_is_killed(models: Path, tmp_path: Path) -> None:
