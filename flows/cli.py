@@ -18,7 +18,7 @@ from policies.schema import Level
 from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
 from tasks.helpers import forking
-from tasks.settings import STORE, Settings, home_folder, workers
+from tasks.settings import INDEX, STORE, Settings, home_folder, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -159,6 +159,9 @@ def audit(
     ] = None,
     key: Keys = None,
     stored: Annotated[bool, typer.Option("--stored", help="compare with the copy in S3 too, which must be up")] = False,
+    indexed: Annotated[
+        bool, typer.Option("--indexed", help="compare with what MLflow shows too, which must be up")
+    ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option(help="look at this bundle alone, which needs a --key and no home", exists=True, file_okay=False),
@@ -177,10 +180,11 @@ def audit(
         if base and not bundle:
             raise UsageError("--base goes with --bundle: it is what the bundle's model is held against")
         if bundle:
-            found, text = audit_bundle(bundle, noted or [], key or [], stored, base), show.print_bundle
+            found, text = audit_bundle(bundle, noted or [], key or [], stored or indexed, base), show.print_bundle
         else:
             store = Settings.load(STORE) if stored else None
-            found, text = whole(home_folder(), noted or [], key or [], store), show.print_audit
+            index = Settings.load(INDEX) if indexed else None
+            found, text = whole(home_folder(), noted or [], key or [], store, index), show.print_audit
         say(as_json, found, text)
         raise typer.Exit(found["exit_code"])
 

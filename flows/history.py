@@ -10,6 +10,7 @@ from typing import Any
 from policies import Policy
 from tasks import history
 from tasks.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
+from tasks.health import shown
 from tasks.journal import journal
 from tasks.places import VERDICT
 from tasks.settings import Settings
@@ -41,26 +42,43 @@ def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) 
         )
 
 
-def audit(home: Path, noted: list[str], keys: list[Path], store: Settings | None) -> dict[str, Any]:
-    """Every line of the record with its head, and what is wrong with any of it, or other than in this S3."""
+def audit(
+    home: Path, noted: list[str], keys: list[Path], store: Settings | None, index: Settings | None = None
+) -> dict[str, Any]:
+    """Every line of the record with its head, and what is wrong with any of it, or other than in this S3, or than this
+    MLflow shows it."""
     from tasks.audit import audit as read_all
     from tasks.vault import differences, place_of
 
-    found = read_all(home, noted, keys)
-    problems = [*found.problems, *(differences(store) if store else ())]
-    place = f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}" if store else None
+    found, places = read_all(home, noted, keys), []
+    problems = list(found.problems)
+    if store:
+        problems += differences(store)
+        places.append(f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}")
+    if index:
+        problems += _shown_otherwise(home, index)
+        places.append(f"MLflow at {shown(index.mlflow_tracking_uri)}")
     code = IntegrityError.exit_code if problems else 0
-    return {**asdict(found), "problems": problems, "compared_with": place, "exit_code": code}
+    return {**asdict(found), "problems": problems, "compared_with": ", ".join(places) or None, "exit_code": code}
 
 
-def audit_bundle(folder: Path, noted: list[str], keys: list[Path], stored: bool, base: str | None) -> dict[str, Any]:
+def _shown_otherwise(home: Path, index: Settings) -> list[str]:
+    from tasks.indexed import differences
+
+    chains, _ = history.read(home)
+    return list(differences(home, chains, index))
+
+
+def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: bool, base: str | None) -> dict[str, Any]:
     """What a bundle says of itself to whoever has a public key, and what is wrong with it, or other than in its base
     with the edit."""
     from tasks.audit_bundle import look
     from tasks.export import model_folder
 
-    if stored or not keys:
-        raise UsageError("--bundle takes no --stored and needs a --key: without one anybody could have made it")
+    if compared or not keys:
+        raise UsageError(
+            "--bundle takes no --stored or --indexed and needs a --key: without one anybody could have made it"
+        )
     found = look(folder, keys, model_folder(base) if base else None)
     receipt, problems = found.receipt, list(found.problems)
     if noted and receipt.digest not in noted:

@@ -18,7 +18,7 @@ from tasks.order import Order, Ref
 from tasks.places import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from tasks.publication import Release
 from tasks.quality import read_quality
-from tasks.record import LONGEST_VALUE, STATE_TAG, RunRecord, record, supersede
+from tasks.record import LONGEST_VALUE, STATE_TAG, VERDICT_TAG, RunRecord, record, supersede
 from tasks.registry import register, withdraw
 from tasks.settings import Settings
 from tasks.standing import Standing
@@ -66,7 +66,7 @@ def enter(order: Order, what: RunRecord, release: Release) -> str:
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     quality, _ = read_quality(order.folder)
-    tags = {"expunge.verdict": verdict.outcome.value, STATE_TAG: outcome}
+    tags = {VERDICT_TAG: verdict.outcome.value, STATE_TAG: outcome}
     shown = not is_of_a_person(order)
     return RunRecord(
         key=order.key,

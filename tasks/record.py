@@ -11,7 +11,7 @@ import pandas as pd
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunInfo, RunTag
+from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
@@ -22,7 +22,7 @@ from tasks.settings import Settings
 
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
-STATE_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.replaced_by"
+STATE_TAG, VERDICT_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.verdict", "expunge.replaced_by"
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
 SUSPECT = "suspect"
@@ -102,17 +102,35 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
                 client.set_tag(run.info.run_id, STATE_TAG, "replaced")
 
 
+@dataclass(frozen=True)
+class Indexed:
+    """A finished run by its id, the digest of the receipt that it names, and the verdict and state that it shows."""
+
+    id: str
+    receipt: str
+    shown: tuple[str, str]
+
+
 def recorded_publications(settings: Settings, line: str) -> dict[str, str]:
     """The ids of the finished runs by which a line's publications are recorded, by the digest of the receipt."""
-    query = f"params.line = '{line}' and attributes.status = 'FINISHED'"
-    query += "".join(f" and tags.`{STATE_TAG}` != '{state}'" for state in OF_CHECKS)
+    no_checks = [f"tags.`{STATE_TAG}` != '{state}'" for state in OF_CHECKS]
+    return {run.receipt: run.id for run in runs_of(settings, line, *no_checks)}
+
+
+def runs_of(settings: Settings, line: str, *only: str) -> list[Indexed]:
+    """The finished runs of a line in this bucket, as far as they meet the conditions of `only`."""
+    query = " and ".join([f"params.line = '{line}'", "attributes.status = 'FINISHED'", *only])
     with reaching(settings) as client:
-        experiment, found, token = _experiment(client), {}, None
+        experiment, found, token = _experiment(client), list[Run](), None
         while True:
-            runs = client.search_runs([experiment], query, max_results=PAGE, page_token=token)
-            found |= {run.data.tags.get(RECEIPT_TAG, ""): run.info.run_id for run in runs}
-            if not (token := runs.token):
-                return found
+            found += (page := client.search_runs([experiment], query, max_results=PAGE, page_token=token))
+            if not (token := page.token):
+                return [_indexed(run) for run in found if run.data.params.get("bucket", "") in ("", settings.bucket)]
+
+
+def _indexed(run: Run) -> Indexed:
+    receipt, *shown = (run.data.tags.get(name, "") for name in (RECEIPT_TAG, VERDICT_TAG, STATE_TAG))
+    return Indexed(run.info.run_id, receipt, (shown[0], shown[1]))
 
 
 def recorded_run(settings: Settings, receipt: str) -> str | None:

@@ -23,7 +23,7 @@ from tasks.pointer import check_served
 from tasks.publication import Release
 from tasks.publish import published_files
 from tasks.receipts import Step
-from tasks.record import STATE_TAG, RunRecord
+from tasks.record import STATE_TAG, VERDICT_TAG, RunRecord
 from tasks.report import PAGES
 from tasks.settings import Settings
 
@@ -83,6 +83,6 @@ def enter_base(order: Order, release: Release) -> None:
         receipt_digest=release.receipt,
         identity=identity(order, release.bundle),
         metrics={},
-        tags={"expunge.verdict": "none", STATE_TAG: "published"},
+        tags={VERDICT_TAG: "none", STATE_TAG: "published"},
     )
     enter(order, what, release)

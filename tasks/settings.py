@@ -21,7 +21,7 @@ SILENCE: Mapping[str, str] = {
 """No library reports usage, and none looks for weights on a network."""
 
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
-STORE = ("AWS_ENDPOINT_URL_S3",)
+STORE, INDEX = ("AWS_ENDPOINT_URL_S3",), ("MLFLOW_TRACKING_URI",)
 BUCKET, REGION = "expunge", "us-east-1"  # where the environment names none
 
 MOST_DAYS = 36_500  # S3's own limit is a hundred years

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def pictures(line: Settings) -> set[str]:
 
 def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line: Settings, name: str) -> None:
     before = pictures(line)
+    MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, proof(line).publication).info.run_id)
     (told,) = check([name], line)
     assert (told["line"], told["suspect"], told["exit_code"], state_of(line)) == (name, [], 0, "published")
     *_, published, checked = receipts(line.home)
@@ -102,6 +104,30 @@ def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line:
     assert whole.lines[0].concluded == whole.lines[0].rederived == 3
     run = run_of(line, checked)
     assert (run.data.tags["expunge.state"], run.data.params["bundle"]) == ("reverified", told["bundle"])
+    assert run_of(line, published), "MLflow had lost it, and hears of it again"
+
+
+def test_what_mlflow_shows_is_held_against_the_record(line: Settings, name: str) -> None:
+    """Whoever may write there could show a FAIL as a PASS, and name another model approved."""
+    client, told = MlflowClient(line.mlflow_tracking_uri), run_cli("audit", "--indexed", "--json")
+    assert (told.code, told.data["problems"]) == (0, [])
+    assert told.data["compared_with"] == f"MLflow at {line.mlflow_tracking_uri}"
+    run = run_of(line, proof(line).publication).info.run_id
+    for tag, flipped, own in (("verdict", "FAIL", "PASS"), ("state", "rejected", "published")):
+        client.set_tag(run, f"expunge.{tag}", flipped)
+        told = run_cli("audit", "--indexed", "--json")
+        assert (told.code, len(told.data["problems"])) == (6, 1)
+        assert re.search(rf"{run} shows .*{flipped}.* on record is PASS and published", told.data["problems"][0])
+        client.set_tag(run, f"expunge.{tag}", own)
+    client.set_tag(run, "expunge.receipt", "0" * 64)
+    problems = run_cli("audit", "--indexed", "--json").data["problems"]
+    assert [("ends no work here" in one, "no run names" in one) for one in problems] == [(True, False), (False, True)]
+    client.set_tag(run, "expunge.receipt", proof(line).publication.digest)
+    withdraw(line, name)
+    (problem,) = run_cli("audit", "--indexed", "--json").data["problems"]
+    assert "the alias names another bundle than was published last, or none" in problem
+    catch_up(name, line)
+    assert run_cli("audit", "--indexed").code == 0
 
 
 def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line: Settings, name: str) -> None:
