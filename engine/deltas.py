@@ -23,7 +23,7 @@ from engine.diagnostics import ratio
 from engine.digests import json_digest
 from engine.encoders import OFFLOADED, check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError, ModelFormatError
-from engine.families import projections, uncompiled
+from engine.families import matrices, plain_name, refuse_replaced, uncompiled
 from engine.tensors import save_whole, tensor_digest
 from engine.wordings import templates_digest
 
@@ -93,9 +93,11 @@ class EditPlan:
 @dataclass(frozen=True)
 class Applied:
     """What `apply` did: the original weights by name, and what was lost of each change in rounding to their own dtype,
-    |W + D - rounded| / |D|: much more than the dtype's precision, where the change is small beside the weight."""
+    |W + D - rounded| / |D|: much more than the dtype's precision, where the change is small beside the weight.
+    `parameters` are the model's own, of all that the plan's base is the digest of."""
 
     plan: EditPlan
+    parameters: Mapping[str, Tensor]
     originals: Mapping[str, Tensor]
     rounding: Mapping[str, float]
 
@@ -137,7 +139,7 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
     originals = {name: named[name].detach().clone() for name in sums}
     for name, (weight, _) in sums.items():
         named[name].copy_(weight)
-    return Applied(plan, originals, {name: error for name, (_, error) in sums.items()})
+    return Applied(plan, named, originals, {name: error for name, (_, error) in sums.items()})
 
 
 def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
@@ -149,12 +151,22 @@ def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
 
 @torch.no_grad()
 def undo(pipeline: Any, applied: Applied) -> None:
-    """Put the original weights back, bit for bit; DigestMismatch if that is not the base the plan was made on."""
-    named = _parameters(pipeline, applied.originals)
+    """Put the original weights back, bit for bit, whatever was loaded or left out since.
+
+    DigestMismatch if that is not the base the plan was made on, EditError where the pipeline has other parameters by
+    now, and UnknownArchitecture where it multiplies by edited copies of them.
+    """
     for name, weight in applied.originals.items():
-        named[name].copy_(weight)
-    if (found := base_digest(pipeline, applied.originals)) != applied.plan.base:
+        applied.parameters[name].copy_(weight)
+    if (found := _digest(applied.parameters)) != applied.plan.base:
         raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
+    for component in sorted({name.partition(".")[0] for name in applied.originals}):
+        module = uncompiled(getattr(pipeline, component))
+        held = {id(parameter) for parameter in module.parameters()}
+        own = [name for name in applied.originals if name.startswith(f"{component}.")]
+        if gone := [name for name in own if id(applied.parameters[name]) not in held]:
+            raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
+        refuse_replaced(module)
 
 
 @contextlib.contextmanager
@@ -189,11 +201,12 @@ def _digest(named: Mapping[str, Tensor]) -> str:
 
 def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
     """The text projections, and those of the named parameters, `component.path`, that the pipeline has."""
-    found: dict[str, Tensor] = {p.name: p.weight for p in projections(pipeline)}
+    found: dict[str, Tensor] = {p.name: p.weight for p in matrices(pipeline)}
     wanted = [name for name in names if name not in found]
     for component in sorted({name.partition(".")[0] for name in wanted}):
         module = uncompiled(getattr(pipeline, component, None))
-        present = dict(module.named_parameters(component)) if isinstance(module, nn.Module) else {}
+        named = module.named_parameters(component) if isinstance(module, nn.Module) else ()
+        present = {plain_name(name): parameter for name, parameter in named}
         found |= {name: present[name] for name in wanted if name in present}
     return found
 

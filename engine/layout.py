@@ -112,10 +112,13 @@ def components(folder: Path) -> dict[str, Component]:
 def check_layout(folder: Path, found: Sequence[Path]) -> None:
     """ModelFormatError names those of `found`, all files of a model's folder, that have no place in it."""
     if pickles := [path for path in found if path.suffix.lower() in PICKLES]:
-        raise ModelFormatError(
-            f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; convert them to "
-            f"safetensors and remove them, or take {CLEAN_COPY}"
+        unread = all(path.parent == folder / UNREAD for path in pickles)
+        cure = (
+            f"delete {UNREAD}, which is never read"
+            if unread
+            else f"convert them to safetensors and remove them, or take {CLEAN_COPY}"
         )
+        raise ModelFormatError(f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; {cure}")
     if unlisted := [name for name in _inside(folder, found) if not name.isprintable() or "\\" in name]:
         raise ModelFormatError(
             f"{folder} holds {few([repr(name) for name in unlisted])}, with a sign that no manifest can name: rename "

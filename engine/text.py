@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.errors import ConceptError, EditError
-from engine.families import Arguments, family_of
+from engine.errors import ConceptError, EditError, MissingExtra
+from engine.families import Arguments, Family, family_of
 from engine.linalg import steady
 from engine.wordings import Wording
 
 Span = tuple[int, int]
 
 BATCH = 64
+KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # for a printer's quotes and apostrophe
 FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
 
 
@@ -100,9 +101,12 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
 
 def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:
     """The names as they are given and, where the encoder reads them as other words, as people type them too: in small
-    letters, with capitals in front, and in capitals. To a T5 they are others, to a CLIP they are one."""
-    forms = list(dict.fromkeys(form for name in names for form in _typed(name)))
-    tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
+    letters, with capitals in front, and in capitals, which to a T5 are others and to a CLIP one; and with a keyboard's
+    quotes and apostrophes in place of a printer's, or the other way round, which are others to both."""
+    family = family_of(pipeline)
+    typed = dict.fromkeys(form for name in names for form in _typed(name))
+    forms = [form for form in typed if form in names or _stays(family, form)]
+    tokenizer = family.tokenizers(pipeline, stream)[0]
     told, seen = [], set()
     for form, ids in zip(forms, map(tuple, tokenizer(forms, add_special_tokens=False).input_ids), strict=True):
         if form in names or (ids not in seen and tokenizer.unk_token_id not in ids):
@@ -112,14 +116,25 @@ def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str
 
 
 def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:
-    """The name in other capitals, as far as any of the model's encoders reads it as other words."""
+    """The name in other capitals and quotes, as far as any of the model's encoders reads it as other words."""
     streams = range(family_of(pipeline).streams)
     return tuple(dict.fromkeys(form for stream in streams for form in spellings(pipeline, [name], stream)[1:]))
 
 
-def _typed(name: str) -> tuple[str, ...]:
-    capitalised = " ".join(word[:1].upper() + word[1:] for word in name.split(" "))
-    return name, name.lower(), capitalised, name.upper()
+def _typed(name: str) -> Iterator[str]:
+    for quoted in (name, name.translate(KEYBOARD), name.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")):
+        yield quoted
+        yield quoted.lower()
+        yield " ".join(word[:1].upper() + word[1:] for word in quoted.split(" "))
+        yield quoted.upper()
+
+
+def _stays(family: Family, text: str) -> bool:
+    """Whether the pipeline reads it as it stands."""
+    try:
+        return family.cleaned(text) == text
+    except MissingExtra:
+        return False
 
 
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:

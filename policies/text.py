@@ -11,6 +11,7 @@ NAME_LIMIT = 200
 PROMPT_LIMIT = 500
 PROSE_LIMIT = 5000
 FORBIDDEN_IN_NAMES = ("..", "/", "\\", "#", "$", ";", "|", "&", "<", ">", "`")
+KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # for a printer's quotes and apostrophe
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 # Marks and letters that draw nothing, although Unicode does not class them as format characters.
 BLANK_MARKS = ("VARIATION SELECTOR", "FILLER", "GRAPHEME JOINER", "BRAILLE PATTERN BLANK")
@@ -30,9 +31,10 @@ def name_key(text: str) -> str:
 
 
 def reading_key(text: str) -> str:
-    """What two names share that encoders read as one: `7up` and `7 up`, `J.K.` and `J. K.`. It is their name key with
-    words, digits and signs set apart, as a CLIP tokenizer sets them apart before it looks for pieces."""
-    return " ".join(re.findall(r"[^\W\d_]+|\d|[^\w\s]+|_+", name_key(text)))
+    """What two names share that encoders read as one, or that are edited as one: `7up` and `7 up`, `J.K.` and `J. K.`,
+    and a printer's quotes for a keyboard's. It is their name key with words, digits and signs set apart, as a CLIP
+    tokenizer sets them apart before it looks for pieces."""
+    return " ".join(re.findall(r"[^\W\d_]+|\d|[^\w\s]+|_+", name_key(text).translate(KEYBOARD)))
 
 
 def checked_name(text: str, besides: str = "") -> str:

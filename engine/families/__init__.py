@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Predict, Projection, refuse_replaced, uncompiled
+from engine.families.base import Arguments, Family, Predict, Projection, plain_name, refuse_replaced, uncompiled
 
 FAMILIES: tuple[Family, ...] = tuple(
     import_module(f"{__name__}.{module.name}").FAMILY
@@ -23,7 +23,10 @@ __all__ = [
     "Projection",
     "family_named",
     "family_of",
+    "matrices",
+    "plain_name",
     "projections",
+    "refuse_replaced",
     "uncompiled",
 ]
 
@@ -42,6 +45,12 @@ def family_of(pipeline: Any) -> Family:
 
 
 def projections(pipeline: Any) -> list[Projection]:
+    """The matrices of a pipeline that can be planned for; UnknownArchitecture where what feeds them cannot be known."""
+    family_of(pipeline).check(pipeline)
+    return matrices(pipeline)
+
+
+def matrices(pipeline: Any) -> list[Projection]:
     """Every text key and value matrix of the pipeline's denoiser, in module order; UnknownArchitecture where it does
     not multiply by these."""
     found = family_of(pipeline).projections(pipeline)

@@ -45,7 +45,7 @@ def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | 
     """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
     component, _, path = name.partition(".")
     try:
-        layer = uncompiled(getattr(pipeline, component)).get_submodule(path)
+        layer = uncompiled(uncompiled(getattr(pipeline, component)).get_submodule(path))
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
     return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
@@ -65,12 +65,18 @@ def refuse_missing(*text_encoders: Any) -> None:
         )
 
 
+def encoder_there(pipeline: Any) -> None:
+    refuse_missing(pipeline.text_encoder)
+
+
 EDITED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
     """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, and for one that
     holds codes, in a tensor of its own kind or in a plain one, or so few bits that an edit would be lost in them."""
+    if hasattr(layer, "base_layer"):
+        raise UnknownArchitecture(f"{name} has a LoRA on it, fused or not; call unload_lora_weights() first")
     if type(layer) is not nn.Linear:
         raise UnknownArchitecture(f"{name} is a {type(layer).__name__}, not a plain linear layer; open the plain model")
     if type(layer.weight) is not nn.Parameter or type(layer.weight.data) is not Tensor:
@@ -87,8 +93,19 @@ def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
 
 
 def uncompiled(denoiser: Any) -> Any:
-    """What torch.compile wrapped, or the denoiser itself."""
+    """What torch.compile wrapped, or the module itself."""
     return getattr(denoiser, "_orig_mod", denoiser)
+
+
+def submodules(denoiser: Any) -> list[tuple[str, nn.Module]]:
+    """All modules by their names in the model's file, whatever of them torch.compile wrapped."""
+    found = uncompiled(denoiser).named_modules()
+    return [(plain_name(name), module) for name, module in found if uncompiled(module) is module]
+
+
+def plain_name(name: str) -> str:
+    """A dotted name without what torch.compile puts into it."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def refuse_replaced(denoiser: nn.Module) -> None:
@@ -137,7 +154,8 @@ class Family:
     `pipelines` are the diffusers classes that are asked by text alone, `further` those that read it in the same way and
     are asked in another, such as with a picture: edits are planned for them, and no picture is asked of them.
     `denoisers` are the components that hold the matrices, the one that `predict` asks first; `projections(pipeline)`
-    lists the matrices in module order.
+    lists the matrices in module order, and `check(pipeline)` raises UnknownArchitecture where what feeds them cannot be
+    known, so that they can be edited by a plan and not planned for.
     `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
     it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
     [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
@@ -160,6 +178,7 @@ class Family:
     pictures: Callable[[Any], np.ndarray] = images
     cleaned: Callable[[str], str] = as_given
     further: tuple[str, ...] = ()
+    check: Callable[[Any], None] = encoder_there
     denoisers: tuple[str, ...] = ("unet",)
 
     @property

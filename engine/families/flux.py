@@ -20,11 +20,14 @@ T5_TOKENS = 512  # which the pipeline reads unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    refuse_missing(pipeline.text_encoder, pipeline.text_encoder_2)
     return [
         entrance(pipeline, "transformer.time_text_embed.text_embedder.linear_1", (POOLED,)),
         entrance(pipeline, "transformer.context_embedder", (T5,)),
     ]
+
+
+def check(pipeline: Any) -> None:
+    refuse_missing(pipeline.text_encoder, pipeline.text_encoder_2)
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
@@ -80,5 +83,6 @@ FAMILY = Family(
         "FluxImg2ImgPipeline",
         "FluxInpaintPipeline",
     ),
+    check=check,
     denoisers=("transformer",),
 )

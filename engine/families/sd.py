@@ -9,20 +9,29 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, uncompiled
+from engine.families.base import (
+    Arguments,
+    Family,
+    Kind,
+    Projection,
+    plain_weight,
+    refuse_missing,
+    submodules,
+    uncompiled,
+)
 
 KINDS: dict[str, Kind] = {"attn2.to_k": "key", "attn2.to_v": "value"}
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    refuse_masked(pipeline)
     return cross_attention(pipeline)
 
 
-def refuse_masked(pipeline: Any) -> None:
-    """UnknownArchitecture where the pipeline hides padding from its text encoder, which `embed` does not: the edit and
-    its proof would both be of states that the pipeline never feeds."""
-    if getattr(getattr(pipeline.text_encoder, "config", None), "use_attention_mask", False):
+def check(pipeline: Any) -> None:
+    """UnknownArchitecture where the encoder is missing, and where the pipeline hides padding from it, which `embed`
+    does not: the edit and its proof would both be of states that the pipeline never feeds."""
+    refuse_missing(pipeline.text_encoder)
+    if getattr(pipeline.text_encoder.config, "use_attention_mask", False):
         raise UnknownArchitecture(
             "use_attention_mask is set in the text encoder's config.json, so that the pipeline hides padding from it; "
             "only encoders that attend to padding are edited: set it to false, if the model still draws as it should"
@@ -38,7 +47,7 @@ def cross_attention(pipeline: Any, beside: str | None = None) -> list[Projection
         )
     found = [
         Projection(f"unet.{name}.weight", kind, plain_weight(f"unet.{name}", module))
-        for name, module in unet.named_modules()
+        for name, module in submodules(unet)
         for ending, kind in KINDS.items()
         if name.endswith(ending)
     ]
@@ -63,7 +72,7 @@ def refuse_other_entrances(unet: Any, found: Sequence[Projection], beside: str |
             f"feeds {beside!r}; take a model of which it is {beside!r}"
         )
     keys = {projection.name for projection in found}
-    for name, module in unet.named_modules():
+    for name, module in submodules(unet):
         if getattr(module, "is_cross_attention", False) and f"unet.{name}.to_k.weight" not in keys:
             raise UnknownArchitecture(
                 f"unet.{name} attends to text and is no attn2, where an edit would reach it; take a model without such "
@@ -91,6 +100,7 @@ FAMILY = Family(
     tokenizers,
     embed,
     predict=predict,
+    check=check,
     further=(
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",

@@ -28,13 +28,16 @@ T5_TOKENS = 256  # which the pipeline reads unless told otherwise, whatever its 
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    check_twins(pipeline)
-    if pipeline.text_encoder_3 is None:
-        raise UnknownArchitecture("the T5 encoder is missing, and an edit made without it would not hold beside it")
     return [
         entrance(pipeline, "transformer.time_text_embed.text_embedder.linear_1", (POOLED,)),
         entrance(pipeline, "transformer.context_embedder", (CLIP, T5)),
     ]
+
+
+def check(pipeline: Any) -> None:
+    check_twins(pipeline)
+    if pipeline.text_encoder_3 is None:
+        raise UnknownArchitecture("the T5 encoder is missing, and an edit made without it would not hold beside it")
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
@@ -71,6 +74,7 @@ FAMILY = Family(
     streams=3,
     arguments=arguments,
     predict=predict,
+    check=check,
     further=("StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
     denoisers=("transformer",),
 )

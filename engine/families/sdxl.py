@@ -15,18 +15,16 @@ from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Arguments, Family, Projection, entrance, refuse_missing
+from engine.families.base import Arguments, Family, Projection, entrance, refuse_missing, uncompiled
 
 TOKENS, POOLED = 0, 1
+SIZES = 6  # numbers that the pipeline tells beside the prompt: height, width and corner, of what was and what is
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    check_twins(pipeline)
-    width = pipeline.text_encoder_2.config.projection_dim
-    return [
-        *sd.cross_attention(pipeline, beside="text_time"),
-        entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width),
-    ]
+    crossed, told = sd.cross_attention(pipeline, beside="text_time"), uncompiled(pipeline.unet).config
+    width = told.projection_class_embeddings_input_dim - SIZES * told.addition_time_embed_dim
+    return [*crossed, entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
 
 
 def check_twins(pipeline: Any) -> None:
@@ -84,5 +82,6 @@ FAMILY = Family(
     streams=2,
     arguments=arguments,
     predict=predict,
+    check=check_twins,
     further=("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
 )

@@ -14,26 +14,26 @@ from torch import Tensor
 
 from engine.errors import UnknownArchitecture
 from engine.families import sd
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, uncompiled
+from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, submodules, uncompiled
 
 PARTS: tuple[tuple[str, Kind], ...] = (("to_k", "key"), ("to_v", "value"))
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    sd.refuse_masked(pipeline)
     unet = uncompiled(pipeline.unet)
     if not isinstance(unet, (UNet3DConditionModel, UNetMotionModel)):
         raise UnknownArchitecture(
             f"the denoiser is a {type(unet).__name__}; text to video has a UNet3DConditionModel or a UNetMotionModel"
         )
-    attentions = [(n, a) for n, a in unet.named_modules() if n.endswith(".attn2") and a.is_cross_attention]
-    found = [
-        Projection(f"unet.{name}.{part}.weight", kind, plain_weight(f"unet.{name}.{part}", getattr(attention, part)))
-        for name, attention in attentions
-        for part, kind in PARTS
-    ]
+    attentions = [(n, a) for n, a in submodules(unet) if n.endswith(".attn2") and a.is_cross_attention]
+    found = [_projection(name, part, kind, a) for name, a in attentions for part, kind in PARTS]
     sd.refuse_other_entrances(unet, found, beside=None)
     return found
+
+
+def _projection(name: str, part: str, kind: Kind, attention: Any) -> Projection:
+    place = f"unet.{name}.{part}"
+    return Projection(f"{place}.weight", kind, plain_weight(place, uncompiled(getattr(attention, part))))
 
 
 def middle(output: Any) -> np.ndarray:
@@ -54,6 +54,7 @@ FAMILY = Family(
     sd.tokenizers,
     sd.embed,
     predict=predict,
+    check=sd.check,
     pictures=middle,
     further=("VideoToVideoSDPipeline",),
 )

@@ -7,11 +7,12 @@ A model is judged by single frames, which it draws when asked for a video of one
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
 
-from engine.errors import UnknownArchitecture
+from engine.errors import MissingExtra, UnknownArchitecture
 from engine.families.base import Family, Projection, entrance, reading
 from engine.families.video import middle
 
@@ -38,6 +39,9 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
 
 
 def cleaned(text: str) -> str:
+    """MissingExtra for what the pipeline reads in one way where ftfy is installed and in another where it is not."""
+    if not text.isascii() and find_spec("ftfy") is None:
+        raise MissingExtra(f"Wan's pipelines clean {text!r} by ftfy where it is installed: `pip install ftfy`")
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # loads slowly, and who has a pipeline has it loaded
 
     return prompt_clean(text)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 
-from engine.deltas import EditPlan, applied, apply, base_digest, relative_changes, undo
+from engine.deltas import EditPlan, applied, apply, base_digest, planned_on, relative_changes, undo
 from engine.editors import EDITORS
-from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError
+from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError, UnknownArchitecture
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
-from tests.engine import tiny
+from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
 
@@ -71,6 +75,53 @@ def test_the_context_undoes_even_after_an_error(pipeline, made: EditPlan):
     with pytest.raises(RuntimeError, match="stop"), applied(pipeline, made):
         fail()
     assert digests(pipeline) == before
+
+
+def load_a_lora(pipeline: Any) -> None:
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["attn2.to_k"]), pipeline.unet)
+
+
+def learn_a_word(pipeline: Any) -> None:
+    pipeline.tokenizer.add_tokens(["<mark>"])
+
+
+def free(name: str) -> Callable[[Any], None]:
+    return lambda pipeline: setattr(pipeline, name, None)
+
+
+@pytest.mark.parametrize(
+    ("build", "happens"),
+    [
+        (tiny.pipeline, load_a_lora),
+        (tiny_families.sdxl, learn_a_word),
+        (tiny_families.sdxl, free("text_encoder")),
+        (tiny_families.sd3, free("text_encoder_3")),
+        (tiny_families.flux, free("text_encoder_2")),
+    ],
+)
+def test_the_context_undoes_whatever_happens_to_the_pipeline(
+    build: Callable[[], Any], happens: Callable[[Any], None]
+) -> None:
+    """Of some of these no edit could be planned any more."""
+    made = plan(pipeline := build(), SPEC)
+    before = {name: weight.clone() for name, weight in planned_on(pipeline, made).items()}
+    with applied(pipeline, made) as state:
+        happens(pipeline)
+    assert all(weight.equal(state.parameters[name]) for name, weight in before.items())
+
+
+def test_what_the_pipeline_multiplies_by_instead_is_told_when_it_is_undone(pipeline: Any, made: EditPlan) -> None:
+    state, own = apply(pipeline, made), digests(tiny.pipeline())
+    pipeline.unet.fuse_qkv_projections()
+    with pytest.raises(UnknownArchitecture, match=r"are fused; call unfuse_qkv_projections\(\) first"):
+        undo(pipeline, state)
+    pipeline.unet.unfuse_qkv_projections()
+    undo(pipeline, state)
+    assert {name: digests(pipeline)[name] for name in made.deltas} == {name: own[name] for name in made.deltas}
+    apply(pipeline, made)
+    pipeline.unet = copy.deepcopy(pipeline.unet)
+    with pytest.raises(EditError, match="is another parameter by now, which was not restored"):
+        undo(pipeline, state)
 
 
 def test_a_plan_is_refused_by_another_base_and_by_its_own_result(pipeline, made: EditPlan):

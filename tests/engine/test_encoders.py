@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +16,16 @@ from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
 from engine import deltas
-from engine.deltas import EditPlan, apply
+from engine.deltas import EditPlan, applied, apply, planned_on
 from engine.encoders import check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError
 from engine.export import apply_to_folder
 from engine.planning import plan
 from engine.spec import EditSpec, Target
-from tests.engine import tiny
+from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",), anchor="dog"),), editor="uce")
+FAMILIES = ("sd2", "sdxl", "sd3", "flux", "unet3d", "animatediff", "wan")
 OF_BEFORE = EditPlan(
     {"unet.value.weight": torch.zeros(1, 1)},
     spec="a",
@@ -87,10 +89,17 @@ def test_a_search_reads_them_once_for_all_that_it_plans(pipeline: Any, monkeypat
     assert read == [pipeline]
 
 
-def test_prompts_may_have_been_read_and_the_encoder_left_out(made: EditPlan, pipeline: Any) -> None:
-    pipeline.tokenizer("a cat", padding="max_length", truncation=True)
-    pipeline.text_encoder = None
-    assert apply(pipeline, made).rounding.keys() == made.deltas.keys()
+@pytest.mark.parametrize("build", [tiny.pipeline, *(getattr(tiny_families, name) for name in FAMILIES)])
+def test_prompts_may_have_been_read_and_the_encoders_left_out(build: Callable[[], Any]) -> None:
+    pipeline = build()
+    made = plan(pipeline, SPEC)
+    for name in [name for name in pipeline.components if name.startswith("text_encoder")]:
+        setattr(pipeline, name, None)
+    before = {name: weight.clone() for name, weight in planned_on(pipeline, made).items()}
+    with applied(pipeline, made) as state:
+        assert state.rounding.keys() == made.deltas.keys()
+        assert not any(before[name].equal(state.parameters[name]) for name in made.deltas)
+    assert all(before[name].equal(weight) for name, weight in planned_on(pipeline, made).items())
 
 
 def test_an_encoder_is_the_same_under_other_names_and_not_in_another_type() -> None:

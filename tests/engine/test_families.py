@@ -75,7 +75,7 @@ def test_attention_that_multiplies_by_fused_copies_is_refused() -> None:
 def test_a_projection_with_a_lora_on_it_is_refused(build: Callable[[], Any]) -> None:
     pipeline = build()
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["attn2.to_k"]), pipeline.unet)
-    with pytest.raises(UnknownArchitecture, match=r"attn2\.to_k is a Linear, not a plain linear layer; open the plain"):
+    with pytest.raises(UnknownArchitecture, match=r"attn2\.to_k has a LoRA on it, fused or not; call unload_lora"):
         projections(pipeline)
 
 
@@ -143,6 +143,28 @@ def test_a_compiled_denoiser_is_edited_like_a_plain_one(build: Callable[[], Any]
     before = first_projection(pipeline).clone()
     with applied(pipeline, made):
         assert not first_projection(pipeline).equal(before)
+
+
+@pytest.mark.parametrize(
+    ("build", "part"),
+    [
+        (tiny.pipeline, "unet.mid_block"),
+        (tiny_families.unet3d, "unet.mid_block"),
+        (tiny_families.flux, "transformer.time_text_embed"),
+        (tiny_families.flux, "transformer.context_embedder"),
+    ],
+)
+def test_a_part_that_is_compiled_has_its_own_names(build: Callable[[], Any], part: str) -> None:
+    """Else the plan would fit no other opening of the model, and its LoRA miss the part."""
+    pipeline = build()
+    expected = plan(pipeline, SPEC)
+    component, _, name = part.partition(".")
+    setattr(getattr(pipeline, component), name, torch.compile(getattr(getattr(pipeline, component), name)))
+    assert plan(pipeline, SPEC).digest == expected.digest
+    before = first_projection(pipeline).clone()
+    with applied(pipeline, expected):
+        assert not first_projection(pipeline).equal(before)
+    assert first_projection(pipeline).equal(before)
 
 
 def first_projection(pipeline: Any) -> torch.Tensor:

@@ -68,6 +68,17 @@ def test_an_extra_file_is_another_model(saved: Path, folder: Path):
         open_model(folder, expected=folder_digest(saved))
 
 
+def test_of_pickles_that_are_never_read_the_cure_is_to_delete_them(folder: Path) -> None:
+    """The clean copy of diffusers fails on them."""
+    (folder / "safety_checker").mkdir()
+    (folder / "safety_checker" / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
+    with pytest.raises(ModelFormatError, match="delete safety_checker, which is never read"):
+        open_model(folder)
+    (folder / "model.bin").write_bytes(b"\x80\x04N.")
+    with pytest.raises(ModelFormatError, match="convert them to safetensors"):
+        open_model(folder)
+
+
 @pytest.mark.parametrize("name", ["model.bin", "model.ckpt", "unet/model.pt", "model.PTH", "model.pkl"])
 def test_pickles_are_refused(folder: Path, name: str):
     (folder / name).write_bytes(b"\x80\x04N.")

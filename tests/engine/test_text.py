@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.errors import ConceptError
+from engine.emoji import MODEL
+from engine.errors import ConceptError, MissingExtra
 from engine.families import sd
+from engine.model import open_model
 from engine.spec import Target
 from engine.text import encode, other_spellings, partners, spellings, states
 from engine.vocabulary import general_words, words
@@ -43,6 +45,34 @@ def test_a_name_is_also_in_capitals_where_the_encoder_has_them():
     flux = tiny_families.flux()
     flux.tokenizer_2 = tiny_families.pieces("pink", "PINK")
     assert spellings(flux, ["pink"]) == ("pink", "Pink", "PINK")
+
+
+@pytest.mark.parametrize("typed", ["Levi's", 'the "Guernica"'])
+def test_a_name_is_also_with_the_quotes_of_a_keyboard(typed: str) -> None:
+    """A notice is printed, a prompt is typed."""
+    base = open_model(MODEL)
+    printed = typed.replace("'", "\u2019").replace(' "', " \u201c").replace('"', "\u201d")
+    assert spellings(base, [printed]) == (printed, typed)
+    assert spellings(base, [printed, typed]) == (printed, typed)
+    assert other_spellings(base, printed) == (typed,)
+
+
+def test_a_name_is_also_with_the_apostrophe_of_a_printer() -> None:
+    assert spellings(open_model(MODEL), ["Levi's"]) == ("Levi's", "Levi\u2019s")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_wan_reads_only_with_a_library_is_refused_without_it(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pipelines make `Levi's` of `Levi’s` where ftfy is installed, and tokens of their own where it is not."""
+    monkeypatch.setattr("engine.families.wan.find_spec", lambda name: name if there else None)
+    pipeline, printed = tiny_families.wan(), "pink\u2019s cat"
+    assert spellings(pipeline, ["pink's cat"])[0] == "pink's cat"
+    if there:
+        assert states(pipeline, [printed]).isfinite().all()
+        return
+    assert not any("\u2019" in form for form in spellings(pipeline, ["pink's cat"]))
+    with pytest.raises(MissingExtra, match="by ftfy where it is installed: `pip install ftfy`"):
+        states(pipeline, [printed])
 
 
 def test_a_textual_inversion_of_several_vectors_is_refused_for_the_pipeline_reads_more_than_is_written():

@@ -394,6 +394,8 @@ def test_a_policy_that_replaces_nothing_has_the_digest_that_it_had_before_there_
 
 READ_AS_ONE = [
     ("7up", "7 up"),
+    ("Levi's", "Levi\u2019s"),
+    ('the "Guernica"', "the \u201cGuernica\u201d"),
     ("J.K. Rowling", "J. K. Rowling"),
     ("Mr.Bean", "Mr. Bean"),
     ("Spiderman2", "spiderman 2"),
