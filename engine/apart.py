@@ -9,11 +9,19 @@ from typing import Any
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec
+from engine.text import spellings
 
 
-def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0) -> None:
-    """ConceptError if a text stream reads an erased name as it reads an anchor, a kept name or another target's."""
+def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: bool = False) -> None:
+    """ConceptError if a text stream reads an erased name as it reads an anchor, a kept name or another target's; with
+    `typed` an erased name in any of its `spellings`."""
     tokenizers, roles = family_of(pipeline).tokenizers(pipeline, stream), list(_roles(spec))
+    if typed:
+        roles = [
+            (place, form, is_erased)
+            for place, name, is_erased in roles
+            for form in (spellings(pipeline, [name], stream) if is_erased else [name])
+        ]
     names = [name for _, name, _ in roles]
     read = zip(*(own(names, add_special_tokens=False).input_ids for own in tokenizers), strict=True)
     erased: dict[str, tuple[str, str]] = {}

@@ -43,7 +43,7 @@ def gather(
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
-    check_apart(pipeline, spec, stream)
+    check_apart(pipeline, spec, stream, typed=not settings.bare)
     reader = Reader.of(pipeline, settings, stream)
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     if like is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from engine import apart
 from engine.editing import make
+from engine.emoji import MODEL
 from engine.errors import ConceptError
+from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny, tiny_families
@@ -40,6 +43,15 @@ def test_a_name_of_two_targets_is_refused_and_two_of_one_target_are_not() -> Non
 def test_names_that_are_read_apart_are_let_be() -> None:
     spec = EditSpec((Target("cat2", ("cat2",), anchor="cat 3"),), (Retain("cat", ("cat",)),), editor="uce")
     assert plan(tiny.pipeline(), spec).deltas
+
+
+def test_a_kept_name_that_is_erased_in_another_spelling_is_refused_where_editors_erase_it() -> None:
+    """The default erases a name as people type it too; published editors as it is given."""
+    spec = EditSpec((Target("jeans", ("Levi\u2019s",), anchor="bus"),), (Retain("brand", ("Levi's",)),))
+    base = open_model(MODEL)
+    with pytest.raises(ConceptError, match=r"retain brand: .* as it reads .*, which is erased \(target jeans\)"):
+        plan(base, spec)
+    assert plan(base, replace(spec, editor="uce")).deltas
 
 
 class OneToken:
