@@ -23,7 +23,7 @@ from engine.diagnostics import ratio
 from engine.digests import json_digest
 from engine.encoders import OFFLOADED, check_encoders, encoder_digests
 from engine.errors import DigestMismatch, EditError, ModelFormatError
-from engine.families import matrices, plain_name, refuse_replaced, uncompiled
+from engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
 from engine.tensors import save_whole, tensor_digest
 from engine.wordings import templates_digest
 
@@ -154,18 +154,25 @@ def undo(pipeline: Any, applied: Applied) -> None:
     """Put the original weights back, bit for bit, whatever was loaded or left out since.
 
     DigestMismatch if that is not the base the plan was made on, EditError where the pipeline has other parameters by
-    now, and UnknownArchitecture where it multiplies by edited copies of them.
+    now or a LoRA was fused into them, and UnknownArchitecture where it multiplies by edited copies of them.
     """
     for name, weight in applied.originals.items():
         applied.parameters[name].copy_(weight)
     if (found := _digest(applied.parameters)) != applied.plan.base:
         raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
     for component in sorted({name.partition(".")[0] for name in applied.originals}):
-        module = uncompiled(getattr(pipeline, component))
+        module = uncompiled(getattr(pipeline, component, None))
+        if not isinstance(module, nn.Module):
+            continue  # nothing multiplies by them any more
         held = {id(parameter) for parameter in module.parameters()}
         own = [name for name in applied.originals if name.startswith(f"{component}.")]
         if gone := [name for name in own if id(applied.parameters[name]) not in held]:
             raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
+        if fused := [name for name, layer in submodules(module) if getattr(layer, "merged", False)]:
+            problem = (
+                "had a LoRA fused into it, which to unfuse would spoil what was restored; open the base model again"
+            )
+            raise EditError(f"{component}.{fused[0]}", problem)
         refuse_replaced(module)
 
 

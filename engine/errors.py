@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there was no memory. Torch's error is known by its name, so that nobody loads torch to tell; where a
+    processor's memory is too small it has none of its own."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "CPUAllocator" in str(error)
+
+
 class EngineError(ValueError):
     """Base of all errors that the engine raises on purpose."""
 

@@ -13,7 +13,7 @@ import torch
 
 from engine.canonical import canonical_json, sha256
 from engine.digests import code_digest
-from engine.errors import SettingError, UnknownArchitecture
+from engine.errors import SettingError, UnknownArchitecture, is_out_of_memory
 from engine.families import Arguments, family_of
 from engine.text import told
 
@@ -137,11 +137,6 @@ def in_batches(
             continue
         yield from zip(block, pictures, strict=True)
         done += len(block)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether there was no memory; where a processor's is too small torch has no exception of its own for it."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: Sampler) -> np.ndarray:

@@ -122,7 +122,8 @@ def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:
 
 
 def _typed(name: str) -> Iterator[str]:
-    for quoted in (name, name.translate(KEYBOARD), name.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")):
+    printed = re.sub('"([^"]*)"', "\N{LEFT DOUBLE QUOTATION MARK}\\1\N{RIGHT DOUBLE QUOTATION MARK}", name)
+    for quoted in (name, name.translate(KEYBOARD), printed.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")):
         yield quoted
         yield quoted.lower()
         yield " ".join(word[:1].upper() + word[1:] for word in quoted.split(" "))

@@ -31,4 +31,6 @@ def exit_code_of(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno in REFUSED_BY_DISK:
         return NoRoom.exit_code
-    return next((code for kind, code in CODES.items() if isinstance(error, kind)), 1)
+    if known := next((code for kind, code in CODES.items() if isinstance(error, kind)), None):
+        return known
+    return NoRoom.exit_code if errors.is_out_of_memory(error) else 1

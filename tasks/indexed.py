@@ -9,7 +9,7 @@ from tasks.grounds import is_of_a_base
 from tasks.left import has_verdict
 from tasks.proof import doubts_of
 from tasks.publish import bundle_uri
-from tasks.receipts import Receipt, Step
+from tasks.receipts import Receipt, Step, of_step
 from tasks.record import SUSPECT, runs_of
 from tasks.registry import is_registered
 from tasks.settings import Settings
@@ -19,23 +19,24 @@ Shown = tuple[str, str]  # verdict and state
 
 
 def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: Settings) -> Iterator[str]:
-    """What is shown otherwise than it is on record, and what is not shown, in words. ServiceUnreachable."""
+    """What is shown otherwise than it is on record, and which publications are not shown, in words. Checks and refusals
+    that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable."""
     for line, chain in chains.items():
         standing = Standing.by(home, chain)
-        for problem in [*_of_runs(line, _on_record(chain, standing), settings), *_of_alias(line, standing, settings)]:
+        for problem in [*_of_runs(line, chain, standing, settings), *_of_alias(line, standing, settings)]:
             yield f"MLflow, {line}: {problem}"
 
 
-def _of_runs(line: str, wanted: Mapping[str, Shown], settings: Settings) -> Iterator[str]:
-    missing = dict(wanted)
+def _of_runs(line: str, chain: Sequence[Receipt], standing: Standing | None, settings: Settings) -> Iterator[str]:
+    wanted, missing = _on_record(chain, standing), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
     for run in runs_of(settings, line):
-        missing.pop(run.receipt, None)
+        missing.discard(run.receipt)
         if (told := wanted.get(run.receipt)) is None:
             yield f"run {run.id} names the receipt {run.receipt or 'none'}, which ends no work here"
         elif told != run.shown:
             yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(told)}"
-    for receipt in missing:
-        yield f"no run names the receipt {receipt}; the next check or the same submission enters it again"
+    for receipt in sorted(missing):
+        yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
 
 
 def _of_alias(line: str, standing: Standing | None, settings: Settings) -> Iterator[str]:

@@ -21,12 +21,13 @@ from typing import Any, Protocol
 
 import torch
 
+from engine.errors import is_out_of_memory
 from engine.evidence import Row
 from engine.model import LAYOUT, open_model
 from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.probes.answers import Answer, rows
-from engine.sampling import Sampler, drawing_digest, is_out_of_memory, picture_key
+from engine.sampling import Sampler, drawing_digest, picture_key
 from tasks.devices import PROCESSOR, device
 from tasks.errors import NoRoom
 from tasks.helpers import forking
@@ -141,7 +142,7 @@ def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     """Who does all work given to them, in its order; each of several `workers` is a process with its share of cores.
 
     They stay from one round to the next, with the judge and the model that they hold. NoRoom where memory is too small
-    for a single picture, or for so many workers.
+    for the least part, or for so many workers.
     """
     with _in_memory():
         if workers == 1:
@@ -165,7 +166,7 @@ def _in_memory() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise NoRoom(f"memory is too small for one picture ({error}): take a machine or device with more") from error
+        raise NoRoom(f"memory is too small ({error}): take a machine or device with more") from error
 
 
 def examine(work: Sequence[Work], home: Path, judge: Recorded, workers: int = 1) -> Iterator[Done]:

@@ -7,7 +7,16 @@ from importlib import import_module
 from typing import Any
 
 from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Predict, Projection, plain_name, refuse_replaced, uncompiled
+from engine.families.base import (
+    Arguments,
+    Family,
+    Predict,
+    Projection,
+    plain_name,
+    refuse_replaced,
+    submodules,
+    uncompiled,
+)
 
 FAMILIES: tuple[Family, ...] = tuple(
     import_module(f"{__name__}.{module.name}").FAMILY
@@ -27,6 +36,7 @@ __all__ = [
     "plain_name",
     "projections",
     "refuse_replaced",
+    "submodules",
     "uncompiled",
 ]
 

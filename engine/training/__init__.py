@@ -18,7 +18,7 @@ from engine.apart import check_apart
 from engine.deltas import EditPlan, origin
 from engine.editors import checked_settings
 from engine.errors import ConceptError, EditError, SettingError
-from engine.families import uncompiled
+from engine.families import plain_name, uncompiled
 from engine.linalg import steady
 from engine.spec import EditSpec
 from engine.training import esd, salun
@@ -67,14 +67,14 @@ def _stopping(report: Report) -> Report:
 def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any]) -> EditPlan:
     deltas, diagnostics = {}, {}
     trained = dict(student.named_parameters())
-    for name, weight in uncompiled(pipeline.unet).named_parameters():
-        before = weight.cpu().double()  # carried first: not every device has float64
-        change = (trained[name].cpu().double() - before).float()
+    for own, weight in uncompiled(pipeline.unet).named_parameters():
+        name, before = f"unet.{plain_name(own)}", weight.cpu().double()  # carried first: not every device has float64
+        change = (trained[own].cpu().double() - before).float()
         if change.any():
             if not change.isfinite().all():
-                raise EditError(f"unet.{name}", "not finite after training; lower the rate")
-            deltas[f"unet.{name}"] = change
+                raise EditError(name, "not finite after training; lower the rate")
+            deltas[name] = change
             ratio = (change.double().norm() / before.norm()).item()
-            diagnostics[f"unet.{name}"] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
+            diagnostics[name] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
     told = {"editor": spec.editor, "settings": settings, "diagnostics": diagnostics}
     return EditPlan(deltas, spec.digest, **origin(pipeline, deltas), **told)

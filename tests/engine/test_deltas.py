@@ -93,6 +93,7 @@ def free(name: str) -> Callable[[Any], None]:
     ("build", "happens"),
     [
         (tiny.pipeline, load_a_lora),
+        (tiny.pipeline, free("unet")),
         (tiny_families.sdxl, learn_a_word),
         (tiny_families.sdxl, free("text_encoder")),
         (tiny_families.sd3, free("text_encoder_3")),
@@ -118,7 +119,13 @@ def test_what_the_pipeline_multiplies_by_instead_is_told_when_it_is_undone(pipel
     pipeline.unet.unfuse_qkv_projections()
     undo(pipeline, state)
     assert {name: digests(pipeline)[name] for name in made.deltas} == {name: own[name] for name in made.deltas}
-    apply(pipeline, made)
+    state = apply(pipeline, made)
+    load_a_lora(pipeline)
+    layer = next(layer for layer in pipeline.unet.modules() if hasattr(layer, "base_layer"))
+    layer.merge()
+    with pytest.raises(EditError, match=r"unet\..*attn2\.to_k: had a LoRA fused into it"):
+        undo(pipeline, state)
+    layer.unmerge()
     pipeline.unet = copy.deepcopy(pipeline.unet)
     with pytest.raises(EditError, match="is another parameter by now, which was not restored"):
         undo(pipeline, state)

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine import errors as engine_errors
 from engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
@@ -32,6 +33,8 @@ ROOT = Path(__file__).parents[2]
     ("error", "code"),
     [
         (RuntimeError("a bug"), 1),
+        (MemoryError(), 8),
+        (torch.OutOfMemoryError("CUDA out of memory"), 8),
         (NothingOnRecord(""), 2),
         (PolicyError("seed", "is text", "write a number"), 3),
         (ConceptError("no name"), 3),

@@ -154,7 +154,11 @@ class Fatal:
 
 @pytest.mark.parametrize(
     ("work", "workers", "cure"),
-    [(Fatal(0), 2, "EXPUNGE_WORKERS"), (Fatal(2**60), 2, "one picture"), (Fatal(2**60), 1, "one picture")],
+    [
+        (Fatal(0), 2, "EXPUNGE_WORKERS"),
+        (Fatal(2**60), 2, "memory is too small"),
+        (Fatal(2**60), 1, "memory is too small"),
+    ],
 )
 def test_where_memory_is_too_small_that_is_said(tmp_path: Path, work: Fatal, workers: int, cure: str) -> None:
     with pytest.raises(NoRoom, match=cure):
