@@ -1,9 +1,9 @@
 """Further ways to ask for a target, by which concepts survive that were erased by name only.
 
 Family by family, after the prompt families of EMMA (arXiv 2512.17320) and the multilingual ones of HUB (arXiv
-2410.05664): synonyms, hints that never name it, other capitals, misspellings, look-alike letters, company of kept
-concepts, other languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family, name and
-seed.
+2410.05664): synonyms, hints that never name it, other capitals and quotes, misspellings, look-alike letters, company
+of kept concepts, other languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family,
+name and seed.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ class Subject:
     """A concept under examination: a target or a retained one.
 
     `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `spellings` its
-    name in other capitals, where the model reads these as other words, `translations` its names in other languages,
-    `seen_as` what else the judge would call it, beside its name; whoever makes a subject fills in what it knows.
+    name in other capitals and quotes, where the model reads these as other words, `translations` its names in other
+    languages, `seen_as` what else the judge would call it, beside its name; whoever makes a subject fills in what it
+    knows.
     """
 
     id: str
