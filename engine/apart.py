@@ -3,25 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.errors import ConceptError
 from engine.families import family_of
-from engine.spec import EditSpec
-from engine.text import spellings
+from engine.spec import EditSpec, Retain, Target
 
 
-def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: bool = False) -> None:
-    """ConceptError if a text stream reads an erased name as it reads an anchor, a kept name or another target's; with
-    `typed` an erased name in any of its `spellings`."""
-    tokenizers, roles = family_of(pipeline).tokenizers(pipeline, stream), list(_roles(spec))
-    if typed:
-        roles = [
-            (place, form, is_erased)
-            for place, name, is_erased in roles
-            for form in (spellings(pipeline, [name], stream) if is_erased else [name])
-        ]
+def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: Sequence[Target] = ()) -> None:
+    """ConceptError if a text stream reads an erased name as it reads an anchor, a kept name or another target's; the
+    targets as they are `typed`, where an editor erases them in more spellings."""
+    tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
+    roles = list(_roles(typed or spec.targets, spec.retain))
     names = [name for _, name, _ in roles]
     read = zip(*(own(names, add_special_tokens=False).input_ids for own in tokenizers), strict=True)
     erased: dict[str, tuple[str, str]] = {}
@@ -37,12 +31,12 @@ def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: bool = Fa
             )
 
 
-def _roles(spec: EditSpec) -> Iterator[tuple[str, str, bool]]:
+def _roles(targets: Sequence[Target], retain: Sequence[Retain]) -> Iterator[tuple[str, str, bool]]:
     """Where each name stands, and whether it is erased; those that are come first."""
-    for target in spec.targets:
+    for target in targets:
         yield from ((f"target {target.id}", name, True) for name in target.names)
-    for target in spec.targets:
+    for target in targets:
         if target.anchor:
             yield f"anchor of {target.id}", target.anchor, False
-    for kept in spec.retain:
+    for kept in retain:
         yield from ((f"retain {kept.id}", name, False) for name in kept.names)

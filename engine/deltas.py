@@ -162,18 +162,20 @@ def undo(pipeline: Any, applied: Applied) -> None:
         raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
     for component in sorted({name.partition(".")[0] for name in applied.originals}):
         module = uncompiled(getattr(pipeline, component, None))
-        if not isinstance(module, nn.Module):
-            continue  # nothing multiplies by them any more
-        held = {id(parameter) for parameter in module.parameters()}
-        own = [name for name in applied.originals if name.startswith(f"{component}.")]
-        if gone := [name for name in own if id(applied.parameters[name]) not in held]:
-            raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
-        if fused := [name for name, layer in submodules(module) if getattr(layer, "merged", False)]:
-            problem = (
-                "had a LoRA fused into it, which to unfuse would spoil what was restored; open the base model again"
-            )
-            raise EditError(f"{component}.{fused[0]}", problem)
-        refuse_replaced(module)
+        if isinstance(module, nn.Module):  # else nothing multiplies by them any more
+            own = {name: applied.parameters[name] for name in applied.originals if name.startswith(f"{component}.")}
+            _check_in_use(module, component, own)
+
+
+def _check_in_use(module: nn.Module, component: str, restored: Mapping[str, Tensor]) -> None:
+    """EditError or UnknownArchitecture unless the module multiplies by these parameters and nothing else."""
+    held = {id(parameter) for parameter in module.parameters()}
+    if gone := [name for name, parameter in restored.items() if id(parameter) not in held]:
+        raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
+    if fused := [name for name, layer in submodules(module) if getattr(layer, "merged", False)]:
+        problem = "had a LoRA fused into it, which to unfuse would spoil what was restored; open the base model again"
+        raise EditError(f"{component}.{fused[0]}", problem)
+    refuse_replaced(module)
 
 
 @contextlib.contextmanager

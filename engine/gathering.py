@@ -15,7 +15,7 @@ from engine.blocks import Block, TokenList, spread
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Rows, Settings, Tokens
 from engine.errors import ConceptError
 from engine.families import family_of
-from engine.spec import EditSpec, Retain
+from engine.spec import EditSpec, Retain, Target
 from engine.text import Encoded, encode, partners, spellings
 from engine.vocabulary import general_words, sampled_words
 from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
@@ -43,8 +43,8 @@ def gather(
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
-    check_apart(pipeline, spec, stream, typed=not settings.bare)
     reader = Reader.of(pipeline, settings, stream)
+    check_apart(pipeline, spec, stream, reader.typed(spec.targets))
     targets, subjects, neutral, concept, tokens = reader.targets(spec)
     if like is None:
         retain, lookalikes, kept = reader.all_kept(spec)
@@ -90,11 +90,8 @@ class Reader:
         """Every wording of every target, the target's 1 spread over its wordings."""
         lines = phrasing(spec.erased, self.settings.bare)
         pairs = [
-            target_pairs(
-                replace(target, names=self.as_typed(target.names)),
-                self.settings.own_lines(target.category) or lines(target.category),
-            )
-            for target in spec.targets
+            target_pairs(target, self.settings.own_lines(target.category) or lines(target.category))
+            for target in self.typed(spec.targets)
         ]
         rows = [(text, anchor, k, 1 / len(own)) for k, own in enumerate(pairs) for text, anchor in own]
         anchored = Anchors(self, [anchor for _, anchor, _, _ in rows], self.others(spec))
@@ -181,6 +178,10 @@ class Reader:
             whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
         return weighted
+
+    def typed(self, targets: Sequence[Target]) -> tuple[Target, ...]:
+        """The targets with all names that are erased of them."""
+        return tuple(replace(target, names=self.as_typed(target.names)) for target in targets)
 
     def as_typed(self, names: Sequence[str]) -> tuple[str, ...]:
         """Each name in all capitals that people type and the encoder tells apart; as published editors word it, as it

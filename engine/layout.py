@@ -119,7 +119,7 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
             else f"convert them to safetensors and remove them, or take {CLEAN_COPY}"
         )
         raise ModelFormatError(f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; {cure}")
-    if unlisted := [name for name in _inside(folder, found) if not name.isprintable() or "\\" in name]:
+    if unlisted := [name for name in _inside(folder, found) if not is_listable(name)]:
         raise ModelFormatError(
             f"{folder} holds {few([repr(name) for name in unlisted])}, with a sign that no manifest can name: rename "
             "or delete what is named here"
@@ -130,6 +130,11 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
             f"{folder} holds {few(_outermost(folder, strange, known))}: not what {INDEX} names and `from_pretrained` "
             f"reads, so it would be published unedited; delete what is named here, or take {CLEAN_COPY}"
         )
+
+
+def is_listable(name: str) -> bool:
+    """Whether a manifest can name a file so: as it is printed, and the same path on every system."""
+    return name.isprintable() and "\\" not in name
 
 
 def check_complete(folder: Path) -> None:

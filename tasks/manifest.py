@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from engine.bundle import MANIFEST, MODEL, VOUCHER, verify_bundle
 from engine.digests import json_digest
 from engine.errors import EngineError
+from engine.layout import is_listable
 from tasks.errors import IntegrityError
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -75,8 +76,7 @@ def _is_plain(path: str) -> bool:
     """Names from a manifest become paths, so only those that stay inside the folder."""
     pure = PurePosixPath(path)
     return (
-        path.isprintable()
-        and "\\" not in path
+        is_listable(path)
         and str(pure) == path
         and path not in (".", MANIFEST, VOUCHER)
         and not (pure.is_absolute() or ".." in pure.parts)

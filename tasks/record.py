@@ -96,8 +96,8 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
         for request in requests:
             query = f"params.request_id = '{request}' and params.line = '{line}' and tags.`{STATE_TAG}` = 'published'"
             for run in client.search_runs([_experiment(client)], query):
-                if run.data.params.get("bucket", settings.bucket) != settings.bucket:
-                    continue  # of another installation on this base; before version 0.6.0 runs do not say
+                if not _is_ours(run, settings):
+                    continue
                 client.set_tag(run.info.run_id, SUCCESSOR_TAG, by)
                 client.set_tag(run.info.run_id, STATE_TAG, "replaced")
 
@@ -125,7 +125,12 @@ def runs_of(settings: Settings, line: str, *only: str) -> list[Indexed]:
         while True:
             found += (page := client.search_runs([experiment], query, max_results=PAGE, page_token=token))
             if not (token := page.token):
-                return [_indexed(run) for run in found if run.data.params.get("bucket", "") in ("", settings.bucket)]
+                return [_indexed(run) for run in found if _is_ours(run, settings)]
+
+
+def _is_ours(run: Run, settings: Settings) -> bool:
+    """And not of another installation on the same base; before version 0.6.0 runs do not say."""
+    return run.data.params.get("bucket", settings.bucket) == settings.bucket
 
 
 def _indexed(run: Run) -> Indexed:

@@ -111,7 +111,7 @@ def plain_name(name: str) -> str:
 def refuse_replaced(denoiser: nn.Module) -> None:
     """UnknownArchitecture where attention multiplies by other matrices than those that would be edited: by copies, by
     ones of its processor's own, or by what lies on a disk meanwhile."""
-    for name, module in denoiser.named_modules():
+    for name, module in submodules(denoiser):
         processor = getattr(module, "processor", None)
         if type(processor).__name__.startswith("Fused"):
             raise UnknownArchitecture(f"the projections of {name} are fused; call unfuse_qkv_projections() first")

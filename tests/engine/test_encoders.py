@@ -25,7 +25,6 @@ from engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",), anchor="dog"),), editor="uce")
-FAMILIES = ("sd2", "sdxl", "sd3", "flux", "unet3d", "animatediff", "wan")
 OF_BEFORE = EditPlan(
     {"unet.value.weight": torch.zeros(1, 1)},
     spec="a",
@@ -89,7 +88,7 @@ def test_a_search_reads_them_once_for_all_that_it_plans(pipeline: Any, monkeypat
     assert read == [pipeline]
 
 
-@pytest.mark.parametrize("build", [tiny.pipeline, *(getattr(tiny_families, name) for name in FAMILIES)])
+@pytest.mark.parametrize("build", [tiny.pipeline, *tiny_families.BUILDERS.values()])
 def test_prompts_may_have_been_read_and_the_encoders_left_out(build: Callable[[], Any]) -> None:
     pipeline = build()
     made = plan(pipeline, SPEC)

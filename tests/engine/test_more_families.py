@@ -32,16 +32,8 @@ from engine.text import encode, states
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
+from tests.engine.tiny_families import BUILDERS
 
-BUILDERS = {
-    "sd2": tiny_families.sd2,
-    "sdxl": tiny_families.sdxl,
-    "sd3": tiny_families.sd3,
-    "flux": tiny_families.flux,
-    "unet3d": tiny_families.unet3d,
-    "animatediff": tiny_families.animatediff,
-    "wan": tiny_families.wan,
-}
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
     "sd2": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],

@@ -224,3 +224,14 @@ def _wan(count: int, **more: Any) -> WanPipeline:
     reader: Any = pieces()
     encoder, scheduler = t5(UMT5EncoderModel, UMT5Config), FlowMatchEulerDiscreteScheduler()
     return WanPipeline(reader, encoder, compressor, scheduler, *transformers, **more)
+
+
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "sd2": sd2,
+    "sdxl": sdxl,
+    "sd3": sd3,
+    "flux": flux,
+    "unet3d": unet3d,
+    "animatediff": animatediff,
+    "wan": wan,
+}
