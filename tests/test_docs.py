@@ -14,8 +14,13 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from engine.acceptance import Sampling
+from engine.bounds import fewest
 from engine.editing import KNOWN
 from engine.editors import EDITORS
+from engine.emoji import JUDGE
+from engine.judges.error import read as judge_errors
+from engine.tally import METHODS, drop_bounds
 from engine.training import TRAINERS
 from engine.tuning import AUTO, AutoSettings
 from policies import Policy
@@ -64,6 +69,18 @@ def test_the_reference_has_every_setting_with_its_default(editor: str) -> None:
     assert all(one.default is not MISSING for one in given)
     wanted = ", ".join(f"`{one.name}: {shown(one.default)}`" for one in given)
     assert f"\n- `{editor}`: {wanted}\n" in REFERENCE
+
+
+def test_what_the_reference_says_a_group_needs_is_what_proves_it() -> None:
+    """With the default confidence, and the error of the built-in judge on objects."""
+    error = judge_errors(JUDGE)["object"]
+
+    def fewest_pairs(sampling: Sampling, limit: float) -> int:
+        return fewest(lambda n: drop_bounds(METHODS[sampling], 0, 0, n, 0.95, error)[1] <= limit)
+
+    told = f"0.05 needs {fewest_pairs('fixed', 0.05)} pictures of a group with none lost "
+    told += f"({fewest_pairs('sequential', 0.05)} in rounds) and 0.1 needs {fewest_pairs('fixed', 0.1)}. "
+    assert told in REFERENCE.replace("\n", " ")
 
 
 def test_the_reference_has_every_state_of_a_request() -> None:
