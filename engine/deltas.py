@@ -172,7 +172,9 @@ def _check_in_use(module: nn.Module, component: str, restored: Mapping[str, Tens
     held = {id(parameter) for parameter in module.parameters()}
     if gone := [name for name, parameter in restored.items() if id(parameter) not in held]:
         raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
-    if fused := [name for name, layer in submodules(module) if getattr(layer, "merged", False)]:
+    own = {id(parameter) for parameter in restored.values()}
+    merged = [(name, layer) for name, layer in submodules(module) if getattr(layer, "merged", False)]
+    if fused := [name for name, layer in merged if own.intersection(map(id, layer.parameters()))]:
         problem = "had a LoRA fused into it, which to unfuse would spoil what was restored; open the base model again"
         raise EditError(f"{component}.{fused[0]}", problem)
     refuse_replaced(module)

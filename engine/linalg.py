@@ -102,12 +102,9 @@ def diagonalise(g: Tensor, s: Tensor, held_by: str) -> Pencil:
     L^-1 S L^-T = U diag(l) U^T and basis = L^-T U. EditError if G is singular, ill-conditioned or not finite;
     `held_by` names the setting that holds it."""
     g, s = _symmetric(g), _symmetric(s)
-    if not (g.isfinite().all() and s.isfinite().all()):
-        raise EditError("shared system", "the covariance is not finite; check the model and the concepts for NaN")
+    _check_finite(g, s)
     spectrum = eigvalsh(g)
-    if spectrum[0] <= 0 or spectrum[-1] / spectrum[0] > WORST_CONDITION:
-        found = f"the system is ill-conditioned (eigenvalues {spectrum[0]:.1e} to {spectrum[-1]:.1e})"
-        raise EditError("shared system", f"{found}; raise the editor's {held_by}, which holds it")
+    _check_condition(spectrum[0].item(), spectrum[-1].item(), held_by)
     lower = cholesky(g)
     half = solve_triangular(lower, s, upper=False)
     whitened = solve_triangular(lower, half.T, upper=False)
@@ -116,10 +113,30 @@ def diagonalise(g: Tensor, s: Tensor, held_by: str) -> Pencil:
     return Pencil(basis, values.clamp_min(0))
 
 
+def solve_ridged(s: Tensor, ridge: float, right: Tensor, held_by: str) -> Tensor:
+    """X of (S + r I) X = B, for semidefinite S [d, d], `ridge` r and `right` B [d, m]. EditError as of `diagonalise`,
+    by the bounds that r and the trace of S set to the eigenvalues."""
+    s = _symmetric(s)
+    _check_finite(s)
+    _check_condition(ridge, ridge + s.trace().item(), held_by)
+    return cholesky_solve(right, cholesky(s + ridge * eye(len(s), s)))
+
+
 def procrustes(a: Tensor, b: Tensor) -> Tensor:
     """The orthogonal Q [d, d] with the least |A Q - B|, for A and B [rows, d]: the polar factor of A^T B."""
     u, _, vh = svd(product(a, b))
     return u @ vh
+
+
+def _check_finite(*matrices: Tensor) -> None:
+    if not all(matrix.isfinite().all() for matrix in matrices):
+        raise EditError("shared system", "the covariance is not finite; check the model and the concepts for NaN")
+
+
+def _check_condition(least: float, most: float, held_by: str) -> None:
+    if least <= 0 or most / least > WORST_CONDITION:
+        found = f"the system is ill-conditioned (eigenvalues {least:.1e} to {most:.1e})"
+        raise EditError("shared system", f"{found}; raise the editor's {held_by}, which holds it")
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

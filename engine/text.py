@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import ConceptError, EditError, MissingExtra
 from engine.families import Arguments, Family, family_of
@@ -164,9 +165,24 @@ def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
 def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
     unique: dict[Any, int] = {}
     places = [unique.setdefault(ids, len(unique)) for ids in side_by_side([tokens["input_ids"] for tokens in read])]
-    embeddings = _asked(pipeline, torch.tensor(list(unique), dtype=torch.long), stream)
+    with _at_rest(pipeline):
+        embeddings = _asked(pipeline, torch.tensor(list(unique), dtype=torch.long), stream)
     embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
     return embeddings[torch.tensor(places, device=embeddings.device)]
+
+
+@contextmanager
+def _at_rest(pipeline: Any) -> Iterator[None]:
+    """The text encoders without the dropout of training, which a T5 that was made or trained here still has."""
+    encoders = [part for name, part in pipeline.components.items() if name.startswith("text_encoder")]
+    training = [one for part in encoders if isinstance(part, nn.Module) for one in part.modules() if one.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:

@@ -240,14 +240,23 @@ def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:
     planned = [trial for trial in trials if trial.worst]
     if not planned:
         return f"none of {len(trials)} settings could be planned; the first failed with: {trials[0].problem}"
+    barred, free = ([trial for trial in planned if trial.barred is own] for own in (True, False))
+    nearer = f"{len(barred)} are barred, that with the least change by: {_least(barred).problem}" if barred else ""
+    if not free:
+        return f"of {len(trials)} settings of {auto.editor} {nearer}"
     residual, drift = (max(limit, 1e-9) for limit in (auto.max_residual, auto.max_drift))
-    nearest = min(planned, key=lambda trial: max(trial.worst["residual"] / residual, trial.worst["drift"] / drift))
+    nearest = min(free, key=lambda trial: max(trial.worst["residual"] / residual, trial.worst["drift"] / drift))
     left, moved = nearest.worst["residual"], nearest.worst["drift"]
     return (
         f"none of {len(trials)} settings of {auto.editor} leaves at most {auto.max_residual:g} of the targets and "
         f"moves what is kept by at most {auto.max_drift:g}; nearest is {dict(nearest.settings)}, which leaves "
         f"{left:.3g} and moves {moved:.3g}: name fewer concepts at once, or raise max_residual or max_drift"
+        + (f" ({nearer})" if nearer else "")
     )
+
+
+def _least(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: trial.worst["change"])
 
 
 def _none_accepted(trials: Sequence[Trial]) -> str:

@@ -27,6 +27,8 @@ from torch import Tensor
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
 
+NOTHING = 1e-9
+
 
 @dataclass(frozen=True)
 class MaceSettings(UceSettings):
@@ -48,7 +50,10 @@ class MaceSettings(UceSettings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: MaceSettings
 ) -> dict[str, Tensor]:
-    change = right_factor(surrounding(concepts), concepts, settings)
+    around = surrounding(concepts)
+    if around.mass < NOTHING * concepts.targets.mass:
+        return {}
+    change = right_factor(around, concepts, settings)
     return {name: weight @ change for name, weight in weights.items()}
 
 

@@ -81,6 +81,11 @@ def load_a_lora(pipeline: Any) -> None:
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["attn2.to_k"]), pipeline.unet)
 
 
+def fuse_a_lora_of_the_blocks(pipeline: Any) -> None:
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["attn.to_q"]), pipeline.transformer)
+    next(layer for layer in pipeline.transformer.modules() if hasattr(layer, "base_layer")).merge()
+
+
 def learn_a_word(pipeline: Any) -> None:
     pipeline.tokenizer.add_tokens(["<mark>"])
 
@@ -98,6 +103,7 @@ def free(name: str) -> Callable[[Any], None]:
         (tiny_families.sdxl, free("text_encoder")),
         (tiny_families.sd3, free("text_encoder_3")),
         (tiny_families.flux, free("text_encoder_2")),
+        (tiny_families.flux, fuse_a_lora_of_the_blocks),
     ],
 )
 def test_the_context_undoes_whatever_happens_to_the_pipeline(

@@ -59,6 +59,12 @@ def test_mace_retains_by_weight():
     assert moved(planned("mace-cfr", spread_out()), KEPT) > 0.05
 
 
+def test_mace_leaves_matrices_alone_that_read_nothing_around_a_concept():
+    """As those of pooled streams do; a change of nothing would count as one that left all of the target."""
+    pooled = Moments.of(CONCEPTS.subjects, CONCEPTS.neutral, CONCEPTS.subject_weights())
+    assert planned("mace-cfr", replace(CONCEPTS, targets=pooled)) == {}
+
+
 def test_mace_has_nothing_to_surround_with_the_last_token_alone():
     with pytest.raises(SettingError, match="tokens is 'last'; use one of all, tail"):
         planned("mace-cfr", tokens="last")

@@ -10,7 +10,7 @@ import torch
 
 from engine.editors import Moments
 from engine.editors.base import Rows
-from engine.editors.speed import influenced, invariants, quantiles
+from engine.editors.speed import influenced, invariants, quantiles, weakest
 from engine.errors import EditError
 from tests.engine.draws import draw
 from tests.engine.made_up import AROUND, AROUND_Y, CONCEPTS, EMPTY, KEPT, ROWS, SHARES, WEIGHTS, D, X, Y, moved, planned
@@ -112,6 +112,15 @@ def transcribed(w0: torch.Tensor, steps: torch.Tensor, prior_filter: bool = True
         copies = copies[felt > felt.mean()]
         gram, mass = gram + 10 / len(steps) * copies.T @ copies, mass + 10 / len(steps) * len(copies)
     return gram / mass
+
+
+@pytest.mark.parametrize("shape", [(3 * D, D), (D, D), (D // 2, D), (1, D)], ids=str)
+def test_speed_copies_along_the_weakest_direction_that_a_matrix_has(shape: tuple[int, int]):
+    """Of a matrix with fewer rows than columns it is none of the many that it does not read at all."""
+    weight = draw(*shape, seed=15)
+    expected = torch.linalg.svd(weight, full_matrices=False).Vh[-1]
+    assert abs(weakest(weight) @ expected) > 1 - 1e-9
+    assert not weakest(torch.zeros(D // 2, D)).any()
 
 
 def test_speed_takes_what_drawn_copies_come_to_in_the_long_run():

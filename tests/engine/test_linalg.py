@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.errors import EditError
-from engine.linalg import add_product, diagonalise, procrustes, product, times
+from engine.linalg import add_product, diagonalise, procrustes, product, solve_ridged, times
 from tests.engine.draws import draw
 
 D, ROWS = 12, 40
@@ -25,6 +25,26 @@ def test_batched_solve_equals_row_by_row():
     for row in range(ROWS):
         alone = torch.linalg.solve(g + weights[row] * s, right[row])
         assert torch.allclose(solved[row], alone, rtol=1e-9, atol=1e-9)
+
+
+def test_a_ridged_solve_is_the_plain_one():
+    s, right = semidefinite(3, 5), draw(D, ROWS, seed=6)
+    expected = torch.linalg.solve(s + 0.01 * torch.eye(D, dtype=torch.float64), right)
+    assert torch.allclose(solve_ridged(s, 0.01, right, held_by="ridge"), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("s", "ridge", "problem"),
+    [
+        (semidefinite(3, 5), 0.0, "raise the editor's ridge, which holds it"),
+        (semidefinite(3, 5), 1e-15, "raise the editor's ridge, which holds it"),
+        (torch.full((D, D), torch.nan), 1.0, "not finite"),
+    ],
+)
+def test_a_ridged_solve_that_the_ridge_does_not_hold_is_refused(s: torch.Tensor, ridge: float, problem: str):
+    with pytest.raises(EditError, match=problem) as caught:
+        solve_ridged(s, ridge, draw(D, 2, seed=0), held_by="ridge")
+    assert caught.value.layer == "shared system"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,19 @@ def test_the_states_are_the_pipelines_own(pipeline):
     assert not encoded.embeddings.requires_grad
 
 
+@pytest.mark.parametrize("part", ["text_encoder_2", "transformer"])
+def test_an_encoder_in_training_is_read_without_its_dropout_and_stays_in_training(part: str):
+    flux = tiny_families.flux()
+    still = states(flux, ["pink pink"])
+    getattr(flux, part).train()
+    assert torch.equal(states(flux, ["pink pink"]), still)
+    assert all(module.training for module in getattr(flux, part).modules())
+    with torch.no_grad():
+        dropped = flux.text_encoder_2(torch.ones(1, 4, dtype=torch.long))[0]
+        again = flux.text_encoder_2(torch.ones(1, 4, dtype=torch.long))[0]
+    assert torch.equal(dropped, again) is (part == "transformer"), "it has dropout"
+
+
 def test_a_name_is_also_as_people_type_it_where_the_encoder_tells_capitals_apart(pipeline):
     """The sentence pieces know one capital, P."""
     flux = tiny_families.flux()

@@ -142,6 +142,33 @@ def test_what_is_barred_is_shown_to_nobody_and_counts_among_no_proofs(pipeline, 
     assert all(trial.accepted is None and "it goes too far" in trial.problem for trial in barred)
 
 
+@pytest.mark.parametrize("proof", [None, lambda made: ""])
+def test_where_all_is_barred_it_says_by_what(pipeline, planned, proof: Any):
+    """What each setting leaves has no part in that, and raising what it may leave is no cure."""
+
+    def bar(made: EditPlan) -> str:
+        return f"the change is {worst(made, 'change'):.4f}"
+
+    wide = replace(SPEC, settings={"general_words": 20, "max_residual": 100, "max_drift": 100})
+    least = min(worst(made, "change") for made in planned)
+    expected = f"of 30 settings of scapre 30 are barred, that with the least change by: the change is {least:.4f}$"
+    with pytest.raises(NothingAccepted, match=expected):
+        tuned(pipeline, wide, proof, bar)
+
+
+def test_the_nearest_is_none_of_those_that_are_barred(pipeline, planned):
+    allowed = sorted(worst(made, "change") for made in planned)[2]
+
+    def bar(made: EditPlan) -> str:
+        return "it goes too far" if worst(made, "change") > allowed else ""
+
+    strict = replace(SPEC, settings={"general_words": 20, "max_residual": 1e-6, "max_drift": 1e6})
+    nearest = min(worst(made, "residual") for made in planned if worst(made, "change") <= allowed)
+    told = rf"which leaves {nearest:.3g} and .*27 are barred, that with the least change by: it goes too far"
+    with pytest.raises(NothingAccepted, match=told):
+        tuned(pipeline, strict, None, bar)
+
+
 def test_it_refuses_where_pictures_accept_nothing_and_asks_no_more_than_it_may(pipeline):
     few = replace(SPEC, settings={**SPEC.settings, "proofs": 2})
     with pytest.raises(NothingAccepted, match="accepted none of the 2 settings") as caught:
