@@ -24,6 +24,8 @@ class Acceptance:
     `unspared` are families with a limit above `max_target_rate` that must not be proven to show more than that either.
     `attacks` are those that every target must have been put through. `informative` are prompt families to which the
     unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
+    `named` are prompt families of words that the policy gives, each an order by itself: of none of their prompts may it
+    be proven that it shows more than the family may.
     """
 
     max_target_rate: float
@@ -36,6 +38,7 @@ class Acceptance:
     attacks: tuple[str, ...] = ()
     informative: tuple[str, ...] = ()
     unspared: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {f"probe_limits.{name}": limit for name, limit in self.probe_limits.items()}
@@ -54,6 +57,11 @@ class Acceptance:
     def limit_of(self, attack: str) -> float:
         """The highest success rate that an attack may have."""
         return self.probe_limits.get(attack, self.max_attack_rate)
+
+    def survival_of(self, family: str) -> float:
+        """What no prompt family, and no prompt of one that is `named`, may be proven to show more than."""
+        own = 0.0 if family in self.unspared else self.probe_limits.get(family, 0.0)
+        return max(self.max_target_rate, own)
 
     def decides(self, attack: str) -> bool:
         """Whether anything hangs on the attack."""
@@ -99,5 +107,5 @@ class Acceptance:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Self:
         """From what JSON gives back."""
-        names = ("attacks", "informative", "unspared")
+        names = ("attacks", "informative", "unspared", "named")
         return cls(**{**raw, **{name: tuple(raw.get(name, ())) for name in names}})

@@ -44,7 +44,10 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
     per_target = 1 + sum(map(acceptance.decides, acceptance.attacks))
     twice = where(targets, targets["probe"].isin(acceptance.unspared))
     once = *(part[["concept", "probe"]] for part in (targets, twice)), kept[["role", "category"]], kept[["concept"]]
-    return per_target * len(set(targets["concept"])) + sum(len(names.drop_duplicates()) for names in once)
+    named = where(targets, targets["probe"].isin(acceptance.named))
+    prompts = named.groupby(["concept", "probe"])["prompt"].nunique()
+    by_name = per_target * len(set(targets["concept"])) + sum(len(names.drop_duplicates()) for names in once)
+    return by_name + int(prompts[prompts > 1].sum())
 
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
@@ -53,6 +56,9 @@ def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError |
             yield _survival(target.concept, demand.probe, demand.rate, acceptance, error)
         if demand.limit is not None:
             yield _below(target.concept, demand, demand.limit, error)
+    for family, prompts in target.prompts.items():
+        for prompt, rate in prompts.items():
+            yield _survival(target.concept, family, rate, acceptance, error, prompt)
 
 
 def _below(name: str, demand: Demand, limit: float, error: JudgeError | None) -> Claim:
@@ -64,14 +70,16 @@ def _below(name: str, demand: Demand, limit: float, error: JudgeError | None) ->
     return Claim(demand.kind, name, demand.probe, limit, rounded_up(p), 1.0)
 
 
-def _survival(name: str, probe: str, rate: Rate, acceptance: Acceptance, error: JudgeError | None) -> Claim:
+def _survival(
+    name: str, probe: str, rate: Rate, acceptance: Acceptance, error: JudgeError | None, prompt: str = ""
+) -> Claim:
     """Turned round: the share in which it is NOT seen is below what the limit leaves."""
-    method, limit = METHODS[acceptance.sampling], acceptance.max_target_rate
+    method, limit = METHODS[acceptance.sampling], acceptance.survival_of(probe)
     if error is None:
         p = method.rate_p(rate.n - rate.seen, rate.n, 1 - limit)
     else:
         p = p_of_bound(lambda sure: 1 - rate_bounds(method, rate.seen, rate.n, sure, error)[0], 1 - limit)
-    return Claim("survival", name, probe, limit, rounded_up(p), 1.0)
+    return Claim("survival", name, probe, limit, rounded_up(p), 1.0, prompt)
 
 
 def _of_group(group: GroupResult, acceptance: Acceptance, error: JudgeError | None) -> Claim:

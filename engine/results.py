@@ -65,9 +65,9 @@ class Claim:
     """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
 
     `kind` says what is claimed: "target", "probe", "attack": the rate is below `limit`; "group": the drop is below it;
-    "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is. `p` is the
-    p-value by itself, `holm` the one adjusted for all claims of the verdict: those with holm <= family_alpha are proven
-    together. Both are rounded up to six places.
+    "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is, or by one
+    `prompt` of it. `p` is the p-value by itself, `holm` the one adjusted for all claims of the verdict: those with
+    holm <= family_alpha are proven together. Both are rounded up to six places.
     """
 
     kind: str
@@ -76,6 +76,7 @@ class Claim:
     limit: float
     p: float
     holm: float
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class JudgeError:
 class TargetResult:
     """One concept to erase; `probes` is the rate by prompt family, `attacks` the success rate (ASR) by attack.
 
-    `total` holds the prompts of all families that count for the proof and no attack (`engine.tally`).
+    `total` holds the prompts of all families that count for the proof and no attack (`engine.tally`); `prompts` has the
+    rate by prompt of those families that are held prompt by prompt and have several.
     """
 
     concept: str
@@ -143,6 +145,7 @@ class TargetResult:
     total: Rate
     probes: dict[str, Rate]
     attacks: dict[str, Rate] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Rate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -234,5 +237,10 @@ def gravest(reasons: tuple[Reason, ...]) -> Outcome:
 
 
 def _target_of(raw: dict[str, Any]) -> TargetResult:
-    probes, attacks = ({name: Rate(**rate) for name, rate in raw[part].items()} for part in ("probes", "attacks"))
-    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes, attacks)
+    probes, attacks = (_rates_of(raw[part]) for part in ("probes", "attacks"))
+    prompts = {family: _rates_of(own) for family, own in raw.get("prompts", {}).items()}
+    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes, attacks, prompts)
+
+
+def _rates_of(raw: dict[str, Any]) -> dict[str, Rate]:
+    return {name: Rate(**rate) for name, rate in raw.items()}

@@ -147,8 +147,11 @@ def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetR
     attacked, error = is_attack(rows), judge.get(category)
     plain = where(rows, ~attacked)
     probes = {probe_of(family): _rate(family, acceptance, error) for family in split(plain, "probe")}
+    named = where(plain, plain["probe"].isin(acceptance.named))
+    prompts = {probe_of(family): _by_prompt(family, acceptance, error) for family in split(named, "probe")}
+    several = {family: own for family, own in prompts.items() if len(own) > 1}
     attacks = {probe_of(own): _rate(own, acceptance.beforehand, error) for own in split(where(rows, attacked), "probe")}
-    return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks)
+    return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks, several)
 
 
 def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance, error: JudgeError | None) -> Rate:
@@ -173,6 +176,10 @@ def probe_of(rows: pd.DataFrame) -> str:
 def _rate(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> Rate:
     before, after = _seen(rows, "before"), _seen(rows, "after")
     return rate(float(before.mean()), int(after.sum()), len(rows), acceptance, error)
+
+
+def _by_prompt(family: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> dict[str, Rate]:
+    return {str(rows.iloc[0]["prompt"]): _rate(rows, acceptance, error) for rows in split(family, "prompt")}
 
 
 def _retained(rows: pd.DataFrame, acceptance: Acceptance) -> RetainResult:

@@ -34,7 +34,7 @@ def _of_verdict(verdict: Verdict) -> Iterator[tuple[str, float]]:
 def _of_claims(verdict: Verdict) -> Iterator[tuple[str, float]]:
     yield "claims/made", float(len(verdict.claims))
     yield "claims/proven", float(len(verdict.proven))
-    for claim in verdict.claims:
+    for claim in (claim for claim in verdict.claims if not claim.prompt):
         yield f"{claim.concept}/{_claimed(claim)}_holm_p", claim.holm
 
 

@@ -1,7 +1,7 @@
 """Which concepts lie near each target: by the text encoder, and by the judge, who mixes them up in the unedited model.
 
-The pictures are the first that the target is asked for anyway, so they cost nothing more, and the same policy, base
-and judge always find the same neighbours.
+The pictures are the first that the target is asked for by the policy alone, of an object anyway, so that the same
+policy, base and judge always find the same neighbours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def neighbours(
 ) -> dict[str, list[LookAlike]]:
     """By target of the plain questions `asked`, nearest first; `pools` are the judge's labels by category.
 
-    A judge that chooses among no labels, as one for explicit content, confuses nothing.
+    A judge that does not tell how it chooses among labels, as all but a CLIP judge, confuses nothing.
     """
     shots: dict[Subject, list[Shot]] = {}
     for question in asked:

@@ -15,8 +15,8 @@ import pandas as pd
 
 from engine import emoji
 from engine.acceptance import Acceptance
-from engine.emoji.catalogue import OBJECTS
-from engine.errors import UnknownArchitecture
+from engine.emoji.catalogue import OBJECTS, STYLES
+from engine.errors import SettingError, UnknownArchitecture
 from engine.evidence import ARMS, never_shown
 from engine.judges import error
 from engine.judges.card import names
@@ -90,7 +90,7 @@ class Examination:
 def examination(order: Order) -> Examination:
     """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened.
 
-    PolicyError where the level makes an attack that cannot be made on such a model.
+    PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
     """
     state = load_state(order)
     wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
@@ -113,7 +113,7 @@ def _refuse_unattackable(level: Level, base: Any) -> None:
     for attack in level.attacks:
         try:
             attack.check(base)
-        except UnknownArchitecture as error:
+        except (UnknownArchitecture, SettingError) as error:
             what = f"at {level.name!r} the model is attacked by {attack.name}, and {error}"
             raise PolicyError("acceptance.level", what, "ask for `quick`, which makes no attacks") from error
 
@@ -148,9 +148,11 @@ def _as_judged(given: Sequence[Subject], labels: Mapping[str, Sequence[str]]) ->
 
 
 def _told(subject: Subject) -> Subject:
-    """With the synonyms and clues that the built-in model was trained on."""
-    entry = next((item for item in OBJECTS if item.name == subject.name and subject.category == "object"), None)
+    """With the synonyms and clues that the built-in model was trained on; of a style it knows no clues."""
+    known = {spoken(item.name): item for item in {"object": OBJECTS, "style": STYLES}.get(subject.category, ())}
+    entry = known.get(spoken(subject.name))
     if entry is None or subject.role != "target":
         return subject
-    others = tuple(word for word in entry.synonyms if word not in subject.names)
-    return replace(subject, synonyms=others, clues=entry.clues)
+    named = set(map(spoken, subject.names))
+    others = tuple(word for word in entry.synonyms if spoken(word) not in named)
+    return replace(subject, synonyms=others, clues=getattr(entry, "clues", ()))

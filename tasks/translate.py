@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.acceptance import Acceptance
 from engine.probes import Subject
-from engine.probes.levels import INFORMATIVE, level_named
+from engine.probes.levels import INFORMATIVE, NAMED, level_named
 from engine.sampling import Sampler
 from engine.spec import EditSpec, Retain, Target, spoken
 from engine.wordings import WORDED_AS, own_wordings
@@ -47,12 +47,16 @@ def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
 
 def subjects(state: DesiredState) -> list[Subject]:
     """Everything to be examined: targets first, then what must be kept."""
-    targets = [
-        Subject(c.id, "target", c.category, c.name, c.aliases, _said(c.prompts, (c.name, *c.aliases)))
-        for c in state.concepts
-    ]
+    targets = [_target(concept) for concept in state.concepts]
     kept = [Subject(c.id, c.kind, c.category, c.name, (), _said(c.prompts, (c.name,))) for c in state.retain]
     return targets + kept
+
+
+def _target(concept: Concept) -> Subject:
+    own = _said(concept.prompts, (concept.name,))
+    others = tuple(prompt for prompt in _said(concept.prompts, concept.aliases) if prompt not in own)
+    named = (concept.id, "target", concept.category, concept.name, concept.aliases)
+    return Subject(*named, prompts=own, alias_prompts=others)
 
 
 def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -78,4 +82,5 @@ def acceptance(state: DesiredState) -> Acceptance:
         attacks=tuple(attack.name for attack in level_named(limits.level).attacks),
         informative=INFORMATIVE,
         unspared=state.unspared,
+        named=NAMED,
     )

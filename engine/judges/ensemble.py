@@ -30,8 +30,26 @@ class Ensemble:
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture; ConceptError on what a voting member cannot judge."""
         refuse_unfit(pictures, concepts, category, self.categories)
-        answers = [voter.look(pictures, concepts, category) for voter in self._voters[category]]
+        return self.look_for_any(pictures, [[concept] for concept in concepts], category)
+
+    def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
+        """As `look_for_any` below, of which each member answers before they vote: one may call by an alias what another
+        calls by its name."""
+        refuse_unfit(pictures, [own[0] for own in names], category, self.categories)
+        answers = [look_for_any(voter, pictures, names, category) for voter in self._voters[category]]
         return [_vote(votes) for votes in zip(*answers, strict=True)]
+
+
+def look_for_any(judge: Judge, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
+    """One sighting a picture, the best by any of the names that its concept is known by."""
+    if isinstance(judge, Ensemble):
+        return judge.look_for_any(pictures, names, category)
+    asked = [(place, name) for place, own in enumerate(names) for name in own]
+    found = judge.look(pictures[[place for place, _ in asked]], [name for _, name in asked], category)
+    best: dict[int, Sighting] = {}
+    for (place, _), sighting in zip(asked, found, strict=True):
+        best[place] = max(best.get(place, sighting), sighting, key=lambda one: (one.seen, one.score))
+    return [best[place] for place in range(len(names))]
 
 
 def _vote(votes: Sequence[Sighting]) -> Sighting:

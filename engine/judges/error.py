@@ -2,13 +2,14 @@
 
     python -m engine.judges.error JUDGE CATEGORY PICTURES     PICTURES holds one folder of pictures a label
 
-writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name.
+writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name. A folder
+whose name the judge does not know holds pictures that show nothing it knows: where it knows one label, it needs one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,36 +20,48 @@ from engine.canonical import canonical_json
 from engine.digests import folder_digest
 from engine.errors import DigestMismatch
 from engine.judges.base import Judge, fault
-from engine.judges.card import read_json
+from engine.judges.card import known, read_json
 from engine.judges.opening import open_judge
 from engine.results import JudgeError
 
 
 def measure(
-    judge: Judge, pictures: np.ndarray, labels: Sequence[str], category: str, rivals: Sequence[str] | None = None
+    judge: Judge,
+    pictures: np.ndarray,
+    labels: Sequence[str],
+    category: str,
+    rivals: Sequence[str] | None = None,
+    known: Collection[str] | None = None,
 ) -> JudgeError:
     """Ask the judge of each picture, uint8 [n, height, width, 3], for its label and for one rival it does not show.
 
     One rival a picture, by default the label next in the alphabet: asked for more, a picture would count several times
-    and the counts could not be bounded as independent. Raises ValueError on a faulty picture, or with one label only.
+    and the counts could not be bounded as independent. Of labels that are not `known` to the judge, if it knows few, a
+    picture is asked for a rival only. Raises ValueError on a faulty picture, or with one label only.
     """
     if faults := [f"picture {place} is a {why}" for place, why in enumerate(map(fault, pictures)) if why]:
         raise ValueError(f"{faults[0]}: leave it out, it shows no label")
-    others = next_labels(labels) if rivals is None else rivals
+    others = next_labels(labels, known) if rivals is None else rivals
     if same := [label for label, rival in zip(labels, others, strict=True) if label == rival]:
         raise ValueError(f"a picture of {same[0]!r} has its own label as its rival: name another")
-    hits = [sighting.seen for sighting in judge.look(pictures, labels, category)]
-    alarms = [sighting.seen for sighting in judge.look(pictures, others, category)]
+    shown = [place for place, label in enumerate(labels) if known is None or label in known]
+    asked = [place for place, rival in enumerate(others) if rival]
+    hits = [sighting.seen for sighting in judge.look(pictures[shown], [labels[n] for n in shown], category)]
+    alarms = [sighting.seen for sighting in judge.look(pictures[asked], [others[n] for n in asked], category)]
     return JudgeError(sum(hits), len(hits), sum(alarms), len(alarms))
 
 
-def next_labels(labels: Sequence[str]) -> list[str]:
-    """For each label the next in the alphabet, the first after the last. Raises ValueError on fewer than two."""
+def next_labels(labels: Sequence[str], known: Collection[str] | None = None) -> list[str]:
+    """For each label the next in the alphabet that is `known`, the first after the last; "" where that is the label
+    itself. Raises ValueError on fewer than two labels, and where none is known."""
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(f"the labelled pictures show {names}: give pictures of two labels or more")
-    after = dict(zip(names, names[1:] + names[:1], strict=True))
-    return [after[label] for label in labels]
+    own = [name for name in names if known is None or name in known]
+    if not own:
+        raise ValueError(f"the judge knows none of {names}; it knows {sorted(known or ())}")
+    after = {name: next((other for other in own if other > name), own[0]) for name in names}
+    return ["" if after[label] == label else after[label] for label in labels]
 
 
 def place_of(folder: Path) -> Path:
@@ -95,9 +108,13 @@ def main() -> None:
     parser.add_argument("category")
     parser.add_argument("pictures", type=Path)
     args = parser.parse_args()
-    pictures, labels = labelled(args.pictures)
-    error = measure(open_judge(args.judge), pictures, labels, args.category)
-    found = read(args.judge) if place_of(args.judge).exists() else {}
+    try:
+        pictures, labels = labelled(args.pictures)
+        names = known(args.judge).get(args.category)
+        error = measure(open_judge(args.judge), pictures, labels, args.category, known=names)
+        found = read(args.judge) if place_of(args.judge).exists() else {}
+    except ValueError as problem:
+        parser.error(str(problem))
     path = write(args.judge, {**found, args.category: error}, f"{len(labels)} pictures in {args.pictures.name}")
     print(f"{path}: {error}")
 

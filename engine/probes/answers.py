@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from engine.evidence import Row
-from engine.judges import Judge, Sighting, fault
+from engine.judges import Judge, Sighting, fault, look_for_any
 from engine.pictures import pixel_digest
 from engine.probes.prompts import Question, Subject
 
@@ -31,16 +31,8 @@ class Answer:
 
 def _sightings(judge: Judge, block: Sequence[Answer], pictures: np.ndarray, category: str) -> list[Sighting]:
     """A concept is seen where the judge sees it by its name, or by any other that it knows it by."""
-    asked = [
-        (place, name)
-        for place, answer in enumerate(block)
-        for name in dict.fromkeys([answer.subject.name, *answer.subject.seen_as])
-    ]
-    found = judge.look(pictures[[place for place, _ in asked]], [name for _, name in asked], category)
-    best: dict[int, Sighting] = {}
-    for (place, _), sighting in zip(asked, found, strict=True):
-        best[place] = max(best.get(place, sighting), sighting, key=lambda one: (one.seen, one.score))
-    return [best[place] for place in range(len(block))]
+    names = [list(dict.fromkeys([answer.subject.name, *answer.subject.seen_as])) for answer in block]
+    return look_for_any(judge, pictures, names, category)
 
 
 def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:

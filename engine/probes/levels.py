@@ -22,6 +22,9 @@ INFORMATIVE = ("alias", *FAMILIES)
 """Families to which the unedited model may not respond; where it does not, they add nothing to the proof
 (`Acceptance.informative`)."""
 
+NAMED = ("alias", "policy")
+"""Families of words that the policy itself gives, each an order by itself (`Acceptance.named`)."""
+
 
 @dataclass(frozen=True)
 class Level:

@@ -27,6 +27,7 @@ EVERYDAY = ("house", "tree", "cup", "chair", "bridge")
 class Subject:
     """A concept under examination: a target or a retained one.
 
+    `prompts` are the policy's own, and `alias_prompts` those of them that have an alias in the name's place;
     `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `spellings` its
     name in other capitals and quotes, where the model reads these as other words, `translations` its names in other
     languages, `seen_as` what else the judge would call it, beside its name; whoever makes a subject fills in what it
@@ -44,6 +45,7 @@ class Subject:
     spellings: tuple[str, ...] = ()
     translations: tuple[str, ...] = ()
     seen_as: tuple[str, ...] = ()
+    alias_prompts: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,13 +83,15 @@ def probes_digest() -> str:
 
 
 def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[str, str]]:
-    """(family, prompt): `count` wordings of the name, one of every alias, and all of the policy's own."""
+    """(family, prompt): `count` wordings of the name, one of every alias, and all of the policy's own, of which those
+    with an alias are of the aliases' family: a name that the model never knew makes no prompt that it could know."""
     drawn = cycle(beside)
     lines = wordings(subject.category)[:count]
     asked = [(family, _fill(wording, subject.name, next(drawn))) for family, wording in lines]
     spoken = cycle(wordings(subject.category))
     asked += [("alias", _fill(next(spoken)[1], alias, next(drawn))) for alias in subject.aliases]
     asked += [("policy", prompt) for prompt in subject.prompts]
+    asked += [("alias", prompt) for prompt in subject.alias_prompts]
     return [(family, prompt) for prompt, family in {prompt: family for family, prompt in reversed(asked)}.items()][::-1]
 
 

@@ -317,6 +317,11 @@ def test_no_more_is_claimed_than_was_counted_before():
     attacked = [rows("panda", "target", 16, 0, 16, attack) for attack in limits.attacks]
     plan = table([*PANDA, *FOX, *asked])
     assert most_claims(plan, limits) == len(verdict(asked, *attacked, limits=limits).claims)
+    named = replace(limits, named=("alias", "name"))
+    aliases = [replace(row, probe="alias", prompt=own) for own in ("cab", "taxi") for row in asked]
+    counted = most_claims(table([*PANDA, *FOX, *asked, *aliases]), named)
+    assert counted == len(verdict(asked, aliases, *attacked, limits=named).claims)
+    assert counted == most_claims(plan, limits) + 1 + 2, "one of the family, one of each prompt"
 
 
 def test_a_pass_needs_no_correction_and_a_claim_about_one_concept_does():
@@ -338,6 +343,32 @@ def test_a_family_in_which_the_target_survives_does_not_hide_in_the_total():
     assert verdict(of_family("synonym", 8, 1, 8), of_family("prefix", 96, 0, 96)).outcome == Outcome.PASS
     error = {"object": JudgeError(950, 960, 1, 960)}
     assert ("probe-survives", "synonym") in codes(verdict(of_family("synonym", 8, 8, 8), judge=error))
+
+
+def test_a_name_that_lives_does_not_hide_among_many_that_the_policy_gives():
+    """One alias of fifteen is alive: total and family keep the limit, and the order to erase that name is not met."""
+    named = replace(LIMITS, informative=("alias",), named=("alias",))
+    alive = [replace(row, prompt="a cab") for row in of_family("alias", 8, 8, 8)]
+    others = [[replace(row, prompt=f"alias {n}") for row in of_family("alias", 8, 0, 8)] for n in range(14)]
+    together, apart = (verdict(alive, *others, limits=limits) for limits in (LIMITS, named))
+    (panda,) = apart.targets
+    assert panda.total.upper < LIMITS.max_target_rate
+    assert panda.probes["alias"].rate < LIMITS.max_target_rate
+    assert together.outcome == Outcome.PASS
+    assert (apart.outcome, codes(apart)) == (Outcome.FAIL, [("probe-survives", "alias")])
+    assert "panda survives in alias 'a cab': seen in 8 of 8 pictures" in apart.reasons[0].message
+    assert verdict(*others, limits=named).outcome == Outcome.PASS
+    assert verdict(alive, limits=named).targets[0].prompts == {}, "one prompt is its family"
+    assert Verdict.from_json(apart.to_json()) == apart
+
+
+def test_a_name_may_show_what_its_family_may():
+    allowed = replace(LIMITS, named=("alias",), probe_limits={"alias": 0.9})
+    half = [[replace(row, prompt=f"alias {n}") for row in of_family("alias", 8, 4, 8)] for n in range(2)]
+    wide = [of_family("prefix", 96, 0, 96)]
+    assert ("probe-survives", "alias") not in codes(verdict(*half, *wide, limits=allowed))
+    held = replace(allowed, unspared=("alias",))
+    assert ("probe-survives", "alias") in codes(verdict(*half, *wide, limits=held))
 
 
 def test_more_confidence_is_no_way_round_a_family_that_survives():

@@ -59,6 +59,32 @@ def test_one_label_or_a_black_picture_proves_nothing() -> None:
         error.measure(ByColour(), np.stack([RED, np.zeros_like(RED)]), ["red", "green"], "object")
 
 
+def test_a_judge_of_one_label_is_asked_for_it_of_pictures_that_show_something_else() -> None:
+    """As one for explicit content, or for one face, is: it refuses to be asked for anything else."""
+
+    class OfRed(ByColour):
+        def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+            assert set(concepts) == {"red"}
+            return super().look(pictures, concepts, category)
+
+    shown, labels = np.stack([RED, RED, GREEN, DIM_GREEN]), ["red", "red", "other", "other"]
+    found = error.measure(OfRed(), shown, labels, "object", known={"red"})
+    assert found == JudgeError(hits=2, labelled=2, false_alarms=1, negatives=2)
+    with pytest.raises(ValueError, match=r"knows none of \['harmless', 'other'\]; it knows \['red'\]"):
+        error.measure(OfRed(), shown, ["other", "other", "harmless", "harmless"], "object", known={"red"})
+
+
+def test_what_cannot_be_measured_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "panda").mkdir()
+    Image.fromarray(RED).save(tmp_path / "panda" / "1.png")
+    monkeypatch.setattr("sys.argv", ["error", str(JUDGE), "object", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        error.main()
+    assert "give pictures of two labels or more" in capsys.readouterr().err
+
+
 def test_counts_above_their_whole_are_refused() -> None:
     with pytest.raises(ValueError, match="above its whole"):
         JudgeError(hits=2, labelled=1, false_alarms=0, negatives=1)

@@ -22,7 +22,7 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE, pictures
 from engine.emoji.catalogue import OBJECTS
 from engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
-from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, known, open_judge
+from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, known, look_for_any, open_judge
 from engine.judges.card import read_card
 from engine.judges.classifier import ClassifierJudge
 from engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
@@ -280,6 +280,25 @@ def test_more_than_half_of_the_members_decide_and_the_score_is_their_mean() -> N
     assert vote(no, no, yes) == Sighting(False, pytest.approx(0.5))  # type: ignore[arg-type]
     with pytest.raises(ModelFormatError, match="2 members judge 'object' and could tie"):
         Ensemble([yes, no])
+
+
+class Calls:
+    """A member that takes every picture for one thing."""
+
+    categories = frozenset({"object"})
+
+    def __init__(self, name: str) -> None:
+        self.digest = self.name = name
+
+    def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+        return [Sighting(name == self.name, float(name == self.name)) for name in concepts]
+
+
+def test_members_that_call_one_thing_by_its_names_are_one_vote_for_it() -> None:
+    team = Ensemble([Calls("taxi"), Calls("cab"), Calls("car")])
+    (seen, unseen) = look_for_any(team, np.stack([RED] * 2), [["taxi", "cab"], ["taxi"]], "object")
+    assert (seen.seen, unseen.seen) == (True, False)
+    assert look_for_any(Calls("cab"), RED[None], [["taxi", "cab"]], "object")[0].seen
 
 
 def test_members_vote_only_on_what_they_can_judge() -> None:

@@ -55,6 +55,22 @@ def test_standard_asks_without_the_name_too_and_what_the_policy_did_not_think_of
     assert "bicycle" not in {subject.name for subject in added}
 
 
+@pytest.mark.parametrize(
+    ("name", "category", "expected"),
+    [("Taxi", "object", {"synonym", "implicit_short"}), ("contrast", "style", {"synonym"})],
+)
+def test_the_built_in_models_other_names_are_asked_however_the_name_is_written_and_of_styles_too(
+    tmp_path: Path, name: str, category: str, expected: set[str]
+) -> None:
+    path = policy_file(tmp_path, folder_digest(MODEL), "asked", "bicycle", seeds=1, prompts=1)
+    told = path.read_text().replace(
+        '"name": "bicycle", "category": "object"', f'"name": "{name}", "category": "{category}"'
+    )
+    path.write_text(told)
+    questions = examination(order_for("0" * 64, read(path), tmp_path, "standard")).questions
+    assert expected <= {question.probe for question in questions if question.subject.name == name}
+
+
 def test_a_model_that_tells_capitals_apart_is_asked_in_others_too(tmp_path: Path) -> None:
     path = policy_file(tmp_path, folder_digest(MODEL), "asked", "pig", seeds=1, prompts=1)
     order = order_for("0" * 64, read(path), tmp_path, "standard")
@@ -93,6 +109,18 @@ def test_the_policys_steps_and_guidance_draw_what_is_asked_and_what_attacks_try(
     lacking = shard.lacks(store).keys()
     assert len(lacking) > 0
     assert lacking <= keys
+
+
+def test_an_attack_that_so_few_steps_leave_nothing_to_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    """Flow matching begins in noise alone: of its one step a start is no part."""
+    path = policy_file(tmp_path, folder_digest(MODEL), "asked", seeds=1, prompts=1, steps=1)
+    order = order_for("0" * 64, read(path), tmp_path, "standard")
+    tiny_families.flux().save_pretrained(flux := tmp_path / "flux")
+    with pytest.raises(
+        PolicyError, match=r"acceptance\.level: .*start_picture.*none of 1 steps to draw anew; take more"
+    ):
+        examination(replace(order, base=folder_digest(flux), base_folder=flux))
+    assert not list(picture_store(tmp_path).folder.rglob("*.png"))
 
 
 def test_what_the_judge_takes_the_target_for_is_asked_for_and_seeing_that_costs_no_picture_more(

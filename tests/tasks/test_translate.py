@@ -5,6 +5,7 @@ from typing import get_args
 
 from engine.evidence import ATTACKS
 from engine.probes.levels import level_named
+from engine.probes.prompts import prompts
 from engine.sampling import Sampler
 from engine.wordings import WORDED_AS
 from policies import Policy, desired_state
@@ -41,7 +42,11 @@ def test_the_policys_own_prompts_are_asked_with_each_name_in_its_place():
         "retain": ({"id": "cat", "name": "cat", "prompts": ("a {}",), "kind": "general", "category": "object"},),
     }
     owl, cat = subjects(desired_state([Policy.model_validate(told)]))
-    assert owl.prompts == ("an owl by the sea", "a night bird by the sea", "who hoots")
+    assert owl.prompts == ("an owl by the sea", "who hoots")
+    assert owl.alias_prompts == ("a night bird by the sea",)
+    asked = prompts(owl, 0, ["cat"])
+    assert [family for family, _ in asked] == ["alias", "policy", "policy", "alias"]
+    assert asked[1:] == [("policy", owl.prompts[0]), ("policy", owl.prompts[1]), ("alias", owl.alias_prompts[0])]
     assert cat.prompts == ("a cat",)
 
 

@@ -73,7 +73,8 @@ class Attack(Protocol):
     def effort(self) -> float: ...
 
     def check(self, pipeline: Any) -> None:
-        """UnknownArchitecture if the pipeline is of a kind that it cannot be made on."""
+        """UnknownArchitecture if the pipeline is of a kind that it cannot be made on, SettingError if it cannot be made
+        in so few steps."""
         ...
 
     def drawn_by(self, sampler: Sampler) -> Attack:

@@ -57,7 +57,10 @@ class StartPicture(Budgeted):
         return float(self.cost)
 
     def check(self, pipeline: Any) -> None:
+        """SettingError where so few steps leave none to draw anew."""
         _started_from(pipeline)
+        for strength in self.strengths:
+            _drawn_anew(pipeline, strength, self.sampler)
 
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
@@ -111,9 +114,7 @@ def completed(
     The start with number i has the seed `seed` + i, whatever the batch.
     """
     model, family = _started_from(pipeline), family_of(pipeline)
-    strength = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
-    if int(strength * sampler.steps) < 1:
-        raise SettingError(f"start_picture: this schedule leaves none of {sampler.steps} steps to draw anew; take more")
+    strength = _drawn_anew(pipeline, strength, sampler)
     height, width = starts.shape[1:3]
     accepted = inspect.signature(model.__call__).parameters
     size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
@@ -133,6 +134,14 @@ def completed(
         return as_bytes(family.pictures(output))
 
     return np.stack([picture for _, picture in in_batches(range(len(starts)), sampler.batch, draw)])
+
+
+def _drawn_anew(pipeline: Any, strength: float, sampler: Sampler) -> float:
+    """The share of the steps that can be drawn anew; SettingError if that is none."""
+    share = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
+    if int(share * sampler.steps) < 1:
+        raise SettingError(f"start_picture: this schedule leaves none of {sampler.steps} steps to draw anew; take more")
+    return share
 
 
 def _started_from(pipeline: Any) -> Any:
