@@ -44,10 +44,10 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
     per_target = 1 + sum(map(acceptance.decides, acceptance.attacks))
     twice = where(targets, targets["probe"].isin(acceptance.unspared))
     once = *(part[["concept", "probe"]] for part in (targets, twice)), kept[["role", "category"]], kept[["concept"]]
-    named = where(targets, targets["probe"].isin(acceptance.named))
-    prompts = named.groupby(["concept", "probe"])["prompt"].nunique()
+    named = where(targets, targets["probe"].isin(acceptance.named)).drop_duplicates(["concept", "probe", "prompt"])
+    several = where(named, named.duplicated(["concept", "probe"], keep=False))
     by_name = per_target * len(set(targets["concept"])) + sum(len(names.drop_duplicates()) for names in once)
-    return by_name + int(prompts[prompts > 1].sum())
+    return by_name + len(several)
 
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
