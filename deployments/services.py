@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deployments.ports import HOST, Wish
 from deployments.readiness import answers, s3_serves
+from tasks.durable import write_new
 from tasks.settings import SILENCE, Settings
 
 PUBLIC_PORTS = [
@@ -69,10 +70,9 @@ def client_variables(stack: Path, ports: dict[str, int]) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
+    """Write a file that only its owner can read, whole, in the place of any that is there."""
     path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    write_new(path, text.encode())
 
 
 def _s3(stack: Path, ports: dict[str, int], variables: dict[str, str]) -> Service:

@@ -14,8 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from deployments.ports import Wish, choose
 from deployments.processes import Launched, is_running, launch, stop
 from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
-from tasks.errors import ExpungeError, ServiceUnreachable
-from tasks.settings import home_folder, stack_file
+from tasks.errors import ExpungeError, NoRoom, ServiceUnreachable, UsageError
+from tasks.settings import home_folder, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
 POLL_SECONDS = 0.2
@@ -70,14 +70,16 @@ def _start(home: Path, stack: Path, console: Console) -> None:
         _say_if_moved(wish, ports[wish.name], console)
     variables = client_variables(stack, ports)
     wanted = services(stack, ports, variables)
-    launched = {one.name: launch(one.argv, one.environ, one.folder, _log(stack, one.name)) for one in wanted}
-    (stack / "services.json").write_text(json.dumps({name: asdict(one) for name, one in launched.items()}))
+    launched: dict[str, Launched] = {}
     try:
+        for one in wanted:
+            launched[one.name] = launch(one.argv, one.environ, one.folder, _log(stack, one.name))
+        write_private(_record(stack), json.dumps({name: asdict(one) for name, one in launched.items()}))
         _wait(stack, wanted, launched, console)
-    except BaseException:  # Ctrl-C included: nothing half-started stays behind
+        write_private(stack_file(home), json.dumps(variables, indent=2))
+    except BaseException:  # Ctrl-C and a full disk included: nothing half-started stays behind
         _forget(home, launched)
         raise
-    write_private(stack_file(home), json.dumps(variables, indent=2))
 
 
 def _wait(stack: Path, wanted: list[Service], launched: dict[str, Launched], console: Console) -> None:
@@ -110,21 +112,29 @@ def _say_if_moved(wish: Wish, port: int, console: Console) -> None:
 
 
 def _launched(stack: Path) -> dict[str, Launched]:
-    file = stack / "services.json"
-    records = json.loads(file.read_text()) if file.exists() else {}
+    file = _record(stack)
+    try:
+        records = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        cure = "end its weed, mlflow and prefect by hand, if they run, and remove the file"
+        raise UsageError(f"{file} cannot be read ({error}): {cure}") from None
     return {name: Launched(record["pid"], tuple(record["argv"])) for name, record in records.items()}
 
 
 def _forget(home: Path, launched: dict[str, Launched]) -> None:
     stop(list(launched.values()))
     stack_file(home).unlink(missing_ok=True)
-    (home / "stack" / "services.json").unlink(missing_ok=True)
+    _record(home / "stack").unlink(missing_ok=True)
 
 
 def _print_urls(home: Path, console: Console) -> None:
-    variables = json.loads(stack_file(home).read_text())
+    variables = stack_variables(home)
     for name, title in TITLES.items():
         console.print(f"{title:<16}{variables[URLS[name]].removesuffix('/api')}")
+
+
+def _record(stack: Path) -> Path:
+    return stack / "services.json"
 
 
 def _log(stack: Path, name: str) -> Path:
@@ -152,6 +162,9 @@ def main() -> int:
     except ValueError as error:
         Console(stderr=True).print(str(error), markup=False)
         return 2
+    except OSError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return NoRoom.exit_code
     return 0
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -38,7 +40,7 @@ _HOST_IS_LITTLE = torch.tensor([1], dtype=torch.int16).view(torch.uint8)[0].item
 
 
 def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file beside `path`, on disk to the last byte, and move it there."""
+    """Write a safetensors file beside `path`, on disk to the last byte, and move it there. OSError as of any file."""
     scratch = beside(path)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     scratch.unlink(missing_ok=True)
@@ -52,6 +54,12 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
             os.fsync(handle.fileno())
         scratch.chmod(mode)
         scratch.replace(path)
+    except SafetensorError as error:  # whose only trace of what the disk said is in its text
+        scratch.unlink(missing_ok=True)
+        if number := re.search(r"os error (\d+)", str(error)):
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(path)) from error
+        raise
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise

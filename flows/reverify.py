@@ -13,13 +13,12 @@ from prefect import flow
 
 from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from tasks.exit_codes import exit_code_of
-from tasks.health import prefect_staying, reach
+from tasks.health import check_here, prefect_staying, reach
 from tasks.history import is_to_check, lines_to_check
 from tasks.line import alone_on
 from tasks.restore import look_task
 from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
 from tasks.settings import Settings
-from tasks.signing import check_key
 from tasks.standing import is_restored, summary
 from tasks.vault import stored
 
@@ -86,7 +85,7 @@ def check(lines: Sequence[str], settings: Settings, due: bool = False) -> list[d
     the first.
     """
     reach(settings)
-    check_key(settings.home)
+    check_here(settings.home)
     return [_checked(line, settings, due) for line in lines]
 
 

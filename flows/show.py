@@ -13,7 +13,7 @@ from policies.clocks import TERMS, due_at
 from tasks.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
-console.width = max(console.width, 160)  # a narrow terminal wraps lines, where a narrow table would cut cells short
+console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flows.takedown import takedown
 from policies import Policy, parse
 from tasks.errors import IntegrityError, NothingOnRecord
-from tasks.health import prefect_staying, reach
+from tasks.health import check_here, prefect_staying, reach
 from tasks.history import line_of, publication
 from tasks.intake import load_state
 from tasks.line import alone_on
@@ -21,7 +21,6 @@ from tasks.receipts import Receipt
 from tasks.record import recorded_run
 from tasks.reverify import catch_up
 from tasks.settings import Settings
-from tasks.signing import check_key
 from tasks.standing import Standing
 from tasks.vault import store, stored
 
@@ -36,7 +35,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     if parse(data, str(path)).digest != policy.digest:
         raise IntegrityError(f"{path.name} changed since it was read: submit it again")
     reach(settings)
-    check_key(settings.home)
+    check_here(settings.home)
     with alone_on(line_of(policy, settings.home), settings.home):
         store(settings)  # what could not be put on record in the end is not begun
         with stored(settings):

@@ -15,9 +15,11 @@ from engine.digests import files
 from tasks import s3
 from tasks.errors import ExpungeError, NoRoom, ServiceUnreachable
 from tasks.exit_codes import CODES
-from tasks.settings import Settings
+from tasks.settings import Settings, actor, workers
+from tasks.signing import check_key
 
 SECONDS = 5
+UNREACHED = "Failed to reach API"  # a RuntimeError of Prefect's, where a flow cannot begin
 MLFLOW = "`make up`, or set MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN if it wants them"
 
 
@@ -55,14 +57,29 @@ def ask_prefect(url: str) -> None:
         raise ServiceUnreachable(f"Prefect at {shown(url)} does not let us in ({told(error, url)}): {cure}") from None
 
 
+def check_here(home: Path) -> None:
+    """What of this machine would else end the work when all is drawn: who signs, who acts, how many draw and where.
+    UsageError says so at once."""
+    from tasks.devices import device
+
+    check_key(home)
+    actor()
+    workers()
+    device()
+
+
 @contextmanager
 def prefect_staying(url: str) -> Iterator[None]:
-    """Whatever a flow ends with goes before what Prefect says in the end; ServiceUnreachable where it went away."""
+    """Whatever a flow ends with goes before what Prefect says in the end; ServiceUnreachable where it went away, or
+    knows nothing of the run any more."""
     import httpx
+    from prefect.exceptions import ObjectNotFound
 
     try:
         yield
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ObjectNotFound, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith(UNREACHED):
+            raise
         behind: BaseException | None = error
         while behind and not isinstance(behind, (ExpungeError, *CODES)):
             behind = behind.__cause__ or behind.__context__

@@ -36,6 +36,12 @@ S3_VARIABLES = (
 )
 
 
+def keep_silent() -> None:
+    """As `SILENCE` says, before any library is loaded; what the environment says already stays."""
+    for name, value in SILENCE.items():
+        os.environ.setdefault(name, value)
+
+
 def home_folder() -> Path:
     """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute. UsageError if it can be no folder."""
     home = Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
@@ -79,6 +85,15 @@ def stack_file(home: Path) -> Path:
     return home / "stack" / "env.json"
 
 
+def stack_variables(home: Path) -> dict[str, str]:
+    """What the local stack's record says, nothing while it is down; UsageError if it cannot be read."""
+    file = stack_file(home)
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise UsageError(f"{file} cannot be read ({error}): remove it, then `make down` and `make up`") from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Addresses of the services, "" of one that is not needed.
@@ -102,9 +117,7 @@ class Settings:
     def load(cls, needed: Collection[str] = SERVERS) -> "Settings":
         """Read the environment, else the local stack's record; raises ServiceUnreachable naming what is missing."""
         home = home_folder()
-        file = stack_file(home)
-        stack = json.loads(file.read_text()) if file.exists() else {}
-        return cls.of(home, _merged(os.environ, stack), needed)
+        return cls.of(home, _merged(os.environ, stack_variables(home)), needed)
 
     @classmethod
     def of(cls, home: Path, variables: Mapping[str, str], needed: Collection[str] = SERVERS) -> "Settings":
@@ -129,9 +142,7 @@ class Settings:
 
         A key for another S3 leaves it: whoever reads the environment next would send it to ours.
         """
-        file = stack_file(self.home)
-        stack = json.loads(file.read_text()) if file.exists() else {}
-        merged = _merged(os.environ, {**SILENCE, **stack, **self.variables()})
+        merged = _merged(os.environ, {**SILENCE, **stack_variables(self.home), **self.variables()})
         for name in S3_VARIABLES:
             os.environ.pop(name, None)
         os.environ.update(merged)

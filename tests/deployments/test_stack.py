@@ -13,7 +13,7 @@ from deployments.ports import PortTaken, Wish, choose
 from deployments.processes import Launched, is_running, launch, stop
 from deployments.readiness import s3_serves
 from tasks import s3
-from tasks.errors import ServiceUnreachable
+from tasks.errors import ServiceUnreachable, UsageError
 from tasks.settings import Settings
 from tests.conftest import run_stack
 
@@ -139,6 +139,24 @@ def test_without_stack_and_environment_the_missing_variable_is_named(tmp_path, m
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ServiceUnreachable, match=r"PREFECT_API_URL is not set.*make up"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_damaged_record_of_the_servers_is_named_with_its_cure(tmp_path, command):
+    (file := tmp_path / "stack" / "services.json").parent.mkdir()
+    file.touch()
+    refused = run_stack(command, tmp_path)
+    assert refused.returncode == 2
+    assert f"{file} cannot be read" in refused.stderr.replace("\n", "")
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_damaged_record_of_the_addresses_is_named_with_its_cure(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
+    (file := tmp_path / "stack" / "env.json").parent.mkdir()
+    file.touch()
+    with pytest.raises(UsageError, match=r"env\.json cannot be read .*: remove it, then `make down` and `make up`"):
         Settings.load()
 
 

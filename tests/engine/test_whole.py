@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from engine.tensors import save_whole
@@ -20,6 +22,19 @@ def test_metadata_of_many_names_gives_the_same_bytes_each_time(tmp_path: Path) -
         entries = list(METADATA.items())
         save_whole(TENSORS, path, dict(entries[number:] + entries[:number]))
     assert len({path.read_bytes() for path in files}) == 1
+
+
+def test_a_full_disk_is_told_as_of_any_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own error says so in its text alone."""
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("engine.tensors.save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        save_whole(TENSORS, tmp_path / "file")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_was_saved_is_read_back(tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from flows import show
+from tasks.settings import SILENCE
 from tests.flows.conftest import NO_SERVICES, WritePolicy, edited_by, run_cli, run_process
 
 
@@ -84,6 +89,38 @@ def test_a_home_that_is_a_file_is_2_with_its_cure(write_policy: WritePolicy, tmp
     assert (done.code, done.out) == (2, "")
     assert f"{file} is no folder: set EXPUNGE_HOME" in done.err
     assert "Traceback" not in done.err
+
+
+def test_no_library_is_loaded_before_it_was_told_to_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect reports its first import to its makers, unless it was told not to."""
+    for name in SILENCE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    program = f"""
+import os, sys
+from flows import cli
+assert not {{"prefect", "mlflow", "great_expectations"}} & set(sys.modules)
+sys.argv[1:] = ["status"]
+try:
+    cli.main()
+finally:
+    print(*(os.environ[name] for name in {list(SILENCE)}), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == [*list(SILENCE.values())[:-1], "1"], "what the environment says stays"
+
+
+def test_a_long_request_id_is_shown_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "request_id": "r" * 64,
+        "line": "line",
+        "state": "published",
+        "verdict": "PASS",
+        "at": "2026-01-01T00:00:00Z",
+    }
+    row |= {"due": "2026-01-02T00:00:00Z", "term": "", "met": "", "late": True, "receipt": "a" * 64}
+    show.print_states({"problems": [], "requests": [defaultdict(str, row)]})
+    assert "r" * 64 in capsys.readouterr().out
 
 
 def test_an_empty_record_is_an_empty_list() -> None:

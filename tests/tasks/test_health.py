@@ -15,12 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 from botocore.exceptions import NoCredentialsError
+from prefect.exceptions import ObjectNotFound
 
 from engine.errors import DigestMismatch
 from policies import PolicyError
 from tasks import s3
-from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable, VerdictNotPassed
-from tasks.health import check_room, prefect_staying, reach
+from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable, UsageError, VerdictNotPassed
+from tasks.health import check_here, check_room, prefect_staying, reach
 from tasks.settings import Settings
 
 Serve = Callable[[int], Settings]
@@ -196,9 +197,16 @@ def test_keys_that_are_not_there_are_missed_and_not_the_server(serve: Serve) -> 
         raise NoCredentialsError
 
 
-def test_a_verdict_goes_before_what_prefect_says_in_the_end() -> None:
-    gone = httpx.ConnectError("[Errno 111] Connection refused")
-
+@pytest.mark.parametrize(
+    "gone",
+    [
+        httpx.ConnectError("[Errno 111] Connection refused"),
+        ObjectNotFound(httpx.HTTPError("404, as of a server with a new database")),
+        RuntimeError("Failed to reach API at http://here/api/"),
+    ],
+    ids=lambda gone: type(gone).__name__,
+)
+def test_a_verdict_goes_before_what_prefect_says_in_the_end(gone: Exception) -> None:
     def flow(end: Exception | None) -> None:
         try:
             if end:
@@ -217,3 +225,18 @@ def test_a_verdict_goes_before_what_prefect_says_in_the_end() -> None:
     for end in ends:
         with pytest.raises(type(end)), prefect_staying("http://here/api"):
             flow(end)
+    with pytest.raises(RuntimeError, match="a bug"), prefect_staying("http://here/api"):
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("EXPUNGE_ACTOR", "x" * 201), ("EXPUNGE_WORKERS", "none"), ("EXPUNGE_DEVICE", "cuda:99")]
+)
+def test_what_of_this_machine_would_end_the_work_in_the_end_is_told_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("EXPUNGE_ACTOR", "an officer")
+    check_here(tmp_path)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=name):
+        check_here(tmp_path)
