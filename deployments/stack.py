@@ -14,7 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from deployments.ports import Wish, choose
 from deployments.processes import Launched, is_running, launch, stop
 from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
-from tasks.errors import ExpungeError, NoRoom, ServiceUnreachable, UsageError
+from tasks.errors import ExpungeError, ServiceUnreachable, UsageError
+from tasks.exit_codes import exit_code_of
 from tasks.settings import home_folder, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
@@ -156,15 +157,9 @@ def main() -> int:
         if command == "status":
             return 0 if status(home, console) else ServiceUnreachable.exit_code
         (up if command == "up" else down)(home, console)
-    except ExpungeError as error:
+    except (ExpungeError, ValueError, OSError) as error:
         Console(stderr=True).print(str(error), markup=False)
-        return error.exit_code
-    except ValueError as error:
-        Console(stderr=True).print(str(error), markup=False)
-        return 2
-    except OSError as error:
-        Console(stderr=True).print(str(error), markup=False)
-        return NoRoom.exit_code
+        return 2 if isinstance(error, ValueError) else exit_code_of(error)
     return 0
 
 

@@ -134,7 +134,7 @@ def _check_finite(*matrices: Tensor) -> None:
 
 
 def _check_condition(least: float, most: float, held_by: str) -> None:
-    if least <= 0 or most / least > WORST_CONDITION:
+    if not (least > 0 and most / least <= WORST_CONDITION):  # so that NaN is refused too
         found = f"the system is ill-conditioned (eigenvalues {least:.1e} to {most:.1e})"
         raise EditError("shared system", f"{found}; raise the editor's {held_by}, which holds it")
 

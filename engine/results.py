@@ -78,6 +78,11 @@ class Claim:
     holm: float
     prompt: str = ""
 
+    @property
+    def asked_by(self) -> str:
+        """The prompt family, and the prompt if it is about one."""
+        return f"{self.probe} {self.prompt!r}" if self.prompt else self.probe
+
 
 @dataclass(frozen=True)
 class Rate:

@@ -54,14 +54,10 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
             os.fsync(handle.fileno())
         scratch.chmod(mode)
         scratch.replace(path)
-    except SafetensorError as error:  # whose only trace of what the disk said is in its text
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
-        if number := re.search(r"os error (\d+)", str(error)):
-            code = int(number[1])
-            raise OSError(code, os.strerror(code), str(path)) from error
-        raise
-    except BaseException:
-        scratch.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError) and (said := re.search(r"os error (\d+)", str(error))):
+            raise OSError(code := int(said[1]), os.strerror(code), str(path)) from error  # it has no number of its own
         raise
 
 

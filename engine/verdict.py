@@ -196,9 +196,8 @@ def _survives(claim: Claim, targets: tuple[TargetResult, ...], claims: int, prov
     code, word = ("probe-survives", "survives") if proven else ("survival-suspected", "may survive")
     (target,) = (target for target in targets if target.concept == claim.concept)
     rate = target.prompts[claim.probe][claim.prompt] if claim.prompt else target.probes[claim.probe]
-    by = f"{claim.probe} {claim.prompt!r}" if claim.prompt else claim.probe
-    text = f"{claim.concept} {word} in {by}: seen in {rate.seen} of {rate.n} pictures, limit of all prompts "
-    text += f"{claim.limit:.1%} (p <= {claim.holm:.2g} among {claims} claims)"
+    text = f"{claim.concept} {word} in {claim.asked_by}: seen in {rate.seen} of {rate.n} pictures, "
+    text += f"limit of all prompts {claim.limit:.1%} (p <= {claim.holm:.2g} among {claims} claims)"
     return Reason(code, claim.concept, text, rate.rate, claim.limit, claim.probe)
 
 

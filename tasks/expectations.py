@@ -103,10 +103,9 @@ def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Ite
             text += f"(p, not corrected for the number of claims, above {limits.suspicion:g})"
             yield Statement(f"retained {name}: p of collapse", text, claim.p, limits.suspicion, 1)
         if claim.kind == "survival":
-            by = f"{claim.probe} {claim.prompt!r}" if claim.prompt else claim.probe
-            text = f"{name}, asked for by {by}: neither proof nor suspicion that it is seen in more than "
+            text = f"{name}, asked for by {claim.asked_by}: neither proof nor suspicion that it is seen in more than "
             text += f"{claim.limit:g} (p, corrected for {len(verdict.claims)} claims, above {limits.suspicion:g})"
-            yield Statement(f"target {name}, {by}: p of survival", text, claim.holm, limits.suspicion, 1)
+            yield Statement(f"target {name}, {claim.asked_by}: p of survival", text, claim.holm, limits.suspicion, 1)
 
 
 def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterator[Statement]:

@@ -53,10 +53,16 @@ def subjects(state: DesiredState) -> list[Subject]:
 
 
 def _target(concept: Concept) -> Subject:
-    own = _said(concept.prompts, (concept.name,))
-    others = tuple(prompt for prompt in _said(concept.prompts, concept.aliases) if prompt not in own)
-    named = (concept.id, "target", concept.category, concept.name, concept.aliases)
-    return Subject(*named, prompts=own, alias_prompts=others)
+    open_ = [prompt for prompt in concept.prompts if "{}" in prompt]
+    return Subject(
+        id=concept.id,
+        role="target",
+        category=concept.category,
+        name=concept.name,
+        aliases=concept.aliases,
+        prompts=_said(concept.prompts, (concept.name,)),
+        alias_prompts=_said(open_, concept.aliases),
+    )
 
 
 def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.digests import json_digest
 from engine.errors import ModelFormatError
-from engine.judges.base import Judge, Sighting, refuse_unfit
+from engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
 
 
 class Ensemble:
@@ -35,7 +35,7 @@ class Ensemble:
     def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
         """As `look_for_any` below, of which each member answers before they vote: one may call by an alias what another
         calls by its name."""
-        refuse_unfit(pictures, [own[0] for own in names], category, self.categories)
+        refuse_unknown("category", [category], self.categories)
         answers = [look_for_any(voter, pictures, names, category) for voter in self._voters[category]]
         return [_vote(votes) for votes in zip(*answers, strict=True)]
 

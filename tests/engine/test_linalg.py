@@ -38,6 +38,7 @@ def test_a_ridged_solve_is_the_plain_one():
     [
         (semidefinite(3, 5), 0.0, "raise the editor's ridge, which holds it"),
         (semidefinite(3, 5), 1e-15, "raise the editor's ridge, which holds it"),
+        (semidefinite(3, 5), float("nan"), "raise the editor's ridge, which holds it"),
         (torch.full((D, D), torch.nan), 1.0, "not finite"),
     ],
 )
