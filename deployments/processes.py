@@ -1,6 +1,6 @@
 """Processes that outlive the shell that started them, and that are recognised again before they are stopped."""
 
-import os
+import secrets
 import subprocess
 import time
 from dataclasses import dataclass
@@ -8,74 +8,64 @@ from pathlib import Path
 
 import psutil
 
+MARK = "STARTED_BY_EXPUNGE"
 GRACE_SECONDS = 15.0
 KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A session leader that we started: its process id is also the id of its session."""
+    """A process that we started. `mark` is in its environment and in that of all it starts, and nowhere else.
+
+    Process ids return, after a restart of the machine at the latest; a mark does not.
+    """
 
     pid: int
-    argv: tuple[str, ...]
+    mark: str
 
 
 def launch(argv: tuple[str, ...], environ: dict[str, str], folder: Path, log: Path) -> Launched:
     """Start `argv` in a session of its own, output to `log`."""
+    mark = secrets.token_hex(16)
     with log.open("ab") as output:
         process = subprocess.Popen(
             argv,
-            env=environ,
+            env={**environ, MARK: mark},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    while process.poll() is None and not _command(process.pid):
-        time.sleep(0.001)  # for a moment after its start a process has no command line to be known by
-    return Launched(process.pid, argv)
+    launched = Launched(process.pid, mark)
+    while process.poll() is None and not is_running(launched):
+        time.sleep(0.001)  # for a moment after its start a process has no environment to be known by
+    return launched
 
 
 def is_running(launched: Launched) -> bool:
     """Whether the very process that we started is alive, and not another under its reused id."""
-    return _is_alive(launched.pid) and _command(launched.pid)[1:] == launched.argv[1:]
+    try:
+        process = psutil.Process(launched.pid)
+        return process.status() != psutil.STATUS_ZOMBIE and _mark(process) == launched.mark
+    except psutil.Error:
+        return False
 
 
 def stop(launched: list[Launched]) -> None:
     """SIGTERM to each with all it started, SIGKILL to what is left after a while."""
-    members = [process for one in launched for process in _session(one)]
+    marks = {one.mark for one in launched}
+    members = [process for process in psutil.process_iter() if _mark(process) in marks]
     _signal(members, "terminate")
     _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
     _signal(alive, "kill")
     psutil.wait_procs(alive, timeout=KILL_SECONDS)
 
 
-def _session(launched: Launched) -> list[psutil.Process]:
-    """The leader and its descendants, which share its session even when it is dead; nothing if the id was reused."""
-    if _is_alive(launched.pid) and not is_running(launched):
-        return []
-    return [process for process in psutil.process_iter() if _session_of(process.pid) == launched.pid]
-
-
-def _command(pid: int) -> tuple[str, ...]:
+def _mark(process: psutil.Process) -> str | None:
     try:
-        return tuple(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return ()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):  # it ended, or is another user's
         return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tasks.errors import ExpungeError
-from tasks.settings import Settings
+from tasks.settings import Settings, spare_proxy
 
 ROOT = Path(__file__).parents[1]
 POOL = "expunge"
@@ -41,6 +41,7 @@ def _prefect(*words: str) -> None:
 
 
 def main() -> int:
+    spare_proxy()
     try:
         enter(Settings.load())
         work_off(*sys.argv[1:])

@@ -16,7 +16,7 @@ from deployments.processes import Launched, is_running, launch, stop
 from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
 from tasks.errors import ExpungeError, ServiceUnreachable, UsageError
 from tasks.exit_codes import exit_code_of
-from tasks.settings import home_folder, stack_file, stack_variables
+from tasks.settings import home_folder, spare_proxy, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
 POLL_SECONDS = 0.2
@@ -116,10 +116,10 @@ def _launched(stack: Path) -> dict[str, Launched]:
     file = _record(stack)
     try:
         records = json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
+        return {name: Launched(record["pid"], record["mark"]) for name, record in records.items()}
+    except (ValueError, KeyError, TypeError) as error:
         cure = "end its weed, mlflow and prefect by hand, if they run, and remove the file"
-        raise UsageError(f"{file} cannot be read ({error}): {cure}") from None
-    return {name: Launched(record["pid"], tuple(record["argv"])) for name, record in records.items()}
+        raise UsageError(f"{file} cannot be read ({error!r}): {cure}") from None
 
 
 def _forget(home: Path, launched: dict[str, Launched]) -> None:
@@ -151,6 +151,7 @@ def _private_folder(path: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.stack", description="The local stack of expunge.")
     parser.add_argument("command", choices=["up", "down", "status"])
+    spare_proxy()
     command, console = parser.parse_args().command, Console()
     try:
         home = home_folder()

@@ -18,7 +18,7 @@ from policies.schema import Level
 from tasks.errors import UsageError
 from tasks.exit_codes import exit_code_of
 from tasks.helpers import forking
-from tasks.settings import INDEX, STORE, Settings, home_folder, keep_silent, workers
+from tasks.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -256,6 +256,7 @@ def fetch(
 
 def main() -> None:
     keep_silent()
+    spare_proxy()
     app(args=sys.argv[1:], prog_name="expunge")
 
 

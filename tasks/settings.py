@@ -20,6 +20,7 @@ SILENCE: Mapping[str, str] = {
 }
 """No library reports usage, and none looks for weights on a network."""
 
+LOOPBACK = ("127.0.0.1", "localhost")
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
 STORE, INDEX = ("AWS_ENDPOINT_URL_S3",), ("MLFLOW_TRACKING_URI",)
 BUCKET, REGION = "expunge", "us-east-1"  # where the environment names none
@@ -40,6 +41,13 @@ def keep_silent() -> None:
     """As `SILENCE` says, before any library is loaded; what the environment says already stays."""
     for name, value in SILENCE.items():
         os.environ.setdefault(name, value)
+
+
+def spare_proxy() -> None:
+    """Reach servers on this machine directly, whatever proxy the environment names for all others."""
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if spared.strip() != "*":  # which stands for all, and only alone
+        os.environ["no_proxy"] = ",".join(filter(None, (spared, *LOOPBACK)))  # the spelling that all libraries heed
 
 
 def home_folder() -> Path:

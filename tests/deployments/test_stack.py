@@ -12,9 +12,9 @@ import pytest
 from deployments.ports import PortTaken, Wish, choose
 from deployments.processes import Launched, is_running, launch, stop
 from deployments.readiness import s3_serves
-from tasks import s3
+from tasks import health, s3
 from tasks.errors import ServiceUnreachable, UsageError
-from tasks.settings import Settings
+from tasks.settings import Settings, spare_proxy
 from tests.conftest import run_stack
 
 
@@ -119,10 +119,42 @@ def test_stop_ends_what_ignores_the_polite_signal_and_its_children(tmp_path, mon
 
 def test_a_reused_process_id_is_not_ours(tmp_path):
     ours = launch(("sleep", "60"), dict(os.environ), tmp_path, tmp_path / "log")
-    stop([Launched(ours.pid, ("sleep", "61"))])
+    before_the_restart = Launched(ours.pid, "0" * 32)
+    assert not is_running(before_the_restart)
+    stop([before_the_restart])
     assert is_running(ours)
     stop([ours])
     assert not is_running(ours)
+
+
+def test_what_a_dead_leader_left_is_stopped_and_a_reused_session_is_not(tmp_path):
+    launched = launch(("sh", "-c", "sleep 60 &"), dict(os.environ), tmp_path, tmp_path / "log")
+    psutil.wait_procs([psutil.Process(launched.pid)] if psutil.pid_exists(launched.pid) else [], timeout=10)
+    assert not is_running(launched)
+    stop([Launched(launched.pid, "0" * 32)])
+    assert session_members({launched.pid}) == ["sleep"]
+    stop([launched])
+    assert session_members({launched.pid}) == []
+
+
+def test_the_stack_is_reached_past_any_proxy(stack, monkeypatch):
+    """Without `no_proxy`, boto3, requests and httpx would all ask the proxy for 127.0.0.1."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "elsewhere.example")
+        for refused in (
+            lambda: health.ask_prefect(stack.prefect_api_url),
+            lambda: health.ask_mlflow(stack.mlflow_tracking_uri),
+            lambda: health.check_bucket(s3.client(stack), stack.bucket),
+        ):
+            with pytest.raises(ServiceUnreachable):
+                refused()
+        spare_proxy()
+        health.reach(stack)
+    assert os.environ["no_proxy"] == "elsewhere.example,127.0.0.1,localhost"
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status"])
@@ -143,9 +175,10 @@ def test_without_stack_and_environment_the_missing_variable_is_named(tmp_path, m
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status"])
-def test_a_damaged_record_of_the_servers_is_named_with_its_cure(tmp_path, command):
+@pytest.mark.parametrize("record", ["", '{"s3": {"pid": 1, "argv": ["weed", "mini"]}}'], ids=["damaged", "older"])
+def test_a_record_of_the_servers_that_cannot_be_read_is_named_with_its_cure(tmp_path, command, record):
     (file := tmp_path / "stack" / "services.json").parent.mkdir()
-    file.touch()
+    file.write_text(record)
     refused = run_stack(command, tmp_path)
     assert refused.returncode == 2
     assert f"{file} cannot be read" in refused.stderr.replace("\n", "")
