@@ -18,13 +18,15 @@ OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
 READS = (
     *("hidden_act", "num_attention_heads", "layer_norm_eps", "eos_token_id", "use_attention_mask"),
     *("num_heads", "feed_forward_proj", "relative_attention_num_buckets", "relative_attention_max_distance"),
+    *("num_key_value_heads", "rms_norm_eps", "rope_parameters", "layer_types", "sliding_window"),
 )
 """What of an encoder's configuration decides how it reads, beside its weights."""
 
 
 def encoder_digests(pipeline: Any) -> dict[str, str]:
     """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart;
-    beside each, as `NAME.config`, of how it reads: what a tokenizer pads with and how far, what an encoder is set to.
+    beside each, as `NAME.config`, of how it reads: what a tokenizer pads with and how far, and its template of a chat;
+    what an encoder is set to.
 
     Weights count by value and dtype and not by name, for libraries rename them. EditError if they are not in memory.
     """
@@ -43,7 +45,9 @@ def _set_to(encoder: Any) -> dict[str, Any]:
 
 
 def _padded(tokenizer: Any) -> list[Any]:
-    return [tokenizer.pad_token_id, tokenizer.padding_side, tokenizer.model_max_length]
+    template = getattr(tokenizer, "chat_template", None)
+    padded = [tokenizer.pad_token_id, tokenizer.padding_side, tokenizer.model_max_length]
+    return [*padded, template] if template else padded
 
 
 def check_encoders(pipeline: Any, expected: Mapping[str, str]) -> None:

@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-WHOLE_WORD = re.compile(r"(?:▁(?P<piece>[A-Za-z]{3,})|(?P<pair>[^\W\d_]{3,})</w>)")
+WHOLE_WORD = re.compile(r"(?:[▁Ġ](?P<piece>[A-Za-z]{3,})|(?P<pair>[^\W\d_]{3,})</w>)")
 
 
 def words(tokenizer: Any) -> list[str]:
-    """The whole words in small letters that are one token of a CLIP (`word</w>`) or sentence-piece (`▁word`)
-    vocabulary, sorted. A word with a capital is left out: in small letters it may be several tokens.
+    """The whole words in small letters that are one token of a CLIP (`word</w>`), sentence-piece (`▁word`) or
+    byte-level (`Ġword`) vocabulary, sorted. A word with a capital is left out: in small letters it may be several
+    tokens.
 
-    Sentence pieces are of many languages, and templates are English, so of these only what English letters spell.
+    All but CLIP's are of many languages, and templates are English, so of these only what English letters spell.
     """
     matches = (WHOLE_WORD.fullmatch(token) for token in tokenizer.get_vocab())
     found = {match["piece"] or match["pair"] for match in matches if match}

@@ -75,14 +75,9 @@ def shown_less(start: Path, never: Collection[str]) -> tuple[str, ...]:
 
 
 def odds(rows: list[int], known: Collection[int]) -> Tensor:
-    """How often each row is shown: all alike, but at least NEW_SHARE goes to those that are not `known`.
-
-    ConceptError if all of them are known.
-    """
+    """How often each row is shown: all alike, but at least NEW_SHARE goes to those that are not `known`, if any is."""
     new = torch.tensor([row not in known for row in rows])
-    if not new.any():
-        raise ConceptError("--from: it was shown all that stays with --without; there is nothing to go on with")
-    share = new.float().mean().clamp(min=NEW_SHARE)
+    share = new.float().mean().clamp(min=NEW_SHARE) if new.any() else torch.tensor(0.0)
     return torch.where(new, share / new.sum(), (1 - share) / (~new).sum())
 
 

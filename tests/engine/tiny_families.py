@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from diffusers import (
     AnimateDiffPipeline,
+    AutoencoderKLFlux2,
     AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
     MotionAdapter,
@@ -26,9 +29,13 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
+from tokenizers import pre_tokenizers
 from transformers import (
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -154,6 +161,71 @@ def flux() -> FluxPipeline:
     )
     scheduler = FlowMatchEulerDiscreteScheduler()
     made = FluxPipeline(scheduler, tiny.vae(shift_factor=0.0), clip(), tiny.tokenizer(), t5(), pieces(), transformer)
+    made.default_sample_size = 8
+    return made
+
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if not enable_thinking | default(true) %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def chat() -> Qwen2Tokenizer:
+    """Bytes, most words whole within a text and at its beginning, and the template of a chat that thinks or not."""
+    words = [*(start + word for start in ("Ġ", "") for word in tiny.WORDS), "user", "assistant", "ĊĊ"]
+    merges: list[Any] = list(dict.fromkeys((word[:end], word[end]) for word in words for end in range(1, len(word))))
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges), *special])
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    made = Qwen2Tokenizer(vocab=vocabulary, merges=merges, additional_special_tokens=special[1:])
+    made.chat_template = CHAT
+    return made
+
+
+@seeded
+def flux2_klein() -> Flux2KleinPipeline:
+    """Its states are those of the layers 9, 18 and 27 of 512 tokens, so a prompt takes as long as hundreds elsewhere:
+    it is none of `BUILDERS`, and has tests of its own with few prompts.
+
+    Places hardly turn its attention, or 512 states of padding would be more than its width can tell apart.
+    """
+    words = chat()
+    encoder = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=28,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            head_dim=4,
+            rope_parameters={"rope_type": "linear", "factor": 1e6, "rope_theta": 1e4},
+        )
+    )
+    transformer = Flux2Transformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=3 * 16,
+        timestep_guidance_channels=16,
+        axes_dims_rope=(2, 2, 2, 2),
+        guidance_embeds=False,
+    )
+    compressor = AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+    )
+    made = Flux2KleinPipeline(FlowMatchEulerDiscreteScheduler(), compressor, encoder, words, transformer)
     made.default_sample_size = 8
     return made
 
