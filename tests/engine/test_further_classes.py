@@ -34,6 +34,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "flux": tiny_families.flux,
     "text-to-video": tiny_families.unet3d,
     "wan": tiny_families.wan,
+    "ltx": tiny_families.ltx,
 }
 FURTHER = [(family, name) for family in FAMILIES for name in family.further]
 

@@ -116,6 +116,7 @@ FAMILIES = {
     "flux": tiny_families.flux,
     "animatediff": tiny_families.animatediff,
     "wan": tiny_families.wan_alone,
+    "ltx": tiny_families.ltx,
 }
 
 

@@ -34,6 +34,13 @@ from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
 from tests.engine.tiny_families import BUILDERS
 
+
+def heard(pipeline: Any, prompts: list[str]) -> tuple[Tensor, Tensor]:
+    """Of LTX, without the padding that no attention hears, and which is what."""
+    fed, mask, *_ = pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)
+    return fed * mask[..., None], mask.float()
+
+
 OWN = {  # what the pipeline makes of prompts by itself: the states of their tokens, and of them as a whole
     "sd2": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "sdxl": lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[::2],
@@ -44,7 +51,9 @@ OWN = {  # what the pipeline makes of prompts by itself: the states of their tok
     "unet3d": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "animatediff": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "wan": lambda pipeline, prompts: pipeline.encode_prompt(prompts, max_sequence_length=512)[:1],
+    "ltx": heard,
 }
+MASKED = {"ltx"}  # whose padding enters, and is heard by no attention
 PROMPTS = ["a picture of a cat", "", "a dog in the garden!", "cat"]
 CONCEPTS = {
     "targets": (Target("cat", ("cat",)), Target("noto", ("noto",), "style", anchor="picture")),
@@ -78,14 +87,16 @@ def test_the_states_are_what_the_pipeline_itself_feeds(family: str, pipeline: An
     kind = family_of(pipeline)
     fed_by = [states(pipeline, PROMPTS, stream) for stream in range(kind.streams)]
     found, own = kind.arguments(pipeline, fed_by), OWN[family](pipeline, PROMPTS)
-    assert list(found) == ["prompt_embeds", "pooled_prompt_embeds"][: len(own)]
-    for fed, expected in zip(found.values(), own, strict=True):
+    second = "prompt_attention_mask" if family in MASKED else "pooled_prompt_embeds"
+    assert list(found) == ["prompt_embeds", second][: len(own)]
+    for fed, expected in zip((each.float() for each in found.values()), own, strict=True):
         assert fed.shape == expected.shape
         assert (fed - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
-def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(pipeline: Any) -> None:
-    """Hooked while the pipeline draws by itself: all that reaches a projection is a text state or nothing."""
+def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(family: str, pipeline: Any) -> None:
+    """Hooked while the pipeline draws by itself: all that reaches a projection is a text state or nothing, or padding
+    that is masked."""
     seen, hooks = {}, []
     for projection in projections(pipeline):
         component, _, name = projection.name.removesuffix(".weight").partition(".")
@@ -97,6 +108,8 @@ def test_each_projection_is_fed_by_its_streams_and_by_nothing_else(pipeline: Any
         hook.remove()
     for projection in projections(pipeline):
         said = [encode(pipeline, ["a cat", ""], stream).embeddings.flatten(0, 1) for stream in projection.streams]
+        if family in MASKED:
+            said += [pipeline.encode_prompt(prompt)[0].flatten(0, 1) for prompt in ("a cat", "")]
         known = torch.cat([*said, torch.zeros_like(said[0][:1])])
         rows = seen[projection.name].flatten(0, -2)[:, : projection.columns]
         distance = torch.cdist(rows, known, compute_mode="donot_use_mm_for_euclid_dist")
@@ -290,6 +303,7 @@ def plain_unet(pipeline: Any) -> None:
         ("sd2", without("text_encoder"), "encoder is missing"),
         ("animatediff", without("text_encoder"), "encoder is missing"),
         ("wan", without("text_encoder"), "encoder is missing"),
+        ("ltx", without("text_encoder"), "encoder is missing"),
         ("sd3", without("text_encoder_3"), "T5 encoder is missing"),
         ("sd3", other_embedder, "context_embedder is a Sequential"),
         ("flux", no_embedder, "no transformer.context_embedder"),

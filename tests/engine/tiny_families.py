@@ -11,6 +11,7 @@ import torch
 from diffusers import (
     AnimateDiffPipeline,
     AutoencoderKLFlux2,
+    AutoencoderKLLTXVideo,
     AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -18,6 +19,8 @@ from diffusers import (
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
     MotionAdapter,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
@@ -298,6 +301,38 @@ def _wan(count: int, **more: Any) -> WanPipeline:
     return WanPipeline(reader, encoder, compressor, scheduler, *transformers, **more)
 
 
+@seeded
+def ltx() -> LTXPipeline:
+    """A compression that is only said to be large keeps the default size small."""
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        cross_attention_dim=16,
+        num_layers=1,
+        caption_channels=T5_WIDTH,
+    )
+    compressor = AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8,),
+        down_block_types=("LTXVideoDownBlock3D",),
+        decoder_block_out_channels=(8,),
+        layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        spatio_temporal_scaling=(True,),
+        decoder_spatio_temporal_scaling=(True,),
+        decoder_inject_noise=(False, False),
+        downsample_type=("conv",),
+        upsample_residual=(False,),
+        upsample_factor=(1,),
+        patch_size=1,
+        spatial_compression_ratio=128,
+        temporal_compression_ratio=8,
+    )
+    return LTXPipeline(FlowMatchEulerDiscreteScheduler(), compressor, t5(), pieces(), transformer)
+
+
 BUILDERS: dict[str, Callable[[], Any]] = {
     "sd2": sd2,
     "sdxl": sdxl,
@@ -306,4 +341,5 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "unet3d": unet3d,
     "animatediff": animatediff,
     "wan": wan,
+    "ltx": ltx,
 }
