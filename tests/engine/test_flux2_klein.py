@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.chat import Chat
 from engine.deltas import applied, apply, undo
+from engine.editors import EDITORS
 from engine.encoders import encoder_digests
 from engine.errors import ConceptError, UnknownArchitecture
 from engine.families import family_of, projections
@@ -24,7 +25,7 @@ from engine.model import open_model
 from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.sampling import Sampler, Shot, generate, noise_seed
-from engine.spec import EditSpec, Target
+from engine.spec import EditSpec, Retain, Target
 from engine.text import encode, spellings, states, told
 from engine.vocabulary import words
 from engine.wordings import Wording
@@ -96,6 +97,16 @@ def test_plan_apply_undo(pipeline: Any, made: Any) -> None:
     assert {name for name in before if after[name] != before[name]} == {ENTRANCE}
     undo(pipeline, state)
     assert digests(pipeline) == before
+
+
+@pytest.mark.parametrize("editor", [name for name in EDITORS if name != "scapre"])
+def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
+    """The default as well, which all other tests are of."""
+    few = {"general_words": 10} if editor != "scapre-released" else {}
+    concepts = (Target("cat", ("cat",)),), (Retain("dog", ("dog",)),)
+    edited = plan(pipeline, EditSpec(*concepts, editor=editor, settings=few))
+    assert set(edited.deltas) == {ENTRANCE}
+    assert edited.deltas[ENTRANCE].any()
 
 
 def test_a_target_becomes_its_anchor(pipeline: Any) -> None:
