@@ -1,7 +1,8 @@
 """LTX text to video: T5 states enter by `caption_projection.linear_1`, which stands before all blocks.
 
-T5 attends to padding, and the blocks' `attn2` does not: it is told by a mask, which is read off the states here, for
-those of padding are set to zeros. A model is judged by single frames, which it draws when asked for a video of one.
+The blocks' `attn2` does not attend to padding: it is told by a mask, which is read off the states here, for those of
+padding are set to zeros. T5 attends to it in the first pipeline, and in that of version 0.9.5 and later does not. A
+model is judged by single frames, which it draws when asked for a video of one.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from torch import Tensor
 from engine.families.base import Family, Projection, entrance, reading
 from engine.families.video import middle
 
-T5_TOKENS = 128  # which the pipeline reads unless told otherwise
+FIRST, LATER = "LTXPipeline", "LTXConditionPipeline"
+T5_TOKENS, LATER_TOKENS = 128, 256  # which the pipelines read unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
     return [entrance(pipeline, "transformer.caption_projection.linear_1", (0,))]
 
 
+def is_later(pipeline: Any) -> bool:
+    return type(pipeline).__name__ == LATER
+
+
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
-    return (reading(pipeline.tokenizer, T5_TOKENS),)
+    return (reading(pipeline.tokenizer, LATER_TOKENS if is_later(pipeline) else T5_TOKENS),)
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    states = pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
-    spoken = ids.to(states.device) != pipeline.tokenizer.pad_token_id
+    ids = ids.to(pipeline.text_encoder.device)
+    spoken = (ids != pipeline.tokenizer.pad_token_id).long()
+    states = pipeline.text_encoder(ids, spoken if is_later(pipeline) else None)[0]
     return states * spoken[..., None].to(states.dtype)
 
 
@@ -37,7 +44,7 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
 
 FAMILY = Family(
     "ltx",
-    ("LTXPipeline",),
+    (FIRST, LATER),
     projections,
     tokenizers,
     embed,

@@ -132,7 +132,7 @@ def test_what_a_dead_leader_left_is_stopped_and_a_reused_session_is_not(tmp_path
     psutil.wait_procs([psutil.Process(launched.pid)] if psutil.pid_exists(launched.pid) else [], timeout=10)
     assert not is_running(launched)
     stop([Launched(launched.pid, "0" * 32)])
-    assert session_members({launched.pid}) == ["sleep"]
+    assert len(session_members({launched.pid})) == 1, "what it started, by whatever name it goes yet"
     stop([launched])
     assert session_members({launched.pid}) == []
 

@@ -52,8 +52,9 @@ OWN = {  # what the pipeline makes of prompts by itself: the states of their tok
     "animatediff": lambda pipeline, prompts: pipeline.encode_prompt(prompts, "cpu", 1, False)[:1],
     "wan": lambda pipeline, prompts: pipeline.encode_prompt(prompts, max_sequence_length=512)[:1],
     "ltx": heard,
+    "ltx-condition": heard,
 }
-MASKED = {"ltx"}  # whose padding enters, and is heard by no attention
+MASKED = {"ltx", "ltx-condition"}  # whose padding enters, and is heard by no attention
 PROMPTS = ["a picture of a cat", "", "a dog in the garden!", "cat"]
 CONCEPTS = {
     "targets": (Target("cat", ("cat",)), Target("noto", ("noto",), "style", anchor="picture")),

@@ -19,6 +19,7 @@ from diffusers import (
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    LTXConditionPipeline,
     LTXPipeline,
     LTXVideoTransformer3DModel,
     MotionAdapter,
@@ -303,6 +304,16 @@ def _wan(count: int, **more: Any) -> WanPipeline:
 
 @seeded
 def ltx() -> LTXPipeline:
+    return LTXPipeline(FlowMatchEulerDiscreteScheduler(), *_ltx())
+
+
+@seeded
+def ltx_condition() -> LTXConditionPipeline:
+    """As of version 0.9.5."""
+    return LTXConditionPipeline(FlowMatchEulerDiscreteScheduler(), *_ltx())
+
+
+def _ltx() -> Any:
     """A compression that is only said to be large keeps the default size small."""
     transformer = LTXVideoTransformer3DModel(
         in_channels=8,
@@ -330,7 +341,7 @@ def ltx() -> LTXPipeline:
         spatial_compression_ratio=128,
         temporal_compression_ratio=8,
     )
-    return LTXPipeline(FlowMatchEulerDiscreteScheduler(), compressor, t5(), pieces(), transformer)
+    return compressor, t5(), pieces(), transformer
 
 
 BUILDERS: dict[str, Callable[[], Any]] = {
@@ -342,4 +353,5 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "animatediff": animatediff,
     "wan": wan,
     "ltx": ltx,
+    "ltx-condition": ltx_condition,
 }
