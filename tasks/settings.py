@@ -47,7 +47,8 @@ def spare_proxy() -> None:
     """Reach servers on this machine directly, whatever proxy the environment names for all others."""
     spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if spared.strip() != "*":  # which stands for all, and only alone
-        os.environ["no_proxy"] = ",".join(filter(None, (spared, *LOOPBACK)))  # the spelling that all libraries heed
+        names = dict.fromkeys(filter(None, (*spared.split(","), *LOOPBACK)))
+        os.environ["no_proxy"] = ",".join(names)  # the spelling that all libraries heed
 
 
 def home_folder() -> Path:

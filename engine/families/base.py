@@ -58,6 +58,16 @@ def reading(tokenizer: Any, tokens: int) -> Any:
     return reader
 
 
+def spoken(tokenizer: Any, ids: Tensor) -> Tensor:
+    """Which token ids [n, T] are no padding, as 1 and 0."""
+    return (ids != tokenizer.pad_token_id).long()
+
+
+def silenced(states: Tensor, mask: Tensor) -> Tensor:
+    """States [n, T, d] with zeros where the mask [n, T] has them."""
+    return states * mask[..., None].to(states.dtype)
+
+
 def refuse_missing(*text_encoders: Any) -> None:
     if any(encoder is None for encoder in text_encoders):
         raise UnknownArchitecture(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.chat import Chat
-from engine.families.base import Family, Projection, encoder_there, entrance
+from engine.families.base import Family, Projection, encoder_there, entrance, spoken
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 LAYERS = (9, 18, 27)  # which it takes unless told otherwise
@@ -35,8 +35,7 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     """Of the last token alone the encoder says what would come next, which nobody asks."""
     encoder, ids = pipeline.text_encoder, ids.to(pipeline.text_encoder.device)
-    mask = (ids != pipeline.tokenizer.pad_token_id).long()
-    read = encoder(ids, mask, output_hidden_states=True, use_cache=False, logits_to_keep=1)
+    read = encoder(ids, spoken(pipeline.tokenizer, ids), output_hidden_states=True, use_cache=False, logits_to_keep=1)
     return torch.cat([read.hidden_states[layer] for layer in LAYERS], -1)
 
 

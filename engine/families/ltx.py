@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.families.base import Family, Projection, entrance, reading
+from engine.families.base import Family, Projection, entrance, reading, silenced, spoken
 from engine.families.video import middle
 
 FIRST, LATER = "LTXPipeline", "LTXConditionPipeline"
@@ -33,9 +33,9 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     ids = ids.to(pipeline.text_encoder.device)
-    spoken = (ids != pipeline.tokenizer.pad_token_id).long()
-    states = pipeline.text_encoder(ids, spoken if is_later(pipeline) else None)[0]
-    return states * spoken[..., None].to(states.dtype)
+    mask = spoken(pipeline.tokenizer, ids)
+    states = pipeline.text_encoder(ids, mask if is_later(pipeline) else None)[0]
+    return silenced(states, mask)
 
 
 def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.errors import MissingExtra, UnknownArchitecture
-from engine.families.base import Family, Projection, entrance, reading
+from engine.families.base import Family, Projection, entrance, reading, silenced, spoken
 from engine.families.video import middle
 
 DENOISERS = ("transformer", "transformer_2")
@@ -33,9 +33,8 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     ids = ids.to(pipeline.text_encoder.device)
-    mask = (ids != pipeline.tokenizer.pad_token_id).long()
-    states = pipeline.text_encoder(ids, mask).last_hidden_state
-    return states * mask[..., None].to(states.dtype)
+    mask = spoken(pipeline.tokenizer, ids)
+    return silenced(pipeline.text_encoder(ids, mask).last_hidden_state, mask)
 
 
 def cleaned(text: str) -> str:

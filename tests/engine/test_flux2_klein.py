@@ -49,10 +49,6 @@ def made(pipeline: Any) -> Any:
     return plan(pipeline, SPEC)
 
 
-def reader(pipeline: Any) -> Chat:
-    return Chat.of(pipeline.tokenizer, 512, enable_thinking=False)
-
-
 @torch.no_grad()
 def test_the_states_are_what_the_pipeline_itself_feeds(pipeline: Any) -> None:
     prompts = ["a picture of a cat", "", "a Dog in the garden!"]
@@ -147,7 +143,8 @@ def test_its_edit_is_a_lora_that_diffusers_loads(pipeline: Any, made: Any, tmp_p
 def test_a_concept_is_found_in_the_text_and_not_in_the_template(pipeline: Any) -> None:
     said = [Wording("a cat", (2, 5)), Wording("", (0, 0)), Wording("cat", (0, 3)), Wording("user", (0, 4))]
     encoded = encode(pipeline, said)
-    tokens = reader(pipeline)([wording.text for wording in said])["input_ids"]
+    (reader,) = family_of(pipeline).tokenizers(pipeline, 0)
+    tokens = reader([wording.text for wording in said])["input_ids"]
     read = [pipeline.tokenizer.decode(ids[slice(*span)]) for ids, span in zip(tokens, encoded.spans, strict=True)]
     assert read == [" cat", "", "cat", "user"]
     assert encoded.lengths.tolist() == [len(ids) for ids in tokens]
@@ -159,15 +156,12 @@ def test_names_are_told_apart_by_capitals_and_words_found_within_a_text(pipeline
     assert not any(word.startswith("Ġ") for word in words(pipeline.tokenizer))
 
 
-def test_another_template_is_another_way_of_reading(pipeline: Any) -> None:
+def test_another_template_is_another_way_of_reading(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     other = copy.copy(pipeline.tokenizer)
     other.chat_template = tiny_families.CHAT.replace("user", "person") + " "
-    before, own = encoder_digests(pipeline), pipeline.tokenizer
-    try:
-        pipeline.tokenizer = other
-        after = encoder_digests(pipeline)
-    finally:
-        pipeline.tokenizer = own
+    before = encoder_digests(pipeline)
+    monkeypatch.setattr(pipeline, "tokenizer", other)
+    after = encoder_digests(pipeline)
     assert {name for name in before if before[name] != after[name]} == {"tokenizer.config"}
 
 
@@ -187,16 +181,15 @@ def test_what_the_template_changes_is_refused(pipeline: Any) -> None:
         ({"padding_side": "left"}, "padding_side to 'right'"),
     ],
 )
-def test_what_cannot_be_read_soundly_is_refused(pipeline: Any, change: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_read_soundly_is_refused(
+    pipeline: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], reason: str
+) -> None:
     other = copy.copy(pipeline.tokenizer)
     for name, value in change.items():
         setattr(other, name, value)
-    own, pipeline.tokenizer = pipeline.tokenizer, other
-    try:
-        with pytest.raises(UnknownArchitecture, match=reason):
-            plan(pipeline, SPEC)
-    finally:
-        pipeline.tokenizer = own
+    monkeypatch.setattr(pipeline, "tokenizer", other)
+    with pytest.raises(UnknownArchitecture, match=reason):
+        plan(pipeline, SPEC)
 
 
 def test_a_missing_encoder_is_refused() -> None:
