@@ -94,7 +94,7 @@ def plan(
 def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
     """The orthogonal R [k, k] with the largest tr(R^T M), of determinant 1 if `proper`; EditError if M is singular."""
     left, sizes, right = svd(objective)
-    if sizes[-1] * WORST_CONDITION <= sizes[0]:
+    if not sizes[0] < sizes[-1] * WORST_CONDITION:  # so that NaN is refused too
         raise EditError(layer, f"the rotation is not determined (singular values down to {sizes[-1]:.1e}); raise lamb")
     turned = left @ right
     if proper and det(turned) < 0:

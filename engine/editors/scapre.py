@@ -108,7 +108,7 @@ def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Te
     others = times(weight, torch.cat([concepts.neutral, concepts.lookalikes]).double().T)
     others, middle = others.sort(1).values, others.mean(1)
     information = torch.zeros(rows, dtype=torch.float64, device=weight.device)
-    _, sizes = concepts.concept.unique(return_counts=True)
+    _, sizes = concepts.concept.cpu().unique(return_counts=True)
     for told in subjects[:, concepts.concept.argsort(stable=True)].split(sizes.tolist(), 1):
         information = torch.maximum(information, _mutual_information(told.contiguous(), others, middle))
     return (information / information.max().clamp_min(1e-12)) ** exponent

@@ -1,4 +1,4 @@
-"""Make the built-in model again: `python -m engine.emoji.train --work DIR` (about three hours on two cores).
+"""Make the built-in model again: `python -m engine.emoji.train --work DIR --out DIR` (about three hours on two cores).
 
 Each stage writes a log and a checkpoint every few minutes under `--work` and is skipped when it is finished, so the
 same command goes on where it was stopped. Stages in one row run side by side on one core each:
@@ -19,7 +19,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from engine.emoji import export, nets, train_clip, train_unet, train_vae, words
-from engine.emoji.catalogue import HERE, OBJECTS, STYLES
+from engine.emoji.catalogue import OBJECTS, STYLES
 from engine.emoji.loop import Loop, keep_pages
 
 ORDER = (("clip", "vae"), ("unet",), ("judge", "decoder"))
@@ -94,7 +94,7 @@ def write_folders(work: Path, out: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, logs and caches")
-    parser.add_argument("--out", type=Path, default=HERE, help="where the folders `model` and `judge` are written")
+    parser.add_argument("--out", type=Path, required=True, help="where the folders `model` and `judge` are written")
     parser.add_argument("--stage", choices=[*STAGES, "export"], help="run this stage alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fuse", action="store_true", help="compile the UNet's training step (needs a C++ compiler)")

@@ -35,6 +35,8 @@ class Rules(TorchDispatchMode):
             return 0
         if name.startswith("aten._to_copy") and _is_there(args[0]) and str(kwargs.get("device")) == "cpu":
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        if name.startswith("aten._unique2") and _is_there(args[0]):  # all differ: how many do is not known there
+            return args[0].flatten(), torch.empty_like(args[0], dtype=torch.long), torch.ones_like(args[0].flatten())
         if _mixes(args, kwargs) and not name.startswith(CARRIES):
             args = _with_positions_there(name, args)
         return func(*args, **kwargs)

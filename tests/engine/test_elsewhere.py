@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from engine import linalg
 from engine.editors import EDITORS, editor_named, settings_for
+from engine.families import projections
 from engine.gathering import gather
+from engine.planning import plan
 from engine.probes.attacks import Attack, Kept
 from engine.sampling import Sampler, Shot, generate
 from engine.spec import EditSpec, Retain, Target
@@ -20,6 +23,13 @@ from tests.engine.tiny_attacks import CAT, FAMILIES, SMALL
 
 SPEC = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)), Retain("blob", ("blob",), "style")))
 SHORT = {"esd": {"iterations": 2, "steps": 2}, "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2}}
+PARTS = {"informax": 1.0, "spectral": 1.0, "geometry": 0.5, "default_anchor": "empty"}
+SOLVED = [
+    *((editor, {}) for editor in EDITORS if editor not in TRAINERS),
+    ("scapre", PARTS),
+    ("scapre", {"strength": "auto", "default_anchor": "empty"}),
+    ("scapre-released", {"script": "erase", "residual": True}),
+]
 PICTURES = np.zeros((2, 16, 16, 3), np.uint8)
 
 
@@ -70,6 +80,17 @@ def test_concepts_are_gathered_there(editor: str, model: Any) -> None:
     with nowhere_mixed():
         concepts = gather(model, SPEC, settings_for(editor_named(editor), {}))
     assert {m.gram.device.type for m in (concepts.targets, concepts.retain, concepts.general)} == {PLACE}
+
+
+@pytest.mark.parametrize(("editor", "settings"), SOLVED)
+def test_editors_solve_there(
+    editor: str, settings: dict[str, Any], model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linalg, "_check_condition", lambda *_: None)  # of made-up numbers it is none
+    spec = EditSpec(SPEC.targets, SPEC.retain, editor, settings)
+    with nowhere_mixed():
+        made = plan(model, spec)
+    assert made.deltas.keys() <= {p.name for p in projections(model)}
 
 
 @pytest.mark.parametrize("editor", TRAINERS)
