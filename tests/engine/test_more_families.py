@@ -19,7 +19,7 @@ from engine.editors import EDITORS, scapre
 from engine.editors.mace import surrounding
 from engine.editors.uce import UceSettings
 from engine.errors import EditError, UnknownArchitecture
-from engine.families import family_of, projections
+from engine.families import family_of, flux, ltx, projections, sd3, wan
 from engine.gathering import gather
 from engine.model import open_model
 from engine.planning import plan
@@ -138,7 +138,21 @@ def test_plan_apply_undo(family: str, pipeline: Any, spec: EditSpec) -> None:
     assert all(kept["residual"] < 1 for kept in made.diagnostics.values())
 
 
+@pytest.fixture
+def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A T5 is asked to read fewer, where it matters not how many."""
+    for family, name in (
+        (flux, "T5_TOKENS"),
+        (ltx, "T5_TOKENS"),
+        (ltx, "LATER_TOKENS"),
+        (sd3, "T5_TOKENS"),
+        (wan, "T5_TOKENS"),
+    ):
+        monkeypatch.setattr(family, name, 64)
+
+
 @pytest.mark.parametrize("editor", EDITORS)
+@pytest.mark.usefixtures("few_tokens")
 def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
     words = {"general_words": 10} if editor != "scapre-released" else {}
     made = plan(pipeline, EditSpec(**CONCEPTS, editor=editor, settings=words))
@@ -148,6 +162,7 @@ def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
     assert any(delta.any() for delta in made.deltas.values())
 
 
+@pytest.mark.usefixtures("few_tokens")
 def test_a_target_is_one_however_many_encoders_read_it(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two targets and one of them being many, the vocabulary weighs twice as much."""
     held = replace(SPECS[1], settings={"general_words": 10, "general": 5.0})

@@ -71,14 +71,14 @@ def test_the_shipped_reference_draws_what_stays_and_not_what_it_never_saw(tmp_pa
 def shares(model: object, names: Sequence[str]) -> np.ndarray:
     """Whether the judge sees each of the names, in two pictures each."""
     shots = [Shot(f"a picture of a {name}", seed) for name in names for seed in range(2)]
-    drawn = np.stack([picture for _, picture in generate(model, shots, Sampler())])
+    drawn = np.stack([picture for _, picture in generate(model, shots, Sampler(steps=6))])
     asked = [name for name in names for _ in range(2)]
     return np.array([sighting.seen for sighting in open_judge(JUDGE).look(drawn, asked, "object")])
 
 
 def pictures(model: object, seed: int) -> np.ndarray:
     shots = [Shot("a picture of an owl", seed + number) for number in range(4)]
-    return np.stack([picture for _, picture in generate(model, shots, Sampler())]).astype(float)
+    return np.stack([picture for _, picture in generate(model, shots, Sampler(steps=6))]).astype(float)
 
 
 def test_a_run_trains_on_what_stays_and_a_finished_one_is_not_begun_again(

@@ -50,7 +50,13 @@ def digests(make: Callable[[], EditPlan]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("editor", "settings"), [*((editor, {}) for editor in EDITORS), ("scapre", {"default_anchor": "empty"})]
+    ("editor", "settings"),
+    [
+        *((editor, {}) for editor in EDITORS if editor not in ("oce", "scapre")),
+        ("oce", {"general_words": 300}),
+        ("scapre", {"general_words": 300}),
+        ("scapre", {"general_words": 300, "default_anchor": "empty"}),
+    ],
 )
 @pytest.mark.usefixtures("threads")
 def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:

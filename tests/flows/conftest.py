@@ -75,7 +75,7 @@ NO_SERVICES = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
 }
-FEW = {"seeds": 2, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
+FEW = {"seeds": 2, "steps": 6, "max_target_rate": 0.4, "max_retain_drop": 0.5, "min_control_rate": 0.5}
 WritePolicy = Callable[..., Path]
 
 

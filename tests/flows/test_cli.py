@@ -42,7 +42,7 @@ def test_a_missing_file_is_2(tmp_path: Path) -> None:
 
 
 def test_plan_shows_the_edit_and_records_nothing(write_policy: WritePolicy, tmp_path: Path) -> None:
-    done = run_process("plan", str(write_policy("dry")), "--json")
+    done = run_cli("plan", str(write_policy("dry")), "--json")
     assert done.code == 0, done.err
     assert done.data["pictures"] > 0
     assert done.data["largest_change"] <= done.data["limit"]

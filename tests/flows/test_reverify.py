@@ -42,7 +42,7 @@ from tasks.reverify import catch_up
 from tasks.settings import Settings
 from tasks.shards import Weights
 from tasks.vault import differences
-from tests.flows.conftest import FEW, policy_file, run_cli, run_process, submitted, withdrawal
+from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
 from tests.tasks.bundles import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
@@ -133,7 +133,7 @@ def test_what_mlflow_shows_is_held_against_the_record(line: Settings, name: str)
 def test_what_is_served_damaged_is_suspect_until_it_is_repaired_and_checked(line: Settings, name: str) -> None:
     bundle = proof(line).bundle
     s3.client(line).delete_object(Bucket=line.bucket, Key=f"bundles/{bundle}/verdict.json")
-    done = run_process("reverify", name, "--json")
+    done = run_cli("reverify", name, "--json")
     assert done.code == 6
     (told,) = done.data["lines"]
     assert "verdict.json is missing" in told["suspect"][0]

@@ -33,7 +33,7 @@ ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max
 
 
 def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order:
-    asked = {"prompts": 2, "seeds": 1, "max_retain_drop": 0.5, **acceptance}
+    asked = {"prompts": 2, "seeds": 1, "steps": 6, "max_retain_drop": 0.5, **acceptance}
     path = policy_file(folder, folder_digest(MODEL), "searched", **asked)
     return intake(read(edited_by(path, "auto", settings)), folder / "home")
 
