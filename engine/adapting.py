@@ -25,7 +25,7 @@ from torch import Tensor
 
 from engine.editors.base import Moments, Settings
 from engine.gathering import Reader
-from engine.linalg import product
+from engine.linalg import product, times
 from engine.spec import EditSpec
 
 EXPONENT = 1.5
@@ -86,7 +86,7 @@ class Metrics:
     def energies(self, x: Tensor, y: Tensor) -> Tensor:
         """|W x - W0 y|^2 and |W0 x - W0 y|^2 of rows x, y [n, d], [n, 2]."""
         x, y = x.double(), y.double()
-        anchor = ((y @ self.before) * y).sum(1)
-        left = ((x @ self.after) * x).sum(1) - 2 * ((y @ self.between) * x).sum(1) + anchor
+        anchor = (times(y, self.before) * y).sum(1)
+        left = (times(x, self.after) * x).sum(1) - 2 * (times(y, self.between) * x).sum(1) + anchor
         apart = x - y
-        return torch.stack([left.clamp_min(0), ((apart @ self.before) * apart).sum(1)], 1)
+        return torch.stack([left.clamp_min(0), (times(apart, self.before) * apart).sum(1)], 1)

@@ -4,7 +4,9 @@ The same request must come to the same digest on any number of threads. So facto
 on two than on one, run on one thread, and so do sums over all of a matrix; beside the products they take little time.
 MKL splits a product among threads by the rows and columns of its result, but where these are few beside what is summed
 it splits the sum, and rounding depends on the number of threads. So a long sum is taken in blocks, and a product with
-few rows or columns on one thread.
+few rows or columns on one thread. With 16 threads and more rounding also depends on their number where a factor lies in
+memory column by column, as whatever LAPACK returns does. So factors are laid out row by row first, and editors multiply
+by `times` and `product` alone.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def product(x: Tensor, y: Tensor) -> Tensor:
 def add_product(found: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """`found` [d, e], to which X^T Y is added in place."""
     rows = max(SHORT, min(found.shape))
-    for left, right in zip(x.split(rows), y.split(rows), strict=True):
+    for left, right in zip(x.contiguous().split(rows), y.contiguous().split(rows), strict=True):
         found.addmm_(left.T, right)
     return found
 
@@ -73,7 +75,7 @@ def add_product(found: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def times(a: Tensor, b: Tensor) -> Tensor:
     """A B for A [n, d] or [d] and B [d, m] or [d], where n or m may be few."""
     few = a.dim() == 1 or b.dim() == 1 or min(a.shape[0], b.shape[1]) < FEW
-    return _alone(a, b) if few else a @ b
+    return _alone(a, b) if few else a.contiguous() @ b.contiguous()
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ class Pencil:
         """The rows w_i of (G + m_i S) w_i = b_i, for `right` b [rows, d] and `weights` m [rows], all m_i >= 0 (1 by
         default)."""
         weights = self.values.new_ones(len(right)) if weights is None else weights
-        return self.solve_in_basis(right @ self.basis, weights)
+        return self.solve_in_basis(times(right, self.basis), weights)
 
     def solve_in_basis(self, right: Tensor, weights: Tensor) -> Tensor:
         """As `solve`, for right sides already multiplied by `basis`."""
-        return (right / (1 + weights[:, None] * self.values)) @ self.basis.T
+        return times(right / (1 + weights[:, None] * self.values), self.basis.T)
 
 
 def diagonalise(g: Tensor, s: Tensor, held_by: str) -> Pencil:
@@ -125,7 +127,7 @@ def solve_ridged(s: Tensor, ridge: float, right: Tensor, held_by: str) -> Tensor
 def procrustes(a: Tensor, b: Tensor) -> Tensor:
     """The orthogonal Q [d, d] with the least |A Q - B|, for A and B [rows, d]: the polar factor of A^T B."""
     u, _, vh = svd(product(a, b))
-    return u @ vh
+    return times(u, vh)
 
 
 def _check_finite(*matrices: Tensor) -> None:

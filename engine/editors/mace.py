@@ -26,6 +26,7 @@ from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Moments
 from engine.editors.uce import UceSettings, right_factor
+from engine.linalg import times
 
 NOTHING = 1e-9
 
@@ -54,7 +55,7 @@ def plan(
     if around.mass < NOTHING * concepts.targets.mass:
         return {}
     change = right_factor(around, concepts, settings)
-    return {name: weight @ change for name, weight in weights.items()}
+    return {name: times(weight, change) for name, weight in weights.items()}
 
 
 def surrounding(concepts: ConceptEmbeddings) -> Moments:

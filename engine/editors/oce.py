@@ -96,7 +96,7 @@ def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
     left, sizes, right = svd(objective)
     if not sizes[0] < sizes[-1] * WORST_CONDITION:  # so that NaN is refused too
         raise EditError(layer, f"the rotation is not determined (singular values down to {sizes[-1]:.1e}); raise lamb")
-    turned = left @ right
+    turned = times(left, right)
     if proper and det(turned) < 0:
         turned = turned - 2 * torch.outer(left[:, -1], right[-1])
     return turned
@@ -122,18 +122,19 @@ def _turned(
 ) -> Tensor:
     """(R - I) W0."""
     basis = _directions(weight, beyond=OF_WEIGHTS)
-    inside = basis.T @ weight
+    inside = times(basis.T, weight)
     identity = eye(len(inside), inside)
     beyond = identity - _projector(times(inside, anchors.T))
-    objective = inside @ kept @ inside.T - settings.erase_scale * _projector(times(inside, targets.T)) @ beyond
+    spoken = times(_projector(times(inside, targets.T)), beyond)
+    objective = times(times(inside, kept), inside.T) - settings.erase_scale * spoken
     turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])
-    return basis @ ((turned - identity) @ inside)
+    return times(basis, times(turned - identity, inside))
 
 
 def _projector(values: Tensor) -> Tensor:
     """Onto the span of the columns of `values` [k, n]: [k, k]."""
     span = _directions(values)
-    return span @ span.T
+    return times(span, span.T)
 
 
 def _directions(values: Tensor, beyond: float = SAME_DIRECTION) -> Tensor:

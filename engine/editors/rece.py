@@ -67,7 +67,7 @@ def plan(
         found = evoking(layers, change, concepts.subjects, settings.regular_scale)
         moments = Moments.of(found, concepts.neutral, concepts.subject_weights())
         change = right_factor(moments, concepts, settings, present=change)
-    return {name: weight @ change for name, weight in weights.items()}
+    return {name: times(weight, change) for name, weight in weights.items()}
 
 
 def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: float) -> Tensor:
@@ -76,13 +76,13 @@ def evoking(layers: Tensor, change: Tensor, subjects: Tensor, regular_scale: flo
     `layers` is sum W0^T W0 [d, d]. EditError if no embedding is closest, which takes `regular_scale` 0.
     """
     edited = eye(len(change), change) + change
-    system = edited.T @ layers @ edited
+    system = times(times(edited.T, layers), edited)
     system = system + regular_scale * eye(len(change), change)
     system = (system + system.T) / 2
     spectrum = eigvalsh(system)
     if not spectrum[0] * WORST_CONDITION > spectrum[-1]:
         raise EditError("re-evoking embeddings", "the system is singular; raise regular_scale")
-    return cholesky_solve(times(edited.T @ layers, subjects.double().T), cholesky(system)).T
+    return cholesky_solve(times(times(edited.T, layers), subjects.double().T), cholesky(system)).T
 
 
 EDITOR = Editor("rece", ReceSettings, plan)

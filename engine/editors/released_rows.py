@@ -29,7 +29,8 @@ def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 def row_entropy(weight: Tensor, samples: Tensor, bins: int) -> Tensor:
     """H [d_out], in units of log `bins`, of each row's activations by `samples` [n, d] in their range."""
-    return torch.cat([_entropy(part @ samples.T, bins) for part in weight.split(ROWS)])
+    across = samples.T.contiguous()
+    return torch.cat([_entropy(times(part, across), bins) for part in weight.split(ROWS)])
 
 
 def _entropy(activations: Tensor, bins: int) -> Tensor:

@@ -88,11 +88,11 @@ def plan(
     wanted = settings.s * targets.cross - pull
     if not (settings.informax or settings.geometry):
         change = pencil.solve(wanted)
-        return {name: weight @ change for name, weight in weights.items()}
-    shared = wanted @ pencil.basis
+        return {name: times(weight, change) for name, weight in weights.items()}
+    shared = times(wanted, pencil.basis)
     masks = {name: informax(weight, concepts, settings.informax) for name, weight in weights.items()}
     if not settings.geometry:
-        return {name: _change(weight @ shared, masks[name], pencil) for name, weight in weights.items()}
+        return {name: _change(times(weight, shared), masks[name], pencil) for name, weight in weights.items()}
     return {
         name: _aligned(weight, masks[name], pencil, shared, settings.geometry * unit, settings.geometry_turns)
         for name, weight in weights.items()
@@ -147,7 +147,7 @@ def _spectral(concepts: ConceptEmbeddings) -> Tensor:
     if not len(values):
         return torch.zeros_like(concepts.targets.gram)
     middle = values.median().clamp_min(1e-12)
-    return (vectors.T * (1 - torch.sigmoid((values - middle) / middle))) @ vectors
+    return times(vectors.T * (1 - torch.sigmoid((values - middle) / middle)), vectors)
 
 
 def _unit(concepts: ConceptEmbeddings) -> float:
@@ -163,8 +163,8 @@ def _aligned(weight: Tensor, mask: Tensor, pencil: Pencil, shared: Tensor, pull:
     """Turns of W given Q and Q given W; the objective falls with each, and ends where neither moves."""
     change, root = torch.zeros_like(weight), mask.sqrt()[:, None]
     for _ in range(turns + 1):
-        turned = weight @ (pull * procrustes(root * weight, root * (weight + change))) @ pencil.basis
-        change = _change(weight @ shared + turned, mask, pencil)
+        turned = times(weight, pull * procrustes(root * weight, root * (weight + change)))
+        change = _change(times(weight, shared) + times(turned, pencil.basis), mask, pencil)
     return change
 
 

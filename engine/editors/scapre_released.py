@@ -138,14 +138,15 @@ def _scaled(
     """The script `erase_scale`, matrix by matrix."""
     subjects, identity = concepts.subjects.double(), _identity(concepts)
     spread, vectors = _spectrum(subjects)
-    shape = vectors * (1 - _gate(spread, settings)) @ vectors.T if settings.spectral else 0 * identity
+    shape = times(vectors * (1 - _gate(spread, settings)), vectors.T) if settings.spectral else 0 * identity
     pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape, held_by="lamb")
     own = times(pencil.basis.T, vectors * (spread**2 / (spread**2 + EPS)).sqrt())
     values, widest = _masked_values(weights, concepts, settings, pencil.basis)
     samples = _samples(concepts, settings, like=next(iter(weights.values())))
+    basis = pencil.basis.to(samples).contiguous()
     for name, weight in weights.items():
         mu = row_entropy(weight, samples, settings.entropy_bins).clamp(0, 1).mean().item()
-        right = (settings.lamb + mu) * weight @ pencil.basis.to(weight) + values[name]
+        right = times((settings.lamb + mu) * weight, basis) + values[name]
         rows = _solved(right, settings.erase_scale * widest[name], pencil, own, mu)
         yield name, proximal(weight, rows, mu, settings.lamb + mu, settings.steps)
 
@@ -159,7 +160,7 @@ def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float)
     )
     free = right * shrink
     spoken = times(free, own) * (pull / (1 + pull * sizes))
-    return (free - (spoken @ own.T) * shrink) @ basis.T
+    return times(free - times(spoken, own.T) * shrink, basis.T)
 
 
 def _mixed(
@@ -170,9 +171,9 @@ def _mixed(
     basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity, held_by="lamb").basis
     values, _ = _masked_values(weights, concepts, settings, basis)
     samples = _samples(concepts, settings, like=next(iter(weights.values())))
-    start = (settings.lamb * identity - _residual(concepts, settings, identity)) @ basis
+    start = times(settings.lamb * identity - _residual(concepts, settings, identity), basis)
     for name, weight in weights.items():
-        rows = (weight @ start.to(weight) + values[name]) @ basis.T.to(weight)
+        rows = times(times(weight, start.to(weight)) + values[name], basis.T.to(weight))
         told = 1 - row_entropy(weight, samples, settings.entropy_bins)
         share = (settings.least_edit + (1 - settings.least_edit) * told)[:, None]
         yield name, share * rows + (1 - share) * weight
@@ -184,7 +185,7 @@ def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity:
         return 0 * identity
     subjects = concepts.subjects.double()
     spread, vectors = _spectrum(subjects)
-    left = times(subjects, identity - vectors * _gate(spread, settings) @ vectors.T)
+    left = times(subjects, identity - times(vectors * _gate(spread, settings), vectors.T))
     return (settings.residual_scale or settings.erase_scale) * product(left, left)
 
 
@@ -221,7 +222,7 @@ def _block(tokens: Tokens, start: int, basis: Tensor, like: Tensor) -> tuple[Ten
     bounds = torch.tensor([start, start + CONCEPTS], device=tokens.wording.device)
     first, past = torch.searchsorted(tokens.wording, bounds).tolist()
     used, partner = tokens.partner[first:past].unique(return_inverse=True)
-    x = (tokens.x[first:past].double() @ basis).to(like)
+    x = times(tokens.x[first:past].double(), basis).to(like)
     return x, tokens.wording[first:past] - start, tokens.anchors[used].to(like), partner
 
 

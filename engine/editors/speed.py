@@ -81,15 +81,16 @@ def plan(
     wanted, spread = (targets.cross - targets.gram) / count, targets.gram / count
 
     def change(layer: str, retain: Moments) -> Tensor:
-        return wanted @ _inverse(free_directions(layer, retain, concepts, settings), spread, settings.retain_scale)
+        free = free_directions(layer, retain, concepts, settings)
+        return times(wanted, _inverse(free, spread, settings.retain_scale))
 
     edited = {name: weight for name, weight in weights.items() if settings.params in ("both", kinds[name])}
     if not settings.lists_kept:
         alike = change("shared system", concepts.retain)
-        return {name: weight @ alike for name, weight in edited.items()}
-    unrestricted = wanted @ _inverse(eye(len(wanted), wanted), spread, 1.0)
+        return {name: times(weight, alike) for name, weight in edited.items()}
+    unrestricted = times(wanted, _inverse(eye(len(wanted), wanted), spread, 1.0))
     return {
-        name: weight @ change(name, held(weight, weight @ unrestricted, concepts.kept, settings))
+        name: times(weight, change(name, held(weight, times(weight, unrestricted), concepts.kept, settings)))
         for name, weight in edited.items()
     }
 
@@ -173,12 +174,13 @@ def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
     """An orthonormal basis of what of `free` [d, f] is orthogonal to `rows` [k, d]."""
     spoken = times(free.T, rows.T) / rows.norm(dim=1)
     directions, sizes, _ = svd(spoken, full_matrices=True)
-    return free @ directions[:, int((sizes > NOTHING).sum()) :]
+    return times(free, directions[:, int((sizes > NOTHING).sum()) :])
 
 
 def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
     """F (F^T S F + r I)^-1 F^T, [d, d]."""
-    return free @ solve_ridged(times(times(free.T, spread), free), ridge, free.T, held_by="retain_scale")
+    solved = solve_ridged(times(times(free.T, spread), free), ridge, free.T, held_by="retain_scale")
+    return times(free, solved)
 
 
 def _mean(moments: Moments) -> Tensor:

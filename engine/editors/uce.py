@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings, reads_words
-from engine.linalg import diagonalise, eye
+from engine.linalg import diagonalise, eye, times
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: UceSettings
 ) -> dict[str, Tensor]:
     change = right_factor(concepts.targets, concepts, settings)
-    return {name: weight @ change for name, weight in weights.items()}
+    return {name: times(weight, change) for name, weight in weights.items()}
 
 
 def right_factor(

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from engine.features import ClipNetwork
 from engine.judges.base import Sighting, likeliest, refuse_unfit
 from engine.judges.card import read_labels
+from engine.linalg import steady
 from engine.spec import spoken
 
 
@@ -53,6 +54,7 @@ class ClipJudge:
         """Softmax over `labels` for each picture, float32 [n, labels]."""
         return self._logits(pictures, labels, category).softmax(-1).numpy()
 
+    @steady
     def _logits(self, pictures: np.ndarray, labels: Sequence[str], category: str) -> Tensor:
         if not len(pictures):
             return torch.zeros(0, len(labels))

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from engine.deltas import EditPlan
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL, pictures
+from engine.emoji.catalogue import OBJECTS
 from engine.features import ClipNetwork
+from engine.judges import ClipJudge
 from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.training import denoiser, train
+from tests.engine import tiny
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
     Target("taxi", ("taxi",), anchor="car"),
     Target("pear", ("pear",)),
 )
+WIDE, FEW = 1024, {"general_words": 10, "default_anchor": "empty"}
 KEPT = (Retain("bear", ("bear",)), Retain("koala", ("koala",)), Retain("apple", ("red apple",)))
 
 
@@ -39,10 +44,10 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def digests(make: Callable[[], EditPlan]) -> set[str]:
-    """Of what is made on one, two and three threads, each of which it has to give back."""
+def digests(make: Callable[[], EditPlan], counts: Sequence[int] = (1, 2, 3)) -> set[str]:
+    """Of what is made on so many threads, all of which it has to give back."""
     found = set()
-    for count in (1, 2, 3):
+    for count in counts:
         torch.set_num_threads(count)
         found.add(make().digest)
         assert torch.get_num_threads() == count
@@ -61,6 +66,37 @@ def digests(make: Callable[[], EditPlan]) -> set[str]:
 @pytest.mark.usefixtures("threads")
 def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:
     assert len(digests(lambda: plan(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
+
+
+@pytest.fixture(scope="module")
+def wide() -> Any:
+    """As wide as Stable Diffusion 2, where products split in yet another way when threads are many."""
+    pipeline = tiny.pipeline()
+    unet = UNet2DConditionModel(
+        block_out_channels=(320, 640),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=WIDE,
+    )
+    pipeline.register_modules(text_encoder=tiny.clip(width=WIDE).eval(), unet=unet)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("editor", "settings"),
+    [
+        ("uce", {}),
+        ("scapre", FEW),
+        *(pytest.param(editor, {}, marks=pytest.mark.slow) for editor in EDITORS if editor not in ("scapre", "uce")),
+        pytest.param("scapre", {**FEW, "informax": 1.0, "geometry": 0.5, "spectral": 1.0}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.usefixtures("threads")
+def test_nor_does_a_wide_one_on_the_sixteen_of_a_server(wide: Any, editor: str, settings: dict[str, Any]) -> None:
+    targets = (Target("cat", ("cat", "kitty")), Target("car", ("car",), anchor="boat"))
+    spec = EditSpec(targets, (Retain("dog", ("dog",)), Retain("horse", ("horse",))), editor, settings)
+    assert len(digests(lambda: plan(wide, spec), (1, 16))) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,6 +123,16 @@ def test_what_the_encoder_makes_of_prompts_does_not_depend_on_them_either(model:
         torch.set_num_threads(count)
         found.append(encode(model, [f"{number} pears" for number in range(prompts)]).embeddings)
     assert all(torch.equal(found[0], other) for other in found)
+
+
+@pytest.mark.usefixtures("threads")
+def test_nor_does_what_a_judge_makes_of_few_pictures() -> None:
+    judge, shown, labels = ClipJudge(JUDGE), pictures.load()[:6, 0], [item.name for item in OBJECTS]
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(judge.probabilities(shown, labels, "object"))
+    assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
 @pytest.mark.parametrize("count", [2, 6, 64])
