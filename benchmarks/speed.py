@@ -29,6 +29,7 @@ from pathlib import Path
 
 import torch
 
+import engine
 from benchmarks import floor, grid, layers
 from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
 from benchmarks.page import put, table
@@ -178,7 +179,8 @@ def main() -> None:
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
-        machine = f"torch {torch.__version__}, {args.device}, {args.threads} threads, float32 weights."
+        versions = f"expunge {engine.__version__}, torch {torch.__version__}"
+        machine = f"{versions}, {args.device}, {args.threads} threads, float32 weights."
         text = f"{machine}\n\n{measures[part]()}"
         print(text, flush=True)
         if args.write:
