@@ -25,7 +25,7 @@ SPEC = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)), Re
 SHORT = {"esd": {"iterations": 2, "steps": 2}, "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2}}
 PARTS = {"informax": 1.0, "spectral": 1.0, "geometry": 0.5, "default_anchor": "empty"}
 SOLVED = [
-    *((editor, {}) for editor in EDITORS if editor not in TRAINERS),
+    *((editor, {}) for editor in EDITORS),
     ("scapre", PARTS),
     ("scapre", {"strength": "auto", "default_anchor": "empty"}),
     ("scapre-released", {"script": "erase", "residual": True}),

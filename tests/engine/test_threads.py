@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,26 +12,30 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from engine import editors
 from engine.deltas import EditPlan
 from engine.editors import EDITORS
 from engine.emoji import JUDGE, MODEL, pictures
 from engine.emoji.catalogue import OBJECTS
 from engine.features import ClipNetwork
 from engine.judges import ClipJudge
+from engine.linalg import Pencil, product, times
 from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
 from engine.text import encode
 from engine.training import denoiser, train
 from tests.engine import tiny
+from tests.engine.draws import draw
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
     Target("taxi", ("taxi",), anchor="car"),
     Target("pear", ("pear",)),
 )
-WIDE, FEW = 1024, {"general_words": 10, "default_anchor": "empty"}
 KEPT = (Retain("bear", ("bear",)), Retain("koala", ("koala",)), Retain("apple", ("red apple",)))
+EDITOR_FILES = sorted(Path(editors.__file__).parent.glob("*.py"))
+WIDE, FEW = 1024, {"general_words": 10, "default_anchor": "empty"}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,23 @@ def digests(make: Callable[[], EditPlan], counts: Sequence[int] = (1, 2, 3)) -> 
 @pytest.mark.usefixtures("threads")
 def test_a_plan_does_not_depend_on_the_number_of_threads(model: Any, editor: str, settings: dict[str, Any]) -> None:
     assert len(digests(lambda: plan(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
+
+
+@pytest.mark.parametrize("width", [512, WIDE, 2048])
+@pytest.mark.usefixtures("threads")
+def test_nor_does_a_product_however_its_factors_lie_in_memory(width: int) -> None:
+    rows, turned, found = draw(320, width, seed=1), draw(width, width, seed=2).T, []
+    pencil = Pencil(turned, turned[0].abs())
+    for count in (1, 16):
+        torch.set_num_threads(count)
+        found.append((times(rows, turned), product(rows.T, rows.T), pencil.solve(rows)))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("path", EDITOR_FILES, ids=lambda path: path.stem)
+def test_editors_multiply_by_nothing_else(path: Path) -> None:
+    """`@` leaves it to how the factors lie in memory."""
+    assert not any(isinstance(node, ast.MatMult) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 @pytest.fixture(scope="module")
