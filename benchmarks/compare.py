@@ -37,6 +37,7 @@ from tqdm import tqdm
 
 from benchmarks import concepts, measure, tables
 from benchmarks.concepts import Case
+from benchmarks.ladders import LADDERS, rungs
 from benchmarks.results import FOLDER, Results
 from engine.canonical import canonical_json
 from engine.deltas import applied, relative_changes
@@ -51,7 +52,7 @@ from engine.pictures import PictureStore
 from engine.probes import Question
 from engine.tensors import tensor_digest
 from engine.training import TRAINERS
-from engine.tuning import AUTO, LADDERS, rungs
+from engine.tuning import AUTO
 
 UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")

@@ -202,7 +202,11 @@ def ladder(spec: EditSpec) -> list[EditSpec]:
 
 def rungs(editor: str, without: Container[str] = ()) -> list[dict[str, Any]]:
     """Settings of an editor, from what erases least on; `without` those that are settled."""
-    axes = {name: values for name, values in LADDERS[editor].items() if name not in without}
+    return combinations({name: values for name, values in LADDERS[editor].items() if name not in without})
+
+
+def combinations(axes: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """Settings with one of the values of each axis, the last axis turning fastest."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import compare, concepts
+from benchmarks.ladders import TRAINED, rungs
 from benchmarks.results import FOLDER
 from engine.digests import folder_digest
+from engine.editors import checked_settings
 from engine.emoji import MODEL
+from engine.training import TRAINERS
 from engine.tuning import LADDERS
 
 BUILT_IN = folder_digest(MODEL)[:12]
@@ -28,3 +31,10 @@ def test_an_editor_that_was_not_tried_at_every_setting_has_no_best_one() -> None
     del trials.rows[next(key for key in trials.rows if key[1].startswith("rece "))]
     with pytest.raises(LookupError, match="was not tried with 16 pictures; choose by --tune first"):
         compare.tuned("rece", trials, BUILT_IN, 16)
+
+
+@pytest.mark.parametrize("editor", TRAINERS)
+def test_every_ladder_of_an_editor_that_trains_is_of_settings_that_it_has(editor: str) -> None:
+    made = [checked_settings(editor, TRAINERS[editor].settings, rung) for rung in rungs(editor)]
+    assert len(set(made)) == len(made) > 1
+    assert set(TRAINED) == set(TRAINERS)
