@@ -1,4 +1,4 @@
-"""A text as a pipeline puts it to a chat model: as what a user says, between the words of the model's own template."""
+"""A text as a pipeline puts it to a chat model: as what a user says, between the words of a template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Chat:
-    """A tokenizer that reads texts inside its template, which is told `how`, at most `model_max_length` tokens of both.
+    """A tokenizer that reads texts inside a template, at most `model_max_length` tokens of both: its own, which is told
+    `how`, or `written`, with `{}` where the text goes.
 
     It is asked as any fast tokenizer. Offsets are those of the text, and what the template adds counts as special.
     """
@@ -23,15 +24,21 @@ class Chat:
     tokenizer: Any
     model_max_length: int
     how: tuple[tuple[str, Any], ...] = ()
+    written: str = ""
 
     @classmethod
     def of(cls, tokenizer: Any, tokens: int, **how: Any) -> Chat:
         """UnknownArchitecture if it has no template, or pads in front of a text."""
         if not tokenizer.chat_template:
             raise UnknownArchitecture("the tokenizer has no chat template, by which prompts are put to it; add its own")
-        if tokenizer.padding_side != "right":
-            raise UnknownArchitecture("the tokenizer pads in front of a text; set its padding_side to 'right'")
+        _check_side(tokenizer)
         return cls(tokenizer, tokens, tuple(how.items()))
+
+    @classmethod
+    def written_as(cls, tokenizer: Any, tokens: int, template: str) -> Chat:
+        """With a pipeline's own template; UnknownArchitecture if the tokenizer pads in front of a text."""
+        _check_side(tokenizer)
+        return cls(tokenizer, tokens, written=template)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tokenizer, name)
@@ -63,8 +70,15 @@ class Chat:
         return put
 
     def _rendered(self, text: str) -> str:
+        if self.written:
+            return self.written.format(text)
         said = [{"role": "user", "content": text}]
         return self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, **dict(self.how))
+
+
+def _check_side(tokenizer: Any) -> None:
+    if tokenizer.padding_side != "right":
+        raise UnknownArchitecture("the tokenizer pads in front of a text; set its padding_side to 'right'")
 
 
 def _counted_from(start: int, length: int, offsets: Sequence[Span]) -> list[Span]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from engine.digests import json_digest
 from engine.errors import DigestMismatch, EditError
-from engine.families.base import is_on_disk
+from engine.families import family_of
+from engine.families.base import is_on_disk, part_of
 from engine.tensors import tensor_digest
 
 OFFLOADED = "is not in memory; plan and apply before the model is offloaded"
@@ -26,7 +27,7 @@ READS = (
 def encoder_digests(pipeline: Any) -> dict[str, str]:
     """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart;
     beside each, as `NAME.config`, of how it reads: what a tokenizer pads with and how far, and its template of a chat;
-    what an encoder is set to.
+    what an encoder is set to. What norms their states belongs to them.
 
     Weights count by value and dtype and not by name, for libraries rename them. EditError if they are not in memory.
     """
@@ -36,11 +37,14 @@ def encoder_digests(pipeline: Any) -> dict[str, str]:
             is_encoder = isinstance(part, nn.Module)
             digests[name] = _weights(name, part) if is_encoder else json_digest(part.get_vocab())
             digests[f"{name}.config"] = json_digest(_set_to(part) if is_encoder else _padded(part))
+    if norm := family_of(pipeline).norm:
+        digests[norm] = _weights(norm, part_of(pipeline, norm))
     return digests
 
 
 def _set_to(encoder: Any) -> dict[str, Any]:
     config = getattr(encoder, "config", None)
+    config = getattr(config, "text_config", config)
     return {name: getattr(config, name) for name in READS if hasattr(config, name)}
 
 

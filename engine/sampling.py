@@ -142,11 +142,11 @@ def in_batches(
 def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: Sampler) -> np.ndarray:
     family = family_of(pipeline)
     output = pipeline(
-        **arguments,
+        **family.handed(arguments),
         **family.options,
         generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in shots],
         num_inference_steps=sampler.steps,
-        guidance_scale=sampler.guidance,
+        **{family.guidance: sampler.guidance},
         output_type="np",
     )
     return as_bytes(family.pictures(output))

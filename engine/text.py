@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConceptError, EditError, MissingExtra
-from engine.families import Arguments, Family, family_of
+from engine.families import Arguments, Family, family_of, normed
 from engine.linalg import steady
 from engine.wordings import Wording
 
@@ -91,7 +91,7 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
         _check_known(tokenizer, row[start:past], wording.text[slice(*wording.span)])
     for other in others:
         _check_places(wordings, spans, other)
-    embeddings = _embedded(pipeline, read, stream)
+    embeddings = normed(pipeline, _embedded(pipeline, read, stream))
     if not embeddings.isfinite().all():
         raise EditError("text encoder", "what it says is not finite; check it for NaN, or open it in float32")
     lengths = [sum(mask) for mask in read[0]["attention_mask"]]

@@ -23,7 +23,9 @@ from engine import evidence
 from engine.bounds import clopper_pearson_lower, clopper_pearson_upper
 from engine.canonical import canonical_json
 from engine.deltas import EditPlan
+from engine.families import family_named
 from engine.judges.card import read_card
+from engine.model import pipeline_name
 from engine.results import Verdict
 from tasks.budget import spent
 from tasks.closest import Tried, ranked_attempts
@@ -81,6 +83,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "unmeasured": unmeasured,
         "judge": judge_facts(order, verdict),
         "sampler": exam.sampler,
+        "frames": family_named(pipeline_name(order.base_folder)).frames,
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder),
         "trials": tried(order),

@@ -170,6 +170,11 @@ def reads_words(general: float, general_words: int) -> None:
         raise SettingError(f"general is {general}, the weight of words of which general_words reads none; set both")
 
 
+def from_first_heard(empty: Tensor) -> Tensor:
+    """Of the empty prompt [T, d] what is left without the zeros in front: the beginning of a chat that is not heard."""
+    return empty[int(empty.any(1).int().argmax()) :]
+
+
 def at_least(owner: str, least: int, **values: float) -> None:
     """SettingError if a setting of the editor `owner` is below `least`."""
     for name, value in values.items():

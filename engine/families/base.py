@@ -43,12 +43,17 @@ class Projection:
 
 def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | None = None) -> Projection:
     """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
+    layer = part_of(pipeline, name)
+    return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
+
+
+def part_of(pipeline: Any, name: str) -> nn.Module:
+    """The module `name`; UnknownArchitecture if there is none."""
     component, _, path = name.partition(".")
     try:
-        layer = uncompiled(uncompiled(getattr(pipeline, component)).get_submodule(path))
+        return uncompiled(uncompiled(getattr(pipeline, component)).get_submodule(path))
     except AttributeError as error:
         raise UnknownArchitecture(f"there is no {name}, by which text enters a {type(pipeline).__name__}") from error
-    return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
 
 
 def reading(tokenizer: Any, tokens: int) -> Any:
@@ -66,6 +71,11 @@ def spoken(tokenizer: Any, ids: Tensor) -> Tensor:
 def silenced(states: Tensor, mask: Tensor) -> Tensor:
     """States [n, T, d] with zeros where the mask [n, T] has them."""
     return states * mask[..., None].to(states.dtype)
+
+
+def heard(states: Tensor) -> list[Tensor]:
+    """Of states [n, T, d] the rows of each prompt that were not silenced."""
+    return [own[own.any(-1)] for own in states]
 
 
 def refuse_missing(*text_encoders: Any) -> None:
@@ -169,9 +179,11 @@ class Family:
     `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
     it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
     [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
-    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, `options` are what
-    else it is told, and `pictures` takes pictures [n, height, width, 3] from its output. `cleaned` is what the pipeline
-    makes of a text before its tokenizer sees it.
+    `norm` names the module, if there is one, that norms every state by itself before a matrix multiplies it.
+    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, in tensors of which
+    `handed` makes what it takes; `guidance` is the word by which it is told how far to guide, `options` are what else
+    it is told, and `pictures` takes pictures [n, height, width, 3] from its output; of a model that draws videos
+    `frames` says which they are. `cleaned` is what the pipeline makes of a text before its tokenizer sees it.
     `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
     [n]), in its own type; None where nobody wrote it down, so that attacks and training that need it are refused.
     """
@@ -182,10 +194,14 @@ class Family:
     tokenizers: Callable[[Any, int], tuple[Any, ...]]
     embed: Callable[[Any, Tensor, int], Tensor]
     streams: int = 1
+    norm: str = ""
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
+    handed: Callable[[Arguments], Mapping[str, Any]] = dict
     predict: Predict | None = None
+    guidance: str = "guidance_scale"
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images
+    frames: str = ""
     cleaned: Callable[[str], str] = as_given
     further: tuple[str, ...] = ()
     check: Callable[[Any], None] = encoder_there

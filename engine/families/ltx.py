@@ -51,6 +51,7 @@ FAMILY = Family(
     arguments=arguments,
     options={"num_frames": 1},
     pictures=middle,
+    frames="videos of one frame",
     further=("LTXImageToVideoPipeline",),
     denoisers=("transformer",),
 )

@@ -56,5 +56,6 @@ FAMILY = Family(
     predict=predict,
     check=sd.check,
     pictures=middle,
+    frames="the frame in the middle of each video",
     further=("VideoToVideoSDPipeline",),
 )

@@ -54,6 +54,7 @@ FAMILY = Family(
     embed,
     options={"num_frames": 1},
     pictures=middle,
+    frames="videos of one frame",
     cleaned=cleaned,
     further=("WanImageToVideoPipeline", "WanVideoToVideoPipeline", "WanVACEPipeline"),
     denoisers=DENOISERS,

@@ -1,11 +1,12 @@
-"""FLUX.2 klein on its real classes, whose text is what a user says to a chat model.
+"""FLUX.2 klein, Z-Image and Qwen-Image on their real classes, whose text is what a user says to a chat model.
 
-Its encoder is deep, so each test asks it for few prompts: a plan without templates, and names in one spelling.
+The first's encoder is deep, so each test asks for few prompts: a plan without templates, and names in one spelling.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +19,54 @@ from engine.chat import Chat
 from engine.deltas import applied, apply, undo
 from engine.editors import EDITORS
 from engine.encoders import encoder_digests
-from engine.errors import ConceptError, UnknownArchitecture
+from engine.errors import ConceptError, DigestMismatch, UnknownArchitecture
 from engine.families import family_of, projections
+from engine.families.base import part_of
 from engine.lora import lora_of
 from engine.model import open_model
 from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
-from engine.text import encode, spellings, states, told
+from engine.tensors import tensor_digest
+from engine.text import encode, spellings, told
 from engine.vocabulary import words
 from engine.wordings import Wording
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 
-ENTRANCE = "transformer.context_embedder.weight"
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "flux-2-klein": tiny_families.flux2_klein,
+    "z-image": tiny_families.z_image,
+    "qwen-image": tiny_families.qwen_image,
+}
+ENTRANCES = {
+    "flux-2-klein": "transformer.context_embedder",
+    "z-image": "transformer.cap_embedder.1",
+    "qwen-image": "transformer.txt_in",
+}
+NORMS = {"z-image": "transformer.cap_embedder.0", "qwen-image": "transformer.txt_norm"}
+UNGUIDED = {"flux-2-klein": 1.0, "z-image": 0.0, "qwen-image": 1.0}
+AWAY_FROM = {"flux-2-klein": "", "z-image": "", "qwen-image": " "}
 SPEC = EditSpec(
     (Target("cat", ("cat",), anchor="dog"),),
     settings={"strength": 1e9, "retain": 0.0, "general": 0.0, "ridge": 1e-6, "bare": True, "general_words": 0},
 )
 
 
+@pytest.fixture(scope="module", params=BUILDERS)
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pipeline() -> Any:
-    return tiny_families.flux2_klein()
+def pipeline(family: str) -> Any:
+    return BUILDERS[family]()
+
+
+@pytest.fixture(scope="module")
+def entrance(family: str) -> str:
+    return f"{ENTRANCES[family]}.weight"
 
 
 @pytest.fixture(scope="module")
@@ -50,73 +75,83 @@ def made(pipeline: Any) -> Any:
 
 
 @torch.no_grad()
-def test_the_states_are_what_the_pipeline_itself_feeds(pipeline: Any) -> None:
+def test_the_states_are_what_the_pipeline_itself_feeds(family: str, pipeline: Any) -> None:
     prompts = ["a picture of a cat", "", "a Dog in the garden!"]
-    fed, expected = told(pipeline, prompts, torch.device("cpu")), pipeline.encode_prompt(prompts)[0]
-    assert fed["prompt_embeds"].shape == expected.shape
-    assert (fed["prompt_embeds"] - expected).abs().max() <= 1e-5 * expected.abs().max()
-    assert (fed["negative_prompt_embeds"] - expected[1]).abs().max() <= 1e-5 * expected.abs().max()
+    fed = family_of(pipeline).handed(told(pipeline, prompts, torch.device("cpu")))
+    expected, away = (pipeline.encode_prompt(said)[0] for said in (list(prompts), [AWAY_FROM[family]]))
+    for found, wanted in ((fed["prompt_embeds"], expected), (fed["negative_prompt_embeds"], [away[0]] * 3)):
+        for one, other in zip(found, wanted, strict=True):
+            assert one.shape == other.shape
+            assert (one - other).abs().max() <= 1e-5 * other.abs().max()
 
 
-def test_the_entrance_is_fed_by_these_states_and_by_nothing_else(pipeline: Any) -> None:
+@torch.no_grad()
+def test_the_entrance_is_fed_by_these_states_and_by_nothing_else(family: str, pipeline: Any, entrance: str) -> None:
+    """Behind the norm, where there is one."""
     seen: list[Tensor] = []
-    (entrance,) = projections(pipeline)
-    assert entrance.name == ENTRANCE
-    hook = pipeline.transformer.context_embedder.register_forward_pre_hook(lambda m, x: seen.append(x[0]))
+    (projection,) = projections(pipeline)
+    assert projection.name == entrance
+    layer = part_of(pipeline, entrance.removesuffix(".weight"))
+    hook = layer.register_forward_pre_hook(lambda m, x: seen.append(x[0].flatten(0, -2)))
     drawn(pipeline, "a cat", guidance=2.0)
     hook.remove()
-    known = states(pipeline, ["a cat", ""])
-    assert len(seen) == 2 * 3
-    for fed in seen:
-        assert min((fed - own).abs().max().item() for own in known) < 1e-4
+    known = encode(pipeline, ["a cat", AWAY_FROM[family]]).embeddings.flatten(0, 1)
+    distance = torch.cdist(torch.cat(seen), known, compute_mode="donot_use_mm_for_euclid_dist")
+    assert distance.amin(1).max() < 1e-4
+    assert distance.amin(0)[known.any(1)].max() < 1e-4
 
 
-def test_two_prompts_at_once_are_drawn_as_one_after_the_other(pipeline: Any) -> None:
-    """The pipeline itself has one empty prompt for all states that it is given, which fits one picture only."""
-    shots, sampler = [Shot("a cat", 0), Shot("a dog", 1)], Sampler(steps=2, batch=2)
+def test_two_prompts_at_once_are_drawn_as_one_after_the_other(family: str, pipeline: Any) -> None:
+    """Of FLUX.2 klein the pipeline itself has one empty prompt for all states that it is given, which fits one picture
+    only."""
+    shots, sampler = [Shot("a cat", 0), Shot("a dog in the garden", 1)], Sampler(steps=2, batch=2)
+    away = {"negative_prompt": AWAY_FROM[family]} if AWAY_FROM[family] else {}
     for shot, picture in generate(pipeline, shots, sampler):
         output = pipeline(
             prompt=shot.prompt,
             generator=torch.Generator().manual_seed(noise_seed(shot, sampler)),
             num_inference_steps=sampler.steps,
-            guidance_scale=sampler.guidance,
             output_type="np",
+            **{family_of(pipeline).guidance: sampler.guidance},
+            **away,
         )
         assert np.abs(output.images[0] * 255 - picture).max() <= 1
 
 
-def test_plan_apply_undo(pipeline: Any, made: Any) -> None:
+def test_plan_apply_undo(pipeline: Any, made: Any, entrance: str) -> None:
     before = digests(pipeline)
-    assert set(made.deltas) == {ENTRANCE}
+    assert set(made.deltas) == {entrance}
     state = apply(pipeline, made)
     after = digests(pipeline)
-    assert {name for name in before if after[name] != before[name]} == {ENTRANCE}
+    assert {name for name in before if after[name] != before[name]} == {entrance}
     undo(pipeline, state)
     assert digests(pipeline) == before
 
 
 @pytest.mark.parametrize("editor", [name for name in EDITORS if name != "scapre"])
-def test_every_editor_plans_on_it(pipeline: Any, editor: str) -> None:
+def test_every_editor_plans_on_it(pipeline: Any, entrance: str, editor: str) -> None:
     """The default as well, which all other tests are of."""
     few = {"general_words": 10} if editor != "scapre-released" else {}
     concepts = (Target("cat", ("cat",)),), (Retain("dog", ("dog",)),)
     edited = plan(pipeline, EditSpec(*concepts, editor=editor, settings=few))
-    assert set(edited.deltas) == {ENTRANCE}
-    assert edited.deltas[ENTRANCE].any()
+    assert set(edited.deltas) == {entrance}
+    assert edited.deltas[entrance].any()
 
 
-def test_a_target_becomes_its_anchor(pipeline: Any) -> None:
+def test_a_target_becomes_its_anchor(family: str, pipeline: Any) -> None:
     """In float64, for what float32 rounds off can be more than the edit leaves."""
     wide = copy.deepcopy(pipeline).to(torch.float64)
-    target, anchor = drawn(wide, "cat"), drawn(wide, "dog")
+    target, anchor = (drawn(wide, prompt, UNGUIDED[family]) for prompt in ("cat", "dog"))
     with applied(wide, plan(wide, SPEC)):
-        left = (drawn(wide, "cat") - anchor).norm() / (target - anchor).norm()
+        left = (drawn(wide, "cat", UNGUIDED[family]) - anchor).norm() / (target - anchor).norm()
     assert left < 1e-3
 
 
-def drawn(pipeline: Any, prompt: str, guidance: float = 1.0) -> Tensor:
+def drawn(pipeline: Any, prompt: str, guidance: float) -> Tensor:
     how = {"generator": torch.Generator().manual_seed(0), "num_inference_steps": 3, "output_type": "latent"}
-    return torch.as_tensor(pipeline(prompt=prompt, guidance_scale=guidance, **how).images).double()
+    kind = family_of(pipeline)
+    guided = {kind.guidance: guidance} | ({"negative_prompt": AWAY_FROM[kind.name]} if AWAY_FROM[kind.name] else {})
+    return torch.as_tensor(pipeline(prompt=prompt, **guided, **how).images).double()
 
 
 def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, made: Any, tmp_path: Path) -> None:
@@ -128,16 +163,17 @@ def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, made: Any, tm
         assert digests(open_model(tmp_path / "edited")) == digests(pipeline)
 
 
-def test_its_edit_is_a_lora_that_diffusers_loads(pipeline: Any, made: Any, tmp_path: Path) -> None:
+def test_its_edit_is_a_lora_that_diffusers_loads(pipeline: Any, made: Any, entrance: str, tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="load_lora_weights needs PEFT: pip install peft")
     lora_of(made).save(tmp_path / "lora.safetensors")
     loaded = copy.deepcopy(pipeline)
     loaded.load_lora_weights(str(tmp_path), weight_name="lora.safetensors", local_files_only=True)
     loaded.fuse_lora(components=["transformer"])
     with applied(pipeline, made) as state:
-        edited, before = state.parameters[ENTRANCE], state.originals[ENTRANCE]
+        edited, before = state.parameters[entrance], state.originals[entrance]
         assert (edited - before).abs().max() > 1e-2, "the positive control"
-        assert torch.allclose(loaded.transformer.context_embedder.base_layer.weight, edited, atol=1e-5)
+        layer: Any = part_of(loaded, entrance.removesuffix(".weight"))
+        assert torch.allclose(layer.base_layer.weight, edited, atol=1e-5)
 
 
 def test_a_concept_is_found_in_the_text_and_not_in_the_template(pipeline: Any) -> None:
@@ -175,30 +211,40 @@ def test_what_the_template_changes_is_refused(pipeline: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("family", "attribute", "value", "reason"),
     [
-        ({"chat_template": None}, "no chat template"),
-        ({"padding_side": "left"}, "padding_side to 'right'"),
+        ("flux-2-klein", "chat_template", None, "no chat template"),
+        *((family, "padding_side", "left", "padding_side to 'right'") for family in BUILDERS),
     ],
 )
-def test_what_cannot_be_read_soundly_is_refused(
-    pipeline: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], reason: str
-) -> None:
-    other = copy.copy(pipeline.tokenizer)
-    for name, value in change.items():
-        setattr(other, name, value)
-    monkeypatch.setattr(pipeline, "tokenizer", other)
+def test_what_cannot_be_read_soundly_is_refused(family: str, attribute: str, value: Any, reason: str) -> None:
+    """The template of Qwen-Image is the pipeline's own."""
+    pipeline = BUILDERS[family]()
+    setattr(pipeline.tokenizer, attribute, value)
     with pytest.raises(UnknownArchitecture, match=reason):
         plan(pipeline, SPEC)
 
 
-def test_a_missing_encoder_is_refused() -> None:
-    pipeline = tiny_families.flux2_klein()
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+def test_a_missing_encoder_is_refused(build: Callable[[], Any]) -> None:
+    pipeline = build()
     pipeline.text_encoder = None
     with pytest.raises(UnknownArchitecture, match="encoder is missing"):
         plan(pipeline, SPEC)
 
 
-def test_it_is_known_by_its_class(pipeline: Any) -> None:
-    assert family_of(pipeline).name == "flux-2-klein"
-    assert family_of(tiny.pipeline()).name != "flux-2-klein"
+@pytest.mark.parametrize(("family", "norm"), NORMS.items())
+def test_another_norm_is_another_way_of_reading(family: str, norm: str) -> None:
+    pipeline = BUILDERS[family]()
+    before, made = encoder_digests(pipeline), plan(pipeline, SPEC)
+    torch.nn.init.ones_(next(part_of(pipeline, norm).parameters()))
+    after = encoder_digests(pipeline)
+    assert {name for name in before if before[name] != after[name]} == {norm}
+    with pytest.raises(DigestMismatch, match=norm):
+        apply(pipeline, made)
+    assert tensor_digest(plan(pipeline, SPEC).deltas) != tensor_digest(made.deltas)
+
+
+def test_they_are_known_by_their_classes(family: str, pipeline: Any) -> None:
+    assert family_of(pipeline).name == family
+    assert family_of(tiny.pipeline()).name != family_of(pipeline).name

@@ -101,25 +101,30 @@ def test_prompts_may_have_been_read_and_the_encoders_left_out(build: Callable[[]
     assert all(before[name].equal(weight) for name, weight in planned_on(pipeline, made).items())
 
 
+class StableDiffusionPipeline(SimpleNamespace):
+    """One of which there is nothing but its parts."""
+
+
 def test_an_encoder_is_the_same_under_other_names_and_not_in_another_type() -> None:
     encoder = nn.Linear(3, 2)
     named = [nn.ModuleDict({"text_model": encoder}), nn.Sequential(nn.ModuleDict({"encoder": encoder}))]
-    one, other = (encoder_digests(SimpleNamespace(components={"text_encoder": part})) for part in named)
+    one, other = (encoder_digests(StableDiffusionPipeline(components={"text_encoder": part})) for part in named)
     assert one == other
-    assert encoder_digests(SimpleNamespace(components={"text_encoder": encoder.half()})) != one
+    assert encoder_digests(StableDiffusionPipeline(components={"text_encoder": encoder.half()})) != one
 
 
 def test_the_order_of_layers_is_no_other_encoder() -> None:
     layers = [nn.Linear(3, 2), nn.Linear(2, 3)]
     parts = [nn.ModuleList(layers), nn.ModuleList(layers[::-1])]
-    one, other = (encoder_digests(SimpleNamespace(components={"text_encoder": part})) for part in parts)
+    one, other = (encoder_digests(StableDiffusionPipeline(components={"text_encoder": part})) for part in parts)
     assert one == other
 
 
 def test_of_a_tensor_of_another_kind_each_part_counts() -> None:
     def digest(*parts: float) -> str:
         whole = nn.Parameter(TwoTensor(*(torch.full((2,), part) for part in parts)))
-        return encoder_digests(SimpleNamespace(components={"text_encoder": nn.ParameterList([whole])}))["text_encoder"]
+        holder = StableDiffusionPipeline(components={"text_encoder": nn.ParameterList([whole])})
+        return encoder_digests(holder)["text_encoder"]
 
     assert digest(1.0, 2.0) == digest(1.0, 2.0)
     assert len({digest(1.0, 2.0), digest(1.0, 3.0), digest(3.0, 2.0)}) == 3

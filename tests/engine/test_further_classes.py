@@ -35,6 +35,8 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "text-to-video": tiny_families.unet3d,
     "wan": tiny_families.wan,
     "ltx": tiny_families.ltx,
+    "z-image": tiny_families.z_image,
+    "qwen-image": tiny_families.qwen_image,
 }
 FURTHER = [(family, name) for family in FAMILIES for name in family.further]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import string
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
     AnimateDiffPipeline,
     AutoencoderKLFlux2,
     AutoencoderKLLTXVideo,
+    AutoencoderKLQwenImage,
     AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -23,6 +24,8 @@ from diffusers import (
     LTXPipeline,
     LTXVideoTransformer3DModel,
     MotionAdapter,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -32,14 +35,21 @@ from diffusers import (
     UNet3DConditionModel,
     WanPipeline,
     WanTransformer3DModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from tokenizers import pre_tokenizers
+from torch import nn
 from transformers import (
+    AutoTokenizer,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -189,26 +199,29 @@ def chat() -> Qwen2Tokenizer:
     return made
 
 
+def qwen3(words: Qwen2Tokenizer, layers: int) -> Qwen3Config:
+    """Places hardly turn its attention."""
+    return Qwen3Config(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=4,
+        rope_parameters={"rope_type": "linear", "factor": 1e6, "rope_theta": 1e4},
+    )
+
+
 @seeded
 def flux2_klein() -> Flux2KleinPipeline:
     """Its states are those of the layers 9, 18 and 27 of 512 tokens, so a prompt takes as long as hundreds elsewhere:
     it is none of `BUILDERS`, and has tests of its own with few prompts.
 
-    Places hardly turn its attention, or 512 states of padding would be more than its width can tell apart.
+    Its 512 states of padding are more than its width could tell apart, if places turned its attention.
     """
     words = chat()
-    encoder = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(words),
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=28,
-            num_attention_heads=1,
-            num_key_value_heads=1,
-            head_dim=4,
-            rope_parameters={"rope_type": "linear", "factor": 1e6, "rope_theta": 1e4},
-        )
-    )
+    encoder = Qwen3ForCausalLM(qwen3(words, layers=28))
     transformer = Flux2Transformer2DModel(
         in_channels=16,
         num_layers=1,
@@ -231,6 +244,67 @@ def flux2_klein() -> Flux2KleinPipeline:
     )
     made = Flux2KleinPipeline(FlowMatchEulerDiscreteScheduler(), compressor, encoder, words, transformer)
     made.default_sample_size = 8
+    return made
+
+
+def telling(norm: Any) -> None:
+    """Weights that are not those of every new norm."""
+    nn.init.uniform_(norm.weight, 0.5, 2.0)
+
+
+@seeded
+def z_image() -> ZImagePipeline:
+    """A compression that is only said to be large keeps its fixed size small."""
+    words = chat()
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=16,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 2, 2],
+    )
+    telling(transformer.cap_embedder[0])
+    encoder = Qwen3Model(qwen3(words, layers=3))
+    compressor, reader = tiny.vae(shift_factor=0.0), cast(AutoTokenizer, words)
+    made = ZImagePipeline(FlowMatchEulerDiscreteScheduler(), compressor, encoder, reader, transformer)
+    made.vae_scale_factor = 128
+    return made
+
+
+@seeded
+def qwen_image() -> QwenImagePipeline:
+    """It drops the chat up to the text, as with the real tokenizer."""
+    words = chat()
+    text = {"vocab_size": len(words), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    turned = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "rope_parameters": turned}
+    seen = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    encoder = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config={**text, **heads}, vision_config=seen))
+    transformer = QwenImageTransformer2DModel(
+        in_channels=16,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(4, 2, 2),
+    )
+    telling(transformer.txt_norm)
+    compressor = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    made = QwenImagePipeline(FlowMatchEulerDiscreteScheduler(), compressor, encoder, words, transformer)
+    made.default_sample_size = 8
+    made.prompt_template_encode_start_idx = len(words(made.prompt_template_encode.partition("{}")[0]).input_ids)
     return made
 
 

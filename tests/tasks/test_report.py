@@ -15,6 +15,7 @@ from PIL import Image
 
 import engine
 from engine import evidence
+from engine.digests import folder_digest
 from engine.evidence import Row
 from engine.quality import Quality
 from engine.results import Verdict
@@ -30,6 +31,7 @@ from tasks.quality import kept_shots, measure_quality, read_quality
 from tasks.questions import examination
 from tasks.record import NAME
 from tasks.report import render_card, render_report, rerender, write_report
+from tests.engine import tiny_families
 from tests.tasks.examined import CANDIDATE, new_order, seen, verified
 
 Done = tuple[Order, Ref, Ref]
@@ -168,6 +170,18 @@ def test_the_limits_of_the_judge_are_told(done: Done) -> None:
     uncounted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance), {}).read_text())
     assert "error was not measured" in uncounted
     assert "954 of 960" not in uncounted
+
+
+def test_of_a_model_that_draws_videos_page_and_card_say_which_frames_were_judged(done: Done, tmp_path: Path) -> None:
+    tiny_families.unet3d().save_pretrained(folder := tmp_path / "video")
+    order = replace(new_order(tmp_path, "quick"), base=folder_digest(folder), base_folder=folder)
+    verdict, table = verified(order)
+    write_report(order, CANDIDATE, verdict, table)
+    told = "The model draws videos. What was judged is the frame in the middle of each video: nothing is said of motion"
+    assert told in text_of(page_of(order))
+    assert told in render_card(order, Verdict.load(verdict.path)).decode()
+    assert "draws videos" not in page_of(done[0])
+    assert "draws videos" not in render_card(done[0], Verdict.load(done[1].path)).decode()
 
 
 def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Qwen-Image: what a Qwen2.5-VL says of a text, put into a chat that is the pipeline's own, enters by `txt_in`.
+
+The pipeline leaves out the states of the chat's first tokens and of padding, and hands on the others. Here they stand
+in one tensor until then, in which what is left out is zero. `txt_norm` norms each state by itself before the matrix
+multiplies it. Pictures are guided away from a blank, as the model's authors ask for them; without a negative prompt the
+pipeline would not guide at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from engine.chat import Chat
+from engine.families.base import (
+    Arguments,
+    Family,
+    Projection,
+    encoder_there,
+    entrance,
+    heard,
+    silenced,
+    spoken,
+)
+
+TOKENS = 512  # of the chat with its text; the pipeline would read 1,058, and pads only to the longest of its prompts
+BLANK = " "
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    return [entrance(pipeline, "transformer.txt_in", (0,))]
+
+
+def check(pipeline: Any) -> None:
+    encoder_there(pipeline)
+    tokenizers(pipeline, 0)
+
+
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (Chat.written_as(pipeline.tokenizer, TOKENS, pipeline.prompt_template_encode),)
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    """The encoder's head is not asked."""
+    encoder, ids = pipeline.text_encoder.base_model, ids.to(pipeline.text_encoder.device)
+    mask = spoken(pipeline.tokenizer, ids)
+    read = encoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    mask[:, : pipeline.prompt_template_encode_start_idx] = 0
+    return silenced(read, mask)
+
+
+def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    (reader,) = tokenizers(pipeline, 0)
+    ids = reader([BLANK], padding="max_length", max_length=TOKENS)["input_ids"]
+    blank = embed(pipeline, torch.tensor(ids), 0).to(states[0])
+    return {"prompt_embeds": states[0], "negative_prompt_embeds": blank.expand_as(states[0])}
+
+
+def handed(arguments: Arguments) -> dict[str, Tensor]:
+    told = {name: pad_sequence(heard(states), batch_first=True) for name, states in arguments.items()}
+    return told | {f"{name}_mask": states.any(-1).long() for name, states in told.items()}
+
+
+FAMILY = Family(
+    "qwen-image",
+    ("QwenImagePipeline",),
+    projections,
+    tokenizers,
+    embed,
+    arguments=arguments,
+    handed=handed,
+    guidance="true_cfg_scale",
+    norm="transformer.txt_norm",
+    further=("QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
+    check=check,
+    denoisers=("transformer",),
+)

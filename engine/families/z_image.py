@@ -1,0 +1,67 @@
+"""Z-Image: what the last layer but one of a Qwen3 says of a chat enters by `cap_embedder.1`, behind a norm.
+
+The text is what a user says in the tokenizer's own chat template; the tokens of the template enter like it, and those
+of padding not at all: the pipeline is handed each prompt's states by themselves. They stand in one tensor until then,
+and what is zero in it is padding. `cap_embedder.0` norms each state alone, so what the matrix multiplies is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.chat import Chat
+from engine.families.base import Arguments, Family, Projection, encoder_there, entrance, heard, silenced, spoken
+
+TOKENS = 512  # which the pipeline reads unless told otherwise
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    return [entrance(pipeline, "transformer.cap_embedder.1", (0,))]
+
+
+def check(pipeline: Any) -> None:
+    encoder_there(pipeline)
+    tokenizers(pipeline, 0)
+
+
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (Chat.of(pipeline.tokenizer, TOKENS, enable_thinking=True),)
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    """Of an encoder that came with a head the head is not asked."""
+    encoder, ids = pipeline.text_encoder.base_model, ids.to(pipeline.text_encoder.device)
+    mask = spoken(pipeline.tokenizer, ids)
+    read = encoder(ids, mask, output_hidden_states=True, use_cache=False)
+    return silenced(read.hidden_states[-2], mask)
+
+
+def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    """With the empty prompt beside each, which the pipeline asks for where it is given states."""
+    (reader,) = tokenizers(pipeline, 0)
+    ids = reader([""], padding="max_length", max_length=TOKENS)["input_ids"]
+    empty = embed(pipeline, torch.tensor(ids), 0).to(states[0])
+    return {"prompt_embeds": states[0], "negative_prompt_embeds": empty.expand_as(states[0])}
+
+
+def handed(arguments: Arguments) -> dict[str, list[Tensor]]:
+    return {name: heard(states) for name, states in arguments.items()}
+
+
+FAMILY = Family(
+    "z-image",
+    ("ZImagePipeline",),
+    projections,
+    tokenizers,
+    embed,
+    arguments=arguments,
+    handed=handed,
+    norm="transformer.cap_embedder.0",
+    further=("ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
+    check=check,
+    denoisers=("transformer",),
+)
