@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConceptError, EditError, MissingExtra
-from engine.families import Arguments, Family, family_of, normed
+from engine.families import Arguments, Family, family_of
+from engine.families.base import part_of
 from engine.linalg import steady
 from engine.wordings import Wording
 
@@ -91,7 +92,7 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
         _check_known(tokenizer, row[start:past], wording.text[slice(*wording.span)])
     for other in others:
         _check_places(wordings, spans, other)
-    embeddings = normed(pipeline, _embedded(pipeline, read, stream))
+    embeddings = _normed(pipeline, _embedded(pipeline, read, stream))
     if not embeddings.isfinite().all():
         raise EditError("text encoder", "what it says is not finite; check it for NaN, or open it in float32")
     lengths = [sum(mask) for mask in read[0]["attention_mask"]]
@@ -192,6 +193,19 @@ def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
         return torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
     except NotImplementedError as error:  # what a tensor without memory answers
         raise EditError("text encoder", "is not in memory; plan before the model is offloaded") from error
+
+
+@torch.no_grad()
+def _normed(pipeline: Any, states: Tensor) -> Tensor:
+    """What the matrices multiply of states [n, T, d]: these, or what the family's norm makes of them."""
+    if not (name := family_of(pipeline).norm):
+        return states
+    norm = part_of(pipeline, name)
+    device = next((own.device for own in norm.parameters()), states.device)
+    try:
+        return norm(states.to(device)).to(states)
+    except NotImplementedError as error:  # as above
+        raise EditError(name, "is not in memory; plan before the model is offloaded") from error
 
 
 def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:

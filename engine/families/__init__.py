@@ -6,16 +6,12 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from engine.errors import UnknownArchitecture
 from engine.families.base import (
     Arguments,
     Family,
     Predict,
     Projection,
-    part_of,
     plain_name,
     refuse_replaced,
     submodules,
@@ -37,7 +33,6 @@ __all__ = [
     "family_named",
     "family_of",
     "matrices",
-    "normed",
     "plain_name",
     "projections",
     "refuse_replaced",
@@ -57,17 +52,6 @@ def family_named(pipeline_class: str) -> Family:
 
 def family_of(pipeline: Any) -> Family:
     return family_named(type(pipeline).__name__)
-
-
-@torch.no_grad()
-def normed(pipeline: Any, states: Tensor) -> Tensor:
-    """What a stream's matrices multiply of its states [n, T, d] float32: these, or what the family's norm makes of
-    them."""
-    if not (name := family_of(pipeline).norm):
-        return states
-    norm = part_of(pipeline, name)
-    device = next((own.device for own in norm.parameters()), states.device)
-    return norm(states.to(device)).to(states)
 
 
 def projections(pipeline: Any) -> list[Projection]:

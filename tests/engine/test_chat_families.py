@@ -19,7 +19,7 @@ from engine.chat import Chat
 from engine.deltas import applied, apply, undo
 from engine.editors import EDITORS
 from engine.encoders import encoder_digests
-from engine.errors import ConceptError, DigestMismatch, UnknownArchitecture
+from engine.errors import ConceptError, DigestMismatch, EditError, UnknownArchitecture
 from engine.families import family_of, projections
 from engine.families.base import part_of
 from engine.lora import lora_of
@@ -243,6 +243,14 @@ def test_another_norm_is_another_way_of_reading(family: str, norm: str) -> None:
     with pytest.raises(DigestMismatch, match=norm):
         apply(pipeline, made)
     assert tensor_digest(plan(pipeline, SPEC).deltas) != tensor_digest(made.deltas)
+
+
+@pytest.mark.parametrize(("family", "norm"), NORMS.items())
+def test_a_norm_that_is_not_in_memory_is_told(family: str, norm: str) -> None:
+    pipeline = BUILDERS[family]()
+    part_of(pipeline, norm).to("meta")
+    with pytest.raises(EditError, match=rf"{norm}.*plan before the model is offloaded"):
+        plan(pipeline, SPEC)
 
 
 def test_they_are_known_by_their_classes(family: str, pipeline: Any) -> None:
