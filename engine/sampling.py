@@ -146,7 +146,7 @@ def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: 
         **family.options,
         generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in shots],
         num_inference_steps=sampler.steps,
-        **{family.guidance: sampler.guidance},
+        **family.guided(sampler.guidance),
         output_type="np",
     )
     return as_bytes(family.pictures(output))

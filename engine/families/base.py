@@ -167,6 +167,10 @@ def images(output: Any) -> np.ndarray:
     return output.images
 
 
+def by_scale(guidance: float) -> dict[str, float]:
+    return {"guidance_scale": guidance}
+
+
 @dataclass(frozen=True)
 class Family:
     """One way text enters a denoiser.
@@ -181,9 +185,9 @@ class Family:
     [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
     `norm` names the module, if there is one, that norms every state by itself before a matrix multiplies it.
     `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, in tensors of which
-    `handed` makes what it takes; `guidance` is the word by which it is told how far to guide, `options` are what else
-    it is told, and `pictures` takes pictures [n, height, width, 3] from its output; of a model that draws videos
-    `frames` says which they are. `cleaned` is what the pipeline makes of a text before its tokenizer sees it.
+    `handed` makes what it takes; `guided` tells it how far to guide, 1 for not at all, `options` are what else it is
+    told, and `pictures` takes pictures [n, height, width, 3] from its output; of a model that draws videos `frames`
+    says which they are. `cleaned` is what the pipeline makes of a text before its tokenizer sees it.
     `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
     [n]), in its own type; None where nobody wrote it down, so that attacks and training that need it are refused.
     """
@@ -198,7 +202,7 @@ class Family:
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states
     handed: Callable[[Arguments], Mapping[str, Any]] = dict
     predict: Predict | None = None
-    guidance: str = "guidance_scale"
+    guided: Callable[[float], Mapping[str, float]] = by_scale
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images
     frames: str = ""

@@ -65,6 +65,10 @@ def handed(arguments: Arguments) -> dict[str, Tensor]:
     return told | {f"{name}_mask": states.any(-1).long() for name, states in told.items()}
 
 
+def guided(guidance: float) -> dict[str, float]:
+    return {"true_cfg_scale": guidance}
+
+
 FAMILY = Family(
     "qwen-image",
     ("QwenImagePipeline",),
@@ -73,7 +77,7 @@ FAMILY = Family(
     embed,
     arguments=arguments,
     handed=handed,
-    guidance="true_cfg_scale",
+    guided=guided,
     norm="transformer.txt_norm",
     further=("QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
     check=check,

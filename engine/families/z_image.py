@@ -52,6 +52,11 @@ def handed(arguments: Arguments) -> dict[str, list[Tensor]]:
     return {name: heard(states) for name, states in arguments.items()}
 
 
+def guided(guidance: float) -> dict[str, float]:
+    """The pipeline adds the difference to what it guides, where others put it in its place."""
+    return {"guidance_scale": guidance - 1}
+
+
 FAMILY = Family(
     "z-image",
     ("ZImagePipeline",),
@@ -60,6 +65,7 @@ FAMILY = Family(
     embed,
     arguments=arguments,
     handed=handed,
+    guided=guided,
     norm="transformer.cap_embedder.0",
     further=("ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
     check=check,
