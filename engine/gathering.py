@@ -49,9 +49,14 @@ def gather(
     if like is None:
         retain, lookalikes, kept = reader.all_kept(spec)
         general = reader.vocabulary(spec, store)
-        empty = reader.empty.embeddings[0]
+        empty = _from_first_heard(reader.empty.embeddings[0])
         return ConceptEmbeddings(targets, retain, general, subjects, neutral, concept, lookalikes, empty, tokens, kept)
     return replace(like, targets=targets, subjects=subjects, neutral=neutral, concept=concept, tokens=tokens)
+
+
+def _from_first_heard(tokens: Tensor) -> Tensor:
+    """Of tokens [T, d] those that are left without zeros in front: the beginning of a chat that a pipeline drops."""
+    return tokens[int(tokens.any(1).int().argmax()) :]
 
 
 def company_of(retain: Sequence[Retain]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import torch
 from engine.canonical import canonical_json, sha256
 from engine.digests import code_digest
 from engine.errors import SettingError, UnknownArchitecture, is_out_of_memory
-from engine.families import Arguments, family_of
+from engine.families import Arguments, Family, family_of
 from engine.text import told
 
 HERE = Path(__file__).parent
@@ -141,10 +141,17 @@ def in_batches(
 
 def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: Sampler) -> np.ndarray:
     family = family_of(pipeline)
+    return asked(pipeline, family, arguments, [noise_seed(shot, sampler) for shot in shots], sampler, **family.options)
+
+
+def asked(
+    pipeline: Any, family: Family, arguments: Arguments, seeds: Sequence[int], sampler: Sampler, **how: Any
+) -> np.ndarray:
+    """What a pipeline that reads as the family does draws from these seeds, uint8 [n, height, width, 3]."""
     output = pipeline(
         **family.handed(arguments),
-        **family.options,
-        generator=[torch.Generator().manual_seed(noise_seed(shot, sampler)) for shot in shots],
+        **how,
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         num_inference_steps=sampler.steps,
         **family.guided(sampler.guidance),
         output_type="np",

@@ -21,6 +21,7 @@ Span = tuple[int, int]
 
 BATCH = 64
 KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # for a printer's quotes and apostrophe
+OFFLOADED = "is not in memory; plan before the model is offloaded"
 FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
 
 
@@ -192,7 +193,7 @@ def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     try:
         return torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
     except NotImplementedError as error:  # what a tensor without memory answers
-        raise EditError("text encoder", "is not in memory; plan before the model is offloaded") from error
+        raise EditError("text encoder", OFFLOADED) from error
 
 
 @torch.no_grad()
@@ -205,7 +206,7 @@ def _normed(pipeline: Any, states: Tensor) -> Tensor:
     try:
         return norm(states.to(device)).to(states)
     except NotImplementedError as error:  # as above
-        raise EditError(name, "is not in memory; plan before the model is offloaded") from error
+        raise EditError(name, OFFLOADED) from error
 
 
 def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:

@@ -97,9 +97,10 @@ class ConceptEmbeddings:
     Every target and every retained concept weighs 1, spread over its wordings; so do the general words as a whole.
     `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
     in the anchor's, `concept` [n] which target they belong to, numbered on in a further stream of the same matrix,
-    `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the start
-    of text first, and every token after it; None where it was not read. `tokens` and `kept`, of which `retain` is the
-    moments, are there for editors whose settings ask for them. `streams` says how many text streams were added up.
+    `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the first
+    token that is heard, as a rule the start of text, and every one after it; None where it was not read. `tokens` and
+    `kept`, of which `retain` is the moments, are there for editors whose settings ask for them. `streams` says how many
+    text streams were added up.
     """
 
     targets: Moments
@@ -168,11 +169,6 @@ def reads_words(general: float, general_words: int) -> None:
     """SettingError where words that are not read are to weigh something."""
     if general and not general_words:
         raise SettingError(f"general is {general}, the weight of words of which general_words reads none; set both")
-
-
-def from_first_heard(empty: Tensor) -> Tensor:
-    """Of the empty prompt [T, d] what is left without the zeros in front: the beginning of a chat that is not heard."""
-    return empty[int(empty.any(1).int().argmax()) :]
 
 
 def at_least(owner: str, least: int, **values: float) -> None:

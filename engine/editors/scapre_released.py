@@ -37,7 +37,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens, at_least, from_first_heard
+from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens, at_least
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
 from engine.errors import EditError, SettingError
 from engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
@@ -214,7 +214,7 @@ def _masked_values(
 
 def _after_start(concepts: ConceptEmbeddings) -> Tensor:
     """The first token after the start of text in the empty prompt, [d]; of a pooled stream all there is."""
-    return from_first_heard(concepts.empty)[:2][-1]  # type: ignore[arg-type]
+    return concepts.empty[:2][-1]  # type: ignore[index]
 
 
 def _block(tokens: Tokens, start: int, basis: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

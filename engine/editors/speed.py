@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Rows, Settings, from_first_heard, reads_words
+from engine.editors.base import ConceptEmbeddings, Editor, Moments, Rows, Settings, reads_words
 from engine.errors import EditError
 from engine.linalg import eigh, eye, product, solve_ridged, svd, times, total
 
@@ -139,7 +139,7 @@ def free_directions(layer: str, retain: Moments, concepts: ConceptEmbeddings, se
     rounding = torch.finfo(torch.float64).eps * len(values) * values[-1].item()
     free = vectors[:, values < max(settings.threshold, rounding)]
     if settings.invariants and concepts.empty is not None:
-        free = _orthogonal_to(free, invariants(from_first_heard(concepts.empty)))
+        free = _orthogonal_to(free, invariants(concepts.empty))
     if not free.shape[1]:
         raise EditError(layer, "what is retained leaves no direction free; raise threshold")
     return free

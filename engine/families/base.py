@@ -159,6 +159,35 @@ def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"prompt_embeds": states[0]}
 
 
+Tokenizers = Callable[[Any, int], tuple[Any, ...]]
+"""Those of a pipeline's text stream."""
+Embed = Callable[[Any, Tensor, int], Tensor]
+"""Of a pipeline, token ids and a stream: what the denoiser is fed."""
+
+
+def readable_by(tokenizers: Tokenizers) -> Callable[[Any], None]:
+    """The `check` of a family whose tokenizers may be unfit to read what the pipeline would."""
+
+    def check(pipeline: Any) -> None:
+        encoder_there(pipeline)
+        tokenizers(pipeline, 0)
+
+    return check
+
+
+def away_from(text: str, tokenizers: Tokenizers, embed: Embed) -> Callable[[Any, Sequence[Tensor]], dict[str, Tensor]]:
+    """The `arguments` of a family whose pipeline, given states, has to be given beside each what guidance leads away
+    from: those of `text`."""
+
+    def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+        (reader,) = tokenizers(pipeline, 0)
+        ids = reader([text], padding="max_length", max_length=reader.model_max_length)["input_ids"]
+        away = embed(pipeline, torch.tensor(ids), 0).to(states[0])
+        return {"prompt_embeds": states[0], "negative_prompt_embeds": away.expand_as(states[0])}
+
+    return arguments
+
+
 def as_given(text: str) -> str:
     return text
 
@@ -195,8 +224,8 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     projections: Callable[[Any], list[Projection]]
-    tokenizers: Callable[[Any, int], tuple[Any, ...]]
-    embed: Callable[[Any, Tensor, int], Tensor]
+    tokenizers: Tokenizers
+    embed: Embed
     streams: int = 1
     norm: str = ""
     arguments: Callable[[Any, Sequence[Tensor]], dict[str, Tensor]] = first_states

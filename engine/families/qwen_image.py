@@ -8,10 +8,8 @@ pipeline would not guide at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -20,9 +18,10 @@ from engine.families.base import (
     Arguments,
     Family,
     Projection,
-    encoder_there,
+    away_from,
     entrance,
     heard,
+    readable_by,
     silenced,
     spoken,
 )
@@ -33,11 +32,6 @@ BLANK = " "
 
 def projections(pipeline: Any) -> list[Projection]:
     return [entrance(pipeline, "transformer.txt_in", (0,))]
-
-
-def check(pipeline: Any) -> None:
-    encoder_there(pipeline)
-    tokenizers(pipeline, 0)
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
@@ -51,13 +45,6 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     read = encoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     mask[:, : pipeline.prompt_template_encode_start_idx] = 0
     return silenced(read, mask)
-
-
-def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
-    (reader,) = tokenizers(pipeline, 0)
-    ids = reader([BLANK], padding="max_length", max_length=TOKENS)["input_ids"]
-    blank = embed(pipeline, torch.tensor(ids), 0).to(states[0])
-    return {"prompt_embeds": states[0], "negative_prompt_embeds": blank.expand_as(states[0])}
 
 
 def handed(arguments: Arguments) -> dict[str, Tensor]:
@@ -75,11 +62,11 @@ FAMILY = Family(
     projections,
     tokenizers,
     embed,
-    arguments=arguments,
+    arguments=away_from(BLANK, tokenizers, embed),
     handed=handed,
     guided=guided,
     norm="transformer.txt_norm",
     further=("QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
-    check=check,
+    check=readable_by(tokenizers),
     denoisers=("transformer",),
 )

@@ -7,25 +7,28 @@ and what is zero in it is padding. `cap_embedder.0` norms each state alone, so w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from engine.chat import Chat
-from engine.families.base import Arguments, Family, Projection, encoder_there, entrance, heard, silenced, spoken
+from engine.families.base import (
+    Arguments,
+    Family,
+    Projection,
+    away_from,
+    entrance,
+    heard,
+    readable_by,
+    silenced,
+    spoken,
+)
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 
 
 def projections(pipeline: Any) -> list[Projection]:
     return [entrance(pipeline, "transformer.cap_embedder.1", (0,))]
-
-
-def check(pipeline: Any) -> None:
-    encoder_there(pipeline)
-    tokenizers(pipeline, 0)
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
@@ -38,14 +41,6 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     mask = spoken(pipeline.tokenizer, ids)
     read = encoder(ids, mask, output_hidden_states=True, use_cache=False)
     return silenced(read.hidden_states[-2], mask)
-
-
-def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
-    """With the empty prompt beside each, which the pipeline asks for where it is given states."""
-    (reader,) = tokenizers(pipeline, 0)
-    ids = reader([""], padding="max_length", max_length=TOKENS)["input_ids"]
-    empty = embed(pipeline, torch.tensor(ids), 0).to(states[0])
-    return {"prompt_embeds": states[0], "negative_prompt_embeds": empty.expand_as(states[0])}
 
 
 def handed(arguments: Arguments) -> dict[str, list[Tensor]]:
@@ -63,11 +58,11 @@ FAMILY = Family(
     projections,
     tokenizers,
     embed,
-    arguments=arguments,
+    arguments=away_from("", tokenizers, embed),
     handed=handed,
     guided=guided,
     norm="transformer.cap_embedder.0",
     further=("ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
-    check=check,
+    check=readable_by(tokenizers),
     denoisers=("transformer",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ def small_memory(
 ) -> Memory:
     memory, drawn = Memory(most), kind.__call__
 
+    @functools.wraps(drawn)
     def small(self: Any, **arguments: Any) -> Any:
         memory.sizes.append(len(arguments["generator"]))
         if memory.sizes[-1] > memory.most:

@@ -109,7 +109,6 @@ def test_two_prompts_at_once_are_drawn_as_one_after_the_other(family: str, pipel
     """Of FLUX.2 klein the pipeline itself has one empty prompt for all states that it is given, which fits one picture
     only."""
     shots, sampler = [Shot("a cat", 0), Shot("a dog in the garden", 1)], Sampler(steps=2, batch=2)
-    away = {"negative_prompt": AWAY_FROM[family]} if AWAY_FROM[family] else {}
     for shot, picture in generate(pipeline, shots, sampler):
         output = pipeline(
             prompt=shot.prompt,
@@ -117,7 +116,7 @@ def test_two_prompts_at_once_are_drawn_as_one_after_the_other(family: str, pipel
             num_inference_steps=sampler.steps,
             output_type="np",
             **GUIDED[family],
-            **away,
+            **negative(family),
         )
         assert np.abs(output.images[0] * 255 - picture).max() <= 1
 
@@ -154,8 +153,13 @@ def test_a_target_becomes_its_anchor(pipeline: Any) -> None:
 def drawn(pipeline: Any, prompt: str, guidance: float) -> Tensor:
     how = {"generator": torch.Generator().manual_seed(0), "num_inference_steps": 3, "output_type": "latent"}
     kind = family_of(pipeline)
-    away = {"negative_prompt": AWAY_FROM[kind.name]} if AWAY_FROM[kind.name] else {}
-    return torch.as_tensor(pipeline(prompt=prompt, **kind.guided(guidance), **away, **how).images).double()
+    guided = {**kind.guided(guidance), **negative(kind.name)}
+    return torch.as_tensor(pipeline(prompt=prompt, **guided, **how).images).double()
+
+
+def negative(family: str) -> dict[str, str]:
+    """What the pipeline has to be told to guide at all."""
+    return {"negative_prompt": AWAY_FROM[family]} if AWAY_FROM[family] else {}
 
 
 def test_a_folder_is_opened_edited_and_opened_again(pipeline: Any, made: Any, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from engine.judges import Judge
 from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from engine.probes.attacks.words import repeated
 from engine.probes.prompts import Subject
-from engine.sampling import Sampler, as_bytes, in_batches
+from engine.sampling import Sampler, asked, in_batches
 from engine.text import told
 
 NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
@@ -121,17 +121,9 @@ def completed(
     spoken = told(pipeline, [prompt], pipeline.text_encoder.device, pipeline.text_encoder.dtype)
 
     def draw(numbers: Sequence[int]) -> np.ndarray:
-        output = model(
-            **repeated(spoken, len(numbers)),
-            image=[Image.fromarray(starts[number]) for number in numbers],
-            **size,
-            strength=strength,
-            generator=[torch.Generator().manual_seed(seed + number) for number in numbers],
-            num_inference_steps=sampler.steps,
-            guidance_scale=sampler.guidance,
-            output_type="np",
-        )
-        return as_bytes(family.pictures(output))
+        seeds, images = [seed + number for number in numbers], [Image.fromarray(starts[number]) for number in numbers]
+        spoken_each = repeated(spoken, len(numbers))
+        return asked(model, family, spoken_each, seeds, sampler, image=images, strength=strength, **size)
 
     return np.stack([picture for _, picture in in_batches(range(len(starts)), sampler.batch, draw)])
 
@@ -146,11 +138,13 @@ def _drawn_anew(pipeline: Any, strength: float, sampler: Sampler) -> float:
 
 def _started_from(pipeline: Any) -> Any:
     """The pipeline of the same parts that starts from a picture; UnknownArchitecture if there is none."""
-    family = family_of(pipeline)
+    unfit = UnknownArchitecture(f"{family_of(pipeline).name} cannot start from a picture; leave start_picture out")
     try:
         model = AutoPipelineForImage2Image.from_pipe(pipeline)
     except ValueError as error:
-        raise UnknownArchitecture(f"{family.name} cannot start from a picture; leave start_picture out") from error
+        raise unfit from error
+    if "strength" not in inspect.signature(model.__call__).parameters:  # it looks at a picture, and starts from noise
+        raise unfit
     model.set_progress_bar_config(disable=True)
     return model
 
