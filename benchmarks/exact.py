@@ -7,6 +7,9 @@ pictures the kernel distance (KID, arXiv 1801.01401) to the re-trained model's i
 network, with its standard error: for the targets by name, and for each group that is to stay. Seeds do not pair two
 denoisers that were trained apart, so only distributions are compared. Two lines say how to read a distance: `unedited`,
 which knows the targets, and `re-trained, other seeds`, which is the re-trained model itself: a distance of nothing.
+Then what the judge takes the re-trained model's pictures for that ask for a target.
+
+It is the model that is shipped, or another one: `--retrained FOLDER --without NAME ...`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 
 from benchmarks import concepts, measure
 from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench
+from benchmarks.concepts import Case
 from benchmarks.measure import Asked
 from benchmarks.page import put, table
 from engine.distances import KID_PAIRS, kid
@@ -59,12 +63,13 @@ def _distance(shown: np.ndarray, exact: np.ndarray) -> str:
 
 def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> str:
     """What the judge takes the re-trained model's pictures for that ask for a target by name."""
-    labels = names(JUDGE)["object"]
-    likeliest = judge.probabilities(exact, labels, "object").argmax(1)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for item, place in zip(asked, likeliest, strict=True):
-        if item.group == "target":
-            counts[item.question.subject.name][labels[place]] += 1
+    for category, labels in names(JUDGE).items():
+        rows = [
+            n for n, item in enumerate(asked) if (item.group, item.question.subject.category) == ("target", category)
+        ]
+        for row, place in zip(rows, judge.probabilities(exact[rows], labels, category).argmax(1), strict=True):
+            counts[asked[row].question.subject.name][labels[place]] += 1
     told = (
         f"- {name}: {', '.join(f'{label} {count}' for label, count in own.most_common())}"
         for name, own in sorted(counts.items())
@@ -74,9 +79,10 @@ def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> st
     )
 
 
-def measured(bench: Bench, folder: Path, pictures: int, editors: Sequence[str]) -> tuple[list[list[str]], str]:
+def measured(
+    bench: Bench, case: Case, folder: Path, pictures: int, editors: Sequence[str]
+) -> tuple[list[list[str]], str]:
     """A line a model, and what the re-trained one draws for the targets."""
-    case = concepts.case_without(retrained.without())
     asked, reference = measure.asked(case, pictures), Arm(RETRAINED, RETRAINED, {"folder": folder})
     groups, questions = np.array([item.group for item in asked]), [item.question for item in asked]
 
@@ -100,10 +106,17 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=48, help="a group of questions, at most")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
+    parser.add_argument("--retrained", type=Path, help="folder of another model that was trained without some concepts")
+    parser.add_argument("--without", nargs="+", metavar="NAME", help="the objects and styles that one never saw")
     args = parser.parse_args()
+    if bool(args.retrained) != bool(args.without) or (args.retrained and args.write):
+        parser.error("--retrained and --without go together, and --write is of the model that is shipped")
+    editors = args.editor or [*EDITORS, AUTO]
     with TemporaryDirectory() as scratch:
-        retrained.write_folder(folder := Path(scratch) / "model")
-        lines, neighbours = measured(Bench(args.store), folder, args.pictures, args.editor or [*EDITORS, AUTO])
+        if not (folder := args.retrained):
+            retrained.write_folder(folder := Path(scratch) / "model")
+        case = concepts.case_without(args.without or retrained.without())
+        lines, neighbours = measured(Bench(args.store), case, folder, args.pictures, editors)
     told = f"{args.pictures} pictures a group at most; KID to the re-trained model x 1000 (standard error)."
     page = f"{told}\n\n{table(HEADER, lines)}\n\n{neighbours}"
     print(page)
