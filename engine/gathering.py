@@ -16,7 +16,7 @@ from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Rows, Setting
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec, Retain, Target
-from engine.text import Encoded, encode, partners, spellings
+from engine.text import Encoded, encode, in_reach, partners, spellings
 from engine.vocabulary import general_words, sampled_words
 from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
 from engine.wordstore import WordStore, address
@@ -104,10 +104,13 @@ class Reader:
         for block in self.blocks(rows):
             texts = self.encode([text for text, _, _, _ in block])
             known, places = anchored.of([anchor for _, anchor, _, _ in block])
-            partner = partners(texts, known.take(places), beside)
+            anchors = known.take(places)
+            partner = partners(texts, anchors, beside)
             partner = partner + torch.tensor(places)[:, None] * partner.shape[1]
             concept = torch.tensor([k for _, _, k, _ in block], device=texts.embeddings.device)
             chosen = texts.chosen(self.settings.tokens)
+            if self.settings.tokens == "tail":
+                chosen = chosen & in_reach(texts, anchors).to(chosen.device)
             yield Block(texts, chosen, known.embeddings, partner.to(chosen.device), concept, [w for *_, w in block])
 
     def all_kept(self, spec: EditSpec) -> tuple[Moments, Tensor, Rows | None]:

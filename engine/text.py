@@ -68,14 +68,22 @@ def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
 
     Before the concept the places are the same; after it they are counted from the concept's end; the concept's own
     tokens meet the anchor's from the last backwards. Where the anchor is empty they all meet the token that follows,
-    or, with `beside` -1, the one before.
+    or, with `beside` -1, the one before. What would come after the anchor's last token meets that.
     """
+    return _places(texts, anchors, beside).clamp(0, texts.embeddings.shape[1] - 1)
+
+
+def in_reach(texts: Encoded, anchors: Encoded) -> Tensor:
+    """Which tokens [n, T] of `texts` have a place in `anchors`: where a concept is shorter, the last ones have none."""
+    return _places(texts, anchors) < texts.embeddings.shape[1]
+
+
+def _places(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
     (start, end), (first, past) = texts.spans.T[..., None], anchors.spans.T[..., None]
     place = torch.arange(texts.embeddings.shape[1])[None]
     within = torch.maximum(past - (end - place), first)
     within = torch.where(past > first, within, first + beside)
-    index = torch.where(place < start, place, torch.where(place < end, within, place - end + past))
-    return index.clamp(0, place.shape[1] - 1)
+    return torch.where(place < start, place, torch.where(place < end, within, place - end + past))
 
 
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:

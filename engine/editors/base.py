@@ -130,12 +130,12 @@ class ConceptEmbeddings:
 class Settings:
     """What every editor can be told about the embeddings it works on.
 
-    `tokens`: `all` of a prompt, its `tail` from the last subject token on, or that `last` subject token alone.
-    `bare`: use the names alone instead of the templates. `general_words`: how many words of the model's own
-    vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a target's, or is held by
-    one, as `police car` and `car`. `default_anchor`: what a target that names no anchor becomes, the `empty` prompt in
-    its place or the `mean` of other words there (`engine/anchors.py`). `one_by_one` is no setting: whether the editor
-    needs tokens beside moments.
+    `tokens`: `all` of a prompt, its `tail` from the last subject token on, of a target as far as its anchor's reaches,
+    or that `last` subject token alone. `bare`: use the names alone instead of the templates. `general_words`: how many
+    words of the model's own vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a
+    target's, or is held by one, as `police car` and `car`. `default_anchor`: what a target that names no anchor
+    becomes, the `empty` prompt in its place or the `mean` of other words there (`engine/anchors.py`). `one_by_one` is
+    no setting: whether the editor needs tokens beside moments.
     """
 
     one_by_one: ClassVar[bool] = False

@@ -3,7 +3,8 @@
 It is their mathematics as it is, faults included, batched exactly. `engine/editors/scapre.py` is ours.
 
 Each name is a concept: c is its last subject token, x_t the tokens from there to the end of the padding, y_t as many of
-the anchor's from its last. C has the c for columns, Pi = C (C^T C + 1e-8 I)^-1 C^T.
+the anchor's from its last; where these are fewer, the x_t end sooner. C has the c for columns,
+Pi = C (C^T C + 1e-8 I)^-1 C^T.
 
 `erase_scale` solves for every row i of a matrix W0, with mask m of its mutual information (`released_rows`), its
 largest value over concepts w_i by a draw of its own, and mu the mean entropy of the matrix's rows,
@@ -24,8 +25,7 @@ Q^T G^-1 Q = U diag(l) U^T, every row is G^-1 b - G^-1 Q U diag(s w_i / (1 + s w
 into the basis B in float64 before they are summed with the masks; there they are of size 1 and less, so that sums in
 float32 do not lose what G, conditioned like 1e7, would lose of them.
 
-Draws are by name and seed, the same for all matrices. An anchor longer than the name meets its last token more than
-once, where the scripts drop the name's last padding.
+Draws are by name and seed, the same for all matrices.
 """
 
 from __future__ import annotations

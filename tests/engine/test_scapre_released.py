@@ -263,16 +263,17 @@ def test_what_no_entropy_or_mixture_can_be_taken_of_is_refused(name: str, value:
 
 def test_it_reads_from_the_last_subject_token_to_the_end_of_the_padding():
     pipeline = tiny.pipeline()
-    spec = EditSpec((Target("cat", ("red cat", "kitty")), Target("dog", ("dog",), anchor="horse")))
+    longer = Target("bird", ("bird",), anchor="big blue dog")
+    spec = EditSpec((longer, Target("cat", ("red cat", "kitty")), Target("dog", ("dog",), anchor="horse")))
     found = gather(pipeline, spec, ReleasedSettings())
     assert found.tokens is not None
     for row, (name, last, anchor, start) in enumerate(
-        [("red cat", 2, " ", 0), ("kitty", 1, " ", 0), ("dog", 1, "horse", 1)]
+        [("bird", 1, "big blue dog", 3), ("red cat", 2, " ", 0), ("kitty", 1, " ", 0), ("dog", 1, "horse", 1)]
     ):
         own = found.tokens.wording == row
         text, became = (encode(pipeline, [prompt]).embeddings[0] for prompt in (name, anchor))
-        assert torch.allclose(found.tokens.x[own], text[last:], atol=1e-5)
-        count = tiny.TOKENS - last
+        count = tiny.TOKENS - max(last, start)  # as the scripts have it, of a name as much as there is of its anchor
+        assert torch.allclose(found.tokens.x[own], text[last : last + count], atol=1e-5)
         assert torch.allclose(found.tokens.anchors[found.tokens.partner[own]], became[start : start + count], atol=1e-5)
         assert torch.allclose(found.subjects[row], text[last], atol=1e-5)
 

@@ -12,7 +12,7 @@ from engine.errors import ConceptError, MissingExtra
 from engine.families import sd
 from engine.model import open_model
 from engine.spec import Target
-from engine.text import encode, other_spellings, partners, spellings, states
+from engine.text import encode, in_reach, other_spellings, partners, spellings, states
 from engine.vocabulary import general_words, words
 from engine.wordings import Wording, fill, target_pairs, templates
 from tests.engine import tiny, tiny_families
@@ -131,6 +131,8 @@ def test_partners_line_up_around_the_subject(pipeline):
     ]:
         anchors = encode(pipeline, [fill("a picture of a {} in noto style", anchor)])
         assert partners(texts, anchors, beside)[0, :10].tolist() == expected
+        without = int(anchor == "big blue dog")  # one token longer, so that the last one has no place in it
+        assert in_reach(texts, anchors)[0].tolist() == [True] * (tiny.TOKENS - without) + [False] * without
 
 
 def test_a_prompt_that_is_too_long_shows_what_would_be_lost(pipeline):
