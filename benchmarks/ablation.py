@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concepts, measure, tables
+from benchmarks import concepts, measure, scapre_parts, tables
 from benchmarks.compare import COLUMNS, KEY, PICTURES, Arm, Bench
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER, Results
@@ -30,10 +30,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "last subject token alone": {"tokens": "last"},
     "tokens from the subject on": {"tokens": "tail"},
     "names without templates": {"bare": True},
-    "spectral part": {"spectral": 1.0},
-    "Informax mask": {"informax": 1.0},
-    "geometry alignment": {"geometry": 1.0},
-    "these three": {"spectral": 1.0, "informax": 1.0, "geometry": 1.0},
+    **scapre_parts.PARTS,
     "strength auto": {"strength": AUTO},
     "a third of the vocabulary's weight": {"general": 20.0},
     "three times the vocabulary's weight": {"general": 180.0},

@@ -1,9 +1,9 @@
 """The matrix products that an editor's formula cannot do without, timed bare: what its closed form is measured against.
 
-For `scapre` two moments of the targets and one product a matrix, since with its defaults every row is treated alike.
-For `scapre-released`, whose masks tie every row to every token, the sum over tokens, the activations of which it takes
-entropy and mutual information, and two products a matrix between its right side and the shared eigenvectors. Sizes are
-those of the case, numbers random, precision the editor's own.
+For `scapre` two moments of the targets and one product a matrix, since with its defaults every row is treated alike;
+its own parts, where they are on, need more. For `scapre-released`, whose masks tie every row to every token, the sum
+over tokens, the activations of which it takes entropy and mutual information, and two products a matrix between its
+right side and the shared eigenvectors. Sizes are those of the case, numbers random, precision the editor's own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 
 from benchmarks.timing import settle
 from engine.editors.released_rows import COPIES
+from engine.editors.scapre import ScapreSettings
 from engine.editors.scapre_released import ReleasedSettings
 
-SAMPLES = ReleasedSettings.entropy_samples
+SAMPLES, DEFAULTS = ReleasedSettings.entropy_samples, ScapreSettings()
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Product:
 
 def products(editor: str, rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
     """Of one plan: matrices of `rows` by d, `concepts` of `tokens` tokens in all. KeyError where no floor is stated."""
-    yield from {"scapre": _scapre, "scapre-released": _released}[editor](rows, d, concepts, tokens)
+    yield from {"scapre": scapre, "scapre-released": _released}[editor](rows, d, concepts, tokens)
 
 
 def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) -> float:
@@ -56,10 +57,21 @@ def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) ->
     return min(times)
 
 
-def _scapre(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
+def scapre(
+    rows: Sequence[int], d: int, concepts: int, tokens: int, settings: ScapreSettings = DEFAULTS
+) -> Iterator[Product]:
+    """With the parts that `settings` switch on: the spectral part's one; activations by the concepts and what they
+    become for the mask, which tells rows apart, so that they go into the eigenbasis and back; and for the geometry at
+    each turn the matrix that is decomposed, its polar factor, and the rows turned by it, into the basis and back.
+    """
+    turns = settings.geometry_turns + 1 if settings.geometry else 0
     yield from [Product(d, tokens, d, torch.float64)] * 2
+    yield from [Product(d, concepts, d, torch.float64)] * bool(settings.spectral)
     for r in rows:
         yield Product(r, d, d, torch.float64)
+        yield from [Product(r, d, 2 * concepts, torch.float64)] * bool(settings.informax)
+        yield from [Product(r, d, d, torch.float64)] * (3 * turns or bool(settings.informax))
+        yield from [Product(d, r, d, torch.float64), Product(d, d, d, torch.float64)] * turns
 
 
 def _released(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:

@@ -13,7 +13,7 @@ from engine import tuning
 TRAINED: dict[str, dict[str, tuple[float, ...]]] = {
     "esd": {
         "eta": (0.0, 1.0),
-        "rate": (1e-5, 2e-5, 5e-5, 1e-4),
+        "rate": (1e-5, 2e-5, 5e-5, 1e-4, 2e-4),
         "iterations": (50, 200),
     },
     "salun": {

@@ -161,10 +161,10 @@ def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:
 
 def _aligned(weight: Tensor, mask: Tensor, pencil: Pencil, shared: Tensor, pull: float, turns: int) -> Tensor:
     """Turns of W given Q and Q given W; the objective falls with each, and ends where neither moves."""
-    change, root = torch.zeros_like(weight), mask.sqrt()[:, None]
+    change, root, erased = torch.zeros_like(weight), mask.sqrt()[:, None], times(weight, shared)
     for _ in range(turns + 1):
         turned = times(weight, pull * procrustes(root * weight, root * (weight + change)))
-        change = _change(times(weight, shared) + times(turned, pencil.basis), mask, pencil)
+        change = _change(erased + times(turned, pencil.basis), mask, pencil)
     return change
 
 

@@ -7,9 +7,10 @@ import time
 import pytest
 import torch
 
-from benchmarks import floor, grid, layers, speed, timing
+from benchmarks import floor, grid, layers, scapre_parts, speed, timing
 from benchmarks.fullsize import MOST_NAMES, Size, pipeline, spec
 from benchmarks.transcription import transcribed
+from engine.editors.scapre import ScapreSettings
 from engine.editors.scapre_released import ReleasedSettings
 from engine.families import projections
 from engine.planning import plan
@@ -95,12 +96,29 @@ def test_the_floor_is_part_of_what_the_editor_does():
         list(floor.products("uce", rows, 8, 5, 100))
 
 
+def test_each_of_scapres_own_parts_needs_products_of_its_own():
+    rows, d, concepts = [16, 32], 8, 5
+    base = sum(p.operations for p in floor.products("scapre", rows, d, concepts, 100))
+    needed = {
+        name: sum(p.operations for p in floor.scapre(rows, d, concepts, 100, ScapreSettings(**part))) - base
+        for name, part in scapre_parts.PARTS.items()
+    }
+    square, tall = 2 * d * d * d, 2 * d * d * sum(rows)
+    assert needed["spectral part"] == 2 * d * d * concepts
+    assert needed["Informax mask"] == 2 * 2 * d * concepts * sum(rows) + tall
+    assert needed["geometry alignment"] == 3 * (4 * tall + square * len(rows))
+    alone = needed["spectral part"] + needed["Informax mask"] + needed["geometry alignment"]
+    assert needed["these three"] == alone - tall  # the way back from the basis is the same one
+
+
 def test_the_parts_print_what_they_measured(model):
     table = speed.headline(SMALL, 3, "cpu", 1, 4)
     assert "| scapre-released |" in table
     assert "rows of 4 matrices took" in table
     assert "ratio" in speed.encoding(SMALL, 6, "cpu")
     assert "| scapre-released |" in speed.bare(SMALL, [1, 2], "cpu")
+    own = scapre_parts.told(SMALL, 3, "cpu", 1)
+    assert all(f"| {name} | 0." in own for name in ["none, the default", *scapre_parts.PARTS])
     told = speed.default(SMALL, 3, "cpu", 4)
     first, later = (int(told.split(f"{mark} ")[1].split()[0]) for mark in ("defaults:", "encodes"))
     assert (f"3 concepts by `scapre` with its defaults: {first} prompts" in told, 0 < later < first / 2) == (True, True)
