@@ -16,7 +16,7 @@ from engine.tuning import LADDERS
 BUILT_IN = folder_digest(MODEL)[:12]
 
 
-@pytest.mark.parametrize("editor", LADDERS)
+@pytest.mark.parametrize("editor", [*LADDERS, "esd"])
 def test_what_is_reported_as_tuned_has_the_settings_that_the_trials_on_record_are_best_with(editor: str) -> None:
     chosen = compare.tuned(editor, compare.results(FOLDER / "tuning.tsv"), BUILT_IN, compare.PICTURES)
     lines = compare.results(FOLDER / "compare.tsv").where(model=BUILT_IN, arm=chosen.name, pictures=compare.PICTURES)
