@@ -214,7 +214,14 @@ def arguments() -> argparse.Namespace:
         "--beside", nargs="+", metavar="EDITOR", help="only print H_o of these in the draws that all have"
     )
     parser.add_argument("--retrained", type=Path, help="folder of a model that was trained without some concepts")
-    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="the objects and styles it never saw")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        choices=concepts.NAMES,
+        help="the objects and styles it never saw",
+    )
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     args = parser.parse_args()

@@ -22,6 +22,7 @@ SIZES = (1, 5, 10, 20, 50, 100)
 STYLE_COUNTS = (1, 2, 3, 4)
 MIXED = ((5, 1), (20, 2))
 LOOK_ALIKE_TARGETS = 10
+NAMES = [item.name for item in (*OBJECTS, *STYLES)]
 # An erased style becomes the first of these that stays.
 STYLE_ANCHORS = tuple(dict.fromkeys(("flat", "noto", *(look.name for look in STYLES))))
 

@@ -107,7 +107,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     parser.add_argument("--retrained", type=Path, help="folder of another model that was trained without some concepts")
-    parser.add_argument("--without", nargs="+", metavar="NAME", help="the objects and styles that one never saw")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        metavar="NAME",
+        choices=concepts.NAMES,
+        help="the objects and styles that one never saw",
+    )
     args = parser.parse_args()
     if bool(args.retrained) != bool(args.without) or (args.retrained and args.write):
         parser.error("--retrained and --without go together, and --write is of the model that is shipped")

@@ -2,8 +2,8 @@
 
     python -m engine.judges.error JUDGE CATEGORY PICTURES     PICTURES holds one folder of pictures a label
 
-writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name. A folder
-whose name the judge does not know holds pictures that show nothing it knows: where it knows one label, it needs one.
+writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name. A judge
+that knows one label needs pictures that show nothing it knows, too: their folder is named by `--other`.
 """
 
 from __future__ import annotations
@@ -102,15 +102,32 @@ def labelled(folder: Path) -> tuple[np.ndarray, list[str]]:
     return np.stack(pictures), [path.parent.name for path in paths]
 
 
+def check_labels(labels: Sequence[str], known: Collection[str] | None, other: Collection[str]) -> None:
+    """Raises ValueError on a folder that is misspelt: what the judge does not know has to be told by `other`."""
+    if missing := sorted({*other} - {*labels}):
+        raise ValueError(f"--other {missing[0]!r}: there is no such folder of pictures, only {sorted(set(labels))}")
+    if known is None:
+        return
+    if seen := sorted({*other} & {*known}):
+        raise ValueError(f"--other {seen[0]!r}: that is what the judge sees, so its pictures are no other ones")
+    if strange := sorted({*labels} - {*known} - {*other}):
+        raise ValueError(
+            f"the judge has no label {strange[0]!r}: rename that folder to one of {sorted(known)}, "
+            f"or say by --other {strange[0]!r} that its pictures show none of these"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("judge", type=Path)
     parser.add_argument("category")
     parser.add_argument("pictures", type=Path)
+    parser.add_argument("--other", nargs="+", default=[], help="folders of what shows nothing that the judge knows")
     args = parser.parse_args()
     try:
         pictures, labels = labelled(args.pictures)
         names = known(args.judge).get(args.category)
+        check_labels(labels, names, args.other)
         error = measure(open_judge(args.judge), pictures, labels, args.category, known=names)
         found = read(args.judge) if place_of(args.judge).exists() else {}
     except ValueError as problem:

@@ -63,3 +63,14 @@ def test_settings_are_not_chosen_on_the_prompts_that_are_to_be_unseen(monkeypatc
         arguments()
     monkeypatch.setattr("sys.argv", ["compare", "--unseen", "--tuned"])
     assert arguments().unseen
+
+
+def test_what_a_model_never_saw_is_told_by_names_of_the_catalogue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["compare", "--retrained", "folder", "--without", "taxi", "flat"])
+    assert arguments().without == ["taxi", "flat"]
+    monkeypatch.setattr("sys.argv", ["compare", "--retrained", "folder", "--without", "taxy"])
+    with pytest.raises(SystemExit):
+        arguments()
+    assert "--without: invalid choice: 'taxy'" in capsys.readouterr().err

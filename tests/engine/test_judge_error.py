@@ -85,6 +85,26 @@ def test_what_cannot_be_measured_is_told_without_a_traceback(
     assert "give pictures of two labels or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("labels", "known", "other", "match"),
+    [
+        (["red", "gren"], ["red", "green"], [], r"no label 'gren': rename that folder to one of \['green', 'red'\]"),
+        (["red", "gren"], ["red", "green"], ["grey"], "--other 'grey': there is no such folder"),
+        (["red", "green"], ["red", "green"], ["green"], "--other 'green': that is what the judge sees"),
+    ],
+)
+def test_a_misspelt_folder_is_not_taken_for_pictures_of_something_else(
+    labels: list[str], known: list[str], other: list[str], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        error.check_labels(labels, known, other)
+
+
+def test_a_folder_may_show_something_else_where_that_is_said() -> None:
+    error.check_labels(["red", "grey"], ["red"], ["grey"])
+    error.check_labels(["red", "anything"], None, [])
+
+
 def test_counts_above_their_whole_are_refused() -> None:
     with pytest.raises(ValueError, match="above its whole"):
         JudgeError(hits=2, labelled=1, false_alarms=0, negatives=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +23,12 @@ from engine.digests import folder_digest
 from engine.emoji import JUDGE, pictures
 from engine.emoji.catalogue import OBJECTS
 from engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
-from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, known, look_for_any, open_judge
+from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, error, known, look_for_any, open_judge
 from engine.judges.card import read_card
 from engine.judges.classifier import ClassifierJudge
 from engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
 from engine.judges.face import FaceJudge, reference
+from engine.results import JudgeError
 
 SIDE = 16
 LABELS = ("red", "green", "blue")
@@ -114,6 +116,24 @@ def test_what_a_classifier_knows_is_read_without_weights_and_matched_exactly(col
         judge.look(RED[None], ["re"], "object")
     with pytest.raises(ConceptError, match="no category 'style'"):
         judge.look(RED[None], ["red"], "style")
+
+
+def test_the_error_of_a_classifier_is_not_counted_over_a_misspelt_folder(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = shutil.copytree(colours, tmp_path / "judge")
+    for name, picture in {"red": RED, "grene": GREEN}.items():
+        (tmp_path / "shown" / name).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "shown" / name / "1.png")
+    command = ["error", str(judge), "object", str(tmp_path / "shown")]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit):
+        error.main()
+    assert "no label 'grene': rename that folder to one of ['blue', 'green', 'red']" in capsys.readouterr().err
+    assert error.read(judge) == {}
+    monkeypatch.setattr("sys.argv", [*command, "--other", "grene"])
+    error.main()
+    assert error.read(judge) == {"object": JudgeError(hits=1, labelled=1, false_alarms=0, negatives=1)}
 
 
 def test_an_explicit_classifier_adds_up_labels_against_its_threshold(tmp_path: Path) -> None:
