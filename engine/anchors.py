@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from engine.encoded import Encoded
 from engine.errors import ConceptError
-from engine.text import Encoded
 from engine.wordings import Wording
 
 WORDS = 16  # whose mean is taken

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.editors.base import Moments, Tokens
-from engine.text import Encoded
+from engine.encoded import Encoded
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from engine.anchors import WORDS, Anchors
 from engine.apart import check_apart
 from engine.blocks import Block, TokenList, spread
 from engine.editors.base import EMPTY, ConceptEmbeddings, Moments, Rows, Settings, Tokens
+from engine.encoded import Encoded, in_reach, partners
 from engine.errors import ConceptError
 from engine.families import family_of
 from engine.spec import EditSpec, Retain, Target
-from engine.text import Encoded, encode, in_reach, partners, spellings
+from engine.spelling import spellings
+from engine.text import encode
 from engine.vocabulary import general_words, sampled_words
 from engine.wordings import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
 from engine.wordstore import WordStore, address

@@ -5,85 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConceptError, EditError, MissingExtra
-from engine.families import Arguments, Family, family_of
+from engine.encoded import Encoded, Span
+from engine.errors import ConceptError, EditError
+from engine.families import Arguments, family_of
 from engine.families.base import part_of
 from engine.linalg import steady
 from engine.wordings import Wording
 
-Span = tuple[int, int]
-
 BATCH = 64
-KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # for a printer's quotes and apostrophe
 OFFLOADED = "is not in memory; plan before the model is offloaded"
 FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """`embeddings` [n, T, d] float32; `spans` [n, 2] token range; `lengths` [n] tokens before the padding.
-
-    A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
-    Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
-    """
-
-    embeddings: Tensor
-    spans: Tensor
-    lengths: Tensor
-
-    def take(self, places: Sequence[int]) -> Encoded:
-        chosen = torch.tensor(places, dtype=torch.long)
-        return Encoded(self.embeddings[chosen.to(self.embeddings.device)], self.spans[chosen], self.lengths[chosen])
-
-    @classmethod
-    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        return cls(*(torch.cat([getattr(part, own.name) for part in parts]) for own in fields(cls)))
-
-    @property
-    def subjects(self) -> Tensor:
-        """[n]: the last subject token; where the concept is empty the token before its place, if there is one."""
-        return (self.spans[:, 1] - 1).clamp(min=0)
-
-    def last(self) -> Tensor:
-        """Embeddings [n, d] of the last subject tokens."""
-        return self.embeddings[torch.arange(len(self.embeddings)), self.subjects]
-
-    def chosen(self, tokens: str) -> Tensor:
-        """Which tokens [n, T] are meant by `all`, `spoken` (before padding), `tail` (from the last subject token on)
-        or `last` (it alone)."""
-        place, last = torch.arange(self.embeddings.shape[1])[None], self.subjects[:, None]
-        length = self.lengths[:, None]
-        mask = {"all": place >= 0, "spoken": place < length, "tail": place >= last, "last": place == last}[tokens]
-        return mask.expand(self.embeddings.shape[:2]).to(self.embeddings.device)
-
-
-def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
-    """For every token of `texts`, which token of `anchors` stands in its place, [n, T].
-
-    Before the concept the places are the same; after it they are counted from the concept's end; the concept's own
-    tokens meet the anchor's from the last backwards. Where the anchor is empty they all meet the token that follows,
-    or, with `beside` -1, the one before. What would come after the anchor's last token meets that.
-    """
-    return _places(texts, anchors, beside).clamp(0, texts.embeddings.shape[1] - 1)
-
-
-def in_reach(texts: Encoded, anchors: Encoded) -> Tensor:
-    """Which tokens [n, T] of `texts` have a place in `anchors`: where a concept is shorter, the last ones have none."""
-    return _places(texts, anchors) < texts.embeddings.shape[1]
-
-
-def _places(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
-    (start, end), (first, past) = texts.spans.T[..., None], anchors.spans.T[..., None]
-    place = torch.arange(texts.embeddings.shape[1])[None]
-    within = torch.maximum(past - (end - place), first)
-    within = torch.where(past > first, within, first + beside)
-    return torch.where(place < start, place, torch.where(place < end, within, place - end + past))
 
 
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
@@ -108,45 +44,6 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     if embeddings.shape[1] == 1:
         spans, lengths = [(0, 1)] * len(spans), [1] * len(spans)
     return Encoded(embeddings, torch.tensor(spans), torch.tensor(lengths))
-
-
-def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:
-    """The names as they are given and, where the encoder reads them as other words, as people type them too: in small
-    letters, with capitals in front, and in capitals, which to a T5 are others and to a CLIP one; and with a keyboard's
-    quotes and apostrophes in place of a printer's, or the other way round, which are others to both."""
-    family = family_of(pipeline)
-    typed = dict.fromkeys(form for name in names for form in _typed(name))
-    forms = [form for form in typed if form in names or _stays(family, form)]
-    tokenizer = family.tokenizers(pipeline, stream)[0]
-    told, seen = [], set()
-    for form, ids in zip(forms, map(tuple, tokenizer(forms, add_special_tokens=False).input_ids), strict=True):
-        if form in names or (ids not in seen and tokenizer.unk_token_id not in ids):
-            told.append(form)
-        seen.add(ids)
-    return tuple(told)
-
-
-def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:
-    """The name in other capitals and quotes, as far as any of the model's encoders reads it as other words."""
-    streams = range(family_of(pipeline).streams)
-    return tuple(dict.fromkeys(form for stream in streams for form in spellings(pipeline, [name], stream)[1:]))
-
-
-def _typed(name: str) -> Iterator[str]:
-    printed = re.sub('"([^"]*)"', "\N{LEFT DOUBLE QUOTATION MARK}\\1\N{RIGHT DOUBLE QUOTATION MARK}", name)
-    for quoted in (name, name.translate(KEYBOARD), printed.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")):
-        yield quoted
-        yield quoted.lower()
-        yield " ".join(word[:1].upper() + word[1:] for word in quoted.split(" "))
-        yield quoted.upper()
-
-
-def _stays(family: Family, text: str) -> bool:
-    """Whether the pipeline reads it as it stands."""
-    try:
-        return family.cleaned(text) == text
-    except MissingExtra:
-        return False
 
 
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:

@@ -29,7 +29,7 @@ from engine.results import JudgeError
 from engine.rounds import asked, plan_of
 from engine.sampling import Sampler
 from engine.spec import spoken
-from engine.text import other_spellings
+from engine.spelling import other_spellings
 from policies import DesiredState, PolicyError
 from tasks.devices import device
 from tasks.intake import load_state

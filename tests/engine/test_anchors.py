@@ -15,12 +15,13 @@ from engine.editors.scapre import ScapreSettings
 from engine.editors.uce import UceSettings
 from engine.emoji import MODEL
 from engine.emoji.catalogue import twins
+from engine.encoded import Encoded
 from engine.errors import ConceptError, SettingError
 from engine.gathering import Reader
 from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
-from engine.text import Encoded, encode
+from engine.text import encode
 from engine.wordings import Wording
 from tests.engine import tiny
 

@@ -28,8 +28,9 @@ from engine.planning import plan
 from engine.rewriting import write_edited
 from engine.sampling import Sampler, Shot, generate, noise_seed
 from engine.spec import EditSpec, Retain, Target
+from engine.spelling import spellings
 from engine.tensors import tensor_digest
-from engine.text import encode, spellings, told
+from engine.text import encode, told
 from engine.vocabulary import words
 from engine.wordings import Wording
 from tests.engine import tiny, tiny_families

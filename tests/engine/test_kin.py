@@ -10,13 +10,14 @@ import torch
 from engine.adapting import Metrics, left_of
 from engine.editors import editor_named, settings_for
 from engine.emoji import MODEL
+from engine.encoded import partners
 from engine.errors import ConceptError
 from engine.families import projections
 from engine.gathering import Reader, gather
 from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
-from engine.text import encode, partners
+from engine.text import encode
 from engine.wordings import fill, kin_of
 
 ASKED = ("{}", "a photo of a {}", "an icon of the {}", "a big {}")

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from engine.editors import EDITORS, settings_for
+from engine.encoded import partners
 from engine.errors import ConceptError
 from engine.gathering import Reader
 from engine.planning import plan
 from engine.spec import EditSpec, Retain, Target
-from engine.text import _check_known, encode, partners, states
+from engine.text import _check_known, encode, states
 from engine.vocabulary import words
 from engine.wordings import Wording, fill
 from tests.engine import tiny, tiny_families

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from engine.emoji import MODEL
+from engine.encoded import in_reach, partners
 from engine.errors import ConceptError, MissingExtra
 from engine.families import sd
 from engine.model import open_model
 from engine.spec import Target
-from engine.text import encode, in_reach, other_spellings, partners, spellings, states
+from engine.spelling import other_spellings, spellings
+from engine.text import encode, states
 from engine.vocabulary import general_words, words
 from engine.wordings import Wording, fill, target_pairs, templates
 from tests.engine import tiny, tiny_families
