@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import tuning
+from engine import ladders
 
 TRAINED: dict[str, dict[str, tuple[float, ...]]] = {
     "esd": {
@@ -24,9 +24,9 @@ TRAINED: dict[str, dict[str, tuple[float, ...]]] = {
         "rate": (1e-5, 3e-5, 1e-4),
     },
 }
-LADDERS = {**tuning.LADDERS, **TRAINED}
+LADDERS = {**ladders.LADDERS, **TRAINED}
 
 
 def rungs(editor: str) -> list[dict[str, Any]]:
     """Every combination of the values on an editor's ladder."""
-    return tuning.combinations(LADDERS[editor])
+    return ladders.combinations(LADDERS[editor])

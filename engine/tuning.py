@@ -14,63 +14,20 @@ keeps their limits the proof is asked all the same, of what leaves least of the 
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from engine.deltas import EditPlan
 from engine.editors import checked_settings, editor_named, settings_for, unknown
-from engine.editors.base import EMPTY, MEAN
 from engine.errors import EditError, SettingError
+from engine.ladders import SEARCHED, rungs
 from engine.spec import EditSpec
 from engine.tensors import tensor_digest
 
 AUTO = "auto"
 SHOWN = "it is the same edit, to the bit, as one that pictures spoke against"
-LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
-    "scapre": {
-        "default_anchor": (EMPTY, MEAN),
-        "general": (60.0, 20.0, 6.0),
-        "strength": (0.3, 1.0, 3.0, 12.0, 30.0),
-    },
-    "scapre-released": {
-        "default_anchor": (EMPTY, MEAN),
-        "lamb": (50000.0, 5000.0, 500.0, 50.0, 5.0, 0.5),
-        "erase_scale": (0.5, 1.0, 2.0, 4.0),
-    },
-    "uce": {
-        "default_anchor": (EMPTY, MEAN),
-        "preserve_scale": (1.0, 10.0, 100.0),
-        "erase_scale": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    },
-    "rece": {
-        "default_anchor": (EMPTY, MEAN),
-        "preserve_scale": (0.01, 0.1, 1.0, 10.0),
-        "erase_scale": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    },
-    "speed": {
-        "default_anchor": (EMPTY, MEAN),
-        "threshold": (0.0001, 0.01, 0.1),
-        "retain_scale": (1.0, 0.1, 0.05),
-        "prior_filter": (True, False),
-    },
-    "oce": {
-        "default_anchor": (EMPTY, MEAN),
-        "preserve_concept_scale": (50.0, 5.0, 0.0),
-        "erase_scale": (20.0, 60.0, 200.0, 600.0, 2000.0),
-    },
-    "mace-cfr": {
-        "default_anchor": (EMPTY, MEAN),
-        "lamb": (100.0, 10.0, 1 / 3, 0.01),
-        "preserve_scale": (0.0, 1.0, 10.0, 100.0),
-    },
-}
-
-
-SEARCHED = tuple(name for name in LADDERS if name != "oce")
-"""OCE turns what targets become and keeps its size, so that the more it erases, the more a residual would be."""
 
 
 @dataclass(frozen=True)
@@ -198,16 +155,6 @@ def ladder(spec: EditSpec) -> list[EditSpec]:
     idle = {"default_anchor"} if all(target.anchor for target in spec.targets) else set()
     idle |= {"general"} if fixed.get("general_words") == 0 else set()
     return [replace(spec, editor=editor, settings={**rung, **fixed}) for rung in rungs(editor, without={*fixed, *idle})]
-
-
-def rungs(editor: str, without: Container[str] = ()) -> list[dict[str, Any]]:
-    """Settings of an editor, from what erases least on; `without` those that are settled."""
-    return combinations({name: values for name, values in LADDERS[editor].items() if name not in without})
-
-
-def combinations(axes: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
-    """Settings with one of the values of each axis, the last axis turning fastest."""
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def search_digest(spec: EditSpec) -> str:

@@ -10,8 +10,8 @@ from benchmarks.results import FOLDER
 from engine.digests import folder_digest
 from engine.editors import checked_settings
 from engine.emoji import MODEL
+from engine.ladders import LADDERS
 from engine.training import TRAINERS
-from engine.tuning import LADDERS
 
 BUILT_IN = folder_digest(MODEL)[:12]
 

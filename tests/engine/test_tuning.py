@@ -14,10 +14,11 @@ from engine.editing import is_plan_of
 from engine.editors import EDITORS, editor_named, settings_for
 from engine.errors import EditError, SettingError
 from engine.gathering import Reader
+from engine.ladders import LADDERS, rungs
 from engine.planning import plan, tuned
 from engine.spec import EditSpec, Retain, Target
 from engine.tensors import tensor_digest
-from engine.tuning import LADDERS, SHOWN, NothingAccepted, ladder, least, rungs
+from engine.tuning import SHOWN, NothingAccepted, ladder, least
 from tests.engine import tiny
 
 LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}
