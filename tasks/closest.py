@@ -9,7 +9,6 @@ import pandas as pd
 
 from engine.evidence import ARMS, is_attack, where
 from tasks.attacks import AttackShard, attack_shards
-from tasks.intake import load_state
 from tasks.order import Order
 from tasks.places import CANDIDATE
 from tasks.questions import examination
@@ -58,7 +57,7 @@ def _shards(order: Order, candidate: str, table: pd.DataFrame) -> list[AttackSha
     exam = examination(order)
     models = both(order, Weights(order.folder / CANDIDATE, candidate))
     plain = where(table, ~is_attack(table))
-    return attack_shards(exam.level.attacks, exam.targets, models, plain, load_state(order).seed)
+    return attack_shards(exam.level.attacks, exam.targets, models, plain, exam.seed)
 
 
 def _ranked(order: Order, arms: dict[str, AttackShard], rows: pd.DataFrame) -> list[Tried]:

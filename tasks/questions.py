@@ -44,7 +44,7 @@ class Examination:
 
     `plan` has a row for each of the questions, with its round; `unread` are questions too long for the text encoder;
     `sampler` draws all pictures, those of attacks too; `judge` is the judge's own error by category, where it was
-    measured.
+    measured; `seed` is the first one that an attack takes.
     """
 
     level: Level
@@ -55,6 +55,7 @@ class Examination:
     questions: tuple[Question, ...]
     plan: pd.DataFrame
     unread: tuple[Question, ...]
+    seed: int
 
     @property
     def targets(self) -> list[Subject]:
@@ -106,7 +107,7 @@ def examination(order: Order) -> Examination:
         questions, unread = readable(base, questions)
     plan = plan_of(questions, limits, wanted.round_seeds)
     judge = error.read(order.judge_folder, order.judge)
-    return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread))
+    return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread), state.seed)
 
 
 def _refuse_unattackable(level: Level, base: Any) -> None:

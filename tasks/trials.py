@@ -1,7 +1,8 @@
 """Trials: what a policy with `editor: auto` puts its settings to, before one of them is chosen.
 
-The prompts, limits and rounds are those of the verification, without its attacks and with seeds of their own: a setting
-is chosen because of the pictures it was tried on, so these could prove nothing of it any more.
+The prompts, attacks, limits and rounds are those of the verification, with seeds of their own: a setting is chosen
+because of the pictures it was tried on, so these could prove nothing of it any more. Prompts go first, and only what
+they accept is attacked, for an attack takes as long as many pictures.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from engine import evidence
 from engine.canonical import canonical_json
 from engine.deltas import EditPlan, relative_changes
 from engine.digests import folder_digest
-from engine.evidence import ATTACKS
+from engine.evidence import ATTACKS, Row
 from engine.planning import tuned
+from engine.probes.attacks import Attack
 from engine.rewriting import write_edited
 from engine.spec import EditSpec
 from engine.tuning import Judgement, NothingAccepted, Trial
@@ -38,9 +40,9 @@ from tasks.questions import Examination, examination
 from tasks.reach import beyond
 from tasks.settings import workers
 from tasks.shards import Examiner, Weights, crew
-from tasks.verify import ask, both
+from tasks.verify import ask, attack, both
 
-WHATEVER_THE_EDIT = ("-control", "-too-few")
+WHATEVER_THE_EDIT = ("-control", "-too-few", "-impossible")
 """Reasons that no other setting could take away: what the unedited model does not show, and how much is asked."""
 
 
@@ -79,14 +81,23 @@ def proving(order: Order) -> Iterator[Judgement]:
 
 
 def trial_of(exam: Examination, seeds: int) -> Examination:
-    """The same questions with the seeds after the verification's, which takes `seeds` of them for its prompts and at
-    most one for each picture of an attack, and no attacks."""
+    """The same questions and attacks with the seeds after the verification's, which takes `seeds` of them for its
+    prompts and at most one for each picture of an attack. Attacks on which nothing hangs are left out."""
     after = max([seeds, *(attack.cost for attack in exam.level.attacks)])
-    limits = {probe: limit for probe, limit in exam.acceptance.probe_limits.items() if probe not in ATTACKS}
-    terms = replace(exam.acceptance, attacks=(), probe_limits=limits)
     later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + after)) for asked in exam.questions]
     plan = exam.plan.assign(seed=exam.plan["seed"] + after)
-    return replace(exam, level=replace(exam.level, attacks=()), acceptance=terms, questions=tuple(later), plan=plan)
+    shifted = replace(exam, questions=tuple(later), plan=plan, seed=exam.seed + after)
+    return attacked_by(shifted, [attack for attack in exam.level.attacks if exam.acceptance.decides(attack.name)])
+
+
+def attacked_by(exam: Examination, attacks: Sequence[Attack]) -> Examination:
+    """The same prompts and limits with these attacks alone."""
+    names = [attack.name for attack in attacks]
+    limits = {
+        probe: limit for probe, limit in exam.acceptance.probe_limits.items() if probe in names or probe not in ATTACKS
+    }
+    terms = replace(exam.acceptance, attacks=tuple(names), probe_limits=limits)
+    return replace(exam, level=replace(exam.level, attacks=tuple(attacks)), acceptance=terms)
 
 
 def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, folder: Path, made: EditPlan) -> str:
@@ -94,7 +105,16 @@ def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, fold
     write_edited(order.base_folder, made, folder)
     models = both(order, Weights(folder, folder_digest(folder)))
     with budget.at_work():
-        table = evidence.table(ask(do, order, exam, models, budget))
+        rows = ask(do, order, exam, models, budget)
+        against = _reasons(attacked_by(exam, ()), rows)
+        if exam.level.attacks and not against:
+            rows += attack(do, order, exam, models, budget, rows)
+            against = _reasons(exam, rows)
+    return against
+
+
+def _reasons(exam: Examination, rows: Sequence[Row]) -> str:
+    table = evidence.table(rows)
     reasons = decide(table, exam.rows(table), exam.acceptance, exam.judge).reasons
     return "; ".join(reason.message for reason in reasons if not reason.code.endswith(WHATEVER_THE_EDIT))
 

@@ -40,16 +40,14 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     Raises LimitExceeded where that takes longer than the policy's `limits.max_compute_minutes`, and PolicyError before
     anything is drawn where no model could be proven.
     """
-    exam, state = examination(order), load_state(order)
+    exam = examination(order)
     refuse_unprovable(exam)
-    budget = Budget(state.limits.max_compute_minutes)
+    budget = Budget(load_state(order).limits.max_compute_minutes)
     models = both(order, candidate)
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
             rows = ask(do, order, exam, models, budget)
-            shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(rows), state.seed)
-            for attacks in attack_work(shards, picture_store(order.home)):
-                rows += work_off(do, order, attacks, "attacks", budget)
+            rows += attack(do, order, exam, models, budget, rows)
     finally:
         spend(order.folder, budget)
     if budget.pictures:
@@ -74,6 +72,22 @@ def ask(
         shards = [shard for arm, model in turn for shard in cut(arm, model, round_of, exam.sampler)]
         rows += work_off(do, order, shards, "pictures", budget)
         table, turn = evidence.table(rows), turn[::-1]
+    return rows
+
+
+def attack(
+    do: Examiner,
+    order: Order,
+    exam: Examination,
+    models: Sequence[tuple[str, Weights]],
+    budget: Budget,
+    plain: Sequence[Row],
+) -> list[Row]:
+    """The rows of all attacks on both models; `plain` are those of all questions."""
+    rows: list[Row] = []
+    shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), exam.seed)
+    for attacks in attack_work(shards, picture_store(order.home)):
+        rows += work_off(do, order, attacks, "attacks", budget)
     return rows
 
 

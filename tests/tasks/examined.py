@@ -25,10 +25,10 @@ from engine.verdict import decide
 from policies import read
 from policies.schema import Level
 from tasks.attacks import AttackShard, attack_shards
-from tasks.intake import load_state, order_for
+from tasks.intake import order_for
 from tasks.order import Order, Ref
-from tasks.questions import Examination, examination
-from tasks.shards import Weights, picture_store
+from tasks.questions import examination
+from tasks.shards import Shard, Weights, Work, picture_store
 from tests.flows.conftest import policy_file
 
 CANDIDATE = "c" * 64
@@ -68,9 +68,11 @@ def verified(order: Order, saw: Seen = seen) -> tuple[Ref, Ref]:
     models = [
         (arm, Weights(order.base_folder, digest)) for arm, digest in zip(ARMS, (order.base, CANDIDATE), strict=True)
     ]
-    plain = [row for arm, model in models for row in _asked(exam, store, arm, model, saw)]
-    shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), load_state(order).seed)
-    table = evidence.table([*plain, *(row for shard in shards for row in _attacked(shard, store, saw))])
+    plain = [
+        row for arm, model in models for row in made_up(Shard(arm, model, exam.questions, exam.sampler), store, saw)
+    ]
+    shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), exam.seed)
+    table = evidence.table([*plain, *(row for shard in shards for row in made_up(shard, store, saw))])
     verdict = decide(table, exam.rows(table), exam.acceptance, exam.judge)
     return _left(order, verdict, table)
 
@@ -87,13 +89,24 @@ def picture(*identity: object) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
-def _asked(exam: Examination, store: PictureStore, arm: str, model: Weights, saw: Seen) -> list[Row]:
+def made_up(part: Work, store: PictureStore, saw: Seen = seen) -> list[Row]:
+    """The rows of work that was not done, its pictures in the store."""
+    match part:
+        case Shard():
+            return _asked(part, store, saw)
+        case AttackShard():
+            return _attacked(part, store, saw)
+        case _:
+            return []
+
+
+def _asked(shard: Shard, store: PictureStore, saw: Seen) -> list[Row]:
     rows = []
-    for question in exam.questions:
+    for question in shard.asked:
         shot = question.shot
-        store.write(picture_key(model.digest, shot, exam.sampler), made := picture(model.digest, shot))
+        store.write(picture_key(shard.model.digest, shot, shard.sampler), made := picture(shard.model.digest, shot))
         subject = question.subject
-        rows.append(_row(subject.id, subject.role, subject.category, question.probe, shot, arm, made, saw))
+        rows.append(_row(subject.id, subject.role, subject.category, question.probe, shot, shard.arm, made, saw))
     return rows
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,28 @@ import pytest
 
 from engine.deltas import EditPlan
 from engine.digests import folder_digest
+from engine.editing import make
 from engine.emoji import MODEL
-from engine.evidence import ATTACKS
+from engine.evidence import Row
+from engine.model import open_model
+from engine.spec import EditSpec, Target
 from engine.tuning import NothingAccepted, Trial
 from flows.show import print_plan
 from policies import PolicyError, read
+from tasks.attacks import AttackShard
 from tasks.edit import plan_edit
 from tasks.exit_codes import exit_code_of
 from tasks.intake import intake
+from tasks.judging import Recorded
 from tasks.order import Order
 from tasks.places import TRIALS
 from tasks.preview import preview
 from tasks.questions import examination
 from tasks.report import rerender, write_report
-from tasks.trials import keep, trial_of
+from tasks.shards import Done, Examiner, Work, picture_store
+from tasks.trials import keep, proving, trial_of
 from tests.flows.conftest import edited_by, policy_file
-from tests.tasks.examined import CANDIDATE, new_order, verified
+from tests.tasks.examined import CANDIDATE, Seen, made_up, new_order, verified
 
 ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max_drift": 1.0}
 """Five strengths to choose from, none too weak by its proxies."""
@@ -111,8 +119,8 @@ def test_nothing_is_drawn_where_no_model_could_be_proven(tmp_path: Path) -> None
     assert not (order.home / "pictures").exists()
 
 
-def test_a_trial_asks_what_the_verification_asks_with_other_seeds_and_without_attacks(tmp_path: Path) -> None:
-    order = new_order(tmp_path, probe_limits={"relearn": 0.3, "name": 0.2})
+def test_a_trial_asks_what_the_verification_asks_with_other_seeds(tmp_path: Path) -> None:
+    order = new_order(tmp_path, probe_limits={"relearn": 0.3, "start_picture": 1.0, "name": 0.2})
     exam = examination(order)
     seeds = 1 + max(question.shot.seed for question in exam.questions)
     trial = trial_of(exam, seeds)
@@ -127,7 +135,76 @@ def test_a_trial_asks_what_the_verification_asks_with_other_seeds_and_without_at
     assert {q.shot.seed - most for q in least.questions} == {q.shot.seed for q in exam.questions}, (
         "attacks take seeds too"
     )
-    assert trial.tries == 0
-    assert set(trial.acceptance.probe_limits) == {"name"}
-    assert not set(trial.acceptance.attacks) & set(ATTACKS)
-    assert exam.tries, "the positive control: the verification does attack"
+    assert trial.seed == exam.seed + most
+    assert trial.acceptance.attacks == ("concept_vector", "relearn"), "on what decides nothing no time is spent"
+    assert [attack.name for attack in trial.level.attacks] == ["concept_vector", "relearn"]
+    assert trial.acceptance.probe_limits == {"relearn": 0.3, "name": 0.2}
+    assert "start_picture" in exam.acceptance.attacks, "the positive control: the verification makes it"
+
+
+@pytest.fixture(scope="module")
+def edit() -> EditPlan:
+    return make(open_model(MODEL), EditSpec((Target("bicycle", ("bicycle",)),), (), "uce"))
+
+
+def gone(row: Row) -> bool:
+    """The target alone, and from all pictures of the edited model."""
+    return row.arm == "before" or row.role != "target"
+
+
+class MadeUp:
+    """A crew that draws nothing and makes up what the judge sees; `given` is the work that it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, saw: Seen) -> None:
+        self.given: list[Work] = []
+        self._saw = saw
+        monkeypatch.setattr("tasks.trials.crew", self._crew)
+
+    @contextmanager
+    def _crew(self, home: Path, judge: Recorded, workers: int) -> Iterator[Examiner]:
+        def do(work: Sequence[Work]) -> Iterator[Done]:
+            for part in work:
+                self.given.append(part)
+                yield Done(made_up(part, picture_store(home), self._saw), 0, 0.0)
+
+        yield do
+
+    @property
+    def attacks(self) -> set[str]:
+        return {part.attack.name for part in self.given if isinstance(part, AttackShard)}
+
+
+def test_what_prompts_accept_is_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: EditPlan) -> None:
+    order = new_order(tmp_path, prompts=8, seeds=4)
+    crew = MadeUp(monkeypatch, lambda row: gone(row) or row.probe == "relearn")
+    with proving(order) as proof:
+        assert "bicycle by relearn is still seen in" in proof(edit)
+    assert crew.attacks == {"concept_vector", "start_picture", "relearn"}
+    verified = {question.shot.seed for question in examination(order).questions}
+    assert verified.isdisjoint({part.seed for part in crew.given if isinstance(part, AttackShard)})
+
+
+def test_what_prompts_and_attacks_accept_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: EditPlan
+) -> None:
+    crew = MadeUp(monkeypatch, gone)
+    with proving(new_order(tmp_path, prompts=8, seeds=4)) as proof:
+        assert proof(edit) == ""
+    assert crew.attacks == {"concept_vector", "start_picture", "relearn"}
+
+
+def test_what_prompts_refuse_is_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: EditPlan) -> None:
+    crew = MadeUp(monkeypatch, lambda row: True)
+    with proving(new_order(tmp_path)) as proof:
+        assert "bicycle is still seen in" in proof(edit)
+    assert crew.given
+    assert not crew.attacks
+
+
+def test_an_attack_that_decides_nothing_is_not_made_on_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: EditPlan
+) -> None:
+    crew = MadeUp(monkeypatch, lambda row: gone(row) or row.probe == "relearn")
+    with proving(new_order(tmp_path, prompts=8, seeds=4, probe_limits={"relearn": 1.0})) as proof:
+        assert proof(edit) == ""
+    assert crew.attacks == {"concept_vector", "start_picture"}
