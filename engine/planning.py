@@ -25,7 +25,6 @@ from engine.tuning import AUTO, Judgement, Tuned, least
 from engine.wordstore import WordStore
 
 
-@torch.no_grad()
 def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditPlan:
     """Plan an edit in closed form; the model is left as it was (`engine.editing.make` does so by any editor). What the
     model makes of its own words is taken from the `store`, or left there for later edits.
@@ -37,7 +36,6 @@ def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditP
     return _draft(pipeline, {}, store, functools.partial(origin, pipeline), spec)
 
 
-@torch.no_grad()
 def tuned(
     pipeline: Any,
     spec: EditSpec,
@@ -45,8 +43,8 @@ def tuned(
     bar: Judgement | None = None,
     store: WordStore | None = None,
 ) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, `bar` what speaks
-    against a plan before any is drawn.
+    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, which may train a
+    model to attack it, `bar` what speaks against a plan before any is drawn.
 
     As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
     """
@@ -54,6 +52,7 @@ def tuned(
     return least(spec, functools.partial(_draft, pipeline, {}, store, once), proof, bar)
 
 
+@torch.no_grad()
 def _draft(
     pipeline: Any,
     gathered: dict[Any, ConceptEmbeddings],

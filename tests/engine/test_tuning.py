@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
+import torch
 
 from engine.canonical import canonical_json
 from engine.deltas import EditPlan
@@ -95,6 +96,17 @@ def test_pictures_decide_last_and_from_the_least_change_on(pipeline, planned: li
     assert answers == dict(zip(changes, (False, False, True), strict=True))
     told = [trial.problem for trial in found.trials if trial.accepted is not None]
     assert sorted(told) == ["", "picture 1 shows it", "picture 2 shows it"]
+
+
+def test_who_proves_a_plan_may_train_a_model_to_attack_it(pipeline):
+    asked: list[bool] = []
+
+    def proof(made: EditPlan) -> str:
+        asked.append(torch.is_grad_enabled())
+        return ""
+
+    tuned(pipeline, SPEC, proof)
+    assert asked == [True]
 
 
 def test_it_refuses_where_no_rung_passes_by_its_proxies(pipeline):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,6 +200,21 @@ def test_what_prompts_refuse_is_not_attacked(tmp_path: Path, monkeypatch: pytest
         assert "bicycle is still seen in" in proof(edit)
     assert crew.given
     assert not crew.attacks
+
+
+@pytest.mark.slow
+def test_a_setting_that_prompts_accept_and_attacks_do_not_is_passed_over(tmp_path: Path) -> None:
+    asked = {"level": "standard", "max_retain_drop": 0.7, "max_attack_rate": 0.5}
+    order = taken_in(tmp_path, ONE_AXIS, **asked)
+    made = plan_edit(order)
+    told = trace(order)["trials"]
+    attacked = [
+        trial for trial in told if re.search("bicycle by (concept_vector|start_picture|relearn)", trial["problem"])
+    ]
+    (found,) = (trial for trial in told if trial["accepted"])
+    assert attacked
+    assert all(trial["worst"]["change"] < found["worst"]["change"] for trial in attacked)
+    assert EditPlan.load(made.path).settings["strength"] == found["settings"]["strength"]
 
 
 def test_an_attack_that_decides_nothing_is_not_made_on_trial(
