@@ -8,7 +8,6 @@ are in `measured/speed.tsv`, which stays on the machine it was measured on, are 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import torch
 
 import engine
 from benchmarks.fullsize import SHALLOW, Size, pipeline
+from benchmarks.memory import peak
 from benchmarks.page import table
 from benchmarks.results import FOLDER, Results
 from benchmarks.timing import timed
@@ -30,10 +30,8 @@ def cell(editor: str, count: int, device: str, size: Size = SHALLOW) -> dict[str
     """In this process: seconds of closed form, and the largest resident size, or size on the GPU, in GB."""
     model = pipeline(size, device=device)
     closed_form = timed(model, editor, count, device).closed_form
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if device.startswith("cuda"):
-        peak = torch.cuda.max_memory_allocated()
-    return {"closed_form": closed_form, "peak_gb": peak / 1e9}
+    held = torch.cuda.max_memory_allocated() if device.startswith("cuda") else peak()
+    return {"closed_form": closed_form, "peak_gb": held / 1e9}
 
 
 def measure(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> Results:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import compare, concepts
-from benchmarks.ladders import TRAINED, rungs
+from benchmarks.ladders import LADDERS, TRAINED, rungs
 from benchmarks.results import FOLDER
 from engine.digests import folder_digest
 from engine.editors import checked_settings
 from engine.emoji import MODEL
-from engine.ladders import LADDERS
 from engine.training import TRAINERS
 
 BUILT_IN = folder_digest(MODEL)[:12]
 
 
-@pytest.mark.parametrize("editor", [*LADDERS, "esd"])
+@pytest.mark.parametrize("editor", LADDERS)
 def test_what_is_reported_as_tuned_has_the_settings_that_the_trials_on_record_are_best_with(editor: str) -> None:
     chosen = compare.tuned(editor, compare.results(FOLDER / "tuning.tsv"), BUILT_IN, compare.PICTURES)
     lines = compare.results(FOLDER / "compare.tsv").where(model=BUILT_IN, arm=chosen.name, pictures=compare.PICTURES)
