@@ -1,9 +1,12 @@
 """The matrix products that an editor's formula cannot do without, timed bare: what its closed form is measured against.
 
-For `scapre` two moments of the targets and one product a matrix, since with its defaults every row is treated alike;
-its own parts, where they are on, need more. For `scapre-released`, whose masks tie every row to every token, the sum
-over tokens, the activations of which it takes entropy and mutual information, and two products a matrix between its
-right side and the shared eigenvectors. Sizes are those of the case, numbers random, precision the editor's own.
+The names here have one anchor, so what becomes the same anchor token is summed before it is multiplied: for `scapre`
+one moment of the targets' tokens, two of the anchor's, and one product a matrix, since with its defaults every row is
+treated alike; its own parts, where they are on, need more. For `scapre-released` the tokens' covariance, the tokens in
+the eigenbasis, what a matrix makes of the anchor's, the activations of which it takes entropy and mutual information,
+and two products a matrix between its right side and the shared eigenvectors. That few rows have another mask than most
+is no matter of the formula, so their sums over tokens are not counted. Sizes are those of the case, numbers random,
+precision the editor's own.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ def scapre(
     each turn the matrix that is decomposed, its polar factor, and the rows turned by it, into the basis and back.
     """
     turns = settings.geometry_turns + 1 if settings.geometry else 0
-    yield from [Product(d, tokens, d, torch.float64)] * 2
+    yield Product(d, tokens, d, torch.float64)
+    yield from [Product(d, tokens // concepts, d, torch.float64)] * 2
     yield from [Product(d, concepts, d, torch.float64)] * bool(settings.spectral)
     for r in rows:
         yield Product(r, d, d, torch.float64)
@@ -79,6 +83,7 @@ def _released(rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterat
     yield Product(tokens, d, d, torch.float64)
     for r in rows:
         yield from [Product(r, d, d, torch.float32)] * 2
-        yield Product(r, tokens, d, torch.float32)
+        yield Product(r, d, tokens // concepts, torch.float32)
+        yield Product(r, tokens // concepts, d, torch.float32)
         yield from [Product(r, d, 2 * COPIES * concepts, torch.float32)] * 2
         yield Product(r, d, SAMPLES * concepts, torch.float32)

@@ -1,6 +1,6 @@
 """How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
 
-Seven parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
+Eight parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
 
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
    their formula cannot avoid (`benchmarks/floor.py`); with text encoding, which is all that the released script does;
@@ -15,6 +15,7 @@ Seven parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a tab
    encoder makes of the vocabulary is in a store.
 7. 50 concepts by `scapre` with each of ScaPre's own parts on, which are off in the default
    (`benchmarks/scapre_parts.py`).
+8. What `scapre-released` saves by summing once for all rows that share a mask (`benchmarks/masks.py`).
 
 Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. But for part 6
 names are bare, as the released script takes them, and no general words are retained. The encoder's time is as the
@@ -32,7 +33,7 @@ from pathlib import Path
 import torch
 
 import engine
-from benchmarks import floor, grid, layers, scapre_parts
+from benchmarks import floor, grid, layers, masks, scapre_parts
 from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
 from benchmarks.page import put, table
 from benchmarks.timing import Timed, settings, settle, timed
@@ -179,6 +180,7 @@ def main() -> None:
         "bare": lambda: bare(SHALLOW, args.concepts or counts[:-1], args.device),
         "default": lambda: default(FULL, count, args.device, rows or ROWS),
         "scapre": lambda: scapre_parts.told(SHALLOW, count, args.device, repeats),
+        "masks": lambda: masks.told(FULL, count, args.device, repeats),
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
@@ -192,7 +194,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["headline", "encoding", "layers", "grid", "bare", "default", "scapre"]
+    parts = ["headline", "encoding", "layers", "grid", "bare", "default", "scapre", "masks"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="few concepts and rows, to see that it runs")
     parser.add_argument("--editor", action="append", help="of the grid (every one by default) and of layers")

@@ -109,7 +109,7 @@ def _mean_entropy(weight: Tensor, subjects: Tensor, settings: ReleasedSettings) 
 
 def _mask(weight: Tensor, subjects: Tensor, empty: Tensor, drawn: Tensor, k: int, settings: ReleasedSettings) -> Tensor:
     """[d_out] of concept `k`."""
-    activations = weight @ mask_samples(subjects[k : k + 1], empty, drawn[:, k : k + 1])[0].T
+    activations = weight @ mask_samples(subjects[k : k + 1], empty, drawn[:, k : k + 1])[:, :, 0]
     above = activations > activations.median(1, keepdim=True).values
     concept = torch.arange(2 * COPIES) < COPIES
     information = torch.zeros(len(weight)).to(weight)

@@ -39,8 +39,9 @@ class Block:
 
     def moments(self, strengths: Tensor | None = None) -> Moments:
         """Of the chosen tokens, with `strengths` [targets] on top of the shares."""
-        weights = self.weights()
-        return Moments.of(*self.pairs(), weights if strengths is None else weights * strengths[self.owners()])
+        weights = self.weights() if strengths is None else self.weights() * strengths[self.owners()]
+        used, partner = self.partner[self.chosen].unique(return_inverse=True)
+        return Moments.shared(self.texts.embeddings[self.chosen], self.known.flatten(0, 1)[used], partner, weights)
 
     def weights(self) -> Tensor:
         """Of each chosen token, [rows]."""

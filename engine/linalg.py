@@ -72,10 +72,17 @@ def add_product(found: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return found
 
 
-def times(a: Tensor, b: Tensor) -> Tensor:
-    """A B for A [n, d] or [d] and B [d, m] or [d], where n or m may be few."""
+def times(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """A B for A [n, d] or [d] and B [d, m] or [d], where n or m may be few; put into `out`, if that is given."""
     few = a.dim() == 1 or b.dim() == 1 or min(a.shape[0], b.shape[1]) < FEW
-    return _alone(a, b) if few else a.contiguous() @ b.contiguous()
+    return _alone(a, b, out=out) if few else torch.matmul(a.contiguous(), b.contiguous(), out=out)
+
+
+def sums(rows: Tensor, group: Tensor, count: int) -> Tensor:
+    """The sums [count, d] of those of `rows` [n, d] that are of one `group` [n], in their order, which `index_add_`
+    keeps on a CPU alone."""
+    lengths = group.new_zeros(count).index_add_(0, group, torch.ones_like(group))
+    return torch.segment_reduce(rows[group.argsort(stable=True)], "sum", lengths=lengths, axis=0, initial=0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import SettingError
-from engine.linalg import product
+from engine.linalg import product, sums
 
 EMPTY, MEAN = "empty", "mean"
 DEFAULT_ANCHORS = {"choices": (EMPTY, MEAN)}
@@ -47,6 +47,16 @@ class Moments:
         y = y.double()
         scaled_y = y if weights is None else y * weights.double()[:, None]
         return cls(product(scaled, x), product(y, scaled), product(scaled_y, y), mass)
+
+    @classmethod
+    def shared(cls, x: Tensor, anchors: Tensor, partner: Tensor, weights: Tensor) -> Moments:
+        """As `of` rows x [n, d] that become `anchors` [a, d] at `partner` [n]: what becomes the same anchor token is
+        summed first, which leaves one product over all rows of three."""
+        x, anchors, weights = x.double(), anchors.double(), weights.double()
+        scaled = x * weights[:, None]
+        told, mass = (sums(part, partner, len(anchors)) for part in (scaled, weights[:, None]))
+        cross, anchor = product(anchors, told), product(anchors * mass, anchors)
+        return cls(product(scaled, x), cross, anchor, weights.sum().item())
 
     def scaled(self, factor: float) -> Moments:
         return Moments(self.gram * factor, self.cross * factor, self.anchor * factor, self.mass * factor)

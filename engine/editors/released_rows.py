@@ -27,35 +27,35 @@ def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.randn(shape, generator=generator).to(like)
 
 
-def row_entropy(weight: Tensor, samples: Tensor, bins: int) -> Tensor:
-    """H [d_out], in units of log `bins`, of each row's activations by `samples` [n, d] in their range."""
-    across = samples.T.contiguous()
-    return torch.cat([_entropy(times(part, across), bins) for part in weight.split(ROWS)])
+def row_entropy(rows: Tensor, samples: Tensor, bins: int) -> Tensor:
+    """H [r], in units of log `bins`, of the activations of each of `rows` [r, d] by `samples` [d, n] in their range."""
+    held = rows.new_empty(min(ROWS, len(rows)), samples.shape[1])
+    return torch.cat([_entropy(times(part, samples, out=held[: len(part)]), bins) for part in rows.split(ROWS)])
 
 
 def _entropy(activations: Tensor, bins: int) -> Tensor:
-    """Of [d_out, n], which are overwritten: a new tensor at each step costs more than the arithmetic."""
+    """Of [r, n], which are overwritten: to make a new tensor at each step costs more than the arithmetic."""
     low, high = activations.aminmax(dim=1, keepdim=True)
-    counts = torch.zeros(len(activations), bins, dtype=activations.dtype, device=activations.device)
+    counts, one = activations.new_zeros(len(activations), bins), torch.ones_like(activations[:, :SAMPLES])
+    held = torch.empty_like(one, dtype=torch.long)
     for part in activations.split(SAMPLES, dim=1):
-        places = part.sub_(low).div_(high - low + EPS).mul_(bins).long().clamp_(0, bins - 1)
-        counts.scatter_add_(1, places, torch.ones_like(part))
+        places = held[:, : part.shape[1]].copy_(part.sub_(low).div_(high - low + EPS).mul_(bins)).clamp_(0, bins - 1)
+        counts.scatter_add_(1, places, one)
     share = counts / (activations.shape[1] + EPS)
     return -(share * (share + EPS).log()).sum(1) / math.log(bins)
 
 
 def mask_samples(subjects: Tensor, empty: Tensor, drawn: Tensor) -> Tensor:
-    """`COPIES` of each of `subjects` [m, d], then of `empty` [d], plus `drawn` [2, m, COPIES, d]: [m, 2 COPIES, d]."""
-    return torch.cat([subjects[:, None] + drawn[0], empty + drawn[1]], 1)
+    """`COPIES` of each of `subjects` [m, d], then of `empty` [d], plus `drawn` [2, m, COPIES, d]: [d, 2 COPIES, m]."""
+    return torch.cat([subjects[:, None] + drawn[0], empty + drawn[1]], 1).permute(2, 1, 0).contiguous()
 
 
 def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
-    """[d_out, m]: for `samples` [m, 2 COPIES, d], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
+    """[d_out, m]: for `samples` [d, 2 COPIES, m], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
 
     It is taken between a row's activation, above its median or not, and the label concept or empty.
     """
-    by_copy = samples.transpose(0, 1).flatten(0, 1)
-    activations = times(weight, by_copy.T).view(len(weight), 2, COPIES, -1)
+    activations = times(weight, samples.flatten(1)).view(len(weight), 2, COPIES, -1)
     above = (activations > lower_median(activations)[:, None, None]).sum(2)
     count = torch.arange(COPIES + 1)
     nats = mutual_information(count[:, None], count).to(weight)

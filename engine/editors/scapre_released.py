@@ -22,8 +22,8 @@ and mixes every row with the original by its entropy H_i: a W + (1 - a) W0, a = 
 How it is batched. mu differs by matrix only, so one generalised eigendecomposition B of (lam I + K, I + R / mu),
 K = C C^T + s sum x x^T, inverts G = lam I + K + mu (I + R / mu) for all matrices. With Pi = Q Q^T and
 Q^T G^-1 Q = U diag(l) U^T, every row is G^-1 b - G^-1 Q U diag(s w_i / (1 + s w_i l)) U^T Q^T G^-1 b. Tokens are taken
-into the basis B in float64 before they are summed with the masks; there they are of size 1 and less, so that sums in
-float32 do not lose what G, conditioned like 1e7, would lose of them.
+into the basis B in float64 before they are summed with the masks (`released_values`); there they are of size 1 and
+less, so that sums in float32 do not lose what G, conditioned like 1e7, would lose of them.
 
 Draws are by name and seed, the same for all matrices.
 """
@@ -37,8 +37,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings, Tokens, at_least
+from engine.editors.base import ConceptEmbeddings, Editor, Settings, at_least
 from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
+from engine.editors.released_values import Batch, add_masked
 from engine.errors import EditError, SettingError
 from engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
 
@@ -114,9 +115,10 @@ def plan(
     """EditError where tokens or the empty prompt were not read, or `lamb` is too small for the targets."""
     if concepts.tokens is None or concepts.empty is None:
         raise EditError("targets", "their tokens were not read; gather them by this editor's own settings")
-    narrow = {name: weight.to(getattr(torch, settings.precision)) for name, weight in weights.items()}
+    rows = torch.cat([weight.to(getattr(torch, settings.precision)) for weight in weights.values()])
     script = _scaled if settings.script == "erase_scale" else _mixed
-    return {name: rows.double() - weights[name].double() for name, rows in script(narrow, concepts, settings)}
+    edited = script(rows, [len(weight) for weight in weights.values()], concepts, settings)
+    return {name: new.double() - weight.double() for (name, weight), new in zip(weights.items(), edited, strict=True)}
 
 
 def proximal(weight: Tensor, rows: Tensor, mu: float, pull: float, steps: int) -> Tensor:
@@ -133,22 +135,22 @@ def proximal(weight: Tensor, rows: Tensor, mu: float, pull: float, steps: int) -
 
 
 def _scaled(
-    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings
-) -> Iterator[tuple[str, Tensor]]:
-    """The script `erase_scale`, matrix by matrix."""
+    rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings
+) -> Iterator[Tensor]:
+    """The script `erase_scale`, matrix by matrix of the `rows`, which are matrices of `sizes` on each other."""
     subjects, identity = concepts.subjects.double(), _identity(concepts)
     spread, vectors = _spectrum(subjects)
     shape = times(vectors * (1 - _gate(spread, settings)), vectors.T) if settings.spectral else 0 * identity
     pencil = diagonalise(settings.lamb * identity + _covariance(concepts, settings), identity + shape, held_by="lamb")
     own = times(pencil.basis.T, vectors * (spread**2 / (spread**2 + EPS)).sqrt())
-    values, widest = _masked_values(weights, concepts, settings, pencil.basis)
-    samples = _samples(concepts, settings, like=next(iter(weights.values())))
-    basis = pencil.basis.to(samples).contiguous()
-    for name, weight in weights.items():
-        mu = row_entropy(weight, samples, settings.entropy_bins).clamp(0, 1).mean().item()
-        right = times((settings.lamb + mu) * weight, basis) + values[name]
-        rows = _solved(right, settings.erase_scale * widest[name], pencil, own, mu)
-        yield name, proximal(weight, rows, mu, settings.lamb + mu, settings.steps)
+    values, widest = _masked_values(rows, sizes, concepts, settings, pencil.basis)
+    entropy = _entropy(rows, concepts, settings).clamp(0, 1)
+    basis = pencil.basis.to(rows).contiguous()
+    for weight, value, wide, told in zip(*(part.split(sizes) for part in (rows, values, widest, entropy)), strict=True):
+        mu = told.mean().item()
+        right = times((settings.lamb + mu) * weight, basis) + value
+        solved = _solved(right, settings.erase_scale * wide, pencil, own, mu)
+        yield proximal(weight, solved, mu, settings.lamb + mu, settings.steps)
 
 
 def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float) -> Tensor:
@@ -163,20 +165,17 @@ def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float)
     return times(free - times(spoken, own.T) * shrink, basis.T)
 
 
-def _mixed(
-    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings
-) -> Iterator[tuple[str, Tensor]]:
+def _mixed(rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Iterator[Tensor]:
     """The script `erase`, matrix by matrix."""
     identity = _identity(concepts)
     basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity, held_by="lamb").basis
-    values, _ = _masked_values(weights, concepts, settings, basis)
-    samples = _samples(concepts, settings, like=next(iter(weights.values())))
-    start = times(settings.lamb * identity - _residual(concepts, settings, identity), basis)
-    for name, weight in weights.items():
-        rows = times(times(weight, start.to(weight)) + values[name], basis.T.to(weight))
-        told = 1 - row_entropy(weight, samples, settings.entropy_bins)
-        share = (settings.least_edit + (1 - settings.least_edit) * told)[:, None]
-        yield name, share * rows + (1 - share) * weight
+    values, _ = _masked_values(rows, sizes, concepts, settings, basis)
+    entropy = _entropy(rows, concepts, settings)[:, None]
+    start = times(settings.lamb * identity - _residual(concepts, settings, identity), basis).to(rows)
+    for weight, value, told in zip(*(part.split(sizes) for part in (rows, values, entropy)), strict=True):
+        solved = times(times(weight, start) + value, basis.T.to(rows))
+        share = settings.least_edit + (1 - settings.least_edit) * (1 - told)
+        yield share * solved + (1 - share) * weight
 
 
 def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity: Tensor) -> Tensor:
@@ -190,40 +189,36 @@ def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity:
 
 
 def _masked_values(
-    weights: Mapping[str, Tensor], concepts: ConceptEmbeddings, settings: ReleasedSettings, basis: Tensor
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """For each matrix s sum_k m_k sum_t (W0 y_t) x_t^T in `basis` [d_out, d], and the largest mask w [d_out, 1]."""
-    like = next(iter(weights.values()))
-    draws = _mask_draws(concepts, settings, like)
-    subjects, empty = concepts.subjects.to(like), _after_start(concepts).to(like)
-    values = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    widest = {name: torch.full_like(weight[:, :1], 0 if LARGEST in draws else 1) for name, weight in weights.items()}
+    rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings, basis: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of all rows s sum_k m_k sum_t (W0 y_t) x_t^T in `basis` [r, d], and the largest mask w [r, 1]."""
+    values, widest = torch.zeros_like(rows), rows.new_zeros(len(rows), 1)
+    for part, own, largest in masks(rows, sizes, concepts, settings):
+        add_masked(values, rows, sizes, own, Batch.of(concepts.tokens, part, basis, rows))  # type: ignore[arg-type]
+        widest = torch.maximum(widest, torch.cat(largest).amax(1, keepdim=True))
+    return values.mul_(settings.erase_scale), widest
+
+
+def masks(
+    rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings
+) -> Iterator[tuple[range, list[Tensor], list[Tensor]]]:
+    """Of one run of concepts after the other their own masks and those of which the largest counts, [size, m] for each
+    matrix; ones, where the script takes none."""
+    draws = _mask_draws(concepts, settings, rows)
+    subjects, empty = concepts.subjects.to(rows), _after_start(concepts).to(rows)
     for start in range(0, len(subjects), CONCEPTS):
-        part = slice(start, start + CONCEPTS)
-        x, owner, anchors, partner = _block(concepts.tokens, start, basis, like)  # type: ignore[arg-type]
-        samples = {use: mask_samples(subjects[part], empty, drawn[:, part]) for use, drawn in draws.items()}
-        for name, weight in weights.items():
-            masks = {use: soft_masks(weight, drawn, settings.exponent) for use, drawn in samples.items()}
-            told = times(settings.erase_scale * anchors, weight.T)[partner]
-            told = told.mul_(masks[OWN].T[owner]) if OWN in masks else told
-            add_product(values[name], told, x)
-            if LARGEST in masks:
-                widest[name] = torch.maximum(widest[name], masks[LARGEST].amax(1, keepdim=True))
-    return values, widest
+        part = range(len(subjects))[start : start + CONCEPTS]
+        found = {use: [rows.new_ones(size, len(part)) for size in sizes] for use in (OWN, LARGEST)}
+        for use, drawn in draws.items():
+            among = slice(part.start, part.stop)
+            samples = mask_samples(subjects[among], empty, drawn[:, among])
+            found[use] = [soft_masks(weight, samples, settings.exponent) for weight in rows.split(sizes)]
+        yield part, found[OWN], found[LARGEST]
 
 
 def _after_start(concepts: ConceptEmbeddings) -> Tensor:
     """The first token after the start of text in the empty prompt, [d]; of a pooled stream all there is."""
     return concepts.empty[:2][-1]  # type: ignore[index]
-
-
-def _block(tokens: Tokens, start: int, basis: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the concepts from `start` on: tokens in `basis`, whose they are, anchors' tokens, which each becomes."""
-    bounds = torch.tensor([start, start + CONCEPTS], device=tokens.wording.device)
-    first, past = torch.searchsorted(tokens.wording, bounds).tolist()
-    used, partner = tokens.partner[first:past].unique(return_inverse=True)
-    x = times(tokens.x[first:past].double(), basis).to(like)
-    return x, tokens.wording[first:past] - start, tokens.anchors[used].to(like), partner
 
 
 def _mask_draws(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: Tensor) -> dict[str, Tensor]:
@@ -233,11 +228,12 @@ def _mask_draws(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: T
     return {use: noise(use, settings.seed, shape, like).mul_(settings.noise) for use in uses}
 
 
-def _samples(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: Tensor) -> Tensor:
-    """The noisy copies of all concepts, [m n, d]."""
-    shape = (len(concepts.subjects), settings.entropy_samples, like.shape[1])
-    drawn = noise("entropy", settings.seed, shape, like).mul_(settings.noise)
-    return drawn.add_(concepts.subjects.to(like)[:, None]).flatten(0, 1)
+def _entropy(rows: Tensor, concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tensor:
+    """[r], by noisy copies of all concepts."""
+    subjects = concepts.subjects.to(rows)
+    shape = (len(subjects), settings.entropy_samples, rows.shape[1])
+    copies = noise("entropy", settings.seed, shape, rows).mul_(settings.noise).permute(2, 0, 1).contiguous()
+    return row_entropy(rows, copies.add_(subjects.T[..., None]).flatten(1), settings.entropy_bins)
 
 
 def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tensor:

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import floor, grid, layers, scapre_parts, speed, timing
+from benchmarks import floor, grid, layers, masks, scapre_parts, speed, timing
 from benchmarks.fullsize import MOST_NAMES, Size, pipeline, spec
 from benchmarks.transcription import transcribed
 from engine.editors.scapre import ScapreSettings
@@ -88,7 +88,7 @@ def test_the_parts_of_a_plan_add_up_and_encoding_is_told_apart(model):
 def test_the_floor_is_part_of_what_the_editor_does():
     rows = [16, 32]
     scapre = list(floor.products("scapre", rows, 8, concepts=5, tokens=100))
-    assert sum(p.operations for p in scapre) == 2 * (2 * 8 * 100 * 8 + 8 * 8 * sum(rows))
+    assert sum(p.operations for p in scapre) == 2 * (8 * (100 + 2 * 20) * 8 + 8 * 8 * sum(rows))
     released = list(floor.products("scapre-released", rows, 8, concepts=5, tokens=100))
     assert sum(p.operations for p in released) > sum(p.operations for p in scapre)
     assert floor.seconds(scapre, repeats=1) > 0
@@ -122,6 +122,15 @@ def test_the_parts_print_what_they_measured(model):
     told = speed.default(SMALL, 3, "cpu", 4)
     first, later = (int(told.split(f"{mark} ")[1].split()[0]) for mark in ("defaults:", "encodes"))
     assert (f"3 concepts by `scapre` with its defaults: {first} prompts" in told, 0 < later < first / 2) == (True, True)
+
+
+def test_the_sums_that_are_timed_are_the_same(model, monkeypatch: pytest.MonkeyPatch):
+    count, alike, ours, plain, _, apart = masks.told(SMALL, 3, "cpu", 1).splitlines()[-1].strip("| ").split(" | ")
+    assert (count, 0 < float(alike) <= 100) == ("3", True)
+    assert min(float(ours), float(plain)) >= 0
+    assert float(apart) < 1e-6
+    monkeypatch.setattr(masks, "add_all", lambda values, *case: masks.add_masked(values.fill_(1), *case))
+    assert float(masks.told(SMALL, 3, "cpu", 1).split(" | ")[-1].strip(" |")) > 1e-3
 
 
 def test_at_most_names_there_are_words_that_no_target_has(model):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.errors import EditError
-from engine.linalg import add_product, diagonalise, procrustes, product, solve_ridged, times
+from engine.linalg import add_product, diagonalise, procrustes, product, solve_ridged, sums, times
 from tests.engine.draws import draw
 
 D, ROWS = 12, 40
@@ -90,3 +90,11 @@ def test_a_product_with_few_rows_or_columns_is_the_plain_one():
     a, b = draw(D, 300, seed=8), draw(300, 500, seed=9)
     for left, right in ((a, b), (b.T, a.T), (a[0], b), (b.T, a[0]), (a[0], a[1]), (b.T, b)):
         assert torch.allclose(times(left, right), left @ right, rtol=1e-12, atol=1e-9)
+
+
+def test_the_sums_of_groups_are_those_of_their_rows_and_nothing_of_an_empty_one():
+    rows, group = draw(40, D, seed=10), torch.arange(40) % 7 % 5  # groups of unlike size, none of 5
+    found = sums(rows, group, 6)
+    assert torch.allclose(found[:5], torch.stack([rows[group == one].sum(0) for one in range(5)]), rtol=1e-12)
+    assert not found[5].any()
+    assert torch.equal(sums(rows[:0], group[:0], 2), torch.zeros(2, D, dtype=torch.float64))

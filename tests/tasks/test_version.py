@@ -17,7 +17,7 @@ RULES = {
     "engine/probes": ("levels",),
     "tasks": ("kept", "proof", "rederived", "translate"),
 }
-PINNED = ("0.18.0", "f7764b1c5c6130afa5484112f058ce770a74c49dda69791fc5216f73dde6a685")
+PINNED = ("0.19.0", "f7764b1c5c6130afa5484112f058ce770a74c49dda69791fc5216f73dde6a685")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

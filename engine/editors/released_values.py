@@ -1,0 +1,69 @@
+"""The right sides of ScaPre's released scripts, sum_k m_k sum_t (W0 y_t) x_t^T, over many concepts.
+
+Nearly every row of a matrix tells a concept from the empty prompt as well as can be, so most share one value of its
+mask. By that value tokens are summed for all rows at once, those that become the same anchor token before any product;
+only the rows of another value go through a concept's tokens by themselves. This is exact whatever the masks are; where
+each row had a value of its own, it would take twice the products that tie every row to every token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.editors.base import Tokens
+from engine.linalg import add_product, times
+
+NUMBERS = 2**25  # of what rows make of anchors' tokens, at a time
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Of a run of concepts: their tokens `x` [n, d], the concept of each, `owner` [n], and the anchor token that it
+    becomes, `anchors` [a, d] at `partner` [n]."""
+
+    x: Tensor
+    owner: Tensor
+    anchors: Tensor
+    partner: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tokens, concepts: range, basis: Tensor, like: Tensor) -> Batch:
+        """With `x` in `basis`, multiplied in float64."""
+        bounds = torch.tensor([concepts.start, concepts.stop], device=tokens.wording.device)
+        first, past = torch.searchsorted(tokens.wording, bounds).tolist()
+        used, partner = tokens.partner[first:past].unique(return_inverse=True)
+        x = times(tokens.x[first:past].double(), basis).to(like)
+        return cls(x, tokens.wording[first:past] - concepts.start, tokens.anchors[used].to(like), partner)
+
+
+def add_masked(values: Tensor, rows: Tensor, sizes: Sequence[int], masks: Sequence[Tensor], batch: Batch) -> None:
+    """Adds the batch's sum to `values` [r, d] of the `rows` [r, d], which are matrices of `sizes` on each other with
+    `masks` [size, m]."""
+    if len(sizes) > 1 and len(rows) * len(batch.anchors) > NUMBERS:
+        half = len(sizes) // 2
+        at = sum(sizes[:half])
+        add_masked(values[:at], rows[:at], sizes[:half], masks[:half], batch)
+        add_masked(values[at:], rows[at:], sizes[half:], masks[half:], batch)
+        return
+    common = torch.stack([mask.median(0).values for mask in masks])  # what more than a half share is the median
+    told = times(rows, batch.anchors.T)
+    for part, became, sums in zip(values.split(sizes), told.split(sizes), _by_anchor(common, batch), strict=True):
+        add_product(part, became.T, sums)
+    rest = torch.cat([mask - shared for mask, shared in zip(masks, common, strict=True)])
+    for k, column in enumerate(rest.unbind(1)):
+        own, odd = (batch.owner == k).nonzero()[:, 0], column.nonzero()[:, 0]
+        became = told[odd[:, None], batch.partner[own]] * column[odd, None]
+        values.index_add_(0, odd, times(became, batch.x[own]))
+
+
+def _by_anchor(common: Tensor, batch: Batch) -> Tensor:
+    """[j, a, d]: for each of `common` [j, m] the sums of c_k x_t over the tokens that become one anchor token."""
+    sums = batch.x.new_empty(len(common), *batch.anchors.shape)
+    for place in range(len(batch.anchors)):
+        of = (batch.partner == place).nonzero()[:, 0]
+        sums[:, place] = times(common[:, batch.owner[of]], batch.x[of])
+    return sums
