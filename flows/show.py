@@ -194,6 +194,8 @@ def print_audit(data: dict[str, Any]) -> None:
     if data["compared_with"]:
         console.print(f"compared with {escape(data['compared_with'])}")
     _print_problems(data["problems"])
+    for remark in data["remarks"]:
+        console.print(f"note: {escape(remark)}")
 
 
 def _print_problems(problems: list[str]) -> None:

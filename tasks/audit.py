@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tasks.errors import IntegrityError, NothingOnRecord, UsageError
@@ -46,10 +47,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: every line, and every `problem` in words, the line it belongs to in front."""
+    """What was found: every line, and every `problem` in words, the line it belongs to in front; `remarks` are what an
+    auditor should know and is no proof of anything."""
 
     lines: tuple[Line, ...]
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) -> Audit:
@@ -82,7 +85,9 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
         *_lost_policies(home, receipts),
         *_cut_off(receipts, noted),
     )
-    return Audit(tuple(_line(name, chain, signatures[name]) for name, (chain, _) in chains.items()), problems)
+    remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
+    lines = (_line(name, chain, signatures[name]) for name, (chain, _) in chains.items())
+    return Audit(tuple(lines), problems, tuple(remarks))
 
 
 def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collection[Path]) -> bool:
@@ -142,6 +147,13 @@ def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
         yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
     if table in {receipt.outputs.get("evidence") for receipt in before}:
         yield f"its evidence {table} is that of an earlier receipt: nothing was asked anew"
+
+
+def _set_back(chain: Sequence[Receipt]) -> Iterator[str]:
+    """Receipts of an earlier time than the one before: their order is sure, and what deadlines were read by is not."""
+    for before, receipt in pairwise(chain):
+        if receipt.at < before.at:
+            yield f"{named(receipt)} is of {receipt.at}, the one before it of {before.at}: a clock was set back between"
 
 
 def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:

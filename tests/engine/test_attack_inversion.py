@@ -25,7 +25,8 @@ def test_a_word_embedded_as_another_is_the_other(name: str) -> None:
                 swapped = conditioning(pipeline, ["a cat"])
             for key, value in swapped.items():
                 torch.testing.assert_close(value[0], plain[key][expected], rtol=1e-3, atol=1e-4)
-                assert not torch.allclose(value[0], plain[key][1 - expected], rtol=1e-2, atol=1e-3)
+                if value.dtype != torch.bool:  # a mask is the same for words of one token
+                    assert not torch.allclose(value[0], plain[key][1 - expected], rtol=1e-2, atol=1e-3)
         for key, value in conditioning(pipeline, ["a cat", "a dog"]).items():
             torch.testing.assert_close(value, plain[key], rtol=1e-3, atol=1e-4)  # nothing is left of the swap
 

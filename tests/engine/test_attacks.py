@@ -107,7 +107,10 @@ def test_what_cannot_be_attacked_is_known_beforehand() -> None:
     assert refused(tiny.pipeline()) == set()
     assert refused(tiny_families.unet3d()) == {"start_picture"}
     assert refused(tiny_families.wan()) == set(ATTACKS) - {"concept_vector"}
-    assert refused(tiny_families.flux2_klein()) == set(ATTACKS) - {"concept_vector"}
+    for build in (tiny_families.flux2_klein, tiny_families.cogvideox):
+        assert refused(build()) == set(ATTACKS) - {"concept_vector"}
+    for build in (tiny_families.cogview3, tiny_families.aura_flow):
+        assert refused(build()) == {"start_picture"}
     for build in (tiny_families.z_image, tiny_families.qwen_image):
         assert refused(build()) == set(ATTACKS) - {"concept_vector", "start_picture"}
     assert refused(odd) == {"inversion", "prompt_search", "relearn"}

@@ -35,6 +35,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "text-to-video": tiny_families.unet3d,
     "wan": tiny_families.wan,
     "ltx": tiny_families.ltx,
+    "cogvideox": tiny_families.cogvideox,
     "z-image": tiny_families.z_image,
     "qwen-image": tiny_families.qwen_image,
 }

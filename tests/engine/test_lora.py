@@ -117,6 +117,8 @@ FAMILIES = {
     "animatediff": tiny_families.animatediff,
     "wan": tiny_families.wan_alone,
     "ltx": tiny_families.ltx,
+    "cogvideox": tiny_families.cogvideox,
+    "aura-flow": tiny_families.aura_flow,
 }
 
 

@@ -24,6 +24,8 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "sd3": tiny_families.sd3,
     "flux": tiny_families.flux,
     "animatediff": tiny_families.animatediff,
+    "cogview3-plus": tiny_families.cogview3,
+    "aura-flow": tiny_families.aura_flow,
 }
 SMALL: tuple[Attack, ...] = (
     Inversion(steps=2, batch=2, wordings=2, seeds=1, sampler=SAMPLER),

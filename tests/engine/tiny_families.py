@@ -10,10 +10,18 @@ from typing import Any, cast
 import torch
 from diffusers import (
     AnimateDiffPipeline,
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
+    AutoencoderKLCogVideoX,
     AutoencoderKLFlux2,
     AutoencoderKLLTXVideo,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
+    CogVideoXDDIMScheduler,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+    CogView3PlusPipeline,
+    CogView3PlusTransformer2DModel,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
@@ -418,6 +426,73 @@ def _ltx() -> Any:
     return compressor, t5(), pieces(), transformer
 
 
+@seeded
+def cogvideox() -> CogVideoXPipeline:
+    transformer = CogVideoXTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=8,
+        text_embed_dim=T5_WIDTH,
+        num_layers=1,
+        sample_width=4,
+        sample_height=4,
+        sample_frames=1,
+    )
+    levels: dict[str, Any] = {
+        "down_block_types": ("CogVideoXDownBlock3D",) * 2,
+        "up_block_types": ("CogVideoXUpBlock3D",) * 2,
+        "block_out_channels": (8, 8),
+    }
+    compressor = AutoencoderKLCogVideoX(
+        **levels, latent_channels=4, layers_per_block=1, norm_num_groups=2, temporal_compression_ratio=2
+    )
+    return CogVideoXPipeline(pieces(), t5(), compressor, transformer, CogVideoXDDIMScheduler())
+
+
+@seeded
+def cogview3() -> CogView3PlusPipeline:
+    transformer = CogView3PlusTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        text_embed_dim=T5_WIDTH,
+        time_embed_dim=8,
+        condition_dim=4,
+        pos_embed_max_size=4,
+        sample_size=4,
+    )
+    return CogView3PlusPipeline(pieces(), t5(), tiny.vae(), transformer, CogVideoXDDIMScheduler())
+
+
+@seeded
+def aura_flow() -> AuraFlowPipeline:
+    """A compression that is only said to be large keeps its fixed size small; gates that are wide open let text through
+    that is short beside its padding."""
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        caption_projection_dim=16,
+        joint_attention_dim=T5_WIDTH,
+        pos_embed_max_size=16,
+    )
+    for name, weight in transformer.named_parameters():
+        if ".norm1." in name:
+            weight.data *= 30
+    encoder = t5(UMT5EncoderModel, UMT5Config)
+    made = AuraFlowPipeline(pieces(), encoder, tiny.vae(), transformer, FlowMatchEulerDiscreteScheduler())
+    made.vae_scale_factor = 128
+    return made
+
+
 BUILDERS: dict[str, Callable[[], Any]] = {
     "sd2": sd2,
     "sdxl": sdxl,
@@ -428,4 +503,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "wan": wan,
     "ltx": ltx,
     "ltx-condition": ltx_condition,
+    "cogvideox": cogvideox,
+    "cogview3-plus": cogview3,
+    "aura-flow": aura_flow,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from engine.bundle import assemble
 from engine.canonical import canonical_json, sha256
 from engine.digests import file_digest
+from tasks import receipts as ledger
 from tasks.audit import audit
 from tasks.errors import NothingOnRecord, UsageError
 from tasks.history import receipts
@@ -234,3 +236,27 @@ def test_attack_the_end_is_cut_off_and_only_who_noted_it_can_tell(record: Record
     assert record.problems() == ()
     (problem,) = record.problems(head)
     assert head in problem
+
+
+def test_a_clock_that_was_set_back_is_noted_and_makes_the_record_no_less_whole(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Before(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 2, 3, tzinfo=tz)
+
+    checked = record.chain[-1]
+    append = journal(record.home, LINE).append
+    how = {"request_id": "audited", "who": "clock", "inputs": checked.inputs, "outputs": {}}
+    append("looked", **how)
+    before = audit(record.home)
+    assert before.remarks == ()
+    monkeypatch.setattr(ledger, "datetime", Before)
+    append("looked", **how)
+    after = audit(record.home)
+    assert after.problems == before.problems == ()
+    (remark,) = after.remarks
+    assert remark.startswith(f"{LINE}: receipt 9")
+    assert "is of 2001-02-03T00:00:00Z" in remark
+    assert remark.endswith("a clock was set back between")

@@ -1,0 +1,42 @@
+"""CogVideoX text to video: T5 states enter by `patch_embed.text_proj`, which stands before all blocks.
+
+T5 attends to padding, and so do the blocks. A model is judged by single frames, which it draws when asked for a video
+of one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.families.base import Family, Projection, entrance, reading
+from engine.families.video import middle
+
+T5_TOKENS = 226  # which the pipelines read unless told otherwise
+
+
+def projections(pipeline: Any) -> list[Projection]:
+    return [entrance(pipeline, "transformer.patch_embed.text_proj", (0,))]
+
+
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (reading(pipeline.tokenizer, T5_TOKENS),)
+
+
+def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    return pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
+
+
+FAMILY = Family(
+    "cogvideox",
+    ("CogVideoXPipeline",),
+    projections,
+    tokenizers,
+    embed,
+    options={"num_frames": 1},
+    pictures=middle,
+    frames="videos of one frame",
+    further=("CogVideoXImageToVideoPipeline", "CogVideoXVideoToVideoPipeline", "CogVideoXFunControlPipeline"),
+    denoisers=("transformer",),
+)

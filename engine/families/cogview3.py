@@ -1,0 +1,38 @@
+"""CogView3-Plus: T5 states enter by `patch_embed.text_proj`, which stands before all blocks, as in CogVideoX.
+
+What guidance leads away from is no prompt's states but zeros, of which no change of a matrix makes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.families import cogvideox
+from engine.families.base import Arguments, Family, reading
+
+T5_TOKENS = 224  # which the pipeline reads unless told otherwise
+
+
+def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
+    return (reading(pipeline.tokenizer, T5_TOKENS),)
+
+
+def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
+    """A picture is told to be as large as it is, and cut from nothing larger."""
+    count, _, *size = noisy.shape
+    told = noisy.new_tensor(size).mul(pipeline.vae_scale_factor).expand(count, 2)
+    states, corner = arguments["prompt_embeds"], noisy.new_zeros(count, 2)
+    return pipeline.transformer(noisy, states, times.expand(count), told, told, corner).sample
+
+
+FAMILY = Family(
+    "cogview3-plus",
+    ("CogView3PlusPipeline",),
+    cogvideox.projections,
+    tokenizers,
+    cogvideox.embed,
+    predict=predict,
+    denoisers=("transformer",),
+)
