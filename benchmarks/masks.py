@@ -16,11 +16,10 @@ from torch import Tensor
 from benchmarks.fullsize import Size, pipeline, spec
 from benchmarks.page import table
 from benchmarks.timing import settle
-from engine.editors.released_values import Batch, add_masked
+from engine.editors.released_values import Batch, add_all, add_masked
 from engine.editors.scapre_released import ReleasedSettings, masks
 from engine.families import projections
 from engine.gathering import gather
-from engine.linalg import add_product, times
 
 EDITOR, SETTINGS = "scapre-released", ReleasedSettings()
 Case = tuple[Tensor, list[int], list[Tensor], Batch]
@@ -49,13 +48,6 @@ def batches(model: Any, count: int) -> Iterator[Case]:
     as_they_are = torch.eye(rows.shape[1], dtype=torch.float64, device=rows.device)
     for part, own, _ in masks(rows, sizes, concepts, SETTINGS):
         yield rows, sizes, own, Batch.of(concepts.tokens, part, as_they_are, rows)  # type: ignore[arg-type]
-
-
-def add_all(values: Tensor, rows: Tensor, sizes: list[int], found: list[Tensor], batch: Batch) -> None:
-    """As `add_masked`, without regard to which masks are alike."""
-    for part, weight, mask in zip(values.split(sizes), rows.split(sizes), found, strict=True):
-        became = times(batch.anchors, weight.T)[batch.partner].mul_(mask.T[batch.owner])
-        add_product(part, became, batch.x)
 
 
 def summed(add: Callable[..., None], case: Case) -> Tensor:

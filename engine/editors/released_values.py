@@ -2,8 +2,8 @@
 
 Nearly every row of a matrix tells a concept from the empty prompt as well as can be, so most share one value of its
 mask. By that value tokens are summed for all rows at once, those that become the same anchor token before any product;
-only the rows of another value go through a concept's tokens by themselves. This is exact whatever the masks are; where
-each row had a value of its own, it would take twice the products that tie every row to every token.
+only the rows of another value go through a concept's tokens by themselves. This is exact whatever the masks are. Where
+concepts become so many anchors that hardly a token shares one, every row goes through every token: it is no more work.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from torch import Tensor
 
 from engine.editors.base import Tokens
 from engine.linalg import add_product, times
-
-NUMBERS = 2**25  # of what rows make of anchors' tokens, at a time
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,8 @@ class Batch:
 def add_masked(values: Tensor, rows: Tensor, sizes: Sequence[int], masks: Sequence[Tensor], batch: Batch) -> None:
     """Adds the batch's sum to `values` [r, d] of the `rows` [r, d], which are matrices of `sizes` on each other with
     `masks` [size, m]."""
-    if len(sizes) > 1 and len(rows) * len(batch.anchors) > NUMBERS:
-        half = len(sizes) // 2
-        at = sum(sizes[:half])
-        add_masked(values[:at], rows[:at], sizes[:half], masks[:half], batch)
-        add_masked(values[at:], rows[at:], sizes[half:], masks[half:], batch)
+    if len(batch.anchors) > rows.shape[1]:
+        add_all(values, rows, sizes, masks, batch)
         return
     common = torch.stack([mask.median(0).values for mask in masks])  # what more than a half share is the median
     told = times(rows, batch.anchors.T)
@@ -58,6 +53,13 @@ def add_masked(values: Tensor, rows: Tensor, sizes: Sequence[int], masks: Sequen
         own, odd = (batch.owner == k).nonzero()[:, 0], column.nonzero()[:, 0]
         became = told[odd[:, None], batch.partner[own]] * column[odd, None]
         values.index_add_(0, odd, times(became, batch.x[own]))
+
+
+def add_all(values: Tensor, rows: Tensor, sizes: Sequence[int], masks: Sequence[Tensor], batch: Batch) -> None:
+    """As `add_masked`, every row going through every token."""
+    for part, weight, mask in zip(values.split(sizes), rows.split(sizes), masks, strict=True):
+        became = times(batch.anchors, weight.T)[batch.partner].mul_(mask.T[batch.owner])
+        add_product(part, became, batch.x)
 
 
 def _by_anchor(common: Tensor, batch: Batch) -> Tensor:

@@ -56,11 +56,7 @@ KINDS = ("a value of each row's own", "one value for all", "no mask for most", "
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tokens", [TOKENS, OWN_ANCHORS], ids=["one anchor", "anchors of their own"])
-@pytest.mark.parametrize("at_a_time", [released_values.NUMBERS, 30, 1])
-def test_every_row_has_the_sum_over_its_own_masks(
-    kind: str, tokens: Tokens, at_a_time: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(released_values, "NUMBERS", at_a_time)
+def test_every_row_has_the_sum_over_its_own_masks(kind: str, tokens: Tokens):
     found = masks(kind)
     for concepts in (range(CONCEPTS), range(1, 3)):
         expected = one_by_one(torch.cat(found), tokens, concepts)
@@ -80,3 +76,12 @@ def test_it_adds_to_what_is_there():
     values = torch.ones_like(ROWS)
     add_masked(values, ROWS, SIZES, found, Batch.of(TOKENS, range(CONCEPTS), BASIS, ROWS))
     assert torch.allclose(values, 1 + summed(found, TOKENS, range(CONCEPTS)), rtol=1e-12)
+
+
+def test_where_anchors_are_shared_no_row_of_the_common_mask_goes_through_tokens(monkeypatch: pytest.MonkeyPatch):
+    found, asked = masks("another for a few"), []
+    monkeypatch.setattr(released_values, "add_all", lambda *case: asked.append(len(case[-1].anchors)))
+    assert summed(found, TOKENS, range(CONCEPTS)).any()
+    assert asked == []
+    summed(found, OWN_ANCHORS, range(CONCEPTS))
+    assert asked == [sum(LENGTHS)]
