@@ -34,7 +34,7 @@ def told(size: Size, count: int, device: str, repeats: int) -> str:
         alike += sum((mask == mask.median(0).values).sum().item() for mask in found)
         total += sum(mask.numel() for mask in found)
     ours, plain = (min(seconds(add, cases, device) for _ in range(repeats)) for add in (add_masked, add_all))
-    apart = max(((summed(add_masked, case) - (all_ := summed(add_all, case))).norm() / all_.norm()) for case in cases)
+    apart = max(distance(summed(add_masked, case), summed(add_all, case)) for case in cases)
     header = ["concepts", "rows of the common mask, %", "sums, s", "every row and token, s", "times as fast", "apart"]
     line = [str(count), f"{100 * alike / total:.1f}", f"{ours:.2f}", f"{plain:.2f}", f"{plain / ours:.1f}"]
     return f"Masks of `{EDITOR}`:\n\n{table(header, [[*line, f'{apart:.0e}']])}"
@@ -54,6 +54,10 @@ def summed(add: Callable[..., None], case: Case) -> Tensor:
     values = torch.zeros_like(case[0])
     add(values, *case)
     return values
+
+
+def distance(found: Tensor, wanted: Tensor) -> float:
+    return ((found - wanted).norm() / wanted.norm()).item()
 
 
 def seconds(add: Callable[..., None], cases: list[Case], device: str) -> float:

@@ -206,14 +206,16 @@ def masks(
     matrix; ones, where the script takes none."""
     draws = _mask_draws(concepts, settings, rows)
     subjects, empty = concepts.subjects.to(rows), _after_start(concepts).to(rows)
-    for start in range(0, len(subjects), CONCEPTS):
-        part = range(len(subjects))[start : start + CONCEPTS]
-        found = {use: [rows.new_ones(size, len(part)) for size in sizes] for use in (OWN, LARGEST)}
-        for use, drawn in draws.items():
-            among = slice(part.start, part.stop)
-            samples = mask_samples(subjects[among], empty, drawn[:, among])
-            found[use] = [soft_masks(weight, samples, settings.exponent) for weight in rows.split(sizes)]
-        yield part, found[OWN], found[LARGEST]
+
+    def taken(use: str, first: int, past: int) -> list[Tensor]:
+        if use not in draws:
+            return [rows.new_ones(size, past - first) for size in sizes]
+        samples = mask_samples(subjects[first:past], empty, draws[use][:, first:past])
+        return [soft_masks(weight, samples, settings.exponent) for weight in rows.split(sizes)]
+
+    for first in range(0, len(subjects), CONCEPTS):
+        past = min(first + CONCEPTS, len(subjects))
+        yield range(first, past), taken(OWN, first, past), taken(LARGEST, first, past)
 
 
 def _after_start(concepts: ConceptEmbeddings) -> Tensor:

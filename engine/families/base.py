@@ -70,7 +70,19 @@ def spoken(tokenizer: Any, ids: Tensor) -> Tensor:
 
 def silenced(states: Tensor, mask: Tensor) -> Tensor:
     """States [n, T, d] with zeros where the mask [n, T] has them."""
-    return states * mask[..., None].to(states.dtype)
+    return states * mask[..., None].to(states)
+
+
+def without_padding(pipeline: Any, ids: Tensor, stream: int = 0) -> Tensor:
+    """What a text encoder that does not attend to padding says of ids, and zeros of padding."""
+    ids = ids.to(pipeline.text_encoder.device)
+    mask = spoken(pipeline.tokenizer, ids)
+    return silenced(pipeline.text_encoder(ids, mask)[0], mask)
+
+
+def with_mask(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The `arguments` of a family whose pipeline, given states, asks which of them are no padding."""
+    return {"prompt_embeds": states[0], "prompt_attention_mask": (states[0] != 0).any(-1)}
 
 
 def heard(states: Tensor) -> list[Tensor]:

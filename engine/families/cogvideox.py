@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
+from engine.families import sd
 from engine.families.base import Family, Projection, entrance, reading
-from engine.families.video import middle
+from engine.families.video import ONE_FRAME
 
 T5_TOKENS = 226  # which the pipelines read unless told otherwise
 
@@ -24,19 +23,13 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
     return (reading(pipeline.tokenizer, T5_TOKENS),)
 
 
-def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    return pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
-
-
 FAMILY = Family(
     "cogvideox",
     ("CogVideoXPipeline",),
     projections,
     tokenizers,
-    embed,
-    options={"num_frames": 1},
-    pictures=middle,
-    frames="videos of one frame",
+    sd.embed,
     further=("CogVideoXImageToVideoPipeline", "CogVideoXVideoToVideoPipeline", "CogVideoXFunControlPipeline"),
     denoisers=("transformer",),
+    **ONE_FRAME,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.families import cogvideox
+from engine.families import cogvideox, sd
 from engine.families.base import Arguments, Family, reading
 
 T5_TOKENS = 224  # which the pipeline reads unless told otherwise
@@ -32,7 +32,7 @@ FAMILY = Family(
     ("CogView3PlusPipeline",),
     cogvideox.projections,
     tokenizers,
-    cogvideox.embed,
+    sd.embed,
     predict=predict,
     denoisers=("transformer",),
 )

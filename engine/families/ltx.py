@@ -7,13 +7,13 @@ model is judged by single frames, which it draws when asked for a video of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from engine.families.base import Family, Projection, entrance, reading, silenced, spoken
-from engine.families.video import middle
+from engine.families import sd
+from engine.families.base import Family, Projection, entrance, reading, silenced, spoken, with_mask, without_padding
+from engine.families.video import ONE_FRAME
 
 FIRST, LATER = "LTXPipeline", "LTXConditionPipeline"
 T5_TOKENS, LATER_TOKENS = 128, 256  # which the pipelines read unless told otherwise
@@ -32,14 +32,9 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    ids = ids.to(pipeline.text_encoder.device)
-    mask = spoken(pipeline.tokenizer, ids)
-    states = pipeline.text_encoder(ids, mask if is_later(pipeline) else None)[0]
-    return silenced(states, mask)
-
-
-def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {"prompt_embeds": states[0], "prompt_attention_mask": (states[0] != 0).any(-1)}
+    if is_later(pipeline):
+        return without_padding(pipeline, ids)
+    return silenced(sd.embed(pipeline, ids, stream), spoken(pipeline.tokenizer, ids))
 
 
 FAMILY = Family(
@@ -48,10 +43,8 @@ FAMILY = Family(
     projections,
     tokenizers,
     embed,
-    arguments=arguments,
-    options={"num_frames": 1},
-    pictures=middle,
-    frames="videos of one frame",
+    arguments=with_mask,
     further=("LTXImageToVideoPipeline",),
     denoisers=("transformer",),
+    **ONE_FRAME,
 )

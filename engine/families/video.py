@@ -41,6 +41,10 @@ def middle(output: Any) -> np.ndarray:
     return output.frames[:, output.frames.shape[1] // 2]
 
 
+ONE_FRAME: dict[str, Any] = {"options": {"num_frames": 1}, "pictures": middle, "frames": "videos of one frame"}
+"""How a family is asked that draws a video of one frame."""
+
+
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
     """A picture is a video of one frame."""
     states = arguments["prompt_embeds"]

@@ -10,11 +10,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from torch import Tensor
-
 from engine.errors import MissingExtra, UnknownArchitecture
-from engine.families.base import Family, Projection, entrance, reading, silenced, spoken
-from engine.families.video import middle
+from engine.families.base import Family, Projection, entrance, reading, without_padding
+from engine.families.video import ONE_FRAME
 
 DENOISERS = ("transformer", "transformer_2")
 T5_TOKENS = 512  # which the pipeline reads unless told otherwise
@@ -31,12 +29,6 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
     return (reading(pipeline.tokenizer, T5_TOKENS),)
 
 
-def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    ids = ids.to(pipeline.text_encoder.device)
-    mask = spoken(pipeline.tokenizer, ids)
-    return silenced(pipeline.text_encoder(ids, mask).last_hidden_state, mask)
-
-
 def cleaned(text: str) -> str:
     """MissingExtra for what the pipeline reads in one way where ftfy is installed and in another where it is not."""
     if not text.isascii() and find_spec("ftfy") is None:
@@ -51,11 +43,9 @@ FAMILY = Family(
     ("WanPipeline",),
     projections,
     tokenizers,
-    embed,
-    options={"num_frames": 1},
-    pictures=middle,
-    frames="videos of one frame",
+    without_padding,
     cleaned=cleaned,
     further=("WanImageToVideoPipeline", "WanVideoToVideoPipeline", "WanVACEPipeline"),
     denoisers=DENOISERS,
+    **ONE_FRAME,
 )
