@@ -53,15 +53,18 @@ def mask_samples(subjects: Tensor, empty: Tensor, drawn: Tensor) -> Tensor:
 def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
     """[d_out, m]: for `samples` [d, 2 COPIES, m], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
 
-    It is taken between a row's activation, above its median or not, and the label concept or empty.
+    It is taken between a row's activation, above its median or not, and the label concept or empty. Nearly all rows
+    reach the same largest value, so z-scores are taken in float64: their mean in float32 misses that value by rounding,
+    which divided by a standard deviation of zero would be a large score.
     """
     activations = times(weight, samples.flatten(1)).view(len(weight), 2, COPIES, -1)
     above = (activations > lower_median(activations)[:, None, None]).sum(2)
     count = torch.arange(COPIES + 1)
-    nats = mutual_information(count[:, None], count).to(weight)
+    nats = mutual_information(count[:, None], count).to(weight.device)
     information = nats[above[:, 0], above[:, 1]]
     scores = (information - information.mean(0)) / (information.std(0) + EPS)
-    return torch.nn.functional.threshold(torch.sigmoid(scores / MASK_TEMPERATURE) ** exponent, NOTHING, 0.0)
+    masks = torch.sigmoid(scores / MASK_TEMPERATURE) ** exponent
+    return torch.nn.functional.threshold(masks.to(weight), NOTHING, 0.0)
 
 
 def lower_median(activations: Tensor) -> Tensor:

@@ -9,12 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import concepts, measure
+from engine.deltas import relative_changes
 from engine.editors import ConceptEmbeddings, Moments, editor_named, scapre_released, settings_for
 from engine.editors.base import Tokens
-from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise
+from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise, soft_masks
 from engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
+from engine.emoji import MODEL
 from engine.errors import EditError, SettingError
 from engine.gathering import gather
+from engine.model import open_model
 from engine.planning import plan
 from engine.spec import EditSpec, Target
 from engine.text import encode
@@ -226,6 +230,30 @@ def test_single_precision_is_close_enough_and_not_the_same():
     settings = CASES["large scale"]
     narrow = planned(**settings, precision="float32")
     assert 1e-12 < error(narrow, **settings) < 1e-4
+
+
+@pytest.mark.parametrize("rows", [192, 224, 320])
+@pytest.mark.parametrize("odd", [0, 5])
+def test_rows_that_tie_have_one_mask_whatever_the_precision(rows: int, odd: int):
+    clear, blurred = [1.0] * COPIES + [0.0] * COPIES, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    samples = torch.tensor([clear, blurred])[..., None]
+    weight = torch.eye(2)[[0] * (rows - odd) + [1] * odd]
+    narrow, wide = (soft_masks(weight.to(kind), samples.to(kind), 8.0) for kind in (torch.float32, torch.float64))
+    torch.testing.assert_close(narrow.double(), wide, rtol=1e-5, atol=1e-8)
+    assert (wide[: rows - odd] == wide[0]).all()
+    if not odd:
+        assert wide[0].item() == pytest.approx(0.5**8, rel=1e-6), "a score of zero"
+
+
+def test_fifty_objects_change_the_built_in_model_as_much_in_either_precision():
+    model = open_model(MODEL)
+    case = next(case for case in concepts.cases(1) if case.name == "50 objects")
+    wide, narrow = (
+        max(relative_changes(model, plan(model, measure.spec(case, "scapre-released", {"precision": kind}))).values())
+        for kind in ("float64", "float32")
+    )
+    assert narrow == pytest.approx(wide, rel=1e-3)
+    assert wide < 0.75, "the released script, in float32, has 1.00 where it rounds ties as well"
 
 
 def test_mutual_information_is_at_most_ln_2():
