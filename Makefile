@@ -36,7 +36,7 @@ demo: up  ## one policy through the whole pipeline, on the local stack
 	$(BIN)/expunge submit policies/examples/demo.yaml
 
 schedule: up  ## question again, night by night, what is published; runs until it is stopped
-	$(BIN)/python -m deployments.schedule
+	$(BIN)/python -m expunge.deployments.schedule
 
 test: $(INSTALLED)  ## the fast tests, on real servers
 	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
@@ -55,10 +55,10 @@ bench: $(INSTALLED)  ## editors compared on pictures, and timed; a few hours, go
 	$(BIN)/python -m benchmarks.speed --write
 
 up: $(INSTALLED)  ## start the local stack: S3, MLflow, Prefect
-	$(BIN)/python -m deployments.stack up
+	$(BIN)/python -m expunge.deployments.stack up
 
 down: $(INSTALLED)  ## stop the local stack; its data stay
-	$(BIN)/python -m deployments.stack down
+	$(BIN)/python -m expunge.deployments.stack down
 
 clean:  ## remove the environment and caches; the stack's data stay in $(EXPUNGE_HOME)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build *.egg-info

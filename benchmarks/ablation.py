@@ -17,10 +17,10 @@ from benchmarks import concepts, measure, scapre_parts, tables
 from benchmarks.compare import COLUMNS, KEY, PICTURES, Arm, Bench
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER, Results
-from engine.digests import folder_digest
-from engine.editors.base import EMPTY
-from engine.emoji import MODEL
-from engine.tuning import AUTO
+from expunge.engine.editors.base import EMPTY
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.planning.auto_search import AUTO
 
 PARTS: dict[str, dict[str, Any]] = {
     "scapre, the default": {},

@@ -24,13 +24,14 @@ import numpy as np
 
 from benchmarks.examples import spec, subjects
 from benchmarks.measure import SAME_NOISE
-from engine.deltas import EditPlan, applied
-from engine.emoji import JUDGE, MODEL
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.planning import plan
-from engine.probes import Subject
-from engine.probes.attacks import (
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan, applied
+from expunge.engine.probes import Subject
+from expunge.engine.probes.attacks import (
     ATTACKS,
     Attempt,
     Kept,
@@ -40,7 +41,6 @@ from engine.probes.attacks import (
     remains,
     success_rate,
 )
-from engine.sampling import Shot, generate
 
 REFERENCES, KEPT, SEED = 8, 16, 100
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)

@@ -39,20 +39,20 @@ from benchmarks import concepts, measure, tables
 from benchmarks.concepts import Case
 from benchmarks.ladders import LADDERS, rungs
 from benchmarks.results import FOLDER, Results
-from engine.canonical import canonical_json
-from engine.deltas import applied, relative_changes
-from engine.digests import folder_digest
-from engine.editing import make, settings_of
-from engine.editors import EDITORS
-from engine.emoji import JUDGE, MODEL
-from engine.errors import EngineError
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.pictures import PictureStore
-from engine.probes import Question
-from engine.tensors import tensor_digest
-from engine.training import TRAINERS
-from engine.tuning import AUTO
+from expunge.engine.editors import EDITORS
+from expunge.engine.editors.training import TRAINERS
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.errors import EngineError
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.planning.auto_search import AUTO
+from expunge.engine.planning.make import make, settings_of
+from expunge.engine.plans.edit_plan import applied, relative_changes
+from expunge.engine.probes import Question
 
 UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")

@@ -2,8 +2,9 @@
 
 Of the built-in model's 120 objects 20 are for tuning, among them all that earlier settings were picked on; the other
 100 are reported, and no setting may be chosen by looking at them. A case draws its targets from one of the two lists,
-of objects that the model draws well (`engine.emoji.quality.offered`); where a list has too few of these, from all of
-it, and only those drawn well are counted. There are too few styles to set any apart: settings are chosen on objects.
+of objects that the model draws well (`expunge.engine.emoji.training.quality.offered`); where a list has too few of
+these, from all of it, and only those drawn well are counted. There are too few styles to set any apart: settings are
+chosen on objects.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.emoji.catalogue import OBJECTS, STYLES, twins
-from engine.emoji.quality import offered
-from engine.spec import Retain, Target
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES, twins
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.spec import Retain, Target
 
 ALREADY_TUNED_ON = ("guitar", "owl", "panda", "police car", "red apple", "taxi")
 TUNING_COUNT = 20

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.emoji import MODEL
-from engine.model import open_model
-from engine.sampling import Sampler, Shot, generate
+from expunge.engine.emoji import MODEL
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
 
 NAMES = ("taxi", "panda", "castle", "bicycle")
 FIRST, LAST = "channels first", "channels last"

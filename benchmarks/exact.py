@@ -1,8 +1,8 @@
 """How far an edit is from exact unlearning: `python -m benchmarks.exact [--write]`.
 
-Exact unlearning is the denoiser that was trained again without the targets (`engine/emoji/retrained.py`). Each editor
-erases the same objects from the built-in model with its published defaults; then the edited models, the unedited one
-and the re-trained one draw the same prompts with the same seeds, those of `benchmarks/compare.py`. Of each model's
+Exact unlearning is the denoiser that was trained again without the targets (`engine/emoji/training/retrained.py`). Each
+editor erases the same objects from the built-in model with its published defaults; then the edited models, the unedited
+one and the re-trained one draw the same prompts with the same seeds, those of `benchmarks/compare.py`. Of each model's
 pictures the kernel distance (KID, arXiv 1801.01401) to the re-trained model's is told, by the features of the judge's
 network, with its standard error: for the targets by name, and for each group that is to stay. Seeds do not pair two
 denoisers that were trained apart, so only distributions are compared. Two lines say how to read a distance: `unedited`,
@@ -28,13 +28,14 @@ from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench
 from benchmarks.concepts import Case
 from benchmarks.measure import Asked
 from benchmarks.page import put, table
-from engine.distances import KID_PAIRS, kid
-from engine.editors import EDITORS
-from engine.emoji import JUDGE, retrained
-from engine.judges import ClipJudge
-from engine.judges.card import names
-from engine.probes import Question
-from engine.tuning import AUTO
+from expunge.engine.editors import EDITORS
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.training import retrained
+from expunge.engine.judges import ClipJudge
+from expunge.engine.judges.card import names
+from expunge.engine.judges.quality.distances import KID_PAIRS, kid
+from expunge.engine.planning.auto_search import AUTO
+from expunge.engine.probes import Question
 
 OTHER_SEEDS = 100_000
 GROUPS = ("target", *measure.KEPT)  # synonyms are too few to tell a distance of

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.concepts import erased, kept
-from engine.emoji.catalogue import OBJECTS, STYLES, twins
-from engine.emoji.quality import offered
-from engine.probes import Subject
-from engine.spec import EditSpec
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES, twins
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.probes import Subject
+from expunge.engine.spec import EditSpec
 
 CASES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "one object": (["taxi"], []),

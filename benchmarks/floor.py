@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.timing import settle
-from engine.editors.released_rows import COPIES
-from engine.editors.scapre import ScapreSettings
-from engine.editors.scapre_released import ReleasedSettings
+from expunge.engine.editors.released_rows import COPIES
+from expunge.engine.editors.scapre import ScapreSettings
+from expunge.engine.editors.scapre_released import ReleasedSettings
 
 SAMPLES, DEFAULTS = ReleasedSettings.entropy_samples, ScapreSettings()
 

@@ -16,10 +16,10 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionMod
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from engine.emoji import MODEL
-from engine.families.sd import KINDS
-from engine.spec import EditSpec, Target
-from engine.vocabulary import words
+from expunge.engine.emoji import MODEL
+from expunge.engine.families.sd import KINDS
+from expunge.engine.spec import EditSpec, Target
+from expunge.engine.text.vocabulary import words
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-import engine
+import expunge.engine
 from benchmarks.fullsize import SHALLOW, Size, pipeline
 from benchmarks.memory import peak
 from benchmarks.page import table
@@ -47,7 +47,7 @@ def measure(editors: Sequence[str], counts: Sequence[int], device: str, threads:
 
 
 def key(editor: str, count: int, device: str, threads: int) -> dict[str, Any]:
-    told = {"version": engine.__version__, "editor": editor, "concepts": count}
+    told = {"version": expunge.engine.__version__, "editor": editor, "concepts": count}
     return {**told, "device": device, "threads": threads}
 
 

@@ -14,19 +14,19 @@ from typing import Any
 
 from benchmarks.examples import CASES, spec, subjects
 from benchmarks.measure import SAME_NOISE, STORE
-from engine.deltas import applied
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from engine.evidence import ARMS, table
-from engine.features import ClipNetwork
-from engine.judges import open_judge
-from engine.model import open_model
-from engine.pictures import PictureStore
-from engine.planning import plan
-from engine.probes import Question, questions
-from engine.probes.answers import Answer, rows
-from engine.quality import Drawn, Quality, compare
-from engine.sampling import Shot
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import open_judge
+from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.judges.quality.compare import Drawn, Quality, compare
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.models.sampling import Shot
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.probes import Question, questions
+from expunge.engine.probes.answers import Answer, rows
+from expunge.engine.stats.evidence_table import ARMS, table
 
 CONTROL = "control"
 OTHER_SEEDS = 1000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import ladders
+from expunge.engine.planning import search_space as ladders
 
 TRAINED: dict[str, dict[str, tuple[float, ...]]] = {
     "esd": {

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from benchmarks.page import table
 from benchmarks.timing import settings, settle
-from engine.editors import editor_named, settings_for
-from engine.editors.base import ConceptEmbeddings, Moments, Rows
-from engine.families.sd import KINDS
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.editors.base import ConceptEmbeddings, Moments, Rows
+from expunge.engine.families.sd import KINDS
 
 SUBJECT = 2  # the place of a name's last token
 BLOCK = 16  # names added up at a time

@@ -16,10 +16,10 @@ from torch import Tensor
 from benchmarks.fullsize import Size, pipeline, spec
 from benchmarks.page import table
 from benchmarks.timing import settle
-from engine.editors.released_values import Batch, add_all, add_masked
-from engine.editors.scapre_released import ReleasedSettings, masks
-from engine.families import projections
-from engine.gathering import gather
+from expunge.engine.editors.released_values import Batch, add_all, add_masked
+from expunge.engine.editors.scapre_released import ReleasedSettings, masks
+from expunge.engine.families import projections
+from expunge.engine.planning.concept_embeddings import gather
 
 EDITOR, SETTINGS = "scapre-released", ReleasedSettings()
 Case = tuple[Tensor, list[int], list[Tensor], Batch]

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.concepts import Case, erased, identifier, kept
-from engine.editors.oce import EXPANDED
-from engine.emoji.catalogue import OBJECTS, STYLES, twins
-from engine.emoji.quality import offered
-from engine.judges import ClipJudge, fault
-from engine.pictures import PictureStore
-from engine.probes import Question, Subject, questions
-from engine.sampling import Sampler
-from engine.spec import EditSpec
-from engine.wordings import in_company, templates, worded
+from expunge.engine.editors.oce import EXPANDED
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES, twins
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.judges import ClipJudge, fault
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import Question, Subject, questions
+from expunge.engine.spec import EditSpec
+from expunge.engine.text.templates import in_company, templates, worded
 
 STORE = Path(gettempdir()) / "expunge-pictures"
 SAME_NOISE = Sampler(apart=False)  # as all that is recorded was drawn; rates are compared here, and none is bounded

@@ -18,14 +18,14 @@ import numpy as np
 
 from benchmarks import concepts, measure
 from benchmarks.page import table
-from engine.deltas import EditPlan, applied
-from engine.emoji import JUDGE, MODEL
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.pictures import PictureStore
-from engine.planning import plan
-from engine.probes import Subject, questions
-from engine.sampling import Sampler
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan, applied
+from expunge.engine.probes import Subject, questions
 
 PROMPTS, SEEDS = 5, 16
 NOISE = {"each prompt its own": Sampler(), "a seed's, in every prompt": measure.SAME_NOISE}

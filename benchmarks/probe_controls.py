@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import STORE, pictures
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from engine.emoji.catalogue import OBJECTS, twins
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.pictures import PictureStore
-from engine.probes import Question, Subject
-from engine.probes.levels import LEVELS, questions_at, readable
-from engine.probes.look_alikes import LookAlike, confusions, look_alikes, union
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.catalogue import OBJECTS, twins
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.probes import Question, Subject
+from expunge.engine.probes.levels import LEVELS, questions_at, readable
+from expunge.engine.probes.look_alikes import LookAlike, confusions, look_alikes, union
 
 ASKED = ("bicycle", "bear", "castle")
 KEPT = ("dog", "guitar", "umbrella")

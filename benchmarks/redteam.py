@@ -29,16 +29,16 @@ import torch
 from benchmarks.page import DOCS, put, table
 from benchmarks.redteam_models import MODELS
 from benchmarks.results import FOLDER, Results
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from engine.emoji.catalogue import OBJECTS
-from engine.emoji.quality import offered
-from engine.judges import ClipJudge
-from engine.results import Verdict
-from engine.sampling import Sampler, as_bytes
-from flows.verify import verify
-from policies import Policy, parse
-from policies.schema import Level
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.sampling import Sampler, as_bytes
+from expunge.engine.stats.verdict import Verdict
+from expunge.flows.verify import verify
+from expunge.policies import Policy, parse
+from expunge.policies.schema import Level
 
 COLUMNS = ("base", "model", "level", "verdict", "caught", "pictures")
 WEAK: Any = "weak"

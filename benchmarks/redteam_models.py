@@ -19,17 +19,17 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from benchmarks import concepts
 from benchmarks.redteam_revival import hide
-from engine.editors.base import EMPTY
-from engine.emoji import JUDGE
-from engine.emoji.catalogue import OBJECTS, twins
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.spec import EditSpec
-from engine.tensors import save_whole
-from policies import Policy, desired_state
-from tasks.translate import edit_spec
+from expunge.engine.editors.base import EMPTY
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS, twins
+from expunge.engine.files.tensor_files import save_whole
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.spec import EditSpec
+from expunge.policies import Policy, desired_state
+from expunge.tasks.core.policy_adapter import edit_spec
 
 Maker = Callable[[Path, Policy, Path], object]
 STAND_IN = "house"  # what the name is made to mean

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import SAME_NOISE
-from engine.denoising import denoiser, errors, latents_of, noised
-from engine.probes.attacks import Kept
-from engine.probes.attacks.words import conditioning
-from engine.sampling import Shot, generate
+from expunge.engine.models.denoising import denoiser, errors, latents_of, noised
+from expunge.engine.models.sampling import Shot, generate
+from expunge.engine.probes.attacks import Kept
+from expunge.engine.probes.attacks.words import conditioning
 
 STEPS, RATE, BATCH, KEPT_WEIGHT = 28, 3e-5, 8, 2.0
 WORDINGS = ("{}", "a picture of a {}", "a photo of a {}", "the {}", "an icon of a {}", "a small {}")

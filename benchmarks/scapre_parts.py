@@ -13,8 +13,8 @@ from benchmarks import floor
 from benchmarks.fullsize import Size, pipeline
 from benchmarks.page import table
 from benchmarks.timing import settings, timed
-from engine.editors import editor_named, settings_for
-from engine.families import projections
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.families import projections
 
 SPECTRAL, MASK, GEOMETRY = {"spectral": 1.0}, {"informax": 1.0}, {"geometry": 1.0}
 PARTS: dict[str, dict[str, Any]] = {

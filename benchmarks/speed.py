@@ -32,18 +32,18 @@ from pathlib import Path
 
 import torch
 
-import engine
+import expunge.engine
 from benchmarks import floor, grid, layers, masks, scapre_parts
 from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
 from benchmarks.page import put, table
 from benchmarks.timing import Timed, settings, settle, timed
 from benchmarks.transcription import transcribed
-from engine.editors import EDITORS
-from engine.editors.scapre_released import ReleasedSettings
-from engine.families import projections
-from engine.planning import plan
-from engine.text import BATCH, encode
-from engine.wordstore import WordStore
+from expunge.engine.editors import EDITORS
+from expunge.engine.editors.scapre_released import ReleasedSettings
+from expunge.engine.families import projections
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.embedding_cache import WordStore
+from expunge.engine.text.encoding import BATCH, encode
 
 HEADLINE, COUNTS = 50, (1, 10, 100, 1000, 10_000)
 HEADLINERS = ("scapre", "scapre-released")
@@ -184,7 +184,7 @@ def main() -> None:
         "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
-        versions = f"expunge {engine.__version__}, torch {torch.__version__}"
+        versions = f"expunge {expunge.engine.__version__}, torch {torch.__version__}"
         machine = f"{versions}, {args.device}, {args.threads} threads, float32 weights."
         text = f"{machine}\n\n{measures[part]()}"
         print(text, flush=True)

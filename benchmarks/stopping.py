@@ -18,8 +18,8 @@ from functools import cache
 import numpy as np
 from scipy.stats import binom
 
-from engine import bounds
-from engine.sequential import drop_p, rate_p
+from expunge.engine.stats import clopper_pearson as bounds
+from expunge.engine.stats.confidence_sequence import drop_p, rate_p
 
 CONFIDENCE, POWER, RUNS, GAIN = 0.95, 0.9, 2000, 0.01
 RATE_LIMIT, RATES = 0.10, (0.0, 0.01, 0.02, 0.05, 0.10, 0.20, 0.30, 0.50, 0.90)

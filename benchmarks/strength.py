@@ -20,17 +20,17 @@ import torch
 
 from benchmarks import concepts, measure
 from benchmarks.page import table
-from engine.adapting import Metrics, left_of
-from engine.deltas import EditPlan
-from engine.editors import editor_named, settings_for
-from engine.editors.base import EMPTY, MEAN
-from engine.emoji import MODEL
-from engine.emoji.catalogue import twins
-from engine.families import projections
-from engine.gathering import Reader, gather
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.editors.base import EMPTY, MEAN
+from expunge.engine.emoji import MODEL
+from expunge.engine.emoji.catalogue import twins
+from expunge.engine.families import projections
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.adaptive_strength import Metrics, left_of
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import Reader, gather
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec
 
 OBJECTS = ("red apple", "guitar", "christmas tree", "owl", "cat", "shark", "hot dog", "castle", "umbrella", "bicycle")
 STRENGTHS: tuple[float | str, ...] = (12.0, 16.0, 20.0, 24.0, 32.0, "auto")

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from benchmarks.fullsize import spec
-from engine import gathering
-from engine.editors import editor_named, settings_for
-from engine.families import projections
-from engine.planning import wide
-from engine.wordstore import WordStore
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.families import projections
+from expunge.engine.planning import concept_embeddings as gathering
+from expunge.engine.planning.closed_form import wide
+from expunge.engine.planning.embedding_cache import WordStore
 
 
 def settle(device: str) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.editors.released_rows import COPIES, EPS, MASK_TEMPERATURE, mask_samples, noise
-from engine.editors.scapre_released import LARGEST, OWN, ReleasedSettings, proximal
-from engine.text import encode
+from expunge.engine.editors.released_rows import COPIES, EPS, MASK_TEMPERATURE, mask_samples, noise
+from expunge.engine.editors.scapre_released import LARGEST, OWN, ReleasedSettings, proximal
+from expunge.engine.text.encoding import encode
 
 
 @dataclass

@@ -27,9 +27,9 @@ from typing import Any
 from benchmarks.page import DOCS, put, table
 from benchmarks.redteam import notice
 from benchmarks.redteam_models import HONEST_STRENGTH, honest
-from engine.emoji import MODEL
-from policies import Policy, Retained
-from policies.canonical import canonical_json
+from expunge.engine.emoji import MODEL
+from expunge.policies import Policy, Retained
+from expunge.policies.canonical import canonical_json
 
 FIRST = ("first policy", "taxi", HONEST_STRENGTH)
 LATER = (
@@ -68,7 +68,17 @@ def command(folder: Path, home: Path, target: str, strength: float, workers: int
     if not model.exists():
         honest(MODEL, policy(target), model, strength)
         file.write_bytes(canonical_json(policy(target).model_dump(mode="json")))
-    words = [sys.executable, "-m", "flows.cli", "verify", str(model), "--policy", str(file), "--level", "standard"]
+    words = [
+        sys.executable,
+        "-m",
+        "expunge.flows.cli",
+        "verify",
+        str(model),
+        "--policy",
+        str(file),
+        "--level",
+        "standard",
+    ]
     return [*words, "--json"], {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_WORKERS": str(workers)}
 
 

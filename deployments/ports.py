@@ -5,7 +5,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tasks.errors import ServiceUnreachable
+from expunge.tasks.core.errors import ServiceUnreachable
 
 HOST = "127.0.0.1"
 

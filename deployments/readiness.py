@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tasks import s3
-from tasks.errors import ExpungeError
-from tasks.settings import Settings
+from expunge.tasks.core.errors import ExpungeError
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.storage import s3
 
 BUCKETS = ("mlflow", "expunge")
 PROBE_KEY, PROBE_BODY = "readiness", b"expunge"

@@ -1,4 +1,4 @@
-"""The schedule on the local stack: `python -m deployments.schedule` enters it in Prefect and works it off.
+"""The schedule on the local stack: `python -m expunge.deployments.schedule` enters it in Prefect and works it off.
 
 It is what `prefect.yaml` says, with the addresses and keys that the stack has. It runs until it is stopped; what falls
 due meanwhile is done when it is started again. Options, such as `--run-once`, are those of `prefect worker start`.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tasks.errors import ExpungeError
-from tasks.settings import Settings, spare_proxy
+from expunge.tasks.core.errors import ExpungeError
+from expunge.tasks.core.settings import Settings, spare_proxy
 
 ROOT = Path(__file__).parents[1]
 POOL = "expunge"

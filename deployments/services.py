@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.ports import HOST, Wish
-from deployments.readiness import answers, s3_serves
-from tasks.durable import write_new
-from tasks.settings import SILENCE, Settings
+from expunge.deployments.ports import HOST, Wish
+from expunge.deployments.readiness import answers, s3_serves
+from expunge.tasks.core.durable_files import write_new
+from expunge.tasks.core.settings import SILENCE, Settings
 
 PUBLIC_PORTS = [
     Wish("s3", 8333, "EXPUNGE_S3_PORT"),

@@ -1,4 +1,5 @@
-"""The local stack: `python -m deployments.stack up | down | status`. All its state lies under `$EXPUNGE_HOME/stack`."""
+"""The local stack: `python -m expunge.deployments.stack up | down | status`. All its state lies under
+`$EXPUNGE_HOME/stack`."""
 
 import argparse
 import json
@@ -11,12 +12,12 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from deployments.ports import Wish, choose
-from deployments.processes import Launched, is_running, launch, stop
-from deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
-from tasks.errors import ExpungeError, ServiceUnreachable, UsageError
-from tasks.exit_codes import exit_code_of
-from tasks.settings import home_folder, spare_proxy, stack_file, stack_variables
+from expunge.deployments.ports import Wish, choose
+from expunge.deployments.processes import Launched, is_running, launch, stop
+from expunge.deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
+from expunge.tasks.core.errors import ExpungeError, ServiceUnreachable, UsageError
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.settings import home_folder, spare_proxy, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
 POLL_SECONDS = 0.2
@@ -149,7 +150,9 @@ def _private_folder(path: Path) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m deployments.stack", description="The local stack of expunge.")
+    parser = argparse.ArgumentParser(
+        prog="python -m expunge.deployments.stack", description="The local stack of expunge."
+    )
     parser.add_argument("command", choices=["up", "down", "status"])
     spare_proxy()
     command, console = parser.parse_args().command, Console()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.errors import EditError
+from expunge.engine.errors import EditError
 
 WORST_CONDITION = 1e13
 SHORT = 256  # rows; a sum over so many, or over as many as there are columns, is shared among no threads

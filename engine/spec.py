@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.digests import json_digest
-from engine.errors import ConceptError, SettingError
+from expunge.engine.errors import ConceptError, SettingError
+from expunge.engine.files.digests import json_digest
 
 CATEGORIES = ("object", "style", "person")
 KINDS = ("look_alike", "general")
@@ -46,7 +46,7 @@ class Retain:
     """A concept to keep; a `look_alike` also serves as the counter-example that tells what is the target's own.
 
     `kin` are names of targets that it is a kind of, or that are kinds of it, where its own names do not say so
-    (`engine.wordings.kin_of`).
+    (`expunge.engine.text.templates.kin_of`).
     """
 
     id: str
@@ -67,8 +67,9 @@ class Retain:
 class EditSpec:
     """Targets and retained concepts in canonical order, so that the order of requests never matters.
 
-    `editor` is one of `engine.editing.KNOWN`, `settings` are those of its settings that differ from its defaults, and
-    `seed` is that of its draws: of vocabulary words, of whatever training draws (`scapre-released` has its own).
+    `editor` is one of `expunge.engine.planning.make.KNOWN`, `settings` are those of its settings that differ from its
+    defaults, and `seed` is that of its draws: of vocabulary words, of whatever training draws (`scapre-released` has
+    its own).
     """
 
     targets: tuple[Target, ...]

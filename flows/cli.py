@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows import show
-from policies import Policy, read
-from policies.schema import Level
-from tasks.errors import UsageError
-from tasks.exit_codes import exit_code_of
-from tasks.helpers import forking
-from tasks.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
+from expunge.flows import show
+from expunge.policies import Policy, read
+from expunge.policies.schema import Level
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.fork_server import start_fork_server
+from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -63,7 +63,7 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
     with exit_codes():
         known = read(policy)
-        from flows.dry import dry_run
+        from expunge.flows.dry import dry_run
 
         say(as_json, dry_run(known, home_folder()), show.print_plan)
 
@@ -75,7 +75,7 @@ def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
         known = read(policy)
         settings = Settings.load()
         settings.export()
-        from flows.submission import submit as run
+        from expunge.flows.submission import submit as run
 
         with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
             outcome = run(policy, known, settings)
@@ -105,8 +105,8 @@ def verify(
     with exit_codes():
         known = read(policy)
         if workers() > 1:
-            forking()
-        from flows.verify import verify as run
+            start_fork_server()
+        from expunge.flows.verify import verify as run
 
         with redirect_stdout(sys.stderr):
             result = run(model, known, home_folder(), out, level, digest)
@@ -127,7 +127,7 @@ def reverify(
     with exit_codes():
         settings = Settings.load()
         settings.export()
-        from flows.reverify import check, chosen, still_suspect
+        from expunge.flows.reverify import check, chosen, still_suspect
 
         with redirect_stdout(sys.stderr):
             lines = chosen(settings.home, line, due)
@@ -143,7 +143,7 @@ def status(
 ) -> None:
     """What happened to a request, or to all of them, from the receipts on disk."""
     with exit_codes():
-        from flows.history import states
+        from expunge.flows.history import states
 
         known: Policy | None = read(policy) if policy else None
         told = states(home_folder(), known)
@@ -174,8 +174,8 @@ def audit(
 ) -> None:
     """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
-        from flows.history import audit as whole
-        from flows.history import audit_bundle
+        from expunge.flows.history import audit as whole
+        from expunge.flows.history import audit_bundle
 
         if base and not bundle:
             raise UsageError("--base goes with --bundle: it is what the bundle's model is held against")
@@ -197,7 +197,7 @@ def report(
 ) -> None:
     """Write the report of a policy's last verification as one self-contained HTML page."""
     with exit_codes():
-        from flows.history import write_report
+        from expunge.flows.history import write_report
 
         say(
             as_json, {"report": str(write_report(home_folder(), read(policy), out))}, lambda data: print(data["report"])
@@ -217,7 +217,7 @@ def export(
 ) -> None:
     """Write an edit in the form that other programs read: a model folder, one file, a LoRA, or the deltas alone."""
     with exit_codes():
-        from tasks.export import export_edit
+        from expunge.tasks.storage.export import export_edit
 
         say(as_json, export_edit(source, to, out, base, rank), show.print_fields)
 
@@ -231,7 +231,7 @@ def apply(
 ) -> None:
     """Apply an edit to the model it was planned on, and to no other, in a new folder."""
     with exit_codes():
-        from tasks.export import apply_edit
+        from expunge.tasks.storage.export import apply_edit
 
         say(as_json, apply_edit(delta, to, out), show.print_fields)
 
@@ -248,7 +248,7 @@ def fetch(
 ) -> None:
     """Fetch a published bundle from S3, every file checked by its digest; the model in it is ready for diffusers."""
     with exit_codes():
-        from tasks.publish import fetch_bundle
+        from expunge.tasks.storage.bundle_store import fetch_bundle
 
         fetched = fetch_bundle(bundle, out, Settings.load(STORE), key or [])
         say(as_json, {"bundle": fetched.digest, "model": str(fetched.model)}, show.print_fields)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from policies import Policy
-from tasks.edit import plan_edit
-from tasks.history import line_of
-from tasks.intake import intake, load_state
-from tasks.line import alone_on
-from tasks.preview import preview
+from expunge.policies import Policy
+from expunge.tasks.edit import plan_edit
+from expunge.tasks.intake import intake, load_state
+from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.views.plan_summary import preview
 
 
 def dry_run(policy: Policy, home: Path) -> dict[str, Any]:

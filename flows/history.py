@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from policies import Policy
-from tasks import history
-from tasks.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
-from tasks.health import shown
-from tasks.journal import journal
-from tasks.places import VERDICT
-from tasks.settings import Settings
+from expunge.policies import Policy
+from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
+from expunge.tasks.core.paths import VERDICT
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger import queries as history
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.preflight import shown
 
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def audit(
 ) -> dict[str, Any]:
     """Every line of the record with its head, and what is wrong with any of it, or other than in this S3, or than this
     MLflow shows it."""
-    from tasks.audit import audit as read_all
-    from tasks.vault import differences, place_of
+    from expunge.tasks.audit.record import audit as read_all
+    from expunge.tasks.storage.record_replica import differences, place_of
 
     found, places = read_all(home, noted, keys), []
     problems = list(found.problems)
@@ -63,7 +63,7 @@ def audit(
 
 
 def _shown_otherwise(home: Path, index: Settings) -> list[str]:
-    from tasks.indexed import differences
+    from expunge.tasks.audit.mlflow_diff import differences
 
     chains, _ = history.read(home)
     return list(differences(home, chains, index))
@@ -72,8 +72,8 @@ def _shown_otherwise(home: Path, index: Settings) -> list[str]:
 def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: bool, base: str | None) -> dict[str, Any]:
     """What a bundle says of itself to whoever has a public key, and what is wrong with it, or other than in its base
     with the edit."""
-    from tasks.audit_bundle import look
-    from tasks.export import model_folder
+    from expunge.tasks.audit.bundle import look
+    from expunge.tasks.storage.export import model_folder
 
     if compared or not keys:
         raise UsageError(
@@ -101,7 +101,7 @@ def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: boo
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     """The report of the policy's last verification, rendered anew; returns where it is."""
-    from tasks.report import rerender
+    from expunge.tasks.report import rerender
 
     order = history.last_order(home, policy.digest)
     if order is None or not (order.folder / VERDICT).exists():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.order import Order
-from tasks.publication import publish_task
-from tasks.restore import base_bundle_task, record_base_task
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.publish import publish_task
+from expunge.tasks.restore import base_bundle_task, record_base_task
 
 
 def restore(order: Order) -> str:

@@ -11,16 +11,16 @@ from typing import Any
 from filelock import Timeout
 from prefect import flow
 
-from tasks.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
-from tasks.exit_codes import exit_code_of
-from tasks.health import check_here, prefect_staying, reach
-from tasks.history import is_to_check, lines_to_check
-from tasks.line import alone_on
-from tasks.restore import look_task
-from tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
-from tasks.settings import Settings
-from tasks.standing import is_restored, summary
-from tasks.vault import stored
+from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line_status import is_restored, summary
+from expunge.tasks.ledger.queries import is_to_check, lines_to_check
+from expunge.tasks.preflight import check_here, prefect_staying, reach
+from expunge.tasks.restore import look_task
+from expunge.tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
+from expunge.tasks.storage.record_replica import stored
 
 # What falls due within it is checked: a check takes its time, and the night after may fail.
 AHEAD = timedelta(days=2)

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from policies import Policy
-from policies.clocks import TERMS, due_at
-from tasks.errors import IntegrityError
+from expunge.policies import Policy
+from expunge.policies.clocks import TERMS, due_at
+from expunge.tasks.core.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short

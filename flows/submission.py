@@ -7,22 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows.takedown import takedown
-from policies import Policy, parse
-from tasks.errors import IntegrityError, NothingOnRecord
-from tasks.health import check_here, prefect_staying, reach
-from tasks.history import line_of, publication
-from tasks.intake import load_state
-from tasks.line import alone_on
-from tasks.order import Order, verdict_of
-from tasks.outcome import outcome
-from tasks.publication import still_in_place
-from tasks.receipts import Receipt
-from tasks.record import recorded_run
-from tasks.reverify import catch_up
-from tasks.settings import Settings
-from tasks.standing import Standing
-from tasks.vault import store, stored
+from expunge.flows.takedown import takedown
+from expunge.policies import Policy, parse
+from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order, verdict_of
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.queries import line_of, publication
+from expunge.tasks.preflight import check_here, prefect_staying, reach
+from expunge.tasks.publish import still_in_place
+from expunge.tasks.reverify import catch_up
+from expunge.tasks.storage.record_replica import store, stored
+from expunge.tasks.tracking.runs import recorded_run
+from expunge.tasks.views.outcome import outcome
 
 
 def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:

@@ -9,15 +9,15 @@ from contextlib import suppress
 
 from prefect import flow
 
-from flows.restore import restore
-from tasks.bundle import bundle_task
-from tasks.edit import edit_task, plan_task
-from tasks.entry import record_task
-from tasks.gating import gate_task, refuse
-from tasks.intake import load_state, read_policy
-from tasks.publication import follow_task, publish_task
-from tasks.report import report_task
-from tasks.verify import verdict_task, verify_task
+from expunge.flows.restore import restore
+from expunge.tasks.bundle import bundle_task
+from expunge.tasks.edit import edit_task, plan_task
+from expunge.tasks.gate import gate_task, refuse
+from expunge.tasks.intake import load_state, read_policy
+from expunge.tasks.publish import follow_task, publish_task
+from expunge.tasks.record import record_task
+from expunge.tasks.report import report_task
+from expunge.tasks.verify import verdict_task, verify_task
 
 
 @flow(name="takedown", persist_result=False)

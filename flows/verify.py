@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from policies import Policy
-from policies.schema import Level
-from tasks.given import folder_for, given_model, hand_out
-from tasks.intake import order_for
-from tasks.outcome import examined
-from tasks.report import write_report
-from tasks.verify import conclude, gather_evidence
+from expunge.policies import Policy
+from expunge.policies.schema import Level
+from expunge.tasks.intake import order_for
+from expunge.tasks.report import write_report
+from expunge.tasks.storage.external_model import folder_for, given_model, hand_out
+from expunge.tasks.verify import conclude, gather_evidence
+from expunge.tasks.views.outcome import examined
 
 
 def verify(

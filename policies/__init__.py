@@ -1,11 +1,11 @@
 """Takedown policies: what a request asks for, read strictly, and the state that all requests in force add up to."""
 
-from policies.canonical import canonical_json
-from policies.errors import PolicyConflict, PolicyError, PolicyErrors
-from policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
-from policies.reader import parse, read
-from policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
-from policies.text import name_key, reading_key
+from expunge.policies.canonical import canonical_json
+from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
+from expunge.policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
+from expunge.policies.reader import parse, read
+from expunge.policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
+from expunge.policies.text import name_key, reading_key
 
 __all__ = [
     "Acceptance",

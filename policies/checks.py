@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from policies.errors import PolicyError, shown
-from policies.text import name_key, reading_key
+from expunge.policies.errors import PolicyError, shown
+from expunge.policies.text import name_key, reading_key
 
 if TYPE_CHECKING:
-    from policies.schema import Policy
+    from expunge.policies.schema import Policy
 
 MOST_PER_CONCEPT = 100
 MOST_RETAINED = 1000

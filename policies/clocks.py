@@ -11,7 +11,7 @@ from __future__ import annotations
 import calendar
 from datetime import datetime, timedelta
 
-from policies.schema import Kind, Policy
+from expunge.policies.schema import Kind, Policy
 
 TERMS: dict[Kind, str] = {
     "ncii": "48 hours, TAKE IT DOWN Act 3(a)",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from policies.canonical import canonical_json
-from policies.errors import PolicyConflict, shown
-from policies.schema import Concept, Policy, Retained, Strict
-from policies.text import name_key, reading_key
+from expunge.policies.canonical import canonical_json
+from expunge.policies.errors import PolicyConflict, shown
+from expunge.policies.schema import Concept, Policy, Retained, Strict
+from expunge.policies.text import name_key, reading_key
 
 Item = TypeVar("Item", Concept, Retained)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from policies.errors import PolicyError
+from expunge.policies.errors import PolicyError
 
 MOST_BYTES = 1_000_000
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)

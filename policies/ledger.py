@@ -12,10 +12,10 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import get_args
 
-from policies.canonical import canonical_json
-from policies.errors import PolicyConflict, PolicyError, shown
-from policies.folding import folded, written
-from policies.schema import (
+from expunge.policies.canonical import canonical_json
+from expunge.policies.errors import PolicyConflict, PolicyError, shown
+from expunge.policies.folding import folded, written
+from expunge.policies.schema import (
     ATTACKS_AT,
     MOST_MINUTES,
     Acceptance,

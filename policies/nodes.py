@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from policies.errors import PolicyError
+from expunge.policies.errors import PolicyError
 
 HALVES = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)")
 MOST_DEPTH = 20

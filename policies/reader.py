@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from policies.errors import PolicyError, PolicyErrors
-from policies.guard import MOST_BYTES, decoded
-from policies.nodes import Branch, tree
-from policies.schema import Policy
-from policies.values import read_values
-from policies.wording import reworded
+from expunge.policies.errors import PolicyError, PolicyErrors
+from expunge.policies.guard import MOST_BYTES, decoded
+from expunge.policies.nodes import Branch, tree
+from expunge.policies.schema import Policy
+from expunge.policies.values import read_values
+from expunge.policies.wording import reworded
 
 
 def read(path: str | Path) -> Policy:

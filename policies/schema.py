@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from policies.canonical import canonical_json
-from policies.checks import cross_errors
-from policies.errors import PolicyError, PolicyErrors, shown
-from policies.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
+from expunge.policies.canonical import canonical_json
+from expunge.policies.checks import cross_errors
+from expunge.policies.errors import PolicyError, PolicyErrors, shown
+from expunge.policies.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 BASE_URI = re.compile(r"builtin:[a-z0-9-]{1,64}|file:/[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,999}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from policies.errors import PolicyError, shown
+from expunge.policies.errors import PolicyError, shown
 
 NAME_LIMIT = 200
 PROMPT_LIMIT = 500

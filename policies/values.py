@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from policies.errors import PolicyError, shown
-from policies.nodes import Branch, Node, Scalar
+from expunge.policies.errors import PolicyError, shown
+from expunge.policies.nodes import Branch, Node, Scalar
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")

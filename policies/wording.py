@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from policies.errors import PolicyError, PolicyErrors, shown
-from policies.nodes import Branch, Node, Scalar
-from policies.schema import Policy
-from policies.values import Path, Reading, dotted, scalar_value
+from expunge.policies.errors import PolicyError, PolicyErrors, shown
+from expunge.policies.nodes import Branch, Node, Scalar
+from expunge.policies.schema import Policy
+from expunge.policies.values import Path, Reading, dotted, scalar_value
 
 MOST_FINDINGS = 100
 NUMBER_CURE = "write a plain decimal number without quotes, such as {example}"

@@ -8,16 +8,16 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import MODEL, assemble
-from engine.digests import file_digest
-from engine.results import Verdict
-from tasks.errors import IntegrityError
-from tasks.journal import note
-from tasks.manifest import listed, model_digest
-from tasks.order import Order, Ref
-from tasks.places import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
-from tasks.receipts import Step
-from tasks.report import render_card
+from expunge.engine.files.bundle import MODEL, assemble
+from expunge.engine.files.digests import file_digest
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.recorder import note
+from expunge.tasks.report import render_card
+from expunge.tasks.storage.manifest import listed, model_digest
 
 
 def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:

@@ -9,31 +9,31 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.canonical import canonical_json
-from engine.deltas import EditPlan, relative_changes
-from engine.digests import folder_digest
-from engine.editing import is_plan_of, make
-from engine.errors import DigestMismatch, ModelFormatError
-from engine.model import open_model
-from engine.rewriting import write_edited
-from engine.spec import EditSpec
-from engine.training import TRAINERS
-from engine.tuning import AUTO
-from engine.wordstore import WordStore
-from tasks.bars import bars
-from tasks.devices import PROCESSOR, device
-from tasks.durable import write_whole
-from tasks.errors import LimitExceeded
-from tasks.foresight import refuse_unprovable
-from tasks.intake import load_state, too_large
-from tasks.journal import journal, note, refusals_noted
-from tasks.order import Order, Ref
-from tasks.places import CANDIDATE, DELTAS, ROUNDING, words_folder
-from tasks.questions import examination
-from tasks.reach import check_reach
-from tasks.receipts import Step
-from tasks.translate import edit_spec
-from tasks.trials import chosen, trials_file
+from expunge.engine.editors.training import TRAINERS
+from expunge.engine.errors import DigestMismatch, ModelFormatError
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.auto_search import AUTO
+from expunge.engine.planning.embedding_cache import WordStore
+from expunge.engine.planning.make import is_plan_of, make
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import EditPlan, relative_changes
+from expunge.engine.spec import EditSpec
+from expunge.tasks.core.change_limit import check_reach
+from expunge.tasks.core.device import PROCESSOR, device
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.errors import LimitExceeded
+from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, words_folder
+from expunge.tasks.core.policy_adapter import edit_spec
+from expunge.tasks.core.progress import bars
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.auto_tuning import chosen, trials_file
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.feasibility import refuse_unprovable
+from expunge.tasks.intake import load_state, too_large
+from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 
 
 def plan_edit(order: Order) -> Ref:

@@ -11,28 +11,28 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-import engine
-from engine import emoji
-from engine.canonical import canonical_json
-from engine.digests import files, folder_digest, json_digest
-from engine.editing import settings_of
-from engine.errors import SettingError
-from engine.families import family_named
-from engine.judges import error, known
-from engine.model import pipeline_name
-from engine.probes.prompts import probes_digest
-from policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
-from policies.errors import shown
-from policies.schema import Level
-from tasks.durable import readable, write_whole
-from tasks.errors import IntegrityError
-from tasks.history import line_of
-from tasks.journal import AtTheDoor, journal, note, refusals_noted
-from tasks.kept import keep_policy, state_with
-from tasks.order import Order, here
-from tasks.places import STATE
-from tasks.receipts import Step, of_step
-from tasks.translate import edit_spec, sampler
+import expunge.engine
+from expunge.engine import emoji
+from expunge.engine.errors import SettingError
+from expunge.engine.families import family_named
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import files, folder_digest, json_digest
+from expunge.engine.judges import error, known
+from expunge.engine.models.load import pipeline_name
+from expunge.engine.planning.make import settings_of
+from expunge.engine.probes.prompts import probes_digest
+from expunge.policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
+from expunge.policies.errors import shown
+from expunge.policies.schema import Level
+from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import STATE
+from expunge.tasks.core.policy_adapter import edit_spec, sampler
+from expunge.tasks.core.work_order import Order, here
+from expunge.tasks.ledger.ledger import Step, of_step
+from expunge.tasks.ledger.policy_store import keep_policy, state_with
+from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.ledger.recorder import AtTheDoor, journal, note, refusals_noted
 
 LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
@@ -170,7 +170,7 @@ def _saved(
     judge_digest = folder_digest(judge)
     errors = error.read(judge, judge_digest)
     identity = {
-        "engine": engine.__version__,
+        "engine": expunge.engine.__version__,
         "policy": policy.digest,
         "state": state.digest,
         "judge": judge_digest,

@@ -19,30 +19,30 @@ from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine import evidence
-from engine.bounds import clopper_pearson_lower, clopper_pearson_upper
-from engine.canonical import canonical_json
-from engine.deltas import EditPlan
-from engine.families import family_named
-from engine.judges.card import read_card
-from engine.model import pipeline_name
-from engine.results import Verdict
-from tasks.budget import spent
-from tasks.closest import Tried, ranked_attempts
-from tasks.durable import readable, write_whole
-from tasks.errors import IntegrityError
-from tasks.findings import Findings
-from tasks.intake import load_state
-from tasks.journal import journal, written_by
-from tasks.kept import kept_policy
-from tasks.order import Order, Ref, verdict_of
-from tasks.places import DELTAS, REPORT, ROUNDING, SHEETS
-from tasks.quality import read_quality
-from tasks.questions import examination
-from tasks.receipts import Receipt, Step, of_step
-from tasks.sheets import TITLES, contact_sheets
-from tasks.standing import Standing
-from tasks.trials import tried
+from expunge.engine.families import family_named
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.judges.card import read_card
+from expunge.engine.models.load import pipeline_name
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
+from expunge.tasks.core.work_order import Order, Ref, verdict_of
+from expunge.tasks.evidence.auto_tuning import tried
+from expunge.tasks.evidence.budget import spent
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.quality import read_quality
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.recorder import journal, written_by
+from expunge.tasks.views.closest_attempts import Tried, ranked_attempts
+from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
+from expunge.tasks.views.findings import Findings
 
 PAGES = Environment(
     loader=PackageLoader("tasks", "pages"),

@@ -7,25 +7,25 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.bundle import MODEL, assemble
-from engine.digests import files
-from engine.layout import check_complete, check_layout
-from tasks.entry import enter, identity
-from tasks.errors import IntegrityError
-from tasks.history import publications
-from tasks.intake import load_state
-from tasks.journal import note, refusals_noted
-from tasks.kept import kept_policy
-from tasks.manifest import listed, model_digest
-from tasks.order import Order
-from tasks.places import BUNDLE
-from tasks.pointer import check_served
-from tasks.publication import Release
-from tasks.publish import published_files
-from tasks.receipts import Step
-from tasks.record import STATE_TAG, VERDICT_TAG, RunRecord
-from tasks.report import PAGES
-from tasks.settings import Settings
+from expunge.engine.files.bundle import MODEL, assemble
+from expunge.engine.files.digests import files
+from expunge.engine.files.model_layout import check_complete, check_layout
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.queries import publications
+from expunge.tasks.ledger.recorder import note, refusals_noted
+from expunge.tasks.publish import Release
+from expunge.tasks.record import enter, identity
+from expunge.tasks.report import PAGES
+from expunge.tasks.storage.bundle_store import published_files
+from expunge.tasks.storage.manifest import listed, model_digest
+from expunge.tasks.storage.pointer import check_served
+from expunge.tasks.tracking.runs import STATE_TAG, VERDICT_TAG, RunRecord
 
 
 def assemble_base(order: Order) -> str:

@@ -16,31 +16,31 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from engine.results import Verdict
-from tasks.entry import enter_edit, run_record
-from tasks.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
-from tasks.gating import run_gate
-from tasks.given import weights_of
-from tasks.grounds import is_of_a_base
-from tasks.history import publications
-from tasks.intake import order_again
-from tasks.journal import journal, note
-from tasks.kept import kept_policy
-from tasks.order import Order, Ref
-from tasks.places import EVIDENCE, REPORT, VERDICT
-from tasks.pointer import check_served
-from tasks.proof import Proof, doubts_of, state_to_check, weights_by_bundle
-from tasks.publication import Release
-from tasks.publish import bundle_uri, fetch_bundle
-from tasks.receipts import Receipt, Step
-from tasks.record import SUSPECT, record, recorded_publications, recorded_run
-from tasks.registry import is_registered, register, withdraw
-from tasks.report import write_report
-from tasks.restore import enter_base
-from tasks.settings import Settings
-from tasks.shards import Weights
-from tasks.verify import conclude, gather_evidence
-from tasks.vouched import check_delivered, deliver
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.audit.provenance import is_of_a_base
+from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
+from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.workers import Weights
+from expunge.tasks.gate import run_gate
+from expunge.tasks.intake import order_again
+from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, weights_by_bundle
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.queries import publications
+from expunge.tasks.ledger.recorder import journal, note
+from expunge.tasks.publish import Release
+from expunge.tasks.record import enter_edit, run_record
+from expunge.tasks.report import write_report
+from expunge.tasks.restore import enter_base
+from expunge.tasks.storage.bundle_signature import check_delivered, deliver
+from expunge.tasks.storage.bundle_store import bundle_uri, fetch_bundle
+from expunge.tasks.storage.external_model import weights_of
+from expunge.tasks.storage.pointer import check_served
+from expunge.tasks.tracking.registry import is_registered, register, withdraw
+from expunge.tasks.tracking.runs import SUSPECT, record, recorded_publications, recorded_run
+from expunge.tasks.verify import conclude, gather_evidence
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,25 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from tqdm import tqdm
 
-from engine import evidence
-from engine.evidence import ARMS, Row
-from engine.results import Verdict
-from engine.rounds import next_round
-from engine.verdict import decide
-from tasks.attacks import attack_shards, attack_work
-from tasks.budget import Budget, remember_pace, spend
-from tasks.durable import write_whole
-from tasks.foresight import refuse_unprovable
-from tasks.intake import load_state
-from tasks.journal import note, refusals_noted
-from tasks.judging import Recorded
-from tasks.order import Order, Ref
-from tasks.places import CANDIDATE, EVIDENCE, VERDICT
-from tasks.quality import measure_quality
-from tasks.questions import Examination, examination
-from tasks.receipts import Step
-from tasks.settings import workers
-from tasks.shards import Examiner, Weights, Work, crew, cut, picture_store
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import ARMS, Row
+from expunge.engine.stats.sampling_plan import next_round
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.paths import CANDIDATE, EVIDENCE, VERDICT
+from expunge.tasks.core.settings import workers
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.attack_jobs import attack_shards, attack_work
+from expunge.tasks.evidence.budget import Budget, remember_pace, spend
+from expunge.tasks.evidence.examination import Examination, examination
+from expunge.tasks.evidence.feasibility import refuse_unprovable
+from expunge.tasks.evidence.judge import Recorded
+from expunge.tasks.evidence.quality import measure_quality
+from expunge.tasks.evidence.workers import Examiner, Weights, Work, crew, cut, picture_store
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.recorder import note, refusals_noted
 
 
 def gather_evidence(order: Order, candidate: Weights) -> Ref:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.ports import Wish, choose
-from tasks.settings import SILENCE, Settings
+from expunge.deployments.ports import Wish, choose
+from expunge.tasks.core.settings import SILENCE, Settings
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,9 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def run_stack(command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m deployments.stack COMMAND`, as a person would run it, with state under `home`."""
+    """`python -m expunge.deployments.stack COMMAND`, as a person would run it, with state under `home`."""
     return subprocess.run(
-        [sys.executable, "-m", "deployments.stack", command],
+        [sys.executable, "-m", "expunge.deployments.stack", command],
         env={**os.environ, "EXPUNGE_HOME": str(home), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -14,17 +14,17 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from engine.acceptance import Sampling
-from engine.bounds import fewest
-from engine.editing import KNOWN
-from engine.editors import EDITORS
-from engine.emoji import JUDGE
-from engine.judges.error import read as judge_errors
-from engine.tally import METHODS, drop_bounds
-from engine.training import TRAINERS
-from engine.tuning import AUTO, AutoSettings
-from policies import Policy
-from tasks.history import STATES
+from expunge.engine.editors import EDITORS
+from expunge.engine.editors.training import TRAINERS
+from expunge.engine.emoji import JUDGE
+from expunge.engine.judges.error import read as judge_errors
+from expunge.engine.planning.auto_search import AUTO, AutoSettings
+from expunge.engine.planning.make import KNOWN
+from expunge.engine.stats.acceptance import Sampling
+from expunge.engine.stats.clopper_pearson import fewest
+from expunge.engine.stats.estimates import METHODS, drop_bounds
+from expunge.policies import Policy
+from expunge.tasks.ledger.queries import STATES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from engine.editors import mace, oce, rece, scapre, scapre_released, speed, uce
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
-from engine.errors import SettingError
+from expunge.engine.editors import mace, oce, rece, scapre, scapre_released, speed, uce
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
+from expunge.engine.errors import SettingError
 
 MODULES = (scapre, uce, rece, speed, oce, mace, scapre_released)
 EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in MODULES}
@@ -32,7 +32,9 @@ S = TypeVar("S")
 def editor_named(name: str) -> Editor:
     """The editor of that name; SettingError lists those there are."""
     if name not in EDITORS:
-        raise unknown(f"editor {name!r} is none in closed form (engine.editing.make takes any)", name, EDITORS)
+        raise unknown(
+            f"editor {name!r} is none in closed form (expunge.engine.planning.make.make takes any)", name, EDITORS
+        )
     return EDITORS[name]
 
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.errors import SettingError
-from engine.linalg import product, sums
+from expunge.engine.errors import SettingError
+from expunge.engine.linalg import product, sums
 
 EMPTY, MEAN = "empty", "mean"
 DEFAULT_ANCHORS = {"choices": (EMPTY, MEAN)}
@@ -144,8 +144,8 @@ class Settings:
     or that `last` subject token alone. `bare`: use the names alone instead of the templates. `general_words`: how many
     words of the model's own vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a
     target's, or is held by one, as `police car` and `car`. `default_anchor`: what a target that names no anchor
-    becomes, the `empty` prompt in its place or the `mean` of other words there (`engine/anchors.py`). `one_by_one` is
-    no setting: whether the editor needs tokens beside moments.
+    becomes, the `empty` prompt in its place or the `mean` of other words there (`engine/planning/anchors.py`).
+    `one_by_one` is no setting: whether the editor needs tokens beside moments.
     """
 
     one_by_one: ClassVar[bool] = False

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments
-from engine.editors.uce import UceSettings, right_factor
-from engine.linalg import times
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments
+from expunge.engine.editors.uce import UceSettings, right_factor
+from expunge.engine.linalg import times
 
 NOTHING = 1e-9
 

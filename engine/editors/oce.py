@@ -37,9 +37,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings
-from engine.errors import EditError
-from engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Settings
+from expunge.engine.errors import EditError
+from expunge.engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
 _NAMES = {"expand_prompts": False}
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder

@@ -35,10 +35,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments
-from engine.editors.uce import UceSettings, right_factor
-from engine.errors import EditError
-from engine.linalg import WORST_CONDITION, cholesky, cholesky_solve, eigvalsh, eye, product, times
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments
+from expunge.engine.editors.uce import UceSettings, right_factor
+from expunge.engine.errors import EditError
+from expunge.engine.linalg import WORST_CONDITION, cholesky, cholesky_solve, eigvalsh, eye, product, times
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from engine.digests import json_digest
-from engine.linalg import times
+from expunge.engine.files.digests import json_digest
+from expunge.engine.linalg import times
 
 EPS = 1e-8  # added where the scripts add it
 COPIES = 5

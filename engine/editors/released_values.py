@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.editors.base import Tokens
-from engine.linalg import add_product, times
+from expunge.engine.editors.base import Tokens
+from expunge.engine.linalg import add_product, times
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings, reads_words
-from engine.linalg import Pencil, diagonalise, eye, mean, procrustes, svd, times
+from expunge.engine.editors.base import DEFAULT_ANCHORS, MEAN, ConceptEmbeddings, Editor, Settings, reads_words
+from expunge.engine.linalg import Pencil, diagonalise, eye, mean, procrustes, svd, times
 
 AUTO = "auto"
 STRENGTH = 12.0
@@ -48,7 +48,8 @@ MANY = 20  # targets; as many as there are to choose settings on, so what was ch
 
 @dataclass(frozen=True)
 class ScapreSettings(Settings):
-    """`strength` s, or `auto`: the default on average, more where a target is hard to erase (`engine/adapting.py`).
+    """`strength` s, or `auto`: the default on average, more where a target is hard to erase
+    (`engine/planning/adaptive_strength.py`).
 
     `retain` r, `general` v for up to 20 targets, `ridge` lam, `spectral` p of R, `informax` q of the mask (0:
     every row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.

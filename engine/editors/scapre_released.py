@@ -37,11 +37,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Settings, at_least
-from engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
-from engine.editors.released_values import Batch, add_masked
-from engine.errors import EditError, SettingError
-from engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Settings, at_least
+from expunge.engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
+from expunge.engine.editors.released_values import Batch, add_masked
+from expunge.engine.errors import EditError, SettingError
+from expunge.engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
 
 LARGEST, OWN = "largest mask", "own masks"
 CONCEPTS = 64  # whose tokens are summed at a time

@@ -32,9 +32,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Rows, Settings, reads_words
-from engine.errors import EditError
-from engine.linalg import eigh, eye, product, solve_ridged, svd, times, total
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments, Rows, Settings, reads_words
+from expunge.engine.errors import EditError
+from expunge.engine.linalg import eigh, eye, product, solve_ridged, svd, times, total
 
 PADDING_DIRECTIONS = 3
 COPIES, DRAWN = 10, 100

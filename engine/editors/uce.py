@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings, reads_words
-from engine.linalg import diagonalise, eye, times
+from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings, reads_words
+from expunge.engine.linalg import diagonalise, eye, times
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-from engine.errors import UnknownArchitecture
-from engine.families.base import (
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families.base import (
     Arguments,
     Family,
     Predict,

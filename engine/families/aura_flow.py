@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.families.base import Arguments, Family, Projection, entrance, reading, with_mask, without_padding
+from expunge.engine.families.base import Arguments, Family, Projection, entrance, reading, with_mask, without_padding
 
 T5_TOKENS = 256  # which the pipeline reads unless told otherwise
 

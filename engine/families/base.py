@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UnknownArchitecture
+from expunge.engine.errors import UnknownArchitecture
 
 Kind = Literal["key", "value"]
 

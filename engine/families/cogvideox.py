@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.families import sd
-from engine.families.base import Family, Projection, entrance, reading
-from engine.families.video import ONE_FRAME
+from expunge.engine.families import sd
+from expunge.engine.families.base import Family, Projection, entrance, reading
+from expunge.engine.families.video import ONE_FRAME
 
 T5_TOKENS = 226  # which the pipelines read unless told otherwise
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.families import cogvideox, sd
-from engine.families.base import Arguments, Family, reading
+from expunge.engine.families import cogvideox, sd
+from expunge.engine.families.base import Arguments, Family, reading
 
 T5_TOKENS = 224  # which the pipeline reads unless told otherwise
 

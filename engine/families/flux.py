@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from engine.families.base import Arguments, Family, Projection, entrance, reading, refuse_missing
+from expunge.engine.families.base import Arguments, Family, Projection, entrance, reading, refuse_missing
 
 T5, POOLED = 0, 1
 T5_TOKENS = 512  # which the pipeline reads unless told otherwise

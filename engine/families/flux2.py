@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.chat import Chat
-from engine.families.base import Family, Projection, away_from, entrance, readable_by, spoken
+from expunge.engine.families.base import Family, Projection, away_from, entrance, readable_by, spoken
+from expunge.engine.text.chat_template import Chat
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 LAYERS = (9, 18, 27)  # which it takes unless told otherwise

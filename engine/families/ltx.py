@@ -11,9 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.families import sd
-from engine.families.base import Family, Projection, entrance, reading, silenced, spoken, with_mask, without_padding
-from engine.families.video import ONE_FRAME
+from expunge.engine.families import sd
+from expunge.engine.families.base import (
+    Family,
+    Projection,
+    entrance,
+    reading,
+    silenced,
+    spoken,
+    with_mask,
+    without_padding,
+)
+from expunge.engine.families.video import ONE_FRAME
 
 FIRST, LATER = "LTXPipeline", "LTXConditionPipeline"
 T5_TOKENS, LATER_TOKENS = 128, 256  # which the pipelines read unless told otherwise

@@ -13,8 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from engine.chat import Chat
-from engine.families.base import (
+from expunge.engine.families.base import (
     Arguments,
     Family,
     Projection,
@@ -25,6 +24,7 @@ from engine.families.base import (
     silenced,
     spoken,
 )
+from expunge.engine.text.chat_template import Chat
 
 TOKENS = 512  # of the chat with its text; the pipeline would read 1,058, and pads only to the longest of its prompts
 BLANK = " "

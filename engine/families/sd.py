@@ -8,8 +8,8 @@ from typing import Any
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from engine.errors import UnknownArchitecture
-from engine.families.base import (
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families.base import (
     Arguments,
     Family,
     Kind,

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from engine.errors import UnknownArchitecture
-from engine.families.base import Arguments, Family, Projection, entrance, reading
-from engine.families.sdxl import check_twins, encode_twice, penultimate
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families.base import Arguments, Family, Projection, entrance, reading
+from expunge.engine.families.sdxl import check_twins, encode_twice, penultimate
 
 CLIP, T5, POOLED = 0, 1, 2
 T5_TOKENS = 256  # which the pipeline reads unless told otherwise, whatever its tokenizer could

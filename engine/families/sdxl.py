@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.errors import UnknownArchitecture
-from engine.families import sd
-from engine.families.base import Arguments, Family, Projection, entrance, refuse_missing, uncompiled
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families import sd
+from expunge.engine.families.base import Arguments, Family, Projection, entrance, refuse_missing, uncompiled
 
 TOKENS, POOLED = 0, 1
 SIZES = 6  # numbers that the pipeline tells beside the prompt: height, width and corner, of what was and what is

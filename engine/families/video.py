@@ -12,9 +12,9 @@ import numpy as np
 from diffusers import UNet3DConditionModel, UNetMotionModel
 from torch import Tensor
 
-from engine.errors import UnknownArchitecture
-from engine.families import sd
-from engine.families.base import Arguments, Family, Kind, Projection, plain_weight, submodules, uncompiled
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families import sd
+from expunge.engine.families.base import Arguments, Family, Kind, Projection, plain_weight, submodules, uncompiled
 
 PARTS: tuple[tuple[str, Kind], ...] = (("to_k", "key"), ("to_v", "value"))
 

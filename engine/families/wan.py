@@ -10,9 +10,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from engine.errors import MissingExtra, UnknownArchitecture
-from engine.families.base import Family, Projection, entrance, reading, without_padding
-from engine.families.video import ONE_FRAME
+from expunge.engine.errors import MissingExtra, UnknownArchitecture
+from expunge.engine.families.base import Family, Projection, entrance, reading, without_padding
+from expunge.engine.families.video import ONE_FRAME
 
 DENOISERS = ("transformer", "transformer_2")
 T5_TOKENS = 512  # which the pipeline reads unless told otherwise

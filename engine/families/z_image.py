@@ -11,8 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.chat import Chat
-from engine.families.base import (
+from expunge.engine.families.base import (
     Arguments,
     Family,
     Projection,
@@ -23,6 +22,7 @@ from engine.families.base import (
     silenced,
     spoken,
 )
+from expunge.engine.text.chat_template import Chat
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.errors import ConceptError, MissingExtra
+from expunge.engine.errors import ConceptError, MissingExtra
 
 FLAT_LEVELS = 16
 FLAT_SHARE = 0.01

@@ -21,8 +21,8 @@ from typing import Any
 from safetensors import safe_open
 from transformers import AutoConfig
 
-from engine.errors import ModelFormatError
-from engine.spec import spoken
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.spec import spoken
 
 CARD, LABELS, REFERENCES = "judge.json", "labels.json", "references.safetensors"
 NEEDS: dict[str, set[str]] = {

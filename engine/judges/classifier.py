@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from engine.digests import folder_digest
-from engine.errors import MissingExtra, ModelFormatError
-from engine.features import BATCH
-from engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
-from engine.judges.card import read_card
-from engine.linalg import steady
+from expunge.engine.errors import MissingExtra, ModelFormatError
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
+from expunge.engine.judges.card import read_card
+from expunge.engine.judges.clip_features import BATCH
+from expunge.engine.linalg import steady
 
 
 class PictureClassifier:

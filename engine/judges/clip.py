@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from engine.features import ClipNetwork
-from engine.judges.base import Sighting, likeliest, refuse_unfit
-from engine.judges.card import read_labels
-from engine.linalg import steady
-from engine.spec import spoken
+from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit
+from expunge.engine.judges.card import read_labels
+from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.linalg import steady
+from expunge.engine.spec import spoken
 
 
 class ClipJudge:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.digests import json_digest
-from engine.errors import ModelFormatError
-from engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.digests import json_digest
+from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
 
 
 class Ensemble:

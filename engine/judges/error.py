@@ -1,6 +1,6 @@
 """How often a judge errs, counted on pictures whose content is known, and kept beside it as data.
 
-    python -m engine.judges.error JUDGE CATEGORY PICTURES     PICTURES holds one folder of pictures a label
+    python -m expunge.engine.judges.error JUDGE CATEGORY PICTURES     PICTURES holds one folder of pictures a label
 
 writes `JUDGE_error.json` beside the judge's folder, never into it: the folder's digest is the judge's name. A judge
 that knows one label needs pictures that show nothing it knows, too: their folder is named by `--other`.
@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.canonical import canonical_json
-from engine.digests import folder_digest
-from engine.errors import DigestMismatch
-from engine.judges.base import Judge, fault
-from engine.judges.card import known, read_json
-from engine.judges.opening import open_judge
-from engine.results import JudgeError
+from expunge.engine.errors import DigestMismatch
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.base import Judge, fault
+from expunge.engine.judges.card import known, read_json
+from expunge.engine.judges.opening import open_judge
+from expunge.engine.stats.verdict import JudgeError
 
 
 def measure(

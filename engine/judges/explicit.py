@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.digests import folder_digest
-from engine.errors import ModelFormatError
-from engine.judges.base import Sighting, from_scores, library, refuse_unfit, refuse_unknown
-from engine.judges.card import CARD, read_card
-from engine.judges.classifier import PictureClassifier
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.base import Sighting, from_scores, library, refuse_unfit, refuse_unknown
+from expunge.engine.judges.card import CARD, read_card
+from expunge.engine.judges.classifier import PictureClassifier
 
 WEIGHTS = "320n.onnx"
 THRESHOLD = 0.6  # from which the field counts a detection on the prompts of I2P (arXiv 2211.05105)
@@ -65,7 +65,7 @@ class NudeNetJudge:
         if card.version != (installed := version("nudenet")):
             raise ModelFormatError(
                 f"{folder / CARD}: made for nudenet {card.version}, installed is {installed}; install that one, or "
-                "make the folder again with `python -m engine.judges.make nudenet FOLDER`"
+                "make the folder again with `python -m expunge.engine.judges.make nudenet FOLDER`"
             )
         self.digest, self._concepts = folder_digest(folder), card.concepts
         self._threshold = card.threshold

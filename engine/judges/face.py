@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from engine.digests import folder_digest, json_digest
-from engine.errors import ConceptError
-from engine.judges.base import Sighting, from_scores, refuse_unfit, refuse_unknown
-from engine.judges.card import CARD, REFERENCES, read_card
-from engine.judges.face_networks import Embedder, fetch, held
+from expunge.engine.errors import ConceptError
+from expunge.engine.files.digests import folder_digest, json_digest
+from expunge.engine.judges.base import Sighting, from_scores, refuse_unfit, refuse_unknown
+from expunge.engine.judges.card import CARD, REFERENCES, read_card
+from expunge.engine.judges.face_networks import Embedder, fetch, held
 
 
 class FaceJudge:

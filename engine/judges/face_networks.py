@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.errors import MissingExtra, ModelFormatError
-from engine.judges.base import library
+from expunge.engine.errors import MissingExtra, ModelFormatError
+from expunge.engine.judges.base import library
 
 Embedder = Callable[[np.ndarray], np.ndarray]
 """From a picture, uint8 [height, width, 3], to the embeddings of its faces, float [faces, width]."""
@@ -39,7 +39,8 @@ def held(folder: Path) -> Networks:
     for name in networks.files:
         if not (folder / name).is_file():
             raise ModelFormatError(
-                f"{folder / name} is missing; put it there, or make a new folder by `python -m engine.judges.make`"
+                f"{folder / name} is missing; put it there, or make a new folder by "
+                "`python -m expunge.engine.judges.make`"
             )
     return networks
 

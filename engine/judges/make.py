@@ -1,7 +1,7 @@
 """A judge's folder out of an installed package, weights included.
 
-    python -m engine.judges.make nudenet FOLDER
-    python -m engine.judges.make face FOLDER NAME PICTURE...    adds a person, or takes new pictures of the person
+    python -m expunge.engine.judges.make nudenet FOLDER
+    python -m expunge.engine.judges.make face FOLDER NAME PICTURE...    adds or replaces a person
 
 A face judge gets dlib's networks out of the extra `faces`, unless its folder has networks already.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.errors import EngineError
-from engine.judges import explicit, face
+from expunge.engine.errors import EngineError
+from expunge.engine.judges import explicit, face
 
 
 def main() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.digests import folder_digest
-from engine.judges.base import Judge
-from engine.judges.card import read_card
-from engine.judges.classifier import ClassifierJudge
-from engine.judges.clip import ClipJudge
-from engine.judges.ensemble import Ensemble
-from engine.judges.explicit import ExplicitClassifier, NudeNetJudge
-from engine.judges.face import FaceJudge
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.base import Judge
+from expunge.engine.judges.card import read_card
+from expunge.engine.judges.classifier import ClassifierJudge
+from expunge.engine.judges.clip import ClipJudge
+from expunge.engine.judges.ensemble import Ensemble
+from expunge.engine.judges.explicit import ExplicitClassifier, NudeNetJudge
+from expunge.engine.judges.face import FaceJudge
 
 
 def open_judge(folder: str | Path, device: str = "cpu") -> Judge:

@@ -8,10 +8,10 @@ from itertools import groupby
 
 import numpy as np
 
-from engine.evidence import Row
-from engine.judges import Judge, Sighting, fault, look_for_any
-from engine.pictures import pixel_digest
-from engine.probes.prompts import Question, Subject
+from expunge.engine.judges import Judge, Sighting, fault, look_for_any
+from expunge.engine.models.picture_store import pixel_digest
+from expunge.engine.probes.prompts import Question, Subject
+from expunge.engine.stats.evidence_table import Row
 
 
 @dataclass(frozen=True)

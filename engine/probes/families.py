@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice, repeat
 
-from engine.probes.prompts import EVERYDAY, FOLDER, Subject, wordings
-from engine.probes.spelling import homoglyphs, misspellings, translations
-from engine.wordings import with_article
+from expunge.engine.probes.prompts import EVERYDAY, FOLDER, Subject, wordings
+from expunge.engine.probes.spelling import homoglyphs, misspellings, translations
+from expunge.engine.text.templates import with_article
 
 FURTHER = FOLDER / "further"
 MOST = 100  # prompts in company, more than anyone asks for

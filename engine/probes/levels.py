@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.errors import ConceptError
-from engine.families import family_of
-from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
-from engine.probes.families import FAMILIES, family_prompts
-from engine.probes.prompts import Question, Subject, kept_objects, questions
-from engine.sampling import Sampler, Shot
+from expunge.engine.errors import ConceptError
+from expunge.engine.families import family_of
+from expunge.engine.models.sampling import Sampler, Shot
+from expunge.engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from expunge.engine.probes.families import FAMILIES, family_prompts
+from expunge.engine.probes.prompts import Question, Subject, kept_objects, questions
 
 INFORMATIVE = ("alias", *FAMILIES)
 """Families to which the unedited model may not respond; where it does not, they add nothing to the proof

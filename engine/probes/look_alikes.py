@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.families import projections
-from engine.probes.prompts import Subject
-from engine.spec import spoken
-from engine.text import BATCH, encode
-from engine.wordings import WORDED_AS, Wording, fill, templates
+from expunge.engine.families import projections
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.spec import spoken
+from expunge.engine.text.encoding import BATCH, encode
+from expunge.engine.text.templates import WORDED_AS, Wording, fill, templates
 
 ENCODER, JUDGE = "text encoder", "judge"
 WORDINGS = 4

@@ -2,8 +2,8 @@
 
 The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file. Names and some prefixes
 are among the templates an editor sees, for people ask in these; most variants are not, so that an edit is examined in
-other words too than those it was made with. `engine.probes.families` asks in further ways, `engine.probes.levels` says
-which of all these a verification asks in.
+other words too than those it was made with. `expunge.engine.probes.families` asks in further ways,
+`expunge.engine.probes.levels` says which of all these a verification asks in.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
-from engine.digests import file_digest, json_digest
-from engine.errors import ConceptError
-from engine.sampling import Shot
-from engine.wordings import WORDED_AS, silent_on, with_article
+from expunge.engine.errors import ConceptError
+from expunge.engine.files.digests import file_digest, json_digest
+from expunge.engine.models.sampling import Shot
+from expunge.engine.text.templates import WORDED_AS, silent_on, with_article
 
 FOLDER = Path(__file__).parent
 EVERYDAY = ("house", "tree", "cup", "chair", "bridge")

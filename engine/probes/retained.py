@@ -6,11 +6,11 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.canonical import sha256
-from engine.probes.levels import level_named
-from engine.probes.look_alikes import LookAlike
-from engine.probes.prompts import Subject
-from engine.spec import spoken
+from expunge.engine.files.canonical_json import sha256
+from expunge.engine.probes.levels import level_named
+from expunge.engine.probes.look_alikes import LookAlike
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.spec import spoken
 
 
 def retained_subjects(

@@ -10,7 +10,7 @@ from benchmarks import concepts, measure
 from benchmarks.ablation import ANCHOR, CASES, PARTS, WITH_ANCHOR, page, run
 from benchmarks.compare import COLUMNS, KEY
 from benchmarks.results import Results
-from engine.editing import settings_of
+from expunge.engine.planning.make import settings_of
 
 
 @pytest.mark.parametrize("part", list(PARTS))

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, arguments, results, with_settings
 from benchmarks.concepts import Case
-from engine.emoji import MODEL
-from engine.errors import SettingError
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import SettingError
 
 CASE = Case("trial", 0, ("cherry",))
 

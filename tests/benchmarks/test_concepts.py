@@ -16,8 +16,8 @@ from benchmarks.concepts import (
     split,
     tuning_cases,
 )
-from engine.emoji.catalogue import OBJECTS, twins
-from engine.emoji.quality import offered
+from expunge.engine.emoji.catalogue import OBJECTS, twins
+from expunge.engine.emoji.training.quality import offered
 
 
 def test_tuning_and_reported_objects_are_all_objects_and_share_none():

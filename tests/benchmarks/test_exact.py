@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.exact import GROUPS, line
-from engine.emoji import JUDGE, pictures
-from engine.features import ClipNetwork
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.training import pictures
+from expunge.engine.judges.clip_features import ClipNetwork
 
 
 def test_a_group_is_compared_with_its_own_pictures_alone_and_too_few_have_no_distance():

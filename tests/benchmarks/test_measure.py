@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks import measure
 from benchmarks.concepts import Case
-from engine.emoji.catalogue import OBJECTS, twins
-from engine.emoji.quality import offered
-from engine.probes import Question, Subject
-from engine.sampling import Shot
+from expunge.engine.emoji.catalogue import OBJECTS, twins
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.models.sampling import Shot
+from expunge.engine.probes import Question, Subject
 
 CASE = Case("trial", 1, ("lemon", "penguin", "shark"), ("contrast",))
 

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.redteam import COLUMNS, caught, examined, missed, notice, page, weakly
 from benchmarks.redteam_models import MODELS
 from benchmarks.results import Results
-from engine.emoji import MODEL
-from engine.results import Outcome, Verdict
-from policies import Acceptance, Concept, Policy, Retained
+from expunge.engine.emoji import MODEL
+from expunge.engine.stats.verdict import Outcome, Verdict
+from expunge.policies import Acceptance, Concept, Policy, Retained
 
 FEW = Acceptance(max_target_rate=0.2, max_retain_drop=0.3, min_control_rate=0.7, seeds=8, prompts=2)
 

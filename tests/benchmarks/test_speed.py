@@ -10,11 +10,11 @@ import torch
 from benchmarks import floor, grid, layers, masks, scapre_parts, speed, timing
 from benchmarks.fullsize import MOST_NAMES, Size, pipeline, spec
 from benchmarks.transcription import transcribed
-from engine.editors.scapre import ScapreSettings
-from engine.editors.scapre_released import ReleasedSettings
-from engine.families import projections
-from engine.planning import plan
-from engine.vocabulary import general_words
+from expunge.engine.editors.scapre import ScapreSettings
+from expunge.engine.editors.scapre_released import ReleasedSettings
+from expunge.engine.families import projections
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.text.vocabulary import general_words
 
 SMALL = Size(width=32, layers=2, heads=2, channels=(16, 32, 32, 32), tokens=24, vocabulary=1544)
 

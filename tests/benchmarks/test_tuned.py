@@ -7,10 +7,10 @@ import pytest
 from benchmarks import compare, concepts
 from benchmarks.ladders import LADDERS, TRAINED, rungs
 from benchmarks.results import FOLDER
-from engine.digests import folder_digest
-from engine.editors import checked_settings
-from engine.emoji import MODEL
-from engine.training import TRAINERS
+from expunge.engine.editors import checked_settings
+from expunge.engine.editors.training import TRAINERS
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
 
 BUILT_IN = folder_digest(MODEL)[:12]
 

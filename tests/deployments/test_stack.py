@@ -9,12 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.ports import PortTaken, Wish, choose
-from deployments.processes import Launched, is_running, launch, stop
-from deployments.readiness import s3_serves
-from tasks import health, s3
-from tasks.errors import ServiceUnreachable, UsageError
-from tasks.settings import Settings, spare_proxy
+from expunge.deployments.ports import PortTaken, Wish, choose
+from expunge.deployments.processes import Launched, is_running, launch, stop
+from expunge.deployments.readiness import s3_serves
+from expunge.tasks import preflight as health
+from expunge.tasks.core.errors import ServiceUnreachable, UsageError
+from expunge.tasks.core.settings import Settings, spare_proxy
+from expunge.tasks.storage import s3
 from tests.conftest import run_stack
 
 
@@ -107,7 +108,7 @@ def test_chosen_ports_differ():
 
 
 def test_stop_ends_what_ignores_the_polite_signal_and_its_children(tmp_path, monkeypatch):
-    monkeypatch.setattr("deployments.processes.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("expunge.deployments.processes.GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 60 & echo ready > ready; while true; do sleep 1; done"
     launched = launch(("sh", "-c", script), dict(os.environ), tmp_path, tmp_path / "log")
     while not (tmp_path / "ready").exists():

@@ -13,8 +13,8 @@ import pytest
 if TYPE_CHECKING:
     import numpy as np
 
-    from engine.deltas import EditPlan
-    from engine.probes.attacks import Kept
+    from expunge.engine.plans.edit_plan import EditPlan
+    from expunge.engine.probes.attacks import Kept
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def references(built: Any) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def kept(built: Any) -> list[Kept]:
-    from engine.probes.attacks import Kept
+    from expunge.engine.probes.attacks import Kept
     from tests.engine.tiny_attacks import pictures
 
     prompts = ["a dog", "a tree"]
@@ -63,8 +63,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(base: Path) -> EditPlan:
-    from engine.model import open_model
-    from engine.planning import plan
+    from expunge.engine.models.load import open_model
+    from expunge.engine.planning.closed_form import plan
     from tests.engine.exported import SPEC
 
     return plan(open_model(base), SPEC)

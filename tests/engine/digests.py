@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from engine.tensors import tensor_digest
+from expunge.engine.files.tensor_files import tensor_digest
 
 
 def digests(pipeline: Any) -> dict[str, str]:

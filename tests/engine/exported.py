@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from engine.deltas import EditPlan, apply
-from engine.model import open_model
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.models.load import open_model
+from expunge.engine.plans.edit_plan import EditPlan, apply
+from expunge.engine.spec import EditSpec, Retain, Target
 
 SPEC = EditSpec((Target("cat", ("cat",)),), (Retain("dog", ("dog",)),), editor="uce")
 

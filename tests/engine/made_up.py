@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
-from engine.editors.base import Rows
+from expunge.engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
+from expunge.engine.editors.base import Rows
 from tests.engine.draws import draw
 
 D, ROWS = 16, 24

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.results import Verdict
+from expunge.engine.stats.verdict import Verdict
 
 
 def by_concept(result: Verdict) -> list[tuple[str, str]]:

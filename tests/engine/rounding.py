@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from engine.deltas import EditPlan
+from expunge.engine.plans.edit_plan import EditPlan
 
 
 def of_weights(rounding: Mapping[str, float], plan: EditPlan, originals: Mapping[str, Tensor]) -> list[float]:

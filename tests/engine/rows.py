@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from engine.evidence import Row
+from expunge.engine.stats.evidence_table import Row
 
 
 def rows(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.adapting import FURTHEST, Metrics, adapted_targets, balanced, left_of
-from engine.editors import editor_named, settings_for
-from engine.editors.scapre import STRENGTH
-from engine.emoji import MODEL
-from engine.emoji.catalogue import twins
-from engine.errors import SettingError
-from engine.families import projections
-from engine.gathering import Reader, gather
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.editors.scapre import STRENGTH
+from expunge.engine.emoji import MODEL
+from expunge.engine.emoji.catalogue import twins
+from expunge.engine.errors import SettingError
+from expunge.engine.families import projections
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.adaptive_strength import FURTHEST, Metrics, adapted_targets, balanced, left_of
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import Reader, gather
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 from tests.engine.draws import draw
 

@@ -8,21 +8,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine import gathering
-from engine.anchors import WORDS, Anchors
-from engine.editors import EDITORS, settings_for
-from engine.editors.scapre import ScapreSettings
-from engine.editors.uce import UceSettings
-from engine.emoji import MODEL
-from engine.emoji.catalogue import twins
-from engine.encoded import Encoded
-from engine.errors import ConceptError, SettingError
-from engine.gathering import Reader
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from engine.wordings import Wording
+from expunge.engine.editors import EDITORS, settings_for
+from expunge.engine.editors.scapre import ScapreSettings
+from expunge.engine.editors.uce import UceSettings
+from expunge.engine.emoji import MODEL
+from expunge.engine.emoji.catalogue import twins
+from expunge.engine.errors import ConceptError, SettingError
+from expunge.engine.models.load import open_model
+from expunge.engine.planning import concept_embeddings as gathering
+from expunge.engine.planning.anchors import WORDS, Anchors
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import Reader
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoded import Encoded
+from expunge.engine.text.encoding import encode
+from expunge.engine.text.templates import Wording
 from tests.engine import tiny
 
 OTHERS = ("lamp", "stone", "river")

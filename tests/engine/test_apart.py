@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from engine import apart
-from engine.editing import make
-from engine.emoji import MODEL
-from engine.errors import ConceptError
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import ConceptError
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.make import make
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text import name_collisions as apart
 from tests.engine import tiny, tiny_families
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.deltas import applied
-from engine.planning import plan
-from engine.probes.attacks import ConceptVector
-from engine.probes.attacks.concept_vector import vectors_of
-from engine.probes.attacks.words import words_without
-from engine.spec import EditSpec, Target
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.probes.attacks import ConceptVector
+from expunge.engine.probes.attacks.concept_vector import vectors_of
+from expunge.engine.probes.attacks.words import words_without
+from expunge.engine.spec import EditSpec, Target
 from tests.engine.tiny_attacks import CAT, SAMPLER
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.denoising import latents_of
-from engine.probes.attacks import Inversion
-from engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
+from expunge.engine.models.denoising import latents_of
+from expunge.engine.probes.attacks import Inversion
+from expunge.engine.probes.attacks.words import conditioning, embedded_as, input_embeddings, words_without
 from tests.engine.tiny_attacks import CAT, FAMILIES, loss
 
 

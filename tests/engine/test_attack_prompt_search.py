@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from engine.denoising import latents_of, noised, still
-from engine.probes.attacks import PromptSearch
-from engine.probes.attacks.words import embedded_as, input_embeddings, words_without
+from expunge.engine.models.denoising import latents_of, noised, still
+from expunge.engine.probes.attacks import PromptSearch
+from expunge.engine.probes.attacks.words import embedded_as, input_embeddings, words_without
 from tests.engine.tiny_attacks import CAT, FAMILIES, loss, pictures
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.denoising import latents_of
-from engine.probes.attacks import Kept, Relearn
-from engine.probes.attacks.relearn import restored
+from expunge.engine.models.denoising import latents_of
+from expunge.engine.probes.attacks import Kept, Relearn
+from expunge.engine.probes.attacks.relearn import restored
 from tests.engine.tiny_attacks import CAT, SMALL, loss
 
 

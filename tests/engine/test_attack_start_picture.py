@@ -11,10 +11,10 @@ import torch
 from diffusers import AutoPipelineForImage2Image, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-from engine.judges import Sighting
-from engine.probes.attacks import remains
-from engine.probes.attacks.start_picture import completed
-from engine.sampling import Sampler, Shot, generate
+from expunge.engine.judges import Sighting
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.probes.attacks import remains
+from expunge.engine.probes.attacks.start_picture import completed
 from tests.engine import tiny_families
 from tests.engine.small_memory import small_memory
 from tests.engine.tiny_attacks import CAT, FAMILIES, SAMPLER, BrightJudge

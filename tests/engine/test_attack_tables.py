@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.denoising import Noised, errors, latents_of, noised
-from engine.emoji import MODEL, pictures
-from engine.emoji.catalogue import OBJECTS
-from engine.model import open_model
-from engine.probes.attacks import Inversion, PromptSearch
-from engine.probes.attacks.concept_vector import ConceptVector, vectors_of
-from engine.probes.attacks.words import conditioning, embedded_as, random_words, repeated, words_without
-from engine.probes.prompts import Subject
+from expunge.engine.emoji import MODEL
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
+from expunge.engine.models.denoising import Noised, errors, latents_of, noised
+from expunge.engine.models.load import open_model
+from expunge.engine.probes.attacks import Inversion, PromptSearch
+from expunge.engine.probes.attacks.concept_vector import ConceptVector, vectors_of
+from expunge.engine.probes.attacks.words import conditioning, embedded_as, random_words, repeated, words_without
+from expunge.engine.probes.prompts import Subject
 from tests.engine import tiny
 
 NAMES = ("taxi", "cab")

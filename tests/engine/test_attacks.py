@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine import evidence
-from engine.deltas import applied
-from engine.denoising import noised
-from engine.errors import ConceptError, SettingError, UnknownArchitecture
-from engine.judges import Sighting
-from engine.planning import plan
-from engine.probes.attacks import (
+from expunge.engine.errors import ConceptError, SettingError, UnknownArchitecture
+from expunge.engine.judges import Sighting
+from expunge.engine.models.denoising import noised
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.probes.attacks import (
     ATTACKS,
     Attack,
     Kept,
@@ -26,8 +26,8 @@ from engine.probes.attacks import (
     run_attacks,
     success_rate,
 )
-from engine.sampling import Sampler
-from engine.spec import EditSpec, Target
+from expunge.engine.spec import EditSpec, Target
+from expunge.engine.stats import evidence_table as evidence
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import at_rest
 from tests.engine.tiny_attacks import CAT, SAMPLER, SMALL, BrightJudge, pictures

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.deltas import applied
-from engine.emoji import JUDGE, MODEL
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.planning import plan
-from engine.probes import Subject
-from engine.probes.attacks import Inversion, attack_rows, reference_pictures
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.probes import Subject
+from expunge.engine.probes.attacks import Inversion, attack_rows, reference_pictures
+from expunge.engine.spec import EditSpec, Retain, Target
 
 PANDA = Subject("panda", "target", "object", "panda", ("bamboo eater",))
 SPEC = EditSpec((Target("panda", ("panda", "bamboo eater")),), (Retain("bear", ("bear",)), Retain("koala", ("koala",))))

@@ -12,14 +12,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.bundle import MANIFEST, assemble, verify_bundle
-from engine.deltas import EditPlan, applied
-from engine.digests import file_digest, files
-from engine.errors import DigestMismatch, EditError, ModelFormatError
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.spec import EditSpec, Target
+from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
+from expunge.engine.files.bundle import MANIFEST, assemble, verify_bundle
+from expunge.engine.files.digests import file_digest, files
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import EditPlan, applied
+from expunge.engine.spec import EditSpec, Target
 from tests.engine.tiny import pipeline
 
 SPEC = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
@@ -176,7 +176,7 @@ def test_of_shards_only_those_that_change_are_read(
             read.setdefault(self.name, set()).add(f"unet.{key}")
             return self.handle.get_tensor(key)
 
-    monkeypatch.setattr("engine.rewriting.safe_open", Noting)
+    monkeypatch.setattr("expunge.engine.plans.apply.safe_open", Noting)
     write_edited(tmp_path / "model", made, tmp_path / "out")
     assert 0 < len(read) < len(list((tmp_path / "model" / "unet").glob("*.safetensors")))
     assert all(names & made.deltas.keys() for names in read.values())

@@ -15,24 +15,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.chat import Chat
-from engine.deltas import applied, apply, undo
-from engine.editors import EDITORS
-from engine.encoders import encoder_digests
-from engine.errors import ConceptError, DigestMismatch, EditError, UnknownArchitecture
-from engine.families import family_of, projections
-from engine.families.base import part_of
-from engine.lora import lora_of
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.sampling import Sampler, Shot, generate, noise_seed
-from engine.spec import EditSpec, Retain, Target
-from engine.spelling import spellings
-from engine.tensors import tensor_digest
-from engine.text import encode, told
-from engine.vocabulary import words
-from engine.wordings import Wording
+from expunge.engine.editors import EDITORS
+from expunge.engine.errors import ConceptError, DigestMismatch, EditError, UnknownArchitecture
+from expunge.engine.families import family_of, projections
+from expunge.engine.families.base import part_of
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate, noise_seed
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import applied, apply, undo
+from expunge.engine.plans.lora import lora_of
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.chat_template import Chat
+from expunge.engine.text.encoder_digest import encoder_digests
+from expunge.engine.text.encoding import encode, told
+from expunge.engine.text.templates import Wording
+from expunge.engine.text.typed_forms import spellings
+from expunge.engine.text.vocabulary import words
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 

@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine import bounds
-from engine.acceptance import Acceptance
-from engine.bounds import SMALLEST, clopper_pearson_lower, clopper_pearson_upper, drop_p, p_of_bound, rate_p
-from engine.claims import most_claims
-from engine.evidence import ATTACKS, Row, never_shown, table
-from engine.holm import holm
-from engine.results import JudgeError, Outcome, Verdict
-from engine.tally import METHODS, drop_bounds, rate, rate_bounds
-from engine.verdict import decide
+from expunge.engine.stats import clopper_pearson as bounds
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.clopper_pearson import (
+    SMALLEST,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    drop_p,
+    p_of_bound,
+    rate_p,
+)
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.estimates import METHODS, drop_bounds, rate, rate_bounds
+from expunge.engine.stats.evidence_table import ATTACKS, Row, never_shown, table
+from expunge.engine.stats.holm import holm
+from expunge.engine.stats.hypotheses import most_claims
+from expunge.engine.stats.verdict import JudgeError, Outcome, Verdict
 from tests.engine.reasons import by_probe as codes
 from tests.engine.rows import rows
 

@@ -7,15 +7,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from engine.acceptance import Acceptance
-from engine.claims import collapse_p, most_claims
-from engine.evidence import Row, table
-from engine.probes import Question, Subject
-from engine.results import Outcome, RetainResult, Verdict
-from engine.rounds import asked, breaches, next_round, plan_of
-from engine.sampling import Shot
-from engine.tally import drop
-from engine.verdict import decide
+from expunge.engine.models.sampling import Shot
+from expunge.engine.probes import Question, Subject
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.estimates import drop
+from expunge.engine.stats.evidence_table import Row, table
+from expunge.engine.stats.hypotheses import collapse_p, most_claims
+from expunge.engine.stats.sampling_plan import asked, breaches, next_round, plan_of
+from expunge.engine.stats.verdict import Outcome, RetainResult, Verdict
 from tests.engine.reasons import by_concept as codes
 
 FIXED = Acceptance(0.40, 0.10, 0.75, 0.95)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from engine.emoji import MODEL
-from engine.gathering import COMPANY, company_of
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from engine.wordings import fill, in_company
+from expunge.engine.emoji import MODEL
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import COMPANY, company_of
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode
+from expunge.engine.text.templates import fill, in_company
 
 
 def test_a_kept_thing_in_a_kept_style_moves_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_a_kept_thing_in_a_kept_style_moves_less(monkeypatch: pytest.MonkeyPatch
         return float(sum((asked @ delta.double().T).square().sum() for delta in plan(model, spec).deltas.values()))
 
     beside = moved()
-    monkeypatch.setattr("engine.gathering.in_company", lambda *_: [])
+    monkeypatch.setattr("expunge.engine.planning.concept_embeddings.in_company", lambda *_: [])
     assert beside < 0.8 * moved()
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from engine.comparing import EVERY_TOKEN, figures
-from engine.deltas import apply
-from engine.editors.uce import UceSettings
-from engine.errors import DigestMismatch
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.editors.uce import UceSettings
+from expunge.engine.errors import DigestMismatch
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.compare import EVERY_TOKEN, figures
+from expunge.engine.plans.edit_plan import apply
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 
 SPEC = EditSpec((Target("cat", ("cat", "kitty"), anchor="bird"),), (Retain("dog", ("dog",)),))

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from engine.acceptance import Acceptance
-from engine.evidence import Row, table
-from engine.probes import Question, Subject
-from engine.results import Outcome, Verdict
-from engine.rounds import asked, breaches, next_round, plan_of
-from engine.sampling import Shot
-from engine.verdict import decide
+from expunge.engine.models.sampling import Shot
+from expunge.engine.probes import Question, Subject
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import Row, table
+from expunge.engine.stats.sampling_plan import asked, breaches, next_round, plan_of
+from expunge.engine.stats.verdict import Outcome, Verdict
 from tests.engine.reasons import by_probe as codes
 from tests.engine.rows import rows
 

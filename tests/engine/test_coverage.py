@@ -6,13 +6,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from engine import bounds, sequential
-from engine.acceptance import Acceptance
-from engine.claims import claims_of
-from engine.holm import holm
-from engine.results import GroupResult, JudgeError, Outcome, RetainResult, TargetResult, gravest
-from engine.tally import drop, rate
-from engine.verdict import judged
+from expunge.engine.stats import clopper_pearson as bounds
+from expunge.engine.stats import confidence_sequence as sequential
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import judged
+from expunge.engine.stats.estimates import drop, rate
+from expunge.engine.stats.holm import holm
+from expunge.engine.stats.hypotheses import claims_of
+from expunge.engine.stats.verdict import GroupResult, JudgeError, Outcome, RetainResult, TargetResult, gravest
 
 RUNS = 2000
 LIMITS = Acceptance(max_target_rate=0.1, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)

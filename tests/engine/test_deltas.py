@@ -14,12 +14,12 @@ import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 
-from engine.deltas import EditPlan, applied, apply, base_digest, planned_on, relative_changes, undo
-from engine.editors import EDITORS
-from engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError, UnknownArchitecture
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
+from expunge.engine.editors import EDITORS
+from expunge.engine.errors import ConceptError, DigestMismatch, EditError, ModelFormatError, UnknownArchitecture
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan, applied, apply, base_digest, planned_on, relative_changes, undo
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 from tests.engine.rounding import of_weights
@@ -30,8 +30,8 @@ SPEC = EditSpec(
     settings={"general_words": 20},
 )
 PROGRAM = f"""
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 print(plan(tiny.pipeline(), {SPEC!r}).digest)
 """

@@ -6,9 +6,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EDMDPMSolverMultistepScheduler
 
-from engine.denoising import noised
-from engine.errors import UnknownArchitecture
-from engine.training import denoiser
+from expunge.engine.editors.training import denoiser
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.models.denoising import noised
 from tests.engine import tiny, tiny_families
 
 

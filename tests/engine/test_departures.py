@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from engine.deltas import EditPlan
-from engine.departures import departures
-from engine.errors import ModelFormatError
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.spec import EditSpec, Target
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.diff import departures
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Target
 from tests.engine.rewritten import rewrite
 from tests.engine.tiny import pipeline
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from engine.diagnostics import diagnosed, ratio
-from engine.editors import ConceptEmbeddings, Moments
+from expunge.engine.editors import ConceptEmbeddings, Moments
+from expunge.engine.editors.diagnostics import diagnosed, ratio
 from tests.engine.draws import draw
 
 D, ROWS = 6, 9

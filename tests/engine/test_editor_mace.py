@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.editors import Moments
-from engine.editors.mace import surrounding
-from engine.errors import SettingError
+from expunge.engine.editors import Moments
+from expunge.engine.editors.mace import surrounding
+from expunge.engine.errors import SettingError
 from tests.engine.made_up import (
     AROUND,
     AROUND_Y,

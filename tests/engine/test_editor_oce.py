@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine.editors import oce
-from engine.editors.oce import rotation
-from engine.errors import EditError
+from expunge.engine.editors import oce
+from expunge.engine.editors.oce import rotation
+from expunge.engine.errors import EditError
 from tests.engine.draws import draw
 from tests.engine.made_up import CONCEPTS, KEPT, ROWS, WEIGHTS, WORDS, D, X, Y, moved, planned
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.editors.rece import evoking
-from engine.errors import EditError
+from expunge.engine.editors.rece import evoking
+from expunge.engine.errors import EditError
 from tests.engine.draws import draw
 from tests.engine.made_up import KEPT, WEIGHTS, D, X, Y, missed, moved, planned
 

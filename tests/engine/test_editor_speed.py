@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine.editors import Moments
-from engine.editors.base import Rows
-from engine.editors.speed import influenced, invariants, quantiles, weakest
-from engine.errors import EditError
+from expunge.engine.editors import Moments
+from expunge.engine.editors.base import Rows
+from expunge.engine.editors.speed import influenced, invariants, quantiles, weakest
+from expunge.engine.errors import EditError
 from tests.engine.draws import draw
 from tests.engine.made_up import AROUND, AROUND_Y, CONCEPTS, EMPTY, KEPT, ROWS, SHARES, WEIGHTS, D, X, Y, moved, planned
 

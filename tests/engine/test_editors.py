@@ -10,9 +10,9 @@ import pytest
 import scipy.linalg
 import torch
 
-from engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
-from engine.editors.scapre import informax
-from engine.errors import SettingError
+from expunge.engine.editors import ConceptEmbeddings, Moments, editor_named, settings_for
+from expunge.engine.editors.scapre import informax
+from expunge.engine.errors import SettingError
 from tests.engine.draws import draw
 
 D, ROWS = 16, 24
@@ -261,6 +261,6 @@ def test_an_unknown_editor_lists_the_known():
 
 def test_an_editor_that_trains_is_told_where_it_can_be_had() -> None:
     with pytest.raises(
-        SettingError, match=r"'esd' is none in closed form \(engine.editing.make takes any\); known: sc"
+        SettingError, match=r"'esd' is none in closed form \(expunge.engine.planning.make.make takes any\); known: sc"
     ):
         editor_named("esd")

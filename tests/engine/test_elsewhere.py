@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine import linalg
-from engine.editors import EDITORS, editor_named, settings_for
-from engine.families import projections
-from engine.gathering import gather
-from engine.planning import plan
-from engine.probes.attacks import Attack, Kept
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Retain, Target
-from engine.training import TRAINERS, train
+from expunge.engine import linalg
+from expunge.engine.editors import EDITORS, editor_named, settings_for
+from expunge.engine.editors.training import TRAINERS, train
+from expunge.engine.families import projections
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.probes.attacks import Attack, Kept
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine.elsewhere import PLACE, Mixed, nowhere_mixed
 from tests.engine.tiny_attacks import CAT, FAMILIES, SMALL
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.digests import files
-from engine.emoji import JUDGE, MODEL, pictures
-from engine.emoji.captions import draw, table
-from engine.emoji.catalogue import OBJECTS, STYLES, twins
-from engine.emoji.quality import GOOD, TABLE, offered
-from engine.model import open_model
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES, twins
+from expunge.engine.emoji.training import pictures
+from expunge.engine.emoji.training.captions import draw, table
+from expunge.engine.emoji.training.quality import GOOD, TABLE, offered
+from expunge.engine.files.digests import files
+from expunge.engine.models.load import open_model
 
 ROOT = Path(__file__).parents[2]
 OPEN = {"Apache-2.0", "MIT", "CC-BY-4.0"}

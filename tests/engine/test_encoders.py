@@ -15,13 +15,13 @@ from diffusers.hooks import apply_group_offloading
 from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
-from engine import deltas
-from engine.deltas import EditPlan, applied, apply, planned_on
-from engine.encoders import check_encoders, encoder_digests
-from engine.errors import DigestMismatch, EditError
-from engine.export import apply_to_folder
-from engine.planning import plan
-from engine.spec import EditSpec, Target
+from expunge.engine.errors import DigestMismatch, EditError
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans import edit_plan as deltas
+from expunge.engine.plans.edit_plan import EditPlan, applied, apply, planned_on
+from expunge.engine.plans.export import apply_to_folder
+from expunge.engine.spec import EditSpec, Target
+from expunge.engine.text.encoder_digest import check_encoders, encoder_digests
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",), anchor="dog"),), editor="uce")

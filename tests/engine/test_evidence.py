@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.canonical import canonical_json, sha256
-from engine.evidence import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, where, write
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.stats.evidence_table import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, where, write
 from tests.engine.rows import picture
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from engine.bundle import assemble
-from engine.deltas import EditPlan
-from engine.digests import files, folder_digest
-from engine.errors import DigestMismatch, ModelFormatError, SettingError
-from engine.export import apply_to_folder, export
-from engine.rewriting import write_edited
-from engine.single_file import write_single_file
+from expunge.engine.errors import DigestMismatch, ModelFormatError, SettingError
+from expunge.engine.files.bundle import assemble
+from expunge.engine.files.digests import files, folder_digest
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.plans.export import apply_to_folder, export
+from expunge.engine.plans.single_file import write_single_file
 
 
 def test_a_bundle_is_exported_after_its_manifest_was_checked(base: Path, made: EditPlan, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_of_two_runs_that_write_to_one_name_the_later_is_refused_and_the_earlier
     assert {path.name for path in tmp_path.iterdir()} == {"plan.safetensors", "alone", "out"}
 
 
-@pytest.mark.parametrize("at", ["engine.rewriting.save_whole", "engine.single_file.save_whole"])
+@pytest.mark.parametrize("at", ["expunge.engine.plans.apply.save_whole", "expunge.engine.plans.single_file.save_whole"])
 def test_of_a_run_that_failed_nothing_is_left(
     base: Path, made: EditPlan, saved: Path, tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.bundle import assemble
-from engine.deltas import EditPlan
-from engine.digests import folder_digest
-from engine.errors import DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
-from engine.export import apply_to_folder, check_base, export
-from engine.model import open_model
-from engine.planning import plan
+from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError, SettingError, UnknownArchitecture
+from expunge.engine.files.bundle import assemble
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.plans.export import apply_to_folder, check_base, export
 from tests.engine import tiny, tiny_families
 from tests.engine.exported import SPEC, edited, same
 from tests.engine.rounding import of_weights
@@ -110,7 +110,7 @@ def test_a_variant_beside_does_not_say_in_which_type_the_plan_was_made(
         asked.append(dtype)
         return open_model(folder, dtype=dtype)
 
-    monkeypatch.setattr("engine.export.open_model", opened)
+    monkeypatch.setattr("expunge.engine.plans.export.open_model", opened)
     check_base(made, tmp_path / "model")
     assert asked == [torch.float32]
 

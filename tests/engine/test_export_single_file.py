@@ -20,10 +20,10 @@ from diffusers import (
 from diffusers.loaders.single_file_utils import _legacy_load_scheduler, convert_ldm_unet_checkpoint
 from safetensors.torch import load_file, save_file
 
-from engine.deltas import EditPlan
-from engine.errors import EditError, UnknownArchitecture
-from engine.export import export
-from engine.single_file import unet_name, write_single_file
+from expunge.engine.errors import EditError, UnknownArchitecture
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.plans.export import export
+from expunge.engine.plans.single_file import unet_name, write_single_file
 from tests.engine import tiny, tiny_families
 from tests.engine.exported import edited, same, weights
 

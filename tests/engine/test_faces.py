@@ -10,11 +10,11 @@ from PIL import Image
 from skimage.data import astronaut
 from sklearn.datasets import load_sample_image
 
-from engine.digests import folder_digest
-from engine.errors import ConceptError, MissingExtra, ModelFormatError
-from engine.judges import Judge, face_networks, open_judge
-from engine.judges.card import CARD, REFERENCES, known, read_card
-from engine.judges.face import add
+from expunge.engine.errors import ConceptError, MissingExtra, ModelFormatError
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import Judge, face_networks, open_judge
+from expunge.engine.judges.card import CARD, REFERENCES, known, read_card
+from expunge.engine.judges.face import add
 
 HOPPER = np.asarray(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)))[80:400, 100:420]
 COLLINS = astronaut()[:320, 70:390]

@@ -17,13 +17,13 @@ from diffusers.models.attention_processor import CustomDiffusionAttnProcessor
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from engine import families
-from engine.deltas import applied, apply
-from engine.errors import EditError, UnknownArchitecture
-from engine.families import FAMILIES, projections
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Target
+from expunge.engine import families
+from expunge.engine.errors import EditError, UnknownArchitecture
+from expunge.engine.families import FAMILIES, projections
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied, apply
+from expunge.engine.spec import EditSpec, Target
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",)),), editor="uce")

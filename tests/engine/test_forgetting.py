@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from engine.deltas import applied
-from engine.emoji import JUDGE, MODEL
-from engine.judges import ClipJudge
-from engine.model import open_model
-from engine.planning import plan
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.spec import EditSpec, Retain, Target
 
 PROMPTS = ("an image of one {}", "a photo of the {}", "{}")
 TARGETS = {"bicycle": "bike", "lion": "", "police car": "cop car"}

@@ -12,17 +12,17 @@ from typing import Any
 import diffusers
 import pytest
 
-from engine.deltas import applied
-from engine.digests import folder_digest
-from engine.errors import UnknownArchitecture
-from engine.export import apply_to_folder
-from engine.families import FAMILIES, Family, projections
-from engine.model import open_model
-from engine.planning import plan
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Target
-from policies import PolicyError, read
-from tasks.intake import intake
+from expunge.engine.errors import UnknownArchitecture
+from expunge.engine.families import FAMILIES, Family, projections
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.plans.export import apply_to_folder
+from expunge.engine.spec import EditSpec, Target
+from expunge.policies import PolicyError, read
+from expunge.tasks.intake import intake
 from tests.engine import tiny, tiny_families
 from tests.flows.conftest import policy_file
 

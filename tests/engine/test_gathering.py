@@ -7,17 +7,17 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from engine import gathering
-from engine.editors import Moments
-from engine.editors.oce import EXPANDED, OceSettings
-from engine.editors.scapre import ScapreSettings
-from engine.editors.scapre_released import ReleasedSettings
-from engine.editors.uce import UceSettings
-from engine.gathering import gather
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from engine.vocabulary import general_words
-from engine.wordings import phrasing, templates, worded
+from expunge.engine.editors import Moments
+from expunge.engine.editors.oce import EXPANDED, OceSettings
+from expunge.engine.editors.scapre import ScapreSettings
+from expunge.engine.editors.scapre_released import ReleasedSettings
+from expunge.engine.editors.uce import UceSettings
+from expunge.engine.planning import concept_embeddings as gathering
+from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode
+from expunge.engine.text.templates import phrasing, templates, worded
+from expunge.engine.text.vocabulary import general_words
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec(

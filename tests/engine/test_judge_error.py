@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.emoji import JUDGE, judge_error, pictures
-from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.errors import DigestMismatch
-from engine.judges import Sighting, error
-from engine.results import JudgeError
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES
+from expunge.engine.emoji.training import judge_error, pictures
+from expunge.engine.errors import DigestMismatch
+from expunge.engine.judges import Sighting, error
+from expunge.engine.stats.verdict import JudgeError
 
 
 class ByColour:

@@ -19,16 +19,27 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models import save_for_hf
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, pictures
-from engine.emoji.catalogue import OBJECTS
-from engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
-from engine.judges import ClipJudge, Ensemble, Judge, Sighting, categories, error, known, look_for_any, open_judge
-from engine.judges.card import read_card
-from engine.judges.classifier import ClassifierJudge
-from engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
-from engine.judges.face import FaceJudge, reference
-from engine.results import JudgeError
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
+from expunge.engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import (
+    ClipJudge,
+    Ensemble,
+    Judge,
+    Sighting,
+    categories,
+    error,
+    known,
+    look_for_any,
+    open_judge,
+)
+from expunge.engine.judges.card import read_card
+from expunge.engine.judges.classifier import ClassifierJudge
+from expunge.engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
+from expunge.engine.judges.face import FaceJudge, reference
+from expunge.engine.stats.verdict import JudgeError
 
 SIDE = 16
 LABELS = ("red", "green", "blue")

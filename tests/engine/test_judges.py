@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.emoji import JUDGE, pictures, quality
-from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.errors import ConceptError, ModelFormatError
-from engine.judges import ClipJudge, fault
-from engine.judges.card import known
-from engine.probes import Subject
-from engine.probes.answers import Answer, rows
-from engine.sampling import Sampler, Shot, generate
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES
+from expunge.engine.emoji.training import pictures, quality
+from expunge.engine.errors import ConceptError, ModelFormatError
+from expunge.engine.judges import ClipJudge, fault
+from expunge.engine.judges.card import known
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.probes import Subject
+from expunge.engine.probes.answers import Answer, rows
 from tests.engine import tiny
 
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.adapting import Metrics, left_of
-from engine.editors import editor_named, settings_for
-from engine.emoji import MODEL
-from engine.encoded import partners
-from engine.errors import ConceptError
-from engine.families import projections
-from engine.gathering import Reader, gather
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from engine.wordings import fill, kin_of
+from expunge.engine.editors import editor_named, settings_for
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import ConceptError
+from expunge.engine.families import projections
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.adaptive_strength import Metrics, left_of
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import Reader, gather
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoded import partners
+from expunge.engine.text.encoding import encode
+from expunge.engine.text.templates import fill, kin_of
 
 ASKED = ("{}", "a photo of a {}", "an icon of the {}", "a big {}")
 

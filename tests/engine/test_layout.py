@@ -13,16 +13,16 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from engine.deltas import EditPlan
-from engine.digests import files, folder_digest
-from engine.emoji import MODEL
-from engine.errors import ModelFormatError
-from engine.layout import check_complete, check_layout
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.single_file import write_single_file
-from engine.spec import EditSpec, Target
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.digests import files, folder_digest
+from expunge.engine.files.model_layout import check_complete, check_layout
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.plans.single_file import write_single_file
+from expunge.engine.spec import EditSpec, Target
 from tests.engine import tiny
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.errors import EditError
-from engine.linalg import add_product, diagonalise, procrustes, product, solve_ridged, sums, times
+from expunge.engine.errors import EditError
+from expunge.engine.linalg import add_product, diagonalise, procrustes, product, solve_ridged, sums, times
 from tests.engine.draws import draw
 
 D, ROWS = 12, 40

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from engine.emoji import JUDGE, pictures
-from engine.emoji.catalogue import OBJECTS
-from engine.judges import ClipJudge
-from engine.probes.look_alikes import ENCODER, LookAlike, confusions, look_alikes, union
-from engine.probes.prompts import Subject
-from engine.probes.retained import retained_subjects
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
+from expunge.engine.judges import ClipJudge
+from expunge.engine.probes.look_alikes import ENCODER, LookAlike, confusions, look_alikes, union
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.retained import retained_subjects
 from tests.engine import tiny, tiny_families
 
 SHIP = Subject("ship", "target", "object", "ship", aliases=("sailing boat",))

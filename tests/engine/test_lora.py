@@ -13,12 +13,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
-from engine.deltas import EditPlan, applied, apply
-from engine.errors import EditError, SettingError
-from engine.lora import Lora, lora_of
-from engine.planning import plan
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Retain, Target
+from expunge.engine.errors import EditError, SettingError
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan, applied, apply
+from expunge.engine.plans.lora import Lora, lora_of
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec(

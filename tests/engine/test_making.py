@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import wordings
-from engine.probes.attacks import ATTACKS, making, making_digest
+from expunge.engine.probes.attacks import ATTACKS, making, making_digest
+from expunge.engine.text import templates as wordings
 
 
 def test_a_changed_line_of_any_attack_or_of_what_they_share_is_another_making(

@@ -12,9 +12,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from engine import gathering
-from engine.planning import plan
-from engine.spec import EditSpec, Target
+from expunge.engine.planning import concept_embeddings as gathering
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.spec import EditSpec, Target
 from tests.engine.tiny import TOKENS, WIDTH, WORDS
 
 FEW, MANY = 512, 2048

@@ -11,10 +11,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from engine.digests import file_digest, folder_digest
-from engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
-from engine.model import open_model
-from engine.tensors import tensor_digest
+from expunge.engine.errors import DigestMismatch, ModelFormatError, UnknownArchitecture
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.models.load import open_model
 from tests.engine import tiny
 from tests.engine.rewritten import rewrite
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.editors import Moments
+from expunge.engine.editors import Moments
 from tests.engine.draws import draw
 
 D, TOKENS, ANCHORS = 6, 30, 4

@@ -13,22 +13,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.deltas import applied, apply, undo
-from engine.denoising import denoiser
-from engine.editors import EDITORS, scapre
-from engine.editors.mace import surrounding
-from engine.editors.uce import UceSettings
-from engine.errors import EditError, UnknownArchitecture
-from engine.families import aura_flow, cogvideox, cogview3, family_of, flux, ltx, projections, sd3, wan
-from engine.gathering import gather
-from engine.model import open_model
-from engine.planning import plan
-from engine.rewriting import write_edited
-from engine.sampling import Sampler, Shot, generate, noise_seed
-from engine.spec import EditSpec, Retain, Target
-from engine.streams import beside
-from engine.tensors import tensor_digest
-from engine.text import encode, states
+from expunge.engine.editors import EDITORS, scapre
+from expunge.engine.editors.mace import surrounding
+from expunge.engine.editors.uce import UceSettings
+from expunge.engine.errors import EditError, UnknownArchitecture
+from expunge.engine.families import aura_flow, cogvideox, cogview3, family_of, flux, ltx, projections, sd3, wan
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.models.denoising import denoiser
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate, noise_seed
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.planning.text_streams import beside
+from expunge.engine.plans.apply import write_edited
+from expunge.engine.plans.edit_plan import applied, apply, undo
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode, states
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 from tests.engine.rounding import of_weights

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from engine import sampling
-from engine.errors import SettingError
-from engine.judges import fault
-from engine.pictures import PictureStore, pixel_digest
-from engine.sampling import Sampler, Shot, as_bytes, drawing_digest, generate, noise_seed, picture_key
+from expunge.engine.errors import SettingError
+from expunge.engine.judges import fault
+from expunge.engine.models import sampling
+from expunge.engine.models.picture_store import PictureStore, pixel_digest
+from expunge.engine.models.sampling import Sampler, Shot, as_bytes, drawing_digest, generate, noise_seed, picture_key
 from tests.engine.small_memory import small_memory
 from tests.engine.tiny import pipeline
 
@@ -207,11 +207,13 @@ def test_a_picture_with_a_hole_of_nan_is_black_and_its_neighbours_are_not() -> N
     assert [fault(picture) for picture in bytes_of[1:]] == ["black picture"] * 2
 
 
-@pytest.mark.parametrize("changed", ["text.py", "families/sdxl.py", "families/base.py"])
+@pytest.mark.parametrize("changed", ["text/encoding.py", "families/sdxl.py", "families/base.py"])
 def test_a_change_of_what_draws_is_told(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else pictures of the unedited model would be older than those of the edited one, and differ by more than it."""
-    engine = shutil.copytree(sampling.HERE, tmp_path / "engine", ignore=shutil.ignore_patterns("emoji", "__pycache__"))
-    monkeypatch.setattr(sampling, "HERE", engine)
+    engine = shutil.copytree(
+        sampling.ENGINE, tmp_path / "engine", ignore=shutil.ignore_patterns("emoji", "__pycache__")
+    )
+    monkeypatch.setattr(sampling, "ENGINE", engine)
     assert drawing_digest.__wrapped__() == drawing_digest()
     with open(engine / changed, "a", encoding="utf-8") as file:
         file.write("\n")

@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from engine.errors import ConceptError
-from engine.evidence import ATTACKS
-from engine.probes.families import FAMILIES, family_prompts, names_it
-from engine.probes.levels import INFORMATIVE, LEVELS, level_named, questions_at, readable
-from engine.probes.prompts import Subject, questions
-from engine.probes.spelling import homoglyphs, misspellings, translations
-from engine.wordings import WORDED_AS
+from expunge.engine.errors import ConceptError
+from expunge.engine.probes.families import FAMILIES, family_prompts, names_it
+from expunge.engine.probes.levels import INFORMATIVE, LEVELS, level_named, questions_at, readable
+from expunge.engine.probes.prompts import Subject, questions
+from expunge.engine.probes.spelling import homoglyphs, misspellings, translations
+from expunge.engine.stats.evidence_table import ATTACKS
+from expunge.engine.text.templates import WORDED_AS
 from tests.engine import tiny
 
 BIKE = Subject(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import ConceptError
-from engine.probes.prompts import EVERYDAY, Subject, prompts, questions, wordings
-from engine.wordings import WORDED_AS, templates
+from expunge.engine.errors import ConceptError
+from expunge.engine.probes.prompts import EVERYDAY, Subject, prompts, questions, wordings
+from expunge.engine.text.templates import WORDED_AS, templates
 
 PANDA = Subject("panda", "target", "object", "panda", ("bamboo eater",), ("a panda on a swing",))
 FLAT = Subject("flat", "target", "style", "flat")

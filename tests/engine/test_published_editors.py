@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine.deltas import applied
-from engine.editors import checked_settings, editor_named, oce, speed
-from engine.errors import SettingError
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.training import TRAINERS, esd
+from expunge.engine.editors import checked_settings, editor_named, oce, speed
+from expunge.engine.editors.training import TRAINERS, esd
+from expunge.engine.errors import SettingError
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 from tests.engine.made_up import AROUND, WEIGHTS, WORDS, X, moved, planned, spread_out
 

@@ -11,17 +11,18 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.distances import KID_PAIRS, frechet, kid, paired, spread
-from engine.emoji import JUDGE, pictures
-from engine.emoji.catalogue import OBJECTS
-from engine.emoji.train_clip import augmented
-from engine.emoji.train_clip import drawn as all_drawn
-from engine.errors import QualityError
-from engine.evidence import Row, table
-from engine.features import ClipNetwork
-from engine.pictures import pixel_digest
-from engine.quality import Drawn, Quality, compare, worst_kept
-from engine.sampling import Shot
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
+from expunge.engine.emoji.training.train_clip import augmented
+from expunge.engine.emoji.training.train_clip import drawn as all_drawn
+from expunge.engine.errors import QualityError
+from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.judges.quality.compare import Drawn, Quality, compare, worst_kept
+from expunge.engine.judges.quality.distances import KID_PAIRS, frechet, kid, paired, spread
+from expunge.engine.models.picture_store import pixel_digest
+from expunge.engine.models.sampling import Shot
+from expunge.engine.stats.evidence_table import Row, table
 
 PROMPTS = ("banana", "guitar", "panda", "rocket", "tractor")
 NAMES = {item.name: place for place, item in enumerate(OBJECTS)}

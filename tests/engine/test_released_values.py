@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.editors import released_values
-from engine.editors.base import Tokens
-from engine.editors.released_values import Batch, add_masked
+from expunge.engine.editors import released_values
+from expunge.engine.editors.base import Tokens
+from expunge.engine.editors.released_values import Batch, add_masked
 from tests.engine.draws import draw
 
 D, CONCEPTS, SIZES = 8, 4, (9, 5, 7)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.emoji import JUDGE, MODEL, retrained, train_unet
-from engine.emoji.catalogue import OBJECTS, STYLES
-from engine.emoji.loop import Loop
-from engine.emoji.quality import offered
-from engine.errors import ConceptError
-from engine.judges import open_judge
-from engine.model import open_model
-from engine.sampling import Sampler, Shot, generate
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES
+from expunge.engine.emoji.training import retrained, train_unet
+from expunge.engine.emoji.training.loop import Loop
+from expunge.engine.emoji.training.quality import offered
+from expunge.engine.errors import ConceptError
+from expunge.engine.judges import open_judge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
 
 
 def test_no_picture_of_what_it_is_trained_without_is_left_and_all_others_are() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.acceptance import Acceptance
-from engine.evidence import Row, table, where
-from engine.probes import Question, Subject
-from engine.results import Outcome
-from engine.rounds import asked, breaches, next_round, plan_of
-from engine.sampling import Shot
-from engine.verdict import decide
+from expunge.engine.models.sampling import Shot
+from expunge.engine.probes import Question, Subject
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import Row, table, where
+from expunge.engine.stats.sampling_plan import asked, breaches, next_round, plan_of
+from expunge.engine.stats.verdict import Outcome
 
 LIMITS = Acceptance(0.10, 0.05, 0.8, 0.95, sampling="sequential")
 FIXED = Acceptance(0.10, 0.05, 0.8, 0.95)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from engine.editors.scapre_released import PUBLISHED, ReleasedSettings
+from expunge.engine.editors.scapre_released import PUBLISHED, ReleasedSettings
 
 ASKED: dict[str, tuple[str, dict[str, float]]] = {
     "large scale": (

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from benchmarks import concepts, measure
-from engine.deltas import relative_changes
-from engine.editors import ConceptEmbeddings, Moments, editor_named, scapre_released, settings_for
-from engine.editors.base import Tokens
-from engine.editors.released_rows import COPIES, lower_median, mutual_information, noise, soft_masks
-from engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
-from engine.emoji import MODEL
-from engine.errors import EditError, SettingError
-from engine.gathering import gather
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Target
-from engine.text import encode
+from expunge.engine.editors import ConceptEmbeddings, Moments, editor_named, scapre_released, settings_for
+from expunge.engine.editors.base import Tokens
+from expunge.engine.editors.released_rows import COPIES, lower_median, mutual_information, noise, soft_masks
+from expunge.engine.editors.scapre_released import LARGEST, OWN, PUBLISHED, ReleasedSettings
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import EditError, SettingError
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.plans.edit_plan import relative_changes
+from expunge.engine.spec import EditSpec, Target
+from expunge.engine.text.encoding import encode
 from tests.engine import tiny
 from tests.engine.draws import draw
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.editors import EDITORS, settings_for
-from engine.encoded import partners
-from engine.errors import ConceptError
-from engine.gathering import Reader
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import _check_known, encode, states
-from engine.vocabulary import words
-from engine.wordings import Wording, fill
+from expunge.engine.editors import EDITORS, settings_for
+from expunge.engine.errors import ConceptError
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.concept_embeddings import Reader
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoded import partners
+from expunge.engine.text.encoding import _check_known, encode, states
+from expunge.engine.text.templates import Wording, fill
+from expunge.engine.text.vocabulary import words
 from tests.engine import tiny, tiny_families
 
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import integrate, stats
 
 from benchmarks import stopping
-from engine import bounds as fixed
-from engine.sequential import (
+from expunge.engine.stats import clopper_pearson as fixed
+from expunge.engine.stats.confidence_sequence import (
     drop_bounds,
     drop_p,
     log_wealth,

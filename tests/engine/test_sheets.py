@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.sheets import Strip, contact_sheet
+from expunge.engine.judges.quality.contact_sheet import Strip, contact_sheet
 
 WHITE, BLACK = np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import ConceptError
-from engine.spec import CATEGORIES, EditSpec, Retain, Target
-from engine.wordings import WORDED_AS, templates
+from expunge.engine.errors import ConceptError
+from expunge.engine.spec import CATEGORIES, EditSpec, Retain, Target
+from expunge.engine.text.templates import WORDED_AS, templates
 
 
 @pytest.mark.parametrize(

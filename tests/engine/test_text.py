@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from engine.emoji import MODEL
-from engine.encoded import in_reach, partners
-from engine.errors import ConceptError, MissingExtra
-from engine.families import sd
-from engine.model import open_model
-from engine.spec import Target
-from engine.spelling import other_spellings, spellings
-from engine.text import encode, states
-from engine.vocabulary import general_words, words
-from engine.wordings import Wording, fill, target_pairs, templates
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import ConceptError, MissingExtra
+from expunge.engine.families import sd
+from expunge.engine.models.load import open_model
+from expunge.engine.spec import Target
+from expunge.engine.text.encoded import in_reach, partners
+from expunge.engine.text.encoding import encode, states
+from expunge.engine.text.templates import Wording, fill, target_pairs, templates
+from expunge.engine.text.typed_forms import other_spellings, spellings
+from expunge.engine.text.vocabulary import general_words, words
 from tests.engine import tiny, tiny_families
 
 
@@ -79,7 +79,7 @@ def test_a_name_is_also_with_the_quotes_of_a_keyboard(typed: str) -> None:
 def test_what_wan_reads_only_with_a_library_is_refused_without_it(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pipelines make `Levi's` of `Levi’s` where ftfy is installed, and tokens of their own where it is not."""
     cleans = SimpleNamespace(fix_text=lambda text: text.replace("\u2019", "'"))
-    monkeypatch.setattr("engine.families.wan.find_spec", lambda name: name if there else None)
+    monkeypatch.setattr("expunge.engine.families.wan.find_spec", lambda name: name if there else None)
     monkeypatch.setattr("diffusers.pipelines.wan.pipeline_wan.is_ftfy_available", lambda: there)
     monkeypatch.setattr("diffusers.pipelines.wan.pipeline_wan.ftfy", cleans, raising=False)
     error, told = (ConceptError, 'would read "pink') if there else (MissingExtra, "by ftfy .*: `pip install ftfy`")

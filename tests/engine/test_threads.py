@@ -12,19 +12,20 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from engine import editors
-from engine.deltas import EditPlan
-from engine.editors import EDITORS
-from engine.emoji import JUDGE, MODEL, pictures
-from engine.emoji.catalogue import OBJECTS
-from engine.features import ClipNetwork
-from engine.judges import ClipJudge
-from engine.linalg import Pencil, product, times
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode
-from engine.training import denoiser, train
+from expunge.engine import editors
+from expunge.engine.editors import EDITORS
+from expunge.engine.editors.training import denoiser, train
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
+from expunge.engine.judges import ClipJudge
+from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.linalg import Pencil, product, times
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode
 from tests.engine import tiny
 from tests.engine.draws import draw
 

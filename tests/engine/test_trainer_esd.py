@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.spec import EditSpec
-from engine.tensors import tensor_digest
-from engine.training import esd, train
-from engine.training.denoiser import ddim, noise_like_latents, read, take
-from engine.training.esd import away
+from expunge.engine.editors.training import esd, train
+from expunge.engine.editors.training.denoiser import ddim, noise_like_latents, read, take
+from expunge.engine.editors.training.esd import away
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.spec import EditSpec
 from tests.engine.trainees import ESD, RETAIN, TARGETS, answer, listening, noted, varied
 
 

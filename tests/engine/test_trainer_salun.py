@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.deltas import EditPlan, applied
-from engine.denoising import noised, predicted
-from engine.spec import EditSpec, Retain, Target
-from engine.training import salun, train
-from engine.training.denoiser import chosen, ddim, noise_like_latents, read, take, unconditional, walk
-from engine.training.salun import Drawn, SalunSettings
+from expunge.engine.editors.training import salun, train
+from expunge.engine.editors.training.denoiser import chosen, ddim, noise_like_latents, read, take, unconditional, walk
+from expunge.engine.editors.training.salun import Drawn, SalunSettings
+from expunge.engine.models.denoising import noised, predicted
+from expunge.engine.plans.edit_plan import EditPlan, applied
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine.trainees import GENTLE, RETAIN, SALUN, TARGETS, answer, listening, varied
 
 

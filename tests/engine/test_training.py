@@ -9,12 +9,12 @@ import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, StableDiffusionInpaintPipeline
 
-from engine.deltas import EditPlan, applied, apply, undo
-from engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
-from engine.families import projections
-from engine.spec import EditSpec
-from engine.training import train
-from engine.training.denoiser import ddim, noise_like_latents
+from expunge.engine.editors.training import train
+from expunge.engine.editors.training.denoiser import ddim, noise_like_latents
+from expunge.engine.errors import ConceptError, DigestMismatch, EditError, SettingError, UnknownArchitecture
+from expunge.engine.families import projections
+from expunge.engine.plans.edit_plan import EditPlan, applied, apply, undo
+from expunge.engine.spec import EditSpec
 from tests.engine import tiny, tiny_families
 from tests.engine.digests import digests
 from tests.engine.rounding import of_weights

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from engine.canonical import canonical_json
-from engine.deltas import EditPlan
-from engine.editing import is_plan_of
-from engine.editors import EDITORS, editor_named, settings_for
-from engine.errors import EditError, SettingError
-from engine.gathering import Reader
-from engine.ladders import LADDERS, rungs
-from engine.planning import plan, tuned
-from engine.spec import EditSpec, Retain, Target
-from engine.tensors import tensor_digest
-from engine.tuning import SHOWN, NothingAccepted, ladder, least
+from expunge.engine.editors import EDITORS, editor_named, settings_for
+from expunge.engine.errors import EditError, SettingError
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.planning.auto_search import SHOWN, NothingAccepted, ladder, least
+from expunge.engine.planning.closed_form import plan, tuned
+from expunge.engine.planning.concept_embeddings import Reader
+from expunge.engine.planning.make import is_plan_of
+from expunge.engine.planning.search_space import LADDERS, rungs
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 
 LIMITS: dict[str, Any] = {"max_residual": 0.75, "max_drift": 0.2}

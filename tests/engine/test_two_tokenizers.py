@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import torch
 
-from engine.deltas import applied
-from engine.errors import ConceptError
-from engine.families import family_of
-from engine.model import open_model
-from engine.planning import plan
-from engine.probes.attacks.words import conditioning
-from engine.probes.levels import readable
-from engine.probes.prompts import Question, Subject
-from engine.sampling import Sampler, Shot, generate
-from engine.spec import EditSpec, Retain, Target
-from engine.text import encode, states
-from engine.wordings import Wording, fill
+from expunge.engine.errors import ConceptError
+from expunge.engine.families import family_of
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import applied
+from expunge.engine.probes.attacks.words import conditioning
+from expunge.engine.probes.levels import readable
+from expunge.engine.probes.prompts import Question, Subject
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.encoding import encode, states
+from expunge.engine.text.templates import Wording, fill
 from tests.engine import tiny, tiny_families
 
 BUILDERS = {"sdxl": tiny_families.sdxl, "sd3": tiny_families.sd3}

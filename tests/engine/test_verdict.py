@@ -7,16 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from engine.acceptance import Acceptance
-from engine.bounds import (
-    clopper_pearson_lower,
-    clopper_pearson_upper,
-    drop_bounds,
-    fewest,
-)
-from engine.evidence import Row, table
-from engine.results import Outcome, Verdict
-from engine.verdict import decide
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper, drop_bounds, fewest
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import Row, table
+from expunge.engine.stats.verdict import Outcome, Verdict
 from tests.engine.reasons import by_concept as codes
 from tests.engine.rows import rows
 

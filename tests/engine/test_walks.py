@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from engine.denoising import predicted
-from engine.training.denoiser import at_once, ddim, in_pairs, noise_like_latents, read, take, unconditional, walk
+from expunge.engine.editors.training.denoiser import (
+    at_once,
+    ddim,
+    in_pairs,
+    noise_like_latents,
+    read,
+    take,
+    unconditional,
+    walk,
+)
+from expunge.engine.models.denoising import predicted
 from tests.engine import tiny_families
 from tests.engine.trainees import listening
 

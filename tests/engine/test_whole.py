@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from engine.tensors import save_whole
+from expunge.engine.files.tensor_files import save_whole
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.ones(3, dtype=torch.float16)}
 METADATA = {name: f'{name}: "quoted" / é \n' for name in ("format", "expunge", "note", "author", "licence")}
@@ -30,7 +30,7 @@ def test_a_full_disk_is_told_as_of_any_file_and_leaves_nothing(tmp_path: Path, m
     def full(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("engine.tensors.save_file", full)
+    monkeypatch.setattr("expunge.engine.files.tensor_files.save_file", full)
     with pytest.raises(OSError, match="No space left on device") as caught:
         save_whole(TENSORS, tmp_path / "file")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load, save
 from torch.testing._internal.two_tensor import TwoTensor
 
-from engine import gathering
-from engine.deltas import EditPlan
-from engine.editing import make
-from engine.errors import ConceptError
-from engine.planning import plan, tuned
-from engine.spec import EditSpec, Retain, Target
-from engine.vocabulary import general_words, words
-from engine.wordstore import WordStore
+from expunge.engine.errors import ConceptError
+from expunge.engine.planning import concept_embeddings as gathering
+from expunge.engine.planning.closed_form import plan, tuned
+from expunge.engine.planning.embedding_cache import WordStore
+from expunge.engine.planning.make import make
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Retain, Target
+from expunge.engine.text.vocabulary import general_words, words
 from tests.engine import tiny, tiny_families
 
 SETTINGS: dict[str, Any] = {"general_words": 40}

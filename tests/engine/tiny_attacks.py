@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.denoising import errors, noised
-from engine.judges import Sighting
-from engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
-from engine.probes.attacks.words import conditioning
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot, generate
+from expunge.engine.judges import Sighting
+from expunge.engine.models.denoising import errors, noised
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from expunge.engine.probes.attacks.words import conditioning
+from expunge.engine.probes.prompts import Subject
 from tests.engine import tiny, tiny_families
 
 CAT = Subject("cat", "target", "object", "cat", ("kitty",))

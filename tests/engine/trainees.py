@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.spec import EditSpec, Retain, Target
-from engine.training.base import Step
-from engine.training.denoiser import read
+from expunge.engine.editors.training.base import Step
+from expunge.engine.editors.training.denoiser import read
+from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 
 TARGETS = (Target("cat", ("cat",)), Target("car", ("car",), anchor="boat"))

@@ -18,14 +18,14 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from flows.cli import app
-from flows.submission import submit
-from policies import read
-from tasks import s3
-from tasks.history import lines_to_check
-from tasks.settings import Settings
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.flows.cli import app
+from expunge.flows.submission import submit
+from expunge.policies import read
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.queries import lines_to_check
+from expunge.tasks.storage import s3
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Finished:
 def run_process(*words: str, **variables: str) -> Finished:
     """`expunge WORDS...` in a process of its own, as a shell runs it."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "expunge.flows.cli", *words],
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -11,12 +11,12 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from engine.deltas import apply as apply_plan
-from engine.digests import folder_digest
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Target
-from flows.cli import app
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.plans.edit_plan import apply as apply_plan
+from expunge.engine.spec import EditSpec, Target
+from expunge.flows.cli import app
 from tests.engine import tiny, tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",)),), editor="uce")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import show
-from tasks.settings import SILENCE
+from expunge.flows import show
+from expunge.tasks.core.settings import SILENCE
 from tests.flows.conftest import NO_SERVICES, WritePolicy, edited_by, run_cli, run_process
 
 
@@ -98,7 +98,7 @@ def test_no_library_is_loaded_before_it_was_told_to_report_nothing(monkeypatch: 
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     program = f"""
 import os, sys
-from flows import cli
+from expunge.flows import cli
 assert not {{"prefect", "mlflow", "great_expectations"}} & set(sys.modules)
 sys.argv[1:] = ["status"]
 try:

@@ -8,11 +8,11 @@ from typing import NoReturn
 import pytest
 from filelock import Timeout
 
-from flows.dry import dry_run
-from policies import read
-from tasks.errors import NothingOnRecord
-from tasks.history import line_of
-from tasks.line import alone_on
+from expunge.flows.dry import dry_run
+from expunge.policies import read
+from expunge.tasks.core.errors import NothingOnRecord
+from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.queries import line_of
 from tests.flows.conftest import policy_file
 
 
@@ -24,7 +24,7 @@ def test_nobody_else_works_on_the_line_meanwhile(tmp_path: Path, monkeypatch: py
             pass
         raise NothingOnRecord("this far")
 
-    monkeypatch.setattr("flows.dry.intake", planned)
+    monkeypatch.setattr("expunge.flows.dry.intake", planned)
     with pytest.raises(NothingOnRecord, match="this far"):
         dry_run(policy, home)
     with alone_on(line_of(policy, home), home, wait=False):

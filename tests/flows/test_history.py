@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.history import states, write_report
-from policies import Policy, read
-from tasks.errors import NothingOnRecord
-from tasks.history import line_of
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.order import Order
+from expunge.flows.history import states, write_report
+from expunge.policies import Policy, read
+from expunge.tasks.core.errors import NothingOnRecord
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.ledger.recorder import note
 from tests.flows.conftest import policy_file
 
 SHA = "e" * 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.history import receipts
+from expunge.tasks.ledger.queries import receipts
 from tests.flows.conftest import WritePolicy, run_cli
 
 

@@ -10,21 +10,21 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from mlflow import MlflowClient
 
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from flows.reverify import chosen, reverify_due
-from policies import PolicyConflict
-from tasks import s3
-from tasks.audit import audit
-from tasks.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceUnreachable
-from tasks.history import lines_to_check, receipts, states
-from tasks.journal import journal
-from tasks.publish import fetch_bundle, publish_bundle
-from tasks.registry import is_registered
-from tasks.restore import look_task
-from tasks.reverify import next_check
-from tasks.settings import Settings
-from tasks.vault import differences
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.flows.reverify import chosen, reverify_due
+from expunge.policies import PolicyConflict
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceUnreachable
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.queries import lines_to_check, receipts, states
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.restore import look_task
+from expunge.tasks.reverify import next_check
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_store import fetch_bundle, publish_bundle
+from expunge.tasks.storage.record_replica import differences
+from expunge.tasks.tracking.registry import is_registered
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
 from tests.tasks.puts import hook_puts
 

@@ -19,29 +19,29 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from deployments.schedule import enter, work_off
-from engine.bundle import VOUCHER
-from engine.digests import file_digest, folder_digest
-from engine.emoji import MODEL
-from flows.reverify import check, chosen, reverify_due
-from policies import PolicyError, read
-from tasks import s3
-from tasks.audit import audit
-from tasks.edit import plan_edit
-from tasks.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
-from tasks.history import lines_to_check, receipts, states
-from tasks.intake import intake
-from tasks.order import Order
-from tasks.proof import Proof, state_to_check
-from tasks.publish import bundle_uri, publish_bundle
-from tasks.questions import examination
-from tasks.receipts import Receipt
-from tasks.record import recorded_run
-from tasks.registry import is_registered, model_name, withdraw
-from tasks.reverify import catch_up
-from tasks.settings import Settings
-from tasks.shards import Weights
-from tasks.vault import differences
+from expunge.deployments.schedule import enter, work_off
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.bundle import VOUCHER
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.flows.reverify import check, chosen, reverify_due
+from expunge.policies import PolicyError, read
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.edit import plan_edit
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.workers import Weights
+from expunge.tasks.intake import intake
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.line_proof import Proof, state_to_check
+from expunge.tasks.ledger.queries import lines_to_check, receipts, states
+from expunge.tasks.reverify import catch_up
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
+from expunge.tasks.storage.record_replica import differences
+from expunge.tasks.tracking.registry import is_registered, model_name, withdraw
+from expunge.tasks.tracking.runs import recorded_run
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
 from tests.tasks.bundles import make_bundle
 
@@ -248,7 +248,7 @@ def test_what_is_found_is_on_record_though_mlflow_does_not_hear_of_it(
     content = s3.read(s3.client(line), line.bucket, lost)
     s3.client(line).delete_object(Bucket=line.bucket, Key=lost)
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.reverify.withdraw", unreachable)
+        patch.setattr("expunge.tasks.reverify.withdraw", unreachable)
         (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (6, "suspect")
     assert "verdict.json is missing" in told["problem"]
@@ -358,8 +358,8 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
 
 def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
-    monkeypatch.setattr("tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
-    monkeypatch.setattr("tasks.reverify.withdraw", unreachable)
+    monkeypatch.setattr("expunge.tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
+    monkeypatch.setattr("expunge.tasks.reverify.withdraw", unreachable)
     (erased,) = state_to_check(line.home, list(receipts(line.home))).concepts
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (4, "suspect")

@@ -12,28 +12,28 @@ import pytest
 from mlflow import MlflowClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from engine.bundle import verify_bundle
-from engine.deltas import EditPlan
-from engine.digests import file_digest, folder_digest
-from engine.emoji import MODEL
-from engine.model import open_model
-from engine.sampling import Sampler, picture_key
-from flows.submission import submit
-from policies import read
-from tasks import s3
-from tasks.audit import audit
-from tasks.errors import IntegrityError, ServiceUnreachable, VerdictNotPassed
-from tasks.history import receipts, states
-from tasks.journal import journal
-from tasks.order import Order
-from tasks.pointer import approved
-from tasks.publish import bundle_uri, fetch_bundle, publish_bundle
-from tasks.quality import read_quality
-from tasks.questions import examination
-from tasks.record import page_of, recorded_run
-from tasks.registry import model_name
-from tasks.settings import Settings
-from tasks.vault import differences
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.bundle import verify_bundle
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, picture_key
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.flows.submission import submit
+from expunge.policies import read
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable, VerdictNotPassed
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.quality import read_quality
+from expunge.tasks.ledger.queries import receipts, states
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_store import bundle_uri, fetch_bundle, publish_bundle
+from expunge.tasks.storage.pointer import approved
+from expunge.tasks.storage.record_replica import differences
+from expunge.tasks.tracking.registry import model_name
+from expunge.tasks.tracking.runs import page_of, recorded_run
 from tests.flows.conftest import FEW, Finished, WritePolicy, edited_by, policy_file, run_cli, run_process
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
@@ -274,7 +274,7 @@ def test_a_failed_verdict_is_told_though_mlflow_does_not_hear_of_it(
     def unheard(*_: object, **__: object) -> NoReturn:
         raise ServiceUnreachable("MLflow does not serve")
 
-    monkeypatch.setattr("flows.takedown.record_task", unheard)
+    monkeypatch.setattr("expunge.flows.takedown.record_task", unheard)
     here = temporary_settings({PREFECT_API_URL: stack.prefect_api_url})
     with here, pytest.raises(VerdictNotPassed, match="umbrella"):
         submit(path, read(path), Settings.load())

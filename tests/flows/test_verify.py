@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from engine import evidence
-from engine.bundle import MODEL, assemble
-from engine.digests import folder_digest
-from engine.emoji import JUDGE
-from engine.emoji import MODEL as EMOJI
-from engine.errors import ModelFormatError
-from engine.results import Verdict
-from engine.rounds import breaches
-from flows.verify import verify
-from policies import Acceptance, Policy, read
-from tasks.errors import IntegrityError, UsageError
-from tasks.given import given_model
-from tasks.order import Order
-from tasks.questions import examination
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import MODEL as EMOJI
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.bundle import MODEL, assemble
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.sampling_plan import breaches
+from expunge.engine.stats.verdict import Verdict
+from expunge.flows.verify import verify
+from expunge.policies import Acceptance, Policy, read
+from expunge.tasks.core.errors import IntegrityError, UsageError
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.storage.external_model import given_model
 from tests.engine import tiny
 from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_process
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-import policies
-from policies import PolicyError, PolicyErrors
+import expunge.policies
+from expunge.policies import PolicyError, PolicyErrors
 
 GOOD = """\
 schema_version: "1"
@@ -68,7 +68,7 @@ def problems() -> Refusals:
 
     def parse(text: str | bytes) -> list[PolicyError]:
         try:
-            policies.parse(text if isinstance(text, bytes) else text.encode(), "case.yaml")
+            expunge.policies.parse(text if isinstance(text, bytes) else text.encode(), "case.yaml")
         except PolicyErrors as errors:
             return list(errors.errors)
         return []

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from policies import parse
-from policies.clocks import TERMS, due_at
-from policies.schema import Kind
+from expunge.policies import parse
+from expunge.policies.clocks import TERMS, due_at
+from expunge.policies.schema import Kind
 
 
 def due(good: str, kind: str, received_at: str) -> str | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-import policies
-from policies import Policy, PolicyConflict, PolicyError, PolicyErrors
+import expunge.policies
+from expunge.policies import Policy, PolicyConflict, PolicyError, PolicyErrors
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "policies" / "examples").glob("*.yaml"))
@@ -23,7 +23,7 @@ def table(name: str) -> dict[str, dict[str, str]]:
 
 
 def dumped(policy: Policy) -> bytes:
-    return policies.canonical_json(policy.model_dump(mode="json"))
+    return expunge.policies.canonical_json(policy.model_dump(mode="json"))
 
 
 def test_there_are_three_examples() -> None:
@@ -41,7 +41,7 @@ def test_there_are_three_examples() -> None:
 def test_what_a_kept_policy_says_has_the_digest_that_its_receipts_name(name: str, digest: str) -> None:
     """A new field, or another default, changes it, and then every policy in force would pass for altered: a new field
     has to be a `later` one, and another default needs another `schema_version`."""
-    assert policies.read(ROOT / "policies" / "examples" / f"{name}.yaml").digest == digest
+    assert expunge.policies.read(ROOT / "policies" / "examples" / f"{name}.yaml").digest == digest
 
 
 @pytest.mark.parametrize(("line", "same"), [("steps: 12", True), ("guidance: 2.0", True), ("guidance: 7.5", False)])
@@ -49,21 +49,23 @@ def test_a_later_field_is_part_of_the_digest_unless_it_says_what_was_always_so(l
     text = EXAMPLES[0].read_text(encoding="utf-8")
     more = text.replace("acceptance:\n", f"acceptance:\n  {line}\n")
     assert more != text
-    assert (policies.parse(more.encode(), "a").digest == policies.parse(text.encode(), "b").digest) == same
+    assert (
+        expunge.policies.parse(more.encode(), "a").digest == expunge.policies.parse(text.encode(), "b").digest
+    ) == same
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_survive_a_round_trip(path: Path) -> None:
-    policy = policies.read(path)
-    assert policies.parse(dumped(policy), "again") == policy
-    assert policies.read(str(path)).digest == policy.digest
+    policy = expunge.policies.read(path)
+    assert expunge.policies.parse(dumped(policy), "again") == policy
+    assert expunge.policies.read(str(path)).digest == policy.digest
     assert Policy.model_validate_json(dumped(policy)).digest == policy.digest
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_name_what_the_built_in_model_draws(path: Path) -> None:
     drawable = {"object": table("objects.tsv"), "style": table("styles.tsv")}
-    policy = policies.read(path)
+    policy = expunge.policies.read(path)
     for entry in (*policy.concepts, *policy.retain):
         assert entry.name in drawable[entry.category]
     for concept in policy.concepts:
@@ -71,23 +73,23 @@ def test_examples_name_what_the_built_in_model_draws(path: Path) -> None:
 
 
 def test_the_demo_erases_one_style_and_three_objects() -> None:
-    concepts = policies.read(ROOT / "policies" / "examples" / "demo.yaml").concepts
+    concepts = expunge.policies.read(ROOT / "policies" / "examples" / "demo.yaml").concepts
     assert sorted(concept.category for concept in concepts) == ["object", "object", "object", "style"]
 
 
 def test_the_digest_sees_content_and_not_spelling() -> None:
     text = EXAMPLES[0].read_text(encoding="utf-8")
-    digest = policies.parse(text.encode(), "a").digest
+    digest = expunge.policies.parse(text.encode(), "a").digest
     assert len(digest) == 64
-    assert policies.parse(("# a remark\n" + text + "\n").encode(), "b").digest == digest
-    assert policies.parse(text.replace("seed: 0", "seed: 1").encode(), "c").digest != digest
+    assert expunge.policies.parse(("# a remark\n" + text + "\n").encode(), "b").digest == digest
+    assert expunge.policies.parse(text.replace("seed: 0", "seed: 1").encode(), "c").digest != digest
 
 
 def test_the_digest_is_the_same_for_composed_and_decomposed_text() -> None:
     text = EXAMPLES[0].read_text(encoding="utf-8")
     one, other = (text.replace("three objects", word).encode() for word in ("caf\u00e9", "cafe\u0301"))
     assert one != other
-    assert policies.parse(one, "a").digest == policies.parse(other, "b").digest
+    assert expunge.policies.parse(one, "a").digest == expunge.policies.parse(other, "b").digest
 
 
 def test_minus_zero_is_zero() -> None:
@@ -95,11 +97,11 @@ def test_minus_zero_is_zero() -> None:
     settings = (f"name: scapre\n  settings: {{kin: {zero}}}" for zero in ("0.0", "-0.0"))
     plus, minus = (text.replace("name: scapre", chosen) for chosen in settings)
     assert plus != minus
-    assert policies.parse(plus.encode(), "a").digest == policies.parse(minus.encode(), "b").digest
+    assert expunge.policies.parse(plus.encode(), "a").digest == expunge.policies.parse(minus.encode(), "b").digest
 
 
 def test_a_policy_cannot_be_changed() -> None:
-    policy = policies.read(EXAMPLES[0])
+    policy = expunge.policies.read(EXAMPLES[0])
     with pytest.raises(ValidationError, match="frozen"):
         policy.seed = 3  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -112,11 +114,11 @@ class Odd:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), "\ud800", {1: 2}, {"\u00e9": 1, "e\u0301": 2}, Odd()])
 def test_canonical_json_refuses_what_has_no_one_spelling(bad: object) -> None:
     with pytest.raises((ValueError, TypeError)):
-        policies.canonical_json({"a": [bad]})
+        expunge.policies.canonical_json({"a": [bad]})
 
 
 def test_canonical_json_is_sorted_compact_and_composed() -> None:
-    assert policies.canonical_json({"b": (1, 0.1), "a": "e\u0301"}) == '{"a":"\u00e9","b":[1,0.1]}'.encode()
+    assert expunge.policies.canonical_json({"b": (1, 0.1), "a": "e\u0301"}) == '{"a":"\u00e9","b":[1,0.1]}'.encode()
 
 
 def test_errors_survive_pickling() -> None:

@@ -14,8 +14,8 @@ from types import FrameType
 import pytest
 import yaml
 
-import policies
-from policies import PolicyErrors
+import expunge.policies
+from expunge.policies import PolicyErrors
 from tests.policies.conftest import Refusals
 
 SCRAPS = "'\":-[{}]&*!|>%@`#~9 \n\t\r\0é\ud800"
@@ -100,7 +100,7 @@ def calls_for_a_good_file(good: str) -> int:
         for i in range(50)
     ]
     text = good.replace("concepts:\n", f"concepts:\n{''.join(concepts)}").replace("max_concepts: 2", "max_concepts: 52")
-    return calls(lambda: policies.parse(text.encode(), "large.yaml"))
+    return calls(lambda: expunge.policies.parse(text.encode(), "large.yaml"))
 
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
@@ -133,7 +133,7 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         ("a\0b", "cannot be read"),
     ):
         with pytest.raises(PolicyErrors, match=fragment) as caught:
-            policies.read(path)
+            expunge.policies.read(path)
         assert str(caught.value).isprintable()
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_too_long_is_not_read_as_one_that_ends_there(good: str, t
     path = tmp_path / "long.yaml"
     path.write_text(good + "#" * (999_999 - len(good)) + "\nseed: 1\n")
     with pytest.raises(PolicyErrors, match="over 1000000 bytes"):
-        policies.read(path)
+        expunge.policies.read(path)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -163,6 +163,6 @@ def test_json_as_programs_write_it_is_a_policy(good: str) -> None:
     """A character beyond the first 65,536 is escaped in two halves, which YAML does not know."""
     data = yaml.safe_load(good)
     data["title"], data["description"] = "𠮷野家 and C:\\🍜", "a backslash: \\ud842\\udfb7"
-    read = policies.parse(json.dumps(data).encode(), "case.json")
+    read = expunge.policies.parse(json.dumps(data).encode(), "case.json")
     assert (read.title, read.description) == (data["title"], data["description"])
-    assert read == policies.parse(json.dumps(data, ensure_ascii=False).encode(), "case.json")
+    assert read == expunge.policies.parse(json.dumps(data, ensure_ascii=False).encode(), "case.json")

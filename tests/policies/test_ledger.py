@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from policies import (
+from expunge.policies import (
     DesiredState,
     Policy,
     PolicyConflict,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import policies
+import expunge.policies
 from tests.policies.conftest import Edited, Refusals
 
 BAD_NAMES = {
@@ -76,19 +76,21 @@ GOOD_NAMES = [
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_honest_names_in_any_script_are_taken(name: str, edited: Edited) -> None:
-    assert policies.parse(edited("name: taxi", f'name: "{name}"').encode(), "case.yaml").concepts[1].name == name
+    assert (
+        expunge.policies.parse(edited("name: taxi", f'name: "{name}"').encode(), "case.yaml").concepts[1].name == name
+    )
 
 
 def test_spellings_that_an_encoder_reads_as_other_words_are_two_names(edited: Edited) -> None:
     text = edited("name: taxi", 'name: "Strauß"\n    aliases: [Strauss]')
-    assert policies.parse(text.encode(), "case.yaml").concepts[1].aliases == ("Strauss",)
+    assert expunge.policies.parse(text.encode(), "case.yaml").concepts[1].aliases == ("Strauss",)
 
 
 def test_a_name_with_a_sign_is_told_where_its_spelling_goes(edited: Edited, refusals: Refusals) -> None:
     (error,) = refusals(edited("name: taxi", 'name: "Tom & Jerry"'))
     assert "as one of `prompts`" in str(error)
     spelled = edited("name: taxi", 'name: Tom and Jerry\n    prompts: ["Tom & Jerry"]')
-    assert policies.parse(spelled.encode(), "case.yaml").concepts[1].prompts == ("Tom & Jerry",)
+    assert expunge.policies.parse(spelled.encode(), "case.yaml").concepts[1].prompts == ("Tom & Jerry",)
 
 
 def test_decomposed_and_composed_names_collide(edited: Edited, refusals: Refusals) -> None:
@@ -128,4 +130,4 @@ def test_what_an_encoder_reads_as_one_is_one_in_a_policy(
 
 def test_a_concept_may_have_both_spellings(edited: Edited) -> None:
     text = edited("name: taxi", 'name: 7up\n    aliases: ["7 up"]')
-    assert policies.parse(text.encode(), "case.yaml").concepts[1].aliases == ("7 up",)
+    assert expunge.policies.parse(text.encode(), "case.yaml").concepts[1].aliases == ("7 up",)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-import policies
+import expunge.policies
 from tests.policies.conftest import Edited, Refusals
 
 NAMES, DELTA = "    name: panda\n", "max_weight_delta: 0.5"
 
 
 def test_the_unedited_policy_is_good(good: str) -> None:
-    policy = policies.parse(good.encode(), "case.yaml")
+    policy = expunge.policies.parse(good.encode(), "case.yaml")
     assert [concept.name for concept in policy.concepts] == ["panda", "taxi"]
     assert policy.editor.settings == {"strength": 1.5}
     assert policy.acceptance.seeds == 8
@@ -212,7 +212,9 @@ def test_implicit_types_are_asked_to_wear_quotes(text: str, edited: Edited, refu
 
 @pytest.mark.parametrize("text", ["No", "1.10", "22:30:00", "0123", "null"])
 def test_quotes_make_them_names(text: str, edited: Edited) -> None:
-    assert policies.parse(edited("name: taxi", f'name: "{text}"').encode(), "case.yaml").concepts[1].name == text
+    assert (
+        expunge.policies.parse(edited("name: taxi", f'name: "{text}"').encode(), "case.yaml").concepts[1].name == text
+    )
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_their_lines(good: str, refusals: Refusals) -> None:

@@ -12,23 +12,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine import evidence
-from engine.deltas import EditPlan
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from engine.evidence import ARMS, Row
-from engine.pictures import PictureStore, pixel_digest
-from engine.probes.attacks import Attempt
-from engine.results import Verdict
-from engine.sampling import Shot, picture_key
-from engine.verdict import decide
-from policies import read
-from policies.schema import Level
-from tasks.attacks import AttackShard, attack_shards
-from tasks.intake import order_for
-from tasks.order import Order, Ref
-from tasks.questions import examination
-from tasks.shards import Shard, Weights, Work, picture_store
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.picture_store import PictureStore, pixel_digest
+from expunge.engine.models.sampling import Shot, picture_key
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.probes.attacks import Attempt
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import ARMS, Row
+from expunge.engine.stats.verdict import Verdict
+from expunge.policies import read
+from expunge.policies.schema import Level
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.workers import Shard, Weights, Work, picture_store
+from expunge.tasks.intake import order_for
 from tests.flows.conftest import policy_file
 
 CANDIDATE = "c" * 64

@@ -6,9 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from engine.emoji import MODEL
-from tasks.intake import read_policy
-from tasks.order import Order
+from expunge.engine.emoji import MODEL
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.intake import read_policy
 
 
 def handed_in(path: Path, home: Path) -> Order:

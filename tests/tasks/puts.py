@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks import s3
-from tasks.settings import Settings
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.storage import s3
 
 
 def hook_puts(monkeypatch: pytest.MonkeyPatch, before_put: Callable[[str], object]) -> None:

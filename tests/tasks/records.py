@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import assemble
-from engine.canonical import canonical_json
-from engine.digests import file_digest, folder_digest
-from policies import DesiredState, desired_state, parse
-from tasks.audit import audit
-from tasks.durable import write_whole
-from tasks.journal import journal
-from tasks.kept import keep_policy
-from tasks.receipts import Receipt
+from expunge.engine.files.bundle import assemble
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.policies import DesiredState, desired_state, parse
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import journal
 from tests.flows.conftest import policy_file
 
 LINE, WORK = "emoji-0", "ab" * 32

@@ -14,17 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.redteam_models import filtering
-from engine.denoising import latents_of
-from engine.digests import folder_digest
-from engine.errors import ModelFormatError
-from engine.evidence import Row, table
-from engine.pictures import PictureStore
-from engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
-from engine.sampling import Sampler, Shot
-from tasks.attacks import AttackShard, attack_shards, attack_work
-from tasks.errors import IntegrityError
-from tasks.searches import reading
-from tasks.shards import Bench, Weights
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.denoising import latents_of
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.models.sampling import Sampler, Shot
+from expunge.engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
+from expunge.engine.stats.evidence_table import Row, table
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
+from expunge.tasks.evidence.attack_searches import reading
+from expunge.tasks.evidence.workers import Bench, Weights
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import EYES

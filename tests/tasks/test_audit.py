@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import assemble
-from engine.canonical import canonical_json, sha256
-from engine.digests import file_digest
-from tasks import receipts as ledger
-from tasks.audit import audit
-from tasks.errors import NothingOnRecord, UsageError
-from tasks.history import receipts
-from tasks.journal import journal, note
+from expunge.engine.files.bundle import assemble
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.files.digests import file_digest
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.errors import NothingOnRecord, UsageError
+from expunge.tasks.ledger import ledger
+from expunge.tasks.ledger.queries import receipts
+from expunge.tasks.ledger.recorder import journal, note
 from tests.tasks.records import FILES, LINE, Record, Work
 
 

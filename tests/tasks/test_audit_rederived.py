@@ -9,20 +9,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import engine
-from engine import evidence
-from engine.canonical import canonical_json, sha256
-from engine.digests import file_digest
-from engine.probes.levels import level_named
-from engine.results import Verdict
-from engine.verdict import decide
-from policies import DesiredState, Policy, desired_state, parse
-from tasks.audit import audit
-from tasks.durable import write_whole
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.rederived import _unasked
-from tasks.translate import acceptance
+import expunge.engine
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.files.digests import file_digest
+from expunge.engine.probes.levels import level_named
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.verdict import Verdict
+from expunge.policies import DesiredState, Policy, desired_state, parse
+from expunge.tasks.audit.record import audit
+from expunge.tasks.audit.replay import _unasked
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.policy_adapter import acceptance
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import note
 from tests.engine.rows import rows
 from tests.flows.conftest import policy_file
 from tests.tasks.records import FILES, LINE, WORK, Record, Work
@@ -187,6 +187,6 @@ def test_a_receipt_that_names_no_policy_ends_nothing(judged: Record) -> None:
 def test_a_verdict_of_another_version_is_not_worked_out_and_that_shows(
     judged: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "__version__", "99.0")
+    monkeypatch.setattr(expunge.engine, "__version__", "99.0")
     assert judged.problems() == ()
     assert (audit(judged.home).lines[0].concluded, audit(judged.home).lines[0].rederived) == (1, 0)

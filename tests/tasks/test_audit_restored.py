@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import assemble, verify_bundle
-from engine.canonical import canonical_json
-from engine.digests import folder_digest
-from policies import DesiredState, desired_state, parse
-from tasks.journal import journal
-from tasks.kept import keep_policy
+from expunge.engine.files.bundle import assemble, verify_bundle
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import folder_digest
+from expunge.policies import DesiredState, desired_state, parse
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import journal
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.records import FILES, LINE, Record
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.probes.attacks import ATTACKS, Attack, Inversion, PromptSearch, Relearn
-from engine.sampling import Sampler
-from tasks.budget import Budget, Cost, known_pace, minutes, remember_pace, spend, spent
-from tasks.errors import LimitExceeded
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes.attacks import ATTACKS, Attack, Inversion, PromptSearch, Relearn
+from expunge.tasks.core.errors import LimitExceeded
+from expunge.tasks.evidence.budget import Budget, Cost, known_pace, minutes, remember_pace, spend, spent
 
 
 class Clock:

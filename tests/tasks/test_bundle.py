@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import MODEL, assemble
-from engine.digests import folder_digest
-from tasks.bundle import check_proven
-from tasks.errors import IntegrityError
-from tasks.order import Ref
+from expunge.engine.files.bundle import MODEL, assemble
+from expunge.engine.files.digests import folder_digest
+from expunge.tasks.bundle import check_proven
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.work_order import Ref
 
 
 def made(folder: Path) -> tuple[str, dict[str, Ref]]:

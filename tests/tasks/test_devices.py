@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.digests import folder_digest
-from engine.probes import questions
-from engine.sampling import Sampler
-from tasks.devices import device
-from tasks.errors import UsageError
-from tasks.exit_codes import exit_code_of
-from tasks.shards import Bench, Shard, Weights, picture_store
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import questions
+from expunge.tasks.core.device import device
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.evidence.workers import Bench, Shard, Weights, picture_store
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import EYES
@@ -50,7 +50,7 @@ def test_a_bench_opens_models_on_its_device(weights: Weights, tmp_path: Path) ->
 def test_pictures_of_another_kind_of_device_lie_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folders = set()
     for place in ("cpu", "cuda", "cuda:1", "mps"):
-        monkeypatch.setattr("tasks.shards.device", lambda place=place: place)
+        monkeypatch.setattr("expunge.tasks.evidence.workers.device", lambda place=place: place)
         folders.add(picture_store(tmp_path).folder.name.partition("-")[0])
     assert folders == {"cpu", "cuda", "mps"}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.sampling import Sampler
-from tasks.budget import Budget, Cost, known_pace, remember_pace, spend, spent
-from tasks.durable import readable, write_whole
-from tasks.errors import IntegrityError
-from tasks.places import QUALITY
-from tasks.quality import read_quality
+from expunge.engine.models.sampling import Sampler
+from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import QUALITY
+from expunge.tasks.evidence.budget import Budget, Cost, known_pace, remember_pace, spend, spent
+from expunge.tasks.evidence.quality import read_quality
 
 SPOILT = [b"", b"\0\0\0\0\0\0", b"\xff\xfe", b'{"pictures":']
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import errors as engine_errors
-from engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
-from policies import PolicyError
-from tasks import errors as task_errors
-from tasks.errors import (
+from expunge.engine import errors as engine_errors
+from expunge.engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
+from expunge.policies import PolicyError
+from expunge.tasks.core import errors as task_errors
+from expunge.tasks.core.errors import (
     EXIT_CODE_OF,
     ExpungeError,
     IntegrityError,
@@ -24,7 +24,7 @@ from tasks.errors import (
     ServiceUnreachable,
     VerdictNotPassed,
 )
-from tasks.exit_codes import CODES, exit_code_of
+from expunge.tasks.core.exit_codes import CODES, exit_code_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_no_error_of_the_engine_is_taken_for_a_bug() -> None:
 def test_every_exit_code_that_is_documented_is_one_that_something_raises() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     documented = {int(code) for code in re.findall(r"^\| (\d) \|", readme, re.MULTILINE)}
-    program = "".join(path.read_text() for folder in ("tasks", "flows") for path in (ROOT / folder).glob("*.py"))
+    program = "".join(path.read_text() for folder in ("tasks", "flows") for path in (ROOT / folder).rglob("*.py"))
     raised = set(re.findall(r"raise (\w+)\(", program))
     kinds = [kind for kind in vars(task_errors).values() if isinstance(kind, type) and kind.__name__ in raised]
     codes = {exit_code_of(kind.__new__(kind)) for kind in kinds if issubclass(kind, ExpungeError)}

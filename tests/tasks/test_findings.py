@@ -1,10 +1,10 @@
 """The rows that people read say the same as the verdict: what is missed there is no "met" here."""
 
-from engine.acceptance import Acceptance
-from engine.evidence import Row, table
-from engine.results import Verdict
-from engine.verdict import decide
-from tasks.findings import Findings
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import Row, table
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.views.findings import Findings
 from tests.engine.rows import rows
 
 LIMITS = Acceptance(0.10, 0.05, 0.75, 0.95, probe_limits={"language": 0.05}, informative=("language",))

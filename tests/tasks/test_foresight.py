@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from engine.results import Outcome, Verdict
-from policies import PolicyError, read
-from policies.schema import Level
-from tasks.foresight import best_case, refuse_unprovable
-from tasks.intake import order_for
-from tasks.questions import examination
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.stats.verdict import Outcome, Verdict
+from expunge.policies import PolicyError, read
+from expunge.policies.schema import Level
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.feasibility import best_case, refuse_unprovable
+from expunge.tasks.intake import order_for
 from tests.flows.conftest import policy_file
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "policies" / "examples").glob("*.yaml"))

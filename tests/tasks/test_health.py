@@ -17,12 +17,12 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from prefect.exceptions import ObjectNotFound
 
-from engine.errors import DigestMismatch
-from policies import PolicyError
-from tasks import s3
-from tasks.errors import IntegrityError, NoRoom, ServiceUnreachable, UsageError, VerdictNotPassed
-from tasks.health import check_here, check_room, prefect_staying, reach
-from tasks.settings import Settings
+from expunge.engine.errors import DigestMismatch
+from expunge.policies import PolicyError
+from expunge.tasks.core.errors import IntegrityError, NoRoom, ServiceUnreachable, UsageError, VerdictNotPassed
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.preflight import check_here, check_room, prefect_staying, reach
+from expunge.tasks.storage import s3
 
 Serve = Callable[[int], Settings]
 HEADS: list[tuple[str, str | None]] = []

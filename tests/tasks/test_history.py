@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from flows.history import write_report
-from policies import PolicyError, parse, read
-from tasks.errors import NothingOnRecord
-from tasks.history import elsewhere, states
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.order import Order
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.flows.history import write_report
+from expunge.policies import PolicyError, parse, read
+from expunge.tasks.core.errors import NothingOnRecord
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.queries import elsewhere, states
+from expunge.tasks.ledger.recorder import note
 from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.handed_in import handed_in, on_a_folder
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from policies import PolicyError, PolicyErrors, read
-from policies.schema import Base
-from tasks.edit import refuse_unserved
-from tasks.errors import IntegrityError, LimitExceeded
-from tasks.exit_codes import exit_code_of
-from tasks.history import line_of
-from tasks.intake import intake, load_state, order_for, refuse_too_large
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.order import Order, Ref
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.policies import PolicyError, PolicyErrors, read
+from expunge.policies.schema import Base
+from expunge.tasks.core.errors import IntegrityError, LimitExceeded
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.edit import refuse_unserved
+from expunge.tasks.intake import intake, load_state, order_for, refuse_too_large
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.ledger.recorder import note
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.records import Work
 
@@ -174,7 +174,7 @@ def test_other_wordings_of_the_probes_are_another_order(
     policy = read(policy_file(tmp_path, base, "worded"))
     before = order_for("0" * 64, policy, tmp_path / "home").key
     assert order_for("0" * 64, policy, tmp_path / "home").key == before
-    monkeypatch.setattr("tasks.intake.probes_digest", lambda: "1" * 64)
+    monkeypatch.setattr("expunge.tasks.intake.probes_digest", lambda: "1" * 64)
     assert order_for("0" * 64, policy, tmp_path / "home").key != before
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from engine import evidence
-from engine.digests import folder_digest
-from engine.emoji import JUDGE
-from engine.errors import DigestMismatch
-from engine.judges import ClipJudge
-from engine.probes import questions
-from engine.sampling import Sampler
-from tasks.judging import Recorded, _opened
-from tasks.neighbours import neighbours
-from tasks.order import Order, Ref
-from tasks.quality import measure_quality
-from tasks.shards import Bench, Shard, Weights, cut, examine
+from expunge.engine.emoji import JUDGE
+from expunge.engine.errors import DigestMismatch
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import questions
+from expunge.engine.stats import evidence_table as evidence
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.judge import Recorded, _opened
+from expunge.tasks.evidence.look_alikes import neighbours
+from expunge.tasks.evidence.quality import measure_quality
+from expunge.tasks.evidence.workers import Bench, Shard, Weights, cut, examine
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 
@@ -44,7 +44,7 @@ def shards(folder: Path) -> list[Shard]:
 
 
 def test_a_judge_works_on_the_device_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.judging.device", lambda: "meta")
+    monkeypatch.setattr("expunge.tasks.evidence.judge.device", lambda: "meta")
     _opened.cache_clear()
     judge = Recorded(JUDGE, folder_digest(JUDGE)).open()
     _opened.cache_clear()

@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.deltas import EditPlan
-from engine.digests import file_digest, folder_digest
-from engine.editing import is_plan_of
-from engine.emoji import JUDGE, MODEL
-from engine.errors import DigestMismatch
-from engine.model import open_model
-from engine.planning import plan
-from engine.spec import EditSpec, Target
-from policies import desired_state, read
-from tasks.edit import edit_task, plan_edit, write_candidate
-from tasks.errors import IntegrityError, LimitExceeded, NothingOnRecord
-from tasks.intake import load_state
-from tasks.journal import journal, note
-from tasks.left import changed
-from tasks.order import Order, Ref
-from tasks.places import DELTAS
-from tasks.publication import _predecessors
-from tasks.reach import check_reach
-from tasks.report import edit_facts
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.errors import DigestMismatch
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.make import is_plan_of
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Target
+from expunge.policies import desired_state, read
+from expunge.tasks.audit.work_files import changed
+from expunge.tasks.core.change_limit import check_reach
+from expunge.tasks.core.errors import IntegrityError, LimitExceeded, NothingOnRecord
+from expunge.tasks.core.paths import DELTAS
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.edit import edit_task, plan_edit, write_candidate
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.recorder import journal, note
+from expunge.tasks.publish import _predecessors
+from expunge.tasks.report import edit_facts
 from tests.engine import tiny
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "demo.yaml"

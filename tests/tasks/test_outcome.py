@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.order import Order
-from tasks.outcome import outcome
-from tasks.receipts import Receipt
-from tasks.settings import Settings
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import note
+from expunge.tasks.views.outcome import outcome
 from tests.tasks.examined import new_order, verified
 
 
 @pytest.fixture
 def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
-    monkeypatch.setattr("tasks.outcome.page_of", lambda *_: "")  # which asks MLflow
+    monkeypatch.setattr("expunge.tasks.views.outcome.page_of", lambda *_: "")  # which asks MLflow
     made = new_order(tmp_path, "quick")
     (file,) = tmp_path.glob("*.yaml")
     keep_policy(made.home, made.policy, file.read_bytes())

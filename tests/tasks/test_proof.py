@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from flows.reverify import AHEAD
-from policies import desired_state, parse
-from tasks.audit import audit
-from tasks.history import lines_to_check, publication, states
-from tasks.journal import journal, note
-from tasks.kept import keep_policy
-from tasks.proof import Proof, doubts_of, state_to_check
-from tasks.receipts import Receipt, Step
-from tasks.standing import Standing, summary
+from expunge.flows.reverify import AHEAD
+from expunge.policies import desired_state, parse
+from expunge.tasks.audit.record import audit
+from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check
+from expunge.tasks.ledger.line_status import Standing, summary
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.queries import lines_to_check, publication, states
+from expunge.tasks.ledger.recorder import journal, note
 from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.records import LINE, Work
 
@@ -104,7 +104,7 @@ def test_a_proof_by_a_clock_that_ran_ahead_is_due_at_once(tmp_path: Path, monkey
             return datetime.now(tz) - timedelta(days=400)
 
     assert lines_to_check(tmp_path, Earlier.now(UTC)) == []
-    monkeypatch.setattr("tasks.standing.datetime", Earlier)
+    monkeypatch.setattr("expunge.tasks.ledger.line_status.datetime", Earlier)
     assert lines_to_check(tmp_path, Earlier.now(UTC)) == [LINE]
     assert [row["proof_late"] for row in states(tmp_path, now=Earlier.now(UTC))] == [True]
 

@@ -9,19 +9,19 @@ from uuid import uuid4
 
 import pytest
 
-from engine.bundle import MANIFEST
-from engine.digests import file_digest, folder_digest
-from engine.emoji import MODEL
-from policies import read
-from tasks.entry import is_of_a_person
-from tasks.intake import intake
-from tasks.journal import note
-from tasks.kept import keep_policy
-from tasks.order import Order
-from tasks.places import BUNDLE
-from tasks.pointer import pointer_key
-from tasks.publication import publish_task
-from tasks.settings import Settings
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.bundle import MANIFEST
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.policies import read
+from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.intake import intake
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import note
+from expunge.tasks.publish import publish_task
+from expunge.tasks.record import is_of_a_person
+from expunge.tasks.storage.pointer import pointer_key
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.bundles import make_bundle
 from tests.tasks.puts import hook_puts

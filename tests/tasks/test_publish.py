@@ -14,12 +14,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from urllib3 import HTTPResponse
 
-from engine.canonical import sha256
-from tasks import publish, s3
-from tasks.errors import IntegrityError, ServiceUnreachable, UsageError
-from tasks.pointer import PointerMoved, approved, check_successor
-from tasks.publish import fetch_bundle, is_published, publish_bundle
-from tasks.settings import Settings
+from expunge.engine.files.canonical_json import sha256
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable, UsageError
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.storage import bundle_store as publish
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_store import fetch_bundle, is_published, publish_bundle
+from expunge.tasks.storage.pointer import PointerMoved, approved, check_successor
 from tests.tasks.bundles import make_bundle
 from tests.tasks.puts import hook_puts
 

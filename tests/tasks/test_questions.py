@@ -8,18 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from engine.evidence import ARMS, ATTACKS, Row, table
-from engine.judges.card import names
-from engine.model import open_model
-from engine.probes.look_alikes import ENCODER, JUDGE
-from engine.sampling import Sampler, picture_key
-from policies import Policy, PolicyError, read
-from tasks.intake import order_for
-from tasks.neighbours import LOOKED_AT, neighbours
-from tasks.questions import Examination, examination
-from tasks.shards import Weights, cut, picture_store
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.card import names
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler, picture_key
+from expunge.engine.probes.look_alikes import ENCODER, JUDGE
+from expunge.engine.stats.evidence_table import ARMS, ATTACKS, Row, table
+from expunge.policies import Policy, PolicyError, read
+from expunge.tasks.evidence.examination import Examination, examination
+from expunge.tasks.evidence.look_alikes import LOOKED_AT, neighbours
+from expunge.tasks.evidence.workers import Weights, cut, picture_store
+from expunge.tasks.intake import order_for
 from tests.engine import tiny_families
 from tests.flows.conftest import policy_file
 

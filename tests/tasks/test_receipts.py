@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.canonical import canonical_json, sha256
-from tasks.receipts import Ledger, LedgerError, Receipt
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.tasks.ledger.ledger import Ledger, LedgerError, Receipt
 
 A, B = sha256(b"a"), sha256(b"b")
 

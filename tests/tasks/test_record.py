@@ -11,8 +11,10 @@ from mlflow import MlflowClient
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from PIL import Image
 
-from tasks.errors import ServiceUnreachable
-from tasks.record import (
+from expunge.tasks.core.errors import ServiceUnreachable
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.tracking.registry import is_registered, model_name, register, withdraw
+from expunge.tasks.tracking.runs import (
     RunRecord,
     check_experiment,
     page_of,
@@ -22,8 +24,6 @@ from tasks.record import (
     recorded_run,
     supersede,
 )
-from tasks.registry import is_registered, model_name, register, withdraw
-from tasks.settings import Settings
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_an_artifact_store_that_does_not_answer_is_told_as_a_service(
 def test_the_publications_of_a_line_are_found_page_by_page_and_no_checks(
     stack: Settings, what: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.record.PAGE", 2)
+    monkeypatch.setattr("expunge.tasks.tracking.runs.PAGE", 2)
     line, states = f"line-{uuid.uuid4().hex}", ["published", "replaced", "published", "reverified", "suspect"]
     runs = {}
     for state in states:
@@ -113,7 +113,7 @@ def test_a_run_shows_identity_metrics_state_and_files(stack, what):
 
 
 def test_the_artifacts_lie_in_s3(stack, what):
-    from tasks import s3
+    from expunge.tasks.storage import s3
 
     run_id = record(stack, what)
     found = s3.client(stack).list_objects_v2(Bucket="mlflow", Prefix="artifacts/").get("Contents", [])

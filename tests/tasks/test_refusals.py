@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.digests import folder_digest
-from engine.emoji import JUDGE, MODEL
-from engine.errors import (
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.errors import (
     ConceptError,
     DigestMismatch,
     EditError,
@@ -20,14 +19,15 @@ from engine.errors import (
     SettingError,
     UnknownArchitecture,
 )
-from policies import PolicyConflict, PolicyError, PolicyErrors, read
-from tasks.edit import edit_task, plan_task
-from tasks.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
-from tasks.history import last_order, receipts, states
-from tasks.journal import journal, note, refusals_noted
-from tasks.order import Order, Ref
-from tasks.places import DELTAS
-from tasks.receipts import LedgerError, Receipt
+from expunge.engine.files.digests import folder_digest
+from expunge.policies import PolicyConflict, PolicyError, PolicyErrors, read
+from expunge.tasks.core.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
+from expunge.tasks.core.paths import DELTAS
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.edit import edit_task, plan_task
+from expunge.tasks.ledger.ledger import LedgerError, Receipt
+from expunge.tasks.ledger.queries import last_order, receipts, states
+from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 from tests.engine import tiny
 from tests.flows.conftest import policy_file
 from tests.tasks.handed_in import handed_in, on_a_folder

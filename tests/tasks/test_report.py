@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import engine
-from engine import evidence
-from engine.digests import folder_digest
-from engine.evidence import Row
-from engine.quality import Quality
-from engine.results import Verdict
-from engine.verdict import decide
-from tasks.budget import Cost
-from tasks.closest import ranked_attempts
-from tasks.findings import Findings
-from tasks.journal import note
-from tasks.metrics import metrics
-from tasks.order import Order, Ref
-from tasks.outcome import figures
-from tasks.quality import kept_shots, measure_quality, read_quality
-from tasks.questions import examination
-from tasks.record import NAME
-from tasks.report import render_card, render_report, rerender, write_report
+import expunge.engine
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.judges.quality.compare import Quality
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence_table import Row
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.budget import Cost
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.quality import kept_shots, measure_quality, read_quality
+from expunge.tasks.ledger.recorder import note
+from expunge.tasks.report import render_card, render_report, rerender, write_report
+from expunge.tasks.tracking.metrics import metrics
+from expunge.tasks.tracking.runs import NAME
+from expunge.tasks.views.closest_attempts import ranked_attempts
+from expunge.tasks.views.findings import Findings
+from expunge.tasks.views.outcome import figures
 from tests.engine import tiny_families
 from tests.tasks.examined import CANDIDATE, new_order, seen, verified
 
@@ -156,7 +156,7 @@ def test_the_footer_names_the_bounds_that_were_used(done: Done, sampling: str, t
     exam, frame = examination(order), evidence.read(table.path)
     limits = replace(exam.acceptance, sampling=sampling)
     page = text_of(render_report(order, decide(frame, len(frame), limits, exam.judge), {}).read_text(encoding="utf-8"))
-    footer = page[page.index(f"expunge {engine.__version__}. ") :]
+    footer = page[page.index(f"expunge {expunge.engine.__version__}. ") :]
     assert told in footer
     assert untold not in footer
 
@@ -322,7 +322,7 @@ def test_a_name_is_no_markdown_in_the_card(done: Done, monkeypatch: pytest.Monke
     name = "[Free](https:evil.example) **PASS**"
     exam = examination(order)
     told = tuple(replace(subject, name=name) if subject.role == "target" else subject for subject in exam.subjects)
-    monkeypatch.setattr("tasks.report.examination", lambda _: replace(exam, subjects=told))
+    monkeypatch.setattr("expunge.tasks.report.examination", lambda _: replace(exam, subjects=told))
     card = render_card(order, Verdict.load(verdict.path)).decode()
     assert r"\[Free\]\(https:evil.example\) \*\*PASS\*\*" in card
     assert name not in card

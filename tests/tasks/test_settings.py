@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import UsageError
-from tasks.settings import S3_VARIABLES, Settings, actor, home_folder, stack_file
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.settings import S3_VARIABLES, Settings, actor, home_folder, stack_file
 
 ELSEWHERE = {
     "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
@@ -28,7 +28,7 @@ LOCAL = {
 }
 EXPORTED = """
 import os, subprocess, sys
-from tasks.settings import S3_VARIABLES, Settings
+from expunge.tasks.core.settings import S3_VARIABLES, Settings
 
 before = Settings.load()
 before.export()

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from engine.digests import folder_digest
-from engine.model import open_model
-from engine.pictures import PictureStore
-from engine.probes import Question, questions
-from engine.sampling import Shot
-from tasks.errors import NoRoom
-from tasks.shards import SHARD, Bench, Done, Weights, cut, examine, picture_store
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.models.sampling import Shot
+from expunge.engine.probes import Question, questions
+from expunge.tasks.core.errors import NoRoom
+from expunge.tasks.evidence.workers import SHARD, Bench, Done, Weights, cut, examine, picture_store
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import ASKED, EYES, SAMPLER, shards
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from tasks.shards import examine
+from expunge.tasks.evidence.workers import examine
 from tests.tasks.two_models import EYES, shards
 
 if __name__ == "__main__":
@@ -50,7 +50,7 @@ def test_one_model_is_let_go_before_the_next_is_opened(
         opened.append(weakref.ref(made.unet))
         return made
 
-    monkeypatch.setattr("tasks.shards.open_model", opening)
+    monkeypatch.setattr("expunge.tasks.evidence.workers.open_model", opening)
     bench = Bench(tmp_path, EYES)
     before, after = (Weights(models / name, folder_digest(models / name)) for name in ("before", "after"))
     for weights in (before, before, after, before):
@@ -121,7 +121,7 @@ def test_killed_half_way_it_loses_at_most_one_shard_and_draws_nothing_twice(mode
 
 def test_pictures_of_other_libraries_lie_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = picture_store(tmp_path).folder
-    monkeypatch.setattr("tasks.shards.libraries", lambda: "torch-1.0-diffusers-0.1")
+    monkeypatch.setattr("expunge.tasks.evidence.workers.libraries", lambda: "torch-1.0-diffusers-0.1")
     assert picture_store(tmp_path).folder != known
     monkeypatch.undo()
     assert all(f"{name}-{version(name)}" in known.name for name in ("torch", "diffusers"))

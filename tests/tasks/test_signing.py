@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from securesystemslib.dsse import Envelope
 
-from engine.canonical import canonical_json
-from tasks import signing
-from tasks.errors import UsageError
-from tasks.journal import journal
-from tasks.receipts import Receipt
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.ledger import signing
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.recorder import journal
 from tests.tasks.keys import write_key
 from tests.tasks.records import LINE
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from engine.bundle import assemble, verify_bundle
-from engine.deltas import EditPlan
-from engine.digests import folder_digest
-from engine.emoji import MODEL
-from engine.errors import EditError
-from engine.model import open_model
-from policies import PolicyError, read
-from tasks.edit import plan_edit, write_candidate
-from tasks.exit_codes import exit_code_of
-from tasks.intake import intake
-from tasks.order import Order, Ref
+from expunge.engine.emoji import MODEL
+from expunge.engine.errors import EditError
+from expunge.engine.files.bundle import assemble, verify_bundle
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.policies import PolicyError, read
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.edit import plan_edit, write_candidate
+from expunge.tasks.intake import intake
 from tests.flows.conftest import edited_by, policy_file, run_cli
 
 SMALL: dict[str, dict[str, Any]] = {

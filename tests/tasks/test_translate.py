@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 from typing import get_args
 
-from engine.evidence import ATTACKS
-from engine.probes.levels import level_named
-from engine.probes.prompts import prompts
-from engine.sampling import Sampler
-from engine.wordings import WORDED_AS
-from policies import Policy, desired_state
-from policies import schema as policies_schema
-from tasks.translate import acceptance, edit_spec, sampler, subjects
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes.levels import level_named
+from expunge.engine.probes.prompts import prompts
+from expunge.engine.stats.evidence_table import ATTACKS
+from expunge.engine.text.templates import WORDED_AS
+from expunge.policies import Policy, desired_state
+from expunge.policies import schema as policies_schema
+from expunge.tasks.core.policy_adapter import acceptance, edit_spec, sampler, subjects
 
 
 def policy(**limits: object) -> Policy:

@@ -12,28 +12,28 @@ from typing import Any
 
 import pytest
 
-from engine.deltas import EditPlan
-from engine.digests import folder_digest
-from engine.editing import make
-from engine.emoji import MODEL
-from engine.evidence import Row
-from engine.model import open_model
-from engine.spec import EditSpec, Target
-from engine.tuning import NothingAccepted, Trial
-from flows.show import print_plan
-from policies import PolicyError, read
-from tasks.attacks import AttackShard
-from tasks.edit import plan_edit
-from tasks.exit_codes import exit_code_of
-from tasks.intake import intake
-from tasks.judging import Recorded
-from tasks.order import Order
-from tasks.places import TRIALS
-from tasks.preview import preview
-from tasks.questions import examination
-from tasks.report import rerender, write_report
-from tasks.shards import Done, Examiner, Work, picture_store
-from tasks.trials import keep, proving, trial_of
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
+from expunge.engine.planning.auto_search import NothingAccepted, Trial
+from expunge.engine.planning.make import make
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.spec import EditSpec, Target
+from expunge.engine.stats.evidence_table import Row
+from expunge.flows.show import print_plan
+from expunge.policies import PolicyError, read
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.paths import TRIALS
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.edit import plan_edit
+from expunge.tasks.evidence.attack_jobs import AttackShard
+from expunge.tasks.evidence.auto_tuning import keep, proving, trial_of
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.judge import Recorded
+from expunge.tasks.evidence.workers import Done, Examiner, Work, picture_store
+from expunge.tasks.intake import intake
+from expunge.tasks.report import rerender, write_report
+from expunge.tasks.views.plan_summary import preview
 from tests.flows.conftest import edited_by, policy_file
 from tests.tasks.examined import CANDIDATE, Seen, made_up, new_order, verified
 
@@ -159,7 +159,7 @@ class MadeUp:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, saw: Seen) -> None:
         self.given: list[Work] = []
         self._saw = saw
-        monkeypatch.setattr("tasks.trials.crew", self._crew)
+        monkeypatch.setattr("expunge.tasks.evidence.auto_tuning.crew", self._crew)
 
     @contextmanager
     def _crew(self, home: Path, judge: Recorded, workers: int) -> Iterator[Examiner]:

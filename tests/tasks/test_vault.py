@@ -11,12 +11,13 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import ClientError
 
-from tasks import s3, vault
-from tasks.errors import NothingOnRecord, ServiceUnreachable, UsageError, VerdictNotPassed
-from tasks.health import reach
-from tasks.journal import journal
-from tasks.kept import keep_policy
-from tasks.settings import Settings
+from expunge.tasks.core.errors import NothingOnRecord, ServiceUnreachable, UsageError, VerdictNotPassed
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.preflight import reach
+from expunge.tasks.storage import record_replica as vault
+from expunge.tasks.storage import s3
 from tests.flows.conftest import policy_file
 from tests.tasks.records import LINE
 

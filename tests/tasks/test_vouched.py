@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from engine import evidence
-from engine.acceptance import Acceptance
-from engine.bundle import VOUCHER, assemble
-from engine.digests import file_digest, folder_digest
-from engine.results import Outcome, Verdict
-from engine.verdict import decide
-from tasks import s3, signing
-from tasks.audit_bundle import look
-from tasks.errors import IntegrityError
-from tasks.journal import note
-from tasks.publish import fetch_bundle, publish_bundle
-from tasks.receipts import Receipt
-from tasks.settings import Settings
-from tasks.vouched import deliver
+from expunge.engine.files.bundle import VOUCHER, assemble
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.verdict import Outcome, Verdict
+from expunge.tasks.audit.bundle import look
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger import signing
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.recorder import note
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_signature import deliver
+from expunge.tasks.storage.bundle_store import fetch_bundle, publish_bundle
 from tests.engine.rows import rows
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
@@ -109,7 +110,7 @@ def test_of_another_version_the_verdict_is_taken_as_told(
     tmp_path: Path, operator: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle, _ = bundle_of(tmp_path, PASSED, TABLE)
-    monkeypatch.setattr("engine.__version__", "9.9.9")
+    monkeypatch.setattr("expunge.engine.__version__", "9.9.9")
     monkeypatch.setattr(evidence, "read", None)
     found = look(bundle, [operator])
     assert (found.problems, found.rederived) == ((), False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.digests import folder_digest
-from engine.emoji import JUDGE
-from engine.probes import Subject, questions
-from engine.sampling import Sampler
-from tasks.judging import Recorded
-from tasks.shards import Shard, Weights, cut
+from expunge.engine.emoji import JUDGE
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import Subject, questions
+from expunge.tasks.evidence.judge import Recorded
+from expunge.tasks.evidence.workers import Shard, Weights, cut
 from tests.engine.tiny_attacks import CAT
 
 EYES = Recorded(JUDGE, folder_digest(JUDGE))

@@ -1,6 +1,6 @@
 """Attacks: attempts to bring an erased concept back, by more than a user's words. Each is one idea, one file."""
 
-from engine.probes.attacks.base import (
+from expunge.engine.probes.attacks.base import (
     Attack,
     Attempt,
     Kept,
@@ -11,12 +11,12 @@ from engine.probes.attacks.base import (
     search_effort,
     success_rate,
 )
-from engine.probes.attacks.concept_vector import ConceptVector
-from engine.probes.attacks.inversion import Inversion
-from engine.probes.attacks.making import making_digest
-from engine.probes.attacks.prompt_search import PromptSearch
-from engine.probes.attacks.relearn import Relearn
-from engine.probes.attacks.start_picture import StartPicture, remains
+from expunge.engine.probes.attacks.concept_vector import ConceptVector
+from expunge.engine.probes.attacks.inversion import Inversion
+from expunge.engine.probes.attacks.making import making_digest
+from expunge.engine.probes.attacks.prompt_search import PromptSearch
+from expunge.engine.probes.attacks.relearn import Relearn
+from expunge.engine.probes.attacks.start_picture import StartPicture, remains
 
 ATTACKS = {attack.name: attack for attack in (Inversion, PromptSearch, ConceptVector, StartPicture, Relearn)}
 

@@ -13,15 +13,15 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from engine import denoising
-from engine.digests import json_digest
-from engine.errors import ConceptError
-from engine.evidence import Row
-from engine.judges import Judge
-from engine.probes.answers import Answer, rows
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot, generate
-from engine.wordings import WORDED_AS, fill, templates
+from expunge.engine.errors import ConceptError
+from expunge.engine.files.digests import json_digest
+from expunge.engine.judges import Judge
+from expunge.engine.models import denoising
+from expunge.engine.models.sampling import Sampler, Shot, generate
+from expunge.engine.probes.answers import Answer, rows
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.stats.evidence_table import Row
+from expunge.engine.text.templates import WORDED_AS, fill, templates
 
 
 @dataclass(frozen=True)

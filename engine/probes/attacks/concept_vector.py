@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.families import family_of
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
-from engine.probes.attacks.words import words_without
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler
-from engine.text import states
+from expunge.engine.families import family_of
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
+from expunge.engine.probes.attacks.words import words_without
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.text.encoding import states
 
 Genes = tuple[str, ...]
 ENCODINGS = 6.25

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.denoising import errors, latents_of, noised, still
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
-from engine.probes.attacks.words import (
+from expunge.engine.models.denoising import errors, latents_of, noised, still
+from expunge.engine.models.sampling import Sampler, Shot
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
+from expunge.engine.probes.attacks.words import (
     conditioning,
     embedded_as,
     of_usual_length,
@@ -25,8 +26,7 @@ from engine.probes.attacks.words import (
     repeated,
     words_without,
 )
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot
+from expunge.engine.probes.prompts import Subject
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from engine.digests import code_digest, json_digest
-from engine.wordings import templates_digest
+from expunge.engine.files.digests import code_digest, json_digest
+from expunge.engine.text.templates import templates_digest
 
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1]
-SHARED = ("denoising.py", "vocabulary.py", "wordings.py", "probes/families.py")
+SHARED = ("models/denoising.py", "text/vocabulary.py", "text/templates.py", "probes/families.py")
 CODE = (*sorted(HERE.glob("*.py")), *(ENGINE / name for name in SHARED))
 """The attacks, the model as their examiner, and the words they may and may not use."""
 

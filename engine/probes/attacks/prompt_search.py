@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.denoising import Noised, errors, latents_of, noised, still
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
-from engine.probes.attacks.words import (
+from expunge.engine.models.denoising import Noised, errors, latents_of, noised, still
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
+from expunge.engine.probes.attacks.words import (
     conditioning,
     embedded_as,
     of_usual_length,
@@ -28,8 +29,7 @@ from engine.probes.attacks.words import (
     repeated,
     words_without,
 )
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler
+from expunge.engine.probes.prompts import Subject
 
 TELLING = 0.3  # with less noise than this share of all levels a picture shows by itself what the words would say
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.denoising import denoiser, errors, latents_of, noised
-from engine.errors import ConceptError, EditError
-from engine.families import projections
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
-from engine.probes.attacks.words import conditioning
-from engine.probes.families import names_it
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler, Shot
+from expunge.engine.errors import ConceptError, EditError
+from expunge.engine.families import projections
+from expunge.engine.models.denoising import denoiser, errors, latents_of, noised
+from expunge.engine.models.sampling import Sampler, Shot
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
+from expunge.engine.probes.attacks.words import conditioning
+from expunge.engine.probes.families import names_it
+from expunge.engine.probes.prompts import Subject
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ import torch
 from diffusers import AutoPipelineForImage2Image
 from PIL import Image
 
-from engine.errors import SettingError, UnknownArchitecture
-from engine.families import family_of
-from engine.judges import Judge
-from engine.probes.attacks.base import Attempt, Budgeted, Kept, said
-from engine.probes.attacks.words import repeated
-from engine.probes.prompts import Subject
-from engine.sampling import Sampler, asked, in_batches
-from engine.text import told
+from expunge.engine.errors import SettingError, UnknownArchitecture
+from expunge.engine.families import family_of
+from expunge.engine.judges import Judge
+from expunge.engine.models.sampling import Sampler, asked, in_batches
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, said
+from expunge.engine.probes.attacks.words import repeated
+from expunge.engine.probes.prompts import Subject
+from expunge.engine.text.encoding import told
 
 NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
 

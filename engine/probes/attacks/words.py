@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConceptError, ModelFormatError
-from engine.families import family_of
-from engine.text import side_by_side
-from engine.vocabulary import general_words
+from expunge.engine.errors import ConceptError, ModelFormatError
+from expunge.engine.families import family_of
+from expunge.engine.text.encoding import side_by_side
+from expunge.engine.text.vocabulary import general_words
 
 Vectors = Mapping[str, Tensor]
 

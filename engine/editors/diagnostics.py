@@ -1,0 +1,34 @@
+"""What a change of one matrix does to the tokens that it was planned on, from their moments alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from expunge.engine.editors import ConceptEmbeddings
+from expunge.engine.linalg import product, total
+
+
+def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
+    """`change` |D|/|W|, `residual` and `drift` of W and D [d_out, d] in float64, to six digits.
+
+    Residual is sum |(W + D) x - W y|^2 over targets x with anchors y, over what it is without D; drift is sum |D k|^2
+    over sum |W k|^2 of what is kept. With M the moments, sum |W x|^2 = <W^T W, M>, so three products serve them all.
+    """
+    targets, kept = concepts.targets, concepts.retain.gram + concepts.general.gram
+    own, mixed, moved = product(weight, weight), product(weight, change), product(change, change)
+    before = _inner(targets.gram - targets.cross - targets.cross.T + targets.anchor, own)
+    left = before + 2 * _inner(targets.gram - targets.cross, mixed) + _inner(targets.gram, moved)
+    return {
+        "change": ratio(change.norm(), weight.norm()),
+        "residual": ratio(left, before),
+        "drift": ratio(_inner(kept, moved), _inner(kept, own)),
+    }
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """To six digits, at least 0; 0 of nothing. NaN stays NaN, which is within no limit."""
+    return 0.0 if whole <= 0 else float(f"{max((part / whole).item(), 0.0):.6g}")
+
+
+def _inner(one: Tensor, other: Tensor) -> Tensor:
+    return total(one * other)

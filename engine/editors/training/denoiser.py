@@ -1,0 +1,145 @@
+"""What the editors that train share: a walk along the denoising path, and the weights that they may change.
+
+The scheduler is DDIM (arXiv 2010.02502) without noise, on the betas and the kind of prediction that the model's own
+scheduler names, so that every walk is a pure function of weights, prompts and first noise.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor, nn
+
+from expunge.engine.errors import SettingError, UnknownArchitecture
+from expunge.engine.families import Arguments, family_of, projections
+from expunge.engine.models.denoising import check_levels, predicted
+from expunge.engine.text.encoding import told
+
+FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
+PARAMETERS = ("full", "cross-attention")
+AT_ONCE = 32
+NUMBERS = AT_ONCE * 4 * 64 * 64  # as many latents of Stable Diffusion 1.5
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@torch.no_grad()
+def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
+    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords."""
+    return told(pipeline, prompts, pipeline.unet.device)
+
+
+def unconditional(pipeline: Any, count: int) -> Arguments:
+    """What the pipeline itself tells its denoiser when it is asked for nothing, `count` times: the empty prompt, or
+    zeros where its configuration says so, as Stable Diffusion XL's does."""
+    nothing = take(read(pipeline, [""]), [0] * count)
+    if getattr(pipeline.config, "force_zeros_for_empty_prompt", False):
+        return {name: torch.zeros_like(rows) for name, rows in nothing.items()}
+    return nothing
+
+
+def take(arguments: Arguments, places: Sequence[int]) -> Arguments:
+    """The rows of what a denoiser is told that are at these places."""
+    return {name: rows[list(places)] for name, rows in arguments.items()}
+
+
+def check(pipeline: Any) -> None:
+    """UnknownArchitecture if the pipeline's denoiser is not one that is trained here."""
+    family = family_of(pipeline)
+    if family.name not in FAMILIES:
+        raise UnknownArchitecture(f"{family.name} cannot be fine-tuned here; known: {', '.join(FAMILIES)}")
+    check_levels(pipeline)
+    projections(pipeline)  # refuses a denoiser that is not what the family says
+    config = pipeline.unet.config
+    if config.in_channels != config.out_channels:
+        raise UnknownArchitecture(
+            f"the UNet takes {config.in_channels} channels for {config.out_channels} (in_channels, out_channels), as "
+            "one that inpaints, and is not fine-tuned here; choose an editor in closed form"
+        )
+    if config.time_cond_proj_dim is not None:
+        raise UnknownArchitecture(
+            "the UNet is told of its guidance (time_cond_proj_dim), as that of a latent consistency model, and is not "
+            "fine-tuned here; choose an editor in closed form"
+        )
+
+
+def ddim(pipeline: Any, steps: int) -> Any:
+    """SettingError for more steps than there are levels of noise."""
+    scheduler: Any = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    if steps > (levels := scheduler.config.num_train_timesteps):
+        raise SettingError(f"steps is {steps}, and the model knows {levels} levels of noise; use at most as many")
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+@torch.no_grad()
+def walk(
+    pipeline: Any,
+    scheduler: Any,
+    said: Arguments,
+    nothing: Arguments,
+    noise: Tensor,
+    guidance: float,
+    until: Sequence[int] | None = None,
+) -> Tensor:
+    """The states under classifier-free guidance after the first `until` denoising steps of each row, or after all steps
+    if left out. They ascend: rows that are there wait for the others."""
+    state = noise * scheduler.init_noise_sigma
+    until = [len(scheduler.timesteps)] * len(noise) if until is None else until
+    for step, time in enumerate(scheduler.timesteps[: until[-1]]):
+        going = range(bisect.bisect_right(until, step), len(until))
+        here = state[going.start :]
+        without, told = in_pairs(pipeline, here, time, take(nothing, going), take(said, going))
+        moved = scheduler.step(without + guidance * (told - without), time, here).prev_sample
+        state = torch.cat([state[: going.start], moved])
+    return state
+
+
+def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iterator[R]:
+    """What work makes of each part, in order; so many parts at a time, each on one thread, so that it is the same on
+    any number of them."""
+    if threads == 1:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(work, parts)
+
+
+def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: Arguments) -> tuple[Tensor, Tensor]:
+    """What is predicted of the same latents told one thing and another, in one pass: a small batch leaves a processor
+    waiting for the weights, so that two passes take nearly twice the time."""
+    both = {name: torch.cat([one[name], other[name]]) for name in one}
+    first, second = predicted(pipeline, torch.cat([noisy, noisy]), time, both).chunk(2)
+    return first, second
+
+
+def noise_like_latents(unet: Any, count: int, draws: torch.Generator) -> Tensor:
+    """Standard normal [count, channels, height, width], drawn on the CPU so that it is the same on every device."""
+    return torch.randn(count, *_shape(unet), generator=draws).to(unet.device)
+
+
+def at_once(unet: Any) -> int:
+    """How many latents go through the denoiser together: fewer of larger ones, for the memory that they take."""
+    return max(1, min(AT_ONCE, NUMBERS // math.prod(_shape(unet))))
+
+
+def _shape(unet: Any) -> tuple[int, int, int]:
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return unet.config.in_channels, height, width
+
+
+def chosen(unet: nn.Module, parameters: str) -> dict[str, nn.Parameter]:
+    """Switch on the gradients of all parameters or of cross-attention's alone, and return those by name."""
+    picked = {
+        name: parameter for name, parameter in unet.named_parameters() if parameters == "full" or ".attn2." in name
+    }
+    for parameter in picked.values():
+        parameter.requires_grad_(True)
+    return picked

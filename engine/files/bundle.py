@@ -1,0 +1,70 @@
+"""The published folder: the edited model in diffusers layout, the edit alone, what proves it, and a manifest of all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from expunge.engine.errors import DigestMismatch, ModelFormatError
+from expunge.engine.files.atomic import copy_folder, whole_folder
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import file_digest, files_by_name
+
+MANIFEST = "manifest.json"
+VOUCHER = "published.json"  # who vouches for the manifest, added when it is published
+MODEL = "model"
+
+
+def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
+    """Put the edited model and `extras` (relative name to file or bytes) into `out`, write the manifest last.
+
+    Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
+    """
+    with whole_folder(out) as scratch:
+        copy_folder(model, scratch / MODEL)
+        for name, content in extras.items():
+            target = scratch / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                shutil.copyfile(content, target)
+        entries = {
+            name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
+            for name, path in files_by_name(scratch).items()
+        }
+        with open(scratch / MANIFEST, "wb") as handle:
+            handle.write(canonical_json({"format": "expunge-bundle-1", "files": entries}))
+            handle.flush()
+            os.fsync(handle.fileno())
+    return file_digest(out / MANIFEST)
+
+
+def verify_bundle(folder: Path) -> str:
+    """Check every file against the manifest and return the bundle's digest.
+
+    DigestMismatch names the first file that is missing, changed or extra. ModelFormatError if the folder is no bundle.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ModelFormatError(f"{folder} has no {MANIFEST}, so it is no bundle; give the folder that was published")
+    wanted = _listed(folder / MANIFEST)
+    found = files_by_name(folder)
+    for beside in (MANIFEST, VOUCHER):
+        found.pop(beside, None)
+    for name in sorted(wanted.keys() | found.keys()):
+        expected = wanted.get(name, "not in the manifest")
+        actual = file_digest(found[name]) if name in found else "missing"
+        if expected != actual:
+            raise DigestMismatch(f"bundle file {name}", expected, actual, "fetch the bundle again")
+    return file_digest(folder / MANIFEST)
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """The sha256 of each file."""
+    try:
+        return {name: entry["sha256"] for name, entry in json.loads(manifest.read_bytes())["files"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{manifest} is not the manifest of a bundle; fetch the bundle again") from error

@@ -1,0 +1,54 @@
+"""Names for content: values, files and folders each have one sha256, wherever and whenever they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.files.model_layout import INDEX, check_layout
+
+
+def json_digest(value: Any) -> str:
+    return sha256(canonical_json(value))
+
+
+def file_digest(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_digest(paths: Iterable[Path]) -> str:
+    """Of source files, by their names."""
+    return json_digest({path.name: file_digest(path) for path in paths})
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file below `folder`, sorted; ModelFormatError on a symlink, which could lead anywhere."""
+    found = sorted(folder.rglob("*"))
+    for path in [folder, *found]:
+        if path.is_symlink():
+            raise ModelFormatError(f"{path} is a symbolic link; copy the file itself into the folder")
+    return [path for path in found if path.is_file()]
+
+
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """Every file below `folder` by its relative posix path; ModelFormatError as `files`."""
+    return {path.relative_to(folder).as_posix(): path for path in files(folder)}
+
+
+def folder_digest(folder: str | Path) -> str:
+    """sha256 over the canonical JSON of {relative posix path: sha256} of every file in the folder.
+
+    ModelFormatError if it is a model's and holds more than the model: the cache of a download differs with each.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ModelFormatError(f"{folder} is not a folder; give the folder that holds model_index.json")
+    found = files_by_name(folder)
+    if (folder / INDEX).is_file():
+        check_layout(folder, list(found.values()))
+    return json_digest({name: file_digest(path) for name, path in found.items()})

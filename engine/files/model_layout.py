@@ -1,0 +1,212 @@
+"""What a model folder may hold: what `from_pretrained` reads, whole, and a few words and pictures for people.
+
+Anything else is refused before it is copied or published. The folders of model hubs often hold the model a second time,
+as one file in the root, for other programs or in a cache; no edit reaches that, and it brings the concept back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from expunge.engine.errors import ModelFormatError
+
+INDEX = "model_index.json"
+PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+VARIANTS = ("fp16", "bf16")
+PROSE = re.compile(r"(README|LICEN[SC]E|NOTICE)[^.]*|[^.].*\.(md|txt|png|jpe?g|webp)|\.gitattributes", re.IGNORECASE)
+WEIGHTLESS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
+WORDS = {".txt", ".model", ".jinja"}
+UNREAD = "safety_checker"
+"""It turns pictures black, which would count as forgotten, so it is neither opened nor missed."""
+CLEAN_COPY = (
+    "a clean copy: `DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True, torch_dtype=TYPE)` in diffusers, "
+    "with the type its files have, then `save_pretrained(NEW_FOLDER, safe_serialization=True, max_shard_size='4GB')`"
+)
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Component:
+    """A folder that the index names: an object of the class `kind` of `library`."""
+
+    folder: Path
+    library: str
+    kind: str
+
+    @property
+    def has_weights(self) -> bool:
+        return not WEIGHTLESS.search(self.kind)
+
+    @property
+    def stem(self) -> str:
+        return "diffusion_pytorch_model" if self.library == "diffusers" else "model"
+
+    def weights(self, variant: str = "") -> list[Path]:
+        """The files that `from_pretrained` reads, with a variant or without; empty if it would find none."""
+        dotted = f".{variant}" if variant else ""
+        whole, index = self.folder / f"{self.stem}{dotted}.safetensors", self._index(variant)
+        if not index.is_file():
+            return [whole] if whole.is_file() else []
+        if whole.is_file():
+            raise ModelFormatError(f"{self.folder} holds {whole.name} and shards of it ({index.name}); delete either")
+        return [self.folder / shard for shard in sorted(set(_weight_map(index).values()))]
+
+    def places(self, variant: str = "") -> dict[str, Path]:
+        """The file that each weight lies in: of shards the one that the index says, and no other, for readers do not
+        agree on which of two they take."""
+        index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in keys(path)]
+        if index.is_file():
+            told = _weight_map(index)
+            for key, path in lying:
+                if told.get(key) != path.name:
+                    raise ModelFormatError(
+                        f"{path} holds {key}, which by {index.name} lies in {told.get(key, 'no shard')}: whoever reads "
+                        "the other has another model; download both again"
+                    )
+        return dict(lying)
+
+    def _index(self, variant: str) -> Path:
+        dotted = f".{variant}" if variant else ""
+        return self.folder / f"{self.stem}.safetensors.index{dotted}.json"
+
+    def stored(self) -> dict[str, list[Path]]:
+        """The files by variant: those without one under "", and of the others those that are there."""
+        found = {variant: self.weights(variant) for variant in ("", *VARIANTS)}
+        return {variant: paths for variant, paths in found.items() if paths or not variant}
+
+    def may_hold(self, path: Path) -> bool:
+        if path.suffix == ".json":
+            return True
+        if self.has_weights:
+            return any(path in paths for paths in self.stored().values())
+        return path.suffix in WORDS
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if not isinstance(index, dict):
+            raise TypeError(INDEX)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelFormatError(f"{folder}: no readable {INDEX}; give a folder in diffusers layout") from error
+    return index
+
+
+def components(folder: Path) -> dict[str, Component]:
+    """By name, without those of which the index says that the model has none."""
+    named = {name: kind for name, kind in read_index(folder).items() if isinstance(kind, list) and len(kind) == 2}
+    return {
+        name: Component(folder / name, *kind)
+        for name, kind in named.items()
+        if all(isinstance(part, str) for part in kind)
+    }
+
+
+def check_layout(folder: Path, found: Sequence[Path]) -> None:
+    """ModelFormatError names those of `found`, all files of a model's folder, that have no place in it."""
+    if pickles := [path for path in found if path.suffix.lower() in PICKLES]:
+        unread = all(path.parent == folder / UNREAD for path in pickles)
+        cure = (
+            f"delete {UNREAD}, which is never read"
+            if unread
+            else f"convert them to safetensors and remove them, or take {CLEAN_COPY}"
+        )
+        raise ModelFormatError(f"{folder} holds pickles, which could run code: {few(_inside(folder, pickles))}; {cure}")
+    if unlisted := [name for name in _inside(folder, found) if not is_listable(name)]:
+        raise ModelFormatError(
+            f"{folder} holds {few([repr(name) for name in unlisted])}, with a sign that no manifest can name: rename "
+            "or delete what is named here"
+        )
+    known = components(folder)
+    if strange := [path for path in found if not _belongs(path, folder, known)]:
+        raise ModelFormatError(
+            f"{folder} holds {few(_outermost(folder, strange, known))}: not what {INDEX} names and `from_pretrained` "
+            f"reads, so it would be published unedited; delete what is named here, or take {CLEAN_COPY}"
+        )
+
+
+def is_listable(name: str) -> bool:
+    """Whether a manifest can name a file so: as it is printed, and the same path on every system."""
+    return name.isprintable() and "\\" not in name
+
+
+def check_complete(folder: Path) -> None:
+    """ModelFormatError names the first component that is not there, or not each weight that would be read, once."""
+    for name, component in components(folder).items():
+        if name == UNREAD:
+            continue
+        if not component.folder.is_dir():
+            raise ModelFormatError(f"{folder} has no folder {name}, which {INDEX} names; download it again")
+        if component.has_weights:
+            _check_weights(component)
+
+
+def _check_weights(component: Component) -> None:
+    stored = component.stored()
+    if missing := [path for paths in stored.values() for path in paths if not path.is_file()]:
+        raise ModelFormatError(f"{missing[0]} is missing, a shard that the index names; download it again")
+    for variant in stored:
+        component.places(variant)
+    if stored.pop(""):
+        return
+    if variant := next(iter(stored), ""):
+        raise ModelFormatError(
+            f"{component.folder} holds its weights only as the variant {variant}; save the model again without one: "
+            f'`DiffusionPipeline.from_pretrained(FOLDER, variant="{variant}")` in diffusers, then '
+            "`save_pretrained(NEW_FOLDER, safe_serialization=True)`"
+        )
+    raise ModelFormatError(f"{component.folder} holds no {component.stem}.safetensors; download it again")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The shard that each weight lies in."""
+    try:
+        told = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
+            raise ValueError(told)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{index} does not say which safetensors files it is of; download it again") from error
+    return told
+
+
+def keys(path: Path) -> list[str]:
+    """The names of a file's tensors; ModelFormatError if its header cannot be read, or names more or fewer bytes than
+    are there."""
+    try:
+        with safe_open(path, "np") as handle:  # names alone need no torch
+            return list(handle.keys())
+    except SafetensorError as error:
+        raise ModelFormatError(f"{path} is no whole safetensors file ({error}); download it again") from error
+
+
+def _belongs(path: Path, folder: Path, known: Mapping[str, Component]) -> bool:
+    match path.relative_to(folder).parts:
+        case (name,):
+            return name == INDEX or PROSE.fullmatch(name) is not None
+        case (name, _) if name in known:
+            return known[name].may_hold(path)
+        case _:
+            return False
+
+
+def _inside(folder: Path, paths: Sequence[Path]) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _outermost(folder: Path, paths: Sequence[Path], known: Collection[str]) -> list[str]:
+    """A folder that is no component by its own name: a cache has many files."""
+    split = [(name, *name.partition("/")) for name in _inside(folder, paths)]
+    return list(dict.fromkeys(top + slash if slash and top not in known else name for name, top, slash, _ in split))
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,75 @@
+"""Tensors by content: one sha256 for them, and a file that is the same to the byte for the same tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from expunge.engine.files.atomic import beside
+from expunge.engine.files.canonical_json import canonical_json
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over each tensor's name, dtype, shape and little-endian bytes, sorted by name; device does not matter."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        header = {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+        total.update(canonical_json(header) + b"\n")
+        total.update(_little_endian(tensor))
+    return total.hexdigest()
+
+
+def _little_endian(tensor: Tensor) -> bytes:
+    raw = tensor.flatten().view(torch.uint8).numpy().reshape(-1, tensor.element_size())
+    return (raw if _HOST_IS_LITTLE else raw[:, ::-1]).tobytes()
+
+
+_HOST_IS_LITTLE = torch.tensor([1], dtype=torch.int16).view(torch.uint8)[0].item() == 1
+
+
+def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file beside `path`, on disk to the last byte, and move it there. OSError as of any file."""
+    scratch = beside(path)
+    plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    scratch.unlink(missing_ok=True)
+    try:
+        scratch.touch()
+        mode = (path if path.exists() else scratch).stat().st_mode  # the library makes its own for their owner alone
+        save_file(plain, scratch, dict(metadata) if metadata else None)
+        with open(scratch, "rb+") as handle:
+            _order_metadata(handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        scratch.chmod(mode)
+        scratch.replace(path)
+    except BaseException as error:
+        scratch.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError) and (said := re.search(r"os error (\d+)", str(error))):
+            raise OSError(code := int(said[1]), os.strerror(code), str(path)) from error  # it has no number of its own
+        raise
+
+
+def _order_metadata(handle: IO[bytes]) -> None:
+    """Sort the metadata by name: the library writes more than one entry in an order that changes with each process."""
+    (length,) = struct.unpack("<Q", handle.read(8))
+    header = json.loads(handle.read(length))
+    if len(header.get("__metadata__", {})) < 2:
+        return
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(ordered) > length:
+        raise RuntimeError("a safetensors header does not fit its place once it is sorted")  # never seen; not silently
+    handle.seek(8)
+    handle.write(ordered.ljust(length))

@@ -1,0 +1,39 @@
+"""What plans of different editors leave and move of the same tokens; a plan's own figures are of its editor's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from expunge.engine.editors.base import ConceptEmbeddings, Settings
+from expunge.engine.editors.diagnostics import diagnosed
+from expunge.engine.families import projections
+from expunge.engine.planning.closed_form import wide
+from expunge.engine.planning.text_streams import gathered_from
+from expunge.engine.plans.edit_plan import EditPlan, planned_on
+from expunge.engine.spec import EditSpec
+
+EVERY_TOKEN = Settings(general_words=0)
+
+
+@torch.no_grad()
+def figures(pipeline: Any, spec: EditSpec, plan: EditPlan, read: Settings = EVERY_TOKEN) -> dict[str, dict[str, float]]:
+    """`change`, `residual` and `drift` (see EditPlan) of each text projection that the plan changes, of what `read`
+    says is read of the concepts of `spec`: by default all tokens of all wordings, and no vocabulary beside them.
+
+    A target that names no anchor counts as moved to the empty prompt, unless `read` has another. DigestMismatch if the
+    plan was made on other weights, ConceptError as for any plan.
+    """
+    planned_on(pipeline, plan)
+    found = [projection for projection in projections(pipeline) if projection.name in plan.deltas]
+    known: dict[Any, ConceptEmbeddings] = {}
+    told = {}
+    for streams in sorted({projection.streams for projection in found}):
+        concepts = gathered_from(pipeline, spec, read, streams, known)
+        for projection in found:
+            if projection.streams == streams:
+                weight = wide(projection, concepts)
+                change = plan.deltas[projection.name][:, : weight.shape[1]].to(weight)
+                told[projection.name] = diagnosed(weight, change, concepts)
+    return told

@@ -1,0 +1,57 @@
+"""What the text streams that feed a projection say of the concepts: each is gathered once and laid beside the rest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.engine.editors import ConceptEmbeddings, Settings
+from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.planning.embedding_cache import WordStore
+from expunge.engine.spec import EditSpec
+
+
+def gathered_from(
+    pipeline: Any,
+    spec: EditSpec,
+    settings: Settings,
+    streams: Sequence[int],
+    known: dict[Any, ConceptEmbeddings],
+    store: WordStore | None = None,
+) -> ConceptEmbeddings:
+    """The concepts as these streams see them together; `known` keeps what was read, for drafts that differ in settings
+    that have no part in it, and `store` what any edit of this model reads."""
+    return functools.reduce(beside, [_read(pipeline, known, spec, settings, stream, store) for stream in streams])
+
+
+def beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
+    """What two text streams that feed the same matrix say of the same concepts, each stream's 1 a concept."""
+
+    def joined(left: Any, right: Any) -> Any:
+        return left if left is None else torch.cat([left, right]) if isinstance(left, Tensor) else left + right
+
+    other = replace(other, concept=other.concept + one.concept.max() + 1)
+    return ConceptEmbeddings(*(joined(getattr(one, part.name), getattr(other, part.name)) for part in fields(one)))
+
+
+def _read(
+    pipeline: Any,
+    known: dict[Any, ConceptEmbeddings],
+    spec: EditSpec,
+    settings: Settings,
+    stream: int,
+    store: WordStore | None,
+) -> ConceptEmbeddings:
+    """A stream's concepts as the settings have them; with another default anchor only the targets are read again."""
+    told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
+    anchor = told.pop("default_anchor")
+    besides = (stream, settings.lists_kept, settings.general_tokens, settings.own_lines("object"), *told.values())
+    if (besides, anchor) not in known:
+        like = next((found for (same, _), found in known.items() if same == besides), None)
+        known[besides, anchor] = gather(pipeline, spec, settings, stream, like, store)
+    return known[besides, anchor]

@@ -1,0 +1,228 @@
+"""An edit as data: saved as safetensors, applied, and undone to the bit.
+
+Undoing needs the original weights, for W + D - D is not W in floating point: `apply` returns them and `undo` takes
+them back. `applied` is both as a context manager.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from expunge.engine.editors.diagnostics import ratio
+from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
+from expunge.engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.digests import json_digest
+from expunge.engine.files.tensor_files import save_whole, tensor_digest
+from expunge.engine.text.encoder_digest import OFFLOADED, check_encoders, encoder_digests
+from expunge.engine.text.templates import templates_digest
+
+FORMAT = "expunge-plan-1"
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """The change of each projection by parameter name, float32 [d_out, d], and where it comes from.
+
+    `spec` and `templates` are digests of the specification and of the wordings, `settings` all that the editor went by.
+    `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
+    that it changes (an editor that trains may change all of them); `encoders` are the digests, by component, of what
+    the text was read with (none in plans of before 0.12). `diagnostics` gives, for each projection, `change` |D|/|W0|
+    of what text feeds, `residual` (energy of targets left over their anchors, 1 unedited) and `drift` (relative energy
+    by which retained and general tokens moved), to six digits. They are what was seen while planning, of the tokens
+    that this editor reads, so that those of two editors are not to be compared. They are to be read by people, and not
+    part of the digest: a limit is checked against `relative_changes`.
+    """
+
+    deltas: Mapping[str, Tensor] = field(repr=False)
+    spec: str
+    templates: str
+    base: str
+    editor: str
+    settings: Mapping[str, Any]
+    diagnostics: Mapping[str, Mapping[str, float]] = field(repr=False)
+    encoders: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        return json_digest({"format": FORMAT, **self._identity, "deltas": tensor_digest(self.deltas)})
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        named = {name: getattr(self, name) for name in ("spec", "templates", "base", "editor", "settings")}
+        return named | ({"encoders": dict(self.encoders)} if self.encoders else {})
+
+    def save(self, path: str | Path) -> None:
+        """Write it whole or not at all; the bytes are the same for the same plan, since metadata is one key."""
+        record = {"format": FORMAT, "digest": self.digest, **self._identity, "diagnostics": self.diagnostics}
+        text = canonical_json(record).decode()
+        save_whole(self.deltas, Path(path), {"plan": text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> EditPlan:
+        """ModelFormatError if it is not a plan, DigestMismatch if it is not the plan it says it is."""
+        if not Path(path).is_file():
+            raise ModelFormatError(
+                f"{path} is no file; name that of a saved plan, of a bundle its `deltas.safetensors`"
+            )
+        try:
+            with safe_open(path, "pt") as handle:
+                record = json.loads(handle.metadata()["plan"])
+                deltas = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
+            digest, form = record.pop("digest"), record.pop("format")
+            plan = cls(deltas=deltas, **record)
+        except PermissionError as error:
+            raise ModelFormatError(f"{path} cannot be read ({error.strerror}); ask its owner") from error
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ModelFormatError(f"{path} is not a saved edit plan; plan the edit again") from error
+        if form != FORMAT or plan.digest != digest:
+            raise DigestMismatch(f"edit plan {path}", digest, plan.digest, "it was altered; plan the edit again")
+        return plan
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What `apply` did: the original weights by name, and what was lost of each change in rounding to their own dtype,
+    |W + D - rounded| / |D|: much more than the dtype's precision, where the change is small beside the weight.
+    `parameters` are the model's own, of all that the plan's base is the digest of."""
+
+    plan: EditPlan
+    parameters: Mapping[str, Tensor]
+    originals: Mapping[str, Tensor]
+    rounding: Mapping[str, float]
+
+
+def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
+    """The tensor digest of the text projections and of the parameters `names`, in the dtype they were opened in."""
+    return _digest(_parameters(pipeline, names))
+
+
+def origin(pipeline: Any, names: Iterable[str] = ()) -> dict[str, Any]:
+    """What a plan comes from beside its specification, by the names of its fields; its base holds the parameters
+    `names` too."""
+    base, encoders = base_digest(pipeline, names), encoder_digests(pipeline)
+    return {"templates": templates_digest(), "base": base, "encoders": encoders}
+
+
+@torch.no_grad()
+def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
+    """|D|/|W0| of each projection in the Frobenius norm, from the deltas and the weights themselves.
+
+    A change of weights that are all zero is infinite. DigestMismatch if the plan was made on other weights.
+    """
+    named = planned_on(pipeline, plan)
+    norms = {name: (delta.double().norm(), named[name].cpu().double().norm()) for name, delta in plan.deltas.items()}
+    return {name: (change / whole).item() if change != 0 else 0.0 for name, (change, whole) in norms.items()}
+
+
+@torch.no_grad()
+def apply(pipeline: Any, plan: EditPlan) -> Applied:
+    """Add the plan to the pipeline's projections. DigestMismatch if they, or its text encoders, are not those it was
+    planned on.
+
+    The sum is taken in float64 and written in the parameter's own dtype; nothing is written unless all of it is finite
+    there.
+    """
+    named = planned_on(pipeline, plan)
+    check_encoders(pipeline, plan.encoders)
+    sums = {name: edited(name, named[name], delta) for name, delta in plan.deltas.items()}
+    originals = {name: named[name].detach().clone() for name in sums}
+    for name, (weight, _) in sums.items():
+        named[name].copy_(weight)
+    return Applied(plan, named, originals, {name: error for name, (_, error) in sums.items()})
+
+
+def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
+    """Weight and delta added up in float64, in the weight's own dtype, and the share of the delta lost in rounding."""
+    exact = weight.cpu().double() + delta.cpu().double()
+    rounded = checked(name, exact.to(weight.dtype))
+    return rounded, ratio((exact - rounded.double()).norm(), delta.cpu().double().norm())
+
+
+@torch.no_grad()
+def undo(pipeline: Any, applied: Applied) -> None:
+    """Put the original weights back, bit for bit, whatever was loaded or left out since.
+
+    DigestMismatch if that is not the base the plan was made on, EditError where the pipeline has other parameters by
+    now or a LoRA was fused into them, and UnknownArchitecture where it multiplies by edited copies of them.
+    """
+    for name, weight in applied.originals.items():
+        applied.parameters[name].copy_(weight)
+    if (found := _digest(applied.parameters)) != applied.plan.base:
+        raise DigestMismatch("restored projections", applied.plan.base, found, "open the base model again")
+    for component in sorted({name.partition(".")[0] for name in applied.originals}):
+        module = uncompiled(getattr(pipeline, component, None))
+        if isinstance(module, nn.Module):  # else nothing multiplies by them any more
+            own = {name: applied.parameters[name] for name in applied.originals if name.startswith(f"{component}.")}
+            _check_in_use(module, component, own)
+
+
+def _check_in_use(module: nn.Module, component: str, restored: Mapping[str, Tensor]) -> None:
+    """EditError or UnknownArchitecture unless the module multiplies by these parameters and nothing else."""
+    held = {id(parameter) for parameter in module.parameters()}
+    if gone := [name for name, parameter in restored.items() if id(parameter) not in held]:
+        raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
+    own = {id(parameter) for parameter in restored.values()}
+    merged = [(name, layer) for name, layer in submodules(module) if getattr(layer, "merged", False)]
+    if fused := [name for name, layer in merged if own.intersection(map(id, layer.parameters()))]:
+        problem = "had a LoRA fused into it, which to unfuse would spoil what was restored; open the base model again"
+        raise EditError(f"{component}.{fused[0]}", problem)
+    refuse_replaced(module)
+
+
+@contextlib.contextmanager
+def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
+    """The pipeline with the plan in force, and as it was afterwards, whatever happens in between."""
+    state = apply(pipeline, plan)
+    try:
+        yield state
+    finally:
+        undo(pipeline, state)
+
+
+def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
+    """The projections, and what else it changes, by name, if they are those that the plan was made on."""
+    named = _parameters(pipeline, plan.deltas)
+    if (found := _digest(named)) != plan.base:
+        raise DigestMismatch(
+            "text projections", plan.base, found, "apply the plan to the untouched base in its own dtype"
+        )
+    if missing := sorted(plan.deltas.keys() - named.keys()):
+        raise EditError(missing[0], "is not in the base model; plan the edit on this base")
+    return named
+
+
+def _digest(named: Mapping[str, Tensor]) -> str:
+    try:
+        return tensor_digest(named)
+    except NotImplementedError as error:  # what a tensor without memory answers
+        gone = next(name for name, weight in named.items() if weight.is_meta)
+        raise EditError(gone, OFFLOADED) from error
+
+
+def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
+    """The text projections, and those of the named parameters, `component.path`, that the pipeline has."""
+    found: dict[str, Tensor] = {p.name: p.weight for p in matrices(pipeline)}
+    wanted = [name for name in names if name not in found]
+    for component in sorted({name.partition(".")[0] for name in wanted}):
+        module = uncompiled(getattr(pipeline, component, None))
+        named = module.named_parameters(component) if isinstance(module, nn.Module) else ()
+        present = {plain_name(name): parameter for name, parameter in named}
+        found |= {name: present[name] for name in wanted if name in present}
+    return found
+
+
+def checked(layer: str, tensor: Tensor) -> Tensor:
+    if not tensor.isfinite().all():
+        raise EditError(layer, f"not finite in {tensor.dtype}; check the base for NaN, or open it in float32")
+    return tensor

@@ -1,0 +1,223 @@
+"""From evidence to counts and their bounds: what each target, attack, group and kept concept came to.
+
+A target's total holds all prompts but those of attacks, with one exception. Families that the policy calls
+informative (implicit hints, other languages) may mean nothing to the unedited model, and prompts that never showed the
+concept would thin out the rate. So a family the unedited model does not respond to (below `min_control_rate`) enters
+the total with nothing but the pictures in which the concept is seen after the edit: it can only speak against the edit.
+
+Bounds come from `expunge.engine.stats.clopper_pearson` where the number of pictures was fixed beforehand, from
+`expunge.engine.stats.confidence_sequence` where it depends on what was seen. Attacks are always of the first kind:
+their budget is set before they start.
+
+Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and rate of
+false alarms f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f); the error is split
+in halves between the two bounds that enter (Bonferroni). f cancels in a drop: seen drop = (s - f) true drop, which an
+imperfect judge understates. So a group's bound is that of the seen drop over lower(s) - upper(f), which share a fifth
+of the error; they are counted once, so it holds at every look where that of the seen drop does. A single kept concept
+keeps bounds of what is seen: that it collapsed is claimed by the lower one, and a judge better than chance (s > f)
+shows no more of a drop than there is.
+
+Upper bounds are rounded up and lower bounds down to six places BEFORE they are compared: what is recorded is what was
+decided, and a verdict read back from its JSON equals the one written.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from expunge.engine.stats import clopper_pearson as bounds
+from expunge.engine.stats import confidence_sequence as sequential
+from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
+from expunge.engine.stats.evidence_table import ARMS, PAIR, is_attack, where
+from expunge.engine.stats.verdict import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
+
+DECIMALS = 6
+SIGHT_PART = 0.2  # of a drop's error, for the judge's own: that was counted on many pictures, and pairs are few
+
+
+class Method(Protocol):
+    """Bounds and p-values of one way to sample: `expunge.engine.stats.clopper_pearson` or
+    `expunge.engine.stats.confidence_sequence`."""
+
+    def rate_bounds(self, seen: int, n: int, confidence: float) -> tuple[float, float]: ...
+    def rate_p(self, seen: int, n: int, limit: float) -> float: ...
+    def drop_bounds(self, lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]: ...
+    def drop_p(self, lost: int, gained: int, n: int, limit: float) -> float: ...
+
+
+METHODS: dict[Sampling, Method] = {"fixed": bounds, "sequential": sequential}
+Judge = Mapping[str, JudgeError]
+
+
+def pairs_of(evidence: pd.DataFrame, *values: str) -> pd.DataFrame:
+    """One row a pair, with `seen_before` and `seen_after`, and the same of other columns that are asked for."""
+    before, after = (where(evidence, evidence["arm"] == arm) for arm in ARMS)
+    seen_after = after.filter([*PAIR, "seen", *values])
+    return before.merge(seen_after, on=PAIR, suffixes=("_before", "_after"), validate="one_to_one")
+
+
+def target_results(pairs: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> tuple[TargetResult, ...]:
+    """Every target, sorted by name."""
+    targets = where(pairs, pairs["role"] == "target")
+    return tuple(_target(rows, acceptance, judge) for rows in split(targets, "concept"))
+
+
+def retained_results(pairs: pd.DataFrame, acceptance: Acceptance) -> tuple[RetainResult, ...]:
+    """Every concept that must stay, sorted by name."""
+    kept = where(pairs, pairs["role"] != "target")
+    return tuple(_retained(rows, acceptance) for rows in split(kept, "concept"))
+
+
+def group_results(
+    pairs: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance, judge: Judge
+) -> tuple[GroupResult, ...]:
+    """Every role and category of what must stay."""
+    kept = where(pairs, pairs["role"] != "target")
+    return tuple(_group(rows, retained, acceptance, judge) for rows in split(kept, ["role", "category"]))
+
+
+def split(rows: pd.DataFrame, by: str | list[str]) -> list[pd.DataFrame]:
+    """The rows of each value of `by`, sorted by it."""
+    return [rows.take(places) for _, places in sorted(rows.groupby(by).indices.items())]
+
+
+def rate(before: float, seen: int, n: int, acceptance: Acceptance, error: JudgeError | None = None) -> Rate:
+    """`seen` of `n` pictures after the edit with the bounds that the way of sampling and the judge's error give."""
+    lower, upper = rate_bounds(METHODS[acceptance.sampling], seen, n, acceptance.confidence, error)
+    of = "true" if error else "seen"
+    return Rate(n, rounded(before), seen, rounded(seen / n), rounded_down(lower), rounded_up(upper), of)
+
+
+def rate_bounds(method: Method, seen: int, n: int, confidence: float, error: JudgeError | None) -> tuple[float, float]:
+    """(lower, upper) of the rate seen, or of the true rate if the judge's error is given."""
+    if error is None:
+        return method.rate_bounds(seen, n, confidence)
+    half = bounds.half_of(confidence)
+    lower, upper = method.rate_bounds(seen, n, half)
+    sensitivity = bounds.clopper_pearson_lower(error.hits, error.labelled, half)
+    alarms = bounds.clopper_pearson_upper(error.false_alarms, error.negatives, half)
+    return (
+        max(0.0, (lower - alarms) / (1 - alarms)) if alarms < 1 else 0.0,
+        min(1.0, upper / sensitivity) if sensitivity > 0 else 1.0,
+    )
+
+
+def drop(
+    before: float,
+    after: float,
+    lost: int,
+    gained: int,
+    n: int,
+    acceptance: Acceptance,
+    error: JudgeError | None = None,
+) -> Drop:
+    """`lost` and `gained` of `n` pairs with the bounds that the way of sampling and the judge's error give."""
+    lower, upper = drop_bounds(METHODS[acceptance.sampling], lost, gained, n, acceptance.confidence, error)
+    return Drop(
+        n=n,
+        before=rounded(before),
+        after=rounded(after),
+        lost=lost,
+        gained=gained,
+        drop=rounded((lost - gained) / n),
+        lower=rounded_down(lower),
+        upper=rounded_up(upper),
+        bounds_of="true" if error else "seen",
+    )
+
+
+def drop_bounds(
+    method: Method, lost: int, gained: int, n: int, confidence: float, error: JudgeError | None
+) -> tuple[float, float]:
+    """(lower, upper) of the drop seen, or of the true drop if the judge's error is given."""
+    if error is None:
+        return method.drop_bounds(lost, gained, n, confidence)
+    alpha = 1 - confidence
+    sure = 1 - alpha * SIGHT_PART / 2
+    lower, upper = method.drop_bounds(lost, gained, n, 1 - alpha * (1 - SIGHT_PART))
+    sight = bounds.clopper_pearson_lower(error.hits, error.labelled, sure)
+    sight -= bounds.clopper_pearson_upper(error.false_alarms, error.negatives, sure)
+    if sight <= 0:
+        return -1.0, 1.0
+    return max(-1.0, min(lower, lower / sight)), min(1.0, max(upper, upper / sight))  # s - f may be 1 as well
+
+
+def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
+    concept, category = str(rows.iloc[0]["concept"]), str(rows.iloc[0]["category"])
+    attacked, error = is_attack(rows), judge.get(category)
+    plain = where(rows, ~attacked)
+    probes = {probe_of(family): _rate(family, acceptance, error) for family in split(plain, "probe")}
+    named = where(plain, plain["probe"].isin(acceptance.named))
+    prompts = {probe_of(family): _by_prompt(family, acceptance, error) for family in split(named, "probe")}
+    several = {family: own for family, own in prompts.items() if len(own) > 1}
+    attacks = {probe_of(own): _rate(own, acceptance.beforehand, error) for own in split(where(rows, attacked), "probe")}
+    return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks, several)
+
+
+def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance, error: JudgeError | None) -> Rate:
+    is_silent = plain["probe"].isin(silent(probes, acceptance))
+    counted = where(plain, ~is_silent | plain["seen_after"])
+    before, seen = _seen(where(plain, ~is_silent), "before").mean(), _seen(counted, "after").sum()
+    return rate(float(before), int(seen), len(counted), acceptance, error)
+
+
+def silent(probes: Mapping[str, Rate], acceptance: Acceptance) -> tuple[str, ...]:
+    """The families that may be silent and are: the unedited model hardly shows the target by them. None if all are."""
+    families = [name for name in probes if name in acceptance.informative]
+    found = tuple(name for name in families if probes[name].before < acceptance.min_control_rate)
+    return found if len(found) < len(probes) else ()
+
+
+def probe_of(rows: pd.DataFrame) -> str:
+    """The one prompt family or attack of these rows."""
+    return str(rows.iloc[0]["probe"])
+
+
+def _rate(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> Rate:
+    before, after = _seen(rows, "before"), _seen(rows, "after")
+    return rate(float(before.mean()), int(after.sum()), len(rows), acceptance, error)
+
+
+def _by_prompt(family: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> dict[str, Rate]:
+    return {str(rows.iloc[0]["prompt"]): _rate(rows, acceptance, error) for rows in split(family, "prompt")}
+
+
+def _retained(rows: pd.DataFrame, acceptance: Acceptance) -> RetainResult:
+    concept, role, category = (str(rows.iloc[0][name]) for name in ("concept", "role", "category"))
+    return RetainResult(concept, role, category, _drop(rows, acceptance))
+
+
+def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance, judge: Judge) -> GroupResult:
+    names = set(rows["concept"])
+    members = [result for result in retained if result.concept in names]
+    worst = max(members, key=lambda result: (result.total.drop, result.concept))
+    shown = [result.concept for result in members if result.total.before >= GROUP_CONTROL] or list(names)
+    lost = rows["seen_before"] & ~rows["seen_after"]
+    counted = where(rows, rows["concept"].isin(shown) | lost)  # what is hardly there thins out nobody's losses
+    total = _drop(counted, acceptance, judge.get(worst.category))
+    return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, total)
+
+
+def _drop(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None = None) -> Drop:
+    before, after = _seen(rows, "before"), _seen(rows, "after")
+    lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+    return drop(float(before.mean()), float(after.mean()), lost, gained, len(rows), acceptance, error)
+
+
+def _seen(pairs: pd.DataFrame, arm: str) -> np.ndarray:
+    return pairs[f"seen_{arm}"].to_numpy(dtype=bool)
+
+
+def rounded(value: float) -> float:
+    return round(float(value), DECIMALS) + 0.0  # + 0.0: no minus zero
+
+
+def rounded_up(bound: float) -> float:
+    return rounded(math.ceil(bound * 10**DECIMALS) / 10**DECIMALS)
+
+
+def rounded_down(bound: float) -> float:
+    return rounded(math.floor(bound * 10**DECIMALS) / 10**DECIMALS)

@@ -1,0 +1,202 @@
+"""The evidence table: one row a judged picture, what everything downstream reads."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expunge.engine.files.atomic import replace_file
+from expunge.engine.files.canonical_json import canonical_json, sha256
+
+ARMS = ("before", "after")
+ROLES = ("target", "look_alike", "general")
+ATTACKS = ("inversion", "prompt_search", "concept_vector", "start_picture", "relearn")
+KEY = ["concept", "prompt", "seed", "arm", "probe"]
+SHOT = ["concept", "prompt", "seed"]
+PAIR = [*SHOT, "probe"]
+SCORE_DECIMALS = 6
+
+_KINDS = {pa.string(): "string", pa.int64(): "int64", pa.bool_(): "bool", pa.float64(): "float64"}
+SCHEMA = pa.schema(
+    [
+        ("concept", pa.string()),
+        ("role", pa.string()),
+        ("category", pa.string()),
+        ("probe", pa.string()),
+        ("prompt", pa.string()),
+        ("seed", pa.int64()),
+        ("arm", pa.string()),
+        ("seen", pa.bool_()),
+        ("score", pa.float64()),
+        ("picture", pa.string()),
+        ("fault", pa.string()),
+    ]
+)
+DTYPES: dict[str, str] = {field.name: _KINDS[field.type] for field in SCHEMA}
+COLUMNS = list(DTYPES)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One judged picture.
+
+    `role` is one of ROLES; `category` the kind of concept ("object", "style"); `probe` the family of the prompt
+    ("name", "alias") or one of ATTACKS, which are made on targets only; `arm` "before" (unedited model) or "after";
+    `seen` whether the judge sees the concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture;
+    `fault` what is wrong with it ("black picture"), "" if nothing. Of an attack "before" is aimed at the unedited model
+    and "after" at the edited one, and `prompt` and `seed` are what both started from.
+    """
+
+    concept: str
+    role: str
+    category: str
+    probe: str
+    prompt: str
+    seed: int
+    arm: str
+    seen: bool
+    score: float
+    picture: str
+    fault: str = ""
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows in canonical order, whatever the order they came in. Raises pyarrow.ArrowInvalid on text for a number."""
+    return _frame(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA))
+
+
+def digest(frame: pd.DataFrame) -> str:
+    """sha256 of the sorted rows as canonical JSON, scores rounded to six places; row order and index do not matter.
+
+    Raises ValueError if the columns are not those of the table or a cell other than the score is missing.
+    """
+    if problems := _shape_problems(frame):
+        raise ValueError("no digest of a malformed evidence table: " + "; ".join(problems))
+    scores = (frame["score"].round(SCORE_DECIMALS) + 0.0).map(f"{{:.{SCORE_DECIMALS}f}}".format)  # + 0.0: no minus zero
+    records = frame[COLUMNS].assign(score=scores).to_dict("split")["data"]
+    return sha256(b"\n".join(sorted(canonical_json(record) for record in records)))
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write parquet in the table's schema; the file appears whole or not at all."""
+    written = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), written)
+    replace_file(path, written.getvalue().to_pybytes())
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read what `write` wrote. Raises ValueError if the file holds other columns or types."""
+    stored = pq.read_table(path)
+    if not stored.schema.equals(SCHEMA):
+        raise ValueError(
+            f"{path.name} is no evidence table: its columns are {stored.schema.names}; run the probes again"
+        )
+    return _frame(stored)
+
+
+def check(frame: pd.DataFrame, planned: int) -> list[str]:
+    """Everything that makes the table unfit to judge on, in words; an empty list means fit.
+
+    `planned` is the number of rows (pictures in both arms together) that the probes were planned to make.
+    """
+    if problems := _shape_problems(frame):
+        return problems
+    return [*_count_problems(frame, planned), *_value_problems(frame), *_key_problems(frame), *_label_problems(frame)]
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    # Only text is cast: casting a missing `seen` to bool would read as "not seen".
+    frame = rows.to_pandas().astype({name: dtype for name, dtype in DTYPES.items() if dtype == "string"})
+    return frame.sort_values([*KEY, "picture"], kind="stable", ignore_index=True)
+
+
+def _shape_problems(frame: pd.DataFrame) -> list[str]:
+    if sorted(map(str, frame.columns)) != sorted(COLUMNS):
+        return [f"columns are {list(frame.columns)}, expected {COLUMNS}"]
+    problems = [
+        f"column {name} has type {frame[name].dtype}, expected {dtype}"
+        for name, dtype in DTYPES.items()
+        if frame[name].dtype != dtype
+    ]
+    missing = frame.drop(columns="score").isna().sum()
+    return problems + [f"column {name} has {count} missing values" for name, count in missing.items() if count]
+
+
+def _count_problems(frame: pd.DataFrame, planned: int) -> list[str]:
+    problems = [] if len(frame) else ["the table is empty"]
+    if len(frame) != planned:
+        problems.append(f"{len(frame)} rows, planned {planned}")
+    return problems
+
+
+def _value_problems(frame: pd.DataFrame) -> list[str]:
+    scores = frame["score"].to_numpy()
+    finite = np.isfinite(scores)
+    found = {
+        "score is not a finite number": ~finite,
+        "score lies outside [0, 1]": finite & ((scores < 0) | (scores > 1)),
+        f"arm is none of {ARMS}": ~frame["arm"].isin(ARMS),
+        f"role is none of {ROLES}": ~frame["role"].isin(ROLES),
+        "picture is no sha256": ~frame["picture"].str.fullmatch("[0-9a-f]{64}"),
+    }
+    problems = [f"{text} in {int(rows.sum())} rows" for text, rows in found.items() if rows.any()]
+    faults = frame.loc[frame["fault"] != "", "fault"].value_counts().sort_index()
+    return problems + [f"fault {text!r} in {count} rows" for text, count in faults.items()]
+
+
+def _key_problems(frame: pd.DataFrame) -> list[str]:
+    """A picture may show up once under a prompt family, and once more under each attack that started from it."""
+    plain = where(frame, ~is_attack(frame))
+    repeated = int(frame.duplicated(KEY).sum() + plain.drop_duplicates(KEY).duplicated([*SHOT, "arm"]).sum())
+    problems = [f"{repeated} rows repeat a (concept, prompt, seed, arm)"] if repeated else []
+    arms = frame.assign(attack=frame["probe"].where(is_attack(frame), ""))
+    pairs = arms.groupby([*SHOT, "attack"], as_index=False)["arm"].nunique()
+    return problems + _named("lack the other arm", pairs.query(f"arm != {len(ARMS)}"))
+
+
+def _label_problems(frame: pd.DataFrame) -> list[str]:
+    """A concept that changes its role, or a pair that changes its probe, would leave the count it belongs to."""
+    concepts = frame.groupby("concept", as_index=False)[["role", "category"]].nunique()
+    pairs = where(frame, ~is_attack(frame)).groupby(SHOT, as_index=False)["probe"].nunique()
+    return [
+        *_named("have more than one role", concepts.query("role > 1")),
+        *_named("have more than one category", concepts.query("category > 1")),
+        *_named("have more than one probe", pairs.query("probe > 1")),
+        *_named("are attacked and no target", where(frame, is_attack(frame) & (frame["role"] != "target"))),
+    ]
+
+
+def is_attack(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows belong to an attack, bool [rows]."""
+    return frame["probe"].isin(ATTACKS).to_numpy(dtype=bool)
+
+
+def shown_before(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sound pictures of the unedited model, asked for in plain words, in which the judge sees the concept."""
+    return where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & frame["seen"].eq(True) & (frame["fault"] == ""))
+
+
+def never_shown(frame: pd.DataFrame) -> list[str]:
+    """Targets that the unedited model was asked for in plain words and showed not once, sorted.
+
+    There is no picture to know them by, so no attack can be aimed at them. A target that was not asked for is none.
+    """
+    asked = where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & (frame["role"] == "target"))
+    return sorted(set(asked["concept"]) - set(shown_before(frame)["concept"]))
+
+
+def where(frame: pd.DataFrame, rows: Any) -> pd.DataFrame:
+    """The rows of a frame for which `rows`, bool [rows], holds."""
+    return frame.take(np.flatnonzero(rows))
+
+
+def _named(text: str, rows: pd.DataFrame) -> list[str]:
+    if rows.empty:
+        return []
+    names = [name for name in SHOT if name in rows.columns]
+    return [f"{len(rows)} of {'(' + ', '.join(names) + ')'} {text}, first {rows[names].iloc[0].to_dict()}"]

@@ -1,0 +1,251 @@
+"""What a verdict says: its parts as frozen data, and their canonical JSON."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.stats.acceptance import Acceptance
+
+
+class Outcome(StrEnum):
+    """From best to gravest."""
+
+    PASS = "PASS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+
+
+OUTCOME_OF = {
+    "evidence": Outcome.ERROR,
+    "target-seen": Outcome.FAIL,
+    "group-drop": Outcome.FAIL,
+    "concept-collapse": Outcome.FAIL,
+    "collapse-suspected": Outcome.INCONCLUSIVE,
+    "probe-survives": Outcome.FAIL,
+    "survival-suspected": Outcome.INCONCLUSIVE,
+    "target-control": Outcome.INCONCLUSIVE,
+    "target-too-few": Outcome.INCONCLUSIVE,
+    "target-unproven": Outcome.INCONCLUSIVE,
+    "probe-control": Outcome.INCONCLUSIVE,
+    "probe-seen": Outcome.FAIL,
+    "probe-too-few": Outcome.INCONCLUSIVE,
+    "probe-unproven": Outcome.INCONCLUSIVE,
+    "attack-control": Outcome.INCONCLUSIVE,
+    "attack-impossible": Outcome.INCONCLUSIVE,
+    "attack-seen": Outcome.FAIL,
+    "attack-too-few": Outcome.INCONCLUSIVE,
+    "attack-unproven": Outcome.INCONCLUSIVE,
+    "group-control": Outcome.INCONCLUSIVE,
+    "group-too-few": Outcome.INCONCLUSIVE,
+    "group-unproven": Outcome.INCONCLUSIVE,
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name or "".
+
+    `probe` is the prompt family or attack, "" if it is about all prompts; `value` missed `limit`.
+    """
+
+    code: str
+    concept: str
+    message: str
+    value: float | None = None
+    limit: float | None = None
+    probe: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
+
+    `kind` says what is claimed: "target", "probe", "attack": the rate is below `limit`; "group": the drop is below it;
+    "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is, or by one
+    `prompt` of it. `p` is the p-value by itself, `holm` the one adjusted for all claims of the verdict: those with
+    holm <= family_alpha are proven together. Both are rounded up to six places.
+    """
+
+    kind: str
+    concept: str
+    probe: str
+    limit: float
+    p: float
+    holm: float
+    prompt: str = ""
+
+    @property
+    def asked_by(self) -> str:
+        """The prompt family, and the prompt if it is about one."""
+        return f"{self.probe} {self.prompt!r}" if self.prompt else self.probe
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`seen` of `n` pictures after the edit, with its bounds; `before` is the share seen on the unedited model.
+
+    The bounds are of the share the judge sees (`bounds_of` "seen"), or, where the judge's own error is known, of the
+    share that shows the concept ("true").
+    """
+
+    n: int
+    before: float
+    seen: int
+    rate: float
+    lower: float
+    upper: float
+    bounds_of: str = "seen"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Loss over `n` pairs: shares seen before and after, pairs lost and gained, the drop with its bounds.
+
+    `drop` is of the share the judge sees, the bounds are of what `bounds_of` says, as those of a `Rate`.
+    """
+
+    n: int
+    before: float
+    after: float
+    lost: int
+    gained: int
+    drop: float
+    lower: float
+    upper: float
+    bounds_of: str = "seen"
+
+
+@dataclass(frozen=True)
+class JudgeError:
+    """How a judge did on labelled pictures.
+
+    It saw the label in `hits` of `labelled` pictures, and in `false_alarms` of `negatives` pictures it saw what they do
+    not show. Raises ValueError where a count is more than its whole.
+    """
+
+    hits: int
+    labelled: int
+    false_alarms: int
+    negatives: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.hits <= self.labelled and 0 <= self.false_alarms <= self.negatives):
+            raise ValueError(f"{self} has a count above its whole: measure the judge again")
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """One concept to erase; `probes` is the rate by prompt family, `attacks` the success rate (ASR) by attack.
+
+    `total` holds the prompts of all families that count for the proof and no attack (`expunge.engine.stats.estimates`);
+    `prompts` has the rate by prompt of those families that are held prompt by prompt and have several.
+    """
+
+    concept: str
+    category: str
+    total: Rate
+    probes: dict[str, Rate]
+    attacks: dict[str, Rate] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Rate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RetainResult:
+    concept: str
+    role: str
+    category: str
+    total: Drop
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """All retained concepts of one role and category together; `worst` is the one that dropped most."""
+
+    name: str
+    concepts: int
+    worst: str
+    total: Drop
+
+    @property
+    def category(self) -> str:
+        return self.name.split("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome and all it rests on; `evidence` is the digest of the table, "" where the table is unfit.
+
+    `family_alpha` bounds the chance that any of the claims called proven is false; `judge` is the judge's error by
+    category, as far as it was known.
+    """
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    targets: tuple[TargetResult, ...]
+    retained: tuple[RetainResult, ...]
+    groups: tuple[GroupResult, ...]
+    planned: int
+    evaluated: int
+    acceptance: Acceptance
+    evidence: str
+    claims: tuple[Claim, ...] = ()
+    family_alpha: float = 0.0
+    judge: dict[str, JudgeError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.outcome != (due := gravest(self.reasons)):
+            raise ValueError(f"outcome is {self.outcome}, its reasons give {due}: the verdict was altered")
+
+    @property
+    def proven(self) -> tuple[Claim, ...]:
+        """The claims that may be made one by one: the chance that any of them is false is at most `family_alpha`."""
+        return tuple(claim for claim in self.claims if claim.holm <= self.family_alpha)
+
+    @property
+    def suspected(self) -> tuple[Claim, ...]:
+        """The collapses of kept concepts that would be proven if each were the only claim, and so are not ruled out."""
+        most = self.acceptance.suspicion
+        doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= most)
+        return tuple(claim for claim in doubts if claim.holm > self.family_alpha)
+
+    def to_json(self) -> str:
+        """Canonical JSON; floats carry six places already."""
+        return canonical_json(asdict(self)).decode()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that holds what `to_json` wrote."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        raw = json.loads(text)
+        raw["outcome"] = Outcome(raw["outcome"])
+        raw["acceptance"] = Acceptance.of(raw["acceptance"])
+        raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])
+        raw["targets"] = tuple(_target_of(item) for item in raw["targets"])
+        raw["retained"] = tuple(RetainResult(**{**item, "total": Drop(**item["total"])}) for item in raw["retained"])
+        raw["groups"] = tuple(GroupResult(**{**item, "total": Drop(**item["total"])}) for item in raw["groups"])
+        raw["claims"] = tuple(Claim(**item) for item in raw["claims"])
+        raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
+        return cls(**raw)
+
+
+def gravest(reasons: tuple[Reason, ...]) -> Outcome:
+    """The outcome that the reasons lead to together; PASS without any."""
+    return max((OUTCOME_OF[reason.code] for reason in reasons), key=list(Outcome).index, default=Outcome.PASS)
+
+
+def _target_of(raw: dict[str, Any]) -> TargetResult:
+    probes, attacks = (_rates_of(raw[part]) for part in ("probes", "attacks"))
+    prompts = {family: _rates_of(own) for family, own in raw.get("prompts", {}).items()}
+    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes, attacks, prompts)
+
+
+def _rates_of(raw: dict[str, Any]) -> dict[str, Rate]:
+    return {name: Rate(**rate) for name, rate in raw.items()}

@@ -1,0 +1,203 @@
+"""Prompts to what the denoiser is fed: every token's embedding, each token sequence encoded once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expunge.engine.errors import ConceptError, EditError
+from expunge.engine.families import Arguments, family_of
+from expunge.engine.families.base import part_of
+from expunge.engine.linalg import steady
+from expunge.engine.text.encoded import Encoded, Span
+from expunge.engine.text.templates import Wording
+
+BATCH = 64
+OFFLOADED = "is not in memory; plan before the model is offloaded"
+FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
+
+
+def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
+    """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
+
+    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, for one that the
+    pipeline would read as another, for a concept that the encoder has no tokens for, and for one that stands at other
+    tokens for a second encoder beside the first.
+    """
+    wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
+    read = _read(pipeline, [wording.text for wording in wordings], stream)
+    spans, *others = [_spans(tokens, wordings) for tokens in read]
+    tokenizer = family_of(pipeline).tokenizers(pipeline, stream)[0]
+    for row, (start, past), wording in zip(read[0]["input_ids"], spans, wordings, strict=True):
+        _check_known(tokenizer, row[start:past], wording.text[slice(*wording.span)])
+    for other in others:
+        _check_places(wordings, spans, other)
+    embeddings = _normed(pipeline, _embedded(pipeline, read, stream))
+    if not embeddings.isfinite().all():
+        raise EditError("text encoder", "what it says is not finite; check it for NaN, or open it in float32")
+    lengths = [sum(mask) for mask in read[0]["attention_mask"]]
+    if embeddings.shape[1] == 1:
+        spans, lengths = [(0, 1)] * len(spans), [1] * len(spans)
+    return Encoded(embeddings, torch.tensor(spans), torch.tensor(lengths))
+
+
+def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
+    """What the denoiser is fed, [n, T, d] float32, of prompts that are drawn and not solved for.
+
+    As no concept is looked for in them, `encode` differs in refusing those whose concept the encoder does not know or
+    two encoders do not find at the same tokens.
+    """
+    return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
+
+
+def told(pipeline: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32) -> Arguments:
+    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords, on `device` in `dtype`."""
+    family = family_of(pipeline)
+    read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
+    return family.arguments(pipeline, [state.to(device, dtype) for state in read])
+
+
+def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
+    """Token ids [n, T] by tokenizer, as a family takes them: [n, T] of one, [n, 2, T] of two."""
+    rows = [tuple(tuple(ids) for ids in own) for own in zip(*read, strict=True)]
+    return rows if len(read) > 1 else [ids for (ids,) in rows]
+
+
+@torch.no_grad()
+def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
+    unique: dict[Any, int] = {}
+    places = [unique.setdefault(ids, len(unique)) for ids in side_by_side([tokens["input_ids"] for tokens in read])]
+    with _at_rest(pipeline):
+        embeddings = _asked(pipeline, torch.tensor(list(unique), dtype=torch.long), stream)
+    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
+    return embeddings[torch.tensor(places, device=embeddings.device)]
+
+
+@contextmanager
+def _at_rest(pipeline: Any) -> Iterator[None]:
+    """The text encoders without the dropout of training, which a T5 that was made or trained here still has."""
+    encoders = [part for name, part in pipeline.components.items() if name.startswith("text_encoder")]
+    training = [one for part in encoders if isinstance(part, nn.Module) for one in part.modules() if one.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
+    embed = family_of(pipeline).embed
+    asks = [(steady(embed) if len(block) < FEW else embed, block) for block in ids.split(BATCH)]
+    try:
+        return torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
+    except NotImplementedError as error:  # what a tensor without memory answers
+        raise EditError("text encoder", OFFLOADED) from error
+
+
+@torch.no_grad()
+def _normed(pipeline: Any, states: Tensor) -> Tensor:
+    """What the matrices multiply of states [n, T, d]: these, or what the family's norm makes of them."""
+    if not (name := family_of(pipeline).norm):
+        return states
+    norm = part_of(pipeline, name)
+    device = next((own.device for own in norm.parameters()), states.device)
+    try:
+        return norm(states.to(device)).to(states)
+    except NotImplementedError as error:  # as above
+        raise EditError(name, OFFLOADED) from error
+
+
+def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
+    """The tokens of texts by each of the stream's tokenizers."""
+    if not texts:
+        raise ConceptError("there is nothing to encode; give at least one prompt")
+    family = family_of(pipeline)
+    for text in texts:
+        _check_clean(text, family.cleaned(text))
+    tokenizers = family.tokenizers(pipeline, stream)
+    for tokenizer in tokenizers:
+        _check_one_token_each(tokenizer, texts)
+    return [_tokenize(tokenizer, texts) for tokenizer in tokenizers]
+
+
+def _check_clean(text: str, cleaned: str) -> None:
+    """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
+    if cleaned != text and cleaned != re.sub(" +", " ", text).strip(" "):
+        raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
+
+
+def _check_one_token_each(tokenizer: Any, texts: Sequence[str]) -> None:
+    """Of a textual inversion with several vectors the pipelines put the further tokens after the first themselves."""
+    added = tokenizer.added_tokens_encoder
+    for token in (token for token in added if f"{token}_1" in added):
+        if text := next((text for text in texts if token in text), ""):
+            raise ConceptError(
+                f"{text!r}: {token!r} is a textual inversion of several vectors, and the pipeline would read more "
+                "tokens than are here; word it without"
+            )
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
+    tokens = tokenizer(
+        list(texts),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )
+    for text, ids, offsets in zip(texts, tokens["input_ids"], tokens["offset_mapping"], strict=True):
+        if len(ids) > tokenizer.model_max_length:
+            read = offsets[tokenizer.model_max_length - 2][1]
+            raise ConceptError(
+                f"a prompt has {len(ids)} tokens, the encoder reads {tokenizer.model_max_length}; it would read "
+                f"{text[:read]!r} and lose {text[read:][:200]!r}: shorten it"
+            )
+    return tokens
+
+
+def _check_known(tokenizer: Any, ids: Sequence[int], name: str) -> None:
+    """ConceptError where a piece of the concept is unknown to the encoder, or all of it nothing: any other unknown
+    piece in its place is the same to it."""
+    if name.strip() and (not ids or tokenizer.unk_token_id in ids):
+        raise ConceptError(
+            f"the encoder has no tokens for {name!r}, or for a part of it, and cannot tell it from other such names: "
+            "respell it"
+        )
+
+
+def _check_places(wordings: Sequence[Wording], first: Sequence[Span], second: Sequence[Span]) -> None:
+    for wording, own, other in zip(wordings, first, second, strict=True):
+        if own != other:
+            name = wording.text[slice(*wording.span)]
+            raise ConceptError(
+                f"{wording.text!r}: the model's two CLIP encoders have {name!r} at different places; leave out the "
+                "punctuation, such as '!!', that one of them reads as several tokens and the other as one"
+            )
+
+
+def _spans(tokens: Any, wordings: Sequence[Wording]) -> list[Span]:
+    lengths = [sum(mask) for mask in tokens["attention_mask"]]
+    located = zip(tokens["offset_mapping"], tokens["special_tokens_mask"], lengths, wordings, strict=True)
+    return [_span(offsets, special, length - 1, wording.span) for offsets, special, length, wording in located]
+
+
+def _span(offsets: Sequence[Span], special: Sequence[int], end: int, characters: Span) -> Span:
+    """The tokens that touch a range of characters, or the place after the tokens before it where none does.
+
+    In an empty prompt that is the place of its `end` token; not every tokenizer puts a token before the text.
+    """
+    first, past = characters
+    content = [place for place, is_special in enumerate(special) if not is_special]
+    inside = [place for place in content if offsets[place][0] < past and offsets[place][1] > first]
+    if inside:
+        return inside[0], inside[-1] + 1
+    before = [place for place in content if offsets[place][1] <= first]
+    place = before[-1] + 1 if before else content[0] if content else end
+    return place, place

@@ -1,0 +1,95 @@
+"""A bundle by itself, for whoever has it and the public key and nothing else: its files, who vouches for it, and
+whether its verdict passes and follows from its evidence.
+
+Limits, what was planned and the judge's error are as the verdict has them, for the policies are in the home; so these
+are told, to be held against the policy, as is the model of a base that was restored, of which there is no verdict. To
+whoever has the base, too, it is shown that the model is the base with the edit that lies beside it, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.plans.diff import departures
+from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.verdict import Outcome, Verdict
+from expunge.tasks.audit.provenance import is_of_a_base
+from expunge.tasks.audit.replay import can_be_rederived, unlike
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import DELTAS, EVIDENCE, VERDICT
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.storage.bundle_signature import receipt_of
+from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in the bundle: `model` is the digest of the model's folder, `verdict` None of a base as it was.
+    `rederived`: whether the verdict was worked out anew, which takes the version that came to it. `base`: the digest of
+    the base that the model was held against, None of none."""
+
+    bundle: str
+    model: str
+    receipt: Receipt
+    verdict: Verdict | None
+    rederived: bool
+    base: str | None
+    problems: tuple[str, ...]
+
+
+def look(folder: Path, keys: Collection[Path], base: Path | None = None) -> Found:
+    """What is in the bundle, its model held against that in the folder `base`, where one is given.
+
+    IntegrityError where the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot
+    be read: then nothing that it says is worth a look. ModelFormatError for a base that is no whole model.
+    """
+    bundle = check_bundle(folder)
+    receipt = receipt_of(folder, bundle.digest, keys)
+    if is_of_a_base(receipt):
+        verdict, again = None, False
+        problems = [f"it has {name}, and was published as a base" for name in PROVEN if name in bundle.files]
+    else:
+        verdict, again = _verdict(bundle), can_be_rederived(receipt)
+        problems = list(_against(bundle, receipt, verdict, again))
+    if base:
+        problems += departures(bundle.model, base, _deltas(bundle) if verdict else {})
+    whole = base and folder_digest(base)
+    return Found(bundle.digest, model_digest(bundle.files), receipt, verdict, again, whole, tuple(problems))
+
+
+PROVEN = (VERDICT, EVIDENCE, DELTAS)
+"""What an edit is published with."""
+
+
+def _verdict(bundle: Bundle) -> Verdict:
+    try:
+        return Verdict.load(bundle.folder / VERDICT)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IntegrityError(f"{bundle.folder / VERDICT} cannot be read: {error}") from error
+
+
+def _deltas(bundle: Bundle) -> Mapping[str, Tensor]:
+    if DELTAS not in bundle.files:
+        raise IntegrityError(f"{bundle.folder} has no {DELTAS}, so there is no edit to add to the base")
+    return EditPlan.load(bundle.folder / DELTAS).deltas
+
+
+def _against(bundle: Bundle, receipt: Receipt, told: Verdict, again: bool) -> Iterator[str]:
+    if bundle.files.get(VERDICT) != receipt.inputs.get("verdict"):
+        yield f"{VERDICT} is not the one that the receipt names"
+    if told.outcome is not Outcome.PASS:
+        yield f"{VERDICT} says {told.outcome.value}"
+    if not again:
+        return  # another version's evidence may be of another shape
+    try:
+        against = unlike(told, evidence.read(bundle.folder / EVIDENCE), told.acceptance)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        against = f"cannot be worked out from its evidence: {error}"
+    if against:
+        yield f"{VERDICT} {against}"

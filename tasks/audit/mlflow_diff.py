@@ -1,0 +1,67 @@
+"""What MLflow shows of a home's lines, held against the receipts: whoever may write there can make a FAIL a PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from expunge.tasks.audit.provenance import is_of_a_base
+from expunge.tasks.audit.work_files import has_verdict
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.line_proof import doubts_of
+from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.storage.bundle_store import bundle_uri
+from expunge.tasks.tracking.registry import is_registered
+from expunge.tasks.tracking.runs import SUSPECT, runs_of
+
+Shown = tuple[str, str]  # verdict and state
+
+
+def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: Settings) -> Iterator[str]:
+    """What is shown otherwise than it is on record, and which publications are not shown, in words. Checks and refusals
+    that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable."""
+    for line, chain in chains.items():
+        standing = Standing.by(home, chain)
+        for problem in [*_of_runs(line, chain, standing, settings), *_of_alias(line, standing, settings)]:
+            yield f"MLflow, {line}: {problem}"
+
+
+def _of_runs(line: str, chain: Sequence[Receipt], standing: Standing | None, settings: Settings) -> Iterator[str]:
+    wanted, missing = _on_record(chain, standing), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
+    for run in runs_of(settings, line):
+        missing.discard(run.receipt)
+        if (told := wanted.get(run.receipt)) is None:
+            yield f"run {run.id} names the receipt {run.receipt or 'none'}, which ends no work here"
+        elif told != run.shown:
+            yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(told)}"
+    for receipt in sorted(missing):
+        yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
+
+
+def _of_alias(line: str, standing: Standing | None, settings: Settings) -> Iterator[str]:
+    if standing is None:
+        return
+    named = is_registered(settings, line, bundle_uri(standing.proof.bundle, settings))
+    if named and standing.doubts:
+        yield "the alias names what is suspect"
+    elif not named and not standing.doubts:
+        yield "the alias names another bundle than was published last, or none"
+
+
+def _on_record(chain: Sequence[Receipt], standing: Standing | None) -> dict[str, Shown]:
+    """What each run has to show, by the receipt that it names."""
+    verdicts, found = dict[str, str](), dict[str, Shown]()
+    replaced = standing.replaced if standing else {}
+    for receipt in chain:
+        if receipt.step == Step.VERIFIED:
+            verdicts[receipt.work] = str(receipt.outcome)
+        elif receipt.step == Step.GATED and receipt.outcome != "open":
+            found[receipt.digest] = verdicts.get(receipt.work, ""), "rejected"
+        elif receipt.step == Step.PUBLISHED:
+            by = replaced.get(receipt.request_id)
+            verdict = "none" if is_of_a_base(receipt) else verdicts.get(receipt.work, "")
+            found[receipt.digest] = verdict, "replaced" if by and receipt.sequence < by.sequence else "published"
+        elif receipt.step == Step.CHECKED and has_verdict(receipt):
+            found[receipt.digest] = str(receipt.outcome), SUSPECT if doubts_of(receipt) else str(Step.CHECKED)
+    return found

@@ -1,0 +1,182 @@
+"""Whether the record is whole: chain and signatures of the receipts, what they name, and what publications rest on.
+
+It reads files, works verdicts out anew and asks no server. A chain cannot show that its end was cut off, so digests
+of receipts that were noted elsewhere (MLflow has that of each publication) are looked for in it. Nor can it show that
+all of it was written anew: that is told by the signatures, to whoever has the public key from elsewhere. What is looked
+at are the files that the last run of each work left. Reports and pictures are in no receipt, the files of an earlier
+bundle are in S3 alone, and while a takedown runs its files are not whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from expunge.tasks.audit.provenance import named, twofold, unfounded
+from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
+from expunge.tasks.audit.work_files import changed, has_verdict
+from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
+from expunge.tasks.core.paths import receipts_folder, work_folder
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.queries import is_line
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.ledger.signing import checked, doubts, own_keys, public_key
+from expunge.tasks.storage.manifest import DIGEST
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the record; `head` is the digest of its last receipt, to be noted elsewhere.
+
+    `concluded` counts states and verdicts, `rederived` those that were worked out anew from policies and evidence,
+    which needs the version that came to them.
+    """
+
+    line: str
+    receipts: int
+    signed: int
+    concluded: int
+    rederived: int
+    published: int
+    head: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found: every line, and every `problem` in words, the line it belongs to in front; `remarks` are what an
+    auditor should know and is no proof of anything."""
+
+    lines: tuple[Line, ...]
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) -> Audit:
+    """Read the whole record of a home; `noted` are digests of receipts that must be in it, `keys` files of the public
+    keys of which one must vouch for each receipt. Without any the home's own are taken, which prove that nothing was
+    damaged, not who wrote it.
+
+    NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest, or
+    one of `keys` no key.
+    """
+    if wrong := [digest for digest in noted if not DIGEST.fullmatch(digest)]:
+        raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
+    folder = receipts_folder(home)
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    chains = {path.name: journal(home, path.name).read() for path in entries if is_line(path)}
+    if not any(chain or problems for chain, problems in chains.values()):
+        raise NothingOnRecord(f"{home} has no receipt: set EXPUNGE_HOME to the home whose record is meant")
+    receipts = [receipt for chain, _ in chains.values() for receipt in chain]
+    trusted = [public_key(path) for path in keys] or own_keys(home)
+    signatures = {name: checked(home, chain, trusted) for name, (chain, _) in chains.items()}
+    problems = (
+        *(f"{path} is no line's folder" for path in entries if not is_line(path)),
+        *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
+        *(
+            f"{name}: {named(receipt)} {problem}"
+            for name, (chain, _) in chains.items()
+            for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
+        ),
+        *_twins(receipts),
+        *_lost_policies(home, receipts),
+        *_cut_off(receipts, noted),
+    )
+    remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
+    lines = (_line(name, chain, signatures[name]) for name, (chain, _) in chains.items())
+    return Audit(tuple(lines), problems, tuple(remarks))
+
+
+def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collection[Path]) -> bool:
+    """Whether the line's end must be signed: if a key is given, and nobody noted this end, signed or not."""
+    return bool(keys and chain) and chain[-1].digest not in noted
+
+
+def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:
+    verdicts = [receipt for receipt in _latest(chain).values() if has_verdict(receipt)]
+    concluded = of_step(chain, Step.READ) + verdicts
+    return Line(
+        line=name,
+        receipts=len(chain),
+        signed=signatures.count(""),
+        concluded=len(concluded),
+        rederived=sum(map(can_be_rederived, concluded)),
+        published=len(of_step(chain, Step.PUBLISHED)),
+        head=chain[-1].digest if chain else "",
+    )
+
+
+def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
+    """The last receipt of each work and step."""
+    return {(receipt.work, receipt.step): receipt for receipt in chain}
+
+
+def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> Iterator[str]:
+    yield from problems
+    for (work, _), receipt in _latest(chain).items():
+        for problem in changed(work_folder(home, work), receipt):
+            yield f"{named(receipt)}: {problem}"
+        if has_verdict(receipt) and can_be_rederived(receipt) and (problem := contradiction(work_folder(home, work))):
+            yield f"{named(receipt)}: {problem}"
+    yield from twofold(chain)
+    for place, receipt in enumerate(chain):
+        again = REDERIVE.get(receipt.step)
+        if again and can_be_rederived(receipt) and (problem := again(home, receipt, chain[:place])):
+            yield f"{named(receipt)}: {problem}"
+        if receipt.step == Step.CHECKED:
+            yield from (f"{named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
+        if receipt.step == Step.PUBLISHED:
+            yield from unfounded(home, receipt, chain[:place])
+
+
+def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
+    """How a check is not of what was served then, or asked nothing anew."""
+    proof = Proof.of(before)
+    if proof is None:
+        yield "nothing was published before it"
+        return
+    if check.inputs.get("bundle") != proof.bundle:
+        yield f"it is of bundle {check.inputs.get('bundle')}, published last is {proof.bundle}"
+    if not has_verdict(check):
+        return
+    model, table = weights_by_bundle(before).get(proof.bundle), check.outputs.get("evidence")
+    if check.inputs.get("candidate") != model:
+        yield f"it questioned the model {check.inputs.get('candidate')}, published last is {model}"
+    if table in {receipt.outputs.get("evidence") for receipt in before}:
+        yield f"its evidence {table} is that of an earlier receipt: nothing was asked anew"
+
+
+def _set_back(chain: Sequence[Receipt]) -> Iterator[str]:
+    """Receipts of an earlier time than the one before: their order is sure, and what deadlines were read by is not."""
+    for before, receipt in pairwise(chain):
+        if receipt.at < before.at:
+            yield f"{named(receipt)} is of {receipt.at}, the one before it of {before.at}: a clock was set back between"
+
+
+def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Bases that have two lines: on either some of what is in force is missing."""
+    lines: dict[str, set[str]] = {}
+    for receipt in of_step(receipts, Step.READ):
+        if base := receipt.inputs.get("base"):
+            lines.setdefault(base, set()).add(receipt.line)
+    for base, found in lines.items():
+        if len(found) > 1:
+            yield f"{' and '.join(sorted(found))} are lines of one base, {base}"
+
+
+def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
+    for digest in dict.fromkeys(receipt.inputs["policy"] for receipt in receipts if "policy" in receipt.inputs):
+        try:
+            kept_policy(home, digest)
+        except IntegrityError as error:
+            yield str(error)
+
+
+def _cut_off(receipts: Sequence[Receipt], noted: Collection[str]) -> Iterator[str]:
+    known = {receipt.digest for receipt in receipts}
+    for digest in noted:
+        if digest not in known:
+            yield f"receipt {digest}, noted elsewhere, is not on record: it was cut off, or the record written anew"

@@ -1,0 +1,142 @@
+"""What the record says was concluded, concluded once more: a state from the policies, a verdict from its evidence.
+
+How many rows there had to be and the judge's own error are taken as the verdict has them, for they come from base and
+judge, which are not in the record. Another version may conclude otherwise, so only what this one did is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import expunge.engine
+from expunge.engine.probes.levels import level_named
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.verdict import Verdict
+from expunge.policies import DesiredState, PolicyError, PolicyErrors
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import EVIDENCE, STATE, VERDICT
+from expunge.tasks.core.policy_adapter import acceptance, subjects
+from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.line_proof import Proof, state_to_check
+from expunge.tasks.ledger.policy_store import kept_policy, state_with
+
+LAST_PLACE = 2e-6  # a verdict has six
+
+
+def can_be_rederived(receipt: Receipt) -> bool:
+    """Whether this version wrote the receipt."""
+    return receipt.versions.get("expunge") == expunge.engine.__version__
+
+
+def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
+    """How the state of a receipt `read` is not that of its policy and those in force, in words; "" if it is.
+
+    `before` are the receipts of its line until then.
+    """
+    return _not_in_force(home, read, read.outputs.get("state"), before)
+
+
+def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
+    """How what was published is not the state of its policy and those in force by then, in words."""
+    return _not_in_force(home, published, published.inputs.get("state"), before)
+
+
+def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequence[Receipt]) -> str:
+    def state() -> DesiredState:
+        return state_with(kept_policy(home, receipt.inputs["policy"]), home, before)
+
+    return _otherwise(state, told, "its policy and those in force come to")
+
+
+def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
+    """How the state of a check is not that of what was in force, with the seed of its number, in words."""
+    if Proof.of(before) is None:
+        return ""  # it is of nothing, which is told for itself
+    words = "by the policies in force it has to ask for"
+    return _otherwise(lambda: state_to_check(home, before), check.inputs.get("state"), words)
+
+
+def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: str) -> str:
+    """How the state that is worked out is not the one on record."""
+    try:
+        state = work_out().digest
+    except IntegrityError:
+        return ""  # a policy is lost, which is told for itself
+    except KeyError:
+        return "it or a publication before it names no policy"
+    except (PolicyError, PolicyErrors) as error:
+        return f"{words} no state: {error}"
+    return "" if state == told else f"{words} the state {state}, on record is {told}"
+
+
+REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
+    Step.READ: stray_order,
+    Step.PUBLISHED: stray_publication,
+    Step.CHECKED: stray_check,
+}
+"""What is worked out anew of a step, by its name."""
+
+
+def contradiction(work: Path) -> str:
+    """What speaks against the verdict in the folder of a work, in words; "" if it follows from its evidence.
+
+    A file that is missing or altered is for others to tell, who have its digest.
+    """
+    try:
+        told = Verdict.load(work / VERDICT)
+        state = DesiredState.model_validate_json((work / STATE).read_bytes())
+        table = evidence.read(work / EVIDENCE)
+        against = unlike(told, table, acceptance(state))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
+    if problem := next(_unasked(state, table), ""):
+        return f"{work / EVIDENCE} {problem}"
+    return f"{work / VERDICT} {against}" if against else ""
+
+
+def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
+    """How a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
+    again = decide(table, told.planned, limits, told.judge)
+    if _is_same(json.loads(again.to_json()), json.loads(told.to_json())):
+        return ""
+    found = f"by the table and the policies' limits it is {again.outcome.value}"
+    return f"says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
+
+
+def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
+    """What the state has asked and the table does not have: its own seeds (attacks choose theirs), each of its
+    concepts, and of each target every try of the attacks of its level, unless there was nothing to aim at."""
+    seeds = evidence.where(table, ~evidence.is_attack(table))["seed"]
+    if not seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all():
+        yield "was not asked by the seeds of its state"
+    there = set(table[["concept", "role", "category"]].itertuples(index=False, name=None))
+    for subject in subjects(state):
+        if (subject.id, subject.role, subject.category) not in there:
+            yield f"has nothing of {subject.id}, which its state names"
+    tries = table.groupby(["concept", "probe"]).size()
+    aimed_at = {concept.id for concept in state.concepts} - set(evidence.never_shown(table))
+    for concept, attack in product(sorted(aimed_at), level_named(state.acceptance.level).attacks):
+        if (made := tries.get((concept, attack.name), 0)) != len(evidence.ARMS) * attack.cost:
+            yield f"has {made} tries of {attack.name} on {concept}, not {len(evidence.ARMS) * attack.cost}"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """The same in JSON, but for what another processor or library makes of the last place of a number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, abs_tol=LAST_PLACE)
+    return one == other

@@ -1,0 +1,87 @@
+"""What each step of a work left in its folder, and whether it is still there as the step's receipt says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from expunge.engine.errors import EngineError
+from expunge.engine.files.bundle import MODEL, verify_bundle
+from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.policies import DesiredState
+from expunge.tasks.audit.provenance import is_of_a_base
+from expunge.tasks.core.paths import BUNDLE, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
+from expunge.tasks.ledger.ledger import Receipt, Step
+
+
+def _state(path: Path) -> str:
+    return DesiredState.model_validate_json(path.read_bytes()).digest
+
+
+def _outcome(path: Path) -> str:
+    return json.loads(path.read_bytes())["outcome"]
+
+
+def _reasons(path: Path) -> str:
+    return json.dumps([reason["message"] for reason in json.loads(path.read_bytes())["reasons"]])
+
+
+EXAMINED = (
+    (EVIDENCE, "evidence", file_digest),
+    (VERDICT, "verdict", file_digest),
+    (QUALITY, "quality", file_digest),
+)
+
+FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
+    Step.READ: ((STATE, "state", _state),),
+    Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
+    Step.ERASED: ((ROUNDING, "rounding", file_digest),),
+    Step.VERIFIED: EXAMINED,
+    Step.CHECKED: ((STATE, "state", _state), *EXAMINED),
+    Step.BUNDLED: (
+        (BUNDLE, "bundle", verify_bundle),
+        (f"{BUNDLE}/{MODEL}", "candidate", folder_digest),
+        (f"{BUNDLE}/{EVIDENCE}", "evidence", file_digest),
+        (f"{BUNDLE}/{VERDICT}", "verdict", file_digest),
+    ),
+}
+"""What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
+
+SOMETIMES = {"trials", "quality", "rounding"}
+"""What not every receipt names: trials are of `editor: auto`, quality and rounding came later than the first."""
+
+
+def has_verdict(receipt: Receipt) -> bool:
+    """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
+    nothing_to_judge = not receipt.outputs and receipt.outcome == "ERROR"
+    return receipt.step == Step.VERIFIED or (receipt.step == Step.CHECKED and not nothing_to_judge)
+
+
+def changed(work: Path, receipt: Receipt) -> Iterator[str]:
+    """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
+    told = receipt.digests
+    if receipt.step == Step.CHECKED and not has_verdict(receipt):
+        return  # what was served was not what was published, so nothing was asked
+    left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
+    for path, name, digest_of in FILES_OF_STEP.get(receipt.step, ()):
+        if name not in told and name in left_out:
+            continue
+        if problem := _other(work / path, told.get(name, "nothing"), digest_of):
+            yield f"{work / path} {problem}"
+    said = [(str(receipt.outcome), _outcome)] if has_verdict(receipt) else []
+    if receipt.step == Step.CHECKED:
+        said.append((json.dumps((receipt.verdict or {}).get("reasons")), _reasons))
+    for wanted, found_in in said:
+        if problem := _other(work / VERDICT, wanted, found_in):
+            yield f"{work / VERDICT} {problem}"
+
+
+def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
+    """What is wrong with a file or folder in which this should be found, "" if nothing is."""
+    try:
+        return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
+    except FileNotFoundError:
+        return "is missing"
+    except (EngineError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        return f"cannot be read: {error}"

@@ -1,0 +1,92 @@
+"""From what the policies desire to what the engine needs: the one place where the two rooms meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import Subject
+from expunge.engine.probes.levels import INFORMATIVE, NAMED, level_named
+from expunge.engine.spec import EditSpec, Retain, Target, spoken
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.text.templates import WORDED_AS, own_wordings
+from expunge.policies import DesiredState, reading_key
+from expunge.policies.schema import Concept
+
+
+def edit_spec(state: DesiredState) -> EditSpec:
+    """Targets, retained concepts, editor and seed of a desired state."""
+    names = _names(state.concepts)
+    return EditSpec(
+        targets=tuple(
+            Target(item.id, names[item.id], WORDED_AS[item.category], item.anchor, item.prompts)
+            for item in state.concepts
+        ),
+        retain=tuple(
+            Retain(item.id, (item.name,), WORDED_AS[item.category], item.kind, item.kin) for item in state.retain
+        ),
+        editor=state.editor.name,
+        settings=state.editor.settings,
+        seed=state.seed,
+    )
+
+
+def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
+    """The names of each concept by its id. An alias of two, which two policies may give, is the first one's, in every
+    spelling: erased by one it is gone for both, and neither policy could be changed for the other's sake."""
+    owners = {reading_key(concept.name): concept.id for concept in concepts}
+    for concept in concepts:
+        for alias in concept.aliases:
+            owners.setdefault(reading_key(alias), concept.id)
+    names: dict[str, dict[str, str]] = {concept.id: {} for concept in concepts}  # by how they are spoken
+    for concept in concepts:
+        for name in (concept.name, *concept.aliases):
+            names[owners[reading_key(name)]].setdefault(spoken(name), name)
+    return {id: tuple(own.values()) for id, own in names.items()}
+
+
+def subjects(state: DesiredState) -> list[Subject]:
+    """Everything to be examined: targets first, then what must be kept."""
+    targets = [_target(concept) for concept in state.concepts]
+    kept = [Subject(c.id, c.kind, c.category, c.name, (), _said(c.prompts, (c.name,))) for c in state.retain]
+    return targets + kept
+
+
+def _target(concept: Concept) -> Subject:
+    open_ = [prompt for prompt in concept.prompts if "{}" in prompt]
+    return Subject(
+        id=concept.id,
+        role="target",
+        category=concept.category,
+        name=concept.name,
+        aliases=concept.aliases,
+        prompts=_said(concept.prompts, (concept.name,)),
+        alias_prompts=_said(open_, concept.aliases),
+    )
+
+
+def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(wording.text for wording in own_wordings(prompts, names))
+
+
+def sampler(state: DesiredState) -> Sampler:
+    """How every picture of a desired state's examination is drawn."""
+    return Sampler(steps=state.acceptance.steps, guidance=state.acceptance.guidance)
+
+
+def acceptance(state: DesiredState) -> Acceptance:
+    """The limits of a desired state; its level says which attacks every target must have been put through."""
+    limits = state.acceptance
+    return Acceptance(
+        max_target_rate=limits.max_target_rate,
+        max_retain_drop=limits.max_retain_drop,
+        min_control_rate=limits.min_control_rate,
+        confidence=limits.confidence,
+        max_attack_rate=limits.max_attack_rate,
+        probe_limits=limits.probe_limits,
+        sampling=limits.sampling,
+        attacks=tuple(attack.name for attack in level_named(limits.level).attacks),
+        informative=INFORMATIVE,
+        unspared=state.unspared,
+        named=NAMED,
+    )

@@ -1,0 +1,159 @@
+"""What a desired state has a model asked: the policy's own concepts, what its level adds, and how many pictures.
+
+It follows from state, base and judge alone. So every step that needs it works it out anew, and no file between two
+steps says how little was to be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from expunge.engine import emoji
+from expunge.engine.emoji.catalogue import OBJECTS, STYLES
+from expunge.engine.errors import SettingError, UnknownArchitecture
+from expunge.engine.judges import error
+from expunge.engine.judges.card import names
+from expunge.engine.models.load import open_model
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import Question, Subject
+from expunge.engine.probes.attacks import search_effort
+from expunge.engine.probes.levels import Level, level_named, questions_at, readable
+from expunge.engine.probes.retained import retained_subjects
+from expunge.engine.spec import spoken
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.evidence_table import ARMS, never_shown
+from expunge.engine.stats.sampling_plan import asked, plan_of
+from expunge.engine.stats.verdict import JudgeError
+from expunge.engine.text.typed_forms import other_spellings
+from expunge.policies import DesiredState, PolicyError
+from expunge.tasks.core.device import device
+from expunge.tasks.core.policy_adapter import acceptance, sampler, subjects
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.evidence.look_alikes import neighbours
+from expunge.tasks.intake import load_state
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that is asked and how it is judged.
+
+    `plan` has a row for each of the questions, with its round; `unread` are questions too long for the text encoder;
+    `sampler` draws all pictures, those of attacks too; `judge` is the judge's own error by category, where it was
+    measured; `seed` is the first one that an attack takes.
+    """
+
+    level: Level
+    sampler: Sampler
+    acceptance: Acceptance
+    judge: Mapping[str, JudgeError]
+    subjects: tuple[Subject, ...]
+    questions: tuple[Question, ...]
+    plan: pd.DataFrame
+    unread: tuple[Question, ...]
+    seed: int
+
+    @property
+    def targets(self) -> list[Subject]:
+        return [subject for subject in self.subjects if subject.role == "target"]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What people call each concept, by id."""
+        return {subject.id: subject.name for subject in self.subjects}
+
+    @property
+    def tries(self) -> int:
+        """Pictures that all attacks on all targets take of one model."""
+        return len(self.targets) * sum(attack.cost for attack in self.level.attacks)
+
+    @property
+    def effort(self) -> float:
+        """What all attacks on all targets of both models are worth, in pictures; their searches serve both."""
+        attacks = self.level.attacks
+        once = [len(ARMS) * attack.effort - (len(ARMS) - 1) * search_effort(attack) for attack in attacks]
+        return len(self.targets) * sum(once)
+
+    def rows(self, evidence: pd.DataFrame) -> int:
+        """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries.
+
+        A target that the unedited model was asked for and never showed cannot be attacked, so it has no tries.
+        """
+        tries = self.tries - len(never_shown(evidence)) * sum(attack.cost for attack in self.level.attacks)
+        return len(ARMS) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + tries)
+
+
+@lru_cache(maxsize=4)
+def examination(order: Order) -> Examination:
+    """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened.
+
+    PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
+    """
+    state = load_state(order)
+    wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
+    level = level_named(wanted.level).drawn_by(by)
+    pools = names(order.judge_folder)
+    examined, unread = _as_judged(subjects(state), pools), []
+    base = open_model(order.base_folder, order.base, device()) if level.asks_more else None
+    if base is not None:
+        _refuse_unattackable(level, base)
+        examined = _examined(order, base, examined, level, state, pools)
+    questions = questions_at(level.name, examined, wanted.prompts, wanted.seeds, state.seed)
+    if base is not None:
+        questions, unread = readable(base, questions)
+    plan = plan_of(questions, limits, wanted.round_seeds)
+    judge = error.read(order.judge_folder, order.judge)
+    return Examination(level, by, limits, judge, tuple(examined), tuple(questions), plan, tuple(unread), state.seed)
+
+
+def _refuse_unattackable(level: Level, base: Any) -> None:
+    for attack in level.attacks:
+        try:
+            attack.check(base)
+        except (UnknownArchitecture, SettingError) as error:
+            what = f"at {level.name!r} the model is attacked by {attack.name}, and {error}"
+            raise PolicyError("acceptance.level", what, "ask for `quick`, which makes no attacks") from error
+
+
+def _examined(
+    order: Order,
+    base: Any,
+    given: Sequence[Subject],
+    level: Level,
+    state: DesiredState,
+    labels: Mapping[str, Sequence[str]],
+) -> list[Subject]:
+    """The policy's concepts with what is known of them, and those of the judge's `labels` that the level wants examined
+    for damage as well."""
+    given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
+    given = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in given]
+    erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}
+    pools = {category: [name for name in own if spoken(name) not in erased] for category, own in labels.items()}
+    plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
+    near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
+    return given + retained_subjects(given, near, pools, level.name, state.seed)
+
+
+def _as_judged(given: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
+    """With the aliases that the judge knows as `labels`: what it calls by one is the target, and no rival of it."""
+
+    def known(subject: Subject) -> tuple[str, ...]:
+        aliases = {spoken(alias) for alias in subject.aliases}
+        return tuple(label for label in labels.get(subject.category, ()) if spoken(label) in aliases)
+
+    return [replace(subject, seen_as=known(subject)) for subject in given]
+
+
+def _told(subject: Subject) -> Subject:
+    """With the synonyms and clues that the built-in model was trained on; of a style it knows no clues."""
+    known = {spoken(item.name): item for item in {"object": OBJECTS, "style": STYLES}.get(subject.category, ())}
+    entry = known.get(spoken(subject.name))
+    if entry is None or subject.role != "target":
+        return subject
+    named = set(map(spoken, subject.names))
+    others = tuple(word for word in entry.synonyms if spoken(word) not in named)
+    return replace(subject, synonyms=others, clues=getattr(entry, "clues", ()))

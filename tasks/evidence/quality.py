@@ -1,0 +1,73 @@
+"""What the edit did to what stays: measured on the pictures that the verification drew, and written beside the verdict.
+
+Where it cannot be had the file says why. No limit hangs on it, so a takedown never fails for want of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from expunge.engine.errors import QualityError
+from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.judges import ClipJudge
+from expunge.engine.judges.card import read_card
+from expunge.engine.judges.quality.compare import Drawn, Quality, compare
+from expunge.engine.models.sampling import Shot
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.evidence_table import ARMS, where
+from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.paths import QUALITY
+from expunge.tasks.core.policy_adapter import sampler
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.judge import Recorded
+from expunge.tasks.evidence.workers import picture_store
+from expunge.tasks.intake import load_state
+
+UNMEASURED = "not_measured"
+
+
+def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
+    """Write `quality.json`; `candidate` is the digest of the edited model that the evidence `table` is of."""
+    path = order.folder / QUALITY
+    try:
+        told = _compared(order, candidate, evidence.read(table.path)).to_json()
+    except QualityError as error:
+        told = canonical_json({UNMEASURED: str(error)}).decode()
+    write_whole(path, told.encode())
+    return Ref.of(path)
+
+
+def read_quality(folder: Path) -> tuple[Quality | None, str]:
+    """The figures in a work folder, or None and why there are none."""
+    path = folder / QUALITY
+    if not path.exists():
+        return None, "this order was verified before quality was measured: verify it again"
+    with readable(path):
+        text = path.read_text(encoding="utf-8")
+        missing = json.loads(text).get(UNMEASURED, "")
+        return (None, missing) if missing else (Quality.from_json(text), "")
+
+
+def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:
+    if (kind := read_card(order.judge_folder).kind) != "clip":
+        raise QualityError(f"the judge is of kind {kind}, and the figures are read from the features of a CLIP")
+    judge = Recorded.of(order).open()
+    assert isinstance(judge, ClipJudge), "a card of this kind opens as one"
+    return compare(judge.network, kept_shots(frame), _drawn_by(order, order.base), _drawn_by(order, candidate), frame)
+
+
+def kept_shots(frame: pd.DataFrame) -> list[Shot]:
+    """The shots of what must stay, of prompts with two seeds or more: one picture says nothing of diversity."""
+    kept = where(frame, (frame["role"] != "target") & (frame["arm"] == ARMS[0]))
+    shots = {Shot(str(prompt), int(seed)) for prompt, seed in zip(kept["prompt"], kept["seed"], strict=True)}
+    seeds = Counter(shot.prompt for shot in shots)
+    return sorted(shot for shot in shots if seeds[shot.prompt] >= 2)
+
+
+def _drawn_by(order: Order, weights: str) -> Drawn:
+    store, by = picture_store(order.home), sampler(load_state(order))
+    return lambda shot: store.drawn(weights, shot, by)

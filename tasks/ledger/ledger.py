@@ -1,0 +1,209 @@
+"""Receipts: one canonical JSON file a step, chained by digest, so that the record cannot be changed unnoticed.
+
+A ledger is the folder of one model line, a receipt the file `<sequence>-<sha256 of its bytes>.json` in it, naming the
+digest of the one before. Reading it finds a receipt that was altered, deleted, reordered, inserted or forked. What no
+chain can show alone is its own end: whoever cuts off the last receipts, or writes all of them anew, leaves a sound
+chain. So receipts are signed (`expunge.tasks.ledger.signing`), and the digest of the last one is also kept elsewhere
+and looked for by the audit (`expunge.tasks.audit.record`, `noted`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.tasks.core.durable_files import PART, write_new
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
+LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
+LOCK = ".lock"
+
+
+class Step(StrEnum):
+    """What a receipt is of: a takedown from reading its policy to its publication, a refusal, which ends it, and the
+    checks of what is published."""
+
+    READ = "read"
+    PLANNED = "planned"
+    ERASED = "erased"
+    VERIFIED = "verified"
+    GATED = "gated"
+    BUNDLED = "bundled"
+    PUBLISHED = "published"
+    REFUSED = "refused"
+    CHECKED = "reverified"
+
+
+class LedgerError(RuntimeError):
+    """The chain does not hold; the message lists what is wrong with it."""
+
+
+class Receipt(BaseModel):
+    """The record of one step: who did what, when (UTC), from which inputs to which outputs, by digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    line: Name
+    sequence: int = Field(ge=1, le=999_999)
+    step: Name
+    request_id: str = Field(min_length=1, max_length=200)
+    at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    who: str = Field(min_length=1, max_length=200)
+    inputs: dict[str, Digest]
+    outputs: dict[str, Digest]
+    settings: dict[str, JsonValue]
+    versions: dict[str, str]
+    verdict: dict[str, JsonValue] | None
+    previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
+
+    @cached_property
+    def content(self) -> bytes:
+        """The canonical JSON that is stored."""
+        return canonical_json(self.model_dump())
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(self.content)
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.sequence:06d}-{self.digest}.json"
+
+    @property
+    def work(self) -> str:
+        """The key of the work that it is of; "" where it names none."""
+        return str(self.settings.get("work", ""))
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All that went in and came out, by name."""
+        return {**self.inputs, **self.outputs}
+
+    @property
+    def outcome(self) -> str | None:
+        """What was decided, if anything was."""
+        told = (self.verdict or {}).get("outcome")
+        return None if told is None else str(told)
+
+
+class Ledger:
+    """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE.
+
+    `vouch` is given each new receipt before it is stored; what it raises leaves the receipt unwritten.
+    """
+
+    def __init__(self, folder: Path, line: str, vouch: Callable[[Receipt], None] | None = None) -> None:
+        if not LINE.fullmatch(line):
+            raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
+        self.line = line
+        self.folder = folder / line
+        self._vouch = vouch
+
+    def append(
+        self,
+        step: str,
+        *,
+        request_id: str,
+        who: str,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, str],
+        settings: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        verdict: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / LOCK):  # the system frees it when its holder dies
+            chain = self.receipts()
+            receipt = Receipt(
+                line=self.line,
+                sequence=len(chain) + 1,
+                step=str(step),
+                request_id=request_id,
+                at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                who=who,
+                inputs=dict(inputs),
+                outputs=dict(outputs),
+                settings=dict(settings or {}),
+                versions=dict(versions or {}),
+                verdict=None if verdict is None else dict(verdict),
+                previous=chain[-1].digest if chain else "",
+            )
+            if self._vouch is not None:
+                self._vouch(receipt)
+            self._store(receipt)
+        return receipt
+
+    def receipts(self) -> list[Receipt]:
+        """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
+        receipts, problems = self.read()
+        if problems:
+            raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
+        return receipts
+
+    def last(self, step: str, settings: Mapping[str, Any] | None = None) -> Receipt | None:
+        """The latest receipt of this step, with these settings if any are given, or None."""
+        found = (one for one in reversed(self.receipts()) if one.step == step)
+        return next((one for one in found if settings is None or one.settings == dict(settings)), None)
+
+    def read(self) -> tuple[list[Receipt], list[str]]:
+        """Every receipt that can be read, in order, and what is wrong with the chain, in words."""
+        receipts, problems = [], []
+        for path in sorted(self.folder.iterdir()) if self.folder.exists() else []:
+            if path.name == LOCK or path.name.startswith(PART):
+                continue
+            try:
+                receipts.append(_open(path, self.line))
+            except (LedgerError, OSError) as error:
+                problems.append(f"{path.name}: {error}")
+        return receipts, problems + list(_broken_links(receipts))
+
+    def _store(self, receipt: Receipt) -> None:
+        for abandoned in self.folder.glob(PART + "*"):
+            abandoned.unlink()
+        write_new(self.folder / receipt.file_name, receipt.content, mode=0o444)
+
+
+def of_step(chain: Iterable[Receipt], *steps: str) -> list[Receipt]:
+    return [receipt for receipt in chain if receipt.step in steps]
+
+
+def _open(path: Path, line: str) -> Receipt:
+    name = FILE_NAME.fullmatch(path.name)
+    if name is None or path.is_symlink() or not path.is_file():
+        raise LedgerError("foreign file")
+    content = path.read_bytes()
+    if sha256(content) != name["digest"]:
+        raise LedgerError("altered: its content does not have the digest of its name")
+    try:
+        receipt = Receipt.model_validate_json(content)
+    except ValidationError as error:
+        raise LedgerError(f"not a receipt: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from error
+    if receipt.content != content:
+        raise LedgerError("not canonical JSON")
+    if receipt.line != line:
+        raise LedgerError(f"belongs to the line {receipt.line}")
+    if receipt.sequence != int(name["sequence"]):
+        raise LedgerError(f"reordered: inside it is number {receipt.sequence}")
+    return receipt
+
+
+def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
+    sequence, digest = 0, ""
+    for receipt in receipts:
+        if receipt.sequence == sequence:
+            yield f"{receipt.file_name}: forked, number {sequence} exists twice"
+        elif receipt.sequence != sequence + 1:
+            yield f"{sequence + 1:06d} to {receipt.sequence - 1:06d}: deleted or unreadable"
+        elif receipt.previous != digest:
+            yield f"{receipt.file_name}: does not follow the receipt before it"
+        sequence, digest = receipt.sequence, receipt.digest

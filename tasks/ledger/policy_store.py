@@ -1,0 +1,67 @@
+"""Policies as they were received, each under the digest of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from expunge.policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+
+
+def keep_policy(home: Path, digest: str, data: bytes) -> None:
+    """Keep the bytes that say it, also in the place of a copy that does so no more."""
+    if _kept(home, digest) is None:
+        write_whole(_path(home, digest), data)
+
+
+def kept_policy(home: Path, digest: str) -> Policy:
+    """IntegrityError if it is not there, or says something else by now."""
+    policy = _kept(home, digest)
+    if policy is None:
+        path = _path(home, digest)
+        raise IntegrityError(f"{path} is not the published policy that was received: restore it from a backup")
+    return policy
+
+
+def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:
+    """The policies that a line with these receipts has published; IntegrityError if one is not as it was received."""
+    digests = {receipt.inputs["policy"] for receipt in of_step(chain, Step.PUBLISHED)}
+    return [kept_policy(home, digest) for digest in sorted(digests)]
+
+
+def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredState:
+    """What a policy comes to together with all that a line with these receipts has published.
+
+    PolicyError or PolicyConflict where it has no place among them, IntegrityError if one is not as it was received.
+    """
+    published = published_policies(home, chain)
+    refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
+    state = desired_state([*published, policy])
+    if state.restores and not any(other.concepts for other in published):
+        cure = (
+            "there is nothing to withdraw; what was cut short (`expunge status`: validated) has to be submitted first"
+        )
+        raise PolicyError("replaces", "names nothing that was published on this base", cure)
+    return state
+
+
+def _kept(home: Path, digest: str) -> Policy | None:
+    try:
+        return _said(_path(home, digest).read_bytes(), digest)
+    except (OSError, PolicyErrors):
+        return None
+
+
+@lru_cache(maxsize=4096)  # an audit asks for all of a line's policies at every order and check of it
+def _said(data: bytes, digest: str) -> Policy | None:
+    """The policy that these bytes say, if it is that one."""
+    policy = parse(data, f"policy {digest[:12]}")
+    return policy if policy.digest == digest else None
+
+
+def _path(home: Path, digest: str) -> Path:
+    return home / "policies" / f"{digest}.yaml"

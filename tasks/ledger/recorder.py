@@ -1,0 +1,116 @@
+"""What happened, receipt by receipt: each step of a work order is written once, however often it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import expunge.engine
+from expunge.engine.errors import EngineError, MissingExtra
+from expunge.policies import Policy, PolicyError, PolicyErrors
+from expunge.tasks.core.errors import IntegrityError, LimitExceeded
+from expunge.tasks.core.paths import receipts_folder
+from expunge.tasks.core.settings import actor
+from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
+from expunge.tasks.ledger.signing import vouch
+
+PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
+REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
+
+
+class Work(Protocol):
+    """What a receipt is of: a work order, or a policy that is none yet."""
+
+    @property
+    def home(self) -> Path: ...
+    @property
+    def line(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class AtTheDoor:
+    """A policy that was received and is no work order yet; until it is, its own digest is its key."""
+
+    home: Path
+    line: str
+    policy: Policy
+
+    @property
+    def key(self) -> str:
+        return self.policy.digest
+
+    @property
+    def request_id(self) -> str:
+        return self.policy.request_id
+
+
+def journal(home: Path, line: str) -> Ledger:
+    """The ledger of a line; what is written to it is signed."""
+    return Ledger(receipts_folder(home), line, partial(vouch, home))
+
+
+def written_by(work: Work) -> str:
+    """The version of this software that did a work: the one at hand, if no receipt names another."""
+    own = (receipt.versions for receipt in journal(work.home, work.line).receipts() if receipt.work == work.key)
+    return next(own, {}).get("expunge", expunge.engine.__version__)
+
+
+def note(
+    work: Work,
+    step: str,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    verdict: Mapping[str, Any] | None = None,
+) -> Receipt:
+    """The receipt of this step: the last one there is, if it says the same, or a new one.
+
+    An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
+    Of a bundle and its publication that is the last of the line, whatever work it was of.
+    """
+    ledger, settings = journal(work.home, work.line), {"work": work.key}
+    last = ledger.last(step, None if step in (Step.BUNDLED, Step.PUBLISHED) else settings)
+    same = (settings, dict(inputs), dict(outputs), verdict)
+    if last is not None and (last.settings, last.inputs, last.outputs, last.verdict) == same:
+        return last
+    return ledger.append(
+        step,
+        request_id=work.request_id,
+        who=actor(),
+        inputs=inputs,
+        outputs=outputs,
+        settings=settings,
+        versions={"expunge": expunge.engine.__version__, **{name: version(name) for name in PACKAGES}},
+        verdict=verdict,
+    )
+
+
+@contextmanager
+def refusals_noted(work: Work, inputs: Mapping[str, str]) -> Iterator[None]:
+    """Leave a receipt that says why, where the policy, its limits, the model or the mathematics refuse a step.
+
+    No refusal is what the next run may find gone: a service that does not answer, a library that is not installed, a
+    full disk. And what was published stays so, whatever a later run of the same work meets.
+    """
+    try:
+        yield
+    except MissingExtra:
+        raise
+    except REFUSALS as error:
+        if not _is_published(work):
+            note(work, Step.REFUSED, inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+        raise
+
+
+def _is_published(work: Work) -> bool:
+    """Whether this order was published, or, of a policy at the door, any order that it came to."""
+    published = of_step(journal(work.home, work.line).receipts(), Step.PUBLISHED)
+    return any(work.key in (receipt.work, receipt.inputs["policy"]) for receipt in published)

@@ -1,0 +1,185 @@
+"""Who vouches for a receipt: beside every ledger a signed envelope (DSSE) of each of its receipts.
+
+A chain shows no change to whoever writes all of it anew. Without the private key nobody can sign what he wrote, and
+since a receipt names the one before it, the signature of the last one is for all. Give the key's file by
+`$EXPUNGE_SIGNING_KEY`, kept away from the record. Without one the home makes a key of its own, which holds against
+damage and against a copy that was changed elsewhere, and not against who can read that home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from packaging.version import InvalidVersion, Version
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import UnverifiedSignatureError
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+from expunge.tasks.core.durable_files import write_once, write_whole
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.ledger.ledger import Receipt
+
+TYPE = "application/vnd.expunge.receipt+json"
+UNSIGNED = "has no signature"
+OLDER = "and says that no version signed yet: if so, its next receipt vouches for it, or give its digest as noted"
+SINCE = Version("0.3.0")
+"""The first version that signs: a receipt that says it is of an older one may be without a signature."""
+
+
+def vouch(home: Path, receipt: Receipt) -> None:
+    """Sign a receipt, and leave the envelope and the public key in the home, durably.
+
+    Do so before the receipt is stored: a signature without a receipt says nothing, a receipt without one is suspect.
+    UsageError if there is no key to sign with.
+    """
+    key = _private_key(home)
+    signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
+    envelope.sign(signer)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    kept = home / "keys" / f"{signer.public_key.keyid}.pem"
+    if not kept.exists() or kept.read_bytes() != public:
+        write_whole(kept, public)
+    write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
+
+
+def check_key(home: Path) -> None:
+    """UsageError, before any work, if there is no key to sign with."""
+    _private_key(home)
+
+
+def _private_key(home: Path) -> PrivateKeyTypes:
+    given = os.environ.get("EXPUNGE_SIGNING_KEY")
+    path = Path(given or home / "private" / "signing.pem")
+    try:
+        if not given:
+            _refuse_another(home, path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
+        key = load_pem_private_key(path.read_bytes(), None)
+        CryptoSigner(key).sign(b"")  # fewer kinds can sign than can be read
+        return key
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{'EXPUNGE_SIGNING_KEY is ' if given else ''}{path}, which is no private key in PEM without a password "
+            f"that can be read and sign ({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
+        ) from None
+
+
+def _refuse_another(home: Path, own: Path) -> None:
+    """A worker that was not told the operator's key must not go on with one that lies in the home, or a new one."""
+    known = {key.keyid for key in own_keys(home)}
+    if known - ({_id_of(own)} if own.exists() else set()):
+        raise UsageError(
+            f"the record in {home} is signed by another key than its own: set EXPUNGE_SIGNING_KEY to the file of the "
+            f"key that signs it now, to {own} if that is meant, or to a new key where it is lost"
+        )
+
+
+def _id_of(private: Path) -> str:
+    return CryptoSigner(load_pem_private_key(private.read_bytes(), None)).public_key.keyid
+
+
+def public_key(path: Path) -> SSlibKey:
+    """The public key in a PEM file; UsageError if there is none."""
+    try:
+        return SSlibKey.from_crypto(load_pem_public_key(path.read_bytes()))
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{path} is no public key in PEM ({error}): `openssl pkey -in KEY -pubout -out FILE` writes that of a key"
+        ) from None
+
+
+def own_keys(home: Path) -> list[SSlibKey]:
+    """The public keys of all that signed here, as the home itself has them; a file that is none by now is left out."""
+    keys = []
+    for path in sorted((home / "keys").glob("*.pem")):
+        with suppress(UsageError):
+            keys.append(public_key(path))
+    return keys
+
+
+def checked(home: Path, chain: Sequence[Receipt], keys: Sequence[SSlibKey]) -> list[str]:
+    """What is wrong with the signature of each receipt: "" if one of the keys made it, UNSIGNED if there is none."""
+    return [_problem(home, receipt, keys) for receipt in chain]
+
+
+def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> Iterator[tuple[Receipt, str]]:
+    """The receipts that a key should vouch for and none does, with what `checked` found.
+
+    A receipt of before there were signatures is vouched for by the next that has one. If `strict` there must be one:
+    that no version signed yet is what somebody without a key would say too.
+    """
+    due = False
+    for receipt, problem in zip(chain, problems, strict=True):
+        due = due or not problem or _signs(receipt)
+        if problem and (due or problem != UNSIGNED):
+            yield receipt, problem
+        elif problem and strict and receipt is chain[-1]:
+            yield receipt, f"{problem}, {OLDER}"
+
+
+def envelope(home: Path, receipt: Receipt) -> bytes | None:
+    """A receipt in its signed envelope, as the home has it; None if it was never signed."""
+    file = _file(home, receipt)
+    return file.read_bytes() if file.exists() else None
+
+
+def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:
+    """The receipt in an envelope that one of the keys signed; ValueError says what is wrong with it, in words."""
+    read = _read(signed)
+    if read.payload_type != TYPE:
+        raise ValueError("has the signature of something else")
+    _verify(read, keys)
+    return Receipt.model_validate_json(read.payload)
+
+
+def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
+    try:
+        if (signed := envelope(home, receipt)) is None:
+            return UNSIGNED
+        read = _read(signed)
+        if (read.payload, read.payload_type) != (receipt.content, TYPE):
+            return "has the signature of something else"
+        _verify(read, keys)
+    except OSError:
+        return "has a signature that cannot be read"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _read(signed: bytes) -> Envelope:
+    try:
+        return Envelope.from_dict(json.loads(signed))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("has a signature that cannot be read") from None
+
+
+def _verify(read: Envelope, keys: Sequence[SSlibKey]) -> None:
+    try:
+        read.verify(list(keys), 1)
+    except (ValueError, UnverifiedSignatureError):
+        raise ValueError("is signed by none of the keys") from None
+
+
+def _signs(receipt: Receipt) -> bool:
+    try:
+        return Version(receipt.versions.get("expunge", "0")) >= SINCE
+    except InvalidVersion:
+        return True
+
+
+def _file(home: Path, receipt: Receipt) -> Path:
+    return home / "signatures" / receipt.line / receipt.file_name

@@ -1,0 +1,196 @@
+"""Objects in S3: each is written once, under its digest, and read whole."""
+
+import base64
+import hashlib
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError, NoCredentialsError
+
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
+from expunge.tasks.core.settings import Settings
+
+CONFLICT_TRIES = 5
+CONFLICT_PAUSE_SECONDS = 0.2
+CHUNK_BYTES = 1 << 20
+REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403", "400"}
+KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN"
+ABSENT = {"NoSuchKey", "404"}
+CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+
+
+def client(settings: Settings) -> Any:
+    """A boto3 S3 client for the settings' endpoint, with short time-outs; ServiceUnreachable if there can be none."""
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 3},
+        s3={"addressing_style": "path"},
+    )
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            aws_session_token=settings.session_token,
+            config=config,
+        )
+    except (ValueError, BotoCoreError) as error:
+        raise ServiceUnreachable(
+            f"S3: {error}; check AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION and the keys, which go together"
+        ) from error
+
+
+def is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Whether anything is under `key`."""
+    return _find(s3, bucket, key) is not None
+
+
+def is_locked(s3: Any, bucket: str, key: str) -> bool:
+    """Whether S3 keeps the object whoever asks for what."""
+    found = _find(s3, bucket, key)
+    return found is not None and found.get("ObjectLockMode") == "COMPLIANCE"
+
+
+def put_once(
+    s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None = None
+) -> None:
+    """Write `content` under `key` unless it is there; one PUT, so at most 5 GiB (S3's own limit).
+
+    sha256: hex digest of the content, sent along and enforced by the store.
+    locked_until: S3 keeps what this call writes until then, whoever asks for what (Object Lock, compliance mode).
+    Raises IntegrityError when the key holds other bytes, ServiceUnreachable when S3 cannot be used.
+    """
+    for _ in range(CONFLICT_TRIES):
+        if (found := _find(s3, bucket, key)) is not None:
+            return _must_equal(s3, bucket, key, sha256, found)
+        try:
+            return _put_new(s3, bucket, key, content, sha256, locked_until)
+        except ClientError as error:
+            if code(error) in CHANGED:
+                raise IntegrityError(f"{key} does not have sha256 {sha256}: it changed while being sent") from error
+            if status(error) not in (409, 412):
+                raise
+            time.sleep(CONFLICT_PAUSE_SECONDS)  # another writer of the same key is about to finish
+    raise ServiceUnreachable(f"s3://{bucket}/{key} stayed in conflict over {CONFLICT_TRIES} tries: run again later")
+
+
+def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
+    """Whether there is an object under `key`; IntegrityError if there is, with other bytes than `sha256` says."""
+    found = _find(s3, bucket, key)
+    if found is not None:
+        _must_equal(s3, bucket, key, sha256, found)
+    return found is not None
+
+
+def read(s3: Any, bucket: str, key: str) -> bytes:
+    """The bytes under `key`; raises IntegrityError when there are none."""
+    with reaching(s3):
+        try:
+            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            raise _absence(error, bucket, key) from error
+
+
+def download(s3: Any, bucket: str, key: str, path: Path) -> str:
+    """Stream the object to `path`; returns the sha256 of what was written."""
+    digest = hashlib.sha256()
+    with reaching(s3), path.open("wb") as file:
+        try:
+            for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        except ClientError as error:
+            raise _absence(error, bucket, key) from error
+    return digest.hexdigest()
+
+
+@contextmanager
+def reaching(s3: Any) -> Iterator[None]:
+    """Turn connection failures and refused keys into ServiceUnreachable, with the cure."""
+    url = s3.meta.endpoint_url
+    try:
+        yield
+    except FlexibleChecksumError as error:
+        raise IntegrityError(f"S3 at {url} does not have the bytes that were stored ({error}): restore them") from error
+    except NoCredentialsError as error:
+        raise ServiceUnreachable(f"there are no keys for S3 at {url}: set {KEYS}") from error
+    except BotoCoreError as error:
+        raise ServiceUnreachable(
+            f"S3 at {url} does not answer ({error}): `make up`, or set AWS_ENDPOINT_URL_S3"
+        ) from error
+    except ClientError as error:
+        if code(error) in REFUSED:
+            raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_said(error)}): check {KEYS}") from error
+        if code(error) in ABSENT | CHANGED or (status(error) in (404, 409, 412) and code(error) != "NoSuchBucket"):
+            raise  # an answer, of which the caller makes something
+        raise ServiceUnreachable(f"S3 at {url} cannot serve ({error}): check EXPUNGE_BUCKET and the server") from error
+
+
+def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None) -> None:
+    request: dict[str, Any] = {"Bucket": bucket, "Key": key, "IfNoneMatch": "*", "ChecksumSHA256": as_base64(sha256)}
+    if locked_until is not None:
+        request |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": locked_until}
+    with reaching(s3), io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body:
+        s3.put_object(Body=body, **request)
+
+
+def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    with reaching(s3):
+        try:
+            return s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if code(error) in ABSENT:
+                return None
+            raise
+
+
+def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> None:
+    stored = found.get("ChecksumSHA256") or as_base64(_sha256_of_object(s3, bucket, key))
+    if stored != as_base64(sha256):
+        raise IntegrityError(f"s3://{bucket}/{key} exists with other bytes than sha256 {sha256}: it was tampered with")
+
+
+def _sha256_of_object(s3: Any, bucket: str, key: str) -> str:
+    digest = hashlib.sha256()
+    with reaching(s3):
+        for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _absence(error: ClientError, bucket: str, key: str) -> Exception:
+    if code(error) in ABSENT:
+        return IntegrityError(f"s3://{bucket}/{key} is missing: publish it again from its bundle folder")
+    return error
+
+
+def as_base64(hexdigest: str) -> str:
+    """A digest as S3 wants it."""
+    return base64.b64encode(bytes.fromhex(hexdigest)).decode()
+
+
+def _said(error: ClientError) -> str:
+    """S3's name of the error and its own words, which say what right is missing; a HEAD has none."""
+    words = str(error.response.get("Error", {}).get("Message", ""))
+    return f"{code(error)}: {words}" if words not in ("", code(error)) else code(error)
+
+
+def code(error: ClientError) -> str:
+    """S3's own name of the error, "" if it did not say."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status(error: ClientError) -> int:
+    """The HTTP status that S3 answered with, 0 if it did not say."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

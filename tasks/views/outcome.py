@@ -1,0 +1,101 @@
+"""What a finished work order comes to, as data: the same for terminal, `--json` and a repeated submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.errors import EXIT_CODE_OF
+from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order, Ref, verdict_of
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.intake import load_state
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.queries import elsewhere
+from expunge.tasks.preflight import shown
+from expunge.tasks.storage.bundle_store import bundle_uri
+from expunge.tasks.storage.pointer import pointer_uri
+from expunge.tasks.tracking.runs import page_of
+from expunge.tasks.views.findings import Findings
+
+
+def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool) -> dict[str, Any]:
+    """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
+    base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is what the
+    line serves: where the order's own is `superseded`, one that was made for it and for later requests."""
+    standing = Standing.of(order.home, order.line)
+    assert standing is not None, "the order was published"
+    verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
+    doubts = standing.proof.doubts
+    return {
+        "request_id": order.request_id,
+        "repeated": repeated,
+        "restored": standing.restored,
+        "verdict": verdict and verdict.outcome.value,
+        "suspect": doubts,
+        "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
+        "concepts": figures(order, verdict) if verdict else [],
+        "bundle": bundle_uri(standing.proof.bundle, settings),
+        "superseded": published.outputs["bundle"] != standing.proof.bundle,
+        "pointer": pointer_uri(order.line, settings),
+        "mlflow": page_of(settings, published.digest),
+        "prefect": shown(settings.prefect_api_url).removesuffix("/api"),
+        "report": str(order.folder / REPORT) if verdict else None,
+        "elsewhere": elsewhere(order.home, order.line, order.request_id),
+        "work": order.key,
+    }
+
+
+def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) -> dict[str, Any]:
+    """What the examination of a given model came to; its evidence, verdict and report are in `folder`."""
+    known = Verdict.load(verdict.path)
+    return {
+        "request_id": order.request_id,
+        "verdict": known.outcome.value,
+        "exit_code": EXIT_CODE_OF[known.outcome.value],
+        "reasons": [reason.message for reason in known.reasons],
+        "level": examination(order).level.name,
+        "pictures": known.evaluated,
+        "unread": [question.shot.prompt for question in examination(order).unread],
+        "concepts": figures(order, known),
+        "model": model,
+        "bundle": bundle,
+        "base": order.base,
+        "judge": order.judge,
+        "evidence": str(folder / EVIDENCE),
+        "work": order.key,
+        "verdict_file": str(folder / VERDICT),
+        "report": str(folder / REPORT),
+    }
+
+
+def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
+    """One row a target, an attack and a group of what must stay: rates before and after, the bound and any limit."""
+    found = Findings.of(verdict, examination(order).names)
+    gone = [
+        {
+            "name": f"{row.name} by {row.probe}" if row.probe else row.name,
+            "role": role,
+            "before": row.rate.before,
+            "after": row.rate.rate,
+            "bound": row.rate.upper,
+            "limit": row.limit if row.decides else None,
+        }
+        for role, rows in (("erased", (*found.targets, *found.probes)), ("attacked", found.attacks))
+        for row in rows
+    ]
+    kept = [
+        {
+            "name": row.concept,
+            "role": "kept",
+            "before": row.drop.before,
+            "after": row.drop.after,
+            "bound": row.drop.upper,
+            "limit": row.limit,
+        }
+        for row in found.groups
+    ]
+    return gone + kept
