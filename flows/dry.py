@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
+from expunge.tasks.core.work_order import load_state
 from expunge.tasks.edit import plan_edit
-from expunge.tasks.intake import intake, load_state
+from expunge.tasks.intake import intake
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.views.plan_summary import preview

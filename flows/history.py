@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
+from expunge.tasks.core.connection import shown
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import queries as history
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.preflight import shown
 
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:

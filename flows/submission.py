@@ -11,8 +11,7 @@ from expunge.flows.takedown import takedown
 from expunge.policies import Policy, parse
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, verdict_of
-from expunge.tasks.intake import load_state
+from expunge.tasks.core.work_order import Order, load_state, verdict_of
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.line_status import Standing

@@ -11,9 +11,10 @@ from prefect import flow
 
 from expunge.flows.restore import restore
 from expunge.tasks.bundle import bundle_task
+from expunge.tasks.core.work_order import load_state
 from expunge.tasks.edit import edit_task, plan_task
 from expunge.tasks.gate import gate_task, refuse
-from expunge.tasks.intake import load_state, read_policy
+from expunge.tasks.intake import read_policy
 from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import record_task
 from expunge.tasks.report import report_task

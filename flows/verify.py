@@ -7,10 +7,11 @@ from typing import Any
 
 from expunge.policies import Policy
 from expunge.policies.schema import Level
+from expunge.tasks.evidence.conclude import conclude
+from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.intake import order_for
 from expunge.tasks.report import write_report
 from expunge.tasks.storage.external_model import folder_for, given_model, hand_out
-from expunge.tasks.verify import conclude, gather_evidence
 from expunge.tasks.views.outcome import examined
 
 

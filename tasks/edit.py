@@ -20,6 +20,7 @@ from expunge.engine.planning.make import is_plan_of, make
 from expunge.engine.plans.apply import write_edited
 from expunge.engine.plans.edit_plan import EditPlan, relative_changes
 from expunge.engine.spec import EditSpec
+from expunge.tasks.core.base_model import too_large
 from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.device import PROCESSOR, device
 from expunge.tasks.core.durable_files import write_whole
@@ -27,11 +28,10 @@ from expunge.tasks.core.errors import LimitExceeded
 from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.progress import bars
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
-from expunge.tasks.intake import load_state, too_large
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 

@@ -12,7 +12,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import expunge.engine
-from expunge.engine import emoji
 from expunge.engine.errors import SettingError
 from expunge.engine.families import family_named
 from expunge.engine.files.canonical_json import canonical_json
@@ -24,7 +23,8 @@ from expunge.engine.probes.prompts import probes_digest
 from expunge.policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
 from expunge.policies.errors import shown
 from expunge.policies.schema import Level
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.base_model import BUILT_IN, too_large
+from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
@@ -33,9 +33,6 @@ from expunge.tasks.ledger.ledger import Step, of_step
 from expunge.tasks.ledger.policy_store import keep_policy, state_with
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import AtTheDoor, journal, note, refusals_noted
-
-LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
-BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
 
 def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
@@ -101,13 +98,6 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     return base, judge
 
 
-def too_large(size: int) -> str:
-    """How a file of so many bytes is more than S3 takes, which it would say after hours of proof; "" if it is not."""
-    if size <= LARGEST_OBJECT:
-        return ""
-    return f"has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"
-
-
 def refuse_too_large(base: Path) -> None:
     """PolicyError on a file that S3 would not take."""
     for path in files(base):
@@ -147,16 +137,6 @@ def refuse_unknown_editor(state: DesiredState) -> None:
         settings_of(edit_spec(state))
     except SettingError as error:
         raise PolicyError("editor", str(error), "") from None
-
-
-def load_state(order: Order) -> DesiredState:
-    """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
-    path = order.folder / STATE
-    with readable(path):
-        state = DesiredState.model_validate_json(path.read_bytes())
-    if state.digest != order.state:
-        raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
-    return state
 
 
 def _saved(

@@ -6,21 +6,18 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-
-from botocore.exceptions import ClientError, ParamValidationError
 
 from expunge.engine.files.digests import files
+from expunge.tasks.core.connection import SECONDS, shown, told
 from expunge.tasks.core.errors import ExpungeError, NoRoom, ServiceUnreachable
 from expunge.tasks.core.exit_codes import CODES
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.signing import check_key
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.s3 import check_bucket, check_history, check_lock
+from expunge.tasks.tracking.connection import ask_mlflow
 
-SECONDS = 5
 UNREACHED = "Failed to reach API"  # a RuntimeError of Prefect's, where a flow cannot begin
-MLFLOW = "`make up`, or set MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN if it wants them"
 
 
 def reach(settings: Settings) -> None:
@@ -91,43 +88,6 @@ def prefect_staying(url: str) -> Iterator[None]:
         ) from None
 
 
-def ask_mlflow(url: str) -> None:
-    """ServiceUnreachable, with the cure, unless MLflow lets its own client in within seconds; the client's retries
-    would take minutes to say so."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request, verify_rest_response
-
-    ask = "/api/2.0/mlflow/experiments/search"
-    try:
-        answer = http_request(
-            get_default_host_creds(url), ask, "GET", max_retries=0, timeout=SECONDS, params={"max_results": 1}
-        )
-        verify_rest_response(answer, ask)
-    except Exception as error:  # the library raises every kind there is
-        raise ServiceUnreachable(f"MLflow at {shown(url)} does not let us in ({told(error, url)}): {MLFLOW}") from None
-
-
-def shown(url: str) -> str:
-    """The address without the name and password that may be in it."""
-    return url.replace(f"{_account(url)}@", "") if _account(url) else url
-
-
-def told(error: Exception, url: str) -> str:
-    """What an error says, or the failed connection behind it, on one line and without the password of an address."""
-    behind: BaseException | None = error
-    while behind and not isinstance(behind, ConnectionError | TimeoutError):
-        behind = behind.__cause__ or behind.__context__
-    said = " ".join(str(behind or error).split()) or type(error).__name__
-    return said.replace(f"{_account(url)}@", "") if _account(url) else said
-
-
-def _account(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[0]
-    except ValueError:  # it is no address at all, which is what the error says
-        return ""
-
-
 def check_room(home: Path, base: Path) -> None:
     """NoRoom unless the home's disk takes what a takedown writes: the edited model, and the bundle with it."""
     needed, free = 2 * sum(path.stat().st_size for path in files(base)), shutil.disk_usage(home).free
@@ -136,37 +96,3 @@ def check_room(home: Path, base: Path) -> None:
             f"{home} has {free / 2**30:.1f} GiB free, and a takedown of this base writes {needed / 2**30:.1f}: make "
             "room, or name a home on another disk by EXPUNGE_HOME"
         )
-
-
-def check_bucket(client: Any, bucket: str) -> None:
-    """ServiceUnreachable unless there is the bucket and the keys open it."""
-    with s3.reaching(client):
-        try:
-            client.head_bucket(Bucket=bucket)
-        except (ClientError, ParamValidationError) as error:
-            # a HEAD is answered without a body, so its status is all that tells why
-            why = f"HTTP {s3.status(error)}" if isinstance(error, ClientError) else "no bucket can have that name"
-            raise ServiceUnreachable(
-                f"S3 at {client.meta.endpoint_url} does not give access to the bucket {bucket!r} ({why}): check "
-                f"EXPUNGE_BUCKET, AWS_DEFAULT_REGION, and the keys {s3.KEYS}"
-            ) from error
-
-
-def check_lock(client: Any, bucket: str) -> None:
-    """ServiceUnreachable unless the bucket can lock what it holds."""
-    with s3.reaching(client):
-        try:
-            client.get_object_lock_configuration(Bucket=bucket)
-        except ClientError as error:
-            if s3.code(error) != "ObjectLockConfigurationNotFoundError":
-                raise
-            raise ServiceUnreachable(
-                f"the bucket {bucket!r} has no Object Lock, which EXPUNGE_RETENTION_DAYS asks for: name one that has "
-                "by EXPUNGE_BUCKET, or take the variable away"
-            ) from error
-
-
-def check_history(client: Any, bucket: str) -> None:
-    """ServiceUnreachable unless the keys may list the versions of what the bucket holds."""
-    with s3.reaching(client):
-        client.list_object_versions(Bucket=bucket, MaxKeys=1)

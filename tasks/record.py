@@ -11,12 +11,11 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.auto_tuning import trials_file
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.gx.checkpoint import DATA_DOCS
-from expunge.tasks.intake import load_state
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy, published_policies
 from expunge.tasks.ledger.recorder import journal, written_by

@@ -30,12 +30,11 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
-from expunge.tasks.core.work_order import Order, Ref, verdict_of
+from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import read_quality
-from expunge.tasks.intake import load_state
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy

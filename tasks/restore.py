@@ -13,8 +13,7 @@ from expunge.engine.files.model_layout import check_complete, check_layout
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order
-from expunge.tasks.intake import load_state
+from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import publications

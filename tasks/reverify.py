@@ -17,15 +17,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.audit.provenance import is_of_a_base
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, Ref
-from expunge.tasks.evidence.workers import Weights
+from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.evidence.conclude import conclude
+from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
-from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
 from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import publications
@@ -40,7 +40,6 @@ from expunge.tasks.storage.external_model import weights_of
 from expunge.tasks.storage.pointer import check_served
 from expunge.tasks.tracking.registry import is_registered, register, withdraw
 from expunge.tasks.tracking.runs import SUSPECT, record, recorded_publications, recorded_run
-from expunge.tasks.verify import conclude, gather_evidence
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,10 @@ from expunge.engine.plans.diff import departures
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Outcome, Verdict
-from expunge.tasks.audit.provenance import is_of_a_base
 from expunge.tasks.audit.replay import can_be_rederived, unlike
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, VERDICT
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.ledger import Receipt, is_of_a_base
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from expunge.tasks.audit.provenance import is_of_a_base
 from expunge.tasks.audit.work_files import has_verdict
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base, of_step
 from expunge.tasks.ledger.line_proof import doubts_of
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.storage.bundle_store import bundle_uri

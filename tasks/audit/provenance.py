@@ -7,7 +7,7 @@ from pathlib import Path
 
 from expunge.policies import PolicyConflict, in_force
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base, named, of_step
 from expunge.tasks.ledger.policy_store import published_policies
 
 GROUNDS = {
@@ -23,14 +23,8 @@ GROUNDS = {
 GROUNDS_OF_A_BASE = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
 """What the publication of a base rests on, of which there is no verdict."""
 
-OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
 
 OUTCOMES = {Step.VERIFIED: "PASS", Step.GATED: "open"}
-
-
-def is_of_a_base(receipt: Receipt) -> bool:
-    """Whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
-    return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
 
 
 def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -81,7 +75,3 @@ def twofold(chain: Sequence[Receipt]) -> Iterator[str]:
 
 def _says(receipt: Receipt, digests: dict[str, str | None]) -> bool:
     return all(receipt.digests.get(name) == digest is not None for name, digest in digests.items())
-
-
-def named(receipt: Receipt) -> str:
-    return f"receipt {receipt.sequence} ({receipt.step} {receipt.request_id})"

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from expunge.tasks.audit.provenance import named, twofold, unfounded
+from expunge.tasks.audit.provenance import twofold, unfounded
 from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import receipts_folder, work_folder
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import Receipt, Step, named, of_step
 from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import is_line

@@ -10,9 +10,8 @@ from expunge.engine.errors import EngineError
 from expunge.engine.files.bundle import MODEL, verify_bundle
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState
-from expunge.tasks.audit.provenance import is_of_a_base
 from expunge.tasks.core.paths import BUNDLE, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
-from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
 
 
 def _state(path: Path) -> str:

@@ -70,3 +70,9 @@ class UsageError(ExpungeError):
     """An option or an environment variable has a value it cannot have."""
 
     exit_code = 2
+
+
+class LedgerError(ExpungeError):
+    """The chain does not hold; the message lists what is wrong with it."""
+
+    exit_code = 6

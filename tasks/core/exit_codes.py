@@ -5,7 +5,6 @@ import errno
 from expunge.engine import errors
 from expunge.policies import PolicyError, PolicyErrors
 from expunge.tasks.core.errors import ExpungeError, NoRoom
-from expunge.tasks.ledger.ledger import LedgerError
 
 CODES: dict[type[Exception], int] = {
     errors.MissingExtra: 2,
@@ -18,7 +17,6 @@ CODES: dict[type[Exception], int] = {
     errors.QualityError: 5,
     errors.DigestMismatch: 6,
     errors.ModelFormatError: 6,
-    LedgerError: 6,
 }
 
 REFUSED_BY_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)

@@ -11,9 +11,10 @@ from expunge.engine import emoji
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.stats.verdict import Verdict
+from expunge.policies import DesiredState
 from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
-from expunge.tasks.core.paths import VERDICT, work_folder
+from expunge.tasks.core.paths import STATE, VERDICT, work_folder
 
 ORDER = "order.json"
 
@@ -115,3 +116,21 @@ def verdict_of(order: Order) -> Verdict:
     file = order.folder / VERDICT
     with readable(file):
         return Verdict.load(file)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model to be questioned: its folder in diffusers layout and the digest of that folder."""
+
+    folder: Path
+    digest: str
+
+
+def load_state(order: Order) -> DesiredState:
+    """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
+    path = order.folder / STATE
+    with readable(path):
+        state = DesiredState.model_validate_json(path.read_bytes())
+    if state.digest != order.state:
+        raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
+    return state

@@ -36,8 +36,9 @@ from expunge.engine.probes.attacks import (
 from expunge.engine.probes.families import names_it
 from expunge.engine.stats.evidence_table import shown_before
 from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attack_searches import Search, reading
-from expunge.tasks.evidence.workers import Bench, Done, Weights, Work, libraries
+from expunge.tasks.evidence.workers import Bench, Done, Work, libraries
 
 REFERENCES = 8
 KEPT = 32

@@ -21,7 +21,8 @@ from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import Searching, making_digest
 from expunge.engine.probes.attacks.words import lent
 from expunge.tasks.core.durable_files import readable, write_whole
-from expunge.tasks.evidence.workers import Bench, Done, Weights, libraries
+from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.workers import Bench, Done, libraries
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,13 @@ from expunge.tasks.core.change_limit import beyond
 from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.paths import TRIALS, words_folder
 from expunge.tasks.core.settings import workers
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, Weights, load_state
 from expunge.tasks.evidence.budget import Budget, spend
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
+from expunge.tasks.evidence.gather import ask, attack, both
 from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import Examiner, Weights, crew
-from expunge.tasks.intake import load_state
-from expunge.tasks.verify import ask, attack, both
+from expunge.tasks.evidence.workers import Examiner, crew
 
 WHATEVER_THE_EDIT = ("-control", "-too-few", "-impossible")
 """Reasons that no other setting could take away: what the unedited model does not show, and how much is asked."""

@@ -33,9 +33,8 @@ from expunge.engine.text.typed_forms import other_spellings
 from expunge.policies import DesiredState, PolicyError
 from expunge.tasks.core.device import device
 from expunge.tasks.core.policy_adapter import acceptance, sampler, subjects
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.evidence.look_alikes import neighbours
-from expunge.tasks.intake import load_state
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ from expunge.engine.stats.evidence_table import ARMS, where
 from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.paths import QUALITY
 from expunge.tasks.core.policy_adapter import sampler
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.judge import Recorded
 from expunge.tasks.evidence.workers import picture_store
-from expunge.tasks.intake import load_state
 
 UNMEASURED = "not_measured"
 

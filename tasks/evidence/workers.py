@@ -31,18 +31,11 @@ from expunge.engine.stats.evidence_table import Row
 from expunge.tasks.core.device import PROCESSOR, device
 from expunge.tasks.core.errors import NoRoom
 from expunge.tasks.core.fork_server import start_fork_server
+from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.judge import Recorded
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A model to be questioned: its folder in diffusers layout and the digest of that folder."""
-
-    folder: Path
-    digest: str
 
 
 @dataclass(frozen=True)

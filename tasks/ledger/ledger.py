@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.tasks.core.durable_files import PART, write_new
+from expunge.tasks.core.errors import LedgerError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -41,10 +42,6 @@ class Step(StrEnum):
     PUBLISHED = "published"
     REFUSED = "refused"
     CHECKED = "reverified"
-
-
-class LedgerError(RuntimeError):
-    """The chain does not hold; the message lists what is wrong with it."""
 
 
 class Receipt(BaseModel):
@@ -207,3 +204,16 @@ def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
         elif receipt.previous != digest:
             yield f"{receipt.file_name}: does not follow the receipt before it"
         sequence, digest = receipt.sequence, receipt.digest
+
+
+OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
+
+
+def is_of_a_base(receipt: Receipt) -> bool:
+    """Whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
+    return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
+
+
+def named(receipt: Receipt) -> str:
+    """Return what a message calls this receipt: its number, its step and its request."""
+    return f"receipt {receipt.sequence} ({receipt.step} {receipt.request_id})"

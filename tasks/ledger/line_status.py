@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy, in_force
-from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import REPORT, work_folder
-from expunge.tasks.ledger.ledger import LedgerError, Receipt
+from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_proof import Proof
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.recorder import journal

@@ -10,10 +10,10 @@ from typing import Any
 
 from expunge.policies import Policy
 from expunge.policies.clocks import due_at
-from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.ledger import LINE, LedgerError, Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import LINE, Receipt, Step, of_step
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.recorder import journal

@@ -12,9 +12,9 @@ from expunge.engine.files.bundle import MANIFEST, MODEL
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.plans.export import apply_to_folder, export
+from expunge.tasks.core.base_model import BUILT_IN
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import DELTAS
-from expunge.tasks.intake import BUILT_IN
 from expunge.tasks.storage.manifest import listed
 
 

@@ -10,8 +10,7 @@ from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import folder_digest
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.paths import EVIDENCE, QUALITY, REPORT, VERDICT
-from expunge.tasks.core.work_order import Order
-from expunge.tasks.evidence.workers import Weights
+from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 
 RESULTS = (VERDICT, EVIDENCE, QUALITY, REPORT)

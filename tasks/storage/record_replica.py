@@ -24,8 +24,8 @@ from expunge.tasks.core.durable_files import write_once
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import FILE_NAME, LINE
-from expunge.tasks.preflight import check_bucket
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.s3 import check_bucket
 
 ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
 RECORD = {

@@ -12,7 +12,13 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
@@ -194,3 +200,37 @@ def code(error: ClientError) -> str:
 def status(error: ClientError) -> int:
     """The HTTP status that S3 answered with, 0 if it did not say."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def check_bucket(client: Any, bucket: str) -> None:
+    """ServiceUnreachable unless there is the bucket and the keys open it."""
+    with reaching(client):
+        try:
+            client.head_bucket(Bucket=bucket)
+        except (ClientError, ParamValidationError) as error:
+            # a HEAD is answered without a body, so its status is all that tells why
+            why = f"HTTP {status(error)}" if isinstance(error, ClientError) else "no bucket can have that name"
+            raise ServiceUnreachable(
+                f"S3 at {client.meta.endpoint_url} does not give access to the bucket {bucket!r} ({why}): check "
+                f"EXPUNGE_BUCKET, AWS_DEFAULT_REGION, and the keys {KEYS}"
+            ) from error
+
+
+def check_lock(client: Any, bucket: str) -> None:
+    """ServiceUnreachable unless the bucket can lock what it holds."""
+    with reaching(client):
+        try:
+            client.get_object_lock_configuration(Bucket=bucket)
+        except ClientError as error:
+            if code(error) != "ObjectLockConfigurationNotFoundError":
+                raise
+            raise ServiceUnreachable(
+                f"the bucket {bucket!r} has no Object Lock, which EXPUNGE_RETENTION_DAYS asks for: name one that has "
+                "by EXPUNGE_BUCKET, or take the variable away"
+            ) from error
+
+
+def check_history(client: Any, bucket: str) -> None:
+    """ServiceUnreachable unless the keys may list the versions of what the bucket holds."""
+    with reaching(client):
+        client.list_object_versions(Bucket=bucket, MaxKeys=1)

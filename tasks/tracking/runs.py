@@ -15,10 +15,11 @@ from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
+from expunge.tasks.core.connection import shown, told
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.preflight import MLFLOW, ask_mlflow, shown, told
+from expunge.tasks.tracking.connection import MLFLOW, ask_mlflow
 
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"

@@ -9,11 +9,11 @@ import pandas as pd
 
 from expunge.engine.stats.evidence_table import ARMS, is_attack, where
 from expunge.tasks.core.paths import CANDIDATE
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.workers import Weights, picture_store
-from expunge.tasks.verify import both
+from expunge.tasks.evidence.gather import both
+from expunge.tasks.evidence.workers import picture_store
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.connection import shown
 from expunge.tasks.core.errors import EXIT_CODE_OF
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, Ref, verdict_of
+from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.intake import load_state
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.queries import elsewhere
-from expunge.tasks.preflight import shown
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.storage.pointer import pointer_uri
 from expunge.tasks.tracking.runs import page_of

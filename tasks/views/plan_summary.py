@@ -7,13 +7,12 @@ from typing import Any
 from expunge.engine.models.sampling import picture_key
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence_table import ARMS
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import known_pace, minutes
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import best_case
 from expunge.tasks.evidence.workers import picture_store
-from expunge.tasks.intake import load_state
 from expunge.tasks.ledger.queries import elsewhere
 
 

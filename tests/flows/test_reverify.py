@@ -28,10 +28,9 @@ from expunge.policies import PolicyError, read
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.workers import Weights
 from expunge.tasks.intake import intake
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check

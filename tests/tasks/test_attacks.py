@@ -22,9 +22,10 @@ from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
 from expunge.engine.stats.evidence_table import Row, table
 from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.attack_searches import reading
-from expunge.tasks.evidence.workers import Bench, Weights
+from expunge.tasks.evidence.workers import Bench
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import EYES

@@ -14,7 +14,8 @@ from expunge.engine.probes import questions
 from expunge.tasks.core.device import device
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.evidence.workers import Bench, Shard, Weights, picture_store
+from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.workers import Bench, Shard, picture_store
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import EYES

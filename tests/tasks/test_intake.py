@@ -15,9 +15,9 @@ from expunge.policies import PolicyError, PolicyErrors, read
 from expunge.policies.schema import Base
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.edit import refuse_unserved
-from expunge.tasks.intake import intake, load_state, order_for, refuse_too_large
+from expunge.tasks.intake import intake, order_for, refuse_too_large
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import note

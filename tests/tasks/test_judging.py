@@ -14,11 +14,11 @@ from expunge.engine.judges import ClipJudge
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import questions
 from expunge.engine.stats import evidence_table as evidence
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.judge import Recorded, _opened
 from expunge.tasks.evidence.look_alikes import neighbours
 from expunge.tasks.evidence.quality import measure_quality
-from expunge.tasks.evidence.workers import Bench, Shard, Weights, cut, examine
+from expunge.tasks.evidence.workers import Bench, Shard, cut, examine
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 

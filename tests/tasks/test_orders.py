@@ -23,9 +23,8 @@ from expunge.tasks.audit.work_files import changed
 from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from expunge.tasks.core.paths import DELTAS
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.edit import edit_task, plan_edit, write_candidate
-from expunge.tasks.intake import load_state
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.publish import _predecessors
 from expunge.tasks.report import edit_facts

@@ -16,9 +16,10 @@ from expunge.engine.models.sampling import Sampler, picture_key
 from expunge.engine.probes.look_alikes import ENCODER, JUDGE
 from expunge.engine.stats.evidence_table import ARMS, ATTACKS, Row, table
 from expunge.policies import Policy, PolicyError, read
+from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.look_alikes import LOOKED_AT, neighbours
-from expunge.tasks.evidence.workers import Weights, cut, picture_store
+from expunge.tasks.evidence.workers import cut, picture_store
 from expunge.tasks.intake import order_for
 from tests.engine import tiny_families
 from tests.flows.conftest import policy_file

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from expunge.engine.files.canonical_json import canonical_json, sha256
-from expunge.tasks.ledger.ledger import Ledger, LedgerError, Receipt
+from expunge.tasks.core.errors import LedgerError
+from expunge.tasks.ledger.ledger import Ledger, Receipt
 
 A, B = sha256(b"a"), sha256(b"b")
 

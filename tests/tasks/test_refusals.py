@@ -21,11 +21,11 @@ from expunge.engine.errors import (
 )
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyConflict, PolicyError, PolicyErrors, read
-from expunge.tasks.core.errors import IntegrityError, LimitExceeded, ServiceUnreachable, UsageError
+from expunge.tasks.core.errors import IntegrityError, LedgerError, LimitExceeded, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import DELTAS
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import edit_task, plan_task
-from expunge.tasks.ledger.ledger import LedgerError, Receipt
+from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.queries import last_order, receipts, states
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 from tests.engine import tiny

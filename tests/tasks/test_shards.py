@@ -21,7 +21,8 @@ from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Shot
 from expunge.engine.probes import Question, questions
 from expunge.tasks.core.errors import NoRoom
-from expunge.tasks.evidence.workers import SHARD, Bench, Done, Weights, cut, examine, picture_store
+from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.workers import SHARD, Bench, Done, cut, examine, picture_store
 from tests.engine import tiny
 from tests.engine.tiny_attacks import CAT
 from tests.tasks.two_models import ASKED, EYES, SAMPLER, shards

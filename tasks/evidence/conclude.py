@@ -1,0 +1,42 @@
+"""The verdict on an evidence table, and the quality of what is kept, written beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.decide import decide
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.paths import VERDICT
+from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.quality import measure_quality
+
+
+def reach_verdict(order: Order, table: Ref) -> Ref:
+    """The statistics of the evidence against the policy's acceptance, written beside it."""
+    exam, frame = examination(order), evidence.read(table.path)
+    path = order.folder / VERDICT
+    verdict = decide(frame, exam.rows(frame), exam.acceptance, exam.judge)
+    write_whole(path, verdict.to_json().encode())
+    return Ref.of(path)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What evidence came to: the verdict's file, and what a receipt says of it, digests and words."""
+
+    verdict: Ref
+    outputs: dict[str, str]
+    told: dict[str, Any]
+
+
+def conclude(order: Order, candidate: str, table: Ref) -> Conclusion:
+    """Verdict and quality of the model with the digest `candidate`, written beside the evidence."""
+    made = reach_verdict(order, table)
+    verdict, quality = Verdict.load(made.path), measure_quality(order, candidate, table)
+    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
+    reasons = [reason.message for reason in verdict.reasons]
+    return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons})
