@@ -19,6 +19,7 @@ from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.fork_server import start_fork_server
 from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
+from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
@@ -55,14 +56,14 @@ def say(as_json: bool, data: dict[str, Any], text: Callable[[dict[str, Any]], No
 def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Check a policy file and say what it asks for; nothing is run."""
     with exit_codes():
-        say(as_json, show.summary(read(policy)), show.print_summary)
+        say(as_json, show.summary(read(policy, floor_in_force())), show.print_summary)
 
 
 @app.command()
 def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
     with exit_codes():
-        known = read(policy)
+        known = read_to_submit(policy, home_folder())
         from expunge.flows.dry import dry_run
 
         say(as_json, dry_run(known, home_folder()), show.print_plan)
@@ -72,7 +73,7 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
 def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Take a policy through the whole pipeline: erase, prove, record, publish."""
     with exit_codes():
-        known = read(policy)
+        known = read_to_submit(policy, home_folder())
         settings = Settings.load()
         settings.export()
         from expunge.flows.submission import submit as run
@@ -103,7 +104,7 @@ def verify(
 ) -> None:
     """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
     with exit_codes():
-        known = read(policy)
+        known = read(policy, floor_in_force())
         if workers() > 1:
             start_fork_server()
         from expunge.flows.verify import verify as run

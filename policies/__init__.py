@@ -2,8 +2,9 @@
 
 from expunge.policies.canonical import canonical_json
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
+from expunge.policies.floor import Floor, held_to, refuse_below
 from expunge.policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
-from expunge.policies.reader import parse, read
+from expunge.policies.reader import parse, parse_floor, read, read_floor
 from expunge.policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
 from expunge.policies.text import name_key, reading_key
 
@@ -14,6 +15,7 @@ __all__ = [
     "Concept",
     "DesiredState",
     "Editor",
+    "Floor",
     "Limits",
     "Policy",
     "PolicyConflict",
@@ -22,10 +24,14 @@ __all__ = [
     "Retained",
     "canonical_json",
     "desired_state",
+    "held_to",
     "in_force",
     "name_key",
     "parse",
+    "parse_floor",
     "read",
+    "read_floor",
     "reading_key",
+    "refuse_below",
     "refuse_misplaced",
 ]

@@ -16,7 +16,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uf
 def decoded(data: bytes, source: str) -> str:
     """`data` as text; PolicyError if it is too large, empty, not plain UTF-8, or holds control characters."""
     if len(data) > MOST_BYTES:
-        raise PolicyError("", f"is over {MOST_BYTES} bytes", "a policy is a few kilobytes: split it", None, source)
+        raise PolicyError("", f"is over {MOST_BYTES} bytes", "a few kilobytes are usual: split it", None, source)
     if data.startswith(BYTE_ORDER_MARKS):
         raise PolicyError("", "starts with a byte order mark", "save it as UTF-8 without one", 1, source)
     text = _utf8(data, source)
@@ -27,7 +27,9 @@ def decoded(data: bytes, source: str) -> str:
         problem = f"holds the control character U+{ord(found.group()):04X}{hint}"
         raise PolicyError("", problem, "remove it, and save the file as UTF-8", line, source)
     if not text.strip():
-        raise PolicyError("", "is empty", "start from a file in policies/examples", None, source)
+        raise PolicyError(
+            "", "is empty", "start from a file of policies/examples, or from policies/floor.yaml", None, source
+        )
     return text
 
 

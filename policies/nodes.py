@@ -62,7 +62,9 @@ def tree(text: str, source: str) -> Node:
             if isinstance(node, Branch):
                 stack.append(node)
     if not top.children:
-        raise PolicyError("", "is empty", "start from a file in policies/examples", None, source)
+        raise PolicyError(
+            "", "is empty", "start from a file of policies/examples, or from policies/floor.yaml", None, source
+        )
     return top.children[0]
 
 
@@ -97,7 +99,7 @@ def _refuse_extras(event: yaml.Event, documents: int, source: str) -> None:
     problem = cure = ""
     if isinstance(event, yaml.DocumentStartEvent):
         if documents:
-            problem, cure = "holds several documents", "write one policy a file, without a second ---"
+            problem, cure = "holds several documents", "write one a file, without a second ---"
         elif event.version or event.tags:
             problem, cure = "starts with a % directive", "remove it"
     elif isinstance(event, yaml.AliasEvent):

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
 from expunge.policies.nodes import Branch, Node, Scalar
-from expunge.policies.schema import Policy
 from expunge.policies.values import Path, Reading, dotted, scalar_value
 
 MOST_FINDINGS = 100
@@ -28,38 +27,40 @@ WANTED = {
 }
 
 
-def reworded(error: ValidationError, reading: Reading) -> Iterator[PolicyError]:
-    """One PolicyError for each finding, with the line of its field; after MOST_FINDINGS only their number."""
+def reworded(error: ValidationError, reading: Reading, shape: type[BaseModel]) -> Iterator[PolicyError]:
+    """Yield one PolicyError for each finding on what was to be a `shape`, with the line of its field; after
+    MOST_FINDINGS only their number."""
     findings = error.errors(include_url=False)
     for finding in findings[:MOST_FINDINGS]:
         path: Path = tuple(part for part in finding["loc"] if part != "[key]")
         cause = finding.get("ctx", {}).get("error")
         if isinstance(cause, PolicyErrors):
-            yield from _placed(cause, reading)
+            yield from placed(cause.errors, reading)
         elif isinstance(cause, PolicyError):
             yield cause.at(dotted(path), reading.line(path), reading.source)
         else:
-            problem, cure = _words(finding, path, reading.nodes.get(path))
+            problem, cure = _words(finding, path, reading.nodes.get(path), shape)
             yield PolicyError(dotted(path), problem, cure, reading.line(path), reading.source)
     if len(findings) > MOST_FINDINGS:
         more = len(findings) - MOST_FINDINGS
         yield PolicyError("", f"has {more} more problems", "mend those named first", None, reading.source)
 
 
-def _placed(errors: PolicyErrors, reading: Reading) -> Iterator[PolicyError]:
-    """Errors that know their field, given its line, or that of its section where the field is left at its default."""
+def placed(errors: Iterable[PolicyError], reading: Reading) -> Iterator[PolicyError]:
+    """Yield errors that know their field with its line, or that of its section where the field is left at its
+    default."""
     lines = {dotted(path): line for path, line in reading.lines.items()}
-    for error in errors.errors:
+    for error in errors:
         section = error.field.split(".")[0].split("[")[0]
         yield error.at(error.field, lines.get(error.field, lines.get(section)), reading.source)
 
 
-def _words(finding: Any, path: Path, node: Node | None) -> tuple[str, str]:
+def _words(finding: Any, path: Path, node: Node | None, shape: type[BaseModel]) -> tuple[str, str]:
     kind, limits = finding["type"], finding.get("ctx", {})
     if kind == "missing":
         return "is missing", "add it"
     if kind == "extra_forbidden":
-        return "is an unknown field", _nearest(str(path[-1]), _fields(path[:-1]))
+        return "is an unknown field", _nearest(str(path[-1]), _fields(path[:-1], shape))
     if kind == "literal_error":
         return _literal(limits["expected"], node)
     if kind in WANTED:
@@ -89,9 +90,8 @@ def _nearest(word: str, allowed: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"use one of: {', '.join(allowed)}"
 
 
-def _fields(path: Path) -> list[str]:
-    """The fields that the model at `path` has."""
-    model: type[BaseModel] = Policy
+def _fields(path: Path, model: type[BaseModel]) -> list[str]:
+    """Return the fields that the model at `path` has, from `model` on."""
     for part in path:
         if isinstance(part, str):
             model = _model_in(model.model_fields[part].annotation)

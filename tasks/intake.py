@@ -20,7 +20,7 @@ from expunge.engine.judges import error, known
 from expunge.engine.models.load import pipeline_name
 from expunge.engine.planning.make import settings_of
 from expunge.engine.probes.prompts import probes_digest
-from expunge.policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse
+from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_below
 from expunge.policies.errors import shown
 from expunge.policies.schema import Level
 from expunge.tasks.core.base_model import BUILT_IN, too_large
@@ -29,6 +29,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
 from expunge.tasks.core.work_order import Order, here
+from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor
 from expunge.tasks.ledger.ledger import Step, of_step
 from expunge.tasks.ledger.policy_store import keep_policy, state_with
 from expunge.tasks.ledger.queries import line_of
@@ -46,11 +47,16 @@ def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
 def intake(policy: Policy, home: Path) -> Order:
     """Find the policy's base and its judge, and fold it with what is in force; all of it is on disk then.
 
-    Raises PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
+    What is in force is raised to the floor, for it cannot be changed; the policy itself is refused below it. Raises
+    PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
+    floor = floor_in_force()
     chain = journal(home, line_of(policy, home)).receipts()
-    published = [receipt.outputs["bundle"] for receipt in of_step(chain, Step.PUBLISHED)]
-    order = _saved(policy, state_with(policy, home, chain), home, follows=published[-1] if published else "")
+    published = of_step(chain, Step.PUBLISHED)
+    if policy.digest not in {receipt.inputs["policy"] for receipt in published}:
+        refuse_below(policy, floor)
+    state = state_with(policy, home, chain, floor)
+    order = _saved(policy, state, home, floor, follows=published[-1].outputs["bundle"] if published else "")
     refuse_too_large(order.base_folder)
     return order
 
@@ -58,20 +64,20 @@ def intake(policy: Policy, home: Path) -> Order:
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
     """The order for examining a model, by its folder's digest, against this policy alone, whatever else is in force.
 
-    `level` takes the place of the policy's own.
+    `level` takes the place of the policy's own. PolicyErrors below the floor.
     """
     if not policy.concepts:
         raise PolicyError("concepts", "is empty, so there is nothing to ask", "give a policy that erases something")
-    state = desired_state([policy])
-    if level is not None:
-        wanted = state.acceptance.model_copy(update={"level": level})
-        state = state.model_copy(update={"acceptance": wanted})
-    return _saved(policy, state, home, further={"model": model})
+    wanted = policy.acceptance if level is None else policy.acceptance.model_copy(update={"level": level})
+    floor = floor_in_force()
+    refuse_below(policy.model_copy(update={"acceptance": wanted}), floor)
+    state = desired_state([policy]).model_copy(update={"acceptance": wanted})
+    return _saved(policy, state, home, floor, further={"model": model})
 
 
-def order_again(policy: Policy, state: DesiredState, home: Path, bundle: str) -> Order:
+def order_again(policy: Policy, state: DesiredState, home: Path, floor: Floor, bundle: str) -> Order:
     """The order for questioning a published bundle again by this state; `policy` is one of those in force."""
-    return _saved(policy, state, home, further={"bundle": bundle})
+    return _saved(policy, state, home, floor, further={"bundle": bundle})
 
 
 def locate(policy: Policy) -> tuple[Path, Path]:
@@ -140,7 +146,12 @@ def refuse_unknown_editor(state: DesiredState) -> None:
 
 
 def _saved(
-    policy: Policy, state: DesiredState, home: Path, follows: str = "", further: Mapping[str, str] | None = None
+    policy: Policy,
+    state: DesiredState,
+    home: Path,
+    floor: Floor,
+    follows: str = "",
+    further: Mapping[str, str] | None = None,
 ) -> Order:
     """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
     base, judge = locate(policy)
@@ -171,6 +182,7 @@ def _saved(
         judge=judge_digest,
         judge_folder=judge,
         follows=follows,
+        floor=floor.digest,
     )
     order.save()
     write_whole(order.folder / STATE, canonical_json(state.model_dump(mode="json")))
@@ -182,7 +194,7 @@ def read_policy(path: str, sha256: str, home: str) -> Order:
     """One receipt: which policy on which base came to which desired state, or why it was turned away."""
     asked, data = received(Path(path), sha256)
     keep_policy(Path(home), asked.digest, data)
-    inputs = {"policy": asked.digest, "base": asked.base.sha256}
+    inputs = {"policy": asked.digest, "base": asked.base.sha256, "floor": keep_floor(Path(home)).digest}
     with refusals_noted(AtTheDoor(Path(home), line_of(asked, Path(home)), asked), inputs):
         order = intake(asked, Path(home))
     note(order, Step.READ, inputs=inputs, outputs={"state": order.state, "work": order.key})

@@ -66,7 +66,12 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     settings = Settings.load()
     store(settings)  # so that whoever has but S3's copy of the record knows what the pointer names, and can go on
     publish_bundle(folder, order.line, settings, _predecessors(order))
-    inputs = {"policy": order.policy, "state": order.state, **({"verdict": verdict.sha256} if verdict else {})}
+    inputs = {
+        "policy": order.policy,
+        "state": order.state,
+        "floor": order.floor,
+        **({"verdict": verdict.sha256} if verdict else {}),
+    }
     receipt = note(order, Step.PUBLISHED, inputs, outputs={"bundle": bundle})
     deliver(receipt, settings)
     remove_candidate(order)  # the bundle has it

@@ -25,6 +25,7 @@ from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
+from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
 from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from expunge.tasks.ledger.policy_store import kept_policy
@@ -64,10 +65,11 @@ def next_check(line: str, home: Path) -> Check:
     proof = Proof.of(chain)
     if proof is None:
         raise NothingOnRecord(f"nothing is published on a line {line!r} here: `expunge status` names the lines")
-    policy, state = kept_policy(home, proof.publication.inputs.get("policy", "")), state_to_check(home, chain)
+    floor = keep_floor(home)
+    policy, state = kept_policy(home, proof.publication.inputs.get("policy", "")), state_to_check(home, chain, floor)
     if state.restores:
         raise NothingOnRecord(f"{line} serves its base: all requests are withdrawn, so there is nothing to prove")
-    return Check(order_again(policy, state, home, proof.bundle), proof.bundle)
+    return Check(order_again(policy, state, home, floor, proof.bundle), proof.bundle)
 
 
 def fetch_served(check: Check, settings: Settings) -> Weights:
@@ -102,7 +104,13 @@ def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
 
 def _asked(check: Check) -> dict[str, str]:
     order = check.order
-    return {"bundle": check.bundle, "state": order.state, "base": order.base, "judge": order.judge}
+    return {
+        "bundle": check.bundle,
+        "state": order.state,
+        "base": order.base,
+        "judge": order.judge,
+        "floor": order.floor,
+    }
 
 
 def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:

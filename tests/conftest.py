@@ -17,7 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before any test module imports prefect: no reports, and results of tests never land in the home folder."""
     prefect_home = tempfile.TemporaryDirectory(prefix="prefect-")
     config.add_cleanup(prefect_home.cleanup)
-    os.environ.update({**SILENCE, "PREFECT_HOME": prefect_home.name})
+    floor = str(Path(__file__).parent / "floor.yaml")
+    os.environ.update({**SILENCE, "PREFECT_HOME": prefect_home.name, "EXPUNGE_FLOOR": floor})
     for name in ("EXPUNGE_SIGNING_KEY", "EXPUNGE_RETENTION_DAYS"):
         os.environ.pop(name, None)
     # side by side each has its share of the cores; a torch that is imported has made up its mind

@@ -19,6 +19,7 @@ from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import receipts_folder, work_folder
+from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step, named, of_step
 from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.policy_store import kept_policy
@@ -82,7 +83,7 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
             for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
         ),
         *_twins(receipts),
-        *_lost_policies(home, receipts),
+        *_lost(home, receipts),
         *_cut_off(receipts, noted),
     )
     remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
@@ -167,12 +168,14 @@ def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
             yield f"{' and '.join(sorted(found))} are lines of one base, {base}"
 
 
-def _lost_policies(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
-    for digest in dict.fromkeys(receipt.inputs["policy"] for receipt in receipts if "policy" in receipt.inputs):
-        try:
-            kept_policy(home, digest)
-        except IntegrityError as error:
-            yield str(error)
+def _lost(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Policies and floors that receipts name and the home has no more."""
+    for name, kept in (("policy", kept_policy), ("floor", kept_floor)):
+        for digest in dict.fromkeys(receipt.inputs[name] for receipt in receipts if name in receipt.inputs):
+            try:
+                kept(home, digest)
+            except IntegrityError as error:
+                yield str(error)
 
 
 def _cut_off(receipts: Sequence[Receipt], noted: Collection[str]) -> Iterator[str]:

@@ -21,10 +21,11 @@ from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.verdict import Verdict
-from expunge.policies import DesiredState, PolicyError, PolicyErrors
+from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import EVIDENCE, STATE, VERDICT
 from expunge.tasks.core.policy_adapter import acceptance, subjects
+from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
 from expunge.tasks.ledger.policy_store import kept_policy, state_with
@@ -52,7 +53,7 @@ def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt])
 
 def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequence[Receipt]) -> str:
     def state() -> DesiredState:
-        return state_with(kept_policy(home, receipt.inputs["policy"]), home, before)
+        return state_with(kept_policy(home, receipt.inputs["policy"]), home, before, _floor(home, receipt))
 
     return _otherwise(state, told, "its policy and those in force come to")
 
@@ -62,7 +63,11 @@ def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
     if Proof.of(before) is None:
         return ""  # it is of nothing, which is told for itself
     words = "by the policies in force it has to ask for"
-    return _otherwise(lambda: state_to_check(home, before), check.inputs.get("state"), words)
+    return _otherwise(lambda: state_to_check(home, before, _floor(home, check)), check.inputs.get("state"), words)
+
+
+def _floor(home: Path, receipt: Receipt) -> Floor:
+    return kept_floor(home, receipt.inputs["floor"])
 
 
 def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: str) -> str:
@@ -70,9 +75,9 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
     try:
         state = work_out().digest
     except IntegrityError:
-        return ""  # a policy is lost, which is told for itself
+        return ""  # a policy or floor is lost, which is told for itself
     except KeyError:
-        return "it or a publication before it names no policy"
+        return "it or a publication before it names no policy, or it names no floor"
     except (PolicyError, PolicyErrors) as error:
         return f"{words} no state: {error}"
     return "" if state == told else f"{words} the state {state}, on record is {told}"

@@ -45,7 +45,8 @@ class Order:
 
     `folder` holds everything made for this key, so that the same work is found and never done again. `follows` is the
     bundle that was published last on the line when the policy was folded with those in force, empty before the first:
-    what is published must follow it, or it would undo what came between.
+    what is published must follow it, or it would undo what came between. `floor` is the digest of the floor that the
+    policies were held to.
     """
 
     request_id: str
@@ -59,6 +60,7 @@ class Order:
     judge: str
     judge_folder: Path
     follows: str = ""
+    floor: str = ""
 
     @property
     def folder(self) -> Path:

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from expunge.policies import DesiredState, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_misplaced
+from expunge.policies import (
+    DesiredState,
+    Floor,
+    Policy,
+    PolicyError,
+    PolicyErrors,
+    desired_state,
+    held_to,
+    parse,
+    refuse_misplaced,
+)
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
@@ -33,14 +43,15 @@ def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]
     return [kept_policy(home, digest) for digest in sorted(digests)]
 
 
-def state_with(policy: Policy, home: Path, chain: Sequence[Receipt]) -> DesiredState:
-    """What a policy comes to together with all that a line with these receipts has published.
+def state_with(policy: Policy, home: Path, chain: Sequence[Receipt], floor: Floor) -> DesiredState:
+    """Return what a policy comes to together with all that a line with these receipts has published, none of it below
+    the floor.
 
     PolicyError or PolicyConflict where it has no place among them, IntegrityError if one is not as it was received.
     """
     published = published_policies(home, chain)
     refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
-    state = desired_state([*published, policy])
+    state = desired_state([held_to(one, floor) for one in (*published, policy)])
     if state.restores and not any(other.concepts for other in published):
         cure = (
             "there is nothing to withdraw; what was cut short (`expunge status`: validated) has to be submitted first"

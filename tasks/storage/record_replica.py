@@ -1,4 +1,4 @@
-"""The record's second place: receipts, signatures, keys and policies in S3 too, under the names they have in the home.
+"""The record's second place: receipts, signatures, keys, policies and floors in S3 too, under the names of the home.
 
 On disk they come first, so that no step waits for a network; they come here at the end of every submission, whatever
 came of it. What S3 locks (Object Lock, `EXPUNGE_RETENTION_DAYS`) nobody can change who can change the home, if the
@@ -30,6 +30,7 @@ from expunge.tasks.storage.s3 import check_bucket
 ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
 RECORD = {
     "policies": r"[0-9a-f]{64}\.yaml",
+    "floors": r"[0-9a-f]{64}\.yaml",
     "keys": r"[0-9a-f]{64}\.pem",
     "signatures": ONE_OF_A_LINE,
     "receipts": ONE_OF_A_LINE,

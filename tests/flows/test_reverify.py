@@ -32,6 +32,7 @@ from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.intake import intake
+from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
@@ -359,7 +360,7 @@ def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatc
     """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
     monkeypatch.setattr("expunge.tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
     monkeypatch.setattr("expunge.tasks.reverify.withdraw", unreachable)
-    (erased,) = state_to_check(line.home, list(receipts(line.home))).concepts
+    (erased,) = state_to_check(line.home, list(receipts(line.home)), keep_floor(line.home)).concepts
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (4, "suspect")
     assert told["problem"].startswith(f"FAIL, what {name} serves is suspect:")

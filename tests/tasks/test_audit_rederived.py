@@ -21,6 +21,7 @@ from expunge.tasks.audit.record import audit
 from expunge.tasks.audit.replay import _unasked
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.policy_adapter import acceptance
+from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import note
 from tests.engine.rows import rows
@@ -118,13 +119,14 @@ def received(record: Record, folder: Path, erase: str) -> Policy:
 def read_as(record: Record, policy: str, state: str) -> None:
     """Whoever can sign writes down that the policy came to this state, and that it is published."""
     work = Work(record.home, key=sha256(policy.encode()))
-    note(work, "read", {"policy": policy}, {"state": state})
+    note(work, "read", {"policy": policy, "floor": keep_floor(record.home).digest}, {"state": state})
     write_whole(record.home / "work" / work.key / "state.json", b"{}")
     publish_as(work, policy, state)
 
 
 def publish_as(work: Work, policy: str, state: str) -> None:
-    note(work, "published", {"policy": policy, "state": state}, {"bundle": "ff" * 32})
+    named = {"policy": policy, "state": state, "floor": keep_floor(work.home).digest}
+    note(work, "published", named, {"bundle": "ff" * 32})
 
 
 def test_a_state_is_worked_out_anew_from_the_policies_in_force(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from expunge.flows.reverify import AHEAD
 from expunge.policies import desired_state, parse
 from expunge.tasks.audit.record import audit
+from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check
 from expunge.tasks.ledger.line_status import Standing, summary
@@ -32,14 +33,14 @@ def publish(home: Path, erase: str = "bicycle", days: int = 30, bundle: str = BU
     policy = parse(data, erase)
     keep_policy(home, policy.digest, data)
     work = Work(home, key=policy.digest, request_id=policy.request_id)
-    note(work, "published", {"policy": policy.digest}, {"bundle": bundle})
+    note(work, "published", {"policy": policy.digest, "floor": keep_floor(home).digest}, {"bundle": bundle})
     return policy.digest
 
 
 def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
     """The receipt of a check of what is in force, as a flow would leave it."""
-    state = state_to_check(home, chain(home))
-    inputs = {"bundle": str(summary(home, LINE)["bundle"]), "state": state.digest}
+    state = state_to_check(home, chain(home), keep_floor(home))
+    inputs = {"bundle": str(summary(home, LINE)["bundle"]), "state": state.digest, "floor": keep_floor(home).digest}
     if outcome != "ERROR":
         inputs["candidate"] = "aa" * 32
     verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
@@ -136,8 +137,10 @@ def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path)
     wanted = desired_state([parse(path.read_bytes(), "policy")])
     asked = []
     for _ in range(3):
-        state = state_to_check(tmp_path, chain(tmp_path))
-        assert state == state_to_check(tmp_path, chain(tmp_path)), "until it is concluded it stays the same check"
+        state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
+        assert state == state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path)), (
+            "until it is concluded it stays the same check"
+        )
         assert state.model_copy(update={"seed": wanted.seed}) == wanted
         asked.append(state.seed)
         check(tmp_path)
@@ -234,7 +237,9 @@ def test_a_request_that_was_replaced_says_by_which_and_its_terms_count_no_more(t
     assert (old["state"], old["reasons"], old["proof_due"]) == ("replaced", ["by instead"], None)
     assert (new["state"], new["replaces"]) == ("published", ["takes-bicycle"])
     assert of(tmp_path).days == 30
-    assert [item.name for item in state_to_check(tmp_path, chain(tmp_path)).concepts] == ["umbrella"]
+    assert [item.name for item in state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path)).concepts] == [
+        "umbrella"
+    ]
 
 
 def test_what_came_to_nothing_is_replaced_too_and_no_longer_late(tmp_path: Path) -> None:
@@ -326,19 +331,21 @@ def test_attack_a_check_is_made_up_without_evidence(tmp_path: Path) -> None:
 
 def test_attack_a_check_asks_for_less_than_is_in_force(tmp_path: Path) -> None:
     publish(tmp_path, "bicycle")
-    softer = state_to_check(tmp_path, chain(tmp_path))
+    softer = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
     publish(tmp_path, "umbrella")
     told = {"outcome": "ERROR", "reasons": ["x"]}
-    note(Work(tmp_path, request_id="check"), Step.CHECKED, {"bundle": BUNDLE, "state": softer.digest}, {}, told)
+    asked = {"bundle": BUNDLE, "state": softer.digest, "floor": keep_floor(tmp_path).digest}
+    note(Work(tmp_path, request_id="check"), Step.CHECKED, asked, {}, told)
     (problem,) = problems(tmp_path)
     assert "by the policies in force it has to ask for the state" in problem
 
 
 def test_attack_a_check_is_of_another_bundle_than_was_published(tmp_path: Path) -> None:
     publish(tmp_path)
-    state = state_to_check(tmp_path, chain(tmp_path))
+    state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
     told = {"outcome": "ERROR", "reasons": ["x"]}
-    note(Work(tmp_path, request_id="check"), Step.CHECKED, {"bundle": "ee" * 32, "state": state.digest}, {}, told)
+    asked = {"bundle": "ee" * 32, "state": state.digest, "floor": keep_floor(tmp_path).digest}
+    note(Work(tmp_path, request_id="check"), Step.CHECKED, asked, {}, told)
     (problem,) = problems(tmp_path)
     assert f"published last is {BUNDLE}" in problem
 
@@ -347,7 +354,7 @@ def test_attack_a_check_is_of_another_model_or_of_evidence_that_was_there(tmp_pa
     bundled(tmp_path, BUNDLE, "aa" * 32)
     publish(tmp_path)
     note(Work(tmp_path), "verified", {"candidate": "aa" * 32}, {"evidence": "e" * 64}, {"outcome": "PASS"})
-    state = state_to_check(tmp_path, chain(tmp_path))
+    state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
     inputs = {"bundle": BUNDLE, "state": state.digest, "candidate": "ff" * 32}
     told = {"outcome": "PASS", "reasons": [], "doubts": []}
     note(Work(tmp_path, key="1" * 64, request_id="check"), Step.CHECKED, inputs, {"evidence": "e" * 64}, told)

@@ -9,7 +9,7 @@ from expunge.engine.files.digests import file_digest, json_digest
 
 ROOT = Path(__file__).parents[2]
 RULES = {
-    "policies": ("canonical", "checks", "folding", "ledger", "schema", "text", "values"),
+    "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
     "engine/files": ("canonical_json", "digests"),
     "engine/stats": (
         *("acceptance", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table", "holm"),
@@ -20,7 +20,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "a9656a478dfc06e7ccaf848a99e39c6968831d2b15c8d36b32b9df70f353d385")
+PINNED = ("0.20.0", "9355385b41bbe60bb14f55de7c14304cdb94f89eec6d677c0fba41b49f1ae629")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -1,0 +1,69 @@
+"""The floor in force, as the environment names it, and floors as they were, each under the digest of what it says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from expunge import policies
+from expunge.policies import Floor, Policy, PolicyErrors, read, read_floor
+from expunge.tasks.core.durable_files import write_whole
+from expunge.tasks.core.errors import IntegrityError, UsageError
+
+BUILT_IN = Path(policies.__file__).parent / "floor.yaml"
+
+
+def floor_file() -> Path:
+    """Return `$EXPUNGE_FLOOR`, or the built-in floor where it is unset."""
+    return Path(os.environ.get("EXPUNGE_FLOOR") or BUILT_IN)
+
+
+def floor_in_force() -> Floor:
+    """Return what no policy may go below now; UsageError if the file cannot be read or is not exactly a floor."""
+    try:
+        return read_floor(floor_file())
+    except PolicyErrors as error:
+        raise UsageError(f"EXPUNGE_FLOOR names no floor:\n{error}") from None
+
+
+def read_to_submit(path: Path, home: Path) -> Policy:
+    """Return the policy in the file; PolicyErrors below the floor, unless the policy was published here already: it
+    cannot be changed any more, and is raised to the floor."""
+    try:
+        return read(path, floor_in_force())
+    except PolicyErrors:
+        from expunge.tasks.ledger.queries import line_of, publication
+
+        policy = read(path)
+        if publication(home, line_of(policy, home), policy.digest) is None:
+            raise
+        return policy
+
+
+def keep_floor(home: Path) -> Floor:
+    """Keep the file of the floor in force in the home, also in the place of a copy that was altered; return the
+    floor."""
+    floor = floor_in_force()
+    if _kept(home, floor.digest) is None:
+        write_whole(_path(home, floor.digest), floor_file().read_bytes())
+    return kept_floor(home, floor.digest)
+
+
+def kept_floor(home: Path, digest: str) -> Floor:
+    """Return the floor that a receipt names; IntegrityError if it is not there, or says something else by now."""
+    floor = _kept(home, digest)
+    if floor is None:
+        raise IntegrityError(f"{_path(home, digest)} is not the floor that was in force: restore it from a backup")
+    return floor
+
+
+def _kept(home: Path, digest: str) -> Floor | None:
+    try:
+        floor = read_floor(_path(home, digest))
+    except PolicyErrors:
+        return None
+    return floor if floor.digest == digest else None
+
+
+def _path(home: Path, digest: str) -> Path:
+    return home / "floors" / f"{digest}.yaml"
