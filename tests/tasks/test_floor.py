@@ -15,7 +15,8 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyErrors, desired_state, held_to, parse, read
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.intake import intake, load_state, order_for, read_policy
+from expunge.tasks.core.work_order import load_state
+from expunge.tasks.intake import intake, order_for, read_policy
 from expunge.tasks.ledger.floor_store import BUILT_IN, floor_in_force, keep_floor, kept_floor, read_to_submit
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import line_of, receipts
