@@ -151,3 +151,11 @@ def _check_condition(least: float, most: float, held_by: str) -> None:
 def _symmetric(matrix: Tensor) -> Tensor:
     matrix = matrix.double()
     return (matrix + matrix.T) / 2
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """Return `part` over `whole` to six digits, and at least 0. It is 0 where `whole` is not above 0.
+
+    NaN stays NaN, which is within no limit.
+    """
+    return 0.0 if whole <= 0 else float(f"{max((part / whole).item(), 0.0):.6g}")

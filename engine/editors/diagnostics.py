@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from expunge.engine.editors import ConceptEmbeddings
-from expunge.engine.linalg import product, total
+from expunge.engine.linalg import product, ratio, total
 
 
 def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> dict[str, float]:
@@ -23,11 +23,6 @@ def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> di
         "residual": ratio(left, before),
         "drift": ratio(_inner(kept, moved), _inner(kept, own)),
     }
-
-
-def ratio(part: Tensor, whole: Tensor) -> float:
-    """To six digits, at least 0; 0 of nothing. NaN stays NaN, which is within no limit."""
-    return 0.0 if whole <= 0 else float(f"{max((part / whole).item(), 0.0):.6g}")
 
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The model families the engine knows: every file here but `base.py` declares one as `FAMILY`."""
+"""The model families the engine knows. Every file here that defines `FAMILY` is one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ from expunge.engine.families.base import (
     uncompiled,
 )
 
-FAMILIES: tuple[Family, ...] = tuple(
-    import_module(f"{__name__}.{module.name}").FAMILY
-    for module in pkgutil.iter_modules(__path__)
-    if module.name != "base"
-)
+MODULES = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+FAMILIES: tuple[Family, ...] = tuple(module.FAMILY for module in MODULES if hasattr(module, "FAMILY"))
 
 __all__ = [
     "FAMILIES",

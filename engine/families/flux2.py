@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from expunge.engine.families.base import Family, Projection, away_from, entrance, readable_by, spoken
-from expunge.engine.text.chat_template import Chat
+from expunge.engine.families.chat_template import Chat
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 LAYERS = (9, 18, 27)  # which it takes unless told otherwise

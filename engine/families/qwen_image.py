@@ -24,7 +24,7 @@ from expunge.engine.families.base import (
     silenced,
     spoken,
 )
-from expunge.engine.text.chat_template import Chat
+from expunge.engine.families.chat_template import Chat
 
 TOKENS = 512  # of the chat with its text; the pipeline would read 1,058, and pads only to the longest of its prompts
 BLANK = " "

@@ -22,7 +22,7 @@ from expunge.engine.families.base import (
     silenced,
     spoken,
 )
-from expunge.engine.text.chat_template import Chat
+from expunge.engine.families.chat_template import Chat
 
 TOKENS = 512  # which the pipeline reads unless told otherwise
 

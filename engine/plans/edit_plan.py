@@ -18,12 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from expunge.engine.editors.diagnostics import ratio
 from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
 from expunge.engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import json_digest
 from expunge.engine.files.tensor_files import save_whole, tensor_digest
+from expunge.engine.linalg import ratio
 from expunge.engine.text.encoder_digest import OFFLOADED, check_encoders, encoder_digests
 from expunge.engine.text.templates import templates_digest
 

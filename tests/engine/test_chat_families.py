@@ -19,6 +19,7 @@ from expunge.engine.editors import EDITORS
 from expunge.engine.errors import ConceptError, DigestMismatch, EditError, UnknownArchitecture
 from expunge.engine.families import family_of, projections
 from expunge.engine.families.base import part_of
+from expunge.engine.families.chat_template import Chat
 from expunge.engine.files.tensor_files import tensor_digest
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, Shot, generate, noise_seed
@@ -27,7 +28,6 @@ from expunge.engine.plans.apply import write_edited
 from expunge.engine.plans.edit_plan import applied, apply, undo
 from expunge.engine.plans.lora import lora_of
 from expunge.engine.spec import EditSpec, Retain, Target
-from expunge.engine.text.chat_template import Chat
 from expunge.engine.text.encoder_digest import encoder_digests
 from expunge.engine.text.encoding import encode, told
 from expunge.engine.text.templates import Wording

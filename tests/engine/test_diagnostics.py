@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from expunge.engine.editors import ConceptEmbeddings, Moments
-from expunge.engine.editors.diagnostics import diagnosed, ratio
+from expunge.engine.editors.diagnostics import diagnosed
+from expunge.engine.linalg import ratio
 from tests.engine.draws import draw
 
 D, ROWS = 6, 9
