@@ -36,7 +36,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     candidate = edit_task(order, plan)
     evidence = verify_task(order, candidate)
     verdict = verdict_task(order, candidate, evidence)
-    gate = gate_task(order, evidence, verdict)
+    gate = gate_task(order, candidate, evidence, verdict)
     if gate.shut:
         with suppress(Exception):  # what was found goes before what MLflow says, which Prefect has of the task
             report_task(order, candidate, verdict, evidence)

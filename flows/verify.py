@@ -28,6 +28,6 @@ def verify(
     model, bundle = given_model(folder.absolute(), published)
     order = order_for(model.digest, policy, home, level)
     evidence = gather_evidence(order, model)
-    verdict = conclude(order, model.digest, evidence).verdict
+    verdict = conclude(order, model, evidence).verdict
     write_report(order, model.digest, verdict, evidence)
     return examined(order, verdict, model.digest, bundle, hand_out(order, out))

@@ -11,8 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
-from expunge.tasks.core.paths import GATE
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.paths import CANDIDATE, GATE
+from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.evidence.arms import arms_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.gx.checkpoint import GateResult, Terms, gate
 from expunge.tasks.ledger.ledger import Step
@@ -29,19 +30,19 @@ class Gated:
 
 
 @task(name="gate", cache_policy=NO_CACHE)
-def gate_task(order: Order, table: Ref, verdict: Ref) -> Gated:
+def gate_task(order: Order, candidate: str, table: Ref, verdict: Ref) -> Gated:
     """Its receipt says whether it opened, and what it doubts if not."""
-    result = run_gate(order, table, verdict)
+    result = run_gate(order, Weights(order.folder / CANDIDATE, candidate), table, verdict)
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
     receipt = note(order, Step.GATED, inputs, outputs={}, verdict=opened)
     return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
 
 
-def run_gate(order: Order, table: Ref, verdict: Ref) -> GateResult:
-    """Great Expectations over evidence and verdict; its Data Docs are kept in `gate/data_docs`."""
+def run_gate(order: Order, model: Weights, table: Ref, verdict: Ref) -> GateResult:
+    """Great Expectations over evidence on a model and its verdict; its Data Docs are kept in `gate/data_docs`."""
     exam, frame = examination(order), evidence.read(table.path)
-    terms = Terms(exam.rows(frame), exam.acceptance, exam.plan, exam.judge, exam.names)
+    terms = Terms(exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.plan, exam.judge, exam.names)
     return gate(frame, terms, Verdict.load(verdict.path), order.folder / GATE)
 
 

@@ -94,8 +94,8 @@ def remove(check: Check) -> None:
 
 def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
     """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
-    order, known = check.order, conclude(check.order, model.digest, table)
-    doubts = run_gate(order, table, known.verdict).failed_expectations
+    order, known = check.order, conclude(check.order, model, table)
+    doubts = run_gate(order, model, table, known.verdict).failed_expectations
     told = {**known.told, "doubts": [] if known.told["reasons"] else list(doubts)}
     receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)
     write_report(order, model.digest, known.verdict, table)

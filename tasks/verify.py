@@ -26,7 +26,7 @@ def verify_task(order: Order, digest: str) -> Ref:
 @task(name="reach the verdict", cache_policy=NO_CACHE)
 def verdict_task(order: Order, candidate: str, table: Ref) -> Ref:
     """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
-    known = conclude(order, candidate, table)
+    known = conclude(order, Weights(order.folder / CANDIDATE, candidate), table)
     inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
     note(order, Step.VERIFIED, inputs, known.outputs, verdict=known.told)
     return known.verdict

@@ -32,13 +32,13 @@ from expunge.engine.stats.estimates import (
     Judge,
     drop_bounds,
     group_results,
-    pairs_of,
     rate_bounds,
     retained_results,
     target_results,
 )
 from expunge.engine.stats.evidence_table import ATTACKS, check, digest, is_attack, never_shown, where
 from expunge.engine.stats.hypotheses import claims_of
+from expunge.engine.stats.pairing import concealed, pairs_of
 from expunge.engine.stats.requirements import Demand, demands
 from expunge.engine.stats.verdict import (
     Claim,
@@ -79,7 +79,12 @@ def decide(evidence: pd.DataFrame, planned: int, acceptance: Acceptance, judge: 
     targets, retained = target_results(pairs, acceptance, known), retained_results(pairs, acceptance)
     groups = group_results(pairs, retained, acceptance, known)
     claims = claims_of(targets, retained, groups, acceptance, known)
-    reasons = (*impossible(evidence, acceptance), *judged(targets, retained, groups, claims, acceptance, known))
+    by_arm = concealed(evidence, acceptance)
+    reasons = (
+        *impossible(evidence, acceptance),
+        *by_arm,
+        *judged(targets, retained, groups, claims, acceptance, known),
+    )
     results = {"targets": targets, "retained": retained, "groups": groups, "claims": claims}
     return Verdict(gravest(reasons), reasons, evidence=digest(evidence), **results, **shared)
 

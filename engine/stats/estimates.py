@@ -31,7 +31,7 @@ import pandas as pd
 from expunge.engine.stats import clopper_pearson as bounds
 from expunge.engine.stats import confidence_sequence as sequential
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
-from expunge.engine.stats.evidence_table import ARMS, PAIR, is_attack, where
+from expunge.engine.stats.evidence_table import is_attack, where
 from expunge.engine.stats.verdict import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
 
 DECIMALS = 6
@@ -50,13 +50,6 @@ class Method(Protocol):
 
 METHODS: dict[Sampling, Method] = {"fixed": bounds, "sequential": sequential}
 Judge = Mapping[str, JudgeError]
-
-
-def pairs_of(evidence: pd.DataFrame, *values: str) -> pd.DataFrame:
-    """One row a pair, with `seen_before` and `seen_after`, and the same of other columns that are asked for."""
-    before, after = (where(evidence, evidence["arm"] == arm) for arm in ARMS)
-    seen_after = after.filter([*PAIR, "seen", *values])
-    return before.merge(seen_after, on=PAIR, suffixes=("_before", "_after"), validate="one_to_one")
 
 
 def target_results(pairs: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> tuple[TargetResult, ...]:

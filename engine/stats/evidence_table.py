@@ -14,6 +14,9 @@ from expunge.engine.files.atomic import replace_file
 from expunge.engine.files.canonical_json import canonical_json, sha256
 
 ARMS = ("before", "after")
+DENOISER = "denoiser"
+"""The arm of the edited denoiser in the base's pipeline, made where the rest of the edited model is not the base's."""
+EVERY_ARM = (*ARMS, DENOISER)
 ROLES = ("target", "look_alike", "general")
 ATTACKS = ("inversion", "prompt_search", "concept_vector", "start_picture", "relearn")
 KEY = ["concept", "prompt", "seed", "arm", "probe"]
@@ -46,10 +49,11 @@ class Row:
     """One judged picture.
 
     `role` is one of ROLES; `category` the kind of concept ("object", "style"); `probe` the family of the prompt
-    ("name", "alias") or one of ATTACKS, which are made on targets only; `arm` "before" (unedited model) or "after";
-    `seen` whether the judge sees the concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture;
-    `fault` what is wrong with it ("black picture"), "" if nothing. Of an attack "before" is aimed at the unedited model
-    and "after" at the edited one, and `prompt` and `seed` are what both started from.
+    ("name", "alias") or one of ATTACKS, which are made on targets only; `arm` "before" (the unedited model), "after"
+    (the edited one) or DENOISER (the edited denoiser with all else of the base); `seen` whether the judge sees the
+    concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture; `fault` what is wrong with it
+    ("black picture"), "" if nothing. Of an attack each arm is aimed at its own model, and `prompt` and `seed` are what
+    all of them started from.
     """
 
     concept: str
@@ -140,7 +144,7 @@ def _value_problems(frame: pd.DataFrame) -> list[str]:
     found = {
         "score is not a finite number": ~finite,
         "score lies outside [0, 1]": finite & ((scores < 0) | (scores > 1)),
-        f"arm is none of {ARMS}": ~frame["arm"].isin(ARMS),
+        f"arm is none of {EVERY_ARM}": ~frame["arm"].isin(EVERY_ARM),
         f"role is none of {ROLES}": ~frame["role"].isin(ROLES),
         "picture is no sha256": ~frame["picture"].str.fullmatch("[0-9a-f]{64}"),
     }
@@ -156,7 +160,7 @@ def _key_problems(frame: pd.DataFrame) -> list[str]:
     problems = [f"{repeated} rows repeat a (concept, prompt, seed, arm)"] if repeated else []
     arms = frame.assign(attack=frame["probe"].where(is_attack(frame), ""))
     pairs = arms.groupby([*SHOT, "attack"], as_index=False)["arm"].nunique()
-    return problems + _named("lack the other arm", pairs.query(f"arm != {len(ARMS)}"))
+    return problems + _named("lack an arm", pairs.query(f"arm != {len(arms_in(frame))}"))
 
 
 def _label_problems(frame: pd.DataFrame) -> list[str]:
@@ -169,6 +173,11 @@ def _label_problems(frame: pd.DataFrame) -> list[str]:
         *_named("have more than one probe", pairs.query("probe > 1")),
         *_named("are attacked and no target", where(frame, is_attack(frame) & (frame["role"] != "target"))),
     ]
+
+
+def arms_in(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the arms that every pair of this table must have: two, or three where any row is of the third."""
+    return EVERY_ARM if frame["arm"].eq(DENOISER).any() else ARMS
 
 
 def is_attack(frame: pd.DataFrame) -> np.ndarray:

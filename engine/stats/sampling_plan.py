@@ -9,7 +9,7 @@ whole loop is
 
     evidence = none(plan)
     while len(due := next_round(plan, evidence, acceptance)):
-        evidence = evidence + rows of both arms for every question due
+        evidence = evidence + rows of all arms for every question due
 
 With sampling "fixed" a plan has one round and the loop one turn. Every step is a pure function of plan, evidence and
 limits, so whoever holds these can tell which rows the rule would have asked for (`asked`), and that no others are there
@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.estimates import METHODS, Judge, group_results, pairs_of, retained_results, target_results
+from expunge.engine.stats.estimates import METHODS, Judge, group_results, retained_results, target_results
 from expunge.engine.stats.evidence_table import SHOT, is_attack, where
 from expunge.engine.stats.hypotheses import collapse_p, most_claims
+from expunge.engine.stats.pairing import pairs_of
 from expunge.engine.stats.requirements import demands
 from expunge.engine.stats.verdict import Rate, RetainResult, TargetResult
 

@@ -21,6 +21,7 @@ class Outcome(StrEnum):
 
 OUTCOME_OF = {
     "evidence": Outcome.ERROR,
+    "denoiser-shows": Outcome.FAIL,
     "target-seen": Outcome.FAIL,
     "group-drop": Outcome.FAIL,
     "concept-collapse": Outcome.FAIL,

@@ -129,11 +129,11 @@ def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
     for subject in subjects(state):
         if (subject.id, subject.role, subject.category) not in there:
             yield f"has nothing of {subject.id}, which its state names"
-    tries = table.groupby(["concept", "probe"]).size()
+    tries, arms = table.groupby(["concept", "probe"]).size(), len(evidence.arms_in(table))
     aimed_at = {concept.id for concept in state.concepts} - set(evidence.never_shown(table))
     for concept, attack in product(sorted(aimed_at), level_named(state.acceptance.level).attacks):
-        if (made := tries.get((concept, attack.name), 0)) != len(evidence.ARMS) * attack.cost:
-            yield f"has {made} tries of {attack.name} on {concept}, not {len(evidence.ARMS) * attack.cost}"
+        if (made := tries.get((concept, attack.name), 0)) != arms * attack.cost:
+            yield f"has {made} tries of {attack.name} on {concept}, not {arms * attack.cost}"
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -34,10 +34,11 @@ from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.paths import TRIALS, words_folder
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Weights, load_state
+from expunge.tasks.evidence.arms import models_of
 from expunge.tasks.evidence.budget import Budget, spend
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
-from expunge.tasks.evidence.gather import ask, attack, both
+from expunge.tasks.evidence.gather import ask, attack
 from expunge.tasks.evidence.judge import Recorded
 from expunge.tasks.evidence.workers import Examiner, crew
 
@@ -102,7 +103,7 @@ def attacked_by(exam: Examination, attacks: Sequence[Attack]) -> Examination:
 def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, folder: Path, made: EditPlan) -> str:
     """What stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
     write_edited(order.base_folder, made, folder)
-    models = both(order, Weights(folder, folder_digest(folder)))
+    models = models_of(order, Weights(folder, folder_digest(folder)))
     with budget.at_work():
         rows = ask(do, order, exam, models, budget)
         against = _reasons(attacked_by(exam, ()), rows)

@@ -10,16 +10,17 @@ from expunge.engine.stats.decide import decide
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.paths import VERDICT
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.evidence.arms import arms_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import measure_quality
 
 
-def reach_verdict(order: Order, table: Ref) -> Ref:
-    """The statistics of the evidence against the policy's acceptance, written beside it."""
+def reach_verdict(order: Order, model: Weights, table: Ref) -> Ref:
+    """The statistics of the evidence on a model against the policy's acceptance, written beside it."""
     exam, frame = examination(order), evidence.read(table.path)
     path = order.folder / VERDICT
-    verdict = decide(frame, exam.rows(frame), exam.acceptance, exam.judge)
+    verdict = decide(frame, exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.judge)
     write_whole(path, verdict.to_json().encode())
     return Ref.of(path)
 
@@ -33,10 +34,10 @@ class Conclusion:
     told: dict[str, Any]
 
 
-def conclude(order: Order, candidate: str, table: Ref) -> Conclusion:
-    """Verdict and quality of the model with the digest `candidate`, written beside the evidence."""
-    made = reach_verdict(order, table)
-    verdict, quality = Verdict.load(made.path), measure_quality(order, candidate, table)
+def conclude(order: Order, model: Weights, table: Ref) -> Conclusion:
+    """Verdict and quality of a model, written beside the evidence."""
+    made = reach_verdict(order, model, table)
+    verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
     outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
     reasons = [reason.message for reason in verdict.reasons]
     return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons})

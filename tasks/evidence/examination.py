@@ -77,13 +77,13 @@ class Examination:
         once = [len(ARMS) * attack.effort - (len(ARMS) - 1) * search_effort(attack) for attack in attacks]
         return len(self.targets) * sum(once)
 
-    def rows(self, evidence: pd.DataFrame) -> int:
-        """How many rows there must be: both arms of every question the rule asks for, and of every attack's tries.
+    def rows(self, evidence: pd.DataFrame, arms: Sequence[str] = ARMS) -> int:
+        """How many rows there must be: all arms of every question the rule asks for, and of every attack's tries.
 
         A target that the unedited model was asked for and never showed cannot be attacked, so it has no tries.
         """
         tries = self.tries - len(never_shown(evidence)) * sum(attack.cost for attack in self.level.attacks)
-        return len(ARMS) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + tries)
+        return len(arms) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + tries)
 
 
 @lru_cache(maxsize=4)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.evidence_table import ARMS, Row
+from expunge.engine.stats.evidence_table import Row
 from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
+from expunge.tasks.evidence.arms import models_of
 from expunge.tasks.evidence.attack_jobs import attack_shards, attack_work
 from expunge.tasks.evidence.budget import Budget, remember_pace, spend
 from expunge.tasks.evidence.examination import Examination, examination
@@ -32,7 +33,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     exam = examination(order)
     refuse_unprovable(exam)
     budget = Budget(load_state(order).limits.max_compute_minutes)
-    models = both(order, candidate)
+    models = models_of(order, candidate)
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:
             rows = ask(do, order, exam, models, budget)
@@ -46,15 +47,10 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     return Ref.of(path)
 
 
-def both(order: Order, candidate: Weights) -> list[tuple[str, Weights]]:
-    """(arm, model) of the unedited and of the edited one."""
-    return list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
-
-
 def ask(
     do: Examiner, order: Order, exam: Examination, models: Sequence[tuple[str, Weights]], budget: Budget
 ) -> list[Row]:
-    """The rows of all rounds of questions to both models, (arm, model)."""
+    """The rows of all rounds of questions to all models, (arm, model)."""
     rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
         round_of = [exam.questions[place] for place in due.index]
@@ -72,7 +68,7 @@ def attack(
     budget: Budget,
     plain: Sequence[Row],
 ) -> list[Row]:
-    """The rows of all attacks on both models; `plain` are those of all questions."""
+    """The rows of all attacks on all models; `plain` are those of all questions."""
     rows: list[Row] = []
     shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), exam.seed)
     for attacks in attack_work(shards, picture_store(order.home)):

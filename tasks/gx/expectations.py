@@ -13,7 +13,7 @@ import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance
-from expunge.engine.stats.evidence_table import ARMS, COLUMNS, DTYPES, KEY, ROLES
+from expunge.engine.stats.evidence_table import COLUMNS, DTYPES, EVERY_ARM, KEY, ROLES
 from expunge.engine.stats.requirements import demands
 from expunge.engine.stats.verdict import Drop, Outcome, Rate, TargetResult, Verdict
 
@@ -24,7 +24,7 @@ WORDS = {
     "probe": "prompt family or attack",
     "prompt": "prompt",
     "seed": "seed",
-    "arm": "model, unedited or edited",
+    "arm": "model, unedited, edited or its denoiser alone",
     "seen": "judgement, whether the concept is seen",
     "score": "score by the judge",
     "picture": "digest",
@@ -69,7 +69,9 @@ def evidence_expectations(planned: int) -> list[Expectation]:
             column="score", min_value=0, max_value=1, description="the judge's score of every picture lies in [0, 1]"
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column="arm", value_set=list(ARMS), description="every picture is of the unedited or of the edited model"
+            column="arm",
+            value_set=list(EVERY_ARM),
+            description="every picture is of the unedited or the edited model, or its denoiser in the base's pipeline",
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="role", value_set=list(ROLES), description="every concept is a target or one that must stay"

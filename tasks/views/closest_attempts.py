@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from expunge.engine.stats.evidence_table import ARMS, is_attack, where
+from expunge.engine.probes.attacks import Attempt
+from expunge.engine.stats.evidence_table import ARMS, DENOISER, arms_in, is_attack, where
+from expunge.engine.stats.pairing import edited_rows, worst_of
 from expunge.tasks.core.paths import CANDIDATE
 from expunge.tasks.core.work_order import Order, Weights
+from expunge.tasks.evidence.arms import exchanged
 from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.gather import both
 from expunge.tasks.evidence.workers import picture_store
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One attempt on both models; `seen` and `score` are the judge's on the edited one, pictures are uint8 [h, w, 3].
+    """One attempt on the unedited and on the edited model; pictures are uint8 [h, w, 3].
+
+    `seen` and `score` are the judge's on the edited one. Where its denoiser was asked in the base's pipeline too, they
+    and `after` are of the picture that came closer.
 
     `found` is what the edited model was asked with, where the attack searched for it; `prompt` says which attempt.
     """
@@ -46,7 +52,7 @@ def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[t
     shards: dict[tuple[str, str], dict[str, AttackShard]] = {}
     for shard in _shards(order, candidate, table) if len(attacked) else ():
         shards.setdefault((shard.subject.id, shard.attack.name), {})[shard.arm] = shard
-    after = where(attacked, attacked["arm"] == ARMS[1])
+    after = worst_of(edited_rows(attacked))
     return {
         key: _ranked(order, arms, where(after, (after["concept"] == key[0]) & (after["probe"] == key[1])))
         for key, arms in shards.items()
@@ -55,26 +61,26 @@ def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[t
 
 def _shards(order: Order, candidate: str, table: pd.DataFrame) -> list[AttackShard]:
     exam = examination(order)
-    models = both(order, Weights(order.folder / CANDIDATE, candidate))
+    base, edited = Weights(order.base_folder, order.base), Weights(order.folder / CANDIDATE, candidate)
+    models = [(ARMS[0], base), (ARMS[1], edited)]
+    if DENOISER in arms_in(table) and (alone := exchanged(order)):
+        models.append((DENOISER, alone))
     plain = where(table, ~is_attack(table))
     return attack_shards(exam.level.attacks, exam.targets, models, plain, exam.seed)
 
 
 def _ranked(order: Order, arms: dict[str, AttackShard], rows: pd.DataFrame) -> list[Tried]:
     store = picture_store(order.home)
-    before, after = (
-        {(each.prompt, each.seed): each for each in arms[arm].attempts(store)} for arm in ARMS
-    )  # an attack starts from the same prompts and seeds on both models
+    made = {
+        arm: {(each.prompt, each.seed): each for each in shard.attempts(store)} for arm, shard in arms.items()
+    }  # an attack starts from the same prompts and seeds on all models
     tried = [
-        Tried(
-            prompt=row["prompt"],
-            seed=row["seed"],
-            found=after[row["prompt"], row["seed"]].found,
-            seen=row["seen"],
-            score=row["score"],
-            before=before[row["prompt"], row["seed"]].picture,
-            after=after[row["prompt"], row["seed"]].picture,
-        )
+        _tried(row, made[ARMS[0]][row["prompt"], row["seed"]], made[row["arm"]][row["prompt"], row["seed"]])
         for row in rows.to_dict("records")
+        if row["arm"] in made  # what was cleared away cannot be shown
     ]
     return sorted(tried, key=lambda each: (-each.seen, -each.score, each.prompt, each.seed))
+
+
+def _tried(row: dict[Any, Any], before: Attempt, after: Attempt) -> Tried:
+    return Tried(row["prompt"], row["seed"], after.found, row["seen"], row["score"], before.picture, after.picture)

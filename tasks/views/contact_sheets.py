@@ -14,9 +14,10 @@ from expunge.engine.judges.quality.contact_sheet import Strip, contact_sheet
 from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.evidence_table import ARMS, is_attack, where
+from expunge.engine.stats.evidence_table import ARMS, DENOISER, arms_in, is_attack, where
 from expunge.tasks.core.paths import SHEETS
 from expunge.tasks.core.work_order import Order
+from expunge.tasks.evidence.arms import exchanged
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.workers import picture_store
 from expunge.tasks.views.closest_attempts import Tried
@@ -24,6 +25,7 @@ from expunge.tasks.views.closest_attempts import Tried
 SEEDS = 6
 TITLES = {
     "targets": "What had to go",
+    "denoiser": "What had to go, by the edited denoiser in the base's pipeline",
     "attacks": "What attacks came closest with",
     "worst-kept": "The kept concept that lost most",
     "look-alikes": "Look-alikes that had to stay",
@@ -44,6 +46,7 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
     shots = _Shots(picture_store(order.home), exam.sampler, order.base, candidate)
     strips = {
         "targets": _by_concept(shots, where(plain, plain["role"] == "target"), prompts=2),
+        "denoiser": _by_denoiser(order, exam.sampler, plain),
         "attacks": [_attack_strip(exam.names[concept], attack, tried) for (concept, attack), tried in ranked.items()],
         "worst-kept": _worst_strips(shots, table, plain),
         "look-alikes": _by_concept(shots, where(plain, plain["role"] == "look_alike"), prompts=1),
@@ -55,6 +58,16 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
     for name, file in made.items():
         contact_sheet(strips[name], f"{TITLES[name]}: same prompt, same seeds").save(file, optimize=True)
     return made
+
+
+def _by_denoiser(order: Order, sampler: Sampler, plain: pd.DataFrame) -> list[Strip]:
+    """The targets once more where the edited denoiser was asked in the base's pipeline too."""
+    alone = exchanged(order) if DENOISER in arms_in(plain) else None
+    if alone is None:
+        return []
+    shots = _Shots(picture_store(order.home), sampler, order.base, alone.digest)
+    targets = where(plain, (plain["role"] == "target") & (plain["arm"] != ARMS[1]))
+    return _by_concept(shots, targets.assign(arm=targets["arm"].replace(DENOISER, ARMS[1])), prompts=2)
 
 
 class _Shots:

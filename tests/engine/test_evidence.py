@@ -97,7 +97,7 @@ def test_parquet_of_another_table_is_refused(tmp_path):
         ({"role": "general"}, "have more than one role"),
         ({"category": "style"}, "have more than one category"),
         ({"probe": "template"}, "have more than one probe"),
-        ({"seed": 77}, "lack the other arm"),
+        ({"seed": 77}, "lack an arm"),
         ({"picture": "0x12"}, "picture is no sha256"),
         ({"picture": "ab" * 33}, "picture is no sha256"),
     ],
@@ -125,7 +125,7 @@ def test_attacks_may_start_from_a_prompt_and_seed_that_were_asked_plainly_too():
 
 def test_half_an_attack_and_an_attack_on_what_must_stay_are_problems():
     half = table([*rows(), *(row for row in attack("relearn") if row.arm == "after")])
-    assert "lack the other arm" in problems_of(half)
+    assert "lack an arm" in problems_of(half)
     assert "are attacked and no target" in problems_of(table([*rows(), *attack("relearn", role="look_alike")]))
 
 

@@ -114,7 +114,7 @@ def test_the_worst_kept_is_never_read_from_unfit_evidence() -> None:
     targets = pd.DataFrame(KEPT[KEPT["role"] == "target"])
     with pytest.raises(QualityError, match="keeps none"):
         worst_kept(targets)
-    with pytest.raises(QualityError, match="lack the other arm"):
+    with pytest.raises(QualityError, match="lack an arm"):
         worst_kept(pd.DataFrame(KEPT[KEPT["arm"] == "before"]))
     with pytest.raises(QualityError, match="not a finite number"):
         worst_kept(KEPT.assign(score=np.nan))

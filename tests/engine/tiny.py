@@ -98,3 +98,11 @@ def pipeline(seed: int = 0) -> StableDiffusionPipeline:
 def save(folder: Path, seed: int = 0) -> Path:
     pipeline(seed).save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+def save_edited(folder: Path) -> Path:
+    """The base as `save` writes it, with another denoiser."""
+    made = pipeline()
+    made.unet = pipeline(seed=1).unet
+    made.save_pretrained(folder, safe_serialization=True)
+    return folder

@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of another model, whose manifest fits."""
     folder = tmp_path_factory.mktemp("given")
-    assemble(tiny.save(folder / "model", seed=1), {"README.md": b"a card"}, folder / "bundle")
+    assemble(tiny.save_edited(folder / "model"), {"README.md": b"a card"}, folder / "bundle")
     return folder / "bundle"
 
 

@@ -23,8 +23,9 @@ from expunge.engine.judges.base import fault
 from expunge.engine.judges.clip_features import ClipNetwork
 from expunge.engine.judges.quality.distances import FRECHET_FACTOR, frechet, kid, paired, spread
 from expunge.engine.models.sampling import Shot
-from expunge.engine.stats.estimates import pairs_of, rounded
+from expunge.engine.stats.estimates import rounded
 from expunge.engine.stats.evidence_table import ARMS, check
+from expunge.engine.stats.pairing import pairs_of
 
 Drawn = Callable[[Shot], np.ndarray]
 """From a shot to its picture, uint8 [height, width, 3]; a picture store's `read` behind a `picture_key`, say."""
