@@ -177,7 +177,7 @@ def _label_problems(frame: pd.DataFrame) -> list[str]:
 
 def arms_in(frame: pd.DataFrame) -> tuple[str, ...]:
     """Return the arms that every pair of this table must have: two, or three where any row is of the third."""
-    return EVERY_ARM if frame["arm"].eq(DENOISER).any() else ARMS
+    return EVERY_ARM if DENOISER in set(frame["arm"]) else ARMS
 
 
 def is_attack(frame: pd.DataFrame) -> np.ndarray:

@@ -18,8 +18,11 @@ from expunge.tasks.core.work_order import Order, Weights
 
 def models_of(order: Order, candidate: Weights) -> list[tuple[str, Weights]]:
     """Return (arm, model) of all that is asked, the unedited one first."""
-    made = list(zip(ARMS, (Weights(order.base_folder, order.base), candidate), strict=True))
-    return [*made, (DENOISER, exchange(order, candidate))] if DENOISER in arms_of(order, candidate) else made
+    base = Weights(order.base_folder, order.base)
+    made: list[tuple[str, Weights]] = [(ARMS[0], base), (ARMS[1], candidate)]
+    if DENOISER in arms_of(order, candidate):
+        made.append((DENOISER, exchange(order, candidate)))
+    return made
 
 
 def arms_of(order: Order, model: Weights) -> tuple[str, ...]:

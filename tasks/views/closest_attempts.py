@@ -62,7 +62,7 @@ def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[t
 def _shards(order: Order, candidate: str, table: pd.DataFrame) -> list[AttackShard]:
     exam = examination(order)
     base, edited = Weights(order.base_folder, order.base), Weights(order.folder / CANDIDATE, candidate)
-    models = [(ARMS[0], base), (ARMS[1], edited)]
+    models: list[tuple[str, Weights]] = [(ARMS[0], base), (ARMS[1], edited)]
     if DENOISER in arms_in(table) and (alone := exchanged(order)):
         models.append((DENOISER, alone))
     plain = where(table, ~is_attack(table))
