@@ -3,12 +3,13 @@
 import secrets
 import subprocess
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-MARK = "STARTED_BY_EXPUNGE"
+MARK, OWNER = "STARTED_BY_EXPUNGE", "STARTED_FOR_EXPUNGE"
 GRACE_SECONDS = 15.0
 KILL_SECONDS = 5.0
 
@@ -26,47 +27,59 @@ class Launched:
 
 def launch(argv: tuple[str, ...], environ: dict[str, str], folder: Path, log: Path) -> Launched:
     """Start `argv` in a session of its own, output to `log`."""
+    return start(argv, environ, folder, log)[1]
+
+
+def start(
+    argv: tuple[str, ...], environ: dict[str, str], folder: Path, log: Path | None = None, owner: str = ""
+) -> tuple[subprocess.Popen, Launched]:
+    """Start `argv` as `launch` does, by default with our own output, and return the process to wait for as well.
+
+    What it writes only its user can read. With the mark of an `owner` it is stopped together with that one.
+    """
     mark = secrets.token_hex(16)
-    with log.open("ab") as output:
+    with log.open("ab") if log else nullcontext() as output:
         process = subprocess.Popen(
             argv,
-            env={**environ, MARK: mark},
+            env={**environ, MARK: mark, OWNER: owner},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log else None,
             start_new_session=True,
+            umask=0o077,
         )
     launched = Launched(process.pid, mark)
     while process.poll() is None and not is_running(launched):
         time.sleep(0.001)  # for a moment after its start a process has no environment to be known by
-    return launched
+    return process, launched
 
 
 def is_running(launched: Launched) -> bool:
     """Whether the very process that we started is alive, and not another under its reused id."""
     try:
         process = psutil.Process(launched.pid)
-        return process.status() != psutil.STATUS_ZOMBIE and _mark(process) == launched.mark
+        return process.status() != psutil.STATUS_ZOMBIE and launched.mark in _marks(process, MARK)
     except psutil.Error:
         return False
 
 
 def stop(launched: list[Launched]) -> None:
-    """SIGTERM to each with all it started, SIGKILL to what is left after a while."""
+    """SIGTERM to each, all it started and all that it owns; SIGKILL to what is left after a while."""
     marks = {one.mark for one in launched}
-    members = [process for process in psutil.process_iter() if _mark(process) in marks]
+    members = [process for process in psutil.process_iter() if marks & _marks(process, MARK, OWNER)]
     _signal(members, "terminate")
     _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
     _signal(alive, "kill")
     psutil.wait_procs(alive, timeout=KILL_SECONDS)
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _marks(process: psutil.Process, *variables: str) -> set[str]:
     try:
-        return process.environ().get(MARK)
+        environ = process.environ()
     except (psutil.Error, OSError):  # it ended, or is another user's
-        return None
+        return set()
+    return {environ[name] for name in variables if environ.get(name)}
 
 
 def _signal(processes: list[psutil.Process], method: str) -> None:

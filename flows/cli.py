@@ -18,6 +18,7 @@ from expunge.policies.schema import Level
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.fork_server import start_fork_server
+from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
 from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
 
@@ -45,6 +46,13 @@ def exit_codes() -> Iterator[None]:
         raise typer.Exit(code) from None
 
 
+@contextmanager
+def at_home() -> Iterator[None]:
+    """`exit_codes` of a command that writes into the home: what it writes only its owner can read."""
+    with exit_codes(), private(home_folder()):
+        yield
+
+
 def say(as_json: bool, data: dict[str, Any], text: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         print(json.dumps(data, indent=2, ensure_ascii=False))
@@ -62,7 +70,7 @@ def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
 @app.command()
 def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
-    with exit_codes():
+    with at_home():
         known = read_to_submit(policy, home_folder())
         from expunge.flows.dry import dry_run
 
@@ -72,7 +80,7 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
 @app.command()
 def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Take a policy through the whole pipeline: erase, prove, record, publish."""
-    with exit_codes():
+    with at_home():
         known = read_to_submit(policy, home_folder())
         settings = Settings.load()
         settings.export()
@@ -103,7 +111,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
-    with exit_codes():
+    with at_home():
         known = read(policy, floor_in_force())
         if workers() > 1:
             start_fork_server()
@@ -125,7 +133,7 @@ def reverify(
     as_json: AsJson = False,
 ) -> None:
     """Question what is published again, as S3 has it and with new seeds; what does not pass is suspect."""
-    with exit_codes():
+    with at_home():
         settings = Settings.load()
         settings.export()
         from expunge.flows.reverify import check, chosen, still_suspect
@@ -185,6 +193,8 @@ def audit(
         else:
             store = Settings.load(STORE) if stored else None
             index = Settings.load(INDEX) if indexed else None
+            if index:
+                index.export()
             found, text = whole(home_folder(), noted or [], key or [], store, index), show.print_audit
         say(as_json, found, text)
         raise typer.Exit(found["exit_code"])
@@ -197,7 +207,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a policy's last verification as one self-contained HTML page."""
-    with exit_codes():
+    with at_home():
         from expunge.flows.history import write_report
 
         say(

@@ -13,6 +13,7 @@ from prefect import flow
 
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.line_status import is_restored, summary
@@ -59,8 +60,9 @@ def reverify_due() -> list[str]:
     """
     settings = Settings.load()
     settings.export()
-    due = chosen(settings.home, "", due=True)
-    found = check(due, settings, due=True) + still_suspect(settings, due)
+    with private(settings.home):
+        due = chosen(settings.home, "", due=True)
+        found = check(due, settings, due=True) + still_suspect(settings, due)
     if bad := [each for each in found if each["exit_code"]]:
         raise ChecksFailed({each["line"]: each["problem"] for each in bad}, [each["exit_code"] for each in bad])
     return due

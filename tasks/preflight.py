@@ -22,7 +22,7 @@ UNREACHED = "Failed to reach API"  # a RuntimeError of Prefect's, where a flow c
 
 def reach(settings: Settings) -> None:
     """ServiceUnreachable names the first of Prefect, MLflow and S3 that does not let us in, and the cure."""
-    ask_prefect(settings.prefect_api_url)
+    ask_prefect(settings)
     ask_mlflow(settings.mlflow_tracking_uri)
     client = s3.client(settings)
     check_bucket(client, settings.bucket)
@@ -31,21 +31,22 @@ def reach(settings: Settings) -> None:
         check_lock(client, settings.bucket)
 
 
-def ask_prefect(url: str) -> None:
+def ask_prefect(settings: Settings) -> None:
     """ServiceUnreachable, with the cure, unless Prefect's own client is let in within seconds."""
     from prefect.client.orchestration import get_client
     from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
         PREFECT_API_REQUEST_TIMEOUT,
         PREFECT_API_URL,
         PREFECT_CLIENT_MAX_RETRIES,
         temporary_settings,
     )
 
+    url, auth = settings.prefect_api_url, settings.passwords.get(PREFECT_API_AUTH_STRING.name)
+    quick = {PREFECT_API_REQUEST_TIMEOUT: SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
     try:
         with (
-            temporary_settings(
-                {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
-            ),
+            temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: auth, **quick}),
             get_client(sync_client=True) as client,
         ):
             client.read_flows(limit=1)

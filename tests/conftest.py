@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def run_stack(command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m expunge.deployments.stack COMMAND`, as a person would run it, with state under `home`."""
+    """`python -m expunge.deployments.stack COMMAND`, with state under `home`, as run by who takes no right away."""
     return subprocess.run(
         [sys.executable, "-m", "expunge.deployments.stack", command],
         env={**os.environ, "EXPUNGE_HOME": str(home), **variables},
@@ -35,6 +35,7 @@ def run_stack(command: str, home: Path, **variables: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         timeout=400,
+        umask=0,
     )
 
 
@@ -52,7 +53,10 @@ def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(stack_home: Path) -> Iterator[Settings]:
-    """S3, MLflow and Prefect that run; `$EXPUNGE_HOME` is theirs."""
+    """S3, MLflow and Prefect that run; `$EXPUNGE_HOME` is theirs, and the environment has what opens them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPUNGE_HOME", str(stack_home))
-        yield Settings.load()
+        settings = Settings.load()
+        for name, value in settings.passwords.items():
+            patch.setenv(name, value)
+        yield settings

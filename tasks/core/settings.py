@@ -28,6 +28,13 @@ BUCKET, REGION = "expunge", "us-east-1"  # where the environment names none
 MOST_DAYS = 36_500  # S3's own limit is a hundred years
 MOST_ACTOR = 200  # characters, as a receipt takes them
 
+PREFECT_VARIABLES = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
+MLFLOW_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
 S3_VARIABLES = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ACCESS_KEY_ID",
@@ -35,6 +42,10 @@ S3_VARIABLES = (
     "AWS_SESSION_TOKEN",
     "AWS_DEFAULT_REGION",
 )
+GROUPS = (PREFECT_VARIABLES, MLFLOW_VARIABLES, S3_VARIABLES)
+"""By server its address, which comes first, and what opens it: one goes with the other, and never to another server."""
+
+PASSWORDS = (*PREFECT_VARIABLES[1:], *MLFLOW_VARIABLES[1:])
 
 
 def keep_silent() -> None:
@@ -105,10 +116,10 @@ def stack_variables(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """Addresses of the services, "" of one that is not needed.
+    """Addresses of the services, "" of one that is not needed, and what opens them.
 
-    Without S3 keys, boto3's own chain (an instance or pod role) finds them. Temporary keys are worth
-    nothing without their `session_token`.
+    `passwords`: those of PASSWORDS that are set, by variable. Without S3 keys, boto3's own chain (an instance or pod
+    role) finds them. Temporary keys are worth nothing without their `session_token`.
     """
 
     home: Path
@@ -120,6 +131,7 @@ class Settings:
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     retention_days: int = 0
 
     @classmethod
@@ -143,17 +155,19 @@ class Settings:
             access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
             secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
             session_token=variables.get("AWS_SESSION_TOKEN"),
+            passwords={name: variables[name] for name in PASSWORDS if variables.get(name)},
             retention_days=retention_days(variables),
         )
 
     def export(self) -> None:
-        """Put the addresses into this process's environment, where it has none. Do so before importing prefect.
+        """Put addresses and keys into this process's environment, where it has none. Do so before importing prefect.
 
-        A key for another S3 leaves it: whoever reads the environment next would send it to ours.
+        A key for another server leaves it: whoever reads the environment next would send it to ours.
         """
-        merged = _merged(os.environ, {**SILENCE, **stack_variables(self.home), **self.variables()})
-        for name in S3_VARIABLES:
-            os.environ.pop(name, None)
+        merged = _merged(os.environ, {**SILENCE, **_merged(self.variables(), stack_variables(self.home))})
+        for group in GROUPS:
+            for name in group:
+                os.environ.pop(name, None)
         os.environ.update(merged)
 
     def variables(self) -> dict[str, str]:
@@ -169,17 +183,20 @@ class Settings:
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
             "AWS_SESSION_TOKEN": self.session_token,
+            **self.passwords,
         }
         return {name: value for name, value in named.items() if value is not None}
 
 
 def _merged(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
-    """The environment wins by variable, but S3 goes as one group: a key for elsewhere never meets our endpoint."""
+    """The environment wins by variable, but the address of a server and its keys go together."""
     own = {name: value for name, value in environ.items() if value}
-    if "AWS_ENDPOINT_URL_S3" not in own and "AWS_ENDPOINT_URL_S3" in stack:
-        own = {name: value for name, value in own.items() if name not in S3_VARIABLES}
-    elif "AWS_ENDPOINT_URL_S3" in own:
-        stack = {name: value for name, value in stack.items() if name not in S3_VARIABLES}
+    for address, *keys in GROUPS:
+        group, same = (address, *keys), address in stack and own.get(address) == stack[address]
+        if address in own and not (same and own.keys().isdisjoint(keys)):
+            stack = {name: value for name, value in stack.items() if name not in group}
+        elif address in stack:
+            own = {name: value for name, value in own.items() if name not in group}
     return {**stack, **own}
 
 

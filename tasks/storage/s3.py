@@ -140,7 +140,16 @@ def reaching(s3: Any) -> Iterator[None]:
             raise ServiceUnreachable(f"S3 at {url} refuses the keys ({_said(error)}): check {KEYS}") from error
         if code(error) in ABSENT | CHANGED or (status(error) in (404, 409, 412) and code(error) != "NoSuchBucket"):
             raise  # an answer, of which the caller makes something
-        raise ServiceUnreachable(f"S3 at {url} cannot serve ({error}): check EXPUNGE_BUCKET and the server") from error
+        raise ServiceUnreachable(f"S3 at {url} cannot serve ({error}): {_cure(error)}") from error
+
+
+def _cure(error: ClientError) -> str:
+    if status(error) < 500:
+        return "check EXPUNGE_BUCKET and the server"
+    return (
+        "most often it has no room, on its disk or in the number of volumes that it may make for buckets; its log says "
+        "so (of the local stack `stack/s3.log` in the home)"
+    )
 
 
 def _put_new(s3: Any, bucket: str, key: str, content: Path | bytes, sha256: str, locked_until: datetime | None) -> None:

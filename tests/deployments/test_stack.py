@@ -2,16 +2,26 @@
 
 import json
 import os
+import signal
 import socket
 import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
 import pytest
 
+from expunge.deployments.keys import load_keys
 from expunge.deployments.ports import PortTaken, Wish, choose
-from expunge.deployments.processes import Launched, is_running, launch, stop
-from expunge.deployments.readiness import s3_serves
+from expunge.deployments.processes import Launched, is_running, launch, start, stop
+from expunge.deployments.readiness import answers, s3_serves
+from expunge.deployments.seaweedfs import INNER_PORTS, VOLUMES, weed_command
+from expunge.deployments.services import client_variables
 from expunge.tasks import preflight as health
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 from expunge.tasks.core.settings import Settings, spare_proxy
@@ -62,6 +72,43 @@ def test_every_port_is_on_loopback(stack_home):
 def test_the_published_bucket_keeps_versions(stack):
     answer = s3.client(stack).get_bucket_versioning(Bucket=stack.bucket)
     assert answer["Status"] == "Enabled"
+
+
+@pytest.fixture
+def small_s3(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An S3 server alone, that may make so many volumes."""
+    monkeypatch.setattr("expunge.deployments.processes.GRACE_SECONDS", 0.5)
+    ports, keys = choose([Wish("s3"), *INNER_PORTS]), load_keys(tmp_path)
+    (folder := tmp_path / "s3").mkdir()
+    variables = client_variables(tmp_path, {**ports, "prefect": 1, "mlflow": 1}, keys)
+    settings = Settings.of(tmp_path, variables)
+    command = weed_command(folder, tmp_path / "s3.json", ports, request.param)
+    server = launch(command, dict(os.environ), folder, folder / "log")
+    try:
+        while not answers(f"{settings.s3_endpoint_url}/healthz"):
+            assert is_running(server)
+        yield settings
+    finally:
+        stop([server])
+
+
+@pytest.mark.parametrize("small_s3", [2], indirect=True)
+def test_buckets_without_number_end_with_what_is_wrong(small_s3):
+    with pytest.raises(ServiceUnreachable, match=r"cannot serve .*no room.*volumes.*stack/s3\.log"):
+        fill(small_s3, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("small_s3", [VOLUMES], indirect=True)
+def test_a_stack_has_room_for_150_buckets(small_s3):
+    fill(small_s3, 150)
+
+
+def fill(settings: Settings, buckets: int) -> None:
+    client = s3.client(settings)
+    for number in range(buckets):
+        client.create_bucket(Bucket=f"bucket-{number}")
+        s3.put_once(client, f"bucket-{number}", "one", bytes(100_000), sha256(bytes(100_000)).hexdigest())
 
 
 def test_s3_is_not_ready_while_an_old_object_cannot_be_read(stack, tmp_path):
@@ -147,7 +194,7 @@ def test_the_stack_is_reached_past_any_proxy(stack, monkeypatch):
             monkeypatch.setenv(name, f"http://127.0.0.1:{nobody.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "elsewhere.example")
         for refused in (
-            lambda: health.ask_prefect(stack.prefect_api_url),
+            lambda: health.ask_prefect(stack),
             lambda: health.ask_mlflow(stack.mlflow_tracking_uri),
             lambda: health.check_bucket(s3.client(stack), stack.bucket),
         ):
@@ -204,6 +251,65 @@ def test_the_environment_wins_and_its_keys_never_meet_our_endpoint(stack, monkey
     loaded = Settings.load()
     assert (loaded.access_key_id, loaded.secret_access_key) == ("of-another-service", None)
     assert "of-another-service" not in repr(loaded), "keys stay out of logs"
+
+
+def test_what_works_for_a_server_is_stopped_with_it_and_the_server_not_with_that(tmp_path):
+    sleeping = (("sleep", "60"), dict(os.environ), tmp_path)
+    server = launch(*sleeping, tmp_path / "log")
+    first, second = (start(*sleeping, owner=server.mark)[1] for _ in range(2))
+    stop([first])
+    assert (is_running(server), is_running(first), is_running(second)) == (True, False, True)
+    stop([server])
+    assert (is_running(server), is_running(second)) == (False, False)
+
+
+@pytest.mark.slow
+def test_the_schedule_that_is_told_to_stop_leaves_no_worker_behind(stack):
+    schedule = started_schedule(stack.home)
+    try:
+        workers = worker_of(schedule)
+        schedule.send_signal(signal.SIGTERM)
+        assert schedule.wait(30) == 128 + signal.SIGTERM
+        assert psutil.wait_procs(workers, timeout=5)[1] == []
+    finally:
+        schedule.kill()
+
+
+@pytest.mark.slow
+def test_down_stops_the_schedule_even_one_that_was_killed(tmp_path):
+    ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
+    assert run_stack("up", tmp_path, **{name: str(port) for name, port in ports.items()}).returncode == 0
+    killed, other = started_schedule(tmp_path), started_schedule(tmp_path)
+    try:
+        workers = [*worker_of(killed), *worker_of(other)]
+        killed.kill()
+        assert run_stack("down", tmp_path).returncode == 0
+        assert psutil.wait_procs(workers, timeout=5)[1] == []
+        assert other.wait(30) != 0, "it has nothing to wait for"
+    finally:
+        killed.kill()
+        other.kill()
+        run_stack("down", tmp_path)
+
+
+def started_schedule(home: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "expunge.deployments.schedule"],
+        env={**os.environ, "EXPUNGE_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def worker_of(schedule: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The worker that a schedule starts once all is entered, and what that started."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and schedule.poll() is None:
+        children = psutil.Process(schedule.pid).children(recursive=True)
+        with suppress(psutil.Error):
+            if any("worker" in child.cmdline() for child in children):
+                return children
+        time.sleep(0.2)
+    raise AssertionError("no worker was started")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
 from expunge.engine.emoji import MODEL
@@ -56,11 +56,14 @@ def run_process(*words: str, **variables: str) -> Finished:
 
 def run_cli(*words: str, **variables: str) -> Finished:
     """The same command in this process, which has read all libraries already; its environment is left as it was."""
-    with patch.dict(os.environ, variables):
-        server = os.environ.get("PREFECT_API_URL") or None
-        with temporary_settings({PREFECT_API_URL: server}):
-            done = CliRunner().invoke(app, list(words))
+    with patch.dict(os.environ, variables), temporary_settings(prefect_at(os.environ)):
+        done = CliRunner().invoke(app, list(words))
     return Finished(done.exit_code, done.stdout, done.stderr)
+
+
+def prefect_at(variables: Mapping[str, str]) -> dict[Any, str | None]:
+    """Prefect's settings by these variables, for a process in which it was imported before."""
+    return {setting: variables.get(setting.name) or None for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +115,7 @@ def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
     folder = tmp_path_factory.mktemp("line")
     settings = replace(stack, home=folder / "home", bucket=f"home-{uuid.uuid4().hex}")
     s3.client(stack).create_bucket(Bucket=settings.bucket)
-    with patch.dict(os.environ, settings.variables()), temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+    with patch.dict(os.environ, settings.variables()), temporary_settings(prefect_at(stack.variables())):
         assert submitted(settings, policy_file(folder, base_digest, "checked", **FEW))["verdict"] == "PASS"
         yield settings
 

@@ -324,7 +324,7 @@ def test_the_schedule_is_entered_and_a_worker_runs_what_is_due(
     enter(line)
     for words in (("deployment", "schedule", "ls"), ("deployment", "run")):
         subprocess.run([sys.executable, "-m", "prefect", *words, "reverify what is due/daily"], check=True)
-    work_off("--run-once")
+    work_off(line, "--run-once")
     told = capfd.readouterr()
     assert "0 3 * * *" in told.out
     assert "for flow 'reverify what is due'" in told.out + told.err

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import temporary_settings
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import verify_bundle
@@ -34,7 +34,7 @@ from expunge.tasks.storage.pointer import approved
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.registry import model_name
 from expunge.tasks.tracking.runs import page_of, recorded_run
-from tests.flows.conftest import FEW, Finished, WritePolicy, edited_by, policy_file, run_cli, run_process
+from tests.flows.conftest import FEW, Finished, WritePolicy, edited_by, policy_file, prefect_at, run_cli, run_process
 from tests.tasks.bundles import make_bundle
 from tests.tasks.keys import write_key
 
@@ -275,7 +275,7 @@ def test_a_failed_verdict_is_told_though_mlflow_does_not_hear_of_it(
         raise ServiceUnreachable("MLflow does not serve")
 
     monkeypatch.setattr("expunge.flows.takedown.record_task", unheard)
-    here = temporary_settings({PREFECT_API_URL: stack.prefect_api_url})
+    here = temporary_settings(prefect_at(stack.variables()))
     with here, pytest.raises(VerdictNotPassed, match="umbrella"):
         submit(path, read(path), Settings.load())
 

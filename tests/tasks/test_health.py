@@ -65,8 +65,8 @@ def serve(stack: Settings, tmp_path: Path) -> Iterator[Serve]:
 
         def answering(status: int) -> Settings:
             server.status = status
-            own = Settings(tmp_path, "", "", url, "takedowns", "us-east-1", "key", "secret")
-            return replace(own, prefect_api_url=stack.prefect_api_url, mlflow_tracking_uri=stack.mlflow_tracking_uri)
+            own = {"access_key_id": "key", "secret_access_key": "secret"}
+            return replace(stack, home=tmp_path, s3_endpoint_url=url, bucket="takedowns", **own)
 
         yield answering
         server.shutdown()

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from expunge.tasks.core.errors import UsageError
-from expunge.tasks.core.settings import S3_VARIABLES, Settings, actor, home_folder, stack_file
+from expunge.tasks.core.settings import GROUPS, S3_VARIABLES, Settings, actor, home_folder, stack_file
 
 ELSEWHERE = {
     "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
@@ -25,24 +26,28 @@ LOCAL = {
     "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:3",
     "AWS_ACCESS_KEY_ID": "our-key",
     "AWS_SECRET_ACCESS_KEY": "our-secret",
+    "PREFECT_API_AUTH_STRING": "expunge:our-word",
+    "MLFLOW_TRACKING_USERNAME": "expunge",
+    "MLFLOW_TRACKING_PASSWORD": "our-password",
 }
+VARIABLES = [name for group in GROUPS for name in group]
 EXPORTED = """
 import os, subprocess, sys
-from expunge.tasks.core.settings import S3_VARIABLES, Settings
+from expunge.tasks.core.settings import GROUPS, Settings
 
 before = Settings.load()
 before.export()
 assert Settings.load() == before, "what was exported leads to the same services"
-names = ", ".join(map(repr, S3_VARIABLES))
+names = ", ".join(repr(name) for group in GROUPS for name in group)
 subprocess.run([sys.executable, "-c", f"import json, os; print(json.dumps([os.environ.get(n) for n in ({names})]))"])
 """
 
 
 def seen_by_a_child(home: Path, **variables: str) -> dict[str, str]:
-    """The variables of S3 in a process that is started after `Settings.export`, beside a local stack in `home`."""
+    """Addresses and keys in a process that is started after `Settings.export`, beside a local stack in `home`."""
     stack_file(home).parent.mkdir(exist_ok=True)
     stack_file(home).write_text(json.dumps(LOCAL))
-    own = {name: value for name, value in os.environ.items() if name not in (*S3_VARIABLES, *LOCAL)}
+    own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     done = subprocess.run(
         [sys.executable, "-c", EXPORTED],
         env={**own, "PYTHONPATH": str(Path(__file__).parents[2]), "EXPUNGE_HOME": str(home), **variables},
@@ -50,24 +55,54 @@ def seen_by_a_child(home: Path, **variables: str) -> dict[str, str]:
         text=True,
         check=True,
     )
-    return {name: value for name, value in zip(S3_VARIABLES, json.loads(done.stdout), strict=True) if value}
+    return {name: value for name, value in zip(VARIABLES, json.loads(done.stdout), strict=True) if value}
 
 
 def test_temporary_keys_reach_whoever_is_started_with_their_token(tmp_path: Path) -> None:
-    assert seen_by_a_child(tmp_path, **ELSEWHERE) == ELSEWHERE
+    assert of_s3(seen_by_a_child(tmp_path, **ELSEWHERE)) == ELSEWHERE
+
+
+def of_s3(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name in S3_VARIABLES}
+
+
+@pytest.mark.parametrize("address", ["PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"])
+def test_another_server_is_never_sent_the_password_of_the_local_one(tmp_path: Path, address: str) -> None:
+    """Its address may come from anywhere, an old shell or a file of settings; whoever listens there would learn it."""
+    group = next(group for group in GROUPS if address in group)
+    seen = seen_by_a_child(tmp_path, **{address: "https://elsewhere.example"})
+    assert {name: value for name, value in seen.items() if name in group} in (
+        {address: "https://elsewhere.example"},
+        {address: "https://elsewhere.example", "AWS_DEFAULT_REGION": "us-east-1"},
+    )
+    assert seen.items() >= {name: value for name, value in LOCAL.items() if name not in group}.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("PREFECT_API_KEY", "their-key"), ("MLFLOW_TRACKING_TOKEN", "their-token")]
+)
+def test_the_local_server_is_never_sent_the_password_of_another(tmp_path: Path, name: str, theirs: str) -> None:
+    seen = seen_by_a_child(tmp_path, **{name: theirs, "MLFLOW_TRACKING_PASSWORD": theirs})
+    assert theirs not in seen.values()
+    assert seen.items() >= LOCAL.items()
+
+
+def test_the_address_of_the_local_server_alone_is_enough(tmp_path: Path) -> None:
+    addresses = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
+    assert seen_by_a_child(tmp_path, **{name: LOCAL[name] for name in addresses}).items() >= LOCAL.items()
 
 
 def test_a_token_for_another_service_never_meets_our_keys(tmp_path: Path) -> None:
     theirs = {name: value for name, value in ELSEWHERE.items() if name != "AWS_ENDPOINT_URL_S3"}
     ours = {name: LOCAL[name] for name in S3_VARIABLES if name in LOCAL}
-    assert seen_by_a_child(tmp_path, **theirs) == {**ours, "AWS_DEFAULT_REGION": "us-east-1"}
+    assert of_s3(seen_by_a_child(tmp_path, **theirs)) == {**ours, "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def test_a_token_comes_back_as_it_was_given_and_stays_out_of_logs(tmp_path: Path) -> None:
     settings = Settings.of(tmp_path, {**LOCAL, **ELSEWHERE})
     assert settings.session_token == "their-token"
     assert Settings.of(tmp_path, settings.variables()) == settings
-    assert "their-token" not in repr(settings)
+    assert not {"their-token", "our-password", "expunge:our-word"} & set(repr(settings).split("'"))
 
 
 def test_who_acts_is_the_variable_or_the_login_and_a_container_without_one_is_told_so(
