@@ -280,3 +280,15 @@ def test_a_flipped_outcome_is_refused():
     text = verdict(concept("panda", "target"), FOX).to_json()
     with pytest.raises(ValueError, match="the verdict was altered"):
         Verdict.from_json(json.dumps(json.loads(text) | {"outcome": "PASS"}))
+
+
+@pytest.mark.parametrize("family", ["alias", "nobody"])
+def test_a_limit_of_a_family_that_asked_for_no_target_is_an_error_that_names_it(family):
+    """Else a limit that is misspelt, or of a family that the level does not make, would hold nothing and pass."""
+    asked = rows("panda", "target", N, 0, N, "name"), rows("fox", "look_alike", N, N, N, "alias")
+    limits = replace(LIMITS, probe_limits={"name": 0.1, family: 0.1})
+    result = verdict(*asked, limits=limits)
+    assert result.outcome == Outcome.ERROR
+    (reason,) = [reason.message for reason in result.reasons]
+    assert f"limits the probe {family}, which asked for no target" in reason
+    assert verdict(*asked, limits=replace(LIMITS, probe_limits={"name": 0.1})).outcome == Outcome.PASS

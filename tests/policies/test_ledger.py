@@ -380,11 +380,19 @@ def test_a_replacement_that_cannot_be_meant_is_refused(more: dict[str, Any], mes
         policy("one", **{"concepts": [concept("taxi")], **more})
 
 
-def test_a_concept_has_at_most_a_hundred_prompts_of_its_own() -> None:
+@pytest.mark.parametrize("part", ["aliases", "prompts"])
+def test_a_concept_has_at_most_a_hundred_entries_of_a_kind(part: str) -> None:
     hundred = tuple(f"owl {number}" for number in range(100))
-    assert policy("a", [concept("owl", prompts=hundred)]).concepts[0].prompts == hundred
-    with pytest.raises((PolicyErrors, ValidationError), match=r"concepts\[0\]\.prompts: has 101 entries"):
-        policy("a", [concept("owl", prompts=(*hundred, "owl 100"))])
+    assert getattr(policy("a", [concept("owl", **{part: hundred})]).concepts[0], part) == hundred
+    with pytest.raises((PolicyErrors, ValidationError), match=rf"concepts\[0\]\.{part}: has 101 entries"):
+        policy("a", [concept("owl", **{part: (*hundred, "owl 100")})])
+
+
+def test_a_policy_keeps_at_most_a_thousand_concepts() -> None:
+    many = [kept(f"owl {number}") for number in range(1001)]
+    assert len(policy("a", [concept("taxi")], many[:-1]).retain) == 1000
+    with pytest.raises((PolicyErrors, ValidationError), match="retain: has 1001 entries"):
+        policy("a", [concept("taxi")], many)
 
 
 def test_a_policy_that_replaces_nothing_has_the_digest_that_it_had_before_there_was_such_a_field() -> None:

@@ -84,6 +84,25 @@ def test_a_made_up_pass_keeps_it_shut(tmp_path):
     assert not result.passed
 
 
+@pytest.mark.parametrize(
+    ("seen_after", "of", "outcome"), [(12, 40, Outcome.FAIL), (0, 8, Outcome.INCONCLUSIVE), (0, 0, Outcome.ERROR)]
+)
+def test_every_verdict_but_a_pass_is_a_reason_of_its_own(tmp_path, seen_after, of, outcome):
+    frame = table(rows("panda", "target", of, seen_after, of) + rows("fox", "look_alike", 80, 80, 80))
+    verdict = decide(frame, len(frame), LIMITS)
+    assert verdict.outcome == outcome
+    assert f"the verdict is {outcome}" in gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path).failed_expectations
+
+
+def test_a_failure_of_the_evidence_is_not_hidden_by_limits_that_are_kept(tmp_path):
+    frame, verdict = sample()
+    result = gate(frame.assign(score=math.nan), Terms(len(frame), LIMITS), verdict, tmp_path)
+    failed = [each for each in result.failed_expectations if each.startswith("evidence-")]
+    assert not result.passed
+    assert any("score" in each for each in failed)
+    assert not any(each.startswith("limits-") for each in result.failed_expectations), "these came after, and hold"
+
+
 def test_another_number_of_planned_rows_keeps_it_shut(tmp_path):
     frame, verdict = sample()
     result = gate(frame, Terms(len(frame) + 2, LIMITS), verdict, tmp_path)

@@ -83,6 +83,14 @@ def test_attack_altered_field_with_a_new_digest(ledger):
     assert any("does not follow the receipt before it" in problem for problem in problems(ledger))
 
 
+@pytest.mark.parametrize("previous", ["0" * 64, "f" * 64])
+@pytest.mark.parametrize("place", [0, 3])
+def test_attack_receipt_linked_to_another_record(ledger, place, previous):
+    """The digest that it names sorts before every other, or after."""
+    forged = forge(files(ledger)[place], previous=previous)
+    assert f"{forged.name}: does not follow the receipt before it" in problems(ledger)
+
+
 def test_attack_flipped_verdict(ledger):
     forge(files(ledger)[2], verdict={"outcome": "PASS"})
     assert any("does not follow" in problem for problem in problems(ledger))
