@@ -10,10 +10,12 @@ from prefect.cache_policies import NO_CACHE
 
 from expunge.engine.files.bundle import MODEL, assemble
 from expunge.engine.files.digests import file_digest
+from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
 from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.report import render_card
@@ -41,10 +43,17 @@ def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None
         raise IntegrityError(f"{changed[0]} in {bundle} is not what was verified: submit the policy again")
 
 
+def check_edited(bundle: Path, base: Path) -> None:
+    """IntegrityError unless the model in the bundle is the base with the edit that lies beside it, and nothing else."""
+    for reason in identity_reasons(compared(bundle / MODEL, base, bundle / DELTAS)):
+        raise IntegrityError(f"{bundle} cannot be published: {reason.message}")
+
+
 @task(name="assemble the bundle", cache_policy=NO_CACHE)
 def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Ref) -> str:
     digest = make_bundle(order, Verdict.load(verdict.path), table.path)
     check_proven(order.folder / BUNDLE, candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
+    check_edited(order.folder / BUNDLE, order.base_folder)
     inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
     note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
     return digest

@@ -8,10 +8,11 @@ from typing import NoReturn
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
-from expunge.tasks.core.paths import CANDIDATE, GATE
+from expunge.tasks.core.paths import CANDIDATE, COMPARISON, GATE
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import arms_of
 from expunge.tasks.evidence.examination import examination
@@ -42,7 +43,8 @@ def gate_task(order: Order, candidate: str, table: Ref, verdict: Ref) -> Gated:
 def run_gate(order: Order, model: Weights, table: Ref, verdict: Ref) -> GateResult:
     """Great Expectations over evidence on a model and its verdict; its Data Docs are kept in `gate/data_docs`."""
     exam, frame = examination(order), evidence.read(table.path)
-    terms = Terms(exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.plan, exam.judge, exam.names)
+    planned, comparison = exam.rows(frame, arms_of(order, model)), Comparison.load(order.folder / COMPARISON)
+    terms = Terms(planned, exam.acceptance, exam.plan, exam.judge, exam.names, comparison)
     return gate(frame, terms, Verdict.load(verdict.path), order.folder / GATE)
 
 

@@ -16,13 +16,16 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from expunge.engine.errors import EngineError
+from expunge.engine.models.load import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
-from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
+from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
+from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
 from expunge.tasks.ledger.floor_store import keep_floor
@@ -81,6 +84,10 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
     deliver(published, settings)
     bundle = fetch_bundle(check.bundle, check.folder, settings)
     check_delivered(published, check.folder, settings)
+    try:
+        check_format(bundle.model)
+    except EngineError as error:
+        raise IntegrityError(f"what {check.order.line} serves is no model that can be judged: {error}") from error
     return weights_of(bundle)
 
 
@@ -94,7 +101,9 @@ def remove(check: Check) -> None:
 
 def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
     """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
-    order, known = check.order, conclude(check.order, model, table)
+    order = check.order
+    comparison = compare_with_base(order, model, check.folder / DELTAS)
+    known = conclude(order, model, comparison, table)
     doubts = run_gate(order, model, table, known.verdict).failed_expectations
     told = {**known.told, "doubts": [] if known.told["reasons"] else list(doubts)}
     receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)

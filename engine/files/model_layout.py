@@ -81,6 +81,12 @@ class Component:
         found = {variant: self.weights(variant) for variant in ("", *VARIANTS)}
         return {variant: paths for variant, paths in found.items() if paths or not variant}
 
+    def weight_files(self) -> list[Path]:
+        """The files that hold the weights in any variant, and those that say where shards lie."""
+        stored = self.stored()
+        indexes = [index for variant in stored if (index := self._index(variant)).is_file()]
+        return [*(path for paths in stored.values() for path in paths), *indexes]
+
     def may_hold(self, path: Path) -> bool:
         if path.suffix == ".json":
             return True

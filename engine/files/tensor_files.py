@@ -8,11 +8,12 @@ import os
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -37,6 +38,33 @@ def _little_endian(tensor: Tensor) -> bytes:
 
 
 _HOST_IS_LITTLE = torch.tensor([1], dtype=torch.int16).view(torch.uint8)[0].item() == 1
+
+
+class WeightReader:
+    """Weights by name, read one at a time from the files that `places` says they lie in."""
+
+    def __init__(self, places: Mapping[str, Path], stack: ExitStack) -> None:
+        self.places = places
+        self._open = {path: stack.enter_context(safe_open(path, "pt")) for path in set(places.values())}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._open[self.places[name]].get_tensor(name)
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same type, shape and bits."""
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+
+
+def same_value(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors are the same once the one of more bits is rounded to the type of the other."""
+    if one.dtype == other.dtype:
+        return same_bits(one, other)
+    return same_bits(one.to(other.dtype), other) or same_bits(one, other.to(one.dtype))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().flatten().view(torch.uint8)
 
 
 def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:

@@ -27,6 +27,7 @@ from expunge.engine.files.model_layout import (
     keys,
     read_index,
 )
+from expunge.engine.files.weight_variants import check_variants
 
 LAYOUT = "channels-last"
 DENOISERS = {name for family in FAMILIES for name in family.denoisers}
@@ -78,7 +79,7 @@ def _pipeline(folder: Path, dtype: torch.dtype) -> Any:
 
 def _network(component: Component, dtype: torch.dtype) -> Any:
     """Opened from files that hold all its weights: what they lack, transformers would make up at random."""
-    network, report = _class_of(component).from_pretrained(
+    network, report = class_of(component).from_pretrained(
         component.folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
     )
     if missing := sorted(report["missing_keys"]):
@@ -152,6 +153,7 @@ def check_format(folder: Path) -> None:
             _check_tokenizer(component)
         if name in DENOISERS:
             _check_stored(component)
+    check_variants(folder)
 
 
 def _check_classes(folder: Path, pipeline_class: Any) -> None:
@@ -162,10 +164,11 @@ def _check_classes(folder: Path, pipeline_class: Any) -> None:
                 f"{folder / name} is no part of a {pipeline_class.__name__}; delete it and its line in {INDEX}"
             )
         if component.has_weights and name != UNREAD:
-            _class_of(component)
+            class_of(component)
 
 
-def _class_of(component: Component) -> Any:
+def class_of(component: Component) -> Any:
+    """Return the class of a component with weights; ModelFormatError if the libraries have none of that name."""
     kind = getattr(LIBRARIES.get(component.library), component.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
         raise ModelFormatError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -13,18 +15,22 @@ from expunge.engine.errors import EditError
 from expunge.engine.files.atomic import copy_folder, whole_folder
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import check_complete, check_layout, components
-from expunge.engine.files.tensor_files import save_whole
+from expunge.engine.files.tensor_files import WeightReader, save_whole
 from expunge.engine.files.weight_variants import check_variants
-from expunge.engine.plans.edit_plan import EditPlan, edited
+from expunge.engine.linalg import ratio
+from expunge.engine.plans.edit_plan import EditPlan, checked, edited
+
+Change = Callable[[str, Tensor, Tensor], tuple[Tensor, float]]
+"""Of a weight's name, the weight and its delta: the edited weight, and the share of the delta that was lost."""
 
 
 def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
-    The sum is taken in float64 and written in each weight's own type; returned is the share of each delta that was lost
-    in rounding to it, the largest of its variants. EditError names a weight that is not in the base or is not finite
-    after the edit, ModelFormatError a file that no edit would reach, or a variant of other weights; then `out` is not
-    there.
+    The sum is taken in float64 and written in each weight's own type, and variants are made of what was written.
+    Returned is the share of each delta that was lost in rounding to it, the largest of its variants. EditError names a
+    weight that is not in the base or is not finite after the edit, ModelFormatError a file that no edit would reach, or
+    a variant of other weights; then `out` is not there.
     """
     check_layout(base, files(base))
     check_complete(base)
@@ -47,21 +53,33 @@ def _check_held(base: Path, deltas: Mapping[str, Tensor]) -> None:
 
 
 def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
-    """A folder may hold the same weights in several variants, and each must forget."""
+    """Edit the weights that are opened, and make each variant of them anew, so that a variant is these in its type."""
     rounding, known = dict.fromkeys(deltas, 0.0), components(model)
     for component in _by_component(deltas):
-        for path in (path for paths in known[component].stored().values() for path in paths):
-            found = _add(path, component, deltas)
-            rounding |= {name: max(error, rounding[name]) for name, error in found.items()}
+        stored = known[component].stored()
+        for path in stored.pop(""):
+            rounding |= _rewrite(path, component, deltas, edited)
+        with ExitStack() as stack:
+            whole = WeightReader(known[component].places(), stack)
+            for path in (path for paths in stored.values() for path in paths):
+                found = _rewrite(path, component, deltas, partial(_rounded, whole))
+                rounding |= {name: max(error, rounding[name]) for name, error in found.items()}
     return rounding
+
+
+def _rounded(whole: WeightReader, name: str, before: Tensor, delta: Tensor) -> tuple[Tensor, float]:
+    """Return the edited weight in the type of a variant, and the share of the delta that is lost in it."""
+    rounded = checked(name, whole[name.partition(".")[2]].to(before.dtype))
+    change = rounded.double() - before.double()
+    return rounded, ratio((change - delta.double()).norm(), delta.double().norm())
 
 
 def _by_component(deltas: Mapping[str, Tensor]) -> dict[str, list[str]]:
     return {part: list(names) for part, names in groupby(sorted(deltas), lambda name: name.partition(".")[0])}
 
 
-def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, float]:
-    """Add to the weights in one file the deltas that name them; the errors of rounding."""
+def _rewrite(path: Path, component: str, deltas: Mapping[str, Tensor], change: Change) -> dict[str, float]:
+    """Change the weights in one file that the deltas name; returns the errors of rounding."""
     with safe_open(path, "pt") as handle:
         keys = list(handle.keys())
         if not any(f"{component}.{key}" in deltas for key in keys):
@@ -71,6 +89,6 @@ def _add(path: Path, component: str, deltas: Mapping[str, Tensor]) -> dict[str, 
     for key in keys:
         name = f"{component}.{key}"
         if name in deltas:
-            tensors[key], rounding[name] = edited(name, tensors[key], deltas[name])
+            tensors[key], rounding[name] = change(name, tensors[key], deltas[name])
     save_whole(tensors, path, metadata)
     return rounding

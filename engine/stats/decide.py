@@ -15,6 +15,8 @@ INCONCLUSIVE  the measured value is inside and its bound is not, or a retained c
 ERROR       the evidence itself is unfit (`expunge.engine.stats.evidence_table.check`), or a probe that the policy
 demands was not made. Precedence: ERROR, FAIL, INCONCLUSIVE, PASS.
 
+A candidate that is not the base with the declared edit is refused for what it is (`expunge.engine.stats.identity`).
+
 A PASS is false with a chance of at most alpha = 1 - confidence, without any correction, and single claims hold together
 at alpha with Holm's (`expunge.engine.stats.hypotheses` says why). A FAIL by a measured value refuses and claims
 nothing.
@@ -25,6 +27,7 @@ from typing import Any
 
 import pandas as pd
 
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from expunge.engine.stats.clopper_pearson import fewest
 from expunge.engine.stats.estimates import (
@@ -38,6 +41,7 @@ from expunge.engine.stats.estimates import (
 )
 from expunge.engine.stats.evidence_table import ATTACKS, check, digest, is_attack, never_shown, where
 from expunge.engine.stats.hypotheses import claims_of
+from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.pairing import concealed, pairs_of
 from expunge.engine.stats.requirements import Demand, demands
 from expunge.engine.stats.verdict import (
@@ -59,21 +63,29 @@ MORE: dict[Sampling, str] = {
 """What to do about a bound that is over its limit; an attack makes no more attempts."""
 
 
-def decide(evidence: pd.DataFrame, planned: int, acceptance: Acceptance, judge: Judge | None = None) -> Verdict:
+def decide(
+    evidence: pd.DataFrame,
+    planned: int,
+    acceptance: Acceptance,
+    judge: Judge | None = None,
+    comparison: Comparison | None = None,
+) -> Verdict:
     """The verdict on an evidence table of `planned` rows. Pure: the same table and limits give the same verdict.
 
     `judge` is the judge's error by category of concept; without it every bound is one of the share the judge sees.
+    `comparison` is that of the candidate with its base; what it found counts whatever the pictures show.
     """
-    known = dict(judge or {})
+    known, differs = dict(judge or {}), tuple(identity_reasons(comparison)) if comparison else ()
     shared: dict[str, Any] = {
         "planned": planned,
         "evaluated": len(evidence),
         "acceptance": acceptance,
         "family_alpha": acceptance.alpha,
         "judge": known,
+        "comparison": comparison,
     }
     if problems := check(evidence, planned) or list(absent(evidence, acceptance)):
-        reasons = tuple(Reason("evidence", "", problem) for problem in problems)
+        reasons = (*differs, *(Reason("evidence", "", problem) for problem in problems))
         return Verdict(gravest(reasons), reasons, targets=(), retained=(), groups=(), claims=(), evidence="", **shared)
     pairs = pairs_of(evidence)
     targets, retained = target_results(pairs, acceptance, known), retained_results(pairs, acceptance)
@@ -81,6 +93,7 @@ def decide(evidence: pd.DataFrame, planned: int, acceptance: Acceptance, judge: 
     claims = claims_of(targets, retained, groups, acceptance, known)
     by_arm = concealed(evidence, acceptance)
     reasons = (
+        *differs,
         *impossible(evidence, acceptance),
         *by_arm,
         *judged(targets, retained, groups, claims, acceptance, known),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import Acceptance
 
 
@@ -21,6 +22,10 @@ class Outcome(StrEnum):
 
 OUTCOME_OF = {
     "evidence": Outcome.ERROR,
+    "not-compared": Outcome.ERROR,
+    "nothing-erased": Outcome.FAIL,
+    "undeclared-change": Outcome.FAIL,
+    "unlike-base": Outcome.INCONCLUSIVE,
     "denoiser-shows": Outcome.FAIL,
     "target-seen": Outcome.FAIL,
     "group-drop": Outcome.FAIL,
@@ -48,7 +53,8 @@ OUTCOME_OF = {
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name or "".
+    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name, the component
+    of a model, or "".
 
     `probe` is the prompt family or attack, "" if it is about all prompts; `value` missed `limit`.
     """
@@ -181,7 +187,8 @@ class Verdict:
     """The outcome and all it rests on; `evidence` is the digest of the table, "" where the table is unfit.
 
     `family_alpha` bounds the chance that any of the claims called proven is false; `judge` is the judge's error by
-    category, as far as it was known.
+    category, as far as it was known. `comparison` says how the candidate differs from its base; None where no candidate
+    was at hand, as when it is asked what could be proven at best.
     """
 
     outcome: Outcome
@@ -196,6 +203,7 @@ class Verdict:
     claims: tuple[Claim, ...] = ()
     family_alpha: float = 0.0
     judge: dict[str, JudgeError] = field(default_factory=dict)
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         if self.outcome != (due := gravest(self.reasons)):
@@ -234,6 +242,7 @@ class Verdict:
         raw["groups"] = tuple(GroupResult(**{**item, "total": Drop(**item["total"])}) for item in raw["groups"])
         raw["claims"] = tuple(Claim(**item) for item in raw["claims"])
         raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
+        raw["comparison"] = Comparison.of(found) if (found := raw.get("comparison")) else None
         return cls(**raw)
 
 

@@ -8,20 +8,19 @@ whoever has the base, too, it is shown that the model is the base with the edit 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from expunge.engine.files.digests import folder_digest
-from expunge.engine.plans.diff import departures
-from expunge.engine.plans.edit_plan import EditPlan
+from expunge.engine.plans.diff import compare
 from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.tasks.audit.replay import can_be_rederived, unlike
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, VERDICT
+from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.ledger import Receipt, is_of_a_base
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
@@ -57,7 +56,7 @@ def look(folder: Path, keys: Collection[Path], base: Path | None = None) -> Foun
         verdict, again = _verdict(bundle), can_be_rederived(receipt)
         problems = list(_against(bundle, receipt, verdict, again))
     if base:
-        problems += departures(bundle.model, base, _deltas(bundle) if verdict else {})
+        problems += _unlike_base(bundle, base, edited=verdict is not None)
     whole = base and folder_digest(base)
     return Found(bundle.digest, model_digest(bundle.files), receipt, verdict, again, whole, tuple(problems))
 
@@ -73,10 +72,14 @@ def _verdict(bundle: Bundle) -> Verdict:
         raise IntegrityError(f"{bundle.folder / VERDICT} cannot be read: {error}") from error
 
 
-def _deltas(bundle: Bundle) -> Mapping[str, Tensor]:
+def _unlike_base(bundle: Bundle, base: Path, edited: bool) -> Iterator[str]:
+    """How the model is not the base, or not the base with the edit in the bundle."""
+    if not edited:
+        yield from map(str, compare(bundle.model, base, {}).differences)
+        return
     if DELTAS not in bundle.files:
         raise IntegrityError(f"{bundle.folder} has no {DELTAS}, so there is no edit to add to the base")
-    return EditPlan.load(bundle.folder / DELTAS).deltas
+    yield from (reason.message for reason in identity_reasons(compared(bundle.model, base, bundle.folder / DELTAS)))
 
 
 def _against(bundle: Bundle, receipt: Receipt, told: Verdict, again: bool) -> Iterator[str]:

@@ -112,7 +112,7 @@ def contradiction(work: Path) -> str:
 
 def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
     """How a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
-    again = decide(table, told.planned, limits, told.judge)
+    again = decide(table, told.planned, limits, told.judge, told.comparison)
     if _is_same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"

@@ -10,7 +10,7 @@ from expunge.engine.errors import EngineError
 from expunge.engine.files.bundle import MODEL, verify_bundle
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState
-from expunge.tasks.core.paths import BUNDLE, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
+from expunge.tasks.core.paths import BUNDLE, COMPARISON, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
 from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
 
 
@@ -27,6 +27,7 @@ def _reasons(path: Path) -> str:
 
 
 EXAMINED = (
+    (COMPARISON, "comparison", file_digest),
     (EVIDENCE, "evidence", file_digest),
     (VERDICT, "verdict", file_digest),
     (QUALITY, "quality", file_digest),
@@ -47,8 +48,8 @@ FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
 }
 """What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
 
-SOMETIMES = {"trials", "quality", "rounding"}
-"""What not every receipt names: trials are of `editor: auto`, quality and rounding came later than the first."""
+SOMETIMES = {"trials", "quality", "rounding", "comparison"}
+"""What not every receipt names: trials are of `editor: auto`, the others came later than the first version."""
 
 
 def has_verdict(receipt: Receipt) -> bool:

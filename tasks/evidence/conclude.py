@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.verdict import Verdict
@@ -16,11 +17,11 @@ from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import measure_quality
 
 
-def reach_verdict(order: Order, model: Weights, table: Ref) -> Ref:
-    """The statistics of the evidence on a model against the policy's acceptance, written beside it."""
-    exam, frame = examination(order), evidence.read(table.path)
+def reach_verdict(order: Order, model: Weights, comparison: Ref, table: Ref) -> Ref:
+    """The statistics of the evidence on a model against the policy's acceptance, and what the model is, beside it."""
+    exam, frame, found = examination(order), evidence.read(table.path), Comparison.load(comparison.path)
     path = order.folder / VERDICT
-    verdict = decide(frame, exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.judge)
+    verdict = decide(frame, exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.judge, found)
     write_whole(path, verdict.to_json().encode())
     return Ref.of(path)
 
@@ -34,10 +35,15 @@ class Conclusion:
     told: dict[str, Any]
 
 
-def conclude(order: Order, model: Weights, table: Ref) -> Conclusion:
+def conclude(order: Order, model: Weights, comparison: Ref, table: Ref) -> Conclusion:
     """Verdict and quality of a model, written beside the evidence."""
-    made = reach_verdict(order, model, table)
+    made = reach_verdict(order, model, comparison, table)
     verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
-    outputs = {"evidence": table.sha256, "verdict": made.sha256, "quality": quality.sha256}
+    outputs = {
+        "comparison": comparison.sha256,
+        "evidence": table.sha256,
+        "verdict": made.sha256,
+        "quality": quality.sha256,
+    }
     reasons = [reason.message for reason in verdict.reasons]
     return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons})

@@ -21,6 +21,7 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from expunge.engine.files.canonical_json import sha256
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.sampling_plan import breaches
@@ -46,7 +47,8 @@ class Terms:
 
     `planned` is the number of rows the probes were to make, `plan` the questions by round
     (`expunge.engine.stats.sampling_plan.plan_of`), without which evidence sampled in rounds is not believed; `judge`
-    the judge's error by category, if it was measured; `names` what people call each concept, by id.
+    the judge's error by category, if it was measured; `names` what people call each concept, by id; `comparison` says
+    how the candidate differs from its base.
     """
 
     planned: int
@@ -54,6 +56,7 @@ class Terms:
     plan: pd.DataFrame | None = None
     judge: Mapping[str, JudgeError] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    comparison: Comparison | None = None
 
 
 def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -> GateResult:
@@ -112,7 +115,9 @@ def _unproven(evidence: pd.DataFrame, terms: Terms, verdict: Verdict) -> Iterato
         yield f"{len(evidence)} rows, planned {planned}; the verdict says {verdict.evaluated} of {verdict.planned}"
     if (verdict.acceptance, verdict.judge) != (limits, judge):
         yield "the verdict was reached with other limits, or another error of the judge, than the policy and judge have"
-    if (anew := decide(evidence, planned, limits, judge)) != verdict:
+    if verdict.comparison != terms.comparison:
+        yield "the verdict is of a candidate that was compared with its base in another way, or not at all"
+    if (anew := decide(evidence, planned, limits, judge, terms.comparison)) != verdict:
         yield "the verdict does not follow from this evidence"
     if terms.plan is None and limits.sampling == "sequential":
         yield "the evidence was sampled in rounds, and there is no plan to tell that the rule for stopping was kept"

@@ -9,7 +9,7 @@ from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import folder_digest
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.core.paths import EVIDENCE, QUALITY, REPORT, VERDICT
+from expunge.tasks.core.paths import DELTAS, EVIDENCE, QUALITY, REPORT, VERDICT
 from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 
@@ -36,6 +36,12 @@ def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
         f"{folder} is neither a bundle ({MANIFEST}) nor a model in diffusers layout (model_index.json); give the "
         "folder that was published, whole"
     )
+
+
+def declared_edit(folder: Path) -> Path | None:
+    """Return the file of the edit that a bundle says it holds; None for a folder that declares no edit."""
+    plan = folder / DELTAS
+    return plan if (folder / MANIFEST).is_file() and plan.is_file() else None
 
 
 def weights_of(bundle: Bundle) -> Weights:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
 from expunge.engine.files.bundle import MANIFEST, assemble, verify_bundle
 from expunge.engine.files.digests import file_digest, files
+from expunge.engine.files.weight_variants import check_variants
 from expunge.engine.models.load import open_model
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.plans.apply import write_edited
@@ -135,10 +136,21 @@ def test_attack_an_encoders_variant_reads_words_in_another_way(base: Path, made:
         write_edited(tmp_path / "model", made, tmp_path / "out")
 
 
-def test_an_autoencoder_may_be_another_in_half_precision(base: Path, made: EditPlan, tmp_path: Path) -> None:
+def test_attack_an_autoencoders_variant_draws_pictures_that_nobody_judged(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
     shutil.copytree(base, tmp_path / "model")
     pipeline(1).vae.half().save_pretrained(tmp_path / "model" / "vae", variant="fp16")
+    with pytest.raises(ModelFormatError, match=r"vae: \S+ of the variant fp16 is not that of"):
+        write_edited(tmp_path / "model", made, tmp_path / "out")
+
+
+def test_a_variant_of_the_edited_model_is_the_edited_weights_in_its_type(
+    base: Path, made: EditPlan, tmp_path: Path
+) -> None:
+    with_half(base, tmp_path / "model")
     write_edited(tmp_path / "model", made, tmp_path / "out")
+    check_variants(tmp_path / "out")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

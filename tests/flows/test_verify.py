@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.storage.external_model import given_model
 from tests.engine import tiny
+from tests.engine.test_diff import nudge, swap_meanings
 from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_process
 
 
@@ -55,6 +57,7 @@ def test_an_unedited_model_fails_with_4_and_leaves_verdict_evidence_and_report(
     assert done.code == 4, done.err
     assert (done.data["verdict"], done.data["exit_code"], done.data["bundle"]) == ("FAIL", 4, "")
     assert any("bicycle is still seen" in reason for reason in done.data["reasons"])
+    assert any("unet is the base's own, weight for weight" in reason for reason in done.data["reasons"])
     verdict = Verdict.load(tmp_path / "out" / "verdict.json")
     table = evidence.read(tmp_path / "out" / "evidence.parquet")
     assert verdict.evidence == evidence.digest(table)
@@ -78,6 +81,20 @@ def test_a_bundle_and_the_folder_in_it_come_to_the_same_and_are_drawn_once(
     assert (tmp_path / "out" / "verdict.json").read_bytes() == Path(again["verdict_file"]).read_bytes()
     assert first["bundle"]
     assert not again["bundle"]
+
+
+def test_attack_what_else_differs_in_a_folder_from_outside_is_a_finding(
+    policy: Policy, base: Path, tmp_path: Path
+) -> None:
+    """Its pictures decide nothing here: that words mean something else is told by file and component, with the cure."""
+    folder = Path(shutil.copytree(base, tmp_path / "outside"))
+    nudge(folder / "unet" / "diffusion_pytorch_model.safetensors", "conv_in.bias")
+    swap_meanings(folder)
+    found = Verdict.load(Path(verify(folder, policy, tmp_path / "home", None)["verdict_file"]))
+    told = {reason.code: reason for reason in found.reasons}
+    assert "nothing-erased" not in told
+    assert told["unlike-base"].concept == "text_encoder"
+    assert told["unlike-base"].message.startswith("text_encoder/model.safetensors holds 1 weights")
 
 
 @pytest.mark.parametrize("harm", ["change", "add", "delete"])

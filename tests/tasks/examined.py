@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from expunge.engine.emoji import MODEL
+from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.picture_store import PictureStore, pixel_digest
 from expunge.engine.models.sampling import Shot, picture_key
@@ -73,7 +74,8 @@ def verified(order: Order, saw: Seen = seen) -> tuple[Ref, Ref]:
     ]
     shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), exam.seed)
     table = evidence.table([*plain, *(row for shard in shards for row in made_up(shard, store, saw))])
-    verdict = decide(table, exam.rows(table), exam.acceptance, exam.judge)
+    (order.folder / "comparison.json").write_bytes((comparison := Comparison(declared=True)).to_json())
+    verdict = decide(table, exam.rows(table), exam.acceptance, exam.judge, comparison)
     return _left(order, verdict, table)
 
 

@@ -24,6 +24,7 @@ from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import arms_of, exchange, models_of
 from expunge.tasks.evidence.attack_jobs import AttackShard
 from expunge.tasks.evidence.conclude import conclude
+from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.evidence.workers import Bench
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_for
@@ -96,7 +97,7 @@ def test_evidence_that_leaves_the_second_time_out_is_an_error_and_the_gate_stays
     table = evidence.read(Path(result["evidence"]))
     cut = order.folder / "evidence.parquet"
     evidence.write(where(table, table["arm"] != DENOISER), cut)
-    known = conclude(order, swapped, Ref.of(cut))
+    known = conclude(order, swapped, compare_with_base(order, swapped, None), Ref.of(cut))
     assert Verdict.load(known.verdict.path).outcome == Outcome.ERROR
     doubts = run_gate(order, swapped, Ref.of(cut), known.verdict).failed_expectations
     assert any("rows, planned" in doubt for doubt in doubts)

@@ -10,17 +10,17 @@ from expunge.engine.files.digests import file_digest, json_digest
 ROOT = Path(__file__).parents[2]
 RULES = {
     "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
-    "engine/files": ("canonical_json", "digests"),
+    "engine/files": ("canonical_json", "comparison", "digests"),
     "engine/stats": (
         *("acceptance", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table", "holm"),
-        *("hypotheses", "requirements", "sampling_plan", "verdict"),
+        *("hypotheses", "identity", "pairing", "requirements", "sampling_plan", "verdict"),
     ),
     "engine/probes": ("levels",),
     "tasks/ledger": ("line_proof", "policy_store"),
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "9355385b41bbe60bb14f55de7c14304cdb94f89eec6d677c0fba41b49f1ae629")
+PINNED = ("0.20.0", "09c82ed7b16a57b3f966a879a9e62649bfd656095daacd05d39abd2153079d2e")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

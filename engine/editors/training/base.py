@@ -34,9 +34,10 @@ class Trainer:
     `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
     itself, with which it shares all else, must be left as it was. It runs on one thread; work in parts that have
     nothing to do with each other it may share out among `threads`. The class `settings` raises SettingError for values
-    that cannot be trained with.
+    that cannot be trained with. `declared(settings)` tells of the name of a weight whether the trainer may change it.
     """
 
     name: str
     settings: type[Any]
     train: Callable[[Any, Any, EditSpec, Any, Report, int], None]
+    declared: Callable[[Any], Callable[[str], bool]]

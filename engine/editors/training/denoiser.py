@@ -135,11 +135,14 @@ def _shape(unet: Any) -> tuple[int, int, int]:
     return unet.config.in_channels, height, width
 
 
+def is_trained(parameters: str, weight: str) -> bool:
+    """Return whether a weight of a pipeline is among these parameters of its UNet: all, or cross-attention's alone."""
+    return weight.startswith("unet.") and (parameters == "full" or ".attn2." in weight)
+
+
 def chosen(unet: nn.Module, parameters: str) -> dict[str, nn.Parameter]:
     """Switch on the gradients of all parameters or of cross-attention's alone, and return those by name."""
-    picked = {
-        name: parameter for name, parameter in unet.named_parameters() if parameters == "full" or ".attn2." in name
-    }
+    picked = {name: parameter for name, parameter in unet.named_parameters() if is_trained(parameters, f"unet.{name}")}
     for parameter in picked.values():
         parameter.requires_grad_(True)
     return picked

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from expunge.engine.editors.training.denoiser import (
     chosen,
     ddim,
     in_pairs,
+    is_trained,
     noise_like_latents,
     read,
     shared_out,
@@ -39,6 +41,7 @@ from expunge.engine.models.denoising import predicted
 from expunge.engine.spec import EditSpec
 from expunge.engine.text.templates import phrasing, target_pairs
 
+PARAMETERS = "cross-attention"
 FROZEN, TRAINED = "frozen", "trained"
 PUBLISHED: dict[str, dict[str, Any]] = {"first release": {"walks": TRAINED, "iterations": 1000, "rate": 1e-5}}
 """Settings of the authors' scripts other than the defaults."""
@@ -78,7 +81,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
     wordings = [[text.text for text, _ in target_pairs(target, lines(target.category))] for target in spec.targets]
     texts = [text for own in wordings for text in own]
     conditions, scheduler = read(pipeline, texts), ddim(pipeline, settings.steps)
-    optimiser = torch.optim.Adam(chosen(student.unet, "cross-attention").values(), lr=settings.rate)
+    optimiser = torch.optim.Adam(chosen(student.unet, PARAMETERS).values(), lr=settings.rate)
     nothing = unconditional(pipeline, settings.batch)
     samples = _samples(student.unet, wordings, texts, spec.seed, settings)
     frozen = settings.walks == FROZEN
@@ -150,4 +153,4 @@ def _drawn(items: list[Any], draws: torch.Generator) -> Any:
     return items[int(torch.randint(len(items), (), generator=draws))]
 
 
-TRAINER = Trainer("esd", EsdSettings, train)
+TRAINER = Trainer("esd", EsdSettings, train, lambda settings: partial(is_trained, PARAMETERS))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from expunge.engine.editors.training.denoiser import (
     at_once,
     chosen,
     ddim,
+    is_trained,
     noise_like_latents,
     read,
     shared_out,
@@ -191,4 +193,4 @@ def misled(student: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
     return F.mse_loss(predicted(student, task.noisy, task.times, drawn.said), aim)
 
 
-TRAINER = Trainer("salun", SalunSettings, train)
+TRAINER = Trainer("salun", SalunSettings, train, lambda settings: partial(is_trained, settings.parameters))
