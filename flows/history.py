@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expunge.policies import Policy
 from expunge.tasks.core.connection import shown
@@ -14,6 +14,9 @@ from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import queries as history
 from expunge.tasks.ledger.recorder import journal
+
+if TYPE_CHECKING:
+    from expunge.tasks.audit.bundle import Found
 
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
@@ -48,12 +51,13 @@ def audit(
     """Every line of the record with its head, and what is wrong with any of it, or other than in this S3, or than this
     MLflow shows it."""
     from expunge.tasks.audit.record import audit as read_all
-    from expunge.tasks.storage.record_replica import differences, place_of
+    from expunge.tasks.audit.record import stored_otherwise
+    from expunge.tasks.storage.record_replica import place_of
 
-    found, places = read_all(home, noted, keys), []
+    found, places = read_all(home, noted, keys, store is not None), []
     problems = list(found.problems)
     if store:
-        problems += differences(store)
+        problems += stored_otherwise(home, keys, store)
         places.append(f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}")
     if index:
         problems += _shown_otherwise(home, index)
@@ -95,8 +99,22 @@ def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: boo
         "version": receipt.versions.get("expunge", ""),
         "rederived": found.rederived,
         "problems": problems,
+        "unchecked": _unchecked(found, noted),
         "exit_code": IntegrityError.exit_code if problems else 0,
     }
+
+
+def _unchecked(found: Found, noted: list[str]) -> list[str]:
+    """Say what the look at a bundle could not tell, with what would let it."""
+    unchecked = {
+        "whether its model is its base with this edit (--base)": found.base is None,
+        "whether its verdict follows from its evidence, for another version came to it": not (
+            found.rederived or found.verdict is None
+        ),
+        "whether its receipt is the one that was noted (--noted)": not noted,
+        "whether something newer was published": True,
+    }
+    return [words for words, missing in unchecked.items() if missing]
 
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:

@@ -193,20 +193,21 @@ def print_audit(data: dict[str, Any]) -> None:
     console.print(table)
     if data["compared_with"]:
         console.print(f"compared with {escape(data['compared_with'])}")
-    _print_problems(data["problems"])
+    _print_problems(data["problems"], data["unchecked"])
     for remark in data["remarks"]:
         console.print(f"note: {escape(remark)}")
 
 
-def _print_problems(problems: list[str]) -> None:
-    console.print("[bold green]WHOLE[/]" if not problems else "[bold red]NOT WHOLE[/]")
+def _print_problems(problems: list[str], unchecked: list[str]) -> None:
+    found = "[bold green]WHOLE[/]" if not problems else "[bold red]NOT WHOLE[/]"
+    console.print(found + (f", not checked: {escape('; '.join(unchecked))}" if unchecked else ""))
     for problem in problems:
         console.print(f"- {escape(problem)}")
 
 
 def print_bundle(data: dict[str, Any]) -> None:
-    print_fields({name: value for name, value in data.items() if name not in ("problems", "exit_code")})
-    _print_problems(data["problems"])
+    print_fields({name: value for name, value in data.items() if name not in ("problems", "unchecked", "exit_code")})
+    _print_problems(data["problems"], data["unchecked"])
 
 
 def print_fields(data: dict[str, Any]) -> None:

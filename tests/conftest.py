@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(prefect_home.cleanup)
     floor = str(Path(__file__).parent / "floor.yaml")
     os.environ.update({**SILENCE, "PREFECT_HOME": prefect_home.name, "EXPUNGE_FLOOR": floor})
-    for name in ("EXPUNGE_SIGNING_KEY", "EXPUNGE_RETENTION_DAYS"):
+    for name in ("EXPUNGE_SIGNING_KEY", "EXPUNGE_TRUSTED_KEYS", "EXPUNGE_RETENTION_DAYS"):
         os.environ.pop(name, None)
     # side by side each has its share of the cores; a torch that is imported has made up its mind
     if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):

@@ -22,6 +22,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, VERDICT
 from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.ledger import Receipt, is_of_a_base
+from expunge.tasks.ledger.signing import public_key
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 
@@ -48,7 +49,7 @@ def look(folder: Path, keys: Collection[Path], base: Path | None = None) -> Foun
     be read: then nothing that it says is worth a look. ModelFormatError for a base that is no whole model.
     """
     bundle = check_bundle(folder)
-    receipt = receipt_of(folder, bundle.digest, keys)
+    receipt = receipt_of(folder, bundle.digest, [public_key(path) for path in keys])
     if is_of_a_base(receipt):
         verdict, again = None, False
         problems = [f"it has {name}, and was published as a base" for name in PROVEN if name in bundle.files]

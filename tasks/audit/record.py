@@ -19,14 +19,18 @@ from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import receipts_folder, work_folder
+from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step, named, of_step
 from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.policy_store import kept_policy
-from expunge.tasks.ledger.queries import is_line
+from expunge.tasks.ledger.queries import is_line, lines
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.signing import checked, doubts, own_keys, public_key
+from expunge.tasks.ledger.signing import checked, own_keys, public_key
+from expunge.tasks.ledger.trust import trusted_keys
 from expunge.tasks.storage.manifest import DIGEST
+from expunge.tasks.storage.record_replica import differences
+from expunge.tasks.storage.served import served_otherwise
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,19 @@ class Line:
 @dataclass(frozen=True)
 class Audit:
     """What was found: every line, and every `problem` in words, the line it belongs to in front; `remarks` are what an
-    auditor should know and is no proof of anything."""
+    auditor should know and is no proof of anything; `unchecked` is what could not be looked at."""
 
     lines: tuple[Line, ...]
     problems: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
 
-def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) -> Audit:
+def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), stored: bool = False) -> Audit:
     """Read the whole record of a home; `noted` are digests of receipts that must be in it, `keys` files of the public
-    keys of which one must vouch for each receipt. Without any the home's own are taken, which prove that nothing was
-    damaged, not who wrote it.
+    keys of which one must vouch for each receipt. Without any those are taken that the home trusts, or of a copy
+    without its key those that lie beside the record; they prove that nothing was damaged, not who wrote it. `stored`:
+    whether the copy in S3 and what is served there are compared as well, by `stored_otherwise`.
 
     NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest, or
     one of `keys` no key.
@@ -68,32 +74,42 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = ()) 
         raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
     folder = receipts_folder(home)
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    chains = {path.name: journal(home, path.name).read() for path in entries if is_line(path)}
+    trusted = [public_key(path) for path in keys] or trusted_keys(home) or own_keys(home)
+    chains = {name: journal(home, name, trusted, noted).read() for name in lines(home)}
     if not any(chain or problems for chain, problems in chains.values()):
         raise NothingOnRecord(f"{home} has no receipt: set EXPUNGE_HOME to the home whose record is meant")
     receipts = [receipt for chain, _ in chains.values() for receipt in chain]
-    trusted = [public_key(path) for path in keys] or own_keys(home)
-    signatures = {name: checked(home, chain, trusted) for name, (chain, _) in chains.items()}
     problems = (
         *(f"{path} is no line's folder" for path in entries if not is_line(path)),
         *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
-        *(
-            f"{name}: {named(receipt)} {problem}"
-            for name, (chain, _) in chains.items()
-            for receipt, problem in doubts(chain, signatures[name], strict=_is_strict(chain, noted, keys))
-        ),
         *_twins(receipts),
         *_lost(home, receipts),
         *_cut_off(receipts, noted),
     )
     remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
-    lines = (_line(name, chain, signatures[name]) for name, (chain, _) in chains.items())
-    return Audit(tuple(lines), problems, tuple(remarks))
+    found = tuple(_line(name, chain, checked(home, chain, trusted)) for name, (chain, _) in chains.items())
+    return Audit(found, problems, tuple(remarks), tuple(_unchecked(found, noted, keys, stored)))
 
 
-def _is_strict(chain: Sequence[Receipt], noted: Collection[str], keys: Collection[Path]) -> bool:
-    """Whether the line's end must be signed: if a key is given, and nobody noted this end, signed or not."""
-    return bool(keys and chain) and chain[-1].digest not in noted
+def _unchecked(found: Sequence[Line], noted: Collection[str], keys: Collection[Path], stored: bool) -> Iterator[str]:
+    """Say what this audit could not tell, with what would let it."""
+    if not keys:
+        yield "who signed it (--key)"
+    if not stored:
+        if ends := [line.line for line in found if line.head not in noted]:
+            yield f"whether the end of {', '.join(ends)} was cut off (--noted or --stored)"
+        yield "what S3 serves (--stored)"
+    if differing := sum(line.concluded - line.rederived for line in found):
+        yield f"{differing} states and verdicts of another version, which only that one comes to again"
+
+
+def stored_otherwise(home: Path, keys: Collection[Path], settings: Settings) -> Iterator[str]:
+    """Say what S3 has otherwise than the home: the copy of the record, pointers, and the bundles that lines serve."""
+    yield from differences(settings)
+    trusted = [public_key(path) for path in keys] or trusted_keys(home) or own_keys(home)
+    for line in lines(home):
+        if published := of_step(journal(home, line, trusted).read()[0], Step.PUBLISHED):
+            yield from (f"S3, {line}: {problem}" for problem in served_otherwise(published[-1], settings, trusted))
 
 
 def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Line:

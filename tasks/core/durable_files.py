@@ -6,6 +6,7 @@ A rename alone is not enough: the name may reach the disk before the content, an
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from uuid import uuid4
 from expunge.tasks.core.errors import IntegrityError
 
 PART = ".part-"
+SCRATCH = re.compile(r"(?P<name>.+)\.[0-9a-f]{32}\.part")
+"""The names of what a kill leaves of `write_whole`."""
 
 
 def write_whole(path: Path, content: bytes) -> None:

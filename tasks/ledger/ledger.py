@@ -3,17 +3,19 @@
 A ledger is the folder of one model line, a receipt the file `<sequence>-<sha256 of its bytes>.json` in it, naming the
 digest of the one before. Reading it finds a receipt that was altered, deleted, reordered, inserted or forked. What no
 chain can show alone is its own end: whoever cuts off the last receipts, or writes all of them anew, leaves a sound
-chain. So receipts are signed (`expunge.tasks.ledger.signing`), and the digest of the last one is also kept elsewhere
-and looked for by the audit (`expunge.tasks.audit.record`, `noted`).
+chain. So receipts are signed, and no reader takes one that no trusted key signed (`expunge.tasks.ledger.trust`). The
+digest of the last one is also kept elsewhere and looked for by the audit (`expunge.tasks.audit.record`, `noted`).
 """
 
+import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -27,6 +29,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
 LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
 LOCK = ".lock"
+
+logger = logging.getLogger(__name__)
 
 
 class Step(StrEnum):
@@ -92,18 +96,39 @@ class Receipt(BaseModel):
         return None if told is None else str(told)
 
 
+class Seal(Protocol):
+    """Sign the receipts of a line, and say what is wrong with the signatures of those that were read."""
+
+    def sign(self, receipt: Receipt) -> None:
+        """Called before a receipt is stored; what it raises leaves the receipt unwritten."""
+        ...
+
+    def problems(self, chain: Sequence[Receipt]) -> list[str]:
+        """Say in words which of these receipts count for nothing, and why."""
+        ...
+
+    def orphans(self, chain: Sequence[Receipt]) -> list[str]:
+        """Name, in words, the signatures of receipts that are not in the chain."""
+        ...
+
+    def following(self, chain: Sequence[Receipt]) -> Receipt | None:
+        """Return the receipt that was signed as the next of the chain, if there is one."""
+        ...
+
+
 class Ledger:
     """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE.
 
-    `vouch` is given each new receipt before it is stored; what it raises leaves the receipt unwritten.
+    With a `seal` each new receipt is signed before it is stored, and a chain holds only if its signatures do.
     """
 
-    def __init__(self, folder: Path, line: str, vouch: Callable[[Receipt], None] | None = None) -> None:
+    def __init__(self, folder: Path, line: str, seal: Seal | None = None) -> None:
         if not LINE.fullmatch(line):
             raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
         self.line = line
         self.folder = folder / line
-        self._vouch = vouch
+        self._seal = seal
+        self._lock = FileLock(self.folder / LOCK)  # the system frees it when its holder dies
 
     def append(
         self,
@@ -119,7 +144,8 @@ class Ledger:
     ) -> Receipt:
         """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / LOCK):  # the system frees it when its holder dies
+        with self._lock:
+            self.finish()
             chain = self.receipts()
             receipt = Receipt(
                 line=self.line,
@@ -135,10 +161,21 @@ class Ledger:
                 verdict=None if verdict is None else dict(verdict),
                 previous=chain[-1].digest if chain else "",
             )
-            if self._vouch is not None:
-                self._vouch(receipt)
+            if self._seal is not None:
+                self._seal.sign(receipt)
             self._store(receipt)
         return receipt
+
+    def finish(self) -> None:
+        """Store what was signed and is not there: a kill came between, or somebody took the last receipts away."""
+        if self._seal is None or not self.folder.exists():
+            return
+        with self._lock:
+            chain, problems = self._stored()
+            while not problems and (receipt := self._seal.following(chain)):
+                logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(receipt))
+                self._store(receipt)
+                chain.append(receipt)
 
     def receipts(self) -> list[Receipt]:
         """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
@@ -153,7 +190,16 @@ class Ledger:
         return next((one for one in found if settings is None or one.settings == dict(settings)), None)
 
     def read(self) -> tuple[list[Receipt], list[str]]:
-        """Every receipt that can be read, in order, and what is wrong with the chain, in words."""
+        """Every receipt that can be read, in order, and what is wrong with chain and signatures, in words."""
+        receipts, problems = self._stored()
+        if self._seal is None:
+            return receipts, problems
+        if self.folder.exists() and self._seal.orphans(receipts):
+            with suppress(OSError), self._lock:  # unless another process is just writing the receipt
+                receipts, problems = self._stored()
+        return receipts, [*problems, *self._seal.problems(receipts), *self._seal.orphans(receipts)]
+
+    def _stored(self) -> tuple[list[Receipt], list[str]]:
         receipts, problems = [], []
         for path in sorted(self.folder.iterdir()) if self.folder.exists() else []:
             if path.name == LOCK or path.name.startswith(PART):

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from expunge.tasks.ledger.recorder import journal
+
 
 @contextmanager
 def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[None]:
     """Hold the line; where another process does, say so and wait, or else Timeout. The system frees it when its holder
-    dies.
+    dies, and a receipt that this one had signed and not stored yet is stored first.
 
     The lock is that of the base, which a line's name ends with: before there is a line two may name it differently.
     """
@@ -27,6 +29,7 @@ def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[None]:
         print(f"other work on {line} is under way: waiting for it to end", file=sys.stderr)
         lock.acquire()
     try:
+        journal(home, line).finish()
         yield
     finally:
         lock.release()

@@ -51,9 +51,9 @@ def read(home: Path) -> tuple[dict[str, list[Receipt]], list[str]]:
 
 
 def lines(home: Path) -> list[str]:
-    """All lines on record, by name."""
-    folder = receipts_folder(home)
-    return sorted(path.name for path in folder.iterdir() if is_line(path)) if folder.exists() else []
+    """All lines on record, by name; one of which only signatures are there too, for its receipts were removed."""
+    folders = [folder for folder in (receipts_folder(home), home / "signatures") if folder.is_dir()]
+    return sorted({path.name for folder in folders for path in folder.iterdir() if is_line(path)})
 
 
 def line_of(policy: Policy, home: Path) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
+
+from securesystemslib.signer import SSlibKey
 
 import expunge.engine
 from expunge.engine.errors import EngineError, MissingExtra
@@ -17,7 +18,7 @@ from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import actor
 from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
-from expunge.tasks.ledger.signing import vouch
+from expunge.tasks.ledger.trust import Signatures
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
 REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)
@@ -53,9 +54,10 @@ class AtTheDoor:
         return self.policy.request_id
 
 
-def journal(home: Path, line: str) -> Ledger:
-    """The ledger of a line; what is written to it is signed."""
-    return Ledger(receipts_folder(home), line, partial(vouch, home))
+def journal(home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted: Collection[str] = ()) -> Ledger:
+    """Return the ledger of a line, by which every receipt is written and read: what is written is signed, and what no
+    trusted key signed does not count. `keys` and `noted` as `Signatures` has them."""
+    return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted))
 
 
 def written_by(work: Work) -> str:

@@ -33,7 +33,7 @@ from expunge.tasks.ledger.ledger import Receipt
 
 TYPE = "application/vnd.expunge.receipt+json"
 UNSIGNED = "has no signature"
-OLDER = "and says that no version signed yet: if so, its next receipt vouches for it, or give its digest as noted"
+OLDER = "and says that no version signed yet: only an audit that is given its digest as noted takes it"
 SINCE = Version("0.3.0")
 """The first version that signs: a receipt that says it is of an older one may be without a signature."""
 
@@ -54,6 +54,10 @@ def vouch(home: Path, receipt: Receipt) -> None:
     write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
 
 
+def _own(home: Path) -> Path:
+    return home / "private" / "signing.pem"
+
+
 def check_key(home: Path) -> None:
     """UsageError, before any work, if there is no key to sign with."""
     _private_key(home)
@@ -61,7 +65,7 @@ def check_key(home: Path) -> None:
 
 def _private_key(home: Path) -> PrivateKeyTypes:
     given = os.environ.get("EXPUNGE_SIGNING_KEY")
-    path = Path(given or home / "private" / "signing.pem")
+    path = Path(given) if given else _own(home)
     try:
         if not given:
             _refuse_another(home, path)
@@ -89,6 +93,16 @@ def _refuse_another(home: Path, own: Path) -> None:
 
 def _id_of(private: Path) -> str:
     return CryptoSigner(load_pem_private_key(private.read_bytes(), None)).public_key.keyid
+
+
+def signing_key(home: Path) -> list[SSlibKey]:
+    """Return the public half of the key that signs here; none as long as nothing was signed by a key of the home's own,
+    or where this user may not read it. UsageError if EXPUNGE_SIGNING_KEY names no key."""
+    if os.environ.get("EXPUNGE_SIGNING_KEY"):
+        return [CryptoSigner(_private_key(home)).public_key]
+    with suppress(OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        return [CryptoSigner(load_pem_private_key(_own(home).read_bytes(), None)).public_key]
+    return []
 
 
 def public_key(path: Path) -> SSlibKey:
@@ -119,7 +133,7 @@ def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> I
     """The receipts that a key should vouch for and none does, with what `checked` found.
 
     A receipt of before there were signatures is vouched for by the next that has one. If `strict` there must be one:
-    that no version signed yet is what somebody without a key would say too.
+    that no version signed yet is what somebody without a key says too.
     """
     due = False
     for receipt, problem in zip(chain, problems, strict=True):

@@ -6,8 +6,11 @@ whoever has the bundle and the public key and nothing else of the home. It comes
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import SSlibKey
 
 from expunge.engine.files.bundle import VOUCHER
 from expunge.engine.files.canonical_json import sha256
@@ -15,6 +18,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import signing
 from expunge.tasks.ledger.ledger import Receipt, Step
+from expunge.tasks.ledger.trust import trusted_keys
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.manifest import prefix
 
@@ -29,29 +33,46 @@ def deliver(published: Receipt, settings: Settings) -> None:
 
 
 def check_delivered(published: Receipt, folder: Path, settings: Settings) -> None:
-    """IntegrityError unless what was fetched to `folder` is vouched for by a key of this home, if it signed this."""
+    """IntegrityError unless what was fetched to `folder` is vouched for by a key that this home trusts, if it signed
+    this."""
     if signing.envelope(settings.home, published) is None:
         return
     try:
-        receipt_of(folder, published.outputs["bundle"], sorted((settings.home / "keys").glob("*.pem")))
+        receipt_of(folder, published.outputs["bundle"], trusted_keys(settings.home))
     except IntegrityError as error:
         raise IntegrityError(f"{error}; remove it from S3, and the next check puts there what is on record") from None
 
 
-def receipt_of(folder: Path, digest: str, keys: Collection[Path]) -> Receipt:
+def receipt_of(folder: Path, digest: str, keys: Sequence[SSlibKey]) -> Receipt:
     """The receipt in a bundle's folder by which one of these keys vouches for the bundle of this digest.
 
-    IntegrityError if none does, UsageError if a file of `keys` is no public key.
+    IntegrityError if none does.
     """
-    trusted = [signing.public_key(path) for path in keys]
     try:
-        receipt = signing.opened((folder / VOUCHER).read_bytes(), trusted)
+        return _vouching((folder / VOUCHER).read_bytes(), digest, keys)
     except FileNotFoundError:
-        raise IntegrityError(
-            f"bundle {digest} has no {VOUCHER}, so nobody vouches for it; to one of before version 0.8.0 the next "
-            "night or submission adds it"
-        ) from None
-    except (OSError, ValueError) as error:
+        raise _unvouched(digest) from None
+    except OSError as error:
+        raise IntegrityError(f"{VOUCHER} of bundle {digest} cannot be read: {error}") from None
+
+
+def voucher_in(client: Any, bucket: str, digest: str, keys: Sequence[SSlibKey]) -> Receipt:
+    """Return the same of a bundle as it lies in S3."""
+    if not s3.is_there(client, bucket, key := f"{prefix(digest)}/{VOUCHER}"):
+        raise _unvouched(digest)
+    return _vouching(s3.read(client, bucket, key), digest, keys)
+
+
+def _unvouched(digest: str) -> IntegrityError:
+    return IntegrityError(
+        f"bundle {digest} has no {VOUCHER}, so nobody vouches for it; the next night or submission adds it"
+    )
+
+
+def _vouching(signed: bytes, digest: str, keys: Sequence[SSlibKey]) -> Receipt:
+    try:
+        receipt = signing.opened(signed, keys)
+    except ValueError as error:
         raise IntegrityError(f"{VOUCHER} of bundle {digest} {error}: ask who published it for the right key") from None
     if receipt.step != Step.PUBLISHED or receipt.outputs.get("bundle") != digest:
         raise IntegrityError(f"{VOUCHER} of bundle {digest} is signed, and of something else than its publication")

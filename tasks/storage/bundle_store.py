@@ -13,6 +13,7 @@ from expunge.engine.files.bundle import MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
+from expunge.tasks.ledger.signing import public_key
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import DIGEST, Bundle, check_bundle, parse, prefix
@@ -122,7 +123,7 @@ def _add_voucher(client: Any, bucket: str, digest: str, folder: Path) -> None:
 
 def _check_vouched(folder: Path, digest: str, keys: Collection[Path], asked: str) -> None:
     """Whoever can write to the bucket can point a line at a bundle of another, which was signed as well."""
-    line = receipt_of(folder, digest, keys).line
+    line = receipt_of(folder, digest, [public_key(path) for path in keys]).line
     if asked not in (line, digest):
         raise IntegrityError(f"{asked} names bundle {digest}, which was published on {line}: see `expunge status`")
 

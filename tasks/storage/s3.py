@@ -121,6 +121,25 @@ def download(s3: Any, bucket: str, key: str, path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_object(s3: Any, bucket: str, key: str) -> str:
+    """Return the sha256 of the bytes under `key`, read now; IntegrityError when there are none."""
+    digest = hashlib.sha256()
+    with reaching(s3):
+        try:
+            for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
+                digest.update(chunk)
+        except ClientError as error:
+            raise _absence(error, bucket, key) from error
+    return digest.hexdigest()
+
+
+def names_under(s3: Any, bucket: str, prefix: str) -> set[str]:
+    """Return the keys that begin with `prefix`, without it."""
+    with reaching(s3):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])}
+
+
 @contextmanager
 def reaching(s3: Any) -> Iterator[None]:
     """Turn connection failures and refused keys into ServiceUnreachable, with the cure."""
@@ -171,17 +190,9 @@ def _find(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
 
 
 def _must_equal(s3: Any, bucket: str, key: str, sha256: str, found: dict[str, Any]) -> None:
-    stored = found.get("ChecksumSHA256") or as_base64(_sha256_of_object(s3, bucket, key))
+    stored = found.get("ChecksumSHA256") or as_base64(sha256_of_object(s3, bucket, key))
     if stored != as_base64(sha256):
         raise IntegrityError(f"s3://{bucket}/{key} exists with other bytes than sha256 {sha256}: it was tampered with")
-
-
-def _sha256_of_object(s3: Any, bucket: str, key: str) -> str:
-    digest = hashlib.sha256()
-    with reaching(s3):
-        for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _absence(error: ClientError, bucket: str, key: str) -> Exception:

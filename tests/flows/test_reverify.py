@@ -33,7 +33,7 @@ from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.intake import intake
 from expunge.tasks.ledger.floor_store import keep_floor
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
 from expunge.tasks.reverify import catch_up
@@ -304,6 +304,67 @@ def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str,
         submitted(line, unknown)
     assert states(line.home)[-1]["state"] == "rejected"
     assert [row["state"] for row in states(line.home)] == ["replaced", "published", "rejected"]
+
+
+def test_attack_an_unsigned_pass_overrides_what_was_signed_and_nobody_takes_it(line: Settings, name: str) -> None:
+    """Status, submission, the nightly check and MLflow's alias, on the real servers."""
+    last, served = proof(line).publication, proof(line).bundle
+    verdict = {"outcome": "PASS", "reasons": [], "doubts": []}
+    forged = Ledger(line.home / "receipts", name).append(
+        "reverified",
+        request_id=last.request_id,
+        who="x",
+        inputs={"bundle": served},
+        outputs={},
+        settings=last.settings,
+        verdict=verdict,
+    )
+    withdraw(line, name)
+    try:
+        assert run_cli("status").code == run_cli("audit").code == 6
+        again = run_cli("submit", str(line.home.parent / "instead.yaml"))
+        assert (again.code, "has no signature" in again.err) == (6, True)
+        (told,) = check([name], line)
+        assert (told["exit_code"], "has no signature" in told["problem"]) == (6, True)
+        with pytest.raises(ChecksFailed, match="has no signature"):
+            reverify_due()
+        assert not is_registered(line, name, bundle_uri(served, line))
+    finally:
+        (line.home / "receipts" / name / forged.file_name).unlink()
+    catch_up(name, line)
+    assert is_registered(line, name, bundle_uri(served, line))
+
+
+def test_attack_s3_serves_an_old_bundle_or_junk_and_the_audit_compares_it(
+    line: Settings, name: str, tmp_path: Path
+) -> None:
+    whole = run_cli("audit", "--stored")
+    assert (whole.code, "what S3 serves" in whole.out) == (0, False), whole.out
+    client, bundle = s3.client(line), proof(line).bundle
+    own = line.home / "work" / str(proof(line).publication.settings["work"]) / "bundle"
+    publish_bundle(make_bundle(tmp_path / "other", b"an old one"), name, line)
+    try:
+        moved = run_cli("audit", "--stored")
+        assert (moved.code, f"{name} serves " in moved.out, "somebody else moved" in moved.out) == (6, True, True)
+    finally:
+        publish_bundle(own, name, line)
+    for key, content, problem in (
+        ("verdict.json", b"junk", "verdict.json has the sha256"),
+        ("manifest.json", b"{}", "its manifest.json has the sha256"),
+        (VOUCHER, b"[" * 100_000, "has a signature that cannot be read"),
+        ("model/unet/more.safetensors", b"more", "lies beside its files and is in no manifest"),
+    ):
+        place = f"bundles/{bundle}/{key}"
+        before = s3.read(client, line.bucket, place) if s3.is_there(client, line.bucket, place) else None
+        client.put_object(Bucket=line.bucket, Key=place, Body=content)
+        try:
+            found = run_cli("audit", "--stored")
+            assert (found.code, problem in found.out.replace("\n", "")) == (6, True), found.out
+        finally:
+            client.delete_object(Bucket=line.bucket, Key=place)
+            if before is not None:
+                client.put_object(Bucket=line.bucket, Key=place, Body=before)
+    assert run_cli("audit", "--stored").code == 0
 
 
 def test_what_can_be_checked_is_what_is_published(line: Settings, name: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.durable_files import write_whole
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import journal
 from tests.flows.conftest import policy_file
@@ -47,7 +47,7 @@ class Record:
 
     @property
     def chain(self) -> list[Receipt]:
-        return journal(self.home, LINE).receipts()
+        return Ledger(self.home / "receipts", LINE).receipts()  # signed or not
 
     @property
     def work(self) -> Path:
@@ -72,7 +72,8 @@ class Record:
     def rewrite(self, forge: Callable[[dict], None], without: str = "") -> None:
         """Write the chain anew as somebody would who knows the format: every receipt follows the one before it."""
         told = [json.loads(receipt.content) for receipt in self.chain if receipt.step != without]
-        shutil.rmtree(self.home / "receipts")
+        for folder in ("receipts", "signatures"):
+            shutil.rmtree(self.home / folder, ignore_errors=True)
         for receipt in told:
             forge(receipt)
             parts = {name: receipt[name] for name in ("request_id", "who", "inputs", "outputs", "settings", "verdict")}

@@ -224,6 +224,7 @@ def test_attack_the_record_is_written_anew_and_only_who_has_the_key_can_tell(rec
         shutil.rmtree(record.home / folder)
     record.rewrite(lambda receipt: receipt.update(who="somebody else"))
     assert record.problems() == ()
+    assert audit(record.home).unchecked[0] == "who signed it (--key)"
     assert audit(record.home, keys=[mine]).problems == tuple(
         f"{LINE}: receipt {number} ({step} audited) is signed by none of the keys"
         for number, step in enumerate((receipt.step for receipt in record.chain), 1)

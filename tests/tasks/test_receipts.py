@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.tasks.core.errors import LedgerError
 from expunge.tasks.ledger.ledger import Ledger, Receipt
+from expunge.tasks.ledger.trust import Signatures
 
 A, B = sha256(b"a"), sha256(b"b")
 
@@ -64,10 +65,11 @@ def test_a_receipt_may_be_read_by_all_and_written_by_nobody(ledger):
 
 
 def test_what_nobody_vouches_for_is_not_written(tmp_path):
-    def refuse(receipt: Receipt) -> None:
-        raise PermissionError("no key")
+    class NoKey(Signatures):
+        def sign(self, receipt: Receipt) -> None:
+            raise PermissionError("no key")
 
-    ledger = Ledger(tmp_path, "emoji", refuse)
+    ledger = Ledger(tmp_path, "emoji", NoKey(tmp_path, "emoji"))
     with pytest.raises(PermissionError):
         append(ledger)
     assert files(ledger) == []

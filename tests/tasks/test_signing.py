@@ -15,10 +15,11 @@ import pytest
 from securesystemslib.dsse import Envelope
 
 from expunge.engine.files.canonical_json import canonical_json
-from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.errors import LedgerError, UsageError
 from expunge.tasks.ledger import signing
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.ledger.trust import trusted_keys
 from tests.tasks.keys import write_key
 from tests.tasks.records import LINE
 
@@ -29,9 +30,10 @@ def append(home: Path, step: str = "read", version: str = "0.3.0") -> Receipt:
 
 
 def doubts(home: Path, *keys: Path) -> list[str]:
-    chain, known = journal(home, LINE).receipts(), [signing.public_key(path) for path in keys]
-    found = signing.checked(home, chain, known or signing.own_keys(home))
-    return [problem for _, problem in signing.doubts(chain, found, strict=bool(keys))]
+    """What is wrong with the signatures, by these keys or by those that the home trusts."""
+    (chain, _), known = Ledger(home / "receipts", LINE).read(), [signing.public_key(path) for path in keys]
+    found = signing.checked(home, chain, known or trusted_keys(home))
+    return [problem for _, problem in signing.doubts(chain, found, strict=True)]
 
 
 def envelopes(home: Path) -> list[Path]:
@@ -80,6 +82,9 @@ def test_a_new_key_leaves_what_the_old_one_signed(
 ) -> None:
     append(home)
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(stranger[0]))
+    with pytest.raises(LedgerError, match=r"signed by none of the keys.*name the public halves of former ones by EXP"):
+        append(home)
+    monkeypatch.setenv("EXPUNGE_TRUSTED_KEYS", str(operator))
     append(home)
     assert doubts(home, operator, stranger[1]) == doubts(home) == []
     assert doubts(home, operator) == ["is signed by none of the keys"]
@@ -99,8 +104,9 @@ def test_attack_the_whole_record_is_written_anew_with_another_key(
 def test_attack_a_new_record_says_it_is_of_before_there_were_signatures(home: Path, operator: Path) -> None:
     append(home, version="0.2.4")
     shutil.rmtree(home / "signatures")
-    assert doubts(home) == []
-    assert doubts(home, operator) == [f"has no signature, {signing.OLDER}"]
+    assert doubts(home) == doubts(home, operator) == [f"has no signature, {signing.OLDER}"]
+    with pytest.raises(LedgerError, match="has no signature"):
+        append(home)
 
 
 def test_attack_signatures_are_removed(home: Path, operator: Path) -> None:
@@ -114,8 +120,7 @@ def test_attack_the_public_key_is_damaged(home: Path, operator: Path) -> None:
     append(home)
     (path,) = (home / "keys").iterdir()
     path.write_bytes(b"no key")
-    assert doubts(home) == ["is signed by none of the keys"]
-    assert doubts(home, operator) == []
+    assert doubts(home) == doubts(home, operator) == [], "it is for who has no other copy of it, and decides nothing"
 
 
 def test_attack_a_receipt_takes_the_signature_of_another(home: Path, operator: Path) -> None:
@@ -161,9 +166,10 @@ def test_attack_a_signature_is_no_envelope(home: Path, operator: Path, content: 
 
 def test_what_was_written_before_there_were_signatures_is_vouched_for_by_the_next(home: Path, operator: Path) -> None:
     append(home, version="0.2.4")
-    shutil.rmtree(home / "signatures")
     append(home)
+    envelopes(home)[0].unlink()
     assert doubts(home) == doubts(home, operator) == []
+    append(home)
 
 
 def test_a_record_that_an_operators_key_signed_is_not_gone_on_with_by_a_key_that_lies_in_it(
@@ -173,9 +179,10 @@ def test_a_record_that_an_operators_key_signed_is_not_gone_on_with_by_a_key_that
     append(home)
     before = sorted(home.rglob("*"))
     monkeypatch.delenv("EXPUNGE_SIGNING_KEY")
-    for go_on in (append, signing.check_key):
-        with pytest.raises(UsageError, match=r"signed by another key than its own: set EXPUNGE_SIGNING_KEY"):
-            go_on(home)
+    with pytest.raises(UsageError, match=r"signed by another key than its own: set EXPUNGE_SIGNING_KEY"):
+        signing.check_key(home)
+    with pytest.raises(LedgerError, match=r"signed by none of the keys.*set EXPUNGE_SIGNING_KEY"):
+        append(home)
     assert [path for path in sorted(home.rglob("*")) if path.suffix != ".lock"] == before
 
 
@@ -184,10 +191,12 @@ def test_a_home_that_went_over_to_an_operators_key_does_not_fall_back_to_its_own
 ) -> None:
     append(home)
     append(home)
-    private, _ = write_key(tmp_path, "operator")
+    (own,), (private, public) = (home / "keys").iterdir(), write_key(tmp_path, "operator")
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
+    monkeypatch.setenv("EXPUNGE_TRUSTED_KEYS", str(own))
     append(home)
     monkeypatch.delenv("EXPUNGE_SIGNING_KEY")
+    monkeypatch.setenv("EXPUNGE_TRUSTED_KEYS", f"{own}:{public}")
     with pytest.raises(UsageError, match="signed by another key than its own"):
         append(home)
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(home / "private" / "signing.pem"))
