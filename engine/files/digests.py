@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,6 @@ def json_digest(value: Any) -> str:
 def file_digest(path: Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def code_digest(paths: Iterable[Path]) -> str:
-    """Of source files, by their names."""
-    return json_digest({path.name: file_digest(path) for path in paths})
 
 
 def files(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,10 +13,9 @@ import torch
 from expunge.engine.errors import SettingError, UnknownArchitecture, is_out_of_memory
 from expunge.engine.families import Arguments, Family, family_of
 from expunge.engine.files.canonical_json import canonical_json, sha256
-from expunge.engine.files.digests import code_digest
+from expunge.engine.files.code_closure import closure_digest
 from expunge.engine.text.encoding import told
 
-ENGINE = Path(__file__).parents[1]
 PROMPTS = 256  # encoded at a time: of the largest encoders a prompt's states take 8 MB
 Item = TypeVar("Item")
 
@@ -69,13 +67,8 @@ def noise_seed(shot: Shot, sampler: Sampler) -> int:
 
 @cache
 def drawing_digest() -> str:
-    """Of the engine's code between a prompt and its picture, read once in each process: changed, it may draw others."""
-    code = [
-        Path(__file__),
-        *(ENGINE / name for name in ("text/encoding.py", "linalg.py")),
-        *(ENGINE / "families").glob("*.py"),
-    ]
-    return code_digest(code)
+    """Return the digest of the engine's code between a prompt and its picture: changed, it may draw others."""
+    return closure_digest("models.sampling", "models.load", "models.picture_store")
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from expunge.engine import families
 from expunge.engine.editors.base import Moments
 from expunge.engine.families import family_of
 from expunge.engine.files.atomic import replace_file
-from expunge.engine.files.digests import code_digest, json_digest
+from expunge.engine.files.code_closure import closure_digest
+from expunge.engine.files.digests import json_digest
 from expunge.engine.files.tensor_files import tensor_digest
 from expunge.engine.text.encoder_digest import encoder_digests
 from expunge.engine.text.templates import Wording
 
-ENGINE = Path(__file__).parents[1]
-SOURCES = (
-    "planning/token_blocks",
-    "editors/base",
-    "planning/concept_embeddings",
-    "linalg",
-    "text/encoding",
-    "planning/embedding_cache",
-)
-CODE = tuple(ENGINE / f"{name}.py" for name in SOURCES)
 LIBRARIES = ("tokenizers", "torch", "transformers")
 
 
@@ -58,13 +49,19 @@ class WordStore:
         replace_file(path, save(held, {"digest": tensor_digest(held)}))  # two processes may write what both lack
 
 
+@cache
+def reading_digest() -> str:
+    """Return the digest of the code that reads words: changed, it may read others."""
+    return closure_digest("planning.concept_embeddings")
+
+
 def address(pipeline: Any, stream: int, empty: Tensor, tokens: str, weighted: Sequence[tuple[Wording, float]]) -> str:
     """Of the moments of weighted wordings in a text stream that makes `empty` [T, d] of the empty prompt."""
     tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
     digests = encoder_digests(pipeline)
     encoders: dict[str, Any] = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     identity = {
-        "code": [code_digest(CODE), code_digest(Path(families.__file__).parent.glob("*.py"))],
+        "code": reading_digest(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "encoders": {
             name: [type(part).__name__, part.config.to_json_string(), digests[name]]
