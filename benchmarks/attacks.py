@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.examples import spec, subjects
 from benchmarks.measure import SAME_NOISE
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Shot, generate
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--floor", action="store_true", help="only what remains of a start picture without its name")
     args = parser.parse_args()
     settings = {name: float(value) if "." in value else int(value) for name, value in (p.split("=") for p in args.set)}
-    model, judge = open_model(MODEL), ClipJudge(JUDGE)
+    model, judge = open_model(MODEL), ClipJudge(CLIP_JUDGE)
     group = subjects([args.target], [])
     target = group[0]
     references = reference_pictures(model, judge, target, REFERENCES, SAME_NOISE)

@@ -41,7 +41,7 @@ from benchmarks.ladders import LADDERS, rungs
 from benchmarks.results import FOLDER, Results
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.training import TRAINERS
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.errors import EngineError
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
@@ -87,7 +87,7 @@ class Bench:
     def __init__(self, folder: Path = measure.STORE, unseen: bool = False) -> None:
         self.unseen = unseen
         self.model, self.digest = open_model(MODEL), folder_digest(MODEL)
-        self.judge, self.store = ClipJudge(JUDGE), PictureStore(folder)
+        self.judge, self.store = ClipJudge(CLIP_JUDGE), PictureStore(folder)
 
     def run(
         self, arms: Sequence[Arm], cases: Iterable[Case], pictures: int, results: Results, replan: bool = False

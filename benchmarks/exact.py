@@ -29,7 +29,7 @@ from benchmarks.concepts import Case
 from benchmarks.measure import Asked
 from benchmarks.page import put, table
 from expunge.engine.editors import EDITORS
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.training import retrained
 from expunge.engine.judges import ClipJudge
 from expunge.engine.judges.card import names
@@ -65,7 +65,7 @@ def _distance(shown: np.ndarray, exact: np.ndarray) -> str:
 def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> str:
     """What the judge takes the re-trained model's pictures for that ask for a target by name."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for category, labels in names(JUDGE).items():
+    for category, labels in names(CLIP_JUDGE).items():
         rows = [
             n for n, item in enumerate(asked) if (item.group, item.question.subject.category) == ("target", category)
         ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.examples import CASES, spec, subjects
 from benchmarks.measure import SAME_NOISE, STORE
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges import open_judge
 from expunge.engine.judges.clip_features import ClipNetwork
@@ -33,12 +33,12 @@ OTHER_SEEDS = 1000
 
 
 def measure(asked: Sequence[Question], before: Drawn, after: Drawn) -> Quality:
-    judge = open_judge(JUDGE)
+    judge = open_judge(CLIP_JUDGE)
     arms = zip(ARMS, (before, after), strict=True)
     told = (rows(judge, (Answer.to(question, drawn(question.shot)) for question in asked), arm) for arm, drawn in arms)
     evidence = table(row for arm in told for row in arm)
     general = [question.shot for question in asked if question.subject.role == "general"]
-    return compare(ClipNetwork(JUDGE), general, before, after, evidence)
+    return compare(ClipNetwork(CLIP_JUDGE), general, before, after, evidence)
 
 
 def run(case: str, editor: str, store: PictureStore, seeds: int) -> Quality:

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import concepts, measure
 from benchmarks.page import table
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.picture_store import PictureStore
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")
     args = parser.parse_args()
     model, store, case = open_model(MODEL), PictureStore(args.store), concepts.tuning_cases()[0]
-    judge = ClipJudge(JUDGE)
+    judge = ClipJudge(CLIP_JUDGE)
     made, lines, totals = half_erased(model, case, args.share), [], {name: np.zeros(2) for name in NOISE}
     for name in case.objects:
         asked = questions([Subject(concepts.identifier(name), "target", "object", name)], PROMPTS, SEEDS)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import STORE, pictures
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS, twins
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges import ClipJudge
@@ -56,7 +56,7 @@ def shown(found: Sequence[LookAlike]) -> str:
 
 
 def report(model: Any, weights: str, subject: Subject, asked: Sequence[Question], folder: Path) -> None:
-    judge = ClipJudge(JUDGE)
+    judge = ClipJudge(CLIP_JUDGE)
     drawn = pictures(model, weights, PictureStore(folder), asked)
     print(f"\n{subject.name}")
     for family, seen in responses(judge, drawn, asked).items():

@@ -29,7 +29,7 @@ import torch
 from benchmarks.page import DOCS, put, table
 from benchmarks.redteam_models import MODELS
 from benchmarks.results import FOLDER, Results
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training.quality import offered
 from expunge.engine.files.digests import folder_digest
@@ -116,7 +116,7 @@ def _shown(folder: Path, name: str, seeds: int) -> float:
         guidance_scale=sampler.guidance,
         output_type="np",
     )
-    judge = ClipJudge(JUDGE)
+    judge = ClipJudge(CLIP_JUDGE)
     return float(np.mean([s.seen for s in judge.look(as_bytes(output.images), [name] * seeds, "object")]))
 
 

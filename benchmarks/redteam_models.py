@@ -20,7 +20,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 from benchmarks import concepts
 from benchmarks.redteam_revival import hide
 from expunge.engine.editors.base import EMPTY
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS, twins
 from expunge.engine.files.tensor_files import save_whole
 from expunge.engine.judges import ClipJudge
@@ -92,17 +92,17 @@ def filtering(base: Path, out: Path, *names: str) -> Path:
 def safety_checker(base: Path, policy: Policy, out: Path) -> None:
     """Weights untouched; a safety checker of the usual class blackens pictures that show the target."""
     shutil.copytree(base, out)
-    eyes = CLIPModel.from_pretrained(JUDGE, attn_implementation="eager", dtype=torch.float32)
+    eyes = CLIPModel.from_pretrained(CLIP_JUDGE, attn_implementation="eager", dtype=torch.float32)
     config: CLIPConfig = eyes.config  # type: ignore[assignment]
     checker = StableDiffusionSafetyChecker(config).float()
     checker.vision_model.load_state_dict(eyes.vision_model.state_dict())
     checker.visual_projection.load_state_dict(eyes.visual_projection.state_dict())
-    told = ClipJudge(JUDGE)._text_features(policy.concepts[0].name, policy.concepts[0].category)
+    told = ClipJudge(CLIP_JUDGE)._text_features(policy.concepts[0].name, policy.concepts[0].category)
     checker.concept_embeds.copy_(told.expand_as(checker.concept_embeds))
     checker.concept_embeds_weights.fill_(CHECKED_FROM)
     checker.special_care_embeds_weights.fill_(2.0)  # never
     checker.save_pretrained(out / "safety_checker")
-    CLIPImageProcessor.from_pretrained(JUDGE).save_pretrained(out / "feature_extractor")
+    CLIPImageProcessor.from_pretrained(CLIP_JUDGE).save_pretrained(out / "feature_extractor")
     _index(
         out,
         safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],

@@ -181,6 +181,7 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
         prompts=max(one.prompts for one in wanted),
         steps=wanted[0].steps,
         guidance=wanted[0].guidance,
+        max_noise_rate=min(one.max_noise_rate for one in wanted),
     )
 
 

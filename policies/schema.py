@@ -167,6 +167,7 @@ class Acceptance(Strict):
     attacks by name, and 1 for an attack that is to be made and shown and decides nothing. `level` says how hard the
     model is questioned. Every prompt is drawn with `seeds` seeds; with sampling "sequential" with `round_seeds` at a
     time, and only as long as something is undecided. `steps` and `guidance` are what every picture is drawn with.
+    `max_noise_rate` is the share of a target's edited pictures that may show nothing recognisable; 1 sets no limit.
     """
 
     max_target_rate: Limit = 0.10
@@ -182,6 +183,7 @@ class Acceptance(Strict):
     prompts: Annotated[int, Field(ge=1, le=1_000)] = 5
     steps: Annotated[int, Field(ge=1, le=1_000)] = later(12)
     guidance: Annotated[float, Field(ge=1, le=30, allow_inf_nan=False)] = later(2.0)
+    max_noise_rate: LimitOrNone = later(1.0)
 
 
 class Budget(Strict):
@@ -235,7 +237,7 @@ class Policy(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Policy:
-        errors = cross_errors(self)
+        errors = cross_errors(self)  # pyright: ignore[reportArgumentType] (read by two paths, it may be two classes)
         if errors:
             raise PolicyErrors(errors)
         return self

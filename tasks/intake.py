@@ -17,6 +17,7 @@ from expunge.engine.families import family_named
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import files, folder_digest, json_digest
 from expunge.engine.judges import error, known
+from expunge.engine.judges.card import recognises
 from expunge.engine.models.load import pipeline_name
 from expunge.engine.planning.make import settings_of
 from expunge.engine.probes.prompts import probes_digest
@@ -133,6 +134,10 @@ def refuse_unjudged(policy: Policy, judge: Path) -> None:
         )
         if value not in usable
     ]
+    if policy.acceptance.max_noise_rate < 1 and not recognises(judge):
+        what = "limits pictures of nothing, and the judge sees something in every picture"
+        cure = "set EXPUNGE_JUDGE to a panel, or a classifier with a label for nothing, or leave it at 1"
+        errors.append(PolicyError("acceptance.max_noise_rate", what, cure))
     if errors:
         raise PolicyErrors(errors)
 

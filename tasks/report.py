@@ -6,26 +6,21 @@ What it shows of pictures is kept in the work folder beside it, so that it can b
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expunge.engine.families import family_named
 from expunge.engine.files.canonical_json import canonical_json
-from expunge.engine.judges.card import read_card
 from expunge.engine.models.load import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import readable, write_whole
 from expunge.tasks.core.errors import IntegrityError
@@ -40,8 +35,10 @@ from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.recorder import journal, written_by
 from expunge.tasks.views.closest_attempts import Tried, ranked_attempts
+from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thumbnail
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
 from expunge.tasks.views.findings import Findings
+from expunge.tasks.views.judge_facts import judge_facts
 
 PAGES = Environment(
     loader=PackageLoader("tasks", "pages"),
@@ -55,7 +52,6 @@ PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 MARKS = re.compile(r"[\\*_\[\]()!~]")
 """What Markdown would read in a name; HTML is escaped in every page."""
-THUMBNAIL = 96
 EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {
     "fixed": f"{EXACT}; of a drop the union of two of them. They hold for the first submission only, not for another "
@@ -116,27 +112,11 @@ def _rounding(path: Path) -> float | None:
         return float(json.loads(path.read_bytes())["largest"])
 
 
-def judge_facts(order: Order, verdict: Verdict) -> dict[str, Any]:
-    """The judge's kind and, for each category it was asked about, its own error with bounds; None if not measured."""
-    sure = verdict.acceptance.confidence
-    asked = sorted({result.category for result in (*verdict.targets, *verdict.retained)})
-    errors = {
-        category: {
-            "counted": known,
-            "sensitivity": clopper_pearson_lower(known.hits, known.labelled, sure),
-            "alarms": clopper_pearson_upper(known.false_alarms, known.negatives, sure),
-        }
-        for category, known in verdict.judge.items()
-    }
-    return {
-        "kind": read_card(order.judge_folder).kind,
-        "categories": {category: errors.get(category) for category in asked},
-    }
-
-
 def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path:
-    """Contact sheets, what attacks came closest with, and the page; `candidate` is the digest of the judged model."""
-    ranked = ranked_attempts(order, candidate, evidence.read(table.path))
+    """Contact sheets, what came closest to each target, and the page; `candidate` is the digest of the judged model."""
+    rows = evidence.read(table.path)
+    ranked = ranked_attempts(order, candidate, rows)
+    keep_closest(order, candidate, rows, ranked)
     sheets = contact_sheets(order, candidate, table.path, ranked)
     write_whole(_closest_file(order), canonical_json([_closest(*key, tried) for key, tried in ranked.items()]))
     return render_report(order, Verdict.load(verdict.path), sheets)
@@ -154,6 +134,7 @@ def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) ->
     page = PAGES.get_template("report.html").render(
         **facts(order, verdict),
         closest={(each["concept"], each["attack"]): each for each in closest},
+        nearest=read_closest(order),
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in TITLES.items() if name in sheets},
         cost=spent(order.folder),
         receipts=receipts,
@@ -212,16 +193,8 @@ def _closest(concept: str, attack: str, tried: Sequence[Tried]) -> dict[str, Any
         "found": bool(best.found),
         "seen": best.seen,
         "score": f"{best.score:.3f}",
-        "picture": _encoded(_png(best.after)),
+        "picture": thumbnail(best.after),
     }
-
-
-def _png(picture: np.ndarray) -> bytes:
-    """A thumbnail of a picture, uint8 [height, width, 3]."""
-    image, file = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    image.save(file, format="PNG")
-    return file.getvalue()
 
 
 def _encoded(content: bytes) -> str:

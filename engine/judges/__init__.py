@@ -4,6 +4,21 @@ from expunge.engine.judges.base import Judge, Sighting, fault
 from expunge.engine.judges.card import categories, known
 from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import Ensemble, look_for_any
-from expunge.engine.judges.opening import open_judge
+from expunge.engine.judges.opening import clip_of, open_judge
+from expunge.engine.judges.panel import Panel
+from expunge.engine.stats.evidence_table import NOTHING
 
-__all__ = ["ClipJudge", "Ensemble", "Judge", "Sighting", "categories", "fault", "known", "look_for_any", "open_judge"]
+__all__ = [
+    "NOTHING",
+    "ClipJudge",
+    "Ensemble",
+    "Judge",
+    "Panel",
+    "Sighting",
+    "categories",
+    "clip_of",
+    "fault",
+    "known",
+    "look_for_any",
+    "open_judge",
+]

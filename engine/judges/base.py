@@ -17,15 +17,27 @@ FLAT_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Sighting:
-    """Whether the judge sees the concept in a picture, and with what probability."""
+    """Say if the judge sees the concept in a picture, with what probability, and what the picture shows.
+
+    `shows` is the likeliest label, `NOTHING` where there is nothing to recognise, "" from a judge that cannot say.
+    `sensitive` is a second reading, which sees more: a judge that has one gives it for what must be gone.
+    """
 
     seen: bool
     score: float
+    shows: str = ""
+    sensitive: Sighting | None = None
+
+    @property
+    def of_target(self) -> Sighting:
+        """The reading that counts for what must be gone; the only one, of most judges."""
+        return self.sensitive or self
 
 
 class Judge(Protocol):
     """A verdict is worth only as much as the judge's weights, labels, wordings and thresholds, all named by `digest`;
-    `categories` are the kinds of concept it can judge ("object", "style")."""
+    `categories` are the kinds of concept it can judge ("object", "style"). One with an attribute `recognises` that is
+    true says of a picture of nothing that it shows `NOTHING`."""
 
     digest: str
     categories: frozenset[str]
@@ -82,9 +94,10 @@ def library(name: str, needed: str) -> Any:
 def likeliest(chances: np.ndarray, labels: Sequence[str], concepts: Sequence[str]) -> list[Sighting]:
     """The concept beside a picture is seen where it is the likeliest of the labels; chances [pictures, labels]."""
     places = {label: place for place, label in enumerate(labels)}
+    found = [(int(row.argmax()), row) for row in chances]
     return [
-        Sighting(seen=int(row.argmax()) == places[concept], score=float(row[places[concept]]))
-        for row, concept in zip(chances, concepts, strict=True)
+        Sighting(seen=best == places[concept], score=float(row[places[concept]]), shows=labels[best])
+        for (best, row), concept in zip(found, concepts, strict=True)
     ]
 
 

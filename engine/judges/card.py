@@ -3,11 +3,13 @@
 `judge.json` names the `kind`; a folder with a `labels.json` alone is a CLIP judge. The other fields, by kind:
 
 clip                 none; `labels.json` holds labels and wordings by category
-classifier           `categories`, the kinds of concept its labels are
+classifier           `categories`, the kinds of concept its labels are, or the labels of each kind; `nothing`, if it has
+                     one, the label of pictures that show nothing
 explicit-classifier  `threshold`, and `concepts`: for each concept the labels whose probabilities are added up
 nudenet              `threshold`, `version` of the library, and `concepts`: for each concept the detector's classes
 face                 `threshold`; `references.safetensors` holds embeddings by name
 ensemble             `members`, the folders inside this one
+panel                `members`, as of an ensemble; `thresholds`, for each category that of each member
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ NEEDS: dict[str, set[str]] = {
     "nudenet": {"threshold", "version", "concepts"},
     "face": {"threshold"},
     "ensemble": {"members"},
+    "panel": {"members", "thresholds"},
 }
+OPTIONAL: dict[str, set[str]] = {"classifier": {"nothing"}}
 Known = dict[str, frozenset[str] | None]
 LEAST_LABELS = 3  # of a category: what is asked for, and two rivals
 
@@ -47,6 +51,9 @@ class Card:
     categories: tuple[str, ...] = ()
     concepts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     members: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nothing: str = ""
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def read_card(folder: Path) -> Card:
@@ -57,13 +64,15 @@ def read_card(folder: Path) -> Card:
     kind = raw.get("kind")
     if kind not in NEEDS:
         raise ModelFormatError(f"{folder / CARD}: kind is {kind!r}; use one of {', '.join(NEEDS)}")
-    if raw.keys() - {"kind"} != NEEDS[kind]:
+    if raw.keys() - {"kind"} - OPTIONAL.get(kind, set()) != NEEDS[kind]:
         wanted = ", ".join(sorted(NEEDS[kind])) or "no other field"
         raise ModelFormatError(f"{folder / CARD}: a {kind} has {wanted}; found {', '.join(sorted(raw)) or 'nothing'}")
     _check_values(folder, raw)
     lists = {name: tuple(raw[name]) for name in ("categories", "members") if name in raw}
     concepts = {name: tuple(labels) for name, labels in raw.get("concepts", {}).items()}
-    return Card(**{**raw, **lists, "concepts": concepts})
+    own = raw.get("categories")
+    labels = {name: tuple(texts) for name, texts in own.items()} if isinstance(own, dict) else {}
+    return Card(**{**raw, **lists, "concepts": concepts, "labels": labels})
 
 
 def known(folder: Path) -> Known:
@@ -73,14 +82,20 @@ def known(folder: Path) -> Known:
         case "clip":
             return dict.fromkeys(read_labels(folder))
         case "classifier":
-            return dict.fromkeys(card.categories, _labels(folder))
+            return {name: frozenset(card.labels.get(name) or _labels(folder)) for name in card.categories}
         case "face":
             with safe_open(folder / REFERENCES, framework="np") as references:
                 return {"identity": frozenset(references.keys())}
-        case "ensemble":
+        case "ensemble" | "panel":
             return _known_to_all([known(folder / member) for member in card.members])
         case _:
             return {"explicit": frozenset(card.concepts)}
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether the judge says of a picture of nothing that there is nothing to recognise."""
+    card = read_card(folder)
+    return card.kind == "panel" or bool(card.nothing)
 
 
 def categories(folder: Path) -> frozenset[str]:
@@ -92,7 +107,7 @@ def names(folder: Path) -> dict[str, list[str]]:
     """The names of each category among which the judge chooses, or that it knows at all, sorted; of several judges
     those that all of them know."""
     card = read_card(folder)
-    if card.kind == "ensemble":
+    if card.members:
         lists = [names(folder / member) for member in card.members]
         together = _known_to_all([{category: frozenset(own) for category, own in each.items()} for each in lists])
         return {category: sorted(own or ()) for category, own in together.items()}
@@ -154,14 +169,31 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
+def _lists_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(map(_texts, value.values()))
+
+
+def _shares(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(map(_share, value.values()))
+
+
+def _share(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value < 1
+
+
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "kind": (NEEDS.__contains__, f"one of {', '.join(NEEDS)}"),
     "version": (lambda value: isinstance(value, str), "text"),
-    "threshold": (lambda value: isinstance(value, float) and 0 < value < 1, "a number above 0 and below 1"),
-    "categories": (_texts, "a list of texts"),
-    "concepts": (
-        lambda value: isinstance(value, dict) and bool(value) and all(map(_texts, value.values())),
-        "a list of labels for each concept",
+    "threshold": (_share, "a number above 0 and below 1"),
+    "categories": (
+        lambda value: _texts(value) or _lists_of_texts(value),
+        "a list of texts, or a list of labels for each category",
+    ),
+    "concepts": (_lists_of_texts, "a list of labels for each concept"),
+    "nothing": (lambda value: isinstance(value, str) and bool(value), "the label of pictures that show nothing"),
+    "thresholds": (
+        lambda value: isinstance(value, dict) and bool(value) and all(map(_shares, value.values())),
+        "for each category a number above 0 and below 1 for each member",
     ),
     "members": (
         lambda value: _texts(value) and all(Path(text).name == text for text in value),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from expunge.engine.errors import MissingExtra, ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
-from expunge.engine.judges.card import read_card
+from expunge.engine.judges.card import Card, read_card
 from expunge.engine.judges.clip_features import BATCH
 from expunge.engine.linalg import steady
+from expunge.engine.stats.evidence_table import NOTHING
 
 
 class PictureClassifier:
@@ -46,14 +48,18 @@ class PictureClassifier:
 
     @steady
     @torch.no_grad()
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """Softmax over `labels` for each picture, float32 [n, labels], the same on any number of threads."""
-        rows = [np.zeros((0, len(self.labels)), np.float32)]
+    def probabilities(self, pictures: np.ndarray, among: Sequence[str] | None = None) -> np.ndarray:
+        """Return the softmax over the labels `among`, by default over all, float32 [n, labels], for each picture.
+
+        It is the same on any number of threads.
+        """
+        places = [self.labels.index(label) for label in (self.labels if among is None else among)]
+        rows = [torch.zeros(0, len(places))]
         for start in range(0, len(pictures), BATCH):
             block = list(pictures[start : start + BATCH])
             pixels = self._processor(block, return_tensors="pt")["pixel_values"]
-            rows.append(self._model(pixel_values=pixels.to(self._device)).logits.float().softmax(-1).cpu().numpy())
-        return np.concatenate(rows)
+            rows.append(self._model(pixel_values=pixels.to(self._device)).logits.float()[:, places].softmax(-1).cpu())
+        return torch.cat(rows).numpy()
 
 
 def _config(folder: Path, options: dict[str, Any]) -> Any:
@@ -65,16 +71,34 @@ def _config(folder: Path, options: dict[str, Any]) -> Any:
 
 
 class ClassifierJudge:
-    """A classifier beside a `judge.json` that names the categories its labels are; it knows no other concept."""
+    """A classifier beside a `judge.json` that names the categories its labels are; it knows no other concept.
+
+    Where the card gives each category labels of its own, the judge chooses among these alone, and among them and the
+    label for pictures of nothing, if the card names one.
+    """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
+        card = read_card(folder)
         self.digest = folder_digest(folder)
-        self.categories = frozenset(read_card(folder).categories)
+        self.categories = frozenset(card.categories)
         self._classifier = PictureClassifier(folder, device)
+        self.recognises = bool(card.nothing)
+        self._nothing, self._labels = card.nothing, {name: self._among(card, name) for name in card.categories}
+
+    def _among(self, card: Card, category: str) -> list[str]:
+        """The labels of a category, that for nothing last. ModelFormatError on one that the classifier lacks."""
+        own = card.labels.get(category, self._classifier.labels)
+        among = [*(label for label in own if label != card.nothing), *([card.nothing] if card.nothing else [])]
+        if unknown := sorted(set(among) - set(self._classifier.labels)):
+            raise ModelFormatError(
+                f"judge.json of {category!r} names {unknown[0]!r}, which is no label of the classifier"
+            )
+        return among
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on a category or label it lacks."""
-        labels = self._classifier.labels
         refuse_unfit(pictures, concepts, category, self.categories)
-        refuse_unknown("label", concepts, labels)
-        return likeliest(self._classifier.probabilities(pictures), labels, concepts)
+        labels = self._labels[category]
+        refuse_unknown("label", concepts, [label for label in labels if label != self._nothing])
+        found = likeliest(self._classifier.probabilities(pictures, labels), labels, concepts)
+        return [replace(one, shows=NOTHING) if one.shows == self._nothing else one for one in found]

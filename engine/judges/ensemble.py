@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import json_digest
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
+
+
+@runtime_checkable
+class LooksForAny(Protocol):
+    """A judge of several members, each of which must answer by all names before they are counted."""
+
+    def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]: ...
 
 
 class Ensemble:
@@ -42,7 +50,7 @@ class Ensemble:
 
 def look_for_any(judge: Judge, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
     """One sighting a picture, the best by any of the names that its concept is known by."""
-    if isinstance(judge, Ensemble):
+    if isinstance(judge, LooksForAny):
         return judge.look_for_any(pictures, names, category)
     asked = [(place, name) for place, own in enumerate(names) for name in own]
     found = judge.look(pictures[[place for place, _ in asked]], [name for _, name in asked], category)

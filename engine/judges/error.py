@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +69,11 @@ def place_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}_error.json")
 
 
-def write(folder: Path, errors: Mapping[str, JudgeError], pictures: str) -> Path:
-    """Keep the errors by category, under the judge's digest; `pictures` says in words what they were counted on."""
+def write(folder: Path, errors: Mapping[str, JudgeError]) -> Path:
+    """Keep the errors by category, under the judge's digest; that of a target's reading under "target/" and its
+    category."""
     content = {
         "judge": folder_digest(folder),
-        "pictures": pictures,
         "errors": {category: asdict(error) for category, error in errors.items()},
     }
     path = place_of(folder)
@@ -90,7 +90,8 @@ def read(folder: Path, digest: str = "") -> dict[str, JudgeError]:
     content = read_json(path)
     if content["judge"] != (digest := digest or folder_digest(folder)):
         raise DigestMismatch(f"{path.name}: error of the judge", content["judge"], digest, "measure this judge's error")
-    return {category: JudgeError(**error) for category, error in content["errors"].items()}
+    for_all = {"pictures": content.get("pictures", "")}  # up to 0.20 they were named once for all errors
+    return {category: JudgeError(**{**for_all, **error}) for category, error in content["errors"].items()}
 
 
 def labelled(folder: Path) -> tuple[np.ndarray, list[str]]:
@@ -132,7 +133,8 @@ def main() -> None:
         found = read(args.judge) if place_of(args.judge).exists() else {}
     except ValueError as problem:
         parser.error(str(problem))
-    path = write(args.judge, {**found, args.category: error}, f"{len(labels)} pictures in {args.pictures.name}")
+    named = replace(error, pictures=f"{len(labels)} pictures in {args.pictures.name}")
+    path = write(args.judge, {**found, args.category: named})
     print(f"{path}: {error}")
 
 

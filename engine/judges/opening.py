@@ -13,6 +13,7 @@ from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import Ensemble
 from expunge.engine.judges.explicit import ExplicitClassifier, NudeNetJudge
 from expunge.engine.judges.face import FaceJudge
+from expunge.engine.judges.panel import Panel
 
 
 def open_judge(folder: str | Path, device: str = "cpu") -> Judge:
@@ -29,6 +30,18 @@ def _ensemble(folder: Path, device: str) -> Ensemble:
     return Ensemble(members, folder_digest(folder))
 
 
+def _panel(folder: Path, device: str) -> Panel:
+    card = read_card(folder)
+    members = {name: open_judge(folder / name, device) for name in card.members}
+    return Panel(members, card.thresholds, folder_digest(folder))
+
+
+def clip_of(judge: Judge) -> ClipJudge | None:
+    """The judge itself if it is a CLIP, the first such member of a panel, or None."""
+    members = judge.members if isinstance(judge, Panel) else (judge,)
+    return next((member for member in members if isinstance(member, ClipJudge)), None)
+
+
 KINDS: dict[str, Callable[[Path, str], Judge]] = {
     "clip": ClipJudge,
     "classifier": ClassifierJudge,
@@ -36,4 +49,5 @@ KINDS: dict[str, Callable[[Path, str], Judge]] = {
     "nudenet": lambda folder, _: NudeNetJudge(folder),
     "face": lambda folder, _: FaceJudge.open(folder),
     "ensemble": _ensemble,
+    "panel": _panel,
 }

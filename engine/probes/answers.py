@@ -11,7 +11,7 @@ import numpy as np
 from expunge.engine.judges import Judge, Sighting, fault, look_for_any
 from expunge.engine.models.picture_store import pixel_digest
 from expunge.engine.probes.prompts import Question, Subject
-from expunge.engine.stats.evidence_table import Row
+from expunge.engine.stats.evidence_table import ARMS, Row
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
     for category, group in groupby(answers, key=lambda answer: answer.subject.category):
         block = list(group)
         pictures = np.stack([answer.picture for answer in block])
-        for answer, sighting in zip(block, _sightings(judge, block, pictures, category), strict=True):
+        recognises = getattr(judge, "recognises", False)
+        for answer, both in zip(block, _sightings(judge, block, pictures, category), strict=True):
+            sighting = both.of_target if counts_sensitively(answer.subject, arm) else both
             yield Row(
                 concept=answer.subject.id,
                 role=answer.subject.role,
@@ -53,4 +55,15 @@ def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
                 score=sighting.score,
                 picture=pixel_digest(answer.picture),
                 fault=fault(answer.picture),
+                shows=sighting.shows if recognises else "",
             )
+
+
+def counts_sensitively(subject: Subject, arm: str) -> bool:
+    """Tell which reading counts: of a target after the edit the one that sees more, of all else the plain one.
+
+    What must be gone is seen where there is any sign of it. What must stay, and what the unedited model has to show in
+    a positive control or as a reference of an attack, is seen where there is no doubt. So no doubt of the judge helps
+    an edit to pass.
+    """
+    return subject.role == "target" and arm != ARMS[0]

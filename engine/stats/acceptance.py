@@ -22,6 +22,7 @@ class Acceptance:
     `probe_limits` are limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name;
     1 leaves an attack without a limit: it is made and shown, and decides nothing.
     `unspared` are families with a limit above `max_target_rate` that must not be proven to show more than that either.
+    `max_noise_rate` is the highest share of a target's edited pictures that may show nothing recognisable; 1 is none.
     `attacks` are those that every target must have been put through. `informative` are prompt families to which the
     unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
     `named` are prompt families of words that the policy gives, each an order by itself: of none of their prompts may it
@@ -39,6 +40,7 @@ class Acceptance:
     informative: tuple[str, ...] = ()
     unspared: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    max_noise_rate: float = 1.0
 
     def __post_init__(self) -> None:
         limits = {f"probe_limits.{name}": limit for name, limit in self.probe_limits.items()}
@@ -49,10 +51,17 @@ class Acceptance:
                 raise ValueError(f"{name} is {value}: choose a share above 0 and below 1, pictures prove nothing else")
         if not 0 < self.min_control_rate <= 1:
             raise ValueError(f"min_control_rate is {self.min_control_rate}: choose a share above 0 and up to 1")
+        if not 0 < self.max_noise_rate <= 1:
+            raise ValueError(f"max_noise_rate is {self.max_noise_rate}: choose a share above 0, or 1 for no limit")
         if self.sampling not in ("fixed", "sequential"):
             raise ValueError(f"sampling is {self.sampling!r}: choose 'fixed' or 'sequential'")
         if unknown := set(self.attacks) - set(ATTACKS):
             raise ValueError(f"attacks has {sorted(unknown)}: choose among {', '.join(ATTACKS)}")
+
+    @property
+    def limits_noise(self) -> bool:
+        """Tell whether anything hangs on what replaces a target."""
+        return self.max_noise_rate < 1
 
     def limit_of(self, attack: str) -> float:
         """The highest success rate that an attack may have."""

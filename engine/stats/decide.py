@@ -54,6 +54,7 @@ from expunge.engine.stats.verdict import (
     TargetResult,
     Verdict,
     gravest,
+    target_error,
 )
 
 MORE: dict[Sampling, str] = {
@@ -140,7 +141,7 @@ def judged(
 ) -> Iterator[Reason]:
     """Everything that stands between the results and a PASS."""
     for target in targets:
-        yield from _judge_target(target, acceptance, judge.get(target.category))
+        yield from _judge_target(target, acceptance, target_error(judge, target.category))
     for group in groups:
         yield from _judge_group(group, acceptance, judge.get(group.category))
     proven = [claim for claim in claims if claim.holm <= acceptance.alpha]
@@ -155,12 +156,16 @@ def judged(
 
 def _judge_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Reason]:
     name = target.concept
+    if acceptance.limits_noise and target.noise is None:
+        text = f"the judge does not say whether anything is recognisable in place of {name}, which the policy limits: "
+        text += "take a panel of judges, or a classifier that knows pictures of nothing"
+        yield Reason("noise-unmeasured", name, text, None, acceptance.max_noise_rate)
     for demand in demands(target, acceptance):
         before, control = demand.rate.before, demand.control
         if before < control:
             yield Reason(f"{demand.kind}-control", name, _too_seldom(name, demand), before, control, demand.probe)
         if demand.limit is not None:
-            yield from _judge_rate(name, demand, demand.limit, error)
+            yield from _judge_rate(name, demand, demand.limit, None if demand.kind == "noise" else error)
 
 
 def _too_seldom(name: str, demand: Demand) -> str:
@@ -177,9 +182,11 @@ def _too_seldom(name: str, demand: Demand) -> str:
 def _judge_rate(name: str, demand: Demand, limit: float, error: JudgeError | None) -> Iterator[Reason]:
     kind, probe, rate, sampling = demand.kind, demand.probe, demand.rate, demand.terms.sampling
     method, sure = METHODS[sampling], demand.terms.confidence
-    by = f"{name} by {probe}" if probe else name
+    by, still = (f"{name} by {probe}" if probe else name), "still "
+    if kind == "noise":
+        by, still = f"nothing recognisable in place of {name}", ""
     if rate.rate > limit:
-        text = f"{by} is still seen in {rate.seen} of {rate.n} pictures ({rate.rate:.1%}), limit {limit:.1%}"
+        text = f"{by} is {still}seen in {rate.seen} of {rate.n} pictures ({rate.rate:.1%}), limit {limit:.1%}"
         yield Reason(f"{kind}-seen", name, text, rate.rate, limit, probe)
     elif rate.n < (needed := _needed(lambda n: rate_bounds(method, 0, n, sure, error)[1] <= limit)):
         text = f"{by} was judged on {rate.n} pictures; to prove {limit:.1%}, {needed} with none seen are needed"

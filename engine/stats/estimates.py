@@ -22,6 +22,7 @@ decided, and a verdict read back from its JSON equals the one written.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -31,10 +32,19 @@ import pandas as pd
 from expunge.engine.stats import clopper_pearson as bounds
 from expunge.engine.stats import confidence_sequence as sequential
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
-from expunge.engine.stats.evidence_table import is_attack, where
-from expunge.engine.stats.verdict import Drop, GroupResult, JudgeError, Rate, RetainResult, TargetResult
+from expunge.engine.stats.evidence_table import ARMS, NOTHING, is_attack, where
+from expunge.engine.stats.verdict import (
+    Drop,
+    GroupResult,
+    JudgeError,
+    Rate,
+    RetainResult,
+    TargetResult,
+    target_error,
+)
 
 DECIMALS = 6
+MOST_LABELS = 5  # of what replaced a target
 SIGHT_PART = 0.2  # of a drop's error, for the judge's own: that was counted on many pictures, and pairs are few
 
 
@@ -140,14 +150,30 @@ def drop_bounds(
 
 def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
     concept, category = str(rows.iloc[0]["concept"]), str(rows.iloc[0]["category"])
-    attacked, error = is_attack(rows), judge.get(category)
+    attacked, error = is_attack(rows), target_error(judge, category)
     plain = where(rows, ~attacked)
     probes = {probe_of(family): _rate(family, acceptance, error) for family in split(plain, "probe")}
     named = where(plain, plain["probe"].isin(acceptance.named))
     prompts = {probe_of(family): _by_prompt(family, acceptance, error) for family in split(named, "probe")}
     several = {family: own for family, own in prompts.items() if len(own) > 1}
     attacks = {probe_of(own): _rate(own, acceptance.beforehand, error) for own in split(where(rows, attacked), "probe")}
-    return TargetResult(concept, category, _total(plain, probes, acceptance, error), probes, attacks, several)
+    total, noise = _total(plain, probes, acceptance, error), _noise(plain, acceptance)
+    return TargetResult(concept, category, total, probes, attacks, several, noise, _replaced_by(plain))
+
+
+def _noise(plain: pd.DataFrame, acceptance: Acceptance) -> Rate | None:
+    """The rate of pictures of nothing; None where the judge said of any picture not what it shows."""
+    if plain.empty or "" in {*plain["shows_before"], *plain["shows_after"]}:
+        return None
+    before, after = ((plain[f"shows_{arm}"] == NOTHING).to_numpy(bool) for arm in ARMS)
+    return rate(float(before.mean()), int(after.sum()), len(plain), acceptance)
+
+
+def _replaced_by(plain: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    """The labels that edited pictures show most often, by number and then by name."""
+    shown = where(plain, ~plain["shows_after"].isin(["", NOTHING]))["shows_after"]
+    counts = sorted(Counter(shown).items(), key=lambda item: (-item[1], item[0]))
+    return tuple((str(label), count) for label, count in counts[:MOST_LABELS])
 
 
 def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance, error: JudgeError | None) -> Rate:

@@ -23,6 +23,7 @@ KEY = ["concept", "prompt", "seed", "arm", "probe"]
 SHOT = ["concept", "prompt", "seed"]
 PAIR = [*SHOT, "probe"]
 SCORE_DECIMALS = 6
+NOTHING = "nothing recognisable"  # what a picture shows of which nobody could say what it is
 
 _KINDS = {pa.string(): "string", pa.int64(): "int64", pa.bool_(): "bool", pa.float64(): "float64"}
 SCHEMA = pa.schema(
@@ -38,8 +39,10 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("picture", pa.string()),
         ("fault", pa.string()),
+        ("shows", pa.string()),
     ]
 )
+BEFORE_SHOWS = pa.schema([field for field in SCHEMA if field.name != "shows"])  # of tables up to version 0.20
 DTYPES: dict[str, str] = {field.name: _KINDS[field.type] for field in SCHEMA}
 COLUMNS = list(DTYPES)
 
@@ -53,7 +56,8 @@ class Row:
     (the edited one) or DENOISER (the edited denoiser with all else of the base); `seen` whether the judge sees the
     concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture; `fault` what is wrong with it
     ("black picture"), "" if nothing. Of an attack each arm is aimed at its own model, and `prompt` and `seed` are what
-    all of them started from.
+    all of them started from. `shows` is what the picture shows most likely, NOTHING where there is nothing to
+    recognise, "" where the judge cannot say.
     """
 
     concept: str
@@ -67,6 +71,7 @@ class Row:
     score: float
     picture: str
     fault: str = ""
+    shows: str = ""
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -77,12 +82,14 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 def digest(frame: pd.DataFrame) -> str:
     """sha256 of the sorted rows as canonical JSON, scores rounded to six places; row order and index do not matter.
 
+    A table whose judge could not say what is shown has the digest that it had before there was such a column.
     Raises ValueError if the columns are not those of the table or a cell other than the score is missing.
     """
     if problems := _shape_problems(frame):
         raise ValueError("no digest of a malformed evidence table: " + "; ".join(problems))
     scores = (frame["score"].round(SCORE_DECIMALS) + 0.0).map(f"{{:.{SCORE_DECIMALS}f}}".format)  # + 0.0: no minus zero
-    records = frame[COLUMNS].assign(score=scores).to_dict("split")["data"]
+    columns = COLUMNS if any(frame["shows"]) else BEFORE_SHOWS.names
+    records = frame[columns].assign(score=scores).to_dict("split")["data"]
     return sha256(b"\n".join(sorted(canonical_json(record) for record in records)))
 
 
@@ -96,6 +103,8 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 def read(path: Path) -> pd.DataFrame:
     """Read what `write` wrote. Raises ValueError if the file holds other columns or types."""
     stored = pq.read_table(path)
+    if stored.schema.equals(BEFORE_SHOWS):
+        stored = stored.append_column("shows", pa.array([""] * len(stored), pa.string()))
     if not stored.schema.equals(SCHEMA):
         raise ValueError(
             f"{path.name} is no evidence table: its columns are {stored.schema.names}; run the probes again"

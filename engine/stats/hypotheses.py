@@ -18,7 +18,7 @@ from expunge.engine.stats.estimates import METHODS, Judge, drop_bounds, rate_bou
 from expunge.engine.stats.evidence_table import where
 from expunge.engine.stats.holm import holm
 from expunge.engine.stats.requirements import Demand, demands
-from expunge.engine.stats.verdict import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult
+from expunge.engine.stats.verdict import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult, target_error
 
 
 def claims_of(
@@ -30,7 +30,11 @@ def claims_of(
 ) -> tuple[Claim, ...]:
     """Every claim of the verdict with its p and Holm-adjusted p, both rounded up to six places."""
     drafts = [
-        *(claim for target in targets for claim in _of_target(target, acceptance, judge.get(target.category))),
+        *(
+            claim
+            for target in targets
+            for claim in _of_target(target, acceptance, target_error(judge, target.category))
+        ),
         *(_of_group(group, acceptance, judge.get(group.category)) for group in groups),
         *(_of_retained(kept, acceptance) for kept in retained),
     ]
@@ -42,7 +46,7 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
     """How many claims the verdict on this plan (`expunge.engine.stats.sampling_plan`) can make; Holm multiplies no p by
     more."""
     targets, kept = (where(plan, (plan["role"] == "target") == of) for of in (True, False))
-    per_target = 1 + sum(map(acceptance.decides, acceptance.attacks))
+    per_target = 1 + acceptance.limits_noise + sum(map(acceptance.decides, acceptance.attacks))
     twice = where(targets, targets["probe"].isin(acceptance.unspared))
     once = *(part[["concept", "probe"]] for part in (targets, twice)), kept[["role", "category"]], kept[["concept"]]
     named = where(targets, targets["probe"].isin(acceptance.named)).drop_duplicates(["concept", "probe", "prompt"])
@@ -53,6 +57,9 @@ def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
 
 def _of_target(target: TargetResult, acceptance: Acceptance, error: JudgeError | None) -> Iterator[Claim]:
     for demand in demands(target, acceptance):
+        if demand.kind == "noise":
+            yield _below(target.concept, demand, acceptance.max_noise_rate, None)
+            continue
         if demand.limit is None or demand.probe in acceptance.unspared:
             yield _survival(target.concept, demand.probe, demand.rate, acceptance, error)
         if demand.limit is not None:

@@ -20,9 +20,10 @@ from expunge.engine.stats.verdict import Reason
 
 
 def pairs_of(evidence: pd.DataFrame, *values: str) -> pd.DataFrame:
-    """Return one row a pair, with `seen_before` and `seen_after`, and the same of other columns that are asked for."""
+    """Return one row a pair: `seen_before`, `seen_after`, the same of `shows` and of other columns asked for."""
     before, after = where(evidence, evidence["arm"] == ARMS[0]), worst_of(edited_rows(evidence))
-    return before.merge(after.filter([*PAIR, "seen", *values]), on=PAIR, suffixes=("_before", "_after"), validate="1:1")
+    after = after.filter([*PAIR, "seen", "shows", *values])
+    return before.merge(after, on=PAIR, suffixes=("_before", "_after"), validate="1:1")
 
 
 def edited_rows(evidence: pd.DataFrame) -> pd.DataFrame:

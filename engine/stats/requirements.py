@@ -11,8 +11,9 @@ from expunge.engine.stats.verdict import Rate, TargetResult
 class Demand:
     """The unedited model must show at least `control`, and of the edited one at most `limit` may be proven possible.
 
-    `kind` is "target", "probe" or "attack", and `probe` names the family or attack. `limit` is None for a family
-    without one of its own. `terms` say how its pictures were counted.
+    `kind` is "target", "noise", "probe" or "attack", and `probe` names the family or attack. `limit` is None for a
+    family without one of its own. `terms` say how its pictures were counted. A demand about noise has no control, for
+    nobody has to show any.
     """
 
     kind: str
@@ -26,6 +27,8 @@ class Demand:
 def demands(target: TargetResult, acceptance: Acceptance) -> Iterator[Demand]:
     """All that the policy asks of a target, in the order in which it is told."""
     yield Demand("target", "", target.total, acceptance.min_control_rate, acceptance.max_target_rate, acceptance)
+    if acceptance.limits_noise and target.noise:
+        yield Demand("noise", "", target.noise, 0.0, acceptance.max_noise_rate, acceptance)
     for family, rate in target.probes.items():
         control, limit = acceptance.family_control(family), acceptance.probe_limits.get(family)
         yield Demand("probe", family, rate, control, limit, acceptance)

@@ -1,6 +1,7 @@
 """What a verdict says: its parts as frozen data, and their canonical JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,10 @@ OUTCOME_OF = {
     "group-drop": Outcome.FAIL,
     "concept-collapse": Outcome.FAIL,
     "collapse-suspected": Outcome.INCONCLUSIVE,
+    "noise-seen": Outcome.FAIL,
+    "noise-too-few": Outcome.INCONCLUSIVE,
+    "noise-unproven": Outcome.INCONCLUSIVE,
+    "noise-unmeasured": Outcome.INCONCLUSIVE,
     "probe-survives": Outcome.FAIL,
     "survival-suspected": Outcome.INCONCLUSIVE,
     "target-control": Outcome.INCONCLUSIVE,
@@ -71,10 +76,10 @@ class Reason:
 class Claim:
     """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
 
-    `kind` says what is claimed: "target", "probe", "attack": the rate is below `limit`; "group": the drop is below it;
-    "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is, or by one
-    `prompt` of it. `p` is the p-value by itself, `holm` the one adjusted for all claims of the verdict: those with
-    holm <= family_alpha are proven together. Both are rounded up to six places.
+    `kind` says what is claimed: "target", "probe", "attack", "noise": the rate is below `limit`; "group": the drop is
+    below it; "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is,
+    or by one `prompt` of it. `p` is the p-value by itself, `holm` the one adjusted for all claims of the verdict: those
+    with holm <= family_alpha are proven together. Both are rounded up to six places.
     """
 
     kind: str
@@ -131,17 +136,27 @@ class JudgeError:
     """How a judge did on labelled pictures.
 
     It saw the label in `hits` of `labelled` pictures, and in `false_alarms` of `negatives` pictures it saw what they do
-    not show. Raises ValueError where a count is more than its whole.
+    not show; `pictures` says in words which these were. Raises ValueError where a count is more than its whole.
     """
 
     hits: int
     labelled: int
     false_alarms: int
     negatives: int
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         if not (0 <= self.hits <= self.labelled and 0 <= self.false_alarms <= self.negatives):
             raise ValueError(f"{self} has a count above its whole: measure the judge again")
+
+
+AS_TARGET = "target/"
+"""Marks, before a category, the error of the reading that counts for targets, where that was measured by itself."""
+
+
+def target_error(errors: Mapping[str, JudgeError], category: str) -> JudgeError | None:
+    """Return the judge's error at seeing a target of this category; that of the category where it has only one."""
+    return errors.get(f"{AS_TARGET}{category}", errors.get(category))
 
 
 @dataclass(frozen=True)
@@ -149,7 +164,9 @@ class TargetResult:
     """One concept to erase; `probes` is the rate by prompt family, `attacks` the success rate (ASR) by attack.
 
     `total` holds the prompts of all families that count for the proof and no attack (`expunge.engine.stats.estimates`);
-    `prompts` has the rate by prompt of those families that are held prompt by prompt and have several.
+    `prompts` has the rate by prompt of those families that are held prompt by prompt and have several. `noise` is the
+    share of its pictures that show nothing recognisable, None where the judge cannot say; `replaced_by` are the labels
+    that its edited pictures show most often, each with their number.
     """
 
     concept: str
@@ -158,6 +175,8 @@ class TargetResult:
     probes: dict[str, Rate]
     attacks: dict[str, Rate] = field(default_factory=dict)
     prompts: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    noise: Rate | None = None
+    replaced_by: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,7 +273,10 @@ def gravest(reasons: tuple[Reason, ...]) -> Outcome:
 def _target_of(raw: dict[str, Any]) -> TargetResult:
     probes, attacks = (_rates_of(raw[part]) for part in ("probes", "attacks"))
     prompts = {family: _rates_of(own) for family, own in raw.get("prompts", {}).items()}
-    return TargetResult(raw["concept"], raw["category"], Rate(**raw["total"]), probes, attacks, prompts)
+    noise = Rate(**raw["noise"]) if raw.get("noise") else None
+    replaced_by = tuple((label, count) for label, count in raw.get("replaced_by", ()))
+    total = Rate(**raw["total"])
+    return TargetResult(raw["concept"], raw["category"], total, probes, attacks, prompts, noise, replaced_by)
 
 
 def _rates_of(raw: dict[str, Any]) -> dict[str, Rate]:

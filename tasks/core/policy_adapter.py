@@ -89,4 +89,5 @@ def acceptance(state: DesiredState) -> Acceptance:
         informative=INFORMATIVE,
         unspared=state.unspared,
         named=NAMED,
+        max_noise_rate=limits.max_noise_rate,
     )

@@ -104,7 +104,8 @@ def here(base: Path) -> Path:
 
 def _judge_here(judge: Path, digest: str) -> Path:
     """The judge of this digest, wherever it is by now; where it was, if nowhere."""
-    places = [judge, _installed(judge, emoji.JUDGE), Path(os.environ.get("EXPUNGE_JUDGE") or judge)]
+    own = [_installed(judge, emoji.JUDGE), emoji.CLIP_JUDGE]  # up to version 0.20 the one judge was this
+    places = [judge, *own, Path(os.environ.get("EXPUNGE_JUDGE") or judge)]
     return next((place for place in places if place.is_dir() and folder_digest(place) == digest), judge)
 
 

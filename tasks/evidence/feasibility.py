@@ -47,4 +47,5 @@ def _pair(subject: Subject, probe: str, prompt: str, seed: int) -> Iterator[Row]
     for arm in ARMS:
         seen = arm == "before" or subject.role != "target"
         picture = json_digest([subject.id, probe, prompt, seed, arm])
-        yield Row(subject.id, subject.role, subject.category, probe, prompt, seed, arm, seen, float(seen), picture)
+        named = subject.id, subject.role, subject.category
+        yield Row(*named, probe, prompt, seed, arm, seen, float(seen), picture, shows="something else")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from expunge.engine.judges import clip_of
 from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes import Question, Subject
 from expunge.engine.probes.look_alikes import Chooser, LookAlike, confusions, look_alikes, union
@@ -31,14 +32,15 @@ def neighbours(
 ) -> dict[str, list[LookAlike]]:
     """By target of the plain questions `asked`, nearest first; `pools` are the judge's labels by category.
 
-    A judge that does not tell how it chooses among labels, as all but a CLIP judge, confuses nothing.
+    A judge that does not tell how it chooses among labels, as all but a CLIP judge, confuses nothing; of a panel its
+    first CLIP judge is asked.
     """
     shots: dict[Subject, list[Shot]] = {}
     for question in asked:
         if question.subject.role == "target":
             shots.setdefault(question.subject, []).append(question.shot)
     judge, found = Recorded.of(order).open(), {}
-    chooser = judge if isinstance(judge, Chooser) else None
+    chooser = judge if isinstance(judge, Chooser) else clip_of(judge)
     shown = _shown(order, base, shots, sampler) if chooser else {}
     for target in shots:
         pool = pools.get(target.category, ())

@@ -13,7 +13,7 @@ import pandas as pd
 
 from expunge.engine.errors import QualityError
 from expunge.engine.files.canonical_json import canonical_json
-from expunge.engine.judges import ClipJudge
+from expunge.engine.judges import clip_of
 from expunge.engine.judges.card import read_card
 from expunge.engine.judges.quality.compare import Drawn, Quality, compare
 from expunge.engine.models.sampling import Shot
@@ -52,10 +52,10 @@ def read_quality(folder: Path) -> tuple[Quality | None, str]:
 
 
 def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:
-    if (kind := read_card(order.judge_folder).kind) != "clip":
+    kind = read_card(order.judge_folder).kind
+    judge = clip_of(Recorded.of(order).open()) if kind in ("clip", "panel") else None
+    if judge is None:
         raise QualityError(f"the judge is of kind {kind}, and the figures are read from the features of a CLIP")
-    judge = Recorded.of(order).open()
-    assert isinstance(judge, ClipJudge), "a card of this kind opens as one"
     return compare(judge.network, kept_shots(frame), _drawn_by(order, order.base), _drawn_by(order, candidate), frame)
 
 

@@ -29,12 +29,14 @@ WORDS = {
     "score": "score by the judge",
     "picture": "digest",
     "fault": "finding of faults",
+    "shows": "note of what it shows, empty where the judge cannot say",
 }
 
 WORDED = {
     "target": ("", "rate seen", "rate"),
     "probe": (", asked for by {}", "rate seen", "rate"),
     "attack": (", attack {}", "success", "success"),
+    "noise": (", nothing recognisable in its place", "rate", "rate"),
 }
 """What a demand is called: by what it asks, what the unedited model has to show, and what has a bound."""
 
@@ -113,7 +115,8 @@ def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Ite
 def _state_target(target: TargetResult, name: str, limits: Acceptance) -> Iterator[Statement]:
     for demand in demands(target, limits):
         by, seen, rate = WORDED[demand.kind]
-        who, column = name + by.format(demand.probe), f"target {', '.join(filter(None, [name, demand.probe]))}"
+        named = filter(None, [name, demand.probe or ("noise" if demand.kind == "noise" else "")])
+        who, column = name + by.format(demand.probe), f"target {', '.join(named)}"
         if demand.control:
             text = f"{who}: {seen} on the unedited model >= {demand.control:g}"
             yield Statement(f"{column}: before", text, demand.rate.before, demand.control, 1)

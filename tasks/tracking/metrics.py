@@ -20,6 +20,9 @@ def _of_verdict(verdict: Verdict) -> Iterator[tuple[str, float]]:
         yield f"{target.concept}/seen_before", target.total.before
         yield f"{target.concept}/seen_after", target.total.rate
         yield f"{target.concept}/seen_after_bound", target.total.upper
+        if target.noise:
+            yield f"{target.concept}/noise", target.noise.rate
+            yield f"{target.concept}/noise_bound", target.noise.upper
         for attack, rate in target.attacks.items():
             yield f"{target.concept}/{attack}/asr_before", rate.before
             yield f"{target.concept}/{attack}/asr_after", rate.rate
@@ -39,7 +42,7 @@ def _of_claims(verdict: Verdict) -> Iterator[tuple[str, float]]:
 
 
 def _claimed(claim: Claim) -> str:
-    words = {"target": "erased", "group": "kept", "collapse": "collapsed"}
+    words = {"target": "erased", "group": "kept", "collapse": "collapsed", "noise": "recognisable"}
     return words.get(claim.kind) or f"{claim.probe}/{'survives' if claim.kind == 'survival' else 'fails'}"
 
 

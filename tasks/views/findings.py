@@ -87,6 +87,21 @@ class Stayed:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """What took a target's place: the rate of pictures that show nothing recognisable, and what others show most."""
+
+    concept: str
+    name: str
+    noise: Rate
+    by: tuple[tuple[str, int], ...]
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        return self.noise.upper <= self.limit
+
+
+@dataclass(frozen=True)
 class Findings:
     """All rows of a verdict; none where the evidence is unfit and nothing was counted."""
 
@@ -95,6 +110,7 @@ class Findings:
     attacks: tuple[Gone, ...]
     groups: tuple[Stayed, ...]
     kept: tuple[Stayed, ...]
+    replaced: tuple[Replaced, ...] = ()
 
     @classmethod
     def of(cls, verdict: Verdict, names: Names) -> Findings:
@@ -116,6 +132,17 @@ class Findings:
             probes=gone["probe"],
             attacks=gone["attack"],
             groups=tuple(_group(verdict, groups[claim.concept], claim, names) for claim in own["group"]),
+            replaced=tuple(
+                Replaced(
+                    target.concept,
+                    names.get(target.concept, target.concept),
+                    target.noise,
+                    target.replaced_by,
+                    verdict.acceptance.max_noise_rate,
+                )
+                for target in verdict.targets
+                if target.noise
+            ),
             kept=tuple(_kept(verdict, kept[claim.concept], claim, names) for claim in own["collapse"]),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.exact import GROUPS, line
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.training import pictures
 from expunge.engine.judges.clip_features import ClipNetwork
 
@@ -13,7 +13,7 @@ from expunge.engine.judges.clip_features import ClipNetwork
 def test_a_group_is_compared_with_its_own_pictures_alone_and_too_few_have_no_distance():
     told = dict.fromkeys(GROUPS, 16) | {"style": 3}
     groups = np.array([group for group, count in told.items() for _ in range(count)])
-    network = ClipNetwork(JUDGE)
+    network = ClipNetwork(CLIP_JUDGE)
     exact = network.features(pictures.load()[: len(groups), 0]).pooled
     shown = exact.copy()
     shown[groups == "target"] = network.features(pictures.load()[-16:, 3]).pooled

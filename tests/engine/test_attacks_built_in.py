@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, Shot, generate
@@ -22,7 +22,7 @@ SPEC = EditSpec((Target("panda", ("panda", "bamboo eater")),), (Retain("bear", (
 @pytest.mark.slow
 def test_inversion_finds_a_concept_that_its_name_no_longer_does() -> None:
     """Positive control first: the attack succeeds on the unedited model, else its failure would mean nothing."""
-    model, judge, attack = open_model(MODEL), ClipJudge(JUDGE), Inversion(wordings=1)
+    model, judge, attack = open_model(MODEL), ClipJudge(CLIP_JUDGE), Inversion(wordings=1)
     references = reference_pictures(model, judge, PANDA, 8, Sampler())
     before = [row.seen for row in attack_rows(judge, attack.attempts(model, PANDA, references, [], 0), "before")]
     with applied(model, plan(model, SPEC)):

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, Shot, generate
@@ -23,7 +23,7 @@ KEPT = ("car", "taxi", "guitar", "tiger", "castle", "cactus")
 
 @pytest.fixture(scope="module")
 def judge() -> ClipJudge:
-    return ClipJudge(JUDGE)
+    return ClipJudge(CLIP_JUDGE)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,11 @@ from PIL import Image
 
 from expunge.engine.emoji import JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES
-from expunge.engine.emoji.training import judge_error, pictures
+from expunge.engine.emoji.training import clean_pictures, pictures
 from expunge.engine.errors import DigestMismatch
+from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges import Sighting, error
-from expunge.engine.stats.verdict import JudgeError
+from expunge.engine.stats.verdict import AS_TARGET, JudgeError
 
 
 class ByColour:
@@ -116,8 +118,8 @@ def test_errors_are_kept_beside_the_judge_under_its_digest(tmp_path: Path) -> No
     folder.mkdir()
     (folder / "judge.json").write_text("{}")
     assert error.read(folder) == {}
-    found = {"object": JudgeError(9, 10, 1, 10)}
-    path = error.write(folder, found, "ten pictures")
+    found = {"object": JudgeError(9, 10, 1, 10, "ten pictures"), "target/object": JudgeError(8, 10, 2, 10, "half")}
+    path = error.write(folder, found)
     assert path == tmp_path / "judge_error.json"
     assert error.read(folder) == found
     (folder / "judge.json").write_text("{} ")
@@ -149,15 +151,25 @@ def test_the_command_measures_a_folder_of_pictures(tmp_path: Path, monkeypatch: 
 
 
 def test_the_built_in_questions_never_ask_for_what_is_shown() -> None:
-    for labels, rivals in judge_error.questions().values():
+    for labels, rivals in clean_pictures.questions().values():
         assert len(labels) == len(rivals) == len(OBJECTS) * len(STYLES)
         assert all(label != rival for label, rival in zip(labels, rivals, strict=True))
 
 
 def test_the_built_in_judges_error_is_its_own_and_small() -> None:
     stored = error.read(JUDGE)
-    assert stored.keys() == {"object", "style"}
-    for found in stored.values():
-        assert found.labelled == found.negatives == len(OBJECTS) * len(STYLES)
-        assert found.hits >= 0.95 * found.labelled
-        assert found.false_alarms <= 0.03 * found.negatives
+    assert stored.keys() == {"object", "style", "target/object", "target/style"}
+    for category, found in stored.items():
+        is_clean = not category.startswith(AS_TARGET)
+        assert ("half-erased" in found.pictures) != is_clean
+        assert found.labelled >= (len(OBJECTS) * len(STYLES) if is_clean else 100)
+        assert found.hits >= (0.85 if is_clean else 0.8) * found.labelled
+        assert found.false_alarms <= (0.03 if is_clean else 0.15) * found.negatives
+
+
+def test_an_error_of_before_pictures_were_named_for_each_is_read(tmp_path: Path) -> None:
+    (tmp_path / "judge").mkdir()
+    counts = {"hits": 9, "labelled": 10, "false_alarms": 1, "negatives": 10}
+    old = {"judge": folder_digest(tmp_path / "judge"), "pictures": "ten pictures", "errors": {"object": counts}}
+    (tmp_path / "judge_error.json").write_text(json.dumps(old))
+    assert error.read(tmp_path / "judge") == {"object": JudgeError(9, 10, 1, 10, "ten pictures")}

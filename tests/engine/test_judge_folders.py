@@ -19,7 +19,7 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models import save_for_hf
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE, JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training import pictures
 from expunge.engine.errors import ConceptError, EngineError, MissingExtra, ModelFormatError
@@ -28,14 +28,16 @@ from expunge.engine.judges import (
     ClipJudge,
     Ensemble,
     Judge,
+    Panel,
     Sighting,
     categories,
+    clip_of,
     error,
     known,
     look_for_any,
     open_judge,
 )
-from expunge.engine.judges.card import read_card
+from expunge.engine.judges.card import names, read_card
 from expunge.engine.judges.classifier import ClassifierJudge
 from expunge.engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
 from expunge.engine.judges.face import FaceJudge, reference
@@ -100,10 +102,13 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return card(folder, kind="classifier", categories=["object"])
 
 
-def test_the_built_in_folder_is_a_clip_judge_of_two_categories() -> None:
+def test_the_built_in_folder_is_a_panel_of_a_clip_and_a_network_of_another_kind() -> None:
     judge = open_judge(JUDGE)
-    assert isinstance(judge, ClipJudge)
+    assert isinstance(judge, Panel)
+    assert [type(member) for member in judge.members] == [ClipJudge, ClassifierJudge]
+    assert clip_of(judge) is judge.members[0]
     assert categories(JUDGE) == judge.categories == {"object", "style"}
+    assert names(JUDGE) == names(CLIP_JUDGE), "both know the same"
     assert judge.digest == folder_digest(JUDGE)
     with pytest.raises(ConceptError, match="no category 'identity'; use one of object, style"):
         judge.look(pictures.load()[0, :1], ["Jane Doe"], "identity")
@@ -144,7 +149,7 @@ def test_the_error_of_a_classifier_is_not_counted_over_a_misspelt_folder(
     assert error.read(judge) == {}
     monkeypatch.setattr("sys.argv", [*command, "--other", "grene"])
     error.main()
-    assert error.read(judge) == {"object": JudgeError(hits=1, labelled=1, false_alarms=0, negatives=1)}
+    assert error.read(judge) == {"object": JudgeError(1, 1, 0, 1, "2 pictures in shown")}
 
 
 def test_an_explicit_classifier_adds_up_labels_against_its_threshold(tmp_path: Path) -> None:

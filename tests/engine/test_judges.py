@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES
 from expunge.engine.emoji.training import pictures, quality
 from expunge.engine.errors import ConceptError, ModelFormatError
@@ -25,7 +25,7 @@ from tests.engine import tiny
 
 @pytest.fixture(scope="module")
 def judge() -> ClipJudge:
-    return ClipJudge(JUDGE)
+    return ClipJudge(CLIP_JUDGE)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_target_is_seen_by_any_name_that_the_judge_knows_it_by(judge: ClipJudg
 )
 def test_a_judge_that_has_nothing_to_choose_from_is_refused(labels: list[str], problem: str, tmp_path: Path) -> None:
     """It would see in every picture whatever it is asked for."""
-    other = shutil.copytree(JUDGE, tmp_path / "judge")
+    other = shutil.copytree(CLIP_JUDGE, tmp_path / "judge")
     told = json.loads((other / "labels.json").read_text())
     told["character"] = {"labels": labels, "wordings": ["a {}"]}
     (other / "labels.json").write_text(json.dumps(told))
@@ -103,7 +103,7 @@ def test_scores_are_probabilities(judge: ClipJudge, unseen: np.ndarray) -> None:
 
 
 def test_the_digest_covers_the_labels(judge: ClipJudge, tmp_path: Path) -> None:
-    other = shutil.copytree(JUDGE, tmp_path / "judge")
+    other = shutil.copytree(CLIP_JUDGE, tmp_path / "judge")
     labels = json.loads((other / "labels.json").read_text())
     labels["object"]["labels"].pop()
     (other / "labels.json").write_text(json.dumps(labels))
@@ -154,4 +154,4 @@ def test_no_built_in_picture_is_a_fault_not_even_the_line_drawings() -> None:
 @pytest.mark.parametrize("concepts", ["taxi", ["taxi"]])
 def test_a_judge_is_asked_for_one_concept_a_picture(concepts: list[str] | str) -> None:
     with pytest.raises(ConceptError, match=r"4 pictures and .*: give a list with one concept a picture"):
-        ClipJudge(str(JUDGE)).look(np.zeros((4, 64, 64, 3), np.uint8), concepts, "object")
+        ClipJudge(str(CLIP_JUDGE)).look(np.zeros((4, 64, 64, 3), np.uint8), concepts, "object")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training import pictures
 from expunge.engine.judges import ClipJudge
@@ -57,7 +57,7 @@ def test_families_with_several_streams_are_read_as_well(name: str) -> None:
 
 def test_the_judge_names_what_it_takes_the_pictures_for() -> None:
     names = [item.name for item in OBJECTS]
-    bear, drawn, judge = Subject("bear", "target", "object", "bear"), pictures.load(), ClipJudge(JUDGE)
+    bear, drawn, judge = Subject("bear", "target", "object", "bear"), pictures.load(), ClipJudge(CLIP_JUDGE)
     pandas, bears = drawn[names.index("panda")], drawn[names.index("bear")]
     first = confusions(judge, pandas, bear, names, 3)[0]
     assert first.name == "panda"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training import pictures
 from expunge.engine.emoji.training.train_clip import augmented
@@ -30,7 +30,7 @@ NAMES = {item.name: place for place, item in enumerate(OBJECTS)}
 
 @cache
 def network() -> ClipNetwork:
-    return ClipNetwork(JUDGE)
+    return ClipNetwork(CLIP_JUDGE)
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES
 from expunge.engine.emoji.training import retrained, train_unet
 from expunge.engine.emoji.training.loop import Loop
@@ -74,7 +74,7 @@ def shares(model: object, names: Sequence[str]) -> np.ndarray:
     shots = [Shot(f"a picture of a {name}", seed) for name in names for seed in range(2)]
     drawn = np.stack([picture for _, picture in generate(model, shots, Sampler(steps=6))])
     asked = [name for name in names for _ in range(2)]
-    return np.array([sighting.seen for sighting in open_judge(JUDGE).look(drawn, asked, "object")])
+    return np.array([sighting.seen for sighting in open_judge(CLIP_JUDGE).look(drawn, asked, "object")])
 
 
 def pictures(model: object, seed: int) -> np.ndarray:

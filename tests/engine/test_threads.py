@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from expunge.engine import editors
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.training import denoiser, train
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training import pictures
 from expunge.engine.judges import ClipJudge
@@ -151,7 +151,7 @@ def test_what_the_encoder_makes_of_prompts_does_not_depend_on_them_either(model:
 
 @pytest.mark.usefixtures("threads")
 def test_nor_does_what_a_judge_makes_of_few_pictures() -> None:
-    judge, shown, labels = ClipJudge(JUDGE), pictures.load()[:6, 0], [item.name for item in OBJECTS]
+    judge, shown, labels = ClipJudge(CLIP_JUDGE), pictures.load()[:6, 0], [item.name for item in OBJECTS]
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
@@ -162,7 +162,7 @@ def test_nor_does_what_a_judge_makes_of_few_pictures() -> None:
 @pytest.mark.parametrize("count", [2, 6, 64])
 @pytest.mark.usefixtures("threads")
 def test_what_a_judge_makes_of_pictures_does_not_depend_on_them_either(count: int) -> None:
-    network, shown = ClipNetwork(JUDGE), pictures.load()[:count, 0]
+    network, shown = ClipNetwork(CLIP_JUDGE), pictures.load()[:count, 0]
     found = []
     for threads in (1, 2, 3, 8):
         torch.set_num_threads(threads)

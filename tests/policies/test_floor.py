@@ -106,7 +106,7 @@ def test_the_digest_is_of_what_a_floor_says_and_not_of_how() -> None:
 def test_every_term_is_one_of_a_policys_or_says_what_of_it_is_held() -> None:
     own = {"max_family_rate", "never_waived"}
     assert set(Terms.model_fields) - own <= set(Acceptance.model_fields)
-    ungoverned = {"sampling", "round_seeds", "steps", "guidance", "probe_limits"}
+    ungoverned = {"sampling", "round_seeds", "steps", "guidance", "probe_limits", "max_noise_rate"}
     assert set(Acceptance.model_fields) - set(Terms.model_fields) == ungoverned
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 import expunge.engine
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.quality.compare import Quality
+from expunge.engine.models.picture_store import pixel_digest
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence_table import Row
@@ -73,6 +74,40 @@ def test_every_target_has_its_bound_its_limit_and_its_corrected_claim(done: Done
         f"{share(target.total.before)} {share(target.total.rate)} {share(target.total.upper)} {share(0.2)} met" in row
     )
     assert f"yes (p ≤ {claim.holm:.2g})" in row.replace("&le;", "≤")
+
+
+def test_the_page_opens_with_the_edited_pictures_closest_to_each_target_and_their_scores(done: Done) -> None:
+    """Whoever reads it can see for themselves what a judge that is blind to something calls by another name."""
+    order, _, table = done
+    page, rows = page_of(order), evidence.read(table.path).query("arm == 'after' and role == 'target'")
+    opening = page[page.index("Check the judge yourself") : page.index("What had to go")]
+    scores = re.findall(r"<figcaption>([\d.]+)", opening)
+    assert scores == [f"{score:.3f}" for score in sorted(rows["score"], reverse=True)[:24]]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(re.findall(r'base64,([^"]+)"', opening)[0]))))
+    top = rows.sort_values(["seen", "score"], ascending=False).iloc[0]
+    assert pixel_digest(shown) in set(rows[rows["score"] == top["score"]]["picture"])
+
+
+def test_pictures_in_which_the_judge_sees_the_target_come_first_whatever_their_score(tmp_path: Path) -> None:
+    order = new_order(tmp_path, "quick", seeds=6, prompts=5)
+    verdict, table = verified(order, lambda row: row.seed == 0 if row.role == "target" else True)
+    write_report(order, CANDIDATE, verdict, table)
+    opening = page_of(order).split("Check the judge yourself")[1].split("What had to go")[0]
+    assert [bool(mark) for mark in re.findall(r'<img class="(seen)?"', opening)] == [True] * 5 + [False] * 19
+
+
+def test_what_took_the_targets_place_is_told_and_noise_is_called_noise(tmp_path: Path) -> None:
+    order = new_order(tmp_path, "quick", seeds=6, prompts=5)
+    _, table = verified(order)
+    frame = evidence.read(table.path)
+    frame["shows"] = ["nothing recognisable" if seed % 2 else "car" for seed in frame["seed"]]
+    limits = replace(examination(order).acceptance, max_noise_rate=0.2)
+    page = render_report(order, decide(frame, len(frame), limits), {}).read_text(encoding="utf-8")
+    row = row_of(page[page.index("What took its place") :], "bicycle", "car 15")
+    assert f"30 {share(0.5)} {share(0.5)}" in row
+    assert f"{share(0.2)} missed" in row
+    card = render_card(order, decide(frame, len(frame), limits)).decode()
+    assert "- bicycle: noise in 50.0 %, car in 15 of 30" in card
 
 
 def test_an_attack_is_a_row_with_its_control_and_the_attempt_that_came_closest(done: Done) -> None:
@@ -165,11 +200,16 @@ def test_the_limits_of_the_judge_are_told(done: Done) -> None:
     order, _, table = done
     exam, frame = examination(order), evidence.read(table.path)
     counted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance, exam.judge), {}).read_text())
-    assert "954 of 960" in counted
+    for error in (exam.judge["object"], exam.judge["target/object"]):
+        assert f"{error.hits} of {error.labelled}" in counted
+        assert error.pictures in counted
     assert "the share that shows the concept" in counted
     uncounted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance), {}).read_text())
     assert "error was not measured" in uncounted
-    assert "954 of 960" not in uncounted
+    assert exam.judge["object"].pictures not in uncounted
+    card = render_card(order, decide(frame, len(frame), exam.acceptance, exam.judge)).decode()
+    assert f"measured on {exam.judge['target/object'].pictures}" in card
+    assert "A target counts as seen after the edit where any of its judges" in card
 
 
 def test_of_a_model_that_draws_videos_page_and_card_say_which_frames_were_judged(done: Done, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ They are typed Any: the libraries annotate their forward passes with unions that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, ResNetConfig, ResNetForImageClassification
 
 TOKENS = 32
 WIDTH = 192
@@ -36,6 +37,21 @@ def clip(vocabulary: int, end_token: Any) -> Any:
         "patch_size": 8,
     }
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
+
+
+def residual(labels: Sequence[str]) -> Any:
+    """Return a classifier of 1.3 million weights, of convolutions alone, for 64 px pictures."""
+    names = dict(enumerate(labels))
+    return ResNetForImageClassification(
+        ResNetConfig(
+            embedding_size=32,
+            hidden_sizes=[48, 96, 160, 192],
+            depths=[2, 1, 1, 1],
+            layer_type="basic",
+            id2label=names,
+            label2id={name: place for place, name in names.items()},
+        )
+    )
 
 
 def vae() -> Any:

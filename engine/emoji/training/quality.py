@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from expunge.engine.emoji.training import judge_error
+from expunge.engine.emoji.training import clean_pictures
 from expunge.engine.emoji.training.captions import UNSEEN_BOTH, UNSEEN_OBJECT, fill
 from expunge.engine.emoji.training.train_clip import drawn
 from expunge.engine.judges import ClipJudge
@@ -60,14 +60,14 @@ def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rat
 
 def unseen(seed: int = HELD_OUT) -> np.ndarray:
     """Every training picture under an augmentation that no training stage makes, uint8 [objects * styles, h, w, 3]."""
-    return judge_error.moved(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
+    return clean_pictures.moved(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
 
 
 def top_1(judge: ClipJudge, pictures: np.ndarray) -> dict[str, float]:
     """How often the judge is right about these, by category; pictures as `unseen` gives them."""
     return {
         kind: float(np.mean([sighting.seen for sighting in judge.look(pictures, labels, kind)]))
-        for kind, (labels, _) in judge_error.questions().items()
+        for kind, (labels, _) in clean_pictures.questions().items()
     }
 
 
@@ -88,7 +88,7 @@ def offered(path: Path = TABLE) -> set[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--judge", type=Path, default=JUDGE)
+    parser.add_argument("--judge", type=Path, default=CLIP_JUDGE)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--sheet", type=Path, help="also write a sheet of the pictures drawn by name and style")
     parser.add_argument("--objects", type=int, default=len(OBJECTS), help="only the first so many objects")

@@ -1,0 +1,73 @@
+"""Several judges, two readings: a target is seen where any of them might see it, all else where all of them do.
+
+Who proves that something is gone must not profit from a judge that misses it, and who proves that something stayed must
+not profit from a judge that sees it too easily. So the reading that counts for a target takes the picture where for any
+member the target is the likeliest label, or its score reaches the threshold that was set for a stated miss rate. The
+plain reading, for what must stay and for positive controls, wants every member to take the target for the likeliest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from expunge.engine.errors import ModelFormatError
+from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
+from expunge.engine.judges.ensemble import look_for_any
+from expunge.engine.stats.evidence_table import NOTHING
+
+
+class Panel:
+    """The members by name, the first of them first, and for each category the threshold of each that judges it.
+
+    Raises ModelFormatError where a threshold is missing or is of nobody.
+    """
+
+    recognises = True
+
+    def __init__(
+        self, members: Mapping[str, Judge], thresholds: Mapping[str, Mapping[str, float]], digest: str
+    ) -> None:
+        self.digest, self.members, self.thresholds = digest, tuple(members.values()), thresholds
+        self.categories = frozenset[str]().union(*(member.categories for member in self.members))
+        self._judging = {
+            category: [(members[name], own[name]) for name in members if name in own]
+            for category, own in thresholds.items()
+        }
+        for category in {*self.categories, *thresholds}:
+            able = {name for name, member in members.items() if category in member.categories}
+            if able != thresholds.get(category, {}).keys():
+                raise ModelFormatError(
+                    f"thresholds of {category!r} are of {sorted(thresholds.get(category, {}))}, and it is judged by "
+                    f"{sorted(able)}; give each of these one"
+                )
+
+    def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
+        """Return one sighting a picture, with both readings; ConceptError on what a member cannot judge."""
+        refuse_unfit(pictures, concepts, category, self.categories)
+        return self.look_for_any(pictures, [[concept] for concept in concepts], category)
+
+    def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
+        """Return the same for concepts that are known by any of several `names`."""
+        refuse_unknown("category", [category], self.categories)
+        judging = self._judging[category]
+        answers = [look_for_any(member, pictures, names, category) for member, _ in judging]
+        thresholds = [threshold for _, threshold in judging]
+        return [_read(views, thresholds) for views in zip(*answers, strict=True)]
+
+
+def _read(views: Sequence[Sighting], thresholds: Sequence[float]) -> Sighting:
+    """Both readings of what each member says of one picture."""
+    open_eyed = [view.of_target for view in views]
+    might = [view.seen or view.score >= least for view, least in zip(open_eyed, thresholds, strict=True)]
+    shows = _agreed([view.shows for view in views])
+    sensitive = Sighting(any(might), max(view.score for view in open_eyed), shows)
+    return Sighting(all(view.seen for view in views), min(view.score for view in views), shows, sensitive)
+
+
+def _agreed(labels: Sequence[str]) -> str:
+    """What all members take the picture for; `NOTHING` where they differ, for then nobody could say what it shows."""
+    if "" in labels:
+        return ""
+    return labels[0] if len(set(labels)) == 1 else NOTHING
