@@ -25,7 +25,7 @@ from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.device import PROCESSOR, device
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import LimitExceeded
-from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, words_folder
+from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.progress import bars
 from expunge.tasks.core.work_order import Order, Ref, load_state
@@ -50,6 +50,7 @@ def plan_edit(order: Order) -> Ref:
     if made is None or not is_plan_of(made, spec):
         made = _made(order, base, spec)
         made.save(path)
+        shutil.rmtree(order.folder / TRAINING, ignore_errors=True)
     check_reach(relative_changes(base, made), state.limits.max_weight_delta)
     refuse_unserved(found := Ref.of(path))
     return found
@@ -67,7 +68,7 @@ def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     if spec.editor == AUTO:
         return chosen(order, base, spec)
     with bars() as report:
-        return make(base, spec, report, WordStore(words_folder(order.home)))
+        return make(base, spec, report, WordStore(words_folder(order.home)), order.folder / TRAINING)
 
 
 def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:

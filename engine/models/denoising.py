@@ -34,7 +34,7 @@ class Noised:
 def check(pipeline: Any) -> None:
     """UnknownArchitecture for a family, or a kind of prediction, whose denoising loss is not known."""
     _predict(pipeline)
-    _kind(pipeline)
+    kind(pipeline)
 
 
 def denoiser(pipeline: Any) -> Any:
@@ -74,15 +74,15 @@ def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: fl
     share = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     share = least + (1 - least) * share
     noise = torch.randn(latents.shape, generator=generator).to(latents)
-    steps, kind = pipeline.scheduler.config.num_train_timesteps, _kind(pipeline)
-    if kind == "flow":
+    steps, predicts = pipeline.scheduler.config.num_train_timesteps, kind(pipeline)
+    if predicts == "flow":
         level = share.to(latents)[:, None, None, None]
         return Noised(latents.lerp(noise, level), (share * steps).to(latents), noise - latents)
     times = (share * steps).long().clamp(max=steps - 1).to(latents.device)
     kept = pipeline.scheduler.alphas_cumprod.to(latents.device)[times][:, None, None, None]
     signal, spread = kept.sqrt().to(latents), (1 - kept).sqrt().to(latents)
     goals = {"epsilon": noise, "v_prediction": signal * noise - spread * latents, "sample": latents}
-    return Noised(signal * latents + spread * noise, times, goals[kind])
+    return Noised(signal * latents + spread * noise, times, goals[predicts])
 
 
 def errors(pipeline: Any, task: Noised, arguments: Arguments) -> Tensor:
@@ -99,13 +99,14 @@ def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments)
     return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
-def _kind(pipeline: Any) -> str:
-    kind = getattr(pipeline.scheduler.config, "prediction_type", "flow")
-    if kind not in KINDS:
-        raise UnknownArchitecture(f"the scheduler predicts {kind!r}; an attack knows {', '.join(KINDS)}")
-    if kind != "flow":
+def kind(pipeline: Any) -> str:
+    """What the denoiser predicts, one of KINDS; UnknownArchitecture if it is another."""
+    predicts = getattr(pipeline.scheduler.config, "prediction_type", "flow")
+    if predicts not in KINDS:
+        raise UnknownArchitecture(f"the scheduler predicts {predicts!r}; an attack knows {', '.join(KINDS)}")
+    if predicts != "flow":
         check_levels(pipeline)
-    return kind
+    return predicts
 
 
 def check_levels(pipeline: Any) -> None:
@@ -113,6 +114,39 @@ def check_levels(pipeline: Any) -> None:
     if not hasattr(pipeline.scheduler, "alphas_cumprod"):
         name = type(pipeline.scheduler).__name__
         raise UnknownArchitecture(f"{name} has no alphas_cumprod, by which noise is added here")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of noise: a state is `signal` of the picture and `spread` of the noise; the denoiser is told `time`."""
+
+    time: Tensor
+    signal: float
+    spread: float
+
+
+def level_at(pipeline: Any, share: float) -> Level:
+    """The level at a share of the whole range; at 0 there is no noise."""
+    device, whole = denoiser(pipeline).device, pipeline.scheduler.config.num_train_timesteps
+    if kind(pipeline) == "flow":
+        return Level(torch.tensor(share * whole, device=device), 1 - share, share)
+    time = min(int(share * whole), whole - 1)
+    kept = float(pipeline.scheduler.alphas_cumprod[time]) if share > 0 else 1.0
+    return Level(torch.tensor(time, device=device), kept**0.5, (1 - kept) ** 0.5)
+
+
+def taken_for(pipeline: Any, state: Tensor, said: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+    """The picture and the noise that the denoiser takes a state for, whatever kind its prediction `said` is."""
+    signal, spread = level.signal, level.spread
+    match kind(pipeline):
+        case "epsilon":
+            return (state - spread * said) / signal, said
+        case "v_prediction":
+            return signal * state - spread * said, spread * state + signal * said
+        case "sample":
+            return said, (state - signal * said) / spread
+        case _:
+            return state - spread * said, state + signal * said
 
 
 def _predict(pipeline: Any) -> Predict:

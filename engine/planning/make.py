@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from expunge.engine.editors import EDITORS, checked_settings, editor_named, settings_for, unknown
@@ -40,16 +41,22 @@ def settings_of(spec: EditSpec) -> Mapping[str, Any]:
     return asdict(settings_for(editor_named(spec.editor), spec.settings))
 
 
-def make(pipeline: Any, spec: EditSpec, report: Report = unheard, store: WordStore | None = None) -> EditPlan:
-    """Plan the edit; the model is left as it was. `report` hears of every step of one that trains; in the `store` is
-    what one in closed form need not encode again.
+def make(
+    pipeline: Any,
+    spec: EditSpec,
+    report: Report = unheard,
+    store: WordStore | None = None,
+    checkpoints: Path | None = None,
+) -> EditPlan:
+    """Plan the edit; the model is left as it was. `report` hears of every step of one that trains, which goes on from
+    what a killed one left in the folder `checkpoints`; in the `store` is what one in closed form need not encode again.
 
     SettingError, ConceptError, UnknownArchitecture of a model that cannot be trained here, or EditError.
     """
     settings_of(spec)
     if spec.editor not in TRAINERS:
         return planning.plan(pipeline, spec, store)
-    made = train(pipeline, spec, report)
+    made = train(pipeline, spec, report, checkpoints, planning.plan)
     if not made.deltas:
         raise EditError("unet", f"{spec.editor} changed no weight; raise its rate or train it for longer")
     return made

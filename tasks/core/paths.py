@@ -7,6 +7,7 @@ from pathlib import Path
 STATE = "state.json"
 DELTAS = "deltas.safetensors"
 TRIALS = "tuning.json"
+TRAINING = "training"
 CANDIDATE = "candidate"
 EXCHANGED = "exchanged"
 ROUNDING = "rounding.json"

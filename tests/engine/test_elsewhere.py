@@ -11,18 +11,24 @@ import torch
 
 from expunge.engine import linalg
 from expunge.engine.editors import EDITORS, editor_named, settings_for
-from expunge.engine.editors.training import TRAINERS, train
+from expunge.engine.editors.training import TRAINERS
 from expunge.engine.families import projections
 from expunge.engine.models.sampling import Sampler, Shot, generate
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.planning.concept_embeddings import gather
+from expunge.engine.planning.make import make
 from expunge.engine.probes.attacks import Attack, Kept
 from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine.elsewhere import PLACE, Mixed, nowhere_mixed
 from tests.engine.tiny_attacks import CAT, FAMILIES, SMALL
+from tests.engine.trainees import HARDENED
 
 SPEC = EditSpec((Target("cat", ("cat", "kitty")),), (Retain("dog", ("dog",)), Retain("blob", ("blob",), "style")))
-SHORT = {"esd": {"iterations": 2, "steps": 2}, "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2}}
+SHORT = {
+    "esd": {"iterations": 2, "steps": 2},
+    "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2},
+    "hardened": {**HARDENED.settings, "rounds": 1, "iterations": 1, "fresh": 1},
+}
 PARTS = {"informax": 1.0, "spectral": 1.0, "geometry": 0.5, "default_anchor": "empty"}
 SOLVED = [
     *((editor, {}) for editor in EDITORS),
@@ -96,5 +102,5 @@ def test_editors_solve_there(
 @pytest.mark.parametrize("editor", TRAINERS)
 def test_editors_that_train_do_so_there(editor: str, model: Any) -> None:
     with nowhere_mixed():
-        made = train(model, EditSpec(SPEC.targets, SPEC.retain, editor, SHORT[editor]))
+        made = make(model, EditSpec(SPEC.targets, SPEC.retain, editor, SHORT[editor]))
     assert made.editor == editor

@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 
 from expunge.engine import editors
 from expunge.engine.editors import EDITORS
-from expunge.engine.editors.training import denoiser, train
+from expunge.engine.editors.training import denoiser
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training import pictures
@@ -23,11 +23,13 @@ from expunge.engine.judges.clip_features import ClipNetwork
 from expunge.engine.linalg import Pencil, product, times
 from expunge.engine.models.load import open_model
 from expunge.engine.planning.closed_form import plan
+from expunge.engine.planning.make import make
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.spec import EditSpec, Retain, Target
 from expunge.engine.text.encoding import encode
 from tests.engine import tiny
 from tests.engine.draws import draw
+from tests.engine.trainees import HARDENED
 
 TARGETS = (
     Target("panda", ("panda", "bamboo eater")),
@@ -129,6 +131,7 @@ def test_nor_does_a_wide_one_on_the_sixteen_of_a_server(wide: Any, editor: str, 
         ("esd", {"iterations": 3, "steps": 3}),
         ("esd", {"iterations": 2, "steps": 3, "walks": "trained"}),
         ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4}),
+        ("hardened", {**HARDENED.settings, "rounds": 1, "iterations": 2, "life": 1}),
     ],
 )
 @pytest.mark.usefixtures("threads")
@@ -136,7 +139,7 @@ def test_nor_does_a_training(
     model: Any, editor: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(denoiser, "AT_ONCE", 2)
-    assert len(digests(lambda: train(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
+    assert len(digests(lambda: make(model, EditSpec(TARGETS, KEPT, editor, settings)))) == 1
 
 
 @pytest.mark.parametrize("prompts", [1, 3, 6, 17])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from expunge.engine.editors.training import salun, train
+from expunge.engine.editors.training.base import Run
 from expunge.engine.editors.training.denoiser import chosen, ddim, noise_like_latents, read, take, unconditional, walk
 from expunge.engine.editors.training.salun import Drawn, SalunSettings
 from expunge.engine.models.denoising import noised, predicted
@@ -168,7 +169,7 @@ def test_salun_draws_pictures_under_the_first_name_of_each_pair() -> None:
     pipeline = listening()
     scheduler, settings = ddim(pipeline, 2), SalunSettings(steps=2, guidance=4.0)
     pairs, draws = [("cat", "boat"), ("car", "dog")], torch.Generator().manual_seed(7)
-    found = salun.draw(pipeline, scheduler, pairs, settings, draws, "pictures", lambda step: None)
+    found = salun.draw(pipeline, scheduler, pairs, settings, draws, "pictures", Run())
     noise = noise_like_latents(pipeline.unet, 2, torch.Generator().manual_seed(7))
     names, others = read(pipeline, ["cat", "car"]), read(pipeline, ["boat", "dog"])
     wanted = walk(pipeline, scheduler, names, unconditional(pipeline, 2), noise, 4.0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from expunge.engine.editors.training.base import Step
+from expunge.engine.editors.training.base import Report, Step, unheard
 from expunge.engine.editors.training.denoiser import read
+from expunge.engine.planning.make import make
+from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.spec import EditSpec, Retain, Target
 from tests.engine import tiny
 
@@ -17,6 +20,24 @@ RETAIN = (Retain("dog", ("dog",)), Retain("tree", ("tree",), kind="general"))
 ESD = EditSpec(TARGETS, RETAIN, "esd", {"iterations": 40, "steps": 4, "rate": 3e-3, "batch": 2})
 SALUN = EditSpec(
     TARGETS, RETAIN, "salun", {"pictures": 8, "steps": 4, "epochs": 10, "rate": 1e-3, "batch": 4, "beta": 1e-4}
+)
+HARDENED = EditSpec(
+    TARGETS,
+    RETAIN,
+    "hardened",
+    {
+        "rounds": 2,
+        "iterations": 3,
+        "batch": 2,
+        "pictures": 2,
+        "bank": 8,
+        "kept": 8,
+        "steps": 2,
+        "searchers": 2,
+        "life": 2,
+        "fresh": 0,
+        "rate": 1e-3,
+    },
 )
 GENTLE = {"pictures": 8, "steps": 2, "epochs": 10, "rate": 1e-4, "batch": 4, "parameters": "cross-attention"}
 
@@ -29,6 +50,11 @@ def listening(seed: int = 0) -> Any:
             if name.endswith("attn2.to_out.0.weight"):
                 weight *= 10
     return pipeline
+
+
+def harden(pipeline: Any, spec: EditSpec, report: Report = unheard, kept_in: Path | None = None) -> EditPlan:
+    """As planning makes it, which hands the closed form down."""
+    return make(pipeline, spec, report, checkpoints=kept_in)
 
 
 def noted(losses: list[float], step: Step) -> None:

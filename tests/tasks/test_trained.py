@@ -18,11 +18,13 @@ from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import plan_edit, write_candidate
 from expunge.tasks.intake import intake
+from tests.engine.trainees import HARDENED
 from tests.flows.conftest import edited_by, policy_file, run_cli
 
 SMALL: dict[str, dict[str, Any]] = {
     "esd": {"iterations": 2, "steps": 2, "rate": 1e-4},
     "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2, "rate": 1e-4},
+    "hardened": {**HARDENED.settings, "rounds": 1, "iterations": 2},
 }
 TRAINERS = pytest.mark.parametrize("editor", list(SMALL))
 
@@ -71,10 +73,16 @@ def test_the_same_policy_is_the_same_plan(tmp_path: Path) -> None:
         ("salun", {"share": 2.0}, r"salun\.share is 2\.0; use a share"),
         ("salun", {"pictures": 2}, r"salun\.pictures is 2; use at least one batch of 8"),
         ("salun", {"parameters": "some"}, r"use one of full, cross-attention"),
+        ("hardened", {"searchers": 0}, r"hardened\.searchers is 0; use at least 1"),
+        ("hardened", {"precision": "float16"}, r"use one of float32, bfloat16"),
         ("scapre", {"strenght": 2.0}, r"did you mean 'strength'"),
         ("auto", {"editor": "esd"}, r"auto\.editor is 'esd'; use one of scapre"),
         ("auto", {"spectrum": 2.0}, r"auto and scapre have no setting 'spectrum'"),
-        ("ezd", {}, r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: scapre, .*auto, esd, salun"),
+        (
+            "ezd",
+            {},
+            r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: scapre, .*, esd, salun, hardened",
+        ),
     ],
 )
 def test_a_setting_that_the_editor_cannot_have_is_refused_at_intake(

@@ -1,8 +1,8 @@
-"""Editors that train, the baselines the field compares with: many steps of descent where others solve once.
+"""Editors that train: many steps of descent where others solve once. `hardened` is ours, the others are baselines.
 
 `train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
-further than text projections (`esd` changes all of cross-attention, `salun` half of all weights) and its settings are
-checked the same way. A new one is a file beside `esd.py` and its name in `TRAINERS`.
+further than text projections (`esd` changes all of cross-attention, `salun` half of all weights, `hardened` all) and
+its settings are checked the same way. A new one is a file beside `esd.py` and its name in `TRAINERS`.
 """
 
 from __future__ import annotations
@@ -10,33 +10,46 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from expunge.engine.editors import checked_settings
-from expunge.engine.editors.training import esd, salun
-from expunge.engine.editors.training.base import Report, Step, Trainer, unheard
+from expunge.engine.editors.training import esd, hardened, salun
+from expunge.engine.editors.training.base import ClosedForm, Report, Run, Step, Trainer, unheard, unplanned
+from expunge.engine.editors.training.checkpoints import Checkpoints
 from expunge.engine.editors.training.denoiser import check
 from expunge.engine.errors import ConceptError, EditError, SettingError
 from expunge.engine.families import plain_name, uncompiled
+from expunge.engine.files.digests import file_digest
 from expunge.engine.linalg import steady
 from expunge.engine.plans.edit_plan import EditPlan, origin
 from expunge.engine.spec import EditSpec
 from expunge.engine.text.name_collisions import check_apart
 
-TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module in (esd, salun)}
+TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module in (esd, salun, hardened)}
+
+HERE = Path(__file__).parent
+CODE = sorted(HERE.rglob("*.py"))
 
 __all__ = ["TRAINERS", "Trainer", "train"]
 
 
-def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
+def train(
+    pipeline: Any,
+    spec: EditSpec,
+    report: Report = unheard,
+    kept_in: Path | None = None,
+    closed_form: ClosedForm = unplanned,
+) -> EditPlan:
     """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
 
     All draws come from `spec.seed`, and a processor trains on one thread, for what many steps round otherwise on two
     ends up in other weights; what does not depend on each other is drawn on as many as there are. `report` is told of
-    each step. The plan's diagnostics give the `change` |D|/|W0| of each weight that was not all zero. Raises
-    SettingError, ConceptError, UnknownArchitecture, or EditError when the loss is no longer finite.
+    each step. With a folder `kept_in`, a training that was killed goes on from what it left there. `closed_form` plans
+    the edit that one may begin at. The plan's diagnostics give the `change` |D|/|W0| of each weight that was not all
+    zero. Raises SettingError, ConceptError, UnknownArchitecture, or EditError when the loss is no longer finite.
     """
     if spec.editor not in TRAINERS:
         raise SettingError(f"editor {spec.editor!r} does not train; those that do: {', '.join(TRAINERS)}")
@@ -49,9 +62,25 @@ def train(pipeline: Any, spec: EditSpec, report: Report = unheard) -> EditPlan:
     student = copy.copy(pipeline)
     student.unet = copy.deepcopy(uncompiled(pipeline.unet)).float().requires_grad_(False).eval()
     threads = torch.get_num_threads() if pipeline.unet.device.type == "cpu" else 1
+    run = Run(_stopping(report), threads, _checkpoints(pipeline, spec, asdict(settings), kept_in), closed_form)
     with torch.enable_grad():
-        steady(trainer.train)(pipeline, student, spec, settings, _stopping(report), threads)
+        steady(trainer.train)(pipeline, student, spec, settings, run)
     return _plan(pipeline, student.unet, spec, asdict(settings))
+
+
+def _checkpoints(pipeline: Any, spec: EditSpec, settings: dict[str, Any], folder: Path | None) -> Checkpoints:
+    """Checkpoints of this very training: of these weights and encoders, by this code, on this kind of machine."""
+    if folder is None:
+        return Checkpoints()
+    names = [f"unet.{plain_name(own)}" for own, _ in uncompiled(pipeline.unet).named_parameters()]
+    machine = [torch.__version__, pipeline.unet.device.type, torch.backends.cpu.get_cpu_capability()]
+    inputs = {
+        "spec": spec.digest,
+        "settings": settings,
+        "machine": machine,
+        "code": {str(path.relative_to(HERE)): file_digest(path) for path in CODE},
+    }
+    return Checkpoints(folder).of(**inputs, **origin(pipeline, names))
 
 
 def _stopping(report: Report) -> Report:

@@ -1,11 +1,14 @@
-"""What an editor that trains is given: a copy of the denoiser to change, and somebody to tell how it goes."""
+"""What an editor that trains is given: a copy of the denoiser to change, and what one run of it works with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from expunge.engine.editors.training.checkpoints import Checkpoints
+from expunge.engine.errors import SettingError
+from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.spec import EditSpec
 
 
@@ -27,17 +30,38 @@ def unheard(step: Step) -> None:
     """The report of one who does not listen."""
 
 
+ClosedForm = Callable[[Any, EditSpec], EditPlan]
+"""Plans an edit of a pipeline in closed form."""
+
+
+def unplanned(pipeline: Any, spec: EditSpec) -> EditPlan:
+    """Refuse to plan: training lies below planning, which hands its own closed form down."""
+    raise SettingError(f"a training that begins at {spec.editor} is planned by expunge.engine.planning.make.make")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training works with: `report` hears of each step, work that falls into parts may use so many `threads`,
+    `checkpoints` keep what a killed run had done, and `closed_form` plans the edit that a training begins at."""
+
+    report: Report = unheard
+    threads: int = 1
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    closed_form: ClosedForm = unplanned
+
+
 @dataclass(frozen=True)
 class Trainer:
-    """`train(pipeline, student, spec, settings, report, threads)` changes the UNet of `student` in place.
+    """`train(pipeline, student, spec, settings, run)` changes the UNet of `student` in place.
 
     `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
     itself, with which it shares all else, must be left as it was. It runs on one thread; work in parts that have
-    nothing to do with each other it may share out among `threads`. The class `settings` raises SettingError for values
-    that cannot be trained with. `declared(settings)` tells of the name of a weight whether the trainer may change it.
+    nothing to do with each other it may share out among the threads of the run. The class `settings` raises
+    SettingError for values that cannot be trained with. `declared(settings)` tells of the name of a weight whether the
+    trainer may change it.
     """
 
     name: str
     settings: type[Any]
-    train: Callable[[Any, Any, EditSpec, Any, Report, int], None]
+    train: Callable[[Any, Any, EditSpec, Any, Run], None]
     declared: Callable[[Any], Callable[[str], bool]]

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from expunge.engine.editors.base import at_least
-from expunge.engine.editors.training.base import Report, Step, Trainer
+from expunge.engine.editors.training.base import Run, Step, Trainer
 from expunge.engine.editors.training.denoiser import (
     at_once,
     chosen,
@@ -76,7 +76,7 @@ class Sample:
     noise: Tensor
 
 
-def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, report: Report, threads: int) -> None:
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, run: Run) -> None:
     lines = phrasing(spec.erased, settings.bare)
     wordings = [[text.text for text, _ in target_pairs(target, lines(target.category))] for target in spec.targets]
     texts = [text for own in wordings for text in own]
@@ -85,7 +85,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
     nothing = unconditional(pipeline, settings.batch)
     samples = _samples(student.unet, wordings, texts, spec.seed, settings)
     frozen = settings.walks == FROZEN
-    starts = _walked(pipeline, scheduler, conditions, samples, settings, report, threads) if frozen else {}
+    starts = _walked(pipeline, scheduler, conditions, samples, settings, run) if frozen else {}
     for step, sample in enumerate(samples):
         said, time = take(conditions, sample.drawn), scheduler.timesteps[sample.until]
         if frozen:
@@ -98,7 +98,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, re
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        report(Step("training", step + 1, settings.iterations, loss.item()))
+        run.report(Step("training", step + 1, settings.iterations, loss.item()))
 
 
 def _samples(unet: Any, wordings: list[list[str]], texts: list[str], seed: int, settings: EsdSettings) -> list[Sample]:
@@ -117,8 +117,7 @@ def _walked(
     conditions: Arguments,
     samples: Sequence[Sample],
     settings: EsdSettings,
-    report: Report,
-    threads: int,
+    run: Run,
 ) -> dict[int, Tensor]:
     """Where each sample's walk of the frozen model ends, by its place: many at once, those that go equally far."""
     order = sorted(range(len(samples)), key=lambda place: samples[place].until)
@@ -134,9 +133,9 @@ def _walked(
         return walk(pipeline, scheduler, said, take(nothing, range(len(until))), noise, settings.alpha, until)
 
     ends: dict[int, Tensor] = {}
-    for block, states in zip(blocks, shared_out(walked, blocks, threads), strict=True):
+    for block, states in zip(blocks, shared_out(walked, blocks, run.threads), strict=True):
         ends |= dict(zip(block, states.split(settings.batch), strict=True))
-        report(Step("walks", len(ends), len(samples)))
+        run.report(Step("walks", len(ends), len(samples)))
     return ends
 
 

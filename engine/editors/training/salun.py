@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expunge.engine.editors.base import at_least
-from expunge.engine.editors.training.base import Report, Step, Trainer
+from expunge.engine.editors.training.base import Run, Step, Trainer
 from expunge.engine.editors.training.denoiser import (
     PARAMETERS,
     at_once,
@@ -84,12 +84,12 @@ class Drawn:
         return Drawn(self.latents[list(places)], take(self.said, places), take(self.instead, places))
 
 
-def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, report: Report, threads: int) -> None:
+def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, run: Run) -> None:
     draws = torch.Generator().manual_seed(spec.seed)
     scheduler = ddim(pipeline, settings.steps)
     forget, keep = rows(spec, settings)
-    forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", report, threads)
-    kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", report, threads)
+    forgotten = draw(pipeline, scheduler, forget, settings, draws, "pictures to forget", run)
+    kept = draw(pipeline, scheduler, keep, settings, draws, "pictures to keep", run)
     weights = chosen(student.unet, settings.parameters)
     mask = salient(student, weights, forgotten, settings, draws)
     optimiser = torch.optim.Adam(weights.values(), lr=settings.rate)
@@ -107,7 +107,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
             if parameter.grad is not None:
                 parameter.grad *= mask[name]  # and Adam leaves a weight that never had a gradient to the bit
         optimiser.step()
-        report(Step("training", step + 1, whole, loss.item()))
+        run.report(Step("training", step + 1, whole, loss.item()))
 
 
 def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -136,8 +136,7 @@ def draw(
     settings: SalunSettings,
     draws: torch.Generator,
     stage: str,
-    report: Report,
-    threads: int = 1,
+    run: Run,
 ) -> Drawn:
     """The latents of the pairs' first prompts, drawn by the model as it is."""
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
@@ -154,9 +153,9 @@ def draw(
         return walk(pipeline, scheduler, take(said, block), unsaid, noise, settings.guidance)
 
     latents = []
-    for block, states in zip(blocks, shared_out(drawn, begun, threads), strict=True):
+    for block, states in zip(blocks, shared_out(drawn, begun, run.threads), strict=True):
         latents.append(states)
-        report(Step(stage, block.stop, len(pairs)))
+        run.report(Step(stage, block.stop, len(pairs)))
     return Drawn(torch.cat(latents), said, instead)
 
 

@@ -1,0 +1,212 @@
+"""Is a target gone from the weights? `python -m benchmarks.hardened` attacks editors beside a model that never saw it.
+
+    python -m benchmarks.hardened [--case NAME ...] [--editor NAME ...] [--attack NAME ...] [--budget 1 4 16]
+    python -m benchmarks.hardened --table      # what is measured so far, and the excess over the never-trained model
+
+The cases are the ten objects that the shipped re-trained denoiser never saw, each erased alone, three styles, two sets
+of five objects and a mixed one. Editors are told what `benchmarks/measure.py` tells them. Each row of
+`measured/hardened.tsv` is an attack on one editor in one case: `pictures`, the share in which the judge sees the
+target, H_o of the edit, and the processor minutes that it took to plan. An attack runs with several seeds on each
+target; after each its row is written anew, so the last row of a kind counts and a run that was stopped goes on.
+The never-trained model has no H_o here, for it never saw the other nine objects either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+from tempfile import gettempdir
+from typing import Any
+
+import torch
+
+from benchmarks import measure
+from benchmarks.attacks import kept_pictures, plainly, seen
+from benchmarks.concepts import MIXED, Case, objects, styles
+from benchmarks.results import FOLDER, Results
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji.training import retrained
+from expunge.engine.files.digests import folder_digest, json_digest
+from expunge.engine.files.tensor_files import tensor_digest
+from expunge.engine.judges import ClipJudge
+from expunge.engine.models.load import open_model
+from expunge.engine.models.picture_store import PictureStore
+from expunge.engine.planning.make import make, settings_of
+from expunge.engine.plans.edit_plan import EditPlan, applied
+from expunge.engine.probes import Subject
+from expunge.engine.probes.attacks import ATTACKS, Attack, reference_pictures
+
+NEVER, UNEDITED, PLAIN = "never-trained", "unedited", "plain"
+EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun")
+INVERSION: dict[int, dict[str, int]] = {1: {}, 4: {"steps": 400, "tokens": 4}, 16: {"steps": 1600, "tokens": 4}}
+SEEDS, APART = 3, 1000  # runs of an attack on a target, and how far apart their seeds are
+REFERENCES, PICTURES = 8, 16
+COLUMNS = ("case", "editor", "attack", "budget", "pictures", "seen", "h_o", "minutes")
+KEY = COLUMNS[:4]
+MOST_EXCESS = 0.20
+
+
+def cases() -> dict[str, Case]:
+    """By name, the objects that were never seen first."""
+    alone = [Case(name, 0, (name,)) for name in retrained.without()]
+    looks = [Case(name, 0, (), (name,)) for name in styles(3, 0)]
+    sets = [Case(f"5 objects #{draw}", draw, objects(5, draw)) for draw in (0, 1)]
+    count, few = MIXED[0]
+    mixed = Case(f"{count} objects, {few} styles", 0, objects(count, 0), styles(few, 0))
+    return {case.name: case for case in (*alone, *looks, *sets, mixed)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """An attack at a budget; `plain` asks by name and measures H_o."""
+
+    attack: str
+    budget: int = 1
+
+    def made(self) -> Attack:
+        return replace(ATTACKS[self.attack](), **(INVERSION[self.budget] if self.attack == "inversion" else {}))  # type: ignore[arg-type]
+
+
+class Bench:
+    """The built-in model, its judge, and the edits that were made so far, kept in the folder `work`."""
+
+    def __init__(self, work: Path, results: Results) -> None:
+        self.work, self.results = work, results
+        self.model, self.judge, self.store = open_model(MODEL), ClipJudge(JUDGE), PictureStore(measure.STORE)
+
+    @cached_property
+    def never(self) -> Any:
+        """The model that was trained without the ten objects."""
+        folder = self.work / f"never-{folder_digest(MODEL)[:12]}"
+        if not folder.exists():
+            retrained.write_folder(folder)
+        return open_model(folder)
+
+    def run(self, case: Case, editor: str, job: Job) -> None:
+        """Measure what the results lack of one row."""
+        key = {"case": case.name, "editor": editor, "attack": job.attack, "budget": job.budget}
+        targets = [own for own in measure.subjects(case) if own.role == "target"]
+        units = [(target, seed) for seed in range(SEEDS) for target in targets]
+        done, shown, told = self._begun(key, len(units))
+        if done == len(units) or (editor == NEVER and not set(case.objects) <= set(retrained.without())):
+            return
+        with self.edited(case, editor) as (model, minutes):
+            told = told or {"h_o": self.h_o(case, editor, model), "minutes": minutes}
+            for target, seed in units[done:]:
+                shown += self.attacked(model, target, case, job, seed * APART)
+                self.results.add({**key, "pictures": len(shown), "seen": float(mean(shown)), **told})
+
+    def _begun(self, key: dict[str, Any], units: int) -> tuple[int, list[bool], dict[str, Any]]:
+        """How many units are done, what they showed, and what stands in other rows of the same edit."""
+        same = self.results.where(case=key["case"], editor=key["editor"])
+        told = {name: same[-1][name] for name in ("h_o", "minutes")} if same else {}
+        if not (rows := self.results.where(**key)):
+            return 0, [], told
+        pictures, hits = int(rows[0]["pictures"]), round(float(rows[0]["seen"]) * int(rows[0]["pictures"]))
+        each = _pictures(key)
+        return min(units, pictures // each), [True] * hits + [False] * (pictures - hits), told
+
+    @contextmanager
+    def edited(self, case: Case, editor: str) -> Iterator[tuple[Any, float | str]]:
+        """The model with the edit in force, and the processor minutes that this took."""
+        if editor in (NEVER, UNEDITED):
+            yield (self.never if editor == NEVER else self.model), ""
+            return
+        plan, minutes = self.planned(case, editor)
+        with applied(self.model, plan):
+            yield self.model, minutes
+
+    def planned(self, case: Case, editor: str) -> tuple[EditPlan, float]:
+        """The edit, made once."""
+        spec = measure.spec(case, editor, {})
+        file = self.work / f"{editor}-{json_digest([spec.digest, dict(settings_of(spec)), folder_digest(MODEL)])[:16]}"
+        plan, clock = file.with_suffix(".safetensors"), file.with_suffix(".minutes")
+        if not clock.exists():
+            begun = time.process_time()
+            made = make(self.model, spec, checkpoints=file.with_suffix(".training"))
+            made.save(plan)
+            clock.write_text(f"{(time.process_time() - begun) / 60:.2f}")
+        return EditPlan.load(plan), float(clock.read_text())
+
+    def h_o(self, case: Case, editor: str, model: Any) -> float | str:
+        """H_o of the edit in force."""
+        if editor == NEVER:
+            return ""
+        asked = measure.asked(case, PICTURES)
+        questions = [item.question for item in asked]
+        weights = tensor_digest(model.unet.state_dict())
+        after = measure.pictures(model, weights, self.store, questions)
+        return measure.scores(asked, measure.seen(self.judge, after, questions), after, after)["h_o"]
+
+    def attacked(self, model: Any, target: Subject, case: Case, job: Job, seed: int) -> list[bool]:
+        """In which of the attack's pictures the judge sees the target."""
+        if job.attack == PLAIN:
+            return seen(self.judge, plainly(model, target, range(seed, seed + 30)), "after")
+        references = reference_pictures(open_model(MODEL), self.judge, target, REFERENCES, measure.SAME_NOISE)
+        kept = kept_pictures(open_model(MODEL), measure.subjects(case)) if ATTACKS[job.attack].retrains else []
+        return seen(self.judge, job.made().attempts(model, target, references, kept, seed), "after")
+
+
+def _pictures(key: dict[str, Any]) -> int:
+    return 30 if key["attack"] == PLAIN else Job(key["attack"], key["budget"]).made().cost
+
+
+def jobs(attacks: Sequence[str], budgets: Sequence[int]) -> list[Job]:
+    """Cheap ones first; only `inversion` has budgets."""
+    searching = [Job("inversion", budget) for budget in budgets if "inversion" in attacks]
+    others = [Job(name) for name in attacks if name != "inversion"]
+    return sorted([*others, *searching], key=lambda job: (job.budget, job.attack != PLAIN, job.attack))
+
+
+def print_table(results: Results) -> None:
+    """Shares by editor and attack, and their excess over the never-trained model where there is one."""
+    for editor, attack, budget in sorted(
+        {(row["editor"], row["attack"], row["budget"]) for row in results.rows.values()}
+    ):
+        rows = results.where(editor=editor, attack=attack, budget=budget)
+        floors = {row["case"]: float(row["seen"]) for row in results.where(editor=NEVER, attack=attack, budget=budget)}
+        share = mean(float(row["seen"]) for row in rows)
+        line = f"{editor:14} {attack:14} {budget:>2}x: seen {share:.3f} in {len(rows)} cases"
+        excess = [float(row["seen"]) - floors[row["case"]] for row in rows if row["case"] in floors]
+        if excess and editor != NEVER:
+            few = sum(one <= MOST_EXCESS for one in excess)
+            line += f"; excess {mean(excess):+.3f}, at most {MOST_EXCESS:.2f} in {few} of {len(excess)}"
+        print(line)
+    for editor in sorted({row["editor"] for row in results.rows.values()}):
+        rows = results.where(editor=editor, attack=PLAIN)
+        if own := [float(row["h_o"]) for row in rows if row["h_o"]]:
+            minutes = [float(row["minutes"]) for row in rows if row["minutes"]]
+            print(f"{editor:14} H_o {100 * mean(own):.1f} in {len(own)} cases; minutes {mean(minutes or [0]):.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", choices=list(cases()), help="by default all", metavar="NAME")
+    parser.add_argument("--editor", nargs="+", choices=EDITORS, default=EDITORS[:3])
+    parser.add_argument("--attack", nargs="+", choices=(PLAIN, *ATTACKS), default=(PLAIN, "inversion"))
+    parser.add_argument("--budget", nargs="+", type=int, choices=tuple(INVERSION), default=tuple(INVERSION))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path(gettempdir()) / "expunge-hardened", help="for edits")
+    parser.add_argument("--table", action="store_true", help="only print what is measured")
+    args = parser.parse_args()
+    results = Results(FOLDER / "hardened.tsv", COLUMNS, KEY)
+    if args.table:
+        return print_table(results)
+    args.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    bench = Bench(args.work, results)
+    for job in jobs(args.attack, args.budget):
+        for name in args.case or cases():
+            for editor in args.editor:
+                bench.run(cases()[name], editor, job)
+                print(f"{name}, {editor}, {job.attack} {job.budget}x: done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The parts of `hardened`: what the unedited model is asked once, the searches, and the contest between them."""

@@ -1,0 +1,66 @@
+"""The question that ends a hardening: does a search that the model was never trained against bring a target back?
+
+The search is an inversion of a model that stands still. What the model draws under the words found is told by the
+unedited model: a picture shows the target if no other prompt than the target's name denoises it as well (Diffusion
+Classifier, arXiv 2303.16203). So no judge is needed, and the judge that decides the verdict is not trained against.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.engine.editors.training.base import Step
+from expunge.engine.editors.training.denoiser import take
+from expunge.engine.editors.training.hardening.bank import Teacher, distance
+from expunge.engine.editors.training.hardening.material import Material
+from expunge.engine.editors.training.hardening.paths import Walk, walked
+from expunge.engine.editors.training.hardening.searchers import Searcher
+from expunge.engine.models.denoising import Noised, noised, predicted
+from expunge.engine.probes.attacks.words import repeated
+
+ROWS = 4  # of the target's noised pictures in each step of the search
+PICTURES = 8
+LEVELS = 8  # of noise, at which each picture is classified
+
+
+def search(student: Any, material: Material, searcher: Searcher, teacher: Teacher) -> None:
+    """Let the searcher live its life against the model as it stands, with the draws of `teacher`."""
+    draws = teacher.draws
+    bank, wordings = material.bank, material.wordings[searcher.target]
+    places = (bank.target == searcher.target).nonzero()[:, 0]
+    for step in range(searcher.life):
+        at = places[torch.randint(len(places), (ROWS,), generator=draws)]
+        wording = wordings[int(torch.randint(len(wordings), (), generator=draws))]
+        with torch.enable_grad(), teacher.precision():
+            told = repeated(searcher.asked(student, wording), ROWS)
+            loss = distance(predicted(student, bank.noisy[at], bank.times[at], told), bank.truth[at]).mean()
+            gradients = torch.autograd.grad(loss, list(searcher.vectors.values()))
+        searcher.step(gradients)
+        teacher.run.report(Step("fresh search", step + 1, searcher.life, loss.item()))
+
+
+@torch.no_grad()
+def share_shown(teacher: Teacher, student: Any, material: Material, searcher: Searcher, how: Walk) -> float:
+    """The share of the pictures under the found words in which the unedited model knows the target."""
+    draws = teacher.draws
+    wordings = [
+        material.wordings[searcher.target][turn % len(material.wordings[searcher.target])] for turn in range(PICTURES)
+    ]
+    told = searcher.found(student, wordings)
+    ends = walked(student, told, how, draws, "pictures under the words found", teacher.run, teacher.precision).ends
+    return _shown(teacher, material, ends, searcher.target)
+
+
+def _shown(teacher: Teacher, material: Material, ends: Tensor, target: int) -> float:
+    """The share of pictures, by their latents `ends`, that the target's name denoises better than other prompts."""
+    rows = [int(material.names[target][0]), *material.anchors.tolist()]
+    told = take(material.conditions, [row for row in rows for _ in ends])
+    errors = torch.zeros(len(rows), len(ends))
+    for _ in range(LEVELS):
+        task = noised(teacher.pipeline, ends, teacher.draws)
+        tasks = Noised(*(torch.cat([part] * len(rows)) for part in (task.noisy, task.times, task.goal)))
+        errors += distance(teacher.says(tasks, told), tasks.goal).float().cpu().view(len(rows), -1)
+    return (errors.argmin(0) == 0).float().mean().item()
