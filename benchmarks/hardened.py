@@ -30,7 +30,7 @@ from benchmarks import measure
 from benchmarks.attacks import kept_pictures, plainly, seen
 from benchmarks.concepts import MIXED, Case, objects, styles
 from benchmarks.results import FOLDER, Results
-from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.training import retrained
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.files.tensor_files import tensor_digest
@@ -78,7 +78,7 @@ class Bench:
 
     def __init__(self, work: Path, results: Results) -> None:
         self.work, self.results = work, results
-        self.model, self.judge, self.store = open_model(MODEL), ClipJudge(JUDGE), PictureStore(measure.STORE)
+        self.model, self.judge, self.store = open_model(MODEL), ClipJudge(CLIP_JUDGE), PictureStore(measure.STORE)
 
     @cached_property
     def never(self) -> Any:
