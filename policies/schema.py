@@ -115,10 +115,11 @@ MOST_MINUTES = 100_000
 Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
 Category = Literal["object", "style", "identity", "character", "explicit"]
 Level = Literal["quick", "standard", "adversarial"]
+BY_USE = ("concept_vector", "start_picture", "other_settings", "relearn")
 ATTACKS_AT: dict[Level, tuple[str, ...]] = {
     "quick": (),
-    "standard": ("concept_vector", "start_picture", "relearn"),
-    "adversarial": ("concept_vector", "start_picture", "relearn", "inversion", "prompt_search"),
+    "standard": BY_USE,
+    "adversarial": (*BY_USE, "inversion", "prompt_search", "word_sweep"),
 }
 
 

@@ -1,8 +1,8 @@
 """How hard a model is questioned: the prompt families and attacks of each level, their budgets and their cost.
 
 `quick` asks in the words that name the concept. `standard` adds every further prompt family and what any user of the
-weights may do: guess words, start from a picture, tune the model on something else. `adversarial` adds the attacks that
-search with the denoiser's gradient for the concept itself, and asks for more of everything.
+weights may do: guess words, start from a picture, draw under other settings, tune the model on something else.
+`adversarial` adds the attacks that search with the denoiser for the concept itself, and asks for more of everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from typing import Any
 from expunge.engine.errors import ConceptError
 from expunge.engine.families import family_of
 from expunge.engine.models.sampling import Sampler, Shot
-from expunge.engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from expunge.engine.probes.attacks import (
+    Attack,
+    ConceptVector,
+    Inversion,
+    OtherSettings,
+    PromptSearch,
+    Relearn,
+    StartPicture,
+    WordSweep,
+)
 from expunge.engine.probes.families import FAMILIES, family_prompts
 from expunge.engine.probes.prompts import Question, Subject, kept_objects, questions
 
@@ -49,8 +58,8 @@ class Level:
         return replace(self, attacks=tuple(attack.drawn_by(sampler) for attack in self.attacks))
 
 
-BY_USE: tuple[Attack, ...] = (ConceptVector(), StartPicture(), Relearn())
-BY_SEARCH: tuple[Attack, ...] = (Inversion(), PromptSearch())
+BY_USE: tuple[Attack, ...] = (ConceptVector(), StartPicture(), OtherSettings(), Relearn())
+BY_SEARCH: tuple[Attack, ...] = (Inversion(), PromptSearch(), WordSweep())
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (

@@ -18,7 +18,10 @@ DENOISER = "denoiser"
 """The arm of the edited denoiser in the base's pipeline, made where the rest of the edited model is not the base's."""
 EVERY_ARM = (*ARMS, DENOISER)
 ROLES = ("target", "look_alike", "general")
-ATTACKS = ("inversion", "prompt_search", "concept_vector", "start_picture", "relearn")
+ATTACKS = (
+    *("inversion", "prompt_search", "word_sweep"),
+    *("concept_vector", "start_picture", "other_settings", "relearn"),
+)
 KEY = ["concept", "prompt", "seed", "arm", "probe"]
 SHOT = ["concept", "prompt", "seed"]
 PAIR = [*SHOT, "probe"]

@@ -11,7 +11,16 @@ import torch
 from expunge.engine.judges import Sighting
 from expunge.engine.models.denoising import errors, noised
 from expunge.engine.models.sampling import Sampler, Shot, generate
-from expunge.engine.probes.attacks import Attack, ConceptVector, Inversion, PromptSearch, Relearn, StartPicture
+from expunge.engine.probes.attacks import (
+    Attack,
+    ConceptVector,
+    Inversion,
+    OtherSettings,
+    PromptSearch,
+    Relearn,
+    StartPicture,
+    WordSweep,
+)
 from expunge.engine.probes.attacks.words import conditioning
 from expunge.engine.probes.prompts import Subject
 from tests.engine import tiny, tiny_families
@@ -33,6 +42,8 @@ SMALL: tuple[Attack, ...] = (
     ConceptVector(words=2, searches=2, pairs=2, population=6, generations=2, seeds=1, sampler=SAMPLER),
     StartPicture(strengths=(0.5, 1.0), starts=2, sampler=SAMPLER),
     Relearn(steps=2, batch=2, wordings=2, seeds=1, sampler=SAMPLER),
+    OtherSettings(wordings=1, seeds=1, sampler=SAMPLER),
+    WordSweep(most=6, finalists=2, batch=2, seeds=1, sampler=SAMPLER),
 )
 
 

@@ -100,7 +100,7 @@ def test_the_policys_steps_and_guidance_draw_what_is_asked_and_what_attacks_try(
     order = order_for("0" * 64, read(path), tmp_path, "standard")
     exam, wanted = examination(order), Sampler(steps=3, guidance=7.5)
     assert exam.sampler == wanted
-    assert [attack.sampler for attack in exam.level.attacks] == [wanted] * 3
+    assert [attack.sampler for attack in exam.level.attacks] == [wanted] * 4
     store = picture_store(tmp_path)
     keys = {picture_key(order.base, question.shot, wanted) for question in exam.questions}
     looked_at = {path.stem for path in store.folder.rglob("*.png")}

@@ -114,7 +114,7 @@ def test_an_attack_is_a_row_with_its_control_and_the_attempt_that_came_closest(d
     order, verdict, table = done
     page, (target,) = page_of(order), Verdict.load(verdict.path).targets
     ranked = ranked_attempts(order, CANDIDATE, evidence.read(table.path))
-    assert target.attacks.keys() == {"concept_vector", "start_picture", "relearn"}
+    assert target.attacks.keys() == {"concept_vector", "start_picture", "other_settings", "relearn"}
     for attack, rate in target.attacks.items():
         row = row_of(page, "bicycle", attack)
         assert f"{share(rate.before)} {share(0.5)} {share(rate.rate)} {share(rate.upper)} {share(0.25)} met" in row
@@ -243,6 +243,7 @@ def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
     found = Findings.of(Verdict.load(verdict.path), examination(order).names)
     assert {row.probe: (row.shown, row.met) for row in found.attacks} == {
         "concept_vector": (True, False),
+        "other_settings": (True, True),
         "relearn": (True, True),
         "start_picture": (False, False),
     }

@@ -137,8 +137,10 @@ def test_a_trial_asks_what_the_verification_asks_with_other_seeds(tmp_path: Path
         "attacks take seeds too"
     )
     assert trial.seed == exam.seed + most
-    assert trial.acceptance.attacks == ("concept_vector", "relearn"), "on what decides nothing no time is spent"
-    assert [attack.name for attack in trial.level.attacks] == ["concept_vector", "relearn"]
+    assert trial.acceptance.attacks == ("concept_vector", "other_settings", "relearn"), (
+        "on what decides nothing no time is spent"
+    )
+    assert [attack.name for attack in trial.level.attacks] == ["concept_vector", "other_settings", "relearn"]
     assert trial.acceptance.probe_limits == {"relearn": 0.3, "name": 0.2}
     assert "start_picture" in exam.acceptance.attacks, "the positive control: the verification makes it"
 
@@ -180,7 +182,7 @@ def test_what_prompts_accept_is_attacked(tmp_path: Path, monkeypatch: pytest.Mon
     crew = MadeUp(monkeypatch, lambda row: gone(row) or row.probe == "relearn")
     with proving(order) as proof:
         assert "bicycle by relearn is still seen in" in proof(edit)
-    assert crew.attacks == {"concept_vector", "start_picture", "relearn"}
+    assert crew.attacks == {"concept_vector", "start_picture", "other_settings", "relearn"}
     verified = {question.shot.seed for question in examination(order).questions}
     assert verified.isdisjoint({part.seed for part in crew.given if isinstance(part, AttackShard)})
 
@@ -191,7 +193,7 @@ def test_what_prompts_and_attacks_accept_is_accepted(
     crew = MadeUp(monkeypatch, gone)
     with proving(new_order(tmp_path, prompts=8, seeds=4)) as proof:
         assert proof(edit) == ""
-    assert crew.attacks == {"concept_vector", "start_picture", "relearn"}
+    assert crew.attacks == {"concept_vector", "start_picture", "other_settings", "relearn"}
 
 
 def test_what_prompts_refuse_is_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: EditPlan) -> None:
@@ -209,7 +211,9 @@ def test_a_setting_that_prompts_accept_and_attacks_do_not_is_passed_over(tmp_pat
     made = plan_edit(order)
     told = trace(order)["trials"]
     attacked = [
-        trial for trial in told if re.search("bicycle by (concept_vector|start_picture|relearn)", trial["problem"])
+        trial
+        for trial in told
+        if re.search("bicycle by (concept_vector|start_picture|other_settings|relearn)", trial["problem"])
     ]
     (found,) = (trial for trial in told if trial["accepted"])
     assert attacked

@@ -14,11 +14,14 @@ from expunge.engine.probes.attacks.base import (
 from expunge.engine.probes.attacks.concept_vector import ConceptVector
 from expunge.engine.probes.attacks.inversion import Inversion
 from expunge.engine.probes.attacks.making import making_digest
+from expunge.engine.probes.attacks.other_settings import OtherSettings
 from expunge.engine.probes.attacks.prompt_search import PromptSearch
 from expunge.engine.probes.attacks.relearn import Relearn
 from expunge.engine.probes.attacks.start_picture import StartPicture, remains
+from expunge.engine.probes.attacks.word_sweep import WordSweep
 
-ATTACKS = {attack.name: attack for attack in (Inversion, PromptSearch, ConceptVector, StartPicture, Relearn)}
+KINDS = (Inversion, PromptSearch, WordSweep, ConceptVector, StartPicture, OtherSettings, Relearn)
+ATTACKS = {attack.name: attack for attack in KINDS}
 
 __all__ = [
     "ATTACKS",
@@ -27,10 +30,12 @@ __all__ = [
     "ConceptVector",
     "Inversion",
     "Kept",
+    "OtherSettings",
     "PromptSearch",
     "Relearn",
     "Searching",
     "StartPicture",
+    "WordSweep",
     "attack_rows",
     "making_digest",
     "reference_pictures",
