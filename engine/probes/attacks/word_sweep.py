@@ -89,8 +89,8 @@ def _best(pipeline: Any, subject: Subject, words: Sequence[str], task: Noised, c
     """Return the words under which the task's latents are denoised best, the best first."""
     parts = [words[start : start + TOGETHER] for start in range(0, len(words), TOGETHER)]
     losses = torch.cat([_losses(pipeline, [said(subject, word, 1)[0] for word in part], task) for part in parts])
-    order = losses.nan_to_num(torch.inf).argsort(stable=True)[:count].tolist()
-    return [words[place] for place in order]
+    places: list[int] = losses.nan_to_num(torch.inf).argsort(stable=True)[:count].tolist()
+    return [words[place] for place in places]
 
 
 def _losses(pipeline: Any, prompts: Sequence[str], task: Noised) -> Tensor:
