@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
-from expunge.tasks.core.work_order import load_state
+from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.edit import plan_edit
 from expunge.tasks.intake import intake
+from expunge.tasks.ledger.attempts import next_number
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.views.plan_summary import preview
 
 
@@ -20,4 +23,10 @@ def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
         order = intake(policy, home)
         if load_state(order).restores:
             return {"request_id": policy.request_id, "restores": True, "base": order.base}
-        return {"request_id": policy.request_id, **preview(order, plan_edit(order))}
+        return {"request_id": policy.request_id, **preview(numbered(order, policy), plan_edit(order))}
+
+
+def numbered(order: Order, policy: Policy) -> Order:
+    """Return the order with the number that its attempt would get."""
+    chain = journal(order.home, order.line).receipts()
+    return replace(order, attempt=next_number(order.home, chain, policy, order.key))

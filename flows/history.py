@@ -95,6 +95,7 @@ def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: boo
         **told,
         "receipt": receipt.digest,
         "verdict": found.verdict.outcome.value if found.verdict else "none: a base as it was",
+        "grade": found.verdict.grade if found.verdict else None,
         "limits": asdict(found.verdict.acceptance) if found.verdict else None,
         "version": receipt.versions.get("expunge", ""),
         "rederived": found.rederived,

@@ -67,6 +67,7 @@ def print_plan(data: dict[str, Any]) -> None:
     )
     pace = "not known yet, nothing was drawn here" if data["minutes"] is None else f"{data['minutes']} minutes"
     console.print(f"drawing them would take: {pace}; limit {data['minutes_limit']:g} minutes")
+    console.print(f"grade of a PASS: {escape(data['grade'].removeprefix('asked for '))}")
     if data["unprovable"]:
         cure = ": ask for more seeds or prompts" if data["best"] == "INCONCLUSIVE" else ", so it would be refused"
         console.print(f"[bold yellow]{data['best']}[/] at best, even if nothing erased is seen{cure}")
@@ -121,6 +122,7 @@ def print_examination(data: dict[str, Any]) -> None:
 def _print_verdict(data: dict[str, Any]) -> None:
     colour = COLOURS.get(data["verdict"], "white")
     console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
+    console.print(f"grade    {escape(data['grade'])}")
     table = _table("concept", "role", ">before", ">after", ">bound", ">limit")
     for row in data["concepts"]:
         figures = (
@@ -143,6 +145,8 @@ def print_states(data: dict[str, Any]) -> None:
         table.add_row(*cells, _due(row), row["receipt"][:12], _again(row))
     console.print(table)
     for row in data["requests"]:
+        if row["grade"]:
+            console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
         for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced") else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 

@@ -18,7 +18,7 @@ from expunge.tasks.intake import read_policy
 from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import record_task
 from expunge.tasks.report import report_task
-from expunge.tasks.verify import compare_task, verdict_task, verify_task
+from expunge.tasks.verify import attempt_task, compare_task, verdict_task, verify_task
 
 
 @flow(name="takedown", persist_result=False)
@@ -35,6 +35,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     plan = plan_task(order)
     candidate = edit_task(order, plan)
     comparison = compare_task(order, candidate)
+    order = attempt_task(order, candidate)
     evidence = verify_task(order, candidate)
     verdict = verdict_task(order, candidate, comparison, evidence)
     gate = gate_task(order, candidate, evidence, verdict)

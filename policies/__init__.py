@@ -6,7 +6,7 @@ from expunge.policies.floor import Floor, held_to, refuse_below
 from expunge.policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
 from expunge.policies.reader import parse, parse_floor, read, read_floor
 from expunge.policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
-from expunge.policies.text import name_key, reading_key
+from expunge.policies.text import counting_key, name_key, reading_key
 
 __all__ = [
     "Acceptance",
@@ -23,6 +23,7 @@ __all__ = [
     "PolicyErrors",
     "Retained",
     "canonical_json",
+    "counting_key",
     "desired_state",
     "held_to",
     "in_force",

@@ -37,6 +37,13 @@ def reading_key(text: str) -> str:
     return " ".join(re.findall(r"[^\W\d_]+|\d|[^\w\s]+|_+", name_key(text).translate(KEYBOARD)))
 
 
+def counting_key(text: str) -> str:
+    """Return what is left of a name for counting attempts: its letters and digits alone, without capitals and accents.
+    Two names that share it may be different things; then one attempt too many is counted, and none too few."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in plain.casefold() if char.isalnum())
+
+
 def checked_name(text: str, besides: str = "") -> str:
     """`text` in NFC, fit to name a thing; PolicyError (without a place) otherwise, which tells what to do `besides`."""
     text = _checked_line(text, NAME_LIMIT)

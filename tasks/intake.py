@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from expunge.policies.errors import shown
 from expunge.policies.schema import Level
 from expunge.tasks.core.base_model import BUILT_IN, too_large
 from expunge.tasks.core.durable_files import write_whole
-from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
 from expunge.tasks.core.work_order import Order, here
@@ -175,10 +176,11 @@ def _saved(
         "probes": probes_digest(),
         **(further or {}),
     }
+    key = json_digest(identity)
     order = Order(
         request_id=policy.request_id,
         line=line_of(policy, home),
-        key=json_digest(identity),
+        key=key,
         home=home,
         policy=policy.digest,
         state=state.digest,
@@ -188,10 +190,18 @@ def _saved(
         judge_folder=judge,
         follows=follows,
         floor=floor.digest,
+        attempt=_counted(home, key),
     )
     order.save()
     write_whole(order.folder / STATE, canonical_json(state.model_dump(mode="json")))
     return order
+
+
+def _counted(home: Path, key: str) -> int:
+    """Return the number of the attempt that this work was, if it was one before."""
+    with suppress(IntegrityError, NothingOnRecord):
+        return Order.load(home, key).attempt
+    return 0
 
 
 @task(name="read the policy", cache_policy=NO_CACHE)

@@ -22,7 +22,7 @@ from expunge.tasks.ledger.recorder import journal, written_by
 from expunge.tasks.publish import Release
 from expunge.tasks.tracking.metrics import metrics
 from expunge.tasks.tracking.registry import register, withdraw
-from expunge.tasks.tracking.runs import LONGEST_VALUE, STATE_TAG, VERDICT_TAG, RunRecord, record, supersede
+from expunge.tasks.tracking.runs import GRADE_TAG, LONGEST_VALUE, STATE_TAG, VERDICT_TAG, RunRecord, record, supersede
 
 PERSONAL = {"ncii", "privacy_erasure"}
 """Kinds of requests by which a person is to be seen no more."""
@@ -65,7 +65,7 @@ def enter(order: Order, what: RunRecord, release: Release) -> str:
 def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     quality, _ = read_quality(order.folder)
-    tags = {VERDICT_TAG: verdict.outcome.value, STATE_TAG: outcome}
+    tags = {VERDICT_TAG: verdict.outcome.value, GRADE_TAG: verdict.grade, STATE_TAG: outcome}
     shown = not is_of_a_person(order)
     return RunRecord(
         key=order.key,

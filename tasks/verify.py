@@ -5,16 +5,34 @@ First the prompts, round by round where the policy samples in sequence, then the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expunge.tasks.core.paths import CANDIDATE, DELTAS
-from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
+from expunge.tasks.ledger.attempts import attempt_number, questions_digest
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.ledger.recorder import note, refusals_noted
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.recorder import journal, note, refusals_noted
+
+
+@task(name="count the attempt", cache_policy=NO_CACHE)
+def attempt_task(order: Order, candidate: str) -> Order:
+    """Return the order with the number of this attempt, which is on record before a picture of the candidate is
+    drawn."""
+    policy, questions = kept_policy(order.home, order.policy), questions_digest(load_state(order))
+    chain = journal(order.home, order.line).receipts()
+    number = attempt_number(order.home, chain, policy, (candidate, questions))
+    counted = replace(order, attempt=number)
+    inputs = {"policy": order.policy, "base": order.base, "candidate": candidate, "questions": questions}
+    note(counted, Step.ATTEMPTED, inputs, outputs={}, verdict={"attempt": number})
+    counted.save()
+    return counted
 
 
 @task(name="gather evidence", cache_policy=NO_CACHE)
@@ -36,5 +54,5 @@ def verdict_task(order: Order, candidate: str, comparison: Ref, table: Ref) -> R
     """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
     known = conclude(order, Weights(order.folder / CANDIDATE, candidate), comparison, table)
     inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
-    note(order, Step.VERIFIED, inputs, known.outputs, verdict=known.told)
+    note(order, Step.VERIFIED, inputs, known.outputs, verdict={**known.told, "attempt": order.attempt})
     return known.verdict

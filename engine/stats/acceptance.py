@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
+from expunge.engine.stats.attempts import share
 from expunge.engine.stats.evidence_table import ATTACKS
 
 Sampling = Literal["fixed", "sequential"]
@@ -27,6 +28,8 @@ class Acceptance:
     unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
     `named` are prompt families of words that the policy gives, each an order by itself: of none of their prompts may it
     be proven that it shows more than the family may.
+    `level` is what the policy calls these attacks. `attempt` numbers the attempts on a target, of which `confidence` is
+    this one's (`expunge.engine.stats.attempts`); 0 where none is counted.
     """
 
     max_target_rate: float
@@ -41,6 +44,8 @@ class Acceptance:
     unspared: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     max_noise_rate: float = 1.0
+    level: str = ""
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         limits = {f"probe_limits.{name}": limit for name, limit in self.probe_limits.items()}
@@ -53,6 +58,7 @@ class Acceptance:
             raise ValueError(f"min_control_rate is {self.min_control_rate}: choose a share above 0 and up to 1")
         if not 0 < self.max_noise_rate <= 1:
             raise ValueError(f"max_noise_rate is {self.max_noise_rate}: choose a share above 0, or 1 for no limit")
+        share(self.attempt)
         if self.sampling not in ("fixed", "sequential"):
             raise ValueError(f"sampling is {self.sampling!r}: choose 'fixed' or 'sequential'")
         if unknown := set(self.attacks) - set(ATTACKS):

@@ -10,6 +10,7 @@ from typing import Any, Self
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.grade import grade_of
 
 
 class Outcome(StrEnum):
@@ -240,9 +241,14 @@ class Verdict:
         doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= most)
         return tuple(claim for claim in doubts if claim.holm > self.family_alpha)
 
+    @property
+    def grade(self) -> str:
+        """Return on one line what a PASS says, or what was asked for where it is none."""
+        return grade_of(self.outcome == Outcome.PASS, self.acceptance, [list(one.attacks) for one in self.targets])
+
     def to_json(self) -> str:
-        """Canonical JSON; floats carry six places already."""
-        return canonical_json(asdict(self)).decode()
+        """Return canonical JSON, the grade included; floats carry six places already."""
+        return canonical_json({**asdict(self), "grade": self.grade}).decode()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -253,6 +259,7 @@ class Verdict:
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
         raw = json.loads(text)
+        told = raw.pop("grade", None)
         raw["outcome"] = Outcome(raw["outcome"])
         raw["acceptance"] = Acceptance.of(raw["acceptance"])
         raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])
@@ -262,7 +269,10 @@ class Verdict:
         raw["claims"] = tuple(Claim(**item) for item in raw["claims"])
         raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
         raw["comparison"] = Comparison.of(found) if (found := raw.get("comparison")) else None
-        return cls(**raw)
+        verdict = cls(**raw)
+        if told not in (None, verdict.grade):  # earlier versions gave none
+            raise ValueError(f"grade is {told!r}, its terms give {verdict.grade!r}: the verdict was altered")
+        return verdict
 
 
 def gravest(reasons: tuple[Reason, ...]) -> Outcome:

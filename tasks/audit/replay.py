@@ -24,7 +24,8 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import EVIDENCE, STATE, VERDICT
-from expunge.tasks.core.policy_adapter import acceptance, subjects
+from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, subjects
+from expunge.tasks.ledger.attempts import stray_attempt, stray_verdict
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
@@ -87,6 +88,8 @@ REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
     Step.READ: stray_order,
     Step.PUBLISHED: stray_publication,
     Step.CHECKED: stray_check,
+    Step.ATTEMPTED: stray_attempt,
+    Step.VERIFIED: stray_verdict,
 }
 """What is worked out anew of a step, by its name."""
 
@@ -100,12 +103,13 @@ def contradiction(work: Path) -> str:
         told = Verdict.load(work / VERDICT)
         state = DesiredState.model_validate_json((work / STATE).read_bytes())
         table = evidence.read(work / EVIDENCE)
-        against = unlike(told, table, acceptance(state))
+        attempt = told.acceptance.attempt
+        against = unlike(told, table, acceptance(state, attempt))
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
-    if problem := next(_unasked(state, table), ""):
+    if problem := next(_unasked(drawn_anew(state, attempt), table), ""):
         return f"{work / EVIDENCE} {problem}"
     return f"{work / VERDICT} {against}" if against else ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from expunge.engine.errors import EngineError
@@ -20,6 +20,14 @@ def _state(path: Path) -> str:
 
 def _outcome(path: Path) -> str:
     return json.loads(path.read_bytes())["outcome"]
+
+
+def _grade(path: Path) -> str:
+    return json.loads(path.read_bytes())["grade"]
+
+
+def _attempt(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["acceptance"]["attempt"])
 
 
 def _reasons(path: Path) -> str:
@@ -48,6 +56,9 @@ FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
 }
 """What a step left in the folder of its work: path, name of its digest in the receipt, and how that is taken."""
 
+GRADED: Mapping[str, Callable[[Path], str]] = {"grade": _grade, "attempt": _attempt}
+"""What receipts of a verdict say of it since version 0.20.0."""
+
 SOMETIMES = {"trials", "quality", "rounding", "comparison"}
 """What not every receipt names: trials are of `editor: auto`, the others came later than the first version."""
 
@@ -70,6 +81,8 @@ def changed(work: Path, receipt: Receipt) -> Iterator[str]:
         if problem := _other(work / path, told.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
     said = [(str(receipt.outcome), _outcome)] if has_verdict(receipt) else []
+    of_verdict = receipt.verdict or {}
+    said += [(str(of_verdict[name]), found) for name, found in GRADED.items() if name in of_verdict]
     if receipt.step == Step.CHECKED:
         said.append((json.dumps((receipt.verdict or {}).get("reasons")), _reasons))
     for wanted, found_in in said:

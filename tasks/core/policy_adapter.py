@@ -9,6 +9,7 @@ from expunge.engine.probes import Subject
 from expunge.engine.probes.levels import INFORMATIVE, NAMED, level_named
 from expunge.engine.spec import EditSpec, Retain, Target, spoken
 from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.attempts import confidence_at, seed_of
 from expunge.engine.text.templates import WORDED_AS, own_wordings
 from expunge.policies import DesiredState, reading_key
 from expunge.policies.schema import Concept
@@ -69,19 +70,27 @@ def _said(prompts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(wording.text for wording in own_wordings(prompts, names))
 
 
+def drawn_anew(state: DesiredState, attempt: int) -> DesiredState:
+    """Return the state with the seed that this attempt draws its pictures by; what it edits by stays."""
+    return state.model_copy(update={"seed": seed_of(state.seed, state.digest, attempt)})
+
+
 def sampler(state: DesiredState) -> Sampler:
     """How every picture of a desired state's examination is drawn."""
     return Sampler(steps=state.acceptance.steps, guidance=state.acceptance.guidance)
 
 
-def acceptance(state: DesiredState) -> Acceptance:
-    """The limits of a desired state; its level says which attacks every target must have been put through."""
+def acceptance(state: DesiredState, attempt: int = 0) -> Acceptance:
+    """Return the limits of a desired state; its level says which attacks every target must have been put through.
+
+    The confidence is that of this attempt, so that all of them together keep the policy's.
+    """
     limits = state.acceptance
     return Acceptance(
         max_target_rate=limits.max_target_rate,
         max_retain_drop=limits.max_retain_drop,
         min_control_rate=limits.min_control_rate,
-        confidence=limits.confidence,
+        confidence=confidence_at(limits.confidence, attempt),
         max_attack_rate=limits.max_attack_rate,
         probe_limits=limits.probe_limits,
         sampling=limits.sampling,
@@ -90,4 +99,6 @@ def acceptance(state: DesiredState) -> Acceptance:
         unspared=state.unspared,
         named=NAMED,
         max_noise_rate=limits.max_noise_rate,
+        level=limits.level,
+        attempt=attempt,
     )

@@ -46,7 +46,7 @@ class Order:
     `folder` holds everything made for this key, so that the same work is found and never done again. `follows` is the
     bundle that was published last on the line when the policy was folded with those in force, empty before the first:
     what is published must follow it, or it would undo what came between. `floor` is the digest of the floor that the
-    policies were held to.
+    policies were held to, `attempt` the number of the attempt on its targets, 0 until it is counted.
     """
 
     request_id: str
@@ -61,6 +61,7 @@ class Order:
     judge_folder: Path
     follows: str = ""
     floor: str = ""
+    attempt: int = 0
 
     @property
     def folder(self) -> Path:
@@ -93,7 +94,7 @@ class Order:
                 "base_folder": here(_installed(base, emoji.MODEL)),
                 "judge_folder": _judge_here(judge, plain["judge"]),
             }
-            return cls(**{**plain, **folders, "home": home})
+            return cls(**{**plain, **folders, "home": home, "attempt": int(plain.get("attempt", 0))})
 
 
 def here(base: Path) -> Path:

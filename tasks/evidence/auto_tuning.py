@@ -70,7 +70,8 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 def proving(order: Order) -> Iterator[Judgement]:
     """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
     state, folder = load_state(order), order.folder / "trial"
-    exam, budget = trial_of(examination(order), state.acceptance.seeds), Budget(state.limits.max_compute_minutes)
+    exam = trial_of(examination(replace(order, attempt=0)), state.acceptance.seeds)  # a plan hangs on no attempt
+    budget = Budget(state.limits.max_compute_minutes)
     budget.pause()  # settings are planned first, and between trials
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:

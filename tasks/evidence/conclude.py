@@ -46,4 +46,4 @@ def conclude(order: Order, model: Weights, comparison: Ref, table: Ref) -> Concl
         "quality": quality.sha256,
     }
     reasons = [reason.message for reason in verdict.reasons]
-    return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons})
+    return Conclusion(made, outputs, {"outcome": verdict.outcome.value, "reasons": reasons, "grade": verdict.grade})

@@ -32,7 +32,7 @@ from expunge.engine.stats.verdict import JudgeError
 from expunge.engine.text.typed_forms import other_spellings
 from expunge.policies import DesiredState, PolicyError
 from expunge.tasks.core.device import device
-from expunge.tasks.core.policy_adapter import acceptance, sampler, subjects
+from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, sampler, subjects
 from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.evidence.look_alikes import neighbours
 
@@ -92,8 +92,8 @@ def examination(order: Order) -> Examination:
 
     PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
     """
-    state = load_state(order)
-    wanted, limits, by = state.acceptance, acceptance(state), sampler(state)
+    state = drawn_anew(load_state(order), order.attempt)
+    wanted, limits, by = state.acceptance, acceptance(state, order.attempt), sampler(state)
     level = level_named(wanted.level).drawn_by(by)
     pools = names(order.judge_folder)
     examined, unread = _as_judged(subjects(state), pools), []

@@ -35,11 +35,12 @@ logger = logging.getLogger(__name__)
 
 class Step(StrEnum):
     """What a receipt is of: a takedown from reading its policy to its publication, a refusal, which ends it, and the
-    checks of what is published."""
+    checks of what is published. An attempt begins before anything is drawn of the candidate."""
 
     READ = "read"
     PLANNED = "planned"
     ERASED = "erased"
+    ATTEMPTED = "attempted"
     VERIFIED = "verified"
     GATED = "gated"
     BUNDLED = "bundled"

@@ -22,6 +22,7 @@ STATES = {
     Step.READ: "accepted",
     Step.PLANNED: "planned",
     Step.ERASED: "erased",
+    Step.ATTEMPTED: "attempted",
     Step.VERIFIED: "verified",
     Step.GATED: "gated",
     Step.BUNDLED: "validated",
@@ -136,14 +137,15 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
         key = receipt.work
         if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:
             continue  # it stays so, whatever a later run of the same work meets
-        new = {"request_id": receipt.request_id, "line": receipt.line, "policy": "", "verdict": None, "reasons": []}
+        unknown = {"policy": "", "verdict": None, "grade": None, "reasons": []}
+        new = {"request_id": receipt.request_id, "line": receipt.line, **unknown}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
         row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
         row["last"] = receipt.sequence
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
         if receipt.step == Step.VERIFIED:
-            row["verdict"] = receipt.outcome
+            row |= {"verdict": receipt.outcome, "grade": (receipt.verdict or {}).get("grade")}
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":

@@ -23,7 +23,8 @@ from expunge.tasks.tracking.connection import MLFLOW, ask_mlflow
 
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
-STATE_TAG, VERDICT_TAG, SUCCESSOR_TAG = "expunge.state", "expunge.verdict", "expunge.replaced_by"
+STATE_TAG, VERDICT_TAG, GRADE_TAG = "expunge.state", "expunge.verdict", "expunge.grade"
+SUCCESSOR_TAG = "expunge.replaced_by"
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
 SUSPECT = "suspect"

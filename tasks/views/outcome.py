@@ -34,6 +34,7 @@ def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool
         "repeated": repeated,
         "restored": standing.restored,
         "verdict": verdict and verdict.outcome.value,
+        "grade": verdict and verdict.grade,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
@@ -54,6 +55,7 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
     return {
         "request_id": order.request_id,
         "verdict": known.outcome.value,
+        "grade": known.grade,
         "exit_code": EXIT_CODE_OF[known.outcome.value],
         "reasons": [reason.message for reason in known.reasons],
         "level": examination(order).level.name,

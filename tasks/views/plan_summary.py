@@ -38,6 +38,8 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "largest_change": max(values["change"] for values in plan.diagnostics.values()),
         "limit": limits.max_weight_delta,
         "level": exam.level.name,
+        "attempt": order.attempt,
+        "grade": best.grade,
         "best": best.outcome.value,
         "unprovable": [reason.message for reason in best.reasons],
         "pictures": len(ARMS) * (len(shots) + exam.tries),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def policy(tmp_path: Path) -> Policy:
 
 def order(home: Path, policy: Policy, key: str) -> Order:
     """Work that a policy came to, as far as it was read."""
-    digests = {"policy": policy.digest, "state": SHA, "base": SHA, "judge": SHA}
+    digests: dict[str, Any] = {"policy": policy.digest, "state": SHA, "base": SHA, "judge": SHA}
     made = Order(policy.request_id, line_of(policy, home), key, home, base_folder=home, judge_folder=home, **digests)
     made.save()
     note(made, "read", {"policy": policy.digest}, {"state": SHA})

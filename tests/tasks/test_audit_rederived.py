@@ -21,6 +21,7 @@ from expunge.tasks.audit.record import audit
 from expunge.tasks.audit.replay import _unasked
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.policy_adapter import acceptance
+from expunge.tasks.ledger.attempts import questions_digest
 from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import note
@@ -42,7 +43,9 @@ def judged(tmp_path: Path) -> Record:
     table = evidence.table([*rows("bicycle", "target", 96, 0, 96), *kept])
     evidence.write(table, work / "evidence.parquet")
     (work / "quality.json").write_bytes(b"{}")
-    verdict = decide(table, len(table), acceptance(state))
+    asked = {"policy": policy.digest, "candidate": "c" * 64, "questions": questions_digest(state)}
+    note(Work(home), "attempted", asked, {}, {"attempt": 1})
+    verdict = decide(table, len(table), acceptance(state, 1))
     assert verdict.outcome.value == "PASS"
     judge_as(Record(home), verdict)
     return Record(home)
@@ -52,7 +55,8 @@ def judge_as(record: Record, verdict: Verdict) -> None:
     """Whoever can sign writes down this verdict."""
     write_whole(record.work / "verdict.json", verdict.to_json().encode())
     outputs = {name: file_digest(record.work / FILES[name]) for name in ("evidence", "verdict", "quality")}
-    told = {"outcome": verdict.outcome.value, "reasons": []}
+    told = {"outcome": verdict.outcome.value, "reasons": [], "grade": verdict.grade}
+    told |= {"attempt": verdict.acceptance.attempt}
     note(Work(record.home), "verified", {"candidate": "c" * 64}, outputs, told)
 
 
@@ -75,9 +79,41 @@ def test_attack_a_verdict_is_made_up_by_whoever_can_sign(judged: Record) -> None
 def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: Record) -> None:
     table = evidence.read(judged.work / "evidence.parquet")
     state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
-    judge_as(judged, decide(table, len(table), replace(acceptance(state), max_target_rate=0.9)))
+    judge_as(judged, decide(table, len(table), replace(acceptance(state, 1), max_target_rate=0.9)))
     (problem,) = judged.problems()
     assert "does not follow from its evidence" in problem
+
+
+def test_attack_a_third_attempt_is_proven_as_if_it_were_the_first(judged: Record) -> None:
+    """The record has two attempts on the target that came before, and the verdict is by the confidence of a first."""
+    (first,) = [receipt for receipt in judged.chain if receipt.step == "attempted"]
+    for candidate in "de":
+        asked = {**first.inputs, "candidate": candidate * 64}
+        note(Work(judged.home, key=candidate * 64), "attempted", asked, {}, {"attempt": 1 + "de".index(candidate)})
+    assert any("this is attempt 2, on record is 1" in problem for problem in judged.problems())
+
+
+def test_attack_a_verdict_is_of_another_attempt_than_was_counted(judged: Record) -> None:
+    table = evidence.read(judged.work / "evidence.parquet")
+    state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
+    judge_as(judged, decide(table, len(table), acceptance(state)))
+    assert any("it is of attempt 0, counted was 1" in problem for problem in judged.problems())
+
+
+def test_attack_a_verdict_whose_attempt_was_never_counted(judged: Record) -> None:
+    judged.rewrite(lambda receipt: None, without="attempted")
+    note(Work(judged.home), "verified", {"candidate": "c" * 64}, {}, {"outcome": "PASS", "reasons": [], "attempt": 1})
+    assert any("its attempt was never counted" in problem for problem in judged.problems())
+
+
+def test_attack_a_receipt_has_a_better_grade_than_its_verdict(judged: Record) -> None:
+    verdict = Verdict.load(judged.work / "verdict.json")
+    outputs = {name: file_digest(judged.work / FILES[name]) for name in ("evidence", "verdict", "quality")}
+    told = {"outcome": "PASS", "reasons": [], "attempt": 1, "grade": verdict.grade.replace("words", "weights")}
+    note(Work(judged.home), "verified", {"candidate": "c" * 64}, outputs, told)
+    (problem,) = judged.problems()
+    assert "by weights" in problem
+    assert "has changed: it is by words" in problem
 
 
 def test_attack_a_concept_in_force_is_left_out_of_the_evidence(judged: Record) -> None:
@@ -86,7 +122,7 @@ def test_attack_a_concept_in_force_is_left_out_of_the_evidence(judged: Record) -
     fewer = table.query("concept != @gone").reset_index(drop=True)
     evidence.write(fewer, judged.work / "evidence.parquet")
     state = DesiredState.model_validate_json((judged.work / "state.json").read_bytes())
-    judge_as(judged, decide(fewer, len(fewer), acceptance(state)))
+    judge_as(judged, decide(fewer, len(fewer), acceptance(state, 1)))
     (problem,) = judged.problems()
     assert f"evidence.parquet has nothing of {gone}, which its state names" in problem
 

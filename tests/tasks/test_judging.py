@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def replaced(tmp_path: Path) -> Recorded:
 
 
 def order(judge: Recorded, home: Path) -> Order:
-    nothing = {"request_id": "", "line": "", "key": "key", "policy": "", "state": "", "base": ""}
+    nothing: dict[str, Any] = {"request_id": "", "line": "", "key": "key", "policy": "", "state": "", "base": ""}
     return Order(**nothing, home=home, base_folder=home, judge=judge.digest, judge_folder=judge.folder)
 
 

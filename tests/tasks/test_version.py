@@ -12,15 +12,15 @@ RULES = {
     "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
     "engine/files": ("canonical_json", "comparison", "digests"),
     "engine/stats": (
-        *("acceptance", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table", "holm"),
-        *("hypotheses", "identity", "pairing", "requirements", "sampling_plan", "verdict"),
+        *("acceptance", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table"),
+        *("grade", "holm", "hypotheses", "identity", "pairing", "requirements", "sampling_plan", "verdict"),
     ),
     "engine/probes": ("levels",),
-    "tasks/ledger": ("line_proof", "policy_store"),
+    "tasks/ledger": ("attempts", "line_proof", "policy_store"),
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "09c82ed7b16a57b3f966a879a9e62649bfd656095daacd05d39abd2153079d2e")
+PINNED = ("0.20.0", "47cac1afa998e289d5444b4ecb725a644c8cc120d826a616eb7276556d0214cf")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -1,0 +1,61 @@
+"""The grade of a verdict: on one line what a PASS says, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.attempts import confidence_over_all
+from expunge.engine.stats.evidence_table import ATTACKS
+
+LEARNING = ("inversion", "prompt_search")
+"""The attacks that learn the concept from its pictures with the weights in hand."""
+
+
+def grade_of(passed: bool, terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
+    """Return level, limits, confidence, waived attacks and assurance on one line; `attacks` are those made on each
+    target.
+
+    Of a verdict that is no PASS they are what was asked for, and nothing of it is proven.
+    """
+    parts = (
+        f"{'' if passed else 'asked for '}{assurance(terms, attacks)}",
+        f"level {terms.level or 'not named'}",
+        _limits(terms),
+        _confidence(terms),
+        f"waived: {', '.join(_waived(terms)) or 'none'}",
+    )
+    return "; ".join(parts)
+
+
+def assurance(terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
+    """Return "by weights" only where every attack that learns was made on every target and decided; else "by
+    words"."""
+    asked = all(name in terms.attacks and terms.decides(name) for name in LEARNING)
+    made = all(name in own for own in attacks for name in LEARNING)
+    return "by weights" if asked and made else "by words"
+
+
+def _waived(terms: Acceptance) -> list[str]:
+    return [name for name in terms.attacks if not terms.decides(name)]
+
+
+def _limits(terms: Acceptance) -> str:
+    deciding = [terms.limit_of(name) for name in terms.attacks if terms.decides(name)]
+    loosest = max((limit for name, limit in terms.probe_limits.items() if name not in ATTACKS), default=0.0)
+    attacks = f"attacks {max(deciding):.3g}" if deciding else "no attack decides"
+    parts = [f"targets {terms.max_target_rate:.3g}", attacks, f"kept losses {terms.max_retain_drop:.3g}"]
+    if loosest > terms.max_target_rate:
+        parts.insert(1, f"single prompt families {loosest:.3g}")
+    return "limits " + ", ".join(parts)
+
+
+def _confidence(terms: Acceptance) -> str:
+    if not terms.attempt:
+        return f"confidence {_percent(terms.confidence)}"
+    total = _percent(confidence_over_all(terms.confidence, terms.attempt))
+    return f"confidence {total} over all attempts, this is attempt {terms.attempt} at {_percent(terms.confidence)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g} %"
