@@ -136,11 +136,11 @@ def reverify(
     with at_home():
         settings = Settings.load()
         settings.export()
-        from expunge.flows.reverify import check, chosen, still_suspect
+        from expunge.flows.reverify import check, chosen, look_at_others
 
         with redirect_stdout(sys.stderr):
             lines = chosen(settings.home, line, due)
-            found = check(lines, settings, due) + (still_suspect(settings, lines) if due and not line else [])
+            found = check(lines, settings, due) + (look_at_others(settings, lines) if due and not line else [])
         say(as_json, {"lines": found}, show.print_checks)
         raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 

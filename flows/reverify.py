@@ -20,7 +20,16 @@ from expunge.tasks.ledger.line_status import is_restored, summary
 from expunge.tasks.ledger.queries import is_to_check, lines_to_check
 from expunge.tasks.preflight import check_here, prefect_staying, reach
 from expunge.tasks.restore import look_task
-from expunge.tasks.reverify import catch_up, conclude_task, fetch_task, finding_task, open_task, question_task, refuse
+from expunge.tasks.reverify import (
+    catch_up,
+    conclude_task,
+    fetch_task,
+    finding_task,
+    is_changed,
+    open_task,
+    question_task,
+    refuse,
+)
 from expunge.tasks.storage.record_replica import stored
 
 # What falls due within it is checked: a check takes its time, and the night after may fail.
@@ -53,16 +62,17 @@ def reverify(line: str, home: str) -> str:
 
 @flow(name="reverify what is due", persist_result=False)
 def reverify_due() -> list[str]:
-    """What a schedule runs every night: check every line that is due within two days, each by a flow of its own.
+    """What a schedule runs every night: check every line that is due within two days, each by a flow of its own, and
+    every other one of which S3 serves something else than was published on it last.
 
-    Returns the lines. Ends Failed, after all of them, as long as any line is suspect or could not be checked, and where
-    nothing is published: then this is not the home that is meant.
+    Returns the lines that were due. Ends Failed, after all of them, as long as any line is suspect or could not be
+    checked, and where nothing is published: then this is not the home that is meant.
     """
     settings = Settings.load()
     settings.export()
     with private(settings.home):
         due = chosen(settings.home, "", due=True)
-        found = check(due, settings, due=True) + still_suspect(settings, due)
+        found = check(due, settings, due=True) + look_at_others(settings, due)
     if bad := [each for each in found if each["exit_code"]]:
         raise ChecksFailed({each["line"]: each["problem"] for each in bad}, [each["exit_code"] for each in bad])
     return due
@@ -91,10 +101,21 @@ def check(lines: Sequence[str], settings: Settings, due: bool = False) -> list[d
     return [_checked(line, settings, due) for line in lines]
 
 
-def still_suspect(settings: Settings, checked: Sequence[str]) -> list[dict[str, Any]]:
-    """What else is published and suspect: it is told every time until it is proven. MLflow hears what it missed."""
+def look_at_others(settings: Settings, checked: Sequence[str]) -> list[dict[str, Any]]:
+    """Look at what else is published, and check it now if S3 serves something else than was published last.
+
+    Returns what is wrong. What is suspect is told every time until it is proven, and MLflow hears what it missed.
+    """
     others = [line for line in lines_to_check(settings.home) if line not in checked]
-    return [told for line in others if (told := _told(line, settings))["exit_code"]]
+    return [found for line in others if (found := _looked_at(line, settings))["exit_code"]]
+
+
+def _looked_at(line: str, settings: Settings) -> dict[str, Any]:
+    known = _told(line, settings)
+    with _failure() as failed:
+        if is_changed(line, settings):
+            return _checked(line, settings, due=True)
+    return {**known, **failed} if failed["exit_code"] else known
 
 
 def _told(line: str, settings: Settings) -> dict[str, Any]:
@@ -110,7 +131,8 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     with _failure() as failed, alone_on(line, settings.home), stored(settings):
-        if is_to_check(settings.home, line, datetime.now(UTC) + AHEAD if due else None):
+        until = datetime.now(UTC) + AHEAD if due else None
+        if is_to_check(settings.home, line, until) or is_changed(line, settings):
             with prefect_staying(settings.prefect_api_url):
                 reverify(line, str(settings.home))
             catch_up(line, settings)

@@ -34,6 +34,7 @@ from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, we
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import publications
 from expunge.tasks.ledger.recorder import journal, note
+from expunge.tasks.ledger.trust import trusted_keys
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter_edit, run_record
 from expunge.tasks.report import write_report
@@ -42,6 +43,7 @@ from expunge.tasks.storage.bundle_signature import check_delivered, deliver
 from expunge.tasks.storage.bundle_store import bundle_uri, fetch_bundle
 from expunge.tasks.storage.external_model import weights_of
 from expunge.tasks.storage.pointer import check_served
+from expunge.tasks.storage.served import served_otherwise
 from expunge.tasks.tracking.registry import is_registered, register, withdraw
 from expunge.tasks.tracking.runs import SUSPECT, record, recorded_publications, recorded_run
 
@@ -89,6 +91,16 @@ def fetch_served(check: Check, settings: Settings) -> Weights:
     except EngineError as error:
         raise IntegrityError(f"what {check.order.line} serves is no model that can be judged: {error}") from error
     return weights_of(bundle)
+
+
+def is_changed(line: str, settings: Settings) -> bool:
+    """Return whether S3 serves something else on a line than was published on it last, by the checksums that it keeps.
+
+    That takes a request a file. The check that is due reads every byte.
+    """
+    published = publications(settings.home, line)[-1]
+    found = served_otherwise(published, settings, trusted_keys(settings.home), every_byte=False)
+    return next(found, None) is not None
 
 
 def remove(check: Check) -> None:

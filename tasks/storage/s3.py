@@ -121,6 +121,12 @@ def download(s3: Any, bucket: str, key: str, path: Path) -> str:
     return digest.hexdigest()
 
 
+def kept_sha256(s3: Any, bucket: str, key: str) -> str:
+    """Return the sha256 that S3 computed of the whole object when it was written; "" if it keeps none, or no object."""
+    kept = (_find(s3, bucket, key) or {}).get("ChecksumSHA256", "")
+    return "" if "-" in kept else base64.b64decode(kept).hex()  # that of an upload in parts is of their checksums
+
+
 def sha256_of_object(s3: Any, bucket: str, key: str) -> str:
     """Return the sha256 of the bytes under `key`, read now; IntegrityError when there are none."""
     digest = hashlib.sha256()

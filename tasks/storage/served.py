@@ -1,4 +1,4 @@
-"""What S3 serves on a line, held byte by byte against what was published on it last."""
+"""What S3 serves on a line, held against what was published on it last."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from expunge.tasks.storage.manifest import parse, prefix
 from expunge.tasks.storage.pointer import check_served
 
 
-def served_otherwise(published: Receipt, settings: Settings, keys: Sequence[SSlibKey]) -> Iterator[str]:
+def served_otherwise(
+    published: Receipt, settings: Settings, keys: Sequence[SSlibKey], every_byte: bool = True
+) -> Iterator[str]:
     """Say how pointer, manifest, signed receipt or files in S3 are not those of a line's last publication.
 
-    Every byte is read: a checksum that S3 keeps beside an object is older than what somebody wrote over it on the
-    server's disk. `keys`: who may have signed the receipt beside the bundle. Raises ServiceUnreachable.
+    With `every_byte` all files are read. Without, a SHA-256 that S3 keeps beside an object is believed, and only what
+    has none is read: S3 keeps none that it did not compute itself when the object was written, so nobody can set it by
+    a request, but it does not see what somebody writes over the object on the server's disk.
+    `keys`: who may have signed the receipt beside the bundle. Raises ServiceUnreachable.
     """
     client, bundle = s3.client(settings), published.outputs.get("bundle", "")
     try:
         check_served(published.line, bundle, settings)
     except IntegrityError as error:
         yield str(error)
-    for problem in _of_bundle(client, settings.bucket, bundle, keys):
+    for problem in _of_bundle(client, settings.bucket, bundle, keys, every_byte):
         yield f"bundle {bundle}, which {published.line} serves: {problem}"
 
 
-def _of_bundle(client: Any, bucket: str, bundle: str, keys: Sequence[SSlibKey]) -> Iterator[str]:
+def _of_bundle(client: Any, bucket: str, bundle: str, keys: Sequence[SSlibKey], every_byte: bool) -> Iterator[str]:
     place = prefix(bundle)
     try:
         content = s3.read(client, bucket, f"{place}/{MANIFEST}")
@@ -46,9 +50,14 @@ def _of_bundle(client: Any, bucket: str, bundle: str, keys: Sequence[SSlibKey]) 
         return
     for path, sha256 in files.items():
         try:
-            if (found := s3.sha256_of_object(client, bucket, f"{place}/{path}")) != sha256:
+            if (found := _sha256(client, bucket, f"{place}/{path}", every_byte)) != sha256:
                 yield f"{path} has the sha256 {found}, by the manifest it is {sha256}: publish it again"
         except IntegrityError as error:
             yield str(error)
     for stray in sorted(s3.names_under(client, bucket, f"{place}/") - {*files, MANIFEST, VOUCHER}):
         yield f"{stray!r} lies beside its files and is in no manifest: remove it from S3"
+
+
+def _sha256(client: Any, bucket: str, key: str, every_byte: bool) -> str:
+    kept = "" if every_byte else s3.kept_sha256(client, bucket, key)
+    return kept or s3.sha256_of_object(client, bucket, key)

@@ -22,6 +22,7 @@ from mlflow.entities import Run
 from expunge.deployments.schedule import enter, work_off
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import VOUCHER
+from expunge.engine.files.canonical_json import sha256
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.flows.reverify import check, chosen, reverify_due
 from expunge.policies import PolicyError, read
@@ -36,7 +37,7 @@ from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
-from expunge.tasks.reverify import catch_up
+from expunge.tasks.reverify import catch_up, is_changed
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.record_replica import differences
@@ -368,6 +369,35 @@ def test_attack_s3_serves_an_old_bundle_or_junk_and_the_audit_compares_it(
             if before is not None:
                 client.put_object(Bucket=line.bucket, Key=place, Body=before)
     assert problems() == known
+
+
+def test_attack_junk_in_place_of_the_weights_or_an_old_bundle_is_found_the_same_night(
+    line: Settings, name: str, tmp_path: Path
+) -> None:
+    """The proof is less than a month old, so that nothing is due."""
+    assert (check([name], line)[0]["exit_code"], chosen(line.home, name, due=True)) == (0, [])
+    assert (is_changed(name, line), run_cli("reverify", "--due").code) == (False, 0), "the positive control"
+    client, bundle = s3.client(line), proof(line).bundle
+    place = f"bundles/{bundle}/model/unet/diffusion_pytorch_model.safetensors"
+    weights = s3.read(client, line.bucket, place)
+    junk, as_base64 = weights[:-1] + bytes([weights[-1] ^ 1]), s3.as_base64(sha256(weights))
+    client.put_object(Bucket=line.bucket, Key=place, Body=junk, Metadata={"x-amz-checksum-sha256": as_base64})
+    done = run_cli("reverify", "--due", "--json")
+    (told,) = done.data["lines"]
+    assert (done.code, state_of(line)) == (6, "suspect")
+    assert "diffusion_pytorch_model.safetensors" in told["suspect"][0]
+    assert not is_registered(line, name, bundle_uri(bundle, line))
+    before = len(list(receipts(line.home)))
+    assert (run_cli("reverify", "--due").code, len(list(receipts(line.home)))) == (6, before), "one receipt is enough"
+    client.put_object(Bucket=line.bucket, Key=place, Body=weights)
+    own = line.home / "work" / str(proof(line).publication.settings["work"]) / "bundle"
+    publish_bundle(make_bundle(tmp_path / "old", b"an old one"), name, line)
+    try:
+        assert is_changed(name, line)
+    finally:
+        publish_bundle(own, name, line)
+    assert not is_changed(name, line)
+    assert check([name], line)[0]["exit_code"] == 0
 
 
 def test_what_can_be_checked_is_what_is_published(line: Settings, name: str, tmp_path: Path) -> None:
