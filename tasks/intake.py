@@ -17,6 +17,7 @@ from expunge.engine.errors import SettingError
 from expunge.engine.families import family_named
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import files, folder_digest, json_digest
+from expunge.engine.files.sound_folder import check_sound
 from expunge.engine.judges import error, known
 from expunge.engine.judges.card import recognises
 from expunge.engine.models.load import pipeline_name
@@ -98,6 +99,7 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     if not base.is_dir():
         cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
         raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
+    check_sound(base)
     if (found := folder_digest(base)) != policy.base.sha256:
         raise IntegrityError(
             f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}: fetch the model that "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from expunge.engine.errors import DigestMismatch, ModelFormatError
 from expunge.engine.files.atomic import copy_folder, whole_folder
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import file_digest, files_by_name
+from expunge.engine.files.strict_json import SMALL, read_json
 
 MANIFEST = "manifest.json"
 VOUCHER = "published.json"  # who vouches for the manifest, added when it is published
@@ -65,6 +65,6 @@ def verify_bundle(folder: Path) -> str:
 def _listed(manifest: Path) -> dict[str, str]:
     """The sha256 of each file."""
     try:
-        return {name: entry["sha256"] for name, entry in json.loads(manifest.read_bytes())["files"].items()}
+        return {name: entry["sha256"] for name, entry in read_json(manifest, SMALL)["files"].items()}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{manifest} is not the manifest of a bundle; fetch the bundle again") from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 from typing import Any
 
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.engine.files.model_layout import INDEX, check_layout
+
+MOST_FILES = 10_000
 
 
 def json_digest(value: Any) -> str:
@@ -21,12 +24,31 @@ def file_digest(path: Path) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted; ModelFormatError on a symlink, which could lead anywhere."""
-    found = sorted(folder.rglob("*"))
-    for path in [folder, *found]:
-        if path.is_symlink():
-            raise ModelFormatError(f"{path} is a symbolic link; copy the file itself into the folder")
-    return [path for path in found if path.is_file()]
+    """Every file below `folder`, sorted.
+
+    ModelFormatError on a symlink, which could lead anywhere, on what is no file and could block whoever opens it, and
+    where there are more than `MOST_FILES`.
+    """
+    found, waiting, seen = list[Path](), [folder], 0
+    _refuse_link(folder)
+    while waiting:
+        for path in waiting.pop().iterdir():
+            if (seen := seen + 1) > MOST_FILES:
+                raise ModelFormatError(f"{folder} holds more than {MOST_FILES} files; give a folder with a model alone")
+            _refuse_link(path)
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                waiting.append(path)
+            elif stat.S_ISREG(mode):
+                found.append(path)
+            else:
+                raise ModelFormatError(f"{path} is a pipe, a socket or a device and no file; remove it")
+    return sorted(found)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise ModelFormatError(f"{path} is a symbolic link; copy the file itself into the folder")
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:

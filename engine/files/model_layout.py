@@ -6,7 +6,6 @@ as one file in the root, for other programs or in a cache; no edit reaches that,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.strict_json import SMALL, read_json
+from expunge.engine.files.tensor_headers import stored_tensors
 
 INDEX = "model_index.json"
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
@@ -97,7 +98,7 @@ class Component:
 
 def read_index(folder: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_json(folder / INDEX, SMALL)
         if not isinstance(index, dict):
             raise TypeError(INDEX)
     except (OSError, ValueError, TypeError) as error:
@@ -174,7 +175,7 @@ def _check_weights(component: Component) -> None:
 def _weight_map(index: Path) -> dict[str, str]:
     """The shard that each weight lies in."""
     try:
-        told = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        told = dict(read_json(index)["weight_map"])
         if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
             raise ValueError(told)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -183,8 +184,9 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def keys(path: Path) -> list[str]:
-    """The names of a file's tensors; ModelFormatError if its header cannot be read, or names more or fewer bytes than
-    are there."""
+    """The names of a file's tensors; ModelFormatError if its header cannot be read, is beyond all bounds, or names more
+    or fewer bytes than are there."""
+    stored_tensors(path)
     try:
         with safe_open(path, "np") as handle:  # names alone need no torch
             return list(handle.keys())

@@ -14,7 +14,6 @@ panel                `members`, as of an ensemble; `thresholds`, for each catego
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from expunge.engine.errors import ModelFormatError
+from expunge.engine.files import strict_json
 from expunge.engine.spec import spoken
 
 CARD, LABELS, REFERENCES = "judge.json", "labels.json", "references.safetensors"
@@ -133,7 +133,7 @@ def read_labels(folder: Path) -> dict[str, dict[str, list[str]]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = strict_json.read_json(path)
     except (OSError, ValueError) as error:
         raise ModelFormatError(f"{path} cannot be read as JSON; a judge's folder needs it") from error
     if not isinstance(value, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from expunge.engine.files.model_layout import (
     check_layout,
     components,
     few,
-    keys,
     read_index,
 )
+from expunge.engine.files.sound_folder import check_sound
+from expunge.engine.files.strict_json import read_json
 from expunge.engine.files.weight_variants import check_variants
 
 LAYOUT = "channels-last"
@@ -140,11 +140,9 @@ def check_format(folder: Path) -> None:
     UnknownArchitecture where its weights are not held in a way that an edit can be written in."""
     if not folder.is_dir():
         raise ModelFormatError(f"{folder} is not a folder; give the folder that holds {INDEX}")
-    found = files(folder)
+    check_sound(folder)
     _check_classes(folder, _pipeline_class(folder))
-    for path in found:
-        _check_body(path)
-    check_layout(folder, found)
+    check_layout(folder, files(folder))
     check_complete(folder)
     for name, component in components(folder).items():
         if component.has_weights and name != UNREAD:
@@ -181,7 +179,7 @@ def class_of(component: Component) -> Any:
 def _check_unquantised(component: Component) -> None:
     """Such weights are codes, which no edit can be added to, and need a library of their own to be read at all."""
     path = component.folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    config = read_json(path) if path.is_file() else {}
     if isinstance(config, dict) and config.get("quantization_config"):
         raise UnknownArchitecture(
             f"{component.folder} is quantised (quantization_config in its config.json); take the {component.kind} with "
@@ -209,28 +207,3 @@ def _check_tokenizer(component: Component) -> None:
     words = [] if whole in here else [name for name in named.values() if name not in here]
     if missing := [*words, *({"tokenizer_config.json"} - here)]:
         raise ModelFormatError(f"{component.folder} lacks {' and '.join(missing)}; {AGAIN}")
-
-
-def _check_body(path: Path) -> None:
-    with open(path, "rb") as handle:
-        start = handle.read(64)
-    if start.startswith(b"version https://git-lfs"):
-        raise ModelFormatError(f"{path} is a Git LFS pointer, not the file; run `git lfs pull`")
-    if path.suffix == ".json":
-        _check_json(path)
-    if path.suffix == ".safetensors":
-        if start.lstrip()[:1] == b"<":
-            raise ModelFormatError(f"{path} is a web page, not weights; download it again, signed in if need be")
-        _check_whole(path)
-
-
-def _check_json(path: Path) -> None:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFormatError(f"{path} cannot be read as JSON; download it again") from error
-
-
-def _check_whole(path: Path) -> None:
-    if not keys(path):
-        raise ModelFormatError(f"{path} is no whole safetensors file (it holds no tensor); download it again")

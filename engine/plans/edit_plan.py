@@ -7,7 +7,6 @@ them back. `applied` is both as a context manager.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,9 @@ from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
 from expunge.engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import json_digest
+from expunge.engine.files.strict_json import parse_json
 from expunge.engine.files.tensor_files import save_whole, tensor_digest
+from expunge.engine.files.tensor_headers import stored_tensors
 from expunge.engine.linalg import ratio
 from expunge.engine.text.encoder_digest import OFFLOADED, check_encoders, encoder_digests
 from expunge.engine.text.templates import templates_digest
@@ -77,7 +78,8 @@ class EditPlan:
             )
         try:
             with safe_open(path, "pt") as handle:
-                record = json.loads(handle.metadata()["plan"])
+                stored_tensors(Path(path))
+                record = parse_json(handle.metadata()["plan"].encode())
                 deltas = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
             digest, form = record.pop("digest"), record.pop("format")
             plan = cls(deltas=deltas, **record)

@@ -7,7 +7,6 @@ that has no name there is refused, so nothing is left out in silence.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from expunge.engine.errors import EditError, UnknownArchitecture
 from expunge.engine.files.model_layout import check_complete, components, read_index
+from expunge.engine.files.strict_json import read_json
 from expunge.engine.files.tensor_files import save_whole
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -229,7 +229,7 @@ def _renamed(
 
 
 def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    return json.loads((folder / name).read_text(encoding="utf-8"))
+    return read_json(folder / name)
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

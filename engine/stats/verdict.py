@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
+from expunge.engine.files.strict_json import parse_json
 from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.grade import grade_of
 
@@ -260,6 +261,7 @@ class Verdict:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
         raw = json.loads(text)
         told = raw.pop("grade", None)
+        raw = parse_json(text.encode())
         raw["outcome"] = Outcome(raw["outcome"])
         raw["acceptance"] = Acceptance.of(raw["acceptance"])
         raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])

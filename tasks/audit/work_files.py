@@ -9,6 +9,7 @@ from pathlib import Path
 from expunge.engine.errors import EngineError
 from expunge.engine.files.bundle import MODEL, verify_bundle
 from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.files.strict_json import read_json
 from expunge.policies import DesiredState
 from expunge.tasks.core.paths import BUNDLE, COMPARISON, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
 from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
@@ -19,7 +20,7 @@ def _state(path: Path) -> str:
 
 
 def _outcome(path: Path) -> str:
-    return json.loads(path.read_bytes())["outcome"]
+    return read_json(path)["outcome"]
 
 
 def _grade(path: Path) -> str:
@@ -31,7 +32,7 @@ def _attempt(path: Path) -> str:
 
 
 def _reasons(path: Path) -> str:
-    return json.dumps([reason["message"] for reason in json.loads(path.read_bytes())["reasons"]])
+    return json.dumps([reason["message"] for reason in read_json(path)["reasons"]])
 
 
 EXAMINED = (

@@ -1,12 +1,12 @@
 """Where the services are: from the environment, else from the local stack's own record of itself."""
 
 import getpass
-import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from expunge.engine.files.strict_json import SMALL, read_json
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 
 SILENCE: Mapping[str, str] = {
@@ -109,7 +109,7 @@ def stack_variables(home: Path) -> dict[str, str]:
     """What the local stack's record says, nothing while it is down; UsageError if it cannot be read."""
     file = stack_file(home)
     try:
-        return json.loads(file.read_text()) if file.exists() else {}
+        return read_json(file, SMALL) if file.exists() else {}
     except ValueError as error:
         raise UsageError(f"{file} cannot be read ({error}): remove it, then `make down` and `make up`") from None
 

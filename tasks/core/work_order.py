@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from expunge.engine import emoji
 from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.engine.files.strict_json import SMALL, read_json
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState
 from expunge.tasks.core.durable_files import readable, write_whole
@@ -88,7 +88,7 @@ class Order:
         if not cls.is_kept(home, key):
             raise NothingOnRecord(f"{file} is missing, with all of this work perhaps: submit the policy again")
         with readable(file):
-            plain = json.loads(file.read_bytes())
+            plain = read_json(file, SMALL)
             base, judge = Path(plain["base_folder"]), Path(plain["judge_folder"])
             folders = {
                 "base_folder": here(_installed(base, emoji.MODEL)),

@@ -7,6 +7,8 @@ chain. So receipts are signed, and no reader takes one that no trusted key signe
 digest of the last one is also kept elsewhere and looked for by the audit (`expunge.tasks.audit.record`, `noted`).
 """
 
+from __future__ import annotations
+
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.files.strict_json import SMALL, JsonError, parse_json
 from expunge.tasks.core.durable_files import PART, write_new
 from expunge.tasks.core.errors import LedgerError
 
@@ -66,6 +69,12 @@ class Receipt(BaseModel):
     versions: dict[str, str]
     verdict: dict[str, JsonValue] | None
     previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
+
+    @classmethod
+    def of(cls, content: bytes) -> Receipt:
+        """Return the receipt that these bytes say. ValueError if they say none, or more than any does."""
+        parse_json(content, SMALL)
+        return cls.model_validate_json(content)
 
     @cached_property
     def content(self) -> bytes:
@@ -225,13 +234,17 @@ def _open(path: Path, line: str) -> Receipt:
     name = FILE_NAME.fullmatch(path.name)
     if name is None or path.is_symlink() or not path.is_file():
         raise LedgerError("foreign file")
+    if path.stat().st_size > SMALL:
+        raise LedgerError(f"has {path.stat().st_size} bytes, more than any receipt")
     content = path.read_bytes()
     if sha256(content) != name["digest"]:
         raise LedgerError("altered: its content does not have the digest of its name")
     try:
-        receipt = Receipt.model_validate_json(content)
+        receipt = Receipt.of(content)
     except ValidationError as error:
         raise LedgerError(f"not a receipt: {error.errors()[0]['loc']} {error.errors()[0]['msg']}") from error
+    except JsonError as error:
+        raise LedgerError(f"not a receipt: {error}") from None
     if receipt.content != content:
         raise LedgerError("not canonical JSON")
     if receipt.line != line:

@@ -27,6 +27,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from expunge.engine.files.strict_json import SMALL, parse_json
 from expunge.tasks.core.durable_files import write_once, write_whole
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.ledger import Receipt
@@ -156,7 +157,7 @@ def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:
     if read.payload_type != TYPE:
         raise ValueError("has the signature of something else")
     _verify(read, keys)
-    return Receipt.model_validate_json(read.payload)
+    return Receipt.of(read.payload)
 
 
 def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
@@ -176,8 +177,8 @@ def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:
 
 def _read(signed: bytes) -> Envelope:
     try:
-        return Envelope.from_dict(json.loads(signed))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Envelope.from_dict(parse_json(signed, SMALL))
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError("has a signature that cannot be read") from None
 
 

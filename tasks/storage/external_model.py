@@ -8,6 +8,7 @@ from pathlib import Path
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import folder_digest
+from expunge.engine.files.sound_folder import check_sound
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, QUALITY, REPORT, VERDICT
 from expunge.tasks.core.work_order import Order, Weights
@@ -31,6 +32,7 @@ def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
     if published:
         raise UsageError(f"--digest is that of a bundle, and {folder} has no {MANIFEST}: name the bundle's folder")
     if (folder / "model_index.json").is_file():
+        check_sound(folder)
         return Weights(folder, folder_digest(folder)), ""
     raise ModelFormatError(
         f"{folder} is neither a bundle ({MANIFEST}) nor a model in diffusers layout (model_index.json); give the "

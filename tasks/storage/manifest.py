@@ -1,6 +1,5 @@
 """A bundle folder and its manifest: every file by its sha256, and nothing else in the folder."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from expunge.engine.errors import EngineError
 from expunge.engine.files.bundle import MANIFEST, MODEL, VOUCHER, verify_bundle
 from expunge.engine.files.digests import json_digest
 from expunge.engine.files.model_layout import is_listable
+from expunge.engine.files.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import IntegrityError
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -49,7 +49,7 @@ def listed(folder: Path) -> dict[str, str]:
 def parse(content: bytes, where: str) -> dict[str, str]:
     """The sha256 of each file by its relative path; `where` names the manifest in an IntegrityError."""
     try:
-        listed = {path: entry["sha256"] for path, entry in json.loads(content)["files"].items()}
+        listed = {path: entry["sha256"] for path, entry in parse_json(content, SMALL)["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         form = '{"files": {path: {"sha256": ..., "bytes": ...}}}'
         raise IntegrityError(f"{where}: not of the form {form}") from error

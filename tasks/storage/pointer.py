@@ -1,7 +1,6 @@
 """The pointer of a line: a small object in S3 that names the approved bundle and moves only from what was read."""
 
 import hashlib
-import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import ExpungeError, IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
@@ -29,10 +29,10 @@ class Pointer:
     def bundle(self) -> str:
         """The digest that it names; IntegrityError if it names none."""
         try:
-            digest = json.loads(self.body)["bundle"]
+            digest = parse_json(self.body, SMALL)["bundle"]
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
-                "the line's pointer is no JSON with a bundle: restore an earlier version of it"
+                f"the line's pointer is no JSON with a bundle ({error}): restore an earlier version of it"
             ) from error
         if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
             raise IntegrityError(f"the line's pointer names {digest!r}, no digest: restore an earlier version of it")
@@ -75,7 +75,7 @@ def get_pointer(client: Any, bucket: str, line: str) -> Pointer | None:
             if s3.code(error) in s3.ABSENT:
                 return None
             raise
-        return Pointer(answer["Body"].read(), answer["ETag"])
+        return Pointer(answer["Body"].read(SMALL + 1), answer["ETag"])
 
 
 def point(client: Any, bucket: str, line: str, digest: str, manifest: str, before: Pointer | None) -> None:

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
+from expunge.engine.files.strict_json import SMALL
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 
@@ -100,12 +101,15 @@ def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
 
 
 def read(s3: Any, bucket: str, key: str) -> bytes:
-    """The bytes under `key`; raises IntegrityError when there are none."""
+    """The bytes under `key`, a small object; raises IntegrityError when there are none, or far too many."""
     with reaching(s3):
         try:
-            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            content = s3.get_object(Bucket=bucket, Key=key)["Body"].read(SMALL + 1)
         except ClientError as error:
             raise _absence(error, bucket, key) from error
+    if len(content) > SMALL:
+        raise IntegrityError(f"s3://{bucket}/{key} has more than {SMALL} bytes: restore an earlier version of it")
+    return content
 
 
 def download(s3: Any, bucket: str, key: str, path: Path) -> str:

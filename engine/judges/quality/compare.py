@@ -6,7 +6,6 @@ apart, the prompt whose pictures became most alike, and the kept concept that dr
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from expunge.engine.errors import QualityError
 from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.strict_json import parse_json
 from expunge.engine.judges.base import fault
 from expunge.engine.judges.clip_features import ClipNetwork
 from expunge.engine.judges.quality.distances import FRECHET_FACTOR, frechet, kid, paired, spread
@@ -97,7 +97,7 @@ class Quality:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
-        raw = json.loads(text)
+        raw = parse_json(text.encode())
         shifts = {name: Shift(**raw[name]) for name in ("clip_score", "diversity")}
         collapse = Collapse(raw["collapse"]["prompt"], Shift(**raw["collapse"]["diversity"]))
         worst = WorstKept(**{**raw["worst"], "seen": Shift(**raw["worst"]["seen"])})
