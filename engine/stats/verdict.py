@@ -1,6 +1,5 @@
 """What a verdict says: its parts as frozen data, and their canonical JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -259,9 +258,8 @@ class Verdict:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
-        raw = json.loads(text)
-        told = raw.pop("grade", None)
         raw = parse_json(text.encode())
+        told = raw.pop("grade", None)
         raw["outcome"] = Outcome(raw["outcome"])
         raw["acceptance"] = Acceptance.of(raw["acceptance"])
         raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])
