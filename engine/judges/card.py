@@ -86,8 +86,10 @@ def known(folder: Path) -> Known:
         case "face":
             with safe_open(folder / REFERENCES, framework="np") as references:
                 return {"identity": frozenset(references.keys())}
-        case "ensemble" | "panel":
+        case "ensemble":
             return _known_to_all([known(folder / member) for member in card.members])
+        case "panel":
+            return _known_to_any([known(folder / member) for member in card.members])
         case _:
             return {"explicit": frozenset(card.concepts)}
 
@@ -155,6 +157,16 @@ def _known_to_all(members: list[Known]) -> Known:
         for category, names in member.items():
             before = together.get(category)
             together[category] = names if before is None else before if names is None else before & names
+    return together
+
+
+def _known_to_any(members: list[Known]) -> Known:
+    """Each category of any member, with the names that some member of the category knows."""
+    together: Known = {}
+    for member in members:
+        for category, names in member.items():
+            before = together.get(category, frozenset())
+            together[category] = None if before is None or names is None else before | names
     return together
 
 

@@ -17,6 +17,7 @@ from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit, refuse
 from expunge.engine.judges.card import Card, read_card
 from expunge.engine.judges.clip_features import BATCH
 from expunge.engine.linalg import steady
+from expunge.engine.spec import spoken
 from expunge.engine.stats.evidence_table import NOTHING
 
 
@@ -95,10 +96,16 @@ class ClassifierJudge:
             )
         return among
 
+    def knows(self, concept: str, category: str) -> bool:
+        """Tell whether the concept is one of its labels, however capitals and spaces are written."""
+        return spoken(concept) in {spoken(label) for label in self._labels.get(category, ()) if label != self._nothing}
+
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
         """One sighting a picture, uint8 [n, height, width, 3]; ConceptError on a category or label it lacks."""
         refuse_unfit(pictures, concepts, category, self.categories)
         labels = self._labels[category]
+        own = {spoken(label): label for label in labels}
+        concepts = [own.get(spoken(concept), concept) for concept in concepts]
         refuse_unknown("label", concepts, [label for label in labels if label != self._nothing])
         found = likeliest(self._classifier.probabilities(pictures, labels), labels, concepts)
         return [replace(one, shows=NOTHING) if one.shows == self._nothing else one for one in found]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from expunge.engine.errors import ModelFormatError
+from expunge.engine.errors import ConceptError, ModelFormatError
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
 from expunge.engine.judges.ensemble import look_for_any
 from expunge.engine.stats.evidence_table import NOTHING
@@ -51,17 +51,34 @@ class Panel:
     def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
         """Return the same for concepts that are known by any of several `names`."""
         refuse_unknown("category", [category], self.categories)
-        judging = self._judging[category]
-        answers = [look_for_any(member, pictures, names, category) for member, _ in judging]
-        thresholds = [threshold for _, threshold in judging]
-        return [_read(views, thresholds) for views in zip(*answers, strict=True)]
+        answers = [_views(member, pictures, names, category) for member, _ in self._judging[category]]
+        thresholds = [threshold for _, threshold in self._judging[category]]
+        found = []
+        for own, views in zip(names, zip(*answers, strict=True), strict=True):
+            known = [(view, least) for view, least in zip(views, thresholds, strict=True) if view]
+            if not known:
+                raise ConceptError(f"no judge of this panel knows the {category} {own[0]!r}; use a name that one knows")
+            found.append(_read([view for view, _ in known], [least for _, least in known], len(views)))
+        return found
 
 
-def _read(views: Sequence[Sighting], thresholds: Sequence[float]) -> Sighting:
-    """Both readings of what each member says of one picture."""
+def _views(member: Judge, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting | None]:
+    """What a member says of each picture; None where it knows none of the names, for then it has no say."""
+    knows = getattr(member, "knows", lambda name, category: True)
+    known = [[name for name in own if knows(name, category)] for own in names]
+    places = [place for place, own in enumerate(known) if own]
+    seen = look_for_any(member, pictures[places], [known[place] for place in places], category) if places else []
+    found: list[Sighting | None] = [None] * len(names)
+    for place, sighting in zip(places, seen, strict=True):
+        found[place] = sighting
+    return found
+
+
+def _read(views: Sequence[Sighting], thresholds: Sequence[float], members: int) -> Sighting:
+    """Both readings of what those of the `members` that know the concept say of one picture."""
     open_eyed = [view.of_target for view in views]
     might = [view.seen or view.score >= least for view, least in zip(open_eyed, thresholds, strict=True)]
-    shows = _agreed([view.shows for view in views])
+    shows = _agreed([view.shows for view in views]) if len(views) == members else ""
     sensitive = Sighting(any(might), max(view.score for view in open_eyed), shows)
     return Sighting(all(view.seen for view in views), min(view.score for view in views), shows, sensitive)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji.catalogue import OBJECTS
+from expunge.engine.emoji.training import pictures
 from expunge.engine.errors import ConceptError, ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges import NOTHING, Ensemble, Judge, Panel, Sighting, look_for_any, open_judge
@@ -110,6 +113,31 @@ def test_a_threshold_that_is_missing_or_nobodys_is_refused(thresholds: dict) -> 
         Panel({"first": Gives({"car": 1.0}), "second": Gives({"car": 1.0})}, thresholds, "digest")
 
 
+class Knows(Gives):
+    """A member that knows a few names and refuses all others, as a classifier does."""
+
+    def knows(self, name: str, category: str) -> bool:
+        return name in self.chances
+
+
+def test_a_member_that_does_not_know_a_name_has_no_say_and_somebody_must_know_it() -> None:
+    members: dict[str, Judge] = {"first": Gives({"quokka": 0.9}), "second": Knows({"car": 0.7})}
+    team = Panel(members, THRESHOLDS, "digest")
+    (sighting,) = team.look(PICTURE, ["quokka"], "object")
+    assert (sighting.seen, sighting.score, sighting.shows) == (True, 0.9, ""), "what it shows is not said by one alone"
+    assert not team.look(PICTURE, ["car"], "object")[0].seen
+    ignorant: dict[str, Judge] = {"first": Knows({"bus": 1.0}), "second": Knows({"car": 0.7})}
+    with pytest.raises(ConceptError, match="no judge of this panel knows the object 'quokka'"):
+        Panel(ignorant, THRESHOLDS, "digest").look(PICTURE, ["quokka"], "object")
+
+
+def test_the_built_in_panel_knows_a_name_however_it_is_written_and_takes_new_ones() -> None:
+    shown, judge = pictures.load()[[item.name for item in OBJECTS].index("taxi"), :1], open_judge(JUDGE)
+    assert judge.look(shown, ["Taxi"], "object") == judge.look(shown, ["taxi"], "object")
+    assert not judge.look(shown, ["quasar"], "object")[0].of_target.seen
+    assert known(JUDGE) == {"object": None, "style": None}
+
+
 def test_a_panel_judges_what_its_members_judge() -> None:
     team = Panel({"first": Gives({"car": 1.0})}, {"object": {"first": 0.2}}, "digest")
     with pytest.raises(ConceptError, match="no category 'style'"):
@@ -138,7 +166,7 @@ def test_a_classifier_chooses_among_the_labels_of_its_category_and_nothing(folde
 def test_a_panels_folder_opens_and_its_digest_covers_members_and_thresholds(folder: Path) -> None:
     judge = open_judge(folder)
     assert isinstance(judge, Panel)
-    assert known(folder) == {"object": frozenset({"red", "green"})}
+    assert known(folder) == {"object": frozenset({"red", "green", "blue"})}
     assert [one.seen for one in judge.look(np.stack([RED, GREEN]), ["red", "red"], "object")] == [True, False]
     assert judge.digest == folder_digest(folder)
     card(folder, kind="panel", members=["first", "second"], thresholds={"object": {"first": 0.2, "second": 0.11}})
