@@ -108,11 +108,11 @@ def test_every_step_left_a_receipt_signed_and_copied_to_s3_and_the_chain_holds(
 ) -> None:
     _, home, _ = published
     (line,) = audit(home).lines
-    assert (line.receipts, line.signed) == (7, 7)
+    assert (line.receipts, line.signed) == (8, 8)
     assert list(differences(replace(stack, home=home))) == []
     chain = journal(home, line_of(home))
     steps = [receipt.step for receipt in chain.receipts()]
-    assert steps == ["read", "planned", "erased", "verified", "gated", "bundled", "published"]
+    assert steps == ["read", "planned", "erased", "attempted", "verified", "gated", "bundled", "published"]
     quality = next(receipt.outputs["quality"] for receipt in chain.receipts() if receipt.step == "verified")
     folder = home / "work" / published[0].data["work"]
     assert file_digest(folder / "bundle" / "quality.json") == file_digest(folder / "quality.json") == quality
