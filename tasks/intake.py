@@ -211,7 +211,7 @@ def read_policy(path: str, sha256: str, home: str) -> Order:
     """One receipt: which policy on which base came to which desired state, or why it was turned away."""
     asked, data = received(Path(path), sha256)
     keep_policy(Path(home), asked.digest, data)
-    inputs = {"policy": asked.digest, "base": asked.base.sha256, "floor": keep_floor(Path(home)).digest}
+    inputs = {"policy": asked.digest, "file": sha256, "base": asked.base.sha256, "floor": keep_floor(Path(home)).digest}
     with refusals_noted(AtTheDoor(Path(home), line_of(asked, Path(home)), asked), inputs):
         order = intake(asked, Path(home))
     note(order, Step.READ, inputs=inputs, outputs={"state": order.state, "work": order.key})

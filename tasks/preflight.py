@@ -13,6 +13,7 @@ from expunge.tasks.core.errors import ExpungeError, NoRoom, ServiceUnreachable
 from expunge.tasks.core.exit_codes import CODES
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.signing import check_key
+from expunge.tasks.ledger.timestamps import check_server
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.s3 import check_bucket, check_history, check_lock
 from expunge.tasks.tracking.connection import ask_mlflow
@@ -61,6 +62,7 @@ def check_here(home: Path) -> None:
     from expunge.tasks.core.device import device
 
     check_key(home)
+    check_server()
     actor()
     workers()
     device()

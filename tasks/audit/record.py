@@ -27,6 +27,7 @@ from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import is_line, lines
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signing import checked, own_keys, public_key
+from expunge.tasks.ledger.timestamps import ROOT, stamp_problems, unchecked_stamps
 from expunge.tasks.ledger.trust import trusted_keys
 from expunge.tasks.storage.manifest import DIGEST
 from expunge.tasks.storage.record_replica import differences
@@ -82,13 +83,21 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), 
     problems = (
         *(f"{path} is no line's folder" for path in entries if not is_line(path)),
         *(f"{name}: {problem}" for name, known in chains.items() for problem in _against(home, *known)),
+        *(
+            f"{name}: {named(receipt)} {problem}"
+            for name, (chain, _) in chains.items()
+            for receipt, problem in stamp_problems(home, chain)
+        ),
         *_twins(receipts),
         *_lost(home, receipts),
         *_cut_off(receipts, noted),
     )
     remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
     found = tuple(_line(name, chain, checked(home, chain, trusted)) for name, (chain, _) in chains.items())
-    return Audit(found, problems, tuple(remarks), tuple(_unchecked(found, noted, keys, stored)))
+    unchecked = [*_unchecked(found, noted, keys, stored)]
+    if timeless := unchecked_stamps(receipts):
+        unchecked.append(f"when {timeless} of {len(receipts)} receipts were written ({ROOT})")
+    return Audit(found, problems, tuple(remarks), tuple(unchecked))
 
 
 def _unchecked(found: Sequence[Line], noted: Collection[str], keys: Collection[Path], stored: bool) -> Iterator[str]:

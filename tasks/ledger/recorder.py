@@ -18,6 +18,7 @@ from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import actor
 from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
+from expunge.tasks.ledger.timestamps import stamping
 from expunge.tasks.ledger.trust import Signatures
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
@@ -90,7 +91,7 @@ def note(
         inputs=inputs,
         outputs=outputs,
         settings=settings,
-        versions={"expunge": expunge.engine.__version__, **{name: version(name) for name in PACKAGES}},
+        versions={"expunge": expunge.engine.__version__, **{name: version(name) for name in PACKAGES}, **stamping()},
         verdict=verdict,
     )
 

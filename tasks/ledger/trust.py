@@ -16,6 +16,7 @@ from securesystemslib.signer import SSlibKey
 from expunge.tasks.core.durable_files import SCRATCH
 from expunge.tasks.ledger import signing
 from expunge.tasks.ledger.ledger import FILE_NAME, Receipt, named
+from expunge.tasks.ledger.timestamps import stamp
 
 TRUSTED = "EXPUNGE_TRUSTED_KEYS"
 CURE = (
@@ -41,6 +42,7 @@ class Signatures:
         self._by_home, self._keys = keys is None, keys
 
     def sign(self, receipt: Receipt) -> None:
+        stamp(self._home, receipt)  # first: what is signed counts as written, and is put back if it is missing
         signing.vouch(self._home, receipt)
 
     def problems(self, chain: Sequence[Receipt]) -> list[str]:

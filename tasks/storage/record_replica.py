@@ -32,11 +32,12 @@ RECORD = {
     "policies": r"[0-9a-f]{64}\.yaml",
     "floors": r"[0-9a-f]{64}\.yaml",
     "keys": r"[0-9a-f]{64}\.pem",
+    "timestamps": ONE_OF_A_LINE.replace(r"\.json", r"\.tsr"),
     "signatures": ONE_OF_A_LINE,
     "receipts": ONE_OF_A_LINE,
 }
 """Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy and signature there."""
-CHAINED = ("signatures", "receipts")
+CHAINED = ("timestamps", "signatures", "receipts")
 FIRST = re.compile(r"receipts/[^/]+/000001-.*")
 NUMBER, RECORDS = "number", "record/"
 
