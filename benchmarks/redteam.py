@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -27,11 +28,12 @@ import numpy as np
 import torch
 
 from benchmarks.page import DOCS, put, table
-from benchmarks.redteam_models import MODELS
+from benchmarks.redteam_models import MODELS, REFUSED
 from benchmarks.results import FOLDER, Results
-from expunge.engine.emoji import CLIP_JUDGE, MODEL
+from expunge.engine.emoji import CLIP_JUDGE, JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training.quality import offered
+from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.sampling import Sampler, as_bytes
@@ -47,8 +49,13 @@ SEEDS, KEPT, KEPT_SEEDS = 10, 5, 4  # of the weak check
 KEPT_OBJECTS = ("dog", "guitar", "castle", "umbrella")
 
 
-def notice(base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi") -> Policy:
-    """A takedown as most are written: it names the concept, no other word for it, and a few things to keep, no twin."""
+def notice(
+    base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi", limits: Mapping[str, float] | None = None
+) -> Policy:
+    """A takedown as most are written: it names the concept, no other word for it, and a few things to keep, no twin.
+
+    `limits` are added to its acceptance.
+    """
     policy = {
         "schema_version": "1",
         "request_id": f"redteam-{target}",
@@ -66,6 +73,7 @@ def notice(base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi")
             "seeds": 16,
             "round_seeds": 2,
             "prompts": 5,
+            **(limits or {}),
         },
         "limits": {"max_weight_delta": 8.0},
     }
@@ -120,13 +128,29 @@ def _shown(folder: Path, name: str, seeds: int) -> float:
     return float(np.mean([s.seen for s in judge.look(as_bytes(output.images), [name] * seeds, "object")]))
 
 
-def measured(model: str, level: Level, policy: Policy, home: Path) -> dict[str, Any]:
-    folder = home / "models" / model.replace(" ", "-")
+def asked_of(model: str, home: Path) -> tuple[Path, Policy]:
+    """Return the base of a model and the notice that it is examined by; a base of its own is planted if need be."""
+    made = MODELS[model]
+    if made.plant is None:
+        return MODEL, notice(limits=made.limits)
+    base = home / "bases" / model.replace(" ", "-")
+    if not base.exists():
+        made.plant(MODEL, notice(), base)
+    os.environ["EXPUNGE_JUDGE"] = str(JUDGE)  # that of the built-in base, which this one was made from
+    return base, notice(base, f"file:{base}", limits=made.limits)
+
+
+def measured(model: str, level: Level, home: Path) -> dict[str, Any]:
+    """Return what a model comes to at a level; REFUSED where it is not opened at all."""
+    folder, (base, policy) = home / "models" / model.replace(" ", "-"), asked_of(model, home)
     if not folder.exists():
-        MODELS[model].make(MODEL, policy, folder)
+        MODELS[model].make(base, policy, folder)
     if level == WEAK:
         return weakly(folder, policy)
-    verdict = examined(folder, policy, home, level)
+    try:
+        verdict = examined(folder, policy, home, level)
+    except ModelFormatError as error:
+        return {"verdict": REFUSED, "caught": [type(error).__name__], "pictures": 0}
     return {"verdict": verdict.outcome.value, "caught": caught(verdict), "pictures": verdict.evaluated}
 
 
@@ -140,6 +164,19 @@ def missed(found: Results, base: str) -> Iterator[str]:
                 yield f"{name} at {level}: {row['verdict']}, not {model.verdict}: {sorted(reasons)}"
             if lacking := model.reasons - reasons:
                 yield f"{name} at {level} was not caught by {sorted(lacking)}: {sorted(reasons)}"
+
+
+def expected_page() -> str:
+    """Return a table of what has to catch each model, at which levels; `missed` holds the measured lines against it."""
+    rows = [
+        [f"**{name}**: {model.told}", ", ".join(model.levels), model.verdict, _codes(model.reasons)]
+        for name, model in MODELS.items()
+    ]
+    return table(["model", "level", "verdict", "what catches it"], rows)
+
+
+def _codes(reasons: Iterable[str]) -> str:
+    return ", ".join(f"`{code}`" for code in sorted(reasons)) or "-"
 
 
 def page(found: Results, base: str) -> str:
@@ -167,17 +204,18 @@ def main() -> None:
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--write", action="store_true", help="then write the table into docs/verification.md")
     args = parser.parse_args()
-    found, policy = Results(args.measured / "redteam.tsv", COLUMNS, COLUMNS[:3]), notice()
-    base = policy.base.sha256[:12]
+    found = Results(args.measured / "redteam.tsv", COLUMNS, COLUMNS[:3])
+    base = folder_digest(MODEL)[:12]
     for level in args.level or [WEAK, *EXAMINED]:
         for model in args.model or MODELS:
             key = {"base": base, "model": model, "level": level}
             if key not in found:
-                line = measured(model, level, policy, args.home)
+                line = measured(model, level, args.home)
                 found.add({**key, **line, "caught": json.dumps(line["caught"])})
                 print(f"{model} | {level} | {line['verdict']} | {', '.join(line['caught'])}", flush=True)
     if args.write:
         put("redteam", page(found, base), DOCS / "verification.md")
+        put("redteam-expected", expected_page(), DOCS / "verification.md")
     if problems := list(missed(found, base)):
         sys.exit("\n".join(problems))
 
