@@ -10,7 +10,7 @@ model's own.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -102,7 +102,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: HardenedSetting
 
 
 def _in_precision(device: str, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    return torch.autocast(device, dtype, enabled=dtype != torch.float32)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype)
 
 
 def _draws(spec: EditSpec, purpose: str) -> torch.Generator:
