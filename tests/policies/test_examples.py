@@ -33,7 +33,7 @@ def test_there_are_three_examples() -> None:
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("demo", "9e050d5c38edc15870aa6439f151a600b2195d6e86eef2fe48d7dd46195ad0d0"),
+        ("demo", "f6e87f4eab8900bf6221861a71012783ca74e4a2df93b8f6f9febf3a051100eb"),
         ("five-objects", "b272cd889c55aa73ba08f236a33ea21bbe1455b015f3bdbe9384b08abd88eae0"),
         ("one-object", "c555b0cb893670997d294b4bad0c48ed051d4bdb1db6542c80ab4a056f062530"),
     ],
