@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from expunge.deployments.keys import load_keys, write_private
 from expunge.deployments.ports import Wish, choose
 from expunge.deployments.processes import Launched, is_running, launch, stop
 from expunge.deployments.services import PORTS, PUBLIC_PORTS, Service, client_variables, services
+from expunge.flows.terminal import Console
 from expunge.tasks.core.errors import ExpungeError, ServiceUnreachable, UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.private_home import private

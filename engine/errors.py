@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
+CAUSES = 20
+_NO_MEMORY = re.compile("CPUAllocator|[Cc]annot allocate memory|failed to map segment|bad_alloc|can't start new thread")
+
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether there was no memory. Torch's error is known by its name, so that nobody loads torch to tell; where a
-    processor's memory is too small it has none of its own."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "CPUAllocator" in str(error)
+    """Whether there was no memory, here or in what led to the error. Torch's own is known by its name, so that nobody
+    loads torch to tell; a processor's memory, and that of a library which is being loaded, by what the system says."""
+    cause: BaseException | None = error
+    for _ in range(CAUSES):
+        if cause is None:
+            return False
+        if (
+            isinstance(cause, MemoryError)
+            or type(cause).__name__ == "OutOfMemoryError"
+            or _NO_MEMORY.search(str(cause))
+        ):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class EngineError(ValueError):

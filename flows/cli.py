@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from expunge.flows import show
+from expunge.flows.terminal import Console, guard
 from expunge.policies import Policy, read
 from expunge.policies.schema import Level
 from expunge.tasks.core.errors import UsageError
@@ -266,6 +266,7 @@ def fetch(
 
 
 def main() -> None:
+    guard()
     keep_silent()
     spare_proxy()
     app(args=sys.argv[1:], prog_name="expunge")

@@ -31,6 +31,7 @@ from expunge.tasks.reverify import (
     refuse,
 )
 from expunge.tasks.storage.record_replica import stored
+from expunge.tasks.tracking.abandoned_runs import close_abandoned, marked
 
 # What falls due within it is checked: a check takes its time, and the night after may fail.
 AHEAD = timedelta(days=2)
@@ -122,6 +123,7 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
     """Why a line is suspect, or MLflow could not hear of it."""
     # a takedown or check that is under way tells MLflow itself; after a dry run the next night does
     with _failure() as failed, suppress(Timeout), alone_on(line, settings.home, wait=False):
+        close_abandoned(line, settings.home)
         catch_up(line, settings)
     known = summary(settings.home, line)
     if known["suspect"]:
@@ -131,9 +133,10 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
     with _failure() as failed, alone_on(line, settings.home), stored(settings):
+        close_abandoned(line, settings.home)
         until = datetime.now(UTC) + AHEAD if due else None
         if is_to_check(settings.home, line, until) or is_changed(line, settings):
-            with prefect_staying(settings.prefect_api_url):
+            with prefect_staying(settings.prefect_api_url), marked(line, settings.home):
                 reverify(line, str(settings.home))
             catch_up(line, settings)
     known = summary(settings.home, line)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from expunge.flows.terminal import Console
 from expunge.policies import Policy
 from expunge.policies.clocks import TERMS, due_at
 from expunge.tasks.core.errors import IntegrityError

@@ -20,6 +20,7 @@ from expunge.tasks.preflight import check_here, prefect_staying, reach
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.reverify import catch_up
 from expunge.tasks.storage.record_replica import store, stored
+from expunge.tasks.tracking.abandoned_runs import close_abandoned, marked
 from expunge.tasks.tracking.runs import recorded_run
 from expunge.tasks.views.outcome import outcome
 
@@ -36,6 +37,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     reach(settings)
     check_here(settings.home)
     with alone_on(line_of(policy, settings.home), settings.home):
+        close_abandoned(line_of(policy, settings.home), settings.home)
         store(settings)  # what could not be put on record in the end is not begun
         with stored(settings):
             return _submit(path, hashlib.sha256(data).hexdigest(), policy, settings)
@@ -47,7 +49,7 @@ def _submit(path: Path, sha256: str, policy: Policy, settings: Settings) -> dict
     if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, receipt.work)
         return outcome(order, settings, receipt, repeated=True)
-    with prefect_staying(settings.prefect_api_url):
+    with prefect_staying(settings.prefect_api_url), marked(line, settings.home):
         key = takedown(str(path.absolute()), sha256, str(settings.home))
     receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"

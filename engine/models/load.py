@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from expunge.engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture
+from expunge.engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture, is_out_of_memory
 from expunge.engine.families import FAMILIES, family_named
 from expunge.engine.files.digests import files, folder_digest
 from expunge.engine.files.model_layout import (
@@ -58,6 +58,8 @@ def open_model(
     except (EngineError, ImportError, MemoryError):
         raise
     except Exception as error:  # the libraries raise every kind there is
+        if is_out_of_memory(error):
+            raise
         raise ModelFormatError(f"{folder} does not open ({_said(error)}); {AGAIN}") from error
     pipeline.set_progress_bar_config(disable=True)
     return _laid_out(pipeline.to(device))

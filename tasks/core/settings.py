@@ -17,8 +17,9 @@ SILENCE: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "true",
+    "PREFECT_LOGGING_COLORS": "false",
 }
-"""No library reports usage, and none looks for weights on a network."""
+"""No library reports usage, looks for weights on a network, or colours what it prints."""
 
 LOOPBACK = ("127.0.0.1", "localhost")
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")

@@ -18,6 +18,10 @@ from typing import NoReturn
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import FlowRunSort
 
 from expunge.deployments.schedule import enter, work_off
 from expunge.engine.emoji import MODEL
@@ -41,6 +45,7 @@ from expunge.tasks.reverify import catch_up, is_changed
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.record_replica import differences
+from expunge.tasks.tracking.abandoned_runs import MESSAGE, close_abandoned, mark_of
 from expunge.tasks.tracking.registry import is_registered, model_name, withdraw
 from expunge.tasks.tracking.runs import recorded_run
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
@@ -78,6 +83,12 @@ def state_of(line: Settings) -> str:
     """That of what was published last."""
     last = proof(line).publication.digest
     return next(row["state"] for row in states(line.home) if row["receipt"] == last)
+
+
+def in_force(line: Settings) -> Path:
+    """The file of the policy that no other took the place of."""
+    files = (line.home.parent / f"{name}.yaml" for name in ("instead", "checked"))
+    return next(path for path in files if path.exists())
 
 
 def pictures(line: Settings) -> set[str]:
@@ -323,7 +334,7 @@ def test_attack_an_unsigned_pass_overrides_what_was_signed_and_nobody_takes_it(l
     withdraw(line, name)
     try:
         assert run_cli("status").code == run_cli("audit").code == 6
-        again = run_cli("submit", str(line.home.parent / "instead.yaml"))
+        again = run_cli("submit", str(in_force(line)))
         assert (again.code, "has no signature" in again.err) == (6, True)
         (told,) = check([name], line)
         assert (told["exit_code"], "has no signature" in told["problem"]) == (6, True)
@@ -398,6 +409,45 @@ def test_attack_junk_in_place_of_the_weights_or_an_old_bundle_is_found_the_same_
         publish_bundle(own, name, line)
     assert not is_changed(name, line)
     assert check([name], line)[0]["exit_code"] == 0
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from prefect import flow
+from expunge.tasks.tracking.abandoned_runs import marked
+@flow
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+with marked(sys.argv[1], Path(sys.argv[2])):
+    killed()
+"""
+
+
+@pytest.mark.parametrize("by", ["the nightly flow", "the next submission"])
+def test_a_run_that_was_killed_is_closed_in_prefect(line: Settings, name: str, by: str) -> None:
+    """By a real SIGKILL; a run of another line is left alone."""
+    other = f"other-{'1' * 12}"
+    for each in (name, other):
+        done = subprocess.run([sys.executable, "-c", KILLED, each, str(line.home)], capture_output=True)
+        assert done.returncode == -9, done.stderr
+    assert [state.name for state in states_of_runs(name, line)].count("Running") == 1
+    if by == "the nightly flow":
+        reverify_due()
+    else:
+        submitted(line, in_force(line))
+    assert {state.type.value for state in states_of_runs(name, line)} & {"RUNNING", "PENDING"} == set()
+    (crashed,) = (state for state in states_of_runs(name, line)[-1:])
+    assert (crashed.name, crashed.message) == ("Crashed", MESSAGE)
+    assert states_of_runs(other, line)[-1].name == "Running"
+    assert close_abandoned(other, line.home) == 1
+
+
+def states_of_runs(name: str, line: Settings) -> list[State]:
+    wanted = FlowRunFilter.model_validate({"tags": {"all_": [mark_of(name, line.home)]}})
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.START_TIME_ASC)
+    return [run.state for run in runs if run.state]
 
 
 def test_what_can_be_checked_is_what_is_published(line: Settings, name: str, tmp_path: Path) -> None:

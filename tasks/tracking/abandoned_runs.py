@@ -1,0 +1,58 @@
+"""Runs that a kill left "Running" in Prefect: whoever holds the line next knows that they are dead, and says so there.
+
+A takedown or check runs only while its process holds its line, and the system frees a line when its holder dies. So a
+run with the line's mark, seen by somebody else who holds the line, has nobody left who works at it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
+
+
+def mark_of(line: str, home: Path) -> str:
+    """Return the tag of all runs that hold this line of this home: by its base, as the lock is."""
+    place = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    return f"expunge:{line.rpartition('-')[2]}:{place}"
+
+
+@contextmanager
+def marked(line: str, home: Path) -> Iterator[None]:
+    """Give what runs inside the line's tag; call it, as `close_abandoned`, while the line is held."""
+    from prefect import tags
+
+    with tags(mark_of(line, home)):
+        yield
+
+
+def close_abandoned(line: str, home: Path) -> int:
+    """Set the line's runs that Prefect takes for running to Crashed, with the reason; returns how many there were.
+
+    That Prefect cannot be told keeps nobody from the work: the next run tells it.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.exceptions import PrefectException
+
+    running = {"tags": {"all_": [mark_of(line, home)]}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(running))
+            for run in found:
+                client.set_flow_run_state(run.id, _crashed(), force=True)
+            return len(found)
+    except (httpx.HTTPError, PrefectException) as error:
+        logging.getLogger(__name__).warning("what was killed is not closed in Prefect yet: %s", error)
+        return 0
+
+
+def _crashed() -> object:
+    from prefect.states import Crashed
+
+    return Crashed(message=MESSAGE)
