@@ -39,20 +39,15 @@ def close_abandoned(line: str, home: Path) -> int:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import PrefectException
+    from prefect.states import Crashed
 
     running = {"tags": {"all_": [mark_of(line, home)]}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
     try:
         with get_client(sync_client=True) as client:
             found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(running))
             for run in found:
-                client.set_flow_run_state(run.id, _crashed(), force=True)
+                client.set_flow_run_state(run.id, Crashed(message=MESSAGE), force=True)
             return len(found)
     except (httpx.HTTPError, PrefectException) as error:
         logging.getLogger(__name__).warning("what was killed is not closed in Prefect yet: %s", error)
         return 0
-
-
-def _crashed() -> object:
-    from prefect.states import Crashed
-
-    return Crashed(message=MESSAGE)

@@ -48,7 +48,7 @@ def test_attack_a_library_or_a_traceback_says_it() -> None:
     stream = Plain(raw)
     print(HARM, file=stream)
     stream.writelines([HARM, "\r 10 % of a bar"])
-    console = Console(file=stream, force_terminal=True, width=300)
+    console = Console(file=stream, force_terminal=True, width=300)  # type: ignore[arg-type]
     console.print(f"[bold red]{HARM}[/]")
     try:
         raise ValueError(HARM)
