@@ -63,6 +63,8 @@ def _gone(policy: Policy) -> Target:
 
 
 def _write(base: Path, out: Path, *targets: Target, change: Callable[[Tensor], Tensor] = lambda delta: delta) -> None:
-    made = plan(open_model(base), EditSpec(targets, settings=CHEAP))
-    deltas = {name: change(delta) for name, delta in sorted(made.deltas.items())}
-    write_edited(base, replace(made, deltas=deltas), out)
+    """Plan each target by itself, for one may become what another one was, and write the sum of the changes."""
+    model = open_model(base)
+    made = [plan(model, EditSpec((target,), settings=CHEAP)) for target in targets]
+    deltas = {name: change(torch.stack([one.deltas[name] for one in made]).sum(0)) for name in sorted(made[0].deltas)}
+    write_edited(base, replace(made[0], deltas=deltas), out)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import redteam_edits as edits
 from benchmarks import redteam_parts
 from benchmarks.page import DOCS
 from benchmarks.redteam import COLUMNS, caught, examined, expected_page, missed, notice, page, weakly
-from benchmarks.redteam_models import MODELS
+from benchmarks.redteam_models import MODELS, Maker
 from benchmarks.results import Results
 from expunge.engine.emoji import JUDGE, MODEL
 from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.digests import folder_digest
 from expunge.engine.files.exchanged import parts_unlike
 from expunge.engine.files.tensor_files import save_whole
 from expunge.engine.judges import open_judge
@@ -28,6 +30,7 @@ from expunge.engine.probes.attacks.words import conditioning
 from expunge.engine.probes.levels import level_named
 from expunge.engine.stats.verdict import OUTCOME_OF, Outcome, Verdict
 from expunge.policies import Acceptance, Concept, Policy, Retained
+from tests.engine import tiny
 
 TAXI = Subject("taxi", "target", "object", "taxi", aliases=("cab",))
 FEW = Acceptance(max_target_rate=0.2, max_retain_drop=0.2, min_control_rate=0.7, seeds=8, prompts=3)
@@ -148,6 +151,19 @@ def test_swapped_words_leave_the_denoiser_as_it_is_and_read_the_target_as_a_cast
     for word in ("taxi", "cab"):
         assert torch.equal(read(swapped, word), read(base, "castle"))
     assert torch.equal(read(swapped, "q"), read(base, "taxi"))
+
+
+@pytest.mark.parametrize(
+    "make", [edits.trigger_word, edits.planted, edits.erased_as_asked, edits.half_erased, edits.noise, edits.near_twin]
+)
+def test_an_edited_model_differs_from_its_base_in_the_denoiser_alone(
+    make: Maker, policy: Policy, tmp_path: Path
+) -> None:
+    base = tiny.save(tmp_path / "base")
+    make(base, policy, tmp_path / "out")
+    assert parts_unlike(base, tmp_path / "out", DENOISERS) == []
+    assert folder_digest(tmp_path / "out" / "unet") != folder_digest(base / "unet")
+    open_model(tmp_path / "out")
 
 
 def test_the_page_says_of_every_model_what_has_to_catch_it() -> None:
