@@ -16,8 +16,8 @@ SILENCE: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "DO_NOT_TRACK": "true",
     "PREFECT_LOGGING_COLORS": "false",
+    "DO_NOT_TRACK": "true",
 }
 """No library reports usage, looks for weights on a network, or colours what it prints."""
 
