@@ -142,9 +142,11 @@ class Settings:
 
     `tokens`: `all` of a prompt, its `tail` from the last subject token on, of a target as far as its anchor's reaches,
     or that `last` subject token alone. `bare`: use the names alone instead of the templates. `general_words`: how many
-    words of the model's own vocabulary are retained. `kin`: how much more a retained concept counts whose name holds a
-    target's, or is held by one, as `police car` and `car`. `default_anchor`: what a target that names no anchor
-    becomes, the `empty` prompt in its place or the `mean` of other words there (`engine/planning/anchors.py`).
+    words of the model's own vocabulary are retained. `sentences`: how much these weigh in random sentences, of what
+    they weigh in templates; above 0 what is retained is read in whole sentences as well. `kin`: how much more a
+    retained concept counts whose name holds a target's, or is held by one, as `police car` and `car`. `default_anchor`:
+    what a target that names no anchor becomes, the `empty` prompt in its place or the `mean` of other words there
+    (`engine/planning/anchors.py`).
     `one_by_one` is no setting: whether the editor needs tokens beside moments.
     """
 
@@ -152,6 +154,7 @@ class Settings:
     tokens: str = field(default="all", metadata={"choices": ("all", "tail", "last")})
     bare: bool = False
     general_words: int = 2000
+    sentences: float = 0.0
     kin: float = 1.0
     default_anchor: str = field(default=EMPTY, metadata=DEFAULT_ANCHORS)
 

@@ -17,13 +17,23 @@ from expunge.engine.planning.embedding_cache import WordStore, address
 from expunge.engine.planning.token_blocks import Block, TokenList, spread
 from expunge.engine.spec import EditSpec, Retain, Target
 from expunge.engine.text.encoded import Encoded, in_reach, partners
-from expunge.engine.text.encoding import encode
+from expunge.engine.text.encoding import encode, fitting
 from expunge.engine.text.name_collisions import check_apart
-from expunge.engine.text.templates import Wording, in_company, kin_of, phrasing, target_pairs, templates, worded
+from expunge.engine.text.templates import (
+    Wording,
+    in_company,
+    in_sentences,
+    kin_of,
+    phrasing,
+    target_pairs,
+    templates,
+    worded,
+)
 from expunge.engine.text.typed_forms import spellings
-from expunge.engine.text.vocabulary import general_words, sampled_words
+from expunge.engine.text.vocabulary import general_words, random_sentences, sampled_words
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
+SENTENCES = 750  # of the model's own words at random
 COMPANY = 32  # things a kept style is worded with
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
@@ -128,14 +138,23 @@ class Reader:
         return near + far, last, None if listed is None else sum(listed, self._no_rows())
 
     def vocabulary(self, spec: EditSpec, store: WordStore | None) -> Moments:
-        """Moments of the model's own words, from the store if they are there."""
+        """Moments of the model's own words, in templates and in random sentences; from the store if they are there."""
         words = general_words(self.tokenizer, spec.erased, self.settings.general_words, spec.seed)
-        weighted = _general(self.in_turn(words))
+        weighted = _general(self.in_turn(words)) + self.random_sentences(spec)
         tokens, empty = self.settings.general_tokens, self.empty.embeddings[0]
         if store is None or not weighted:
             return self.kept(weighted, tokens)[0]
         key = address(self.pipeline, self.stream, empty, tokens, weighted)
         return store.moments(key, empty, lambda: self.kept(weighted, tokens)[0])
+
+    def random_sentences(self, spec: EditSpec) -> list[tuple[Wording, float]]:
+        """Return sentences of the model's own words at random, which together weigh what the settings say."""
+        if not self.settings.sentences:
+            return []
+        count = self.settings.general_words
+        texts = random_sentences(self.tokenizer, spec.erased, count, SENTENCES, spec.seed)
+        fit = fitting(self.pipeline, [Wording(text, (0, len(text))) for text in texts], self.stream)
+        return [(text, self.settings.sentences / len(fit)) for text in fit]
 
     def kept(
         self, weighted: Sequence[tuple[Wording, float]], tokens: str, listed: list[Rows] | None = None
@@ -187,7 +206,14 @@ class Reader:
                 own += in_company(names, company)
             whole = self.settings.kin if is_kin((*concept.names, *concept.kin)) else 1.0
             weighted += [(text, whole / len(own)) for text in own]
+            spoken = self.in_sentences(names, concept.category, erased)
+            weighted += [(text, whole / len(spoken)) for text in spoken]
         return weighted
+
+    def in_sentences(self, names: Sequence[str], category: str, erased: Sequence[str]) -> list[Wording]:
+        """Return whole sentences with the names, if the settings ask for them, as far as the encoder reads."""
+        texts = in_sentences(names, category, erased) if self.settings.sentences else []
+        return fitting(self.pipeline, texts, self.stream)
 
     def typed(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """The targets with all names that are erased of them."""

@@ -46,6 +46,16 @@ def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> 
     return Encoded(embeddings, torch.tensor(spans), torch.tensor(lengths))
 
 
+def fitting(pipeline: Any, prompts: Sequence[Wording], stream: int = 0) -> list[Wording]:
+    """Return the prompts that are no longer than the stream's tokenizers read."""
+    tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
+    return [
+        prompt
+        for prompt in prompts
+        if all(len(own(prompt.text)["input_ids"]) <= own.model_max_length for own in tokenizers)
+    ]
+
+
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
     """What the denoiser is fed, [n, T, d] float32, of prompts that are drawn and not solved for.
 

@@ -5,6 +5,7 @@ The templates are data, one wording a line, in `templates/CATEGORY.txt`; they ar
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from expunge.engine.files.digests import file_digest, json_digest
 from expunge.engine.spec import Target
 
 FOLDER = Path(__file__).parent / "wordings"
+SENTENCES = 4  # that a kept name is read in
 VOWELS = tuple("aeiou")
 WORD = re.compile(r"\w+")
 WORDED_AS = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
@@ -93,6 +95,18 @@ def silent_on(erased: Iterable[str]) -> Callable[[str], bool]:
     """Tells of a line whether its own words name nothing that is erased."""
     whole = {_runs(name)[-1] for name in erased}
     return lambda line: all(whole.isdisjoint(_runs(part)) for part in line.split("{}"))
+
+
+def in_sentences(names: Sequence[str], category: str, erased: Iterable[str]) -> list[Wording]:
+    """Return whole sentences for each name, `SENTENCES` of all that name nothing erased; none of a style.
+
+    Which ones depends on the name: many sentences read for a few names each hold as much as all read for every name.
+    """
+    if category == "style":
+        return []
+    lines = list(filter(silent_on(erased), templates(f"sentences_{category}")))
+    few = min(SENTENCES, len(lines))
+    return [fill(line, name) for name in names for line in random.Random(f"sentences/{name}").sample(lines, few)]
 
 
 def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:

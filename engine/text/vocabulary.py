@@ -9,6 +9,8 @@ from typing import Any
 
 WHOLE_WORD = re.compile(r"(?:[▁Ġ](?P<piece>[A-Za-z]{3,})|(?P<pair>[^\W\d_]{3,})</w>)")
 
+LONGEST = 8  # words of a random sentence: short enough for any encoder, long enough to set a word beside many others
+
 
 def words(tokenizer: Any) -> list[str]:
     """The whole words in small letters that are one token of a CLIP (`word</w>`), sentence-piece (`▁word`) or
@@ -27,10 +29,18 @@ def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -
 
     Each word has its turn whatever the names are, so that other names change no more than the words that they say.
     """
-    turns = words(tokenizer)
-    random.Random(f"general words in turn/{seed}").shuffle(turns)
     said = _said(names)
-    return sorted([word for word in turns if word not in said][:count])
+    return sorted([word for word in _in_turn(tokenizer, seed) if word not in said][:count])
+
+
+def random_sentences(tokenizer: Any, names: Iterable[str], words_count: int, count: int, seed: int) -> list[str]:
+    """Return `count` rows of 2 to `LONGEST` of the first `words_count` words in turn, without those in `names`.
+
+    They stand for whatever else a prompt may say: a word then is kept beside any other, and not in a few wordings only.
+    """
+    pool, order, said = _in_turn(tokenizer, seed)[:words_count], random.Random(f"sentences/{seed}"), _said(names)
+    rows = [order.choices(pool, k=order.randint(2, LONGEST)) for _ in range(count if pool else 0)]
+    return [text for row in rows if (text := " ".join(word for word in row if word not in said))]
 
 
 def sampled_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
@@ -38,6 +48,13 @@ def sampled_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -
     said = _said(names)
     pool = [word for word in words(tokenizer) if word not in said]
     return sorted(random.Random(f"general words/{seed}").sample(pool, min(count, len(pool))))
+
+
+def _in_turn(tokenizer: Any, seed: int) -> list[str]:
+    """Return all whole words of the tokenizer in an order by `seed`."""
+    turns = words(tokenizer)
+    random.Random(f"general words in turn/{seed}").shuffle(turns)
+    return turns
 
 
 def _said(names: Iterable[str]) -> set[str]:
