@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import concepts, measure, scapre_parts, tables
-from benchmarks.compare import COLUMNS, KEY, PICTURES, Arm, Bench
+from benchmarks.arms import Arm
+from benchmarks.compare import COLUMNS, KEY, PICTURES, Bench
 from benchmarks.page import DOCS, put, table
 from benchmarks.results import FOLDER, Results
 from expunge.engine.editors.base import EMPTY

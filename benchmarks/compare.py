@@ -2,11 +2,12 @@
 
 Erases 1 to 100 objects, 1 to 4 styles, mixed sets and a look-alike set, each in three seeded draws, with every editor
 at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/concepts.py`) and
-`--tuned` measures with these as well. Editors are told the targets' names, their look-alikes and the kept styles, and
-no synonym and no other object; but those that keep the model's own words (`general_words`) keep most of these among
-them. Asked are the targets by name (once each at least) and by synonyms, look-alikes, other objects and other styles,
-16 pictures a group at most, by the same prompts and seeds on the unedited and on every edited model. Some of the
-prompts are templates of editors; with `--unseen` none is, and lines are kept in `measured/unseen.tsv`.
+`--tuned` measures with these as well; `--told` then chooses what the tuned editor is told, as the default's was chosen.
+Editors are told the targets' names, their look-alikes and the kept styles, and no synonym and no other object; but
+those that keep the model's own words (`general_words`) keep most of these among them. Asked are the targets by name
+(once each at least) and by synonyms, look-alikes, other objects and other styles, 16 pictures a group at most, by the
+same prompts and seeds on the unedited and on every edited model. Some of the prompts are templates of editors;
+with `--unseen` none is, and lines are kept in `measured/unseen.tsv`.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured
@@ -14,7 +15,8 @@ again where an editor's code or wordings have changed so that its deltas are oth
 and the plot in `docs/benchmarks.md` are made of these lines by `--write`.
 
 Editors that train take minutes a line and are measured where they are named (`--editor esd`). `--with rounds=1` gives
-the one editor that is named settings that are not its defaults, such as its authors publish for other work. A model
+the one editor that is named settings that are not its defaults, such as its authors publish for other work, and
+`--names 1000` as many names to retain beside the policy's, which are the model's own words and pairs of them. A model
 that was trained again without some concepts, `--retrained FOLDER --without NAME ...`, is one more editor in the case
 that erases just these, or in a case of its own if there is none. `--beside scapre auto 'speed, tuned'` measures nothing
 and prints H_o of these in the draws that all of them have.
@@ -23,62 +25,39 @@ and prints H_o of these in the draws that all of them have.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks import concepts, measure, tables
+from benchmarks.arms import RETRAINED, UNEDITED, Arm, ladder, told, told_ladder, tuned, with_settings
 from benchmarks.concepts import Case
-from benchmarks.ladders import LADDERS, rungs
+from benchmarks.ladders import LADDERS, TOLD
 from benchmarks.results import FOLDER, Results
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.training import TRAINERS
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.errors import EngineError
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.files.tensor_files import tensor_digest
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.planning.auto_search import AUTO
-from expunge.engine.planning.make import make, settings_of
+from expunge.engine.planning.make import make
 from expunge.engine.plans.edit_plan import applied, relative_changes
 from expunge.engine.probes import Question
+from expunge.engine.spec import EditSpec
 
-UNEDITED, RETRAINED = "unedited", "re-trained"
 KEY = ("model", "arm", "settings", "case", "draw", "pictures")
 RATES = (*measure.GROUPS, "h_o", "distance")
 COLUMNS = (*KEY, *RATES, "faults", "change", "seconds", "deltas", "problem")
 PICTURES = 16
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An editor with settings, under the `name` by which it is reported."""
-
-    name: str
-    editor: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def recorded(self, case: Case) -> str:
-        """All of its settings as canonical JSON, defaults included."""
-        return canonical_json(self._settings(case)).decode()
-
-    def _settings(self, case: Case) -> dict[str, Any]:
-        if self.editor == UNEDITED:
-            return {}
-        if self.editor == RETRAINED:
-            return {"model": folder_digest(self.settings["folder"])}
-        return dict(settings_of(measure.spec(case, self.editor, self.settings)))
 
 
 class Bench:
@@ -103,7 +82,7 @@ class Bench:
         if key not in results or not replan or arm.editor in (UNEDITED, RETRAINED, *TRAINERS):
             return key not in results
         try:
-            weights = tensor_digest(make(self.model, measure.spec(case, arm.editor, arm.settings)).deltas)
+            weights = tensor_digest(make(self.model, self._spec(arm, case)).deltas)
         except EngineError:
             weights = ""
         return results.where(**key)[0]["deltas"] != weights[:12]
@@ -127,7 +106,7 @@ class Bench:
             folder = arm.settings["folder"]
             return measure.pictures(open_model(folder), folder_digest(folder), self.store, questions), {}
         start = time.perf_counter()
-        edit = make(self.model, measure.spec(case, arm.editor, arm.settings))
+        edit = make(self.model, self._spec(arm, case))
         seconds = time.perf_counter() - start
         weights = tensor_digest(edit.deltas)
         with applied(self.model, edit):
@@ -136,6 +115,10 @@ class Bench:
         drift = max((told.get("drift", math.nan) for told in edit.diagnostics.values()), default=math.nan)
         return after, {"change": change, "drift": drift, "seconds": seconds, "deltas": weights[:12]}
 
+    def _spec(self, arm: Arm, case: Case) -> EditSpec:
+        plain = measure.spec(case, arm.editor, arm.settings)
+        return measure.retaining(plain, self.model, arm.names) if arm.names else plain
+
     def _key(self, arm: Arm, case: Case, pictures: int) -> dict[str, Any]:
         named = {"model": self.digest[:12], "arm": arm.name, "settings": arm.recorded(case)}
         return {**named, "case": case.name, "draw": case.draw, "pictures": pictures}
@@ -143,30 +126,6 @@ class Bench:
 
 def results(path: Path) -> Results:
     return Results(path, COLUMNS, KEY)
-
-
-def ladder(editor: str) -> list[Arm]:
-    """The editor at each setting that tuning may choose."""
-    return [Arm(f"{editor} {canonical_json(rung).decode()}", editor, rung) for rung in rungs(editor)]
-
-
-def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm:
-    """The editor at the settings with the best mean H_o on the tuning cases; LookupError if one was not tried."""
-    scored = []
-    for arm in ladder(editor):
-        rows = trials.where(model=model[:12], arm=arm.name, pictures=pictures)
-        rows = [row for row in rows if row["settings"] == arm.recorded(concepts.tuning_cases()[0])]
-        if len(rows) < len(concepts.tuning_cases()):
-            raise LookupError(f"{arm.name} was not tried with {pictures} pictures; choose by --tune first")
-        scored.append((fmean(float(row["h_o"] or 0) for row in rows), arm))
-    best = max(scored, key=lambda pair: pair[0])[1]
-    return Arm(editor + tables.TUNED, editor, best.settings)
-
-
-def with_settings(editor: str, given: Sequence[str]) -> Arm:
-    """The editor with settings given as NAME=JSON, and named by them."""
-    settings = {name: json.loads(value) for name, _, value in (item.partition("=") for item in given)}
-    return Arm(", ".join([editor, *(f"{name} {value}" for name, value in settings.items())]), editor, settings)
 
 
 def main() -> None:
@@ -186,9 +145,14 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     trials = results(args.measured / "tuning.tsv")
     ladders = [name for name in names if name in LADDERS]
     for name in ladders if args.tune else []:
-        bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials)
-    best = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
-    arms = [with_settings(names[0], args.settings)] if args.settings else [*(Arm(name, name) for name in names), *best]
+        bench.run(ladder(name), concepts.tuning_cases(), args.pictures, trials, args.replan)
+    chosen = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
+    rivals = [arm for arm in chosen if arm.editor in TOLD] if args.told else []
+    for arm in rivals if args.tune else []:
+        bench.run(told_ladder(arm), concepts.tuning_cases(), args.pictures, trials, args.replan)
+    chosen += [told(arm, trials, bench.digest, args.trials or args.pictures) for arm in rivals]
+    plain = [*(Arm(name, name) for name in names), *chosen]
+    arms = [with_settings(names[0], args.settings, args.names)] if args.settings or args.names else plain
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]
     bench.run(arms, cases, args.pictures, found, args.replan)
     if args.retrained:
@@ -199,12 +163,16 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--editor", action="append", help="one or more; every editor by default")
-    parser.add_argument("--with", dest="settings", nargs="+", metavar="NAME=JSON", help="for the one editor named")
+    parser.add_argument(
+        "--with", dest="settings", nargs="+", default=[], metavar="NAME=JSON", help="for the one editor named"
+    )
+    parser.add_argument("--names", type=int, default=0, help="retained beside, for the one editor named")
     parser.add_argument("--case", action="append", choices=[case.name for case in concepts.cases(1)])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
     parser.add_argument("--tune", action="store_true", help="choose settings on the objects that are kept apart, first")
     parser.add_argument("--tuned", action="store_true", help="also measure with the settings that --tune chose before")
+    parser.add_argument("--told", action="store_true", help="with --tuned: then also with what the default is told")
     parser.add_argument("--trials", type=int, help="pictures a group by which --tune chose, if not as --pictures")
     parser.add_argument("--replan", action="store_true", help="also measure again what is edited otherwise by now")
     parser.add_argument("--unseen", action="store_true", help="ask prompts alone that no template of an editor makes")
@@ -229,8 +197,8 @@ def arguments() -> argparse.Namespace:
         parser.error("what --unseen measures is printed by --beside")
     if args.unseen and args.tune:
         parser.error("settings are chosen by --tune on the prompts of the tables, before --unseen measures with them")
-    if args.settings and len(args.editor or []) != 1:
-        parser.error("--with is for one --editor")
+    if (args.settings or args.names) and len(args.editor or []) != 1:
+        parser.error("--with and --names are for one --editor")
     return args
 
 

@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import concepts, measure
-from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench
+from benchmarks.arms import RETRAINED, UNEDITED, Arm
+from benchmarks.compare import Bench
 from benchmarks.concepts import Case
 from benchmarks.measure import Asked
 from benchmarks.page import put, table

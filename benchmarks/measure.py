@@ -6,7 +6,7 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import harmonic_mean
@@ -19,12 +19,14 @@ from benchmarks.concepts import Case, erased, identifier, kept
 from expunge.engine.editors.oce import EXPANDED
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES, twins
 from expunge.engine.emoji.training.quality import offered
+from expunge.engine.families import family_of
 from expunge.engine.judges import ClipJudge, fault
 from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import Question, Subject, questions
-from expunge.engine.spec import EditSpec
+from expunge.engine.spec import EditSpec, Retain
 from expunge.engine.text.templates import in_company, templates, worded
+from expunge.engine.text.vocabulary import general_words
 
 STORE = Path(gettempdir()) / "expunge-pictures"
 SAME_NOISE = Sampler(apart=False)  # as all that is recorded was drawn; rates are compared here, and none is bounded
@@ -49,6 +51,20 @@ def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
     stay = [kept(name) for name in sorted(near)]
     stay += [kept(look.name, "style") for look in STYLES if look.name not in case.styles]
     return EditSpec(tuple(gone), tuple(stay), editor, dict(settings))
+
+
+def retaining(plain: EditSpec, model: Any, count: int) -> EditSpec:
+    """Return the specification with `count` names more to retain: the model's own words, then pairs of these at random.
+
+    Some editors are published with a thousand names and more to retain beside what is erased.
+    """
+    words = general_words(family_of(model).tokenizers(model, 0)[0], plain.erased, count, plain.seed)
+    order = random.Random(f"names/{plain.seed}")
+    pairs = (" ".join(order.sample(words, 2)) for _ in range(4 * count))
+    known = {name for concept in plain.retain for name in concept.names}
+    names = [name for name in dict.fromkeys([*words, *pairs]) if name not in known][:count]
+    more = tuple(Retain(f"name {name}", (name,), kind="general") for name in names)
+    return replace(plain, retain=(*plain.retain, *more))
 
 
 def asked(case: Case, pictures: int, unseen: bool = False) -> list[Asked]:

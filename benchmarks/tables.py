@@ -18,7 +18,7 @@ from benchmarks.results import FOLDER
 
 Row = dict[str, str]
 PLOT = "benchmarks.png"
-TUNED = ", tuned"
+TUNED, TOLD = ", tuned", ", tuned and told"
 SHARES = {
     "target": "target",
     "synonym": "synonym",
@@ -186,11 +186,16 @@ def _curve(axis: Axes, arm: str, rows: Sequence[Row], column: str, line: Mapping
 
 
 def _editor(arm: str) -> str:
-    return arm.removesuffix(TUNED)
+    return arm.removesuffix(TOLD).removesuffix(TUNED)
 
 
 def _of(rows: Sequence[Row], arm: str, case: str) -> list[Row]:
     return [row for row in rows if row["arm"] == arm and row["case"] == case]
+
+
+def share(part: int, whole: int) -> str:
+    """Return how many of how many in per cent; "-" of none."""
+    return _percent(part / whole) if whole else "-"
 
 
 def _percent(share: float) -> str:

@@ -18,8 +18,10 @@ Our reading, where the paper's text or its code leaves it open:
 - R must not reflect. Where B is square and det R < 0, the sign of the smallest m is turned, which costs the objective
   least; the released code turns R's last column, which no longer maximises it. Where B is not square the reflection is
   made good off the span of W0.
-- Spans are of numerical rank, told by names of equal size: an anchor that many targets share counts once, where a QR
-  decomposition of repeated columns would complete the span with directions of rounding error.
+- Spans are of numerical rank, of names of equal size: an anchor that many targets share counts once. The released code
+  has one column for each target and takes all directions of their QR decomposition. Where an anchor repeats, these are
+  completed by directions of rounding error, which are left alone as well; with as many targets as a value has numbers
+  nothing is turned at all. `anchor_span: columns` does as the released code does.
 - The units of s, against p, g and lam, are those of the model's squared values. The defaults are those of the published
   command for an object of Stable Diffusion 1.4, `PUBLISHED` has the others; the script's own (1, 0.3, 0.5, 1.5) are in
   none of them.
@@ -41,6 +43,7 @@ from expunge.engine.editors.base import ConceptEmbeddings, Editor, Settings
 from expunge.engine.errors import EditError
 from expunge.engine.linalg import WORST_CONDITION, det, eye, qr, svd, times
 
+RANK, COLUMNS = "rank", "columns"
 _NAMES = {"expand_prompts": False}
 SAME_DIRECTION = 1e-5  # relative, above the rounding of a float32 encoder
 OF_WEIGHTS = 1e-6  # relative, above that of a float32 weight; its square is within the worst condition
@@ -62,7 +65,8 @@ EXPANDED = {
 class OceSettings(Settings):
     """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam; `expand_prompts` whether
     targets have the published wordings beside their names, if they are `bare`. `tokens` are those of retained concepts;
-    of targets it is always the last subject token."""
+    of targets it is always the last subject token. `anchor_span`: what counts as the anchors' span, its numerical
+    `rank`, or all `columns` of a QR decomposition of one anchor for each wording, as in the released code."""
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
     bare: bool = True
@@ -71,6 +75,7 @@ class OceSettings(Settings):
     preserve_concept_scale: float = 0.0
     preserve_global_scale: float = 10.0
     lamb: float = 10.0
+    anchor_span: str = field(default=RANK, metadata={"choices": (RANK, COLUMNS)})
 
     @property
     def general_tokens(self) -> str:
@@ -83,7 +88,8 @@ class OceSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: OceSettings
 ) -> dict[str, Tensor]:
-    kept, targets, anchors = _kept(concepts, settings), *map(_spanning, (concepts.subjects, concepts.neutral))
+    kept, targets = _kept(concepts, settings), _spanning(concepts.subjects)
+    anchors = _spanning(concepts.neutral) if settings.anchor_span == RANK else concepts.neutral.double()
     return {
         name: _turned(name, weight, kept, targets, anchors, settings)
         for name, weight in weights.items()
@@ -124,7 +130,8 @@ def _turned(
     basis = _directions(weight, beyond=OF_WEIGHTS)
     inside = times(basis.T, weight)
     identity = eye(len(inside), inside)
-    beyond = identity - _projector(times(inside, anchors.T))
+    shared = _projector if settings.anchor_span == RANK else _completed_projector
+    beyond = identity - shared(times(inside, anchors.T))
     spoken = times(_projector(times(inside, targets.T)), beyond)
     objective = times(times(inside, kept), inside.T) - settings.erase_scale * spoken
     turned = rotation(layer, objective, proper=basis.shape[0] == basis.shape[1])
@@ -134,6 +141,12 @@ def _turned(
 def _projector(values: Tensor) -> Tensor:
     """Onto the span of the columns of `values` [k, n]: [k, k]."""
     span = _directions(values)
+    return times(span, span.T)
+
+
+def _completed_projector(values: Tensor) -> Tensor:
+    """Return the projector [k, k] onto all columns of Q, where `values` [k, n] are Q R, also where columns repeat."""
+    span = qr(values).Q
     return times(span, span.T)
 
 

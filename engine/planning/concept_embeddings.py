@@ -33,7 +33,7 @@ from expunge.engine.text.typed_forms import spellings
 from expunge.engine.text.vocabulary import general_words, random_sentences, sampled_words
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
-SENTENCES = 750  # of the model's own words at random
+SENTENCES = 3 / 8  # of the words at random, for each of `general_words`
 COMPANY = 32  # things a kept style is worded with
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
@@ -152,7 +152,7 @@ class Reader:
         if not self.settings.sentences:
             return []
         count = self.settings.general_words
-        texts = random_sentences(self.tokenizer, spec.erased, count, SENTENCES, spec.seed)
+        texts = random_sentences(self.tokenizer, spec.erased, count, round(SENTENCES * count), spec.seed)
         fit = fitting(self.pipeline, [Wording(text, (0, len(text))) for text in texts], self.stream)
         return [(text, self.settings.sentences / len(fit)) for text in fit]
 

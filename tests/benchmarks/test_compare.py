@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import RETRAINED, UNEDITED, Arm, Bench, arguments, results, with_settings
+from benchmarks.arms import RETRAINED, UNEDITED, Arm, with_settings
+from benchmarks.compare import Bench, arguments, results
 from benchmarks.concepts import Case
 from expunge.engine.emoji import MODEL
 from expunge.engine.errors import SettingError

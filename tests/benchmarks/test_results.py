@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tables
-from benchmarks.compare import COLUMNS, KEY, Arm, ladder, tuned
+from benchmarks.arms import Arm, ladder, tuned
+from benchmarks.compare import COLUMNS, KEY
 from benchmarks.concepts import tuning_cases
 from benchmarks.page import put, table
 from benchmarks.results import Results

@@ -84,6 +84,19 @@ def test_oce_asks_what_the_names_span_and_neither_how_many_nor_how_large_they_ar
     assert (planned("oce", others, **MILD, erase_scale=100.0)["to_v"] - few["to_v"]).norm() > 0.1
 
 
+def test_oce_as_released_turns_nothing_where_as_many_targets_share_one_anchor_as_a_value_has_numbers():
+    many = replace(CONCEPTS, subjects=draw(3 * D, len(X[0]), seed=12), neutral=Y[:1].expand(3 * D, -1))
+    for name, delta in planned("oce", many, **MILD, erase_scale=100.0).items():
+        released = planned("oce", many, **MILD, erase_scale=100.0, anchor_span="columns")[name]
+        assert delta.norm() > 0.1 * WEIGHTS[name].norm()
+        assert released.norm() < 1e-6 * WEIGHTS[name].norm()
+
+
+def test_oce_is_the_same_by_either_span_where_every_target_has_an_anchor_of_its_own():
+    one, other = (planned("oce", **MILD, erase_scale=100.0, anchor_span=span) for span in ("rank", "columns"))
+    assert all(torch.allclose(one[name], other[name], atol=1e-9) for name in one)
+
+
 def test_oce_leaves_a_row_of_zeros_as_it_is_and_turns_the_others_as_without_it():
     settings, kinds = oce.OceSettings(**{**MILD, "erase_scale": 100.0}), {"to_v": "value"}
     weight = WEIGHTS["to_v"]
