@@ -198,8 +198,8 @@ def test_what_other_code_or_libraries_found_is_made_anew(
     by_words.do(bench)
     work = [by_words, *by_words.searches]
     assert not any(part.lacks(bench.store) for part in work)
-    for module in ("attacks", "searches"):
-        monkeypatch.setattr(f"tasks.{module}.{name}", lambda: "another")
+    for module in ("attack_jobs", "attack_searches"):
+        monkeypatch.setattr(f"expunge.tasks.evidence.{module}.{name}", lambda: "another")
     assert all(replace(part).lacks(bench.store) for part in work)
 
 
