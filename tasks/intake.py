@@ -20,7 +20,7 @@ from expunge.engine.files.digests import files, folder_digest, json_digest
 from expunge.engine.files.sound_folder import check_sound
 from expunge.engine.judges import error, known
 from expunge.engine.judges.card import recognises
-from expunge.engine.models.load import pipeline_name
+from expunge.engine.models.format import pipeline_name
 from expunge.engine.planning.make import settings_of
 from expunge.engine.probes.prompts import probes_digest
 from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_below

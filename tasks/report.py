@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from expunge.engine.families import family_named
 from expunge.engine.files.canonical_json import canonical_json
-from expunge.engine.models.load import pipeline_name
+from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Verdict

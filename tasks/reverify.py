@@ -17,7 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expunge.engine.errors import EngineError
-from expunge.engine.models.load import check_format
+from expunge.engine.models.format import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT

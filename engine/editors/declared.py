@@ -15,7 +15,7 @@ from expunge.engine.errors import EditError
 from expunge.engine.families import family_named
 from expunge.engine.files.comparison import Difference
 from expunge.engine.files.model_layout import components, few
-from expunge.engine.models.load import class_of, pipeline_name
+from expunge.engine.models.format import class_of, pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 
 PLAN = "deltas.safetensors"

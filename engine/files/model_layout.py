@@ -7,6 +7,7 @@ as one file in the root, for other programs or in a cache; no edit reaches that,
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files.strict_json import SMALL, read_json
+from expunge.engine.files.configs import read_config
 from expunge.engine.files.tensor_headers import stored_tensors
 
 INDEX = "model_index.json"
@@ -23,7 +24,13 @@ PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 VARIANTS = ("fp16", "bf16")
 PROSE = re.compile(r"(README|LICEN[SC]E|NOTICE)[^.]*|[^.].*\.(md|txt|png|jpe?g|webp)|\.gitattributes", re.IGNORECASE)
 WEIGHTLESS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
-WORDS = {".txt", ".model", ".jinja"}
+NETWORK_CONFIGS = {"diffusers": {"config.json"}, "transformers": {"config.json", "generation_config.json"}}
+TOKENIZER_FILES = {
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
+    *("chat_template.jinja", "chat_template.json"),
+}
+PROCESSOR_FILES = {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"}
 UNREAD = "safety_checker"
 """It turns pictures black, which would count as forgotten, so it is neither opened nor missed."""
 CLEAN_COPY = (
@@ -89,19 +96,20 @@ class Component:
         return [*(path for paths in stored.values() for path in paths), *indexes]
 
     def may_hold(self, path: Path) -> bool:
-        if path.suffix == ".json":
-            return True
+        """Whether a loader of this component reads a file of this name: no other belongs there."""
         if self.has_weights:
-            return any(path in paths for paths in self.stored().values())
-        return path.suffix in WORDS
+            return path.name in NETWORK_CONFIGS.get(self.library, {"config.json"}) or path in self.weight_files()
+        if "Scheduler" in self.kind:
+            return path.name == "scheduler_config.json"
+        return path.name in TOKENIZER_FILES or ("Tokenizer" not in self.kind and path.name in PROCESSOR_FILES)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
     try:
-        index = read_json(folder / INDEX, SMALL)
+        index = read_config(folder / INDEX)
         if not isinstance(index, dict):
             raise TypeError(INDEX)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, TypeError) as error:
         raise ModelFormatError(f"{folder}: no readable {INDEX}; give a folder in diffusers layout") from error
     return index
 
@@ -131,12 +139,25 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
             f"{folder} holds {few([repr(name) for name in unlisted])}, with a sign that no manifest can name: rename "
             "or delete what is named here"
         )
+    if alike := _alike(_inside(folder, found)):
+        raise ModelFormatError(
+            f"{folder} holds {few(alike)}, which are one file where capitals make no difference; keep the one that is "
+            "read"
+        )
     known = components(folder)
     if strange := [path for path in found if not _belongs(path, folder, known)]:
         raise ModelFormatError(
             f"{folder} holds {few(_outermost(folder, strange, known))}: not what {INDEX} names and `from_pretrained` "
             f"reads, so it would be published unedited; delete what is named here, or take {CLEAN_COPY}"
         )
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """The names that some systems take for one."""
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        folded.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+    return [name for same in folded.values() if len(same) > 1 for name in same]
 
 
 def is_listable(name: str) -> bool:
@@ -175,10 +196,10 @@ def _check_weights(component: Component) -> None:
 def _weight_map(index: Path) -> dict[str, str]:
     """The shard that each weight lies in."""
     try:
-        told = dict(read_json(index)["weight_map"])
+        told = dict(read_config(index)["weight_map"])
         if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
-            raise ValueError(told)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise LookupError(told)
+    except (LookupError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{index} does not say which safetensors files it is of; download it again") from error
     return told
 

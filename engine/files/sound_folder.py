@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from expunge.engine.errors import ModelFormatError
+from expunge.engine.files.configs import read_config
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import INDEX, UNREAD, Component, components
-from expunge.engine.files.strict_json import MOST_BYTES, JsonError, read_json
+from expunge.engine.files.strict_json import MOST_BYTES
 from expunge.engine.files.tensor_headers import stored_tensors
 
 FEW = 64
@@ -72,7 +73,7 @@ def _check_body(path: Path) -> None:
     elif path.stat().st_size > MOST_BYTES:
         raise ModelFormatError(f"{path} has {path.stat().st_size} bytes, and holds no weights; remove what it is not")
     if path.suffix == ".json":
-        _read(path)
+        read_config(path)
 
 
 def _check_network(component: Component) -> None:
@@ -125,15 +126,8 @@ def _numbers(value: Any) -> Iterator[tuple[str, float, bool]]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    told = _read(path) if path.is_file() else {}
+    told = read_config(path) if path.is_file() else {}
     return told if isinstance(told, dict) else {}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except JsonError as error:
-        raise ModelFormatError(f"{path} cannot be read as JSON ({error}); {AGAIN}") from None
 
 
 def _is_number(value: Any) -> bool:

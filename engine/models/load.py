@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,30 +9,14 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from safetensors import safe_open
 
-from expunge.engine.errors import DigestMismatch, EngineError, ModelFormatError, UnknownArchitecture, is_out_of_memory
-from expunge.engine.families import FAMILIES, family_named
-from expunge.engine.files.digests import files, folder_digest
-from expunge.engine.files.model_layout import (
-    INDEX,
-    UNREAD,
-    Component,
-    check_complete,
-    check_layout,
-    components,
-    few,
-    read_index,
-)
-from expunge.engine.files.sound_folder import check_sound
-from expunge.engine.files.strict_json import read_json
-from expunge.engine.files.weight_variants import check_variants
+from expunge.engine.errors import DigestMismatch, EngineError, ModelFormatError, is_out_of_memory
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.files.model_layout import UNREAD, Component, components, few
+from expunge.engine.models.format import AGAIN, check_format, class_of, pipeline_class
+from expunge.engine.models.unread import check_read
 
 LAYOUT = "channels-last"
-DENOISERS = {name for family in FAMILIES for name in family.denoisers}
-LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-STORED_IN = {"F16", "BF16", "F32", "F64"}
-AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version__}"
 
 
 def open_model(
@@ -68,7 +51,7 @@ def open_model(
 def _pipeline(folder: Path, dtype: torch.dtype) -> Any:
     parts = {name: part for name, part in components(folder).items() if name != UNREAD}
     networks = {name: _network(part, dtype) for name, part in parts.items() if part.has_weights}
-    return _pipeline_class(folder).from_pretrained(
+    return pipeline_class(folder).from_pretrained(
         folder,
         local_files_only=True,
         use_safetensors=True,
@@ -86,11 +69,7 @@ def _network(component: Component, dtype: torch.dtype) -> Any:
     )
     if missing := sorted(report["missing_keys"]):
         raise ModelFormatError(f"{component.folder} lacks the weights {few(missing)}; {AGAIN}")
-    if (unread := sorted(report["unexpected_keys"])) and component.folder.name in DENOISERS:
-        raise ModelFormatError(
-            f"{component.folder} holds {few(unread)}, which a {component.kind} does not read: copies that no edit "
-            f"would reach; {AGAIN}"
-        )
+    check_read(network, component, report["unexpected_keys"], AGAIN)
     return network
 
 
@@ -121,91 +100,3 @@ def vae_and_scheduler(folder: Path) -> dict[str, Any]:
     parts = components(folder)
     walk = getattr(diffusers, parts["scheduler"].kind).from_pretrained(parts["scheduler"].folder, local_files_only=True)
     return {"vae": _network(parts["vae"], torch.float32), "scheduler": walk}
-
-
-def pipeline_name(folder: Path) -> str:
-    """The diffusers class that a model's folder is of."""
-    name = read_index(folder).get("_class_name")
-    if not isinstance(name, str):
-        raise ModelFormatError(f"{folder / INDEX} names no pipeline; give a folder in diffusers layout")
-    return name
-
-
-def _pipeline_class(folder: Path) -> Any:
-    name = pipeline_name(folder)
-    family_named(name)
-    return getattr(diffusers, name)
-
-
-def check_format(folder: Path) -> None:
-    """ModelFormatError unless it is a model's folder that holds all of the model and nothing else, each file whole;
-    UnknownArchitecture where its weights are not held in a way that an edit can be written in."""
-    if not folder.is_dir():
-        raise ModelFormatError(f"{folder} is not a folder; give the folder that holds {INDEX}")
-    check_sound(folder)
-    _check_classes(folder, _pipeline_class(folder))
-    check_layout(folder, files(folder))
-    check_complete(folder)
-    for name, component in components(folder).items():
-        if component.has_weights and name != UNREAD:
-            _check_unquantised(component)
-        if "Tokenizer" in component.kind:
-            _check_tokenizer(component)
-        if name in DENOISERS:
-            _check_stored(component)
-    check_variants(folder)
-
-
-def _check_classes(folder: Path, pipeline_class: Any) -> None:
-    taken = inspect.signature(pipeline_class.__init__).parameters
-    for name, component in components(folder).items():
-        if name not in taken:
-            raise ModelFormatError(
-                f"{folder / name} is no part of a {pipeline_class.__name__}; delete it and its line in {INDEX}"
-            )
-        if component.has_weights and name != UNREAD:
-            class_of(component)
-
-
-def class_of(component: Component) -> Any:
-    """Return the class of a component with weights; ModelFormatError if the libraries have none of that name."""
-    kind = getattr(LIBRARIES.get(component.library), component.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise ModelFormatError(
-            f"{component.folder} is a {component.library}.{component.kind} by {INDEX}, and neither diffusers "
-            f"{diffusers.__version__} nor transformers {transformers.__version__} has it; save the model with these"
-        )
-    return kind
-
-
-def _check_unquantised(component: Component) -> None:
-    """Such weights are codes, which no edit can be added to, and need a library of their own to be read at all."""
-    path = component.folder / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    if isinstance(config, dict) and config.get("quantization_config"):
-        raise UnknownArchitecture(
-            f"{component.folder} is quantised (quantization_config in its config.json); take the {component.kind} with "
-            "its plain weights, as it was before quantisation"
-        )
-
-
-def _check_stored(denoiser: Component) -> None:
-    """Types of fewer bits are opened as wider ones, and the edit would be lost where it is written back in them."""
-    for path in (path for paths in denoiser.stored().values() for path in paths):
-        with safe_open(path, "pt") as handle:
-            types = {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118 - it is no dict
-        if unfit := [name for name, kind in types.items() if kind not in STORED_IN]:
-            raise UnknownArchitecture(
-                f"{path} holds {few(unfit)} as {types[unfit[0]]}, too few bits for an edit; take the model with "
-                "float16, bfloat16 or float32 weights, as it was before they were made smaller"
-            )
-
-
-def _check_tokenizer(component: Component) -> None:
-    """Without its files a tokenizer opens too, with no words or no end."""
-    named = dict(getattr(getattr(transformers, component.kind, None), "vocab_files_names", None) or {})
-    here = {path.name for path in component.folder.iterdir()}
-    whole = named.pop("tokenizer_file", "tokenizer.json")
-    words = [] if whole in here else [name for name in named.values() if name not in here]
-    if missing := [*words, *({"tokenizer_config.json"} - here)]:
-        raise ModelFormatError(f"{component.folder} lacks {' and '.join(missing)}; {AGAIN}")

@@ -18,7 +18,7 @@ from expunge.engine.files.comparison import Comparison, Difference
 from expunge.engine.files.digests import file_digest, files_by_name
 from expunge.engine.files.model_layout import INDEX, UNREAD, Component, components, few
 from expunge.engine.files.tensor_files import WeightReader, same_bits, same_value
-from expunge.engine.models.load import check_format, pipeline_name
+from expunge.engine.models.format import check_format, pipeline_name
 from expunge.engine.plans.edit_plan import edited
 
 

@@ -16,7 +16,8 @@ from expunge.engine.files.atomic import copy_folder, whole_new
 from expunge.engine.files.bundle import MANIFEST, MODEL, verify_bundle
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import check_layout, components
-from expunge.engine.models.load import check_format, open_model
+from expunge.engine.models.format import check_format
+from expunge.engine.models.load import open_model
 from expunge.engine.plans.apply import write_edited
 from expunge.engine.plans.edit_plan import EditPlan, base_digest
 from expunge.engine.plans.lora import lora_of

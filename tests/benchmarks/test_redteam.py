@@ -22,7 +22,8 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.files.exchanged import parts_unlike
 from expunge.engine.files.tensor_files import save_whole
 from expunge.engine.judges import open_judge
-from expunge.engine.models.load import DENOISERS, open_model
+from expunge.engine.models.format import DENOISERS
+from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, Shot, generate
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import Attack, OtherSettings, WordSweep, attack_rows, reference_pictures

@@ -15,7 +15,8 @@ from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import file_digest, files_by_name, folder_digest
 from expunge.engine.files.exchanged import parts_unlike, write_exchanged
 from expunge.engine.files.model_layout import INDEX
-from expunge.engine.models.load import DENOISERS, open_model
+from expunge.engine.models.format import DENOISERS
+from expunge.engine.models.load import open_model
 from tests.engine import tiny
 
 

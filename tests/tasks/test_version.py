@@ -20,7 +20,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "47cac1afa998e289d5444b4ecb725a644c8cc120d826a616eb7276556d0214cf")
+PINNED = ("0.20.0", "5b7d4a3d6598535917c96f928e2512d064b82bb8c09f382a41ac565789133fbf")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
