@@ -30,7 +30,7 @@ TOLD: dict[str, dict[str, tuple[Any, ...]]] = {
     "uce": WORDS,
     "rece": WORDS,
     "speed": {**WORDS, "general": (0.0, 0.1, 1.0)},  # beside the mean of what is retained, not its sum
-    "mace-cfr": WORDS,
+    "mace-cfr": {**WORDS, "tokens": ("tail", "all")},
     "oce": READ,  # which always reads general words
     "scapre-released": {"bare": (True, False)},  # which retains nothing
 }

@@ -93,7 +93,8 @@ def test_oce_as_released_turns_nothing_where_as_many_targets_share_one_anchor_as
 
 
 def test_oce_is_the_same_by_either_span_where_every_target_has_an_anchor_of_its_own():
-    one, other = (planned("oce", **MILD, erase_scale=100.0, anchor_span=span) for span in ("rank", "columns"))
+    own = replace(CONCEPTS, neutral=draw(len(X), D, seed=13))
+    one, other = (planned("oce", own, **MILD, erase_scale=100.0, anchor_span=span) for span in ("rank", "columns"))
     assert all(torch.allclose(one[name], other[name], atol=1e-9) for name in one)
 
 
