@@ -114,7 +114,7 @@ def look_at_others(settings: Settings, checked: Sequence[str]) -> list[dict[str,
 def _looked_at(line: str, settings: Settings) -> dict[str, Any]:
     known = _told(line, settings)
     with _failure() as failed:
-        if is_changed(line, settings):
+        if not known["suspect"] and is_changed(line, settings):  # one receipt is enough, not one a night
             return _checked(line, settings, due=True)
     return {**known, **failed} if failed["exit_code"] else known
 

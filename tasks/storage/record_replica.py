@@ -37,7 +37,8 @@ RECORD = {
     "receipts": ONE_OF_A_LINE,
 }
 """Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy and signature there."""
-CHAINED = ("timestamps", "signatures", "receipts")
+CHAINED = ("signatures", "receipts")
+COMPARED = ("timestamps", *CHAINED)
 FIRST = re.compile(r"receipts/[^/]+/000001-.*")
 NUMBER, RECORDS = "number", "record/"
 
@@ -85,9 +86,9 @@ def differences(settings: Settings) -> Iterator[str]:
     """
     client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
     check_bucket(client, bucket)
-    here, (versions, deletions) = _files(settings.home, CHAINED, place), _written(client, bucket, RECORDS)
+    here, (versions, deletions) = _files(settings.home, COMPARED, place), _written(client, bucket, RECORDS)
     yield from _elsewhere(bucket, versions, here, place)
-    there = {key for key in {*versions, *deletions} if key.startswith(tuple(place + folder for folder in CHAINED))}
+    there = {key for key in {*versions, *deletions} if key.startswith(tuple(place + folder for folder in COMPARED))}
     for key in sorted({*here, *there}):
         stored_as = f"s3://{bucket}/{key}"
         if key not in here:
