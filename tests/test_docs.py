@@ -21,6 +21,7 @@ from expunge.engine.judges.error import read as judge_errors
 from expunge.engine.planning.auto_search import AUTO, AutoSettings
 from expunge.engine.planning.make import KNOWN
 from expunge.engine.stats.acceptance import Sampling
+from expunge.engine.stats.attempts import confidence_at
 from expunge.engine.stats.clopper_pearson import fewest
 from expunge.engine.stats.estimates import METHODS, drop_bounds
 from expunge.policies import Policy
@@ -72,11 +73,11 @@ def test_the_reference_has_every_setting_with_its_default(editor: str) -> None:
 
 
 def test_what_the_reference_says_a_group_needs_is_what_proves_it() -> None:
-    """With the default confidence, and the error of the built-in judge on objects."""
-    error = judge_errors(JUDGE)["object"]
+    """At a first attempt with the default confidence, and the error of the built-in judge on objects."""
+    error, sure = judge_errors(JUDGE)["object"], confidence_at(0.95, 1)
 
     def fewest_pairs(sampling: Sampling, limit: float) -> int:
-        return fewest(lambda n: drop_bounds(METHODS[sampling], 0, 0, n, 0.95, error)[1] <= limit)
+        return fewest(lambda n: drop_bounds(METHODS[sampling], 0, 0, n, sure, error)[1] <= limit)
 
     told = f"0.05 needs {fewest_pairs('fixed', 0.05)} pictures of a group with none lost "
     told += f"({fewest_pairs('sequential', 0.05)} in rounds) and 0.1 needs {fewest_pairs('fixed', 0.1)}. "
