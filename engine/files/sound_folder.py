@@ -28,13 +28,14 @@ STEPS = 100_000
 LISTED = 4096
 NO_LIMIT = 10**20
 """A tokenizer without a limit is saved with a larger number than this."""
-COUNT = re.compile(r"layer|_per_block|depth|stages|experts|heads|blocks$")
+COUNT = re.compile(r"(?<!window_)layer|_per_block|depth|stages|experts|heads|blocks$")
 PLACE = re.compile(
-    r"position|length|theta|(^|_)ids?$|ind(ex|ices)|window|tokens|seed|distance|timesteps|bytes|version|area|_lens?$"
+    r"position|length|theta|(^|_)ids?$|ind(ex|ices)|window|tokens|seed|distance|timesteps|bytes|version|area|"
+    r"factor|_lens?$"
 )
 SIZE = re.compile(
     r"size|dim|channels|width|height|features|hidden|d_ff|d_model|d_kv|embd|embed|inner|rank|pixels|samples?$|frames|"
-    r"stride|factor|scal|seq_len|divisor|multiple"
+    r"stride|scal|seq_len|divisor|multiple"
 )
 UNBUILT = "label2id"  # numbers by the words of whoever made the model, of which nothing is built
 AGAIN = "download it again"

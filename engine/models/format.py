@@ -23,6 +23,7 @@ from expunge.engine.files.model_layout import (
     check_layout,
     components,
     few,
+    keys,
     read_index,
 )
 from expunge.engine.files.sound_folder import check_sound
@@ -185,6 +186,7 @@ def _check_said(path: Path) -> None:
     if path.suffix == ".json":
         check_config(path)
     if path.suffix == ".safetensors":
+        keys(path)
         with safe_open(path, "np") as handle:
             form = (handle.metadata() or {}).get("format", "pt")
         if form != "pt":

@@ -8,7 +8,7 @@ from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.attempts import confidence_over_all
 from expunge.engine.stats.evidence_table import ATTACKS
 
-LEARNING = ("inversion", "prompt_search")
+LEARNING = ("inversion", "prompt_search", "word_sweep")
 """The attacks that learn the concept from its pictures with the weights in hand."""
 
 

@@ -46,8 +46,9 @@ class Wording:
 def templates(category: str) -> tuple[str, ...]:
     """The wordings of a category; ConceptError lists the categories there are."""
     path = FOLDER / f"{category}.txt"
-    known = sorted(file.stem for file in FOLDER.glob("*.txt"))
-    if category not in known:
+    files = sorted(file.stem for file in FOLDER.glob("*.txt"))
+    if category not in files:
+        known = [name for name in files if not name.startswith("sentences_")]
         raise ConceptError(f"category {category!r} has no templates; use one of {', '.join(known)}")
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

@@ -193,7 +193,7 @@ CHANGED: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         "scheduler/scheduler_config.json",
         _config("scheduler/scheduler_config.json", prediction_type="v_prediction"),
     ),
-    "pictures are scaled to black": ("vae", "vae/config.json", _config("vae/config.json", scaling_factor=1e9)),
+    "pictures are scaled to black": ("vae", "vae/config.json", _config("vae/config.json", scaling_factor=1e5)),
     "the forward pass is another": ("unet", "unet/config.json", _config("unet/config.json", flip_sin_to_cos=False)),
     "a bit of the autoencoder": (
         "vae",

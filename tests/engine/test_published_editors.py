@@ -95,6 +95,7 @@ WHOLE = {
         "preserve_scale": 1.0,
         "lamb": 0.5,
         "general": 0.0,
+        "sentences": 0.0,
     },
     # argument defaults of esd_sd.py, rohitgandikota/erasing: --negative_guidance 2 from the named prediction on is eta
     # 1 from the unconditional one, --guidance_scale, --num_inference_steps, --iterations, --lr; a step takes one sample

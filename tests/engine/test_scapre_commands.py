@@ -86,6 +86,7 @@ def test_every_published_command_is_there_and_the_defaults_are_that_for_large_sc
         "general_words": 0,
         "kin": 1.0,
         "default_anchor": "empty",
+        "sentences": 0.0,
         "script": "erase_scale",
         "erase_scale": 2.0,
         "lamb": 0.5,
