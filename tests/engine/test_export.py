@@ -118,7 +118,8 @@ def test_of_two_runs_that_write_to_one_name_the_later_is_refused_and_the_earlier
     with pytest.raises(SettingError, match="out is there already"):
         export(saved, form, out, whole)
     one, other = (
-        [path.read_bytes() for path in files(each)] or each.read_bytes() for each in (out, tmp_path / "alone")
+        [path.read_bytes() for path in files(each)] if each.is_dir() else each.read_bytes()
+        for each in (out, tmp_path / "alone")
     )
     assert one == other
     assert {path.name for path in tmp_path.iterdir()} == {"plan.safetensors", "alone", "out"}
