@@ -9,7 +9,7 @@ from expunge.policies import Policy
 from expunge.policies.schema import Level
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
-from expunge.tasks.evidence.identity import compare_with_base
+from expunge.tasks.evidence.identity import compare_with_base, refuse_unreadable
 from expunge.tasks.intake import order_for
 from expunge.tasks.report import write_report
 from expunge.tasks.storage.external_model import declared_edit, folder_for, given_model, hand_out
@@ -28,6 +28,8 @@ def verify(
     folder_for(out, folder)
     model, bundle = given_model(folder.absolute(), published)
     order = order_for(model.digest, policy, home, level)
+    if not bundle:
+        refuse_unreadable(model)
     comparison = compare_with_base(order, model, declared_edit(folder.absolute()))
     evidence = gather_evidence(order, model)
     verdict = conclude(order, model, comparison, evidence).verdict

@@ -35,7 +35,7 @@ PLACE = re.compile(
 )
 SIZE = re.compile(
     r"size|dim|channels|width|height|features|hidden|d_ff|d_model|d_kv|embd|embed|inner|rank|pixels|samples?$|frames|"
-    r"stride|scal|seq_len|divisor|multiple"
+    r"stride|scal|ratio|seq_len|divisor|multiple"
 )
 UNBUILT = "label2id"  # numbers by the words of whoever made the model, of which nothing is built
 AGAIN = "download it again"
@@ -78,7 +78,8 @@ def _check_body(path: Path) -> None:
 
 
 def _check_network(component: Component) -> None:
-    tensors = [tensor for paths in component.stored().values() for path in paths for tensor in stored_tensors(path)]
+    stored = [path for paths in component.stored().values() for path in paths if path.is_file()]  # others are missed later
+    tensors = [tensor for path in stored for tensor in stored_tensors(path)]
     layers = max(FEW, len(tensors) // TENSORS_A_LAYER)
     widest = max([WIDEST, *(side for tensor in tensors if tensor.count for side in tensor.shape)])
     _check_numbers(component.folder / "config.json", layers, widest, max(LONGEST, widest), layers)

@@ -12,12 +12,18 @@ from expunge.engine.editors.declared import undeclared
 from expunge.engine.errors import EngineError
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.load import open_model
 from expunge.engine.plans.diff import compare
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import COMPARISON
 from expunge.tasks.core.work_order import Order, Ref, Weights
+
+
+def refuse_unreadable(candidate: Weights) -> None:
+    """Open a model from outside once, before anything is drawn. ModelFormatError if it does not open whole."""
+    open_model(candidate.folder, candidate.digest)
 
 
 def compare_with_base(order: Order, candidate: Weights, plan: Path | None) -> Ref:

@@ -147,7 +147,7 @@ def test_swapped_words_leave_the_denoiser_as_it_is_and_read_the_target_as_a_cast
     assert parts_unlike(MODEL, tmp_path / "swapped words", DENOISERS) == ["text_encoder"]
 
     def read(pipeline: Any, word: str) -> torch.Tensor:
-        return conditioning(pipeline, [f"a photo of a {word}"])["encoder_hidden_states"].detach()
+        return conditioning(pipeline, [f"a photo of a {word}"])["prompt_embeds"].detach()
 
     for word in ("taxi", "cab"):
         assert torch.equal(read(swapped, word), read(base, "castle"))

@@ -44,10 +44,10 @@ def test_the_word_under_which_the_references_are_denoised_best_is_drawn(
     """A denoiser that errs by nothing under `q` alone, and by more the less the states are like those of q."""
     from expunge.engine.probes.attacks import word_sweep
 
-    planted = word_sweep.conditioning(pipeline, [word_sweep.said(CAT, "q", 1)[0]])["encoder_hidden_states"]
+    planted = word_sweep.conditioning(pipeline, [word_sweep.said(CAT, "q", 1)[0]])["prompt_embeds"]
 
     def errors(_: Any, task: Any, fed: Any) -> torch.Tensor:
-        return (fed["encoder_hidden_states"] - planted).square().flatten(1).mean(1)
+        return (fed["prompt_embeds"] - planted).square().flatten(1).mean(1)
 
     monkeypatch.setattr(word_sweep, "errors", errors)
     (made,) = SWEEP.attempts(pipeline, CAT, np.zeros((2, 16, 16, 3), np.uint8), [], seed=3)

@@ -83,7 +83,7 @@ def test_attack_a_name_or_alias_in_another_spelling(home: Path, first: Any, then
 def test_attack_the_record_is_taken_to_another_home(home: Path, tmp_path: Path) -> None:
     """Receipts and policies are all that counts, so a home that was copied, or restored without its work, knows."""
     tried(home, handed_in(home, "first", "bicycle"), "a")
-    for folder in ("receipts", "policies", "keys", "private"):
+    for folder in ("receipts", "signatures", "policies", "keys", "private"):
         if (home / folder).exists():
             shutil.copytree(home / folder, tmp_path / "other" / folder)
     assert tried(tmp_path / "other", handed_in(tmp_path / "other", "second", "bicycle"), "b") == 2

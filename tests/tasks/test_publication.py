@@ -45,6 +45,7 @@ def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
         tmp_path,
         "e" * 64,
         tmp_path,
+        floor="f" * 64,
     )
     order.save()
     bundle = file_digest(make_bundle(order.folder / BUNDLE, uuid4().bytes) / MANIFEST)

@@ -227,4 +227,4 @@ def test_an_attack_that_decides_nothing_is_not_made_on_trial(
     crew = MadeUp(monkeypatch, lambda row: gone(row) or row.probe == "relearn")
     with proving(new_order(tmp_path, prompts=8, seeds=4, probe_limits={"relearn": 1.0})) as proof:
         assert proof(edit) == ""
-    assert crew.attacks == {"concept_vector", "start_picture"}
+    assert crew.attacks == {"concept_vector", "other_settings", "start_picture"}
