@@ -12,15 +12,25 @@ RULES = {
     "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
     "engine/files": ("canonical_json", "comparison", "digests"),
     "engine/stats": (
-        *("acceptance", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table"),
-        *("grade", "holm", "hypotheses", "identity", "pairing", "requirements", "sampling_plan", "verdict"),
+        *("acceptance", "attack_budgets", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates"),
+        *(
+            "evidence_table",
+            "grade",
+            "holm",
+            "hypotheses",
+            "identity",
+            "pairing",
+            "requirements",
+            "sampling_plan",
+            "verdict",
+        ),
     ),
     "engine/probes": ("levels",),
     "tasks/ledger": ("attempts", "line_proof", "policy_store"),
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "47cac1afa998e289d5444b4ecb725a644c8cc120d826a616eb7276556d0214cf")
+PINNED = ("0.20.0", "6b33cc8596a740cc3e8e0f1c0a553e5d7b98d0ff8a651cd889812abb3967deff")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
