@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "6b33cc8596a740cc3e8e0f1c0a553e5d7b98d0ff8a651cd889812abb3967deff")
+PINNED = ("0.20.0", "7bb7047689f8826b8e7fd42baa6b9d7da603cb9acfd5931abcd9576b6d7de068")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
