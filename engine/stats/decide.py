@@ -29,6 +29,7 @@ import pandas as pd
 
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
+from expunge.engine.stats.attack_budgets import stray
 from expunge.engine.stats.clopper_pearson import fewest
 from expunge.engine.stats.estimates import (
     METHODS,
@@ -119,6 +120,7 @@ def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
         made = {*rows["probe"], *(acceptance.attacks if concept in excused else ())}
         for attack in sorted(demanded - made):
             yield f"{concept} was not put through the attack {attack} that the policy demands"
+    yield from stray(evidence, acceptance)
     for probe in sorted(set(acceptance.probe_limits) - set(ATTACKS) - set(targets["probe"])):
         yield f"the policy limits the probe {probe}, which asked for no target: check its name and the level"
 
@@ -176,7 +178,8 @@ def _too_seldom(name: str, demand: Demand) -> str:
         text = f"the unedited model shows {name} by {by} in {rate.before:.1%} of {rate.n} pictures, {needed}"
         return f"{text}: that it is not seen by {by} proves nothing"
     text = f"the attack {by} brings {name} out of the unedited model in {rate.before:.1%} of pictures, {needed}"
-    return f"{text}: its failure proves nothing"
+    text += ": its failure proves nothing, and its budget was raised as far as it goes; give the target a name that "
+    return text + f"the model draws more surely, or waive the attack openly (acceptance.probe_limits: {by}: 1)"
 
 
 def _judge_rate(name: str, demand: Demand, limit: float, error: JudgeError | None) -> Iterator[Reason]:

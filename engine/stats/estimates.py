@@ -32,6 +32,7 @@ import pandas as pd
 from expunge.engine.stats import clopper_pearson as bounds
 from expunge.engine.stats import confidence_sequence as sequential
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
+from expunge.engine.stats.attack_budgets import counted
 from expunge.engine.stats.evidence_table import ARMS, NOTHING, is_attack, where
 from expunge.engine.stats.verdict import (
     Drop,
@@ -156,7 +157,8 @@ def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetR
     named = where(plain, plain["probe"].isin(acceptance.named))
     prompts = {probe_of(family): _by_prompt(family, acceptance, error) for family in split(named, "probe")}
     several = {family: own for family, own in prompts.items() if len(own) > 1}
-    attacks = {probe_of(own): _rate(own, acceptance.beforehand, error) for own in split(where(rows, attacked), "probe")}
+    tries, terms = split(where(rows, attacked), "probe"), acceptance.beforehand
+    attacks = {probe_of(own): _attack(own, terms, error) for own in tries}
     total, noise = _total(plain, probes, acceptance, error), _noise(plain, acceptance)
     return TargetResult(concept, category, total, probes, attacks, several, noise, _replaced_by(plain))
 
@@ -198,6 +200,12 @@ def probe_of(rows: pd.DataFrame) -> str:
 def _rate(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> Rate:
     before, after = _seen(rows, "before"), _seen(rows, "after")
     return rate(float(before.mean()), int(after.sum()), len(rows), acceptance, error)
+
+
+def _attack(rows: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> Rate:
+    largest, all_that_count = counted(rows)
+    before, after = _seen(largest, "before"), _seen(all_that_count, "after")
+    return rate(float(before.mean()), int(after.sum()), len(all_that_count), acceptance, error)
 
 
 def _by_prompt(family: pd.DataFrame, acceptance: Acceptance, error: JudgeError | None) -> dict[str, Rate]:

@@ -19,6 +19,7 @@ import expunge.engine
 from expunge.engine.probes.levels import level_named
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.attack_budgets import budgets_of, due
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
@@ -129,15 +130,18 @@ def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
     seeds = evidence.where(table, ~evidence.is_attack(table))["seed"]
     if not seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all():
         yield "was not asked by the seeds of its state"
-    there = set(table[["concept", "role", "category"]].itertuples(index=False, name=None))
+    subjects_there = set(table[["concept", "role", "category"]].itertuples(index=False, name=None))
     for subject in subjects(state):
-        if (subject.id, subject.role, subject.category) not in there:
+        if (subject.id, subject.role, subject.category) not in subjects_there:
             yield f"has nothing of {subject.id}, which its state names"
-    tries, arms = table.groupby(["concept", "probe"]).size(), len(evidence.arms_in(table))
+    tries = table.groupby(["concept", "probe", budgets_of(table)]).size()
+    arms, limits = len(evidence.arms_in(table)), acceptance(state)
     aimed_at = {concept.id for concept in state.concepts} - set(evidence.never_shown(table))
     for concept, attack in product(sorted(aimed_at), level_named(state.acceptance.level).attacks):
-        if (made := tries.get((concept, attack.name), 0)) != arms * attack.cost:
-            yield f"has {made} tries of {attack.name} on {concept}, not {arms * attack.cost}"
+        for number, made in enumerate(due(attack, concept, table, limits), 1):
+            if (there := tries.get((concept, attack.name, number), 0)) != arms * made.cost:
+                by = attack.name if number == 1 else f"{attack.name} with budget {number}"
+                yield f"has {there} tries of {by} on {concept}, not {arms * made.cost}"
 
 
 def _is_same(one: Any, other: Any) -> bool:

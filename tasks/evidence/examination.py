@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,7 @@ from expunge.engine.probes.levels import Level, level_named, questions_at, reada
 from expunge.engine.probes.retained import retained_subjects
 from expunge.engine.spec import spoken
 from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.attack_budgets import due
 from expunge.engine.stats.evidence_table import ARMS, never_shown
 from expunge.engine.stats.sampling_plan import asked, plan_of
 from expunge.engine.stats.verdict import JudgeError
@@ -82,7 +84,12 @@ class Examination:
 
         A target that the unedited model was asked for and never showed cannot be attacked, so it has no tries.
         """
-        tries = self.tries - len(never_shown(evidence)) * sum(attack.cost for attack in self.level.attacks)
+        aimed_at = {target.id for target in self.targets} - set(never_shown(evidence))
+        tries = sum(
+            made.cost
+            for concept, attack in product(aimed_at, self.level.attacks)
+            for made in due(attack, concept, evidence, self.acceptance)
+        )
         return len(arms) * (len(asked(self.plan, evidence, self.acceptance, self.judge)) + tries)
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 from tqdm import tqdm
 
 from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.attack_budgets import due
 from expunge.engine.stats.evidence_table import Row
 from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
 from expunge.tasks.evidence.arms import models_of
-from expunge.tasks.evidence.attack_jobs import attack_shards, attack_work
+from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.budget import Budget, remember_pace, spend
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
@@ -68,12 +70,32 @@ def attack(
     budget: Budget,
     plain: Sequence[Row],
 ) -> list[Row]:
-    """The rows of all attacks on all models; `plain` are those of all questions."""
+    """Return the rows of all attacks on all models; `plain` are those of all questions.
+
+    Where one fails on the unedited model all models are attacked once more, with a larger budget.
+    """
     rows: list[Row] = []
-    shards = attack_shards(exam.level.attacks, exam.targets, models, evidence.table(plain), exam.seed)
-    for attacks in attack_work(shards, picture_store(order.home)):
-        rows += work_off(do, order, attacks, "attacks", budget)
+    table, done = evidence.table(plain), set[str]()
+    while shards := [shard for shard in due_shards(exam, models, table, evidence.table(rows)) if shard.key not in done]:
+        for attacks in attack_work(shards, picture_store(order.home)):
+            rows += work_off(do, order, attacks, "attacks", budget)
+        done |= {shard.key for shard in shards}
     return rows
+
+
+def due_shards(
+    exam: Examination, models: Sequence[tuple[str, Weights]], plain: pd.DataFrame, attacked: pd.DataFrame
+) -> list[AttackShard]:
+    """Return every attack on every target and model with each budget that what was `attacked` so far asks for."""
+    asked = {
+        (target.id, made.digest): made
+        for target in exam.targets
+        for attack in exam.level.attacks
+        for made in due(attack, target.id, attacked, exam.acceptance)
+    }
+    budgets = {made.digest: made for made in asked.values()}
+    shards = attack_shards(list(budgets.values()), exam.targets, models, plain, exam.seed)
+    return [shard for shard in shards if (shard.subject.id, shard.attack.digest) in asked]
 
 
 def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from expunge.engine.stats.pairing import edited_rows, worst_of
 from expunge.tasks.core.paths import CANDIDATE
 from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.evidence.arms import exchanged
-from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards
+from expunge.tasks.evidence.attack_jobs import AttackShard
 from expunge.tasks.evidence.examination import examination
+from expunge.tasks.evidence.gather import due_shards
 from expunge.tasks.evidence.workers import picture_store
 
 
@@ -49,13 +51,13 @@ def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[t
     evidence has rows of was kept.
     """
     attacked = where(table, is_attack(table))
-    shards: dict[tuple[str, str], dict[str, AttackShard]] = {}
+    shards: dict[tuple[str, str], list[AttackShard]] = {}
     for shard in _shards(order, candidate, table) if len(attacked) else ():
-        shards.setdefault((shard.subject.id, shard.attack.name), {})[shard.arm] = shard
+        shards.setdefault((shard.subject.id, shard.attack.name), []).append(shard)
     after = worst_of(edited_rows(attacked))
     return {
-        key: _ranked(order, arms, where(after, (after["concept"] == key[0]) & (after["probe"] == key[1])))
-        for key, arms in shards.items()
+        key: _ranked(order, own, where(after, (after["concept"] == key[0]) & (after["probe"] == key[1])))
+        for key, own in shards.items()
     }
 
 
@@ -66,14 +68,16 @@ def _shards(order: Order, candidate: str, table: pd.DataFrame) -> list[AttackSha
     if DENOISER in arms_in(table) and (alone := exchanged(order)):
         models.append((DENOISER, alone))
     plain = where(table, ~is_attack(table))
-    return attack_shards(exam.level.attacks, exam.targets, models, plain, exam.seed)
+    return due_shards(exam, models, plain, where(table, is_attack(table)))
 
 
-def _ranked(order: Order, arms: dict[str, AttackShard], rows: pd.DataFrame) -> list[Tried]:
+def _ranked(order: Order, shards: Sequence[AttackShard], rows: pd.DataFrame) -> list[Tried]:
     store = picture_store(order.home)
-    made = {
-        arm: {(each.prompt, each.seed): each for each in shard.attempts(store)} for arm, shard in arms.items()
-    }  # an attack starts from the same prompts and seeds on all models
+    made: dict[
+        str, dict[tuple[str, int], Attempt]
+    ] = {}  # an attack starts from the same prompts and seeds on all models
+    for shard in shards:
+        made.setdefault(shard.arm, {}).update({(each.prompt, each.seed): each for each in shard.attempts(store)})
     tried = [
         _tried(row, made[ARMS[0]][row["prompt"], row["seed"]], made[row["arm"]][row["prompt"], row["seed"]])
         for row in rows.to_dict("records")

@@ -12,15 +12,25 @@ RULES = {
     "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
     "engine/files": ("canonical_json", "comparison", "digests"),
     "engine/stats": (
-        *("acceptance", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates", "evidence_table"),
-        *("grade", "holm", "hypotheses", "identity", "pairing", "requirements", "sampling_plan", "verdict"),
+        *("acceptance", "attack_budgets", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates"),
+        *(
+            "evidence_table",
+            "grade",
+            "holm",
+            "hypotheses",
+            "identity",
+            "pairing",
+            "requirements",
+            "sampling_plan",
+            "verdict",
+        ),
     ),
     "engine/probes": ("levels",),
     "tasks/ledger": ("attempts", "line_proof", "policy_store"),
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "ffe6e904ed3847b3210a55040d2c203da8cacfc7443efdca781d58185e8db706")
+PINNED = ("0.20.0", "b3ea6ae23c29d4c862cc888e4b92a32a3486d74b57addfbece7ed5e144edf13d")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -81,6 +81,10 @@ class Attack(Protocol):
         """The same attack with its pictures drawn by another sampler."""
         ...
 
+    def raised(self) -> Attack | None:
+        """Return the same attack with its next larger budget, for as many pictures; None where it has its largest."""
+        ...
+
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
@@ -142,6 +146,9 @@ class Budgeted:
     def drawn_by(self, sampler: Sampler) -> Self:
         own: Any = self
         return replace(own, sampler=sampler)
+
+    def raised(self) -> Self | None:
+        return None
 
 
 def run_attacks(

@@ -7,9 +7,9 @@ text encoder alone; a genetic search finds words near prompt + strength * direct
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
 from expunge.engine.probes.attacks.words import words_without
 from expunge.engine.probes.prompts import Subject
+from expunge.engine.stats.attack_budgets import labelled
 from expunge.engine.text.encoding import states
 
 Genes = tuple[str, ...]
+BUDGETS = 3
 ENCODINGS = 6.25
 """Prompts encoded in the time of one pass of the denoiser, as measured on the built-in model; a larger denoiser allows
 more."""
@@ -33,7 +35,8 @@ class ConceptVector(Budgeted):
     """`searches` prompts of `words` words, bred for `generations` from `population`, half of which survive each.
 
     `strengths` are how far along the concept's direction the searches aim, by turns; `pairs` prompts with and without
-    the concept give the direction; `seeds` pictures are drawn of each prompt found.
+    the concept give the direction; `seeds` pictures are drawn of each prompt found. `budget` numbers the budgets in
+    which it may be made: each has two words and twice the population and generations of the one before it.
     """
 
     name: ClassVar[str] = "concept_vector"
@@ -45,6 +48,7 @@ class ConceptVector(Budgeted):
     generations: int = 50
     mutation: float = 0.25
     seeds: int = 10
+    budget: int = 1
     sampler: Sampler = field(default_factory=Sampler)
 
     @property
@@ -58,6 +62,12 @@ class ConceptVector(Budgeted):
     @property
     def effort(self) -> float:
         return self.cost + self.searches * self.search_effort
+
+    def raised(self) -> Self | None:
+        if self.budget == BUDGETS:
+            return None
+        more = {"words": self.words + 2, "population": 2 * self.population, "generations": 2 * self.generations}
+        return replace(self, budget=self.budget + 1, **more)
 
     def check(self, pipeline: Any) -> None:
         family_of(pipeline)
@@ -80,7 +90,8 @@ class ConceptVector(Budgeted):
     def drawn(self, pipeline: Any, subject: Subject, found: Sequence[str], seed: int) -> list[Attempt]:
         """The attempts with the prompts that the searches found."""
         seeds = range(seed, seed + self.seeds)
-        titles = [f"{self.name} {number + 1} of {self.searches}" for number in range(self.searches)]
+        numbers = range(1, self.searches + 1)
+        titles = [labelled(f"{self.name} {number} of {self.searches}", self.budget) for number in numbers]
         return [
             attempt
             for title, prompt in zip(titles, found, strict=True)
