@@ -60,11 +60,3 @@ def stack(stack_home: Path) -> Iterator[Settings]:
         for name, value in settings.passwords.items():
             patch.setenv(name, value)
         yield settings
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect the failures that `tests/known_failures.txt` lists: each is open work, and leaves the list when mended."""
-    listed = set((Path(__file__).parent / "known_failures.txt").read_text(encoding="utf-8").splitlines())
-    for item in items:
-        if item.nodeid in listed:
-            item.add_marker(pytest.mark.xfail(reason="listed in tests/known_failures.txt", strict=False))

@@ -78,7 +78,9 @@ def _check_body(path: Path) -> None:
 
 
 def _check_network(component: Component) -> None:
-    stored = [path for paths in component.stored().values() for path in paths if path.is_file()]  # others are missed later
+    stored = [
+        path for paths in component.stored().values() for path in paths if path.is_file()
+    ]  # others are missed later
     tensors = [tensor for path in stored for tensor in stored_tensors(path)]
     layers = max(FEW, len(tensors) // TENSORS_A_LAYER)
     widest = max([WIDEST, *(side for tensor in tensors if tensor.count for side in tensor.shape)])

@@ -22,7 +22,13 @@ ROOTS = {
     making_digest: ("probes.attacks",),
 }
 EXAMPLES = {
-    drawing_digest: {"text/encoding.py", "text/encoded.py", "families/chat_template.py", "families/sdxl.py", "linalg.py"},
+    drawing_digest: {
+        "text/encoding.py",
+        "text/encoded.py",
+        "families/chat_template.py",
+        "families/sdxl.py",
+        "linalg.py",
+    },
     reading_digest: {"text/encoded.py", "text/vocabulary.py", "text/wordings/general.txt", "editors/base.py"},
     making_digest: {"models/denoising.py", "probes/attacks/words.py", "probes/homoglyphs.tsv", "families/base.py"},
 }

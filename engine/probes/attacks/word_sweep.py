@@ -76,13 +76,16 @@ class WordSweep(Budgeted):
 
 
 def typed_words(pipeline: Any) -> list[str]:
-    """Return each word that is one token of the first text encoder wherever it is typed, of any length, sorted."""
+    """Return the words that are one token of the first text encoder wherever they are typed, of any length, sorted.
+
+    Of words that are the same token, in capitals and not, the last is one of them.
+    """
     _, tokenizer = next(iter(encoders(pipeline).values()))
     special = set(tokenizer.all_special_ids)
     tokens = [token for token in tokenizer.get_vocab().values() if token not in special]
     words = sorted({word for token in tokens if (word := tokenizer.decode([token]).strip())})
     read = tokenizer(words, add_special_tokens=False)["input_ids"]
-    return [word for word, own in zip(words, read, strict=True) if len(own) == 1]
+    return sorted({own[0]: word for word, own in zip(words, read, strict=True) if len(own) == 1}.values())
 
 
 def _best(pipeline: Any, subject: Subject, words: Sequence[str], task: Noised, count: int) -> list[str]:
