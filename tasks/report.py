@@ -41,7 +41,7 @@ from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
 
 PAGES = Environment(
-    loader=PackageLoader("tasks", "pages"),
+    loader=PackageLoader("expunge.tasks", "pages"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

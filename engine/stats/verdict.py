@@ -10,7 +10,7 @@ from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.strict_json import parse_json
 from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.grade import grade_of
+from expunge.engine.stats.grade import ASSURANCES, assurance, grade_of
 
 
 class Outcome(StrEnum):
@@ -245,6 +245,11 @@ class Verdict:
     def grade(self) -> str:
         """Return on one line what a PASS says, or what was asked for where it is none."""
         return grade_of(self.outcome == Outcome.PASS, self.acceptance, [list(one.attacks) for one in self.targets])
+
+    @property
+    def assurance(self) -> str:
+        """Return in plain sentences what a PASS assures a rights holder of, and what it does not."""
+        return ASSURANCES[assurance(self.acceptance, [list(one.attacks) for one in self.targets])]
 
     def to_json(self) -> str:
         """Return canonical JSON, the grade included; floats carry six places already."""

@@ -106,3 +106,10 @@ def test_a_later_attempt_draws_by_seeds_of_its_own() -> None:
     assert seed_of(7, "a", 1) == seed_of(7, "a", 0) == 7
     assert len({seed_of(7, state, attempt) for state in "ab" for attempt in (2, 3, 4)}) == 6
     assert seed_of(7, "a", 2) == seed_of(7, "a", 2)
+
+
+def test_what_a_pass_assures_of_is_said_without_terms_of_the_field() -> None:
+    words, weights = (reached(terms).assurance for terms in (replace(TERMS, attacks=("relearn",)), TERMS))
+    assert words != weights
+    assert "may still teach" in words
+    assert "did not bring it back" in weights

@@ -41,7 +41,7 @@ from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
-from expunge.tasks.reverify import catch_up, is_changed
+from expunge.tasks.reverify import Check, catch_up, fetch_served, is_changed
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.record_replica import differences
@@ -502,7 +502,12 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
 
 def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
-    monkeypatch.setattr("expunge.tasks.reverify.fetch_served", lambda *_: Weights(MODEL, folder_digest(MODEL)))
+
+    def unedited(own: Check, settings: Settings) -> Weights:
+        fetch_served(own, settings)
+        return Weights(MODEL, folder_digest(MODEL))
+
+    monkeypatch.setattr("expunge.tasks.reverify.fetch_served", unedited)
     monkeypatch.setattr("expunge.tasks.reverify.withdraw", unreachable)
     (erased,) = state_to_check(line.home, list(receipts(line.home)), keep_floor(line.home)).concepts
     (told,) = check([name], line)

@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "b3ea6ae23c29d4c862cc888e4b92a32a3486d74b57addfbece7ed5e144edf13d")
+PINNED = ("0.20.0", "3860214fca1527392719416a28ef85c30f6a5e923e2170485078e97fee778c56")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
