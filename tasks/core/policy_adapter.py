@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from expunge.engine.models.sampling import Sampler
+from expunge.engine.planning.auto_search import AUTO
 from expunge.engine.probes import Subject
 from expunge.engine.probes.levels import INFORMATIVE, NAMED, level_named
 from expunge.engine.spec import EditSpec, Retain, Target, spoken
@@ -14,10 +16,14 @@ from expunge.engine.text.templates import WORDED_AS, own_wordings
 from expunge.policies import DesiredState, reading_key
 from expunge.policies.schema import Concept
 
+HARDENED = "hardened"
+LEARNS_FROM_WEIGHTS = "inversion"
+
 
 def edit_spec(state: DesiredState) -> EditSpec:
     """Targets, retained concepts, editor and seed of a desired state."""
     names = _names(state.concepts)
+    editor, settings = _editor(state)
     return EditSpec(
         targets=tuple(
             Target(item.id, names[item.id], WORDED_AS[item.category], item.anchor, item.prompts)
@@ -26,10 +32,23 @@ def edit_spec(state: DesiredState) -> EditSpec:
         retain=tuple(
             Retain(item.id, (item.name,), WORDED_AS[item.category], item.kind, item.kin) for item in state.retain
         ),
-        editor=state.editor.name,
-        settings=state.editor.settings,
+        editor=editor,
+        settings=settings,
         seed=state.seed,
     )
+
+
+def _editor(state: DesiredState) -> tuple[str, Mapping[str, Any]]:
+    """Return the editor and its settings.
+
+    `auto` without settings is the one that trains where an attack that learns from the weights decides, for no edit in
+    closed form withstands it.
+    """
+    own, terms = state.editor, acceptance(state)
+    is_open = own.name == AUTO and not own.settings
+    if is_open and LEARNS_FROM_WEIGHTS in terms.attacks and terms.decides(LEARNS_FROM_WEIGHTS):
+        return HARDENED, {}
+    return own.name, own.settings
 
 
 def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,9 @@
 """What a policy says of acceptance reaches the statistics, and both rooms know the same attacks."""
 
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Any, get_args
+
+import pytest
 
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.levels import level_named
@@ -124,3 +126,18 @@ def test_an_alias_of_two_goes_to_the_first_in_every_spelling():
         ("mickey", "mouse no.1", "mouse no. 1"),
         ("minnie",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "settings", "editor"),
+    [
+        ({"level": "adversarial"}, {}, "hardened"),
+        ({"level": "adversarial", "probe_limits": {"inversion": 1.0}}, {}, "auto"),
+        ({"level": "adversarial"}, {"editor": "rece"}, "auto"),
+        ({"level": "standard"}, {}, "auto"),
+    ],
+)
+def test_auto_trains_where_an_attack_that_learns_decides(limits: Any, settings: Any, editor: str) -> None:
+    told = policy(**limits).model_dump() | {"editor": {"name": "auto", "settings": settings}}
+    spec = edit_spec(desired_state([Policy.model_validate(told)]))
+    assert (spec.editor, spec.settings) == (editor, settings)

@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "3860214fca1527392719416a28ef85c30f6a5e923e2170485078e97fee778c56")
+PINNED = ("0.20.0", "c055d05f9d4256469fc12bf164e16bfe249a19906b902415c2aff0ef3b5294bb")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
