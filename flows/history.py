@@ -148,6 +148,8 @@ def _why_none(home: Path, policy: Policy) -> str:
     state, reasons = requests[-1]["state"], "; ".join(requests[-1]["reasons"])
     if state == "rejected":
         return f"{none}: it was rejected, {reasons}"
+    if state == "repeated":
+        return f"{none}: {reasons} and has the report"
     if state == "replaced":
         return f"{none}: it was replaced {reasons}"
     return f"{none}: it is {state}, submit it again to go on with it"

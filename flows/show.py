@@ -77,7 +77,12 @@ def print_plan(data: dict[str, Any]) -> None:
 
 
 def print_outcome(data: dict[str, Any]) -> None:
-    if data["repeated"]:
+    if data["same_as"]:
+        request, first = escape(data["request_id"]), escape(data["same_as"])
+        console.print(
+            f"Nothing to do: {request} asks what {first} asked, which was carried out before{_in_place(data)}."
+        )
+    elif data["repeated"]:
         console.print(f"Nothing to do: this policy was carried out before{_in_place(data)}.")
     if data["restored"]:
         console.print("[bold]RESTORED[/]: all requests are withdrawn, and the base itself is published")
@@ -147,7 +152,7 @@ def print_states(data: dict[str, Any]) -> None:
     for row in data["requests"]:
         if row["grade"]:
             console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
-        for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced") else ():
+        for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced", "repeated") else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 
 

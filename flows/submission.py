@@ -12,6 +12,7 @@ from expunge.policies import Policy, parse
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, load_state, verdict_of
+from expunge.tasks.intake import note_repeated, repeated
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.line_status import Standing
@@ -40,17 +41,21 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
         close_abandoned(line_of(policy, settings.home), settings.home)
         store(settings)  # what could not be put on record in the end is not begun
         with stored(settings):
-            return _submit(path, hashlib.sha256(data).hexdigest(), policy, settings)
+            return _submit(path, data, policy, settings)
 
 
-def _submit(path: Path, sha256: str, policy: Policy, settings: Settings) -> dict[str, Any]:
+def _submit(path: Path, data: bytes, policy: Policy, settings: Settings) -> dict[str, Any]:
     line = line_of(policy, settings.home)
     receipt = publication(settings.home, line, policy.digest)
     if receipt is not None and _is_done(receipt, settings):
         order = Order.load(settings.home, receipt.work)
         return outcome(order, settings, receipt, repeated=True)
+    if (first := repeated(policy, settings.home)) and _is_done(first, settings):
+        note_repeated(policy, data, settings.home, first)
+        known = outcome(Order.load(settings.home, first.work), settings, first, repeated=True)
+        return known | {"request_id": policy.request_id, "same_as": first.request_id}
     with prefect_staying(settings.prefect_api_url), marked(line, settings.home):
-        key = takedown(str(path.absolute()), sha256, str(settings.home))
+        key = takedown(str(path.absolute()), hashlib.sha256(data).hexdigest(), str(settings.home))
     receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt, repeated=False)

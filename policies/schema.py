@@ -111,6 +111,8 @@ def later(default: Any) -> Any:
 
 
 MOST_MINUTES = 100_000
+LABELS = {"request_id", "received_at", "title", "description"}
+"""Fields that say who asks, when and why, and change nothing of what is erased, or of how it is proven."""
 
 Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
 Category = Literal["object", "style", "identity", "character", "explicit"]
@@ -247,3 +249,7 @@ class Policy(Strict):
     def digest(self) -> str:
         """sha256 (hex) over the canonical JSON of the whole policy, defaults included."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    def asks_the_same(self, other: Policy) -> bool:
+        """Return whether both differ in nothing but labels."""
+        return self.model_dump(exclude=LABELS) == other.model_dump(exclude=LABELS)

@@ -33,8 +33,8 @@ from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
 from expunge.tasks.core.work_order import Order, here
 from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor
-from expunge.tasks.ledger.ledger import Step, of_step
-from expunge.tasks.ledger.policy_store import keep_policy, state_with
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.policy_store import keep_policy, same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import AtTheDoor, journal, note, refusals_noted
 
@@ -62,6 +62,31 @@ def intake(policy: Policy, home: Path) -> Order:
     order = _saved(policy, state, home, floor, follows=published[-1].outputs["bundle"] if published else "")
     refuse_too_large(order.base_folder)
     return order
+
+
+def repeated(policy: Policy, home: Path) -> Receipt | None:
+    """Return the publication of the request that asked the same first and is in force.
+
+    None too where the policy cannot be compared, or is below the floor: the flow says why it is refused.
+    """
+    with suppress(IntegrityError, PolicyError, PolicyErrors):
+        refuse_below(policy, floor_in_force())
+        return same_in_force(policy, home, journal(home, line_of(policy, home)).receipts())
+    return None
+
+
+def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt) -> Receipt:
+    """Leave a receipt that says which request was published for the same. `data` is the file that was handed in."""
+    keep_policy(home, policy.digest, data)
+    inputs = {
+        "policy": policy.digest,
+        "file": hashlib.sha256(data).hexdigest(),
+        "base": policy.base.sha256,
+        "floor": keep_floor(home).digest,
+        "publication": first.digest,
+    }
+    told = {"outcome": "repeated", "request": first.request_id, "reasons": [f"{first.request_id} asked the same"]}
+    return note(AtTheDoor(home, line_of(policy, home), policy), Step.REPEATED, inputs, {}, told)
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:

@@ -30,7 +30,7 @@ from expunge.tasks.ledger.attempts import stray_attempt, stray_verdict
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
-from expunge.tasks.ledger.policy_store import kept_policy, state_with
+from expunge.tasks.ledger.policy_store import kept_policy, same_in_force, state_with
 
 LAST_PLACE = 2e-6  # a verdict has six
 
@@ -68,6 +68,19 @@ def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
     return _otherwise(lambda: state_to_check(home, before, _floor(home, check)), check.inputs.get("state"), words)
 
 
+def stray_repetition(home: Path, repeated: Receipt, before: Sequence[Receipt]) -> str:
+    """How a request that was set aside was not in force already, by the publication that the receipt names."""
+    try:
+        first = same_in_force(kept_policy(home, repeated.inputs["policy"]), home, before)
+    except IntegrityError:
+        return ""  # a policy is lost, which is told for itself
+    except (KeyError, PolicyError) as error:
+        return f"nobody can tell whether another request asked the same: {error}"
+    found = first and (first.digest, first.request_id)
+    told = repeated.inputs.get("publication"), (repeated.verdict or {}).get("request")
+    return "" if found == told else "no request in force that it names had asked the same, so it was never carried out"
+
+
 def _floor(home: Path, receipt: Receipt) -> Floor:
     return kept_floor(home, receipt.inputs["floor"])
 
@@ -88,6 +101,7 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
 REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
     Step.READ: stray_order,
     Step.PUBLISHED: stray_publication,
+    Step.REPEATED: stray_repetition,
     Step.CHECKED: stray_check,
     Step.ATTEMPTED: stray_attempt,
     Step.VERIFIED: stray_verdict,

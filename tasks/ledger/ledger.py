@@ -37,8 +37,9 @@ logger = logging.getLogger(__name__)
 
 
 class Step(StrEnum):
-    """What a receipt is of: a takedown from reading its policy to its publication, a refusal, which ends it, and the
-    checks of what is published. An attempt begins before anything is drawn of the candidate."""
+    """What a receipt is of: a takedown from reading its policy to its publication; a refusal, or the finding that
+    another request has published the same, which end it; and the checks of what is published. An attempt begins before
+    anything is drawn of the candidate."""
 
     READ = "read"
     PLANNED = "planned"
@@ -49,6 +50,7 @@ class Step(StrEnum):
     BUNDLED = "bundled"
     PUBLISHED = "published"
     REFUSED = "refused"
+    REPEATED = "repeated"
     CHECKED = "reverified"
 
 

@@ -14,6 +14,7 @@ from expunge.policies import (
     PolicyErrors,
     desired_state,
     held_to,
+    in_force,
     parse,
     refuse_misplaced,
 )
@@ -58,6 +59,20 @@ def state_with(policy: Policy, home: Path, chain: Sequence[Receipt], floor: Floo
         )
         raise PolicyError("replaces", "names nothing that was published on this base", cure)
     return state
+
+
+def same_in_force(policy: Policy, home: Path, chain: Sequence[Receipt]) -> Receipt | None:
+    """Return the last publication of what another request asked for first, if that is the same and is in force.
+
+    None where a published policy has the id of `policy`, or replaces it: then it is no mere repetition. IntegrityError
+    if a published policy is not as it was received.
+    """
+    published = published_policies(home, chain)
+    if policy.request_id in {name for one in published for name in (one.request_id, *one.replaces)}:
+        return None
+    same = {one.digest for one in in_force(published) if one.asks_the_same(policy)}
+    found = [receipt for receipt in of_step(chain, Step.PUBLISHED) if receipt.inputs["policy"] in same]
+    return [one for one in found if one.inputs["policy"] == found[0].inputs["policy"]][-1] if found else None
 
 
 def _kept(home: Path, digest: str) -> Policy | None:

@@ -28,6 +28,7 @@ STATES = {
     Step.BUNDLED: "validated",
     Step.PUBLISHED: "published",
     Step.REFUSED: "rejected",
+    Step.REPEATED: "repeated",
 }
 
 UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
@@ -110,10 +111,10 @@ def states_of(
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
-    the policy is not kept as it was received (`policy_kept`), so that it cannot be told. What is published is proven
-    again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is `replaced`
-    by the request that the reasons name, as others are that it `replaces`. What withdrew the last of them is `restored`
-    as long as the base itself is published.
+    the policy is not kept as it was received (`policy_kept`), so that it cannot be told. `same_as` is the request by
+    which a `repeated` one is in force. What is published is proven again until `proof_due`, and is `suspect`, with the
+    reasons, if the last check did not prove it; or it is `replaced` by the request that the reasons name, as others are
+    that it `replaces`. What withdrew the last of them is `restored` as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
     standings = {line: Standing.by(home, own) for line, own in chains.items()}
@@ -137,13 +138,15 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
         key = receipt.work
         if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:
             continue  # it stays so, whatever a later run of the same work meets
-        unknown = {"policy": "", "verdict": None, "grade": None, "reasons": []}
+        unknown = {"policy": "", "same_as": None, "verdict": None, "grade": None, "reasons": []}
         new = {"request_id": receipt.request_id, "line": receipt.line, **unknown}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
         row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
         row["last"] = receipt.sequence
         row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
+        same = (receipt.verdict or {}).get("request") if receipt.step == Step.REPEATED else None
+        row |= {"same_as": same, "done": same and receipt.inputs.get("publication")}
         if receipt.step == Step.VERIFIED:
             row |= {"verdict": receipt.outcome, "grade": (receipt.verdict or {}).get("grade")}
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
@@ -154,11 +157,12 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
 
 
 def _met(row: dict[str, Any], published: Sequence[Receipt]) -> str | None:
-    """When the request was first published on its line: by its own text, or by another one that came after it."""
-    last = row.pop("last")
+    """When the request was first published on its line: by its own text, by another one that came after it, or by the
+    request that it repeats."""
+    last, first = row.pop("last"), row.pop("done", None)
     own = [receipt.at for receipt in published if receipt.inputs.get("policy") == row["policy"]]
     later = [one.at for one in published if one.request_id == row["request_id"] and one.sequence > last]
-    return next(iter(own + later), None)
+    return next(iter(own + later + [one.at for one in published if one.digest == first]), None)
 
 
 def _told(
@@ -170,7 +174,10 @@ def _told(
     if by and since < by.sequence:
         replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"]}
         return row | _clock(home, row, done or by.at, now) | UNPROVEN | replaced
-    if row["state"] != "published" or standing is None:
+    if standing and row["same_as"] and (by := standing.replaced.get(row["same_as"])):
+        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}, as {row['same_as']}, which asked the same"]}
+        return row | _clock(home, row, done, now) | UNPROVEN | replaced
+    if row["state"] not in ("published", "repeated") or standing is None:
         return row | _clock(home, row, done, now) | UNPROVEN
     due, check = standing.proof_due, standing.proof.check
     again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}

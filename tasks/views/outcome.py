@@ -24,7 +24,8 @@ from expunge.tasks.views.findings import Findings
 def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
     base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is what the
-    line serves: where the order's own is `superseded`, one that was made for it and for later requests."""
+    line serves: where the order's own is `superseded`, one that was made for it and for later requests. `same_as` has
+    the id of another request, where that one asked the same first."""
     standing = Standing.of(order.home, order.line)
     assert standing is not None, "the order was published"
     verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
@@ -32,6 +33,7 @@ def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool
     return {
         "request_id": order.request_id,
         "repeated": repeated,
+        "same_as": None,
         "restored": standing.restored,
         "verdict": verdict and verdict.outcome.value,
         "grade": verdict and verdict.grade,

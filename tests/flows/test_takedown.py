@@ -191,6 +191,35 @@ def test_submitted_again_nothing_is_done_and_it_says_so(published: tuple, on_sta
     assert "Nothing to do" in run_cli("submit", str(policy), EXPUNGE_HOME=str(home)).out
 
 
+def test_the_same_policy_under_a_second_id_is_reported_and_not_executed_again(
+    published: tuple, on_stack: None, stack: Settings
+) -> None:
+    """Whoever asked for it second is told so in writing, and by whom it is in force."""
+    done, home, policy = published
+    before, drawn = list(receipts(home)), sorted((home / "pictures").rglob("*.png"))
+    labels = {"request_id": "second-way", "title": "Asked once more", "received_at": "2026-02-04T09:00:00Z"}
+    second = policy.with_name("second-way.yaml")
+    second.write_text(json.dumps(json.loads(policy.read_text()) | labels))
+    told = run_cli("submit", str(second), "--json", EXPUNGE_HOME=str(home))
+    assert told.code == 0, told.err
+    asked = {"request_id": "second-way", "same_as": "whole-way", "repeated": True}
+    assert told.data == {**done.data, **asked}
+    (left,) = list(receipts(home))[len(before) :]
+    assert (left.step, left.outcome, left.request_id) == ("repeated", "repeated", "second-way")
+    assert (left.verdict or {})["request"] == "whole-way"
+    assert left.inputs["publication"] == before[-1].digest
+    assert left.inputs["file"] == file_digest(second)
+    assert sorted((home / "pictures").rglob("*.png")) == drawn
+    whole = audit(home)
+    assert (whole.problems, whole.lines[0].signed) == ((), len(before) + 1)
+    assert list(differences(replace(stack, home=home))) == []
+    words = run_cli("submit", str(second), EXPUNGE_HOME=str(home)).out
+    assert "Nothing to do: second-way asks what whole-way asked, which was carried out before" in words
+    assert len(list(receipts(home))) == len(before) + 1
+    (row,) = run_cli("status", str(second), "--json", EXPUNGE_HOME=str(home)).data["requests"]
+    assert (row["state"], row["same_as"], row["reasons"]) == ("repeated", "whole-way", ["whole-way asked the same"])
+
+
 def test_a_verdict_that_was_lost_is_come_to_again(published: tuple, on_stack: None) -> None:
     done, home, policy = published
     lost = home / "work" / done.data["work"] / "verdict.json"

@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "c055d05f9d4256469fc12bf164e16bfe249a19906b902415c2aff0ef3b5294bb")
+PINNED = ("0.20.0", "b668d69be8a078bd70e83e8183bc44cd5b559698819c68337b057d590b672a92")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
