@@ -1,4 +1,4 @@
-"""The editors by name. A new one is a file beside `uce.py` and its name in `EDITORS`."""
+"""The editors by name. Every file here that defines `EDITOR` is one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from expunge.engine.editors import mace, oce, rece, scapre, scapre_released, speed, uce
+from expunge.engine.discover import discover
 from expunge.engine.editors.base import ConceptEmbeddings, Editor, Moments, Settings
 from expunge.engine.errors import SettingError
 
-MODULES = (scapre, uce, rece, speed, oce, mace, scapre_released)
-EDITORS: dict[str, Editor] = {module.EDITOR.name: module.EDITOR for module in MODULES}
+EDITORS: dict[str, Editor] = discover(__name__, "EDITOR")
 
 __all__ = [
     "EDITORS",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
 from typing import Any
 
+from expunge.engine.discover import discover
 from expunge.engine.errors import UnknownArchitecture
 from expunge.engine.families.base import (
     Arguments,
@@ -18,8 +17,7 @@ from expunge.engine.families.base import (
     uncompiled,
 )
 
-MODULES = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-FAMILIES: tuple[Family, ...] = tuple(module.FAMILY for module in MODULES if hasattr(module, "FAMILY"))
+FAMILIES: tuple[Family, ...] = tuple(discover(__name__, "FAMILY").values())
 
 __all__ = [
     "FAMILIES",

@@ -1,8 +1,8 @@
 """The code behind what is kept: every module that a few of them import, however far away, and the digest of all.
 
 The list is read from the modules themselves. Imports count wherever they stand: at the top, in a function, behind a
-condition. A module that imports by a name it makes up (`import_module`) may import any of its own folder, so all of
-these count. So do the words and tables that lie beside the modules (`*.txt`, `*.tsv`, `*.json`).
+condition. A module that imports by a name it makes up (`import_module`, `discover`) may import any of its own
+folder, so all of these count. So do the words and tables that lie beside the modules (`*.txt`, `*.tsv`, `*.json`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from expunge.engine.files.canonical_json import canonical_json, sha256
 
 ENGINE = Path(__file__).parents[1]
 NAME = "expunge.engine"
-MADE_UP = {"import_module", "__import__", "iter_modules", "walk_packages"}
+MADE_UP = {"import_module", "__import__", "iter_modules", "walk_packages", "discover"}
 DATA = (".txt", ".tsv", ".json")
 
 

@@ -4,8 +4,8 @@ from expunge.engine.judges.base import Judge, Sighting, fault
 from expunge.engine.judges.card import categories, known
 from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import Ensemble, look_for_any
-from expunge.engine.judges.opening import clip_of, open_judge
-from expunge.engine.judges.panel import Panel
+from expunge.engine.judges.opening import open_judge
+from expunge.engine.judges.panel import Panel, clip_of
 from expunge.engine.stats.evidence_table import NOTHING
 
 __all__ = [

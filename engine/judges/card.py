@@ -1,42 +1,24 @@
 """What a judge's folder says about its judge, read without loading a weight.
 
-`judge.json` names the `kind`; a folder with a `labels.json` alone is a CLIP judge. The other fields, by kind:
-
-clip                 none; `labels.json` holds labels and wordings by category
-classifier           `categories`, the kinds of concept its labels are, or the labels of each kind; `nothing`, if it has
-                     one, the label of pictures that show nothing
-explicit-classifier  `threshold`, and `concepts`: for each concept the labels whose probabilities are added up
-nudenet              `threshold`, `version` of the library, and `concepts`: for each concept the detector's classes
-face                 `threshold`; `references.safetensors` holds embeddings by name
-ensemble             `members`, the folders inside this one
-panel                `members`, as of an ensemble; `thresholds`, for each category that of each member
+`judge.json` names the `kind`; a folder with a `labels.json` alone is a CLIP judge. Every file here that defines `JUDGE`
+is a kind. It says which further fields its card has, and what they mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from transformers import AutoConfig
-
+from expunge.engine.discover import discover
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files import strict_json
+from expunge.engine.judges.base import Judge
 from expunge.engine.spec import spoken
 
 CARD, LABELS, REFERENCES = "judge.json", "labels.json", "references.safetensors"
-NEEDS: dict[str, set[str]] = {
-    "clip": set(),
-    "classifier": {"categories"},
-    "explicit-classifier": {"threshold", "concepts"},
-    "nudenet": {"threshold", "version", "concepts"},
-    "face": {"threshold"},
-    "ensemble": {"members"},
-    "panel": {"members", "thresholds"},
-}
-OPTIONAL: dict[str, set[str]] = {"classifier": {"nothing"}}
 Known = dict[str, frozenset[str] | None]
 LEAST_LABELS = 3  # of a category: what is asked for, and two rivals
 
@@ -56,16 +38,41 @@ class Card:
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """One kind of judge, as its own file declares it.
+
+    `needs` are the fields that its card must have beside the kind, `optional` those that it may have. `opens` takes the
+    folder and the device to compute on, `knows` the folder and its card. `lists` gives names that the judge chooses
+    among where it takes any name. A kind that `recognises` says of a picture of nothing that it shows nothing.
+    """
+
+    name: str
+    opens: Callable[[Path, str], Judge]
+    knows: Callable[[Path, Card], Known]
+    needs: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    lists: Callable[[Path], dict[str, list[str]]] | None = None
+    recognises: bool = False
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return the kinds of judges by name."""
+    return discover(__name__.rpartition(".")[0], "JUDGE")
+
+
 def read_card(folder: Path) -> Card:
-    """The folder's card; ModelFormatError names the field at fault and what it must be."""
+    """Return the folder's card; ModelFormatError names the field at fault and what it must be."""
     if not (folder / CARD).exists() and (folder / LABELS).exists():
         return Card("clip")
     raw = read_json(folder / CARD)
     kind = raw.get("kind")
-    if kind not in NEEDS:
-        raise ModelFormatError(f"{folder / CARD}: kind is {kind!r}; use one of {', '.join(NEEDS)}")
-    if raw.keys() - {"kind"} - OPTIONAL.get(kind, set()) != NEEDS[kind]:
-        wanted = ", ".join(sorted(NEEDS[kind])) or "no other field"
+    if not isinstance(kind, str) or kind not in kinds():
+        raise ModelFormatError(f"{folder / CARD}: kind is {kind!r}; use one of {', '.join(kinds())}")
+    needs = kinds()[kind].needs
+    if raw.keys() - {"kind"} - kinds()[kind].optional != needs:
+        wanted = ", ".join(sorted(needs)) or "no other field"
         raise ModelFormatError(f"{folder / CARD}: a {kind} has {wanted}; found {', '.join(sorted(raw)) or 'nothing'}")
     _check_values(folder, raw)
     lists = {name: tuple(raw[name]) for name in ("categories", "members") if name in raw}
@@ -76,28 +83,15 @@ def read_card(folder: Path) -> Card:
 
 
 def known(folder: Path) -> Known:
-    """The categories a judge's folder can judge, each with the names it knows; None where it takes any name."""
+    """Return the categories a judge's folder can judge, each with the names it knows; None where it takes any name."""
     card = read_card(folder)
-    match card.kind:
-        case "clip":
-            return dict.fromkeys(read_labels(folder))
-        case "classifier":
-            return {name: frozenset(card.labels.get(name) or _labels(folder)) for name in card.categories}
-        case "face":
-            with safe_open(folder / REFERENCES, framework="np") as references:
-                return {"identity": frozenset(references.keys())}
-        case "ensemble":
-            return _known_to_all([known(folder / member) for member in card.members])
-        case "panel":
-            return _known_to_any([known(folder / member) for member in card.members])
-        case _:
-            return {"explicit": frozenset(card.concepts)}
+    return kinds()[card.kind].knows(folder, card)
 
 
 def recognises(folder: Path) -> bool:
     """Tell whether the judge says of a picture of nothing that there is nothing to recognise."""
     card = read_card(folder)
-    return card.kind == "panel" or bool(card.nothing)
+    return kinds()[card.kind].recognises or bool(card.nothing)
 
 
 def categories(folder: Path) -> frozenset[str]:
@@ -111,10 +105,10 @@ def names(folder: Path) -> dict[str, list[str]]:
     card = read_card(folder)
     if card.members:
         lists = [names(folder / member) for member in card.members]
-        together = _known_to_all([{category: frozenset(own) for category, own in each.items()} for each in lists])
+        together = known_to_all([{category: frozenset(own) for category, own in each.items()} for each in lists])
         return {category: sorted(own or ()) for category, own in together.items()}
-    if card.kind == "clip":
-        return {category: sorted(told["labels"]) for category, told in read_labels(folder).items()}
+    if lists := kinds()[card.kind].lists:
+        return lists(folder)
     return {category: sorted(own or ()) for category, own in known(folder).items()}
 
 
@@ -143,14 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _labels(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset((AutoConfig.from_pretrained(folder, local_files_only=True).id2label or {}).values())
-    except (OSError, ValueError) as error:
-        raise ModelFormatError(f"{folder} holds no classifier that transformers can open: {error}") from error
-
-
-def _known_to_all(members: list[Known]) -> Known:
+def known_to_all(members: list[Known]) -> Known:
     """Each category of any member, with the names that all members of the category know."""
     together: Known = {}
     for member in members:
@@ -160,18 +147,10 @@ def _known_to_all(members: list[Known]) -> Known:
     return together
 
 
-def _known_to_any(members: list[Known]) -> Known:
-    """Each category of any member, with the names that some member of the category knows."""
-    together: Known = {}
-    for member in members:
-        for category, names in member.items():
-            before = together.get(category, frozenset())
-            together[category] = None if before is None or names is None else before | names
-    return together
-
-
 def _check_values(folder: Path, raw: dict[str, Any]) -> None:
     for name, value in raw.items():
+        if name == "kind":
+            continue
         holds, must = RULES[name]
         if not holds(value):
             raise ModelFormatError(f"{folder / CARD}: {name} is {value!r}; it must be {must}")
@@ -194,7 +173,6 @@ def _share(value: Any) -> bool:
 
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "kind": (NEEDS.__contains__, f"one of {', '.join(NEEDS)}"),
     "version": (lambda value: isinstance(value, str), "text"),
     "threshold": (_share, "a number above 0 and below 1"),
     "categories": (

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from expunge.engine.errors import MissingExtra, ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
-from expunge.engine.judges.card import Card, read_card
+from expunge.engine.judges.card import Card, Kind, Known, read_card
 from expunge.engine.judges.clip_features import BATCH
 from expunge.engine.linalg import steady
 from expunge.engine.spec import spoken
@@ -109,3 +109,19 @@ class ClassifierJudge:
         refuse_unknown("label", concepts, [label for label in labels if label != self._nothing])
         found = likeliest(self._classifier.probabilities(pictures, labels), labels, concepts)
         return [replace(one, shows=NOTHING) if one.shows == self._nothing else one for one in found]
+
+
+def _labels(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset((AutoConfig.from_pretrained(folder, local_files_only=True).id2label or {}).values())
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{folder} holds no classifier that transformers can open: {error}") from error
+
+
+def _knows(folder: Path, card: Card) -> Known:
+    return {name: frozenset(card.labels.get(name) or _labels(folder)) for name in card.categories}
+
+
+JUDGE = Kind("classifier", ClassifierJudge, _knows, needs=frozenset({"categories"}), optional=frozenset({"nothing"}))
+"""`categories` are the kinds of concept its labels are, or the labels of each kind; `nothing`, if it has one, is the
+label of pictures that show nothing."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit
-from expunge.engine.judges.card import read_labels
+from expunge.engine.judges.card import Card, Kind, Known, read_labels
 from expunge.engine.judges.clip_features import ClipNetwork
 from expunge.engine.linalg import steady
 from expunge.engine.spec import spoken
@@ -64,3 +64,15 @@ class ClipJudge:
     def _text_features(self, label: str, category: str) -> Tensor:
         wordings = [wording.format(label) for wording in self._labels[category]["wordings"]]
         return normalize(self.network.texts(wordings).mean(0), dim=-1)
+
+
+def _knows(folder: Path, card: Card) -> Known:
+    return dict.fromkeys(read_labels(folder))
+
+
+def _lists(folder: Path) -> dict[str, list[str]]:
+    return {category: sorted(entry["labels"]) for category, entry in read_labels(folder).items()}
+
+
+JUDGE = Kind("clip", ClipJudge, _knows, lists=_lists)
+"""Its card has no further field; `labels.json` holds labels and wordings by category."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files.digests import json_digest
+from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
+from expunge.engine.judges.card import Card, Kind, Known, known, known_to_all, read_card
+from expunge.engine.judges.opening import open_judge
 
 
 @runtime_checkable
@@ -63,3 +66,16 @@ def look_for_any(judge: Judge, pictures: np.ndarray, names: Sequence[Sequence[st
 def _vote(votes: Sequence[Sighting]) -> Sighting:
     ayes = sum(vote.seen for vote in votes)
     return Sighting(seen=2 * ayes > len(votes), score=sum(vote.score for vote in votes) / len(votes))
+
+
+def _open(folder: Path, device: str) -> Ensemble:
+    members = [open_judge(folder / member, device) for member in read_card(folder).members]
+    return Ensemble(members, folder_digest(folder))
+
+
+def _knows(folder: Path, card: Card) -> Known:
+    return known_to_all([known(folder / member) for member in card.members])
+
+
+JUDGE = Kind("ensemble", _open, _knows, needs=frozenset({"members"}))
+"""`members` are the names of folders inside this one."""

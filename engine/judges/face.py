@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from expunge.engine.errors import ConceptError
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.judges.base import Sighting, from_scores, refuse_unfit, refuse_unknown
-from expunge.engine.judges.card import CARD, REFERENCES, read_card
+from expunge.engine.judges.card import CARD, REFERENCES, Card, Kind, Known, read_card
 from expunge.engine.judges.face_networks import Embedder, fetch, held
 
 
@@ -39,7 +40,7 @@ class FaceJudge:
         self.digest = digest or json_digest([threshold, plain])
 
     @classmethod
-    def open(cls, folder: Path) -> FaceJudge:
+    def open(cls, folder: Path, device: str = "cpu") -> FaceJudge:
         """The judge of a folder with a `judge.json`, references and networks; MissingExtra or ModelFormatError."""
         card = read_card(folder)
         return cls(held(folder).opened(folder), load_file(folder / REFERENCES), card.threshold, folder_digest(folder))
@@ -87,3 +88,12 @@ def add(folder: Path, name: str, pictures: Sequence[np.ndarray]) -> None:
     if not (folder / CARD).exists():
         card = {"kind": "face", "threshold": networks.threshold}
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _knows(folder: Path, card: Card) -> Known:
+    with safe_open(folder / REFERENCES, framework="np") as references:
+        return {"identity": frozenset(references.keys())}
+
+
+JUDGE = Kind("face", FaceJudge.open, _knows, needs=frozenset({"threshold"}))
+"""`references.safetensors` beside the card holds embeddings by name."""

@@ -15,14 +15,14 @@ import numpy as np
 from PIL import Image
 
 from expunge.engine.errors import EngineError
-from expunge.engine.judges import explicit, face
+from expunge.engine.judges import face, nudenet
 
 
 def main() -> None:
     args = arguments()
     try:
         if args.kind == "nudenet":
-            explicit.make_folder(args.folder)
+            nudenet.make_folder(args.folder)
         else:
             face.add(args.folder, args.name, [np.asarray(Image.open(path).convert("RGB")) for path in args.pictures])
     except (EngineError, OSError) as error:

@@ -9,12 +9,17 @@ plain reading, for what must stay and for positive controls, wants every member 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from expunge.engine.errors import ConceptError, ModelFormatError
+from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
+from expunge.engine.judges.card import Card, Kind, Known, known, read_card
+from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import look_for_any
+from expunge.engine.judges.opening import open_judge
 from expunge.engine.stats.evidence_table import NOTHING
 
 
@@ -88,3 +93,33 @@ def _agreed(labels: Sequence[str]) -> str:
     if "" in labels:
         return ""
     return labels[0] if len(set(labels)) == 1 else NOTHING
+
+
+def clip_of(judge: Judge) -> ClipJudge | None:
+    """Return the judge itself if it is a CLIP, the first such member of a panel, or None."""
+    members = judge.members if isinstance(judge, Panel) else (judge,)
+    return next((member for member in members if isinstance(member, ClipJudge)), None)
+
+
+def _open(folder: Path, device: str) -> Panel:
+    card = read_card(folder)
+    members = {name: open_judge(folder / name, device) for name in card.members}
+    return Panel(members, card.thresholds, folder_digest(folder))
+
+
+def _knows(folder: Path, card: Card) -> Known:
+    return _known_to_any([known(folder / member) for member in card.members])
+
+
+def _known_to_any(members: list[Known]) -> Known:
+    """Each category of any member, with the names that some member of the category knows."""
+    together: Known = {}
+    for member in members:
+        for category, names in member.items():
+            before = together.get(category, frozenset())
+            together[category] = None if before is None or names is None else before | names
+    return together
+
+
+JUDGE = Kind("panel", _open, _knows, needs=frozenset({"members", "thresholds"}), recognises=True)
+"""`members` as of an ensemble; `thresholds` holds for each category that of each member."""

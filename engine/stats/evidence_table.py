@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expunge.engine.discover import offering
 from expunge.engine.files.atomic import replace_file
 from expunge.engine.files.canonical_json import canonical_json, sha256
 
@@ -18,10 +19,8 @@ DENOISER = "denoiser"
 """The arm of the edited denoiser in the base's pipeline, made where the rest of the edited model is not the base's."""
 EVERY_ARM = (*ARMS, DENOISER)
 ROLES = ("target", "look_alike", "general")
-ATTACKS = (
-    *("inversion", "prompt_search", "word_sweep"),
-    *("concept_vector", "start_picture", "other_settings", "relearn"),
-)
+ATTACKS = tuple(offering(Path(__file__).parents[1] / "probes" / "attacks", "ATTACK"))
+"""The probes that are attacks, each by the name of its file, for the statistics import no attack."""
 KEY = ["concept", "prompt", "seed", "arm", "probe"]
 SHOT = ["concept", "prompt", "seed"]
 PAIR = [*SHOT, "probe"]

@@ -255,7 +255,7 @@ def test_settings_that_do_not_exist_or_cannot_be_are_refused(editor: str):
 
 
 def test_an_unknown_editor_lists_the_known():
-    with pytest.raises(SettingError, match=r"did you mean 'scapre'.*known: scapre, uce"):
+    with pytest.raises(SettingError, match=r"did you mean 'scapre'.*known: mace-cfr, oce"):
         editor_named("scapr")
 
 

@@ -39,8 +39,9 @@ from expunge.engine.judges import (
 )
 from expunge.engine.judges.card import names, read_card
 from expunge.engine.judges.classifier import ClassifierJudge
-from expunge.engine.judges.explicit import WEIGHTS, ExplicitClassifier, make_folder
+from expunge.engine.judges.explicit import ExplicitClassifier
 from expunge.engine.judges.face import FaceJudge, reference
+from expunge.engine.judges.nudenet import WEIGHTS, make_folder
 from expunge.engine.stats.verdict import JudgeError
 
 SIDE = 16
@@ -209,7 +210,7 @@ def test_a_classifier_without_one_label_a_picture_is_refused(
 
 @pytest.mark.parametrize(("fields", "why"), [
     ({}, "kind is None"),
-    ({"kind": "oracle"}, "kind is 'oracle'; use one of clip"),
+    ({"kind": "oracle"}, "kind is 'oracle'; use one of classifier, clip"),
     ({"kind": "classifier"}, "a classifier has categories"),
     ({"kind": "classifier", "categories": ["object"], "treshold": 0.5}, "found categories, kind, treshold"),
     ({"kind": "classifier", "categories": "object"}, "categories is 'object'; it must be a list"),

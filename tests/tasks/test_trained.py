@@ -81,7 +81,7 @@ def test_the_same_policy_is_the_same_plan(tmp_path: Path) -> None:
         (
             "ezd",
             {},
-            r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: scapre, .*, esd, salun, hardened",
+            r"editor 'ezd' does not exist \(did you mean 'esd'\?\); known: mace-cfr, .*, esd, hardened, salun",
         ),
     ],
 )

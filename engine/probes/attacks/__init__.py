@@ -1,5 +1,12 @@
-"""Attacks: attempts to bring an erased concept back, by more than a user's words. Each is one idea, one file."""
+"""Attacks: attempts to bring an erased concept back, by more than a user's words. Each is one idea, one file.
 
+Every file here that defines `ATTACK` is one, and has the attack's name. Which attacks a level demands is a rule of the
+policies: `LEVELS` in `levels.py`, `ATTACKS_AT` in `policies/schema.py`.
+"""
+
+from typing import Any
+
+from expunge.engine.discover import discover
 from expunge.engine.probes.attacks.base import (
     Attack,
     Attempt,
@@ -20,8 +27,7 @@ from expunge.engine.probes.attacks.relearn import Relearn
 from expunge.engine.probes.attacks.start_picture import StartPicture, remains
 from expunge.engine.probes.attacks.word_sweep import WordSweep
 
-KINDS = (Inversion, PromptSearch, WordSweep, ConceptVector, StartPicture, OtherSettings, Relearn)
-ATTACKS = {attack.name: attack for attack in KINDS}
+ATTACKS: dict[str, type[Any]] = discover(__name__, "ATTACK")
 
 __all__ = [
     "ATTACKS",

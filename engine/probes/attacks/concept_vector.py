@@ -127,3 +127,6 @@ def vectors_of(pipeline: Any, prompts: Sequence[str]) -> Tensor:
     """All that the text encoders say of each prompt, one row a prompt."""
     streams = range(family_of(pipeline).streams)
     return torch.cat([states(pipeline, prompts, stream).flatten(1) for stream in streams], 1)
+
+
+ATTACK = ConceptVector

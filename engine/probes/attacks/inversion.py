@@ -94,3 +94,6 @@ class Inversion(Budgeted):
                 optimizer.step()
                 decay.step()
         return {name: vector.detach() for name, vector in vectors.items()}
+
+
+ATTACK = Inversion

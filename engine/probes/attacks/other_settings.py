@@ -69,3 +69,6 @@ def other_than(sampler: Sampler) -> Sampler:
 
 def _passes(sampler: Sampler) -> int:
     return sampler.steps * (2 if sampler.guidance > 1 else 1)
+
+
+ATTACK = OtherSettings

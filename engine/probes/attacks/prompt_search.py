@@ -149,3 +149,6 @@ class PromptSearch(Budgeted):
 
 def _joined(words: Sequence[str], ending: str) -> str:
     return " ".join([*words, ending]).strip()
+
+
+ATTACK = PromptSearch

@@ -109,3 +109,6 @@ def _nameless(subject: Subject, kept: Sequence[Kept]) -> list[Kept]:
             "target's name; give some"
         )
     return left
+
+
+ATTACK = Relearn

@@ -153,3 +153,6 @@ def _wasted(scheduler: Any) -> int:
     """How many of the first steps see nothing of a start: one where the schedule begins in noise alone, else none."""
     left = getattr(scheduler, "alphas_cumprod", None)  # which the schedulers of flow matching do not have
     return int(left is None or float(left[-1]) < NOTHING)
+
+
+ATTACK = StartPicture

@@ -106,3 +106,6 @@ def _losses(pipeline: Any, prompts: Sequence[str], task: Noised) -> Tensor:
 def _copies(task: Noised, at: int, count: int) -> Noised:
     """Return one of the task's latents `count` times."""
     return Noised(*(part[at : at + 1].expand(count, *part.shape[1:]) for part in (task.noisy, task.times, task.goal)))
+
+
+ATTACK = WordSweep
