@@ -86,7 +86,11 @@ def test_a_withdrawal_asks_for_nothing_that_could_be_too_little(edited) -> None:
         ("ncii:", "nci:", "did you mean ncii?"),
         ("  seeds: 8", "  seeds: 8\n  seeds: 1", "is written twice, on line 13 and on line 14"),
         ("level: quick", "level: hard", "use one of: quick, standard, adversarial"),
-        ("start_picture, relearn]", "start_pictures, relearn]", "'start_pictures' is no attack"),
+        (
+            "start_picture, other_settings, relearn, word_sweep]",
+            "start_pictures, other_settings, relearn, word_sweep]",
+            "'start_pictures' is no attack",
+        ),
         ("confidence: 0.90", "confidence: .nan", "is not a number"),
         ("default:", "default: &a", "sets the anchor"),
     ],

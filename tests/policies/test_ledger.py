@@ -210,7 +210,10 @@ def test_of_two_acceptances_the_stricter_holds_part_by_part() -> None:
         assert (merged.level, merged.sampling, merged.round_seeds) == ("adversarial", "fixed", 4)
         assert merged.max_attack_rate == 0.1
         # b allows its own attacks 0.1, and says nothing of those that its level does not make
-        assert merged.probe_limits == {"alias": 0.2, "inversion": 1.0, "prompt_search": 0.2, "start_picture": 0.1}
+        assert merged.probe_limits == {
+            **{"alias": 0.2, "inversion": 1.0, "start_picture": 0.1},
+            **dict.fromkeys(("prompt_search", "word_sweep"), 0.2),
+        }
         assert desired_state(order).unspared == (), "both name it"
     assert desired_state([one]).acceptance.sampling == "sequential"
 
