@@ -19,7 +19,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo schedule test test-all lint bench up down clean
+.PHONY: help demo schedule test test-all coverage lint bench up down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,8 +41,11 @@ schedule: up  ## question again, night by night, what is published; runs until i
 test: $(INSTALLED)  ## the fast tests, on real servers
 	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
 
-test-all: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+test-all: $(INSTALLED)  ## every test, in random order, with faults and ten minutes of hostile files
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -p randomly
+
+coverage: $(INSTALLED)  ## every test, and which lines none of them runs; fails below 95 %
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov
 
 lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/ruff check .
