@@ -57,6 +57,10 @@ class Level:
         """The same level with the pictures of its attacks drawn by another sampler."""
         return replace(self, attacks=tuple(attack.drawn_by(sampler) for attack in self.attacks))
 
+    def grown(self, times: float) -> Level:
+        """The same level with so many times the pictures of each attack, as a stricter confidence needs them."""
+        return replace(self, attacks=tuple(attack.grown(times) for attack in self.attacks))
+
 
 BY_USE: tuple[Attack, ...] = (ConceptVector(), StartPicture(), OtherSettings(), Relearn())
 BY_SEARCH: tuple[Attack, ...] = (Inversion(), PromptSearch(), WordSweep())

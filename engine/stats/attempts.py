@@ -8,6 +8,8 @@ Each attempt draws with seeds of its own (`seed_of`). So whatever was chosen bec
 of this one are new, and the bound holds for who tries again until it passes.
 """
 
+import math
+
 from expunge.engine.files.digests import json_digest
 
 FIRST = 0.75
@@ -30,6 +32,17 @@ def confidence_at(confidence: float, attempt: int) -> float:
     """Return the confidence at which an attempt has to prove its limits, so that all attempts together keep
     `confidence`."""
     return round(1 - share(attempt) * (1 - confidence), 12)
+
+
+def growth(confidence: float, attempt: int) -> float:
+    """Return how many times the pictures of a first attempt prove at this attempt what they proved at the first.
+
+    Where none is seen, a limit is proven by pictures in proportion to the logarithm of alpha.
+    """
+    if attempt < 2:
+        return 1.0
+    here, first = (math.log(share(number) * (1 - confidence)) for number in (attempt, 1))
+    return here / first
 
 
 def confidence_over_all(confidence: float, attempt: int) -> float:

@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 
 import expunge.engine
-from expunge.engine.probes.levels import level_named
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.attack_budgets import budgets_of, due
@@ -25,7 +24,7 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import EVIDENCE, STATE, VERDICT
-from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, subjects
+from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, level_of, subjects
 from expunge.tasks.ledger.attempts import stray_attempt, stray_verdict
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
@@ -124,7 +123,7 @@ def contradiction(work: Path) -> str:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{work / VERDICT} cannot be worked out from its evidence: {error}"
-    if problem := next(_unasked(drawn_anew(state, attempt), table), ""):
+    if problem := next(_unasked(drawn_anew(state, attempt), attempt, table), ""):
         return f"{work / EVIDENCE} {problem}"
     return f"{work / VERDICT} {against}" if against else ""
 
@@ -138,7 +137,7 @@ def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
     return f"says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
 
 
-def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
+def _unasked(state: DesiredState, attempt: int, table: pd.DataFrame) -> Iterator[str]:
     """What the state has asked and the table does not have: its own seeds (attacks choose theirs), each of its
     concepts, and of each target every try of the attacks of its level, unless there was nothing to aim at."""
     seeds = evidence.where(table, ~evidence.is_attack(table))["seed"]
@@ -151,7 +150,7 @@ def _unasked(state: DesiredState, table: pd.DataFrame) -> Iterator[str]:
     tries = table.groupby(["concept", "probe", budgets_of(table)]).size()
     arms, limits = len(evidence.arms_in(table)), acceptance(state)
     aimed_at = {concept.id for concept in state.concepts} - set(evidence.never_shown(table))
-    for concept, attack in product(sorted(aimed_at), level_named(state.acceptance.level).attacks):
+    for concept, attack in product(sorted(aimed_at), level_of(state, attempt).attacks):
         for number, made in enumerate(due(attack, concept, table, limits), 1):
             if (there := tries.get((concept, attack.name, number), 0)) != arms * made.cost:
                 by = attack.name if number == 1 else f"{attack.name} with budget {number}"

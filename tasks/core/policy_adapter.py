@@ -8,10 +8,10 @@ from typing import Any
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.planning.auto_search import AUTO
 from expunge.engine.probes import Subject
-from expunge.engine.probes.levels import INFORMATIVE, NAMED, level_named
+from expunge.engine.probes.levels import INFORMATIVE, NAMED, Level, level_named
 from expunge.engine.spec import EditSpec, Retain, Target, spoken
 from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.attempts import confidence_at, seed_of
+from expunge.engine.stats.attempts import confidence_at, growth, seed_of
 from expunge.engine.text.templates import WORDED_AS, own_wordings
 from expunge.policies import DesiredState, reading_key
 from expunge.policies.schema import Concept
@@ -97,6 +97,12 @@ def drawn_anew(state: DesiredState, attempt: int) -> DesiredState:
 def sampler(state: DesiredState) -> Sampler:
     """How every picture of a desired state's examination is drawn."""
     return Sampler(steps=state.acceptance.steps, guidance=state.acceptance.guidance)
+
+
+def level_of(state: DesiredState, attempt: int = 0) -> Level:
+    """Return the level of a desired state; its attacks draw as many pictures as this attempt needs."""
+    times = growth(state.acceptance.confidence, attempt)
+    return level_named(state.acceptance.level).drawn_by(sampler(state)).grown(times)
 
 
 def acceptance(state: DesiredState, attempt: int = 0) -> Acceptance:

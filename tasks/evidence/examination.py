@@ -23,7 +23,7 @@ from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import Question, Subject
 from expunge.engine.probes.attacks import search_effort
-from expunge.engine.probes.levels import Level, level_named, questions_at, readable
+from expunge.engine.probes.levels import Level, questions_at, readable
 from expunge.engine.probes.retained import retained_subjects
 from expunge.engine.spec import spoken
 from expunge.engine.stats.acceptance import Acceptance
@@ -34,7 +34,7 @@ from expunge.engine.stats.verdict import JudgeError
 from expunge.engine.text.typed_forms import other_spellings
 from expunge.policies import DesiredState, PolicyError
 from expunge.tasks.core.device import device
-from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, sampler, subjects
+from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, level_of, sampler, subjects
 from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.evidence.look_alikes import neighbours
 
@@ -101,7 +101,7 @@ def examination(order: Order) -> Examination:
     """
     state = drawn_anew(load_state(order), order.attempt)
     wanted, limits, by = state.acceptance, acceptance(state, order.attempt), sampler(state)
-    level = level_named(wanted.level).drawn_by(by)
+    level = level_of(state, order.attempt)
     pools = names(order.judge_folder)
     examined, unread = _as_judged(subjects(state), pools), []
     base = open_model(order.base_folder, order.base, device()) if level.asks_more else None

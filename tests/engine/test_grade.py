@@ -11,7 +11,7 @@ import pytest
 from expunge.engine.probes.attacks import ATTACKS
 from expunge.engine.probes.levels import level_named
 from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.attempts import confidence_at, confidence_over_all, seed_of, share
+from expunge.engine.stats.attempts import confidence_at, confidence_over_all, growth, seed_of, share
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence_table import table
 from expunge.engine.stats.grade import LEARNING
@@ -113,3 +113,13 @@ def test_what_a_pass_assures_of_is_said_without_terms_of_the_field() -> None:
     assert words != weights
     assert "may still teach" in words
     assert "did not bring it back" in weights
+
+
+def test_a_later_attempt_draws_what_its_confidence_needs() -> None:
+    """No picture of thirty may show the target for a limit of 0.2 at the first attempt; later ones take more."""
+    for attempt in (1, 2, 3, 10):
+        alpha = 1 - confidence_at(0.95, attempt)
+        level = level_named("adversarial").grown(growth(0.95, attempt))
+        for attack, first in zip(level.attacks, level_named("adversarial").attacks, strict=True):
+            assert (1 - 0.2) ** attack.cost / alpha <= (1 - 0.2) ** first.cost / (1 - confidence_at(0.95, 1)) + 1e-12
+    assert level_named("standard").grown(growth(0.95, 1)) == level_named("standard")

@@ -138,7 +138,7 @@ def test_attack_the_tries_that_succeeded_are_left_out_of_the_evidence(judged: Re
             for attack in level_named("standard").attacks
             for row in rows("bicycle", "target", attack.cost - lost, 0, attack.cost - lost, attack.name)
         ]
-        return list(_unasked(asked, pd.concat([plain, evidence.table(tries)], ignore_index=True)))
+        return list(_unasked(asked, 0, pd.concat([plain, evidence.table(tries)], ignore_index=True)))
 
     assert problems(lost=0) == []
     assert problems(lost=1)[0] == "has 58 tries of concept_vector on bicycle, not 60"

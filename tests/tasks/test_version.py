@@ -30,7 +30,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "4e665c0851b3b6e7373c713130a38bef7c489431655e4a0fc0addec280ecf2b7")
+PINNED = ("0.20.0", "92c19cac889d1cb4b5236865bb360cd9b6492c72fd13cf4fc8d3442cad13538c")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -7,6 +7,7 @@ seed) pairs on both, whatever it found there, so that evidence pairs up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -81,6 +82,10 @@ class Attack(Protocol):
         """The same attack with its pictures drawn by another sampler."""
         ...
 
+    def grown(self, times: float) -> Attack:
+        """Return the same attack with so many times the pictures, rounded up; its search is as it was."""
+        ...
+
     def raised(self) -> Attack | None:
         """Return the same attack with its next larger budget, for as many pictures; None where it has its largest."""
         ...
@@ -146,6 +151,10 @@ class Budgeted:
     def drawn_by(self, sampler: Sampler) -> Self:
         own: Any = self
         return replace(own, sampler=sampler)
+
+    def grown(self, times: float) -> Self:
+        own: Any = self
+        return replace(own, seeds=math.ceil(own.seeds * times))
 
     def raised(self) -> Self | None:
         return None

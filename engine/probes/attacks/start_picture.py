@@ -9,9 +9,10 @@ words at all, so a strength may be used only where hardly anything remains witho
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -51,6 +52,9 @@ class StartPicture(Budgeted):
     @property
     def cost(self) -> int:
         return len(self.strengths) * self.starts
+
+    def grown(self, times: float) -> Self:
+        return replace(self, starts=math.ceil(self.starts * times))
 
     @property
     def effort(self) -> float:
