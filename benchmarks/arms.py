@@ -12,7 +12,7 @@ from benchmarks import concepts, measure, tables
 from benchmarks.concepts import Case
 from benchmarks.ladders import rungs, told_rungs
 from benchmarks.results import Results
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.planning.make import settings_of
 

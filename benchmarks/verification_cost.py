@@ -29,7 +29,7 @@ from benchmarks.redteam import notice
 from benchmarks.redteam_models import HONEST_STRENGTH, honest
 from expunge.engine.emoji import MODEL
 from expunge.policies import Policy, Retained
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 
 FIRST = ("first policy", "taxi", HONEST_STRENGTH)
 LATER = (
@@ -67,7 +67,7 @@ def command(folder: Path, home: Path, target: str, strength: float, workers: int
     model, file = folder / f"{target}-{strength:g}", folder / f"{target}.yaml"
     if not model.exists():
         honest(MODEL, policy(target), model, strength)
-        file.write_bytes(canonical_json(policy(target).model_dump(mode="json")))
+        file.write_bytes(composed_json(policy(target).model_dump(mode="json")))
     words = [
         sys.executable,
         "-m",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from expunge.deployments.ports import HOST
-from expunge.tasks.core.durable_files import write_new
+from expunge.engine.files.atomic import write_new
 from expunge.tasks.core.errors import UsageError
 
 USER = "expunge"

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from expunge.deployments.ports import HOST
-from expunge.tasks.core.errors import ExpungeError
+from expunge.errors import ExpungeError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.storage import s3
 

@@ -15,8 +15,9 @@ from expunge.deployments.keys import load_keys, write_private
 from expunge.deployments.ports import Wish, choose
 from expunge.deployments.processes import Launched, is_running, launch, stop
 from expunge.deployments.services import PORTS, PUBLIC_PORTS, Service, client_variables, services
+from expunge.errors import ExpungeError
 from expunge.flows.terminal import Console
-from expunge.tasks.core.errors import ExpungeError, ServiceUnreachable, UsageError
+from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import home_folder, spare_proxy, stack_file, stack_variables

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+from expunge.errors import ExpungeError
+
 CAUSES = 20
 _NO_MEMORY = re.compile("CPUAllocator|[Cc]annot allocate memory|failed to map segment|bad_alloc|can't start new thread")
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was no memory, here or in what led to the error. Torch's own is known by its name, so that nobody
     loads torch to tell; a processor's memory, and that of a library which is being loaded, by what the system says."""
     cause: BaseException | None = error
@@ -25,16 +27,20 @@ def is_out_of_memory(error: Exception) -> bool:
     return False
 
 
-class EngineError(ValueError):
+class EngineError(ExpungeError, ValueError):
     """Base of all errors that the engine raises on purpose."""
 
 
 class ModelFormatError(EngineError):
     """A model folder is not plain, complete safetensors in diffusers layout."""
 
+    exit_code = 6
+
 
 class DigestMismatch(EngineError):
     """Content differs from the digest it was recorded under."""
+
+    exit_code = 6
 
     def __init__(self, what: str, expected: str, found: str, cure: str) -> None:
         super().__init__(what, expected, found, cure)  # all of them, so that it can come out of a worker process
@@ -47,25 +53,37 @@ class DigestMismatch(EngineError):
 class UnknownArchitecture(EngineError):
     """No family declares how text enters this model."""
 
+    exit_code = 3
+
 
 class ConceptError(EngineError):
     """A concept cannot be worded or encoded as asked."""
+
+    exit_code = 3
 
 
 class SettingError(EngineError):
     """An editor or one of its settings does not exist or has a value it cannot have."""
 
+    exit_code = 3
+
 
 class MissingExtra(EngineError):
     """An optional library that was asked for is not installed."""
+
+    exit_code = 2
 
 
 class QualityError(EngineError):
     """The pictures cannot carry the number that was asked of them."""
 
+    exit_code = 5
+
 
 class EditError(EngineError):
     """The mathematics of an edit failed; `layer` says where."""
+
+    exit_code = 4  # it cannot be computed, and is refused like one that reaches too far
 
     def __init__(self, layer: str, problem: str) -> None:
         super().__init__(layer, problem)

@@ -1,6 +1,6 @@
 """Takedown policies: what a request asks for, read strictly, and the state that all requests in force add up to."""
 
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Floor, held_to, refuse_below
 from expunge.policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
@@ -22,7 +22,7 @@ __all__ = [
     "PolicyError",
     "PolicyErrors",
     "Retained",
-    "canonical_json",
+    "composed_json",
     "counting_key",
     "desired_state",
     "held_to",

@@ -1,20 +1,19 @@
-"""One byte string for one value, so that a digest names content and not its spelling."""
+"""One byte string for one policy, however its text is composed."""
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from typing import Any
 
+from expunge.canonical_json import canonical_json
 
-def canonical_json(obj: Any) -> bytes:
-    """JSON in UTF-8: keys sorted, no spaces, text in NFC, floats in their shortest form that reads back the same.
 
-    Raises ValueError on NaN, infinity, lone surrogates, keys that are not text, and keys that are equal after NFC;
-    TypeError on what JSON cannot hold.
+def composed_json(obj: Any) -> bytes:
+    """Return canonical JSON with all text in NFC, so that a digest names content and not its spelling.
+
+    Raises ValueError as `canonical_json` does, and on keys that are equal after NFC.
     """
-    text = json.dumps(_composed(obj), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return canonical_json(_composed(obj))
 
 
 def _composed(obj: Any) -> Any:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from expunge.errors import ExpungeError
 
-class PolicyError(ValueError):
+
+class PolicyError(ExpungeError, ValueError):
     """One problem: `field` is a dotted path such as `concepts[1].name` ("" for the whole file), `line` is 1-based.
 
     Every argument goes to `args`, so the error survives pickling and copying.
     """
+
+    exit_code = 3
 
     def __init__(self, field: str, message: str, cure: str, line: int | None = None, source: str = "") -> None:
         super().__init__(field, message, cure, line, source)
@@ -30,8 +34,10 @@ class PolicyError(ValueError):
         return PolicyError(field, self.message, self.cure, line, source)
 
 
-class PolicyErrors(ValueError):
+class PolicyErrors(ExpungeError, ValueError):
     """All problems that one pass found, in the order of their lines, those without a line last; never empty."""
+
+    exit_code = 3
 
     def __init__(self, errors: Iterable[PolicyError]) -> None:
         self.errors: tuple[PolicyError, ...] = tuple(sorted(errors, key=lambda error: error.line or sys.maxsize))

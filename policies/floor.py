@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
 from expunge.policies.schema import (
     ATTACKS_AT,
@@ -84,7 +84,7 @@ class Floor(Strict):
     def digest(self) -> str:
         """Return the sha256 (hex) of the terms of every kind, however the file writes them."""
         content = {kind: self.terms(kind).model_dump(mode="json") for kind in get_args(Kind)}
-        return hashlib.sha256(canonical_json(content)).hexdigest()
+        return hashlib.sha256(composed_json(content)).hexdigest()
 
 
 def below(policy: Policy, floor: Floor) -> Iterator[PolicyError]:

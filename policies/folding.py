@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 from expunge.policies.errors import PolicyConflict, shown
 from expunge.policies.schema import Concept, Policy, Retained, Strict
 from expunge.policies.text import name_key, reading_key
@@ -149,7 +149,7 @@ def _names(item: Concept | Retained) -> tuple[str, ...]:
 
 def written(item: Strict) -> str:
     """Its canonical JSON, the same for the same content."""
-    return canonical_json(item.model_dump(mode="json")).decode()
+    return composed_json(item.model_dump(mode="json")).decode()
 
 
 def _order(entry: Entry[Concept] | Entry[Retained]) -> tuple[str, str, str]:

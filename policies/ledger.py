@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import get_args
 
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 from expunge.policies.errors import PolicyConflict, PolicyError, shown
 from expunge.policies.folding import folded, written
 from expunge.policies.schema import (
@@ -52,7 +52,7 @@ class DesiredState(Strict):
     def digest(self) -> str:
         """sha256 (hex) of what is desired, whoever asked: the request ids do not count."""
         content = self.model_dump(mode="json", exclude={"request_ids"})
-        return hashlib.sha256(canonical_json(content)).hexdigest()
+        return hashlib.sha256(composed_json(content)).hexdigest()
 
     @property
     def restores(self) -> bool:

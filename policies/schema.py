@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from expunge.policies.canonical import canonical_json
+from expunge.policies.canonical import composed_json
 from expunge.policies.checks import cross_errors
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
 from expunge.policies.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
@@ -248,7 +248,7 @@ class Policy(Strict):
     @property
     def digest(self) -> str:
         """sha256 (hex) over the canonical JSON of the whole policy, defaults included."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(composed_json(self.model_dump(mode="json"))).hexdigest()
 
     def asks_the_same(self, other: Policy) -> bool:
         """Return whether both differ in nothing but labels."""

@@ -9,9 +9,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.editors.training import TRAINERS
 from expunge.engine.errors import DigestMismatch, ModelFormatError
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.load import open_model
 from expunge.engine.planning.auto_search import AUTO
@@ -23,7 +24,6 @@ from expunge.engine.spec import EditSpec
 from expunge.tasks.core.base_model import too_large
 from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.device import PROCESSOR, device
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import LimitExceeded
 from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec

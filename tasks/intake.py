@@ -13,9 +13,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import expunge.engine
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import SettingError
 from expunge.engine.families import family_named
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import files, folder_digest, json_digest
 from expunge.engine.files.sound_folder import check_sound
 from expunge.engine.judges import error, known
@@ -27,7 +28,6 @@ from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErr
 from expunge.policies.errors import shown
 from expunge.policies.schema import Level
 from expunge.tasks.core.base_model import BUILT_IN, too_large
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from expunge.engine.files.digests import files
+from expunge.errors import ExpungeError
 from expunge.tasks.core.connection import SECONDS, shown, told
-from expunge.tasks.core.errors import ExpungeError, NoRoom, ServiceUnreachable
-from expunge.tasks.core.exit_codes import CODES
+from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.signing import check_key
 from expunge.tasks.ledger.timestamps import check_server
@@ -81,7 +81,7 @@ def prefect_staying(url: str) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not str(error).startswith(UNREACHED):
             raise
         behind: BaseException | None = error
-        while behind and not isinstance(behind, (ExpungeError, *CODES)):
+        while behind and not isinstance(behind, ExpungeError):
             behind = behind.__cause__ or behind.__context__
         if behind:
             raise behind from None

@@ -16,13 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.families import family_named
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
 from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of

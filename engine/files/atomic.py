@@ -1,16 +1,26 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all, and outlast a power loss.
+
+A rename alone is not enough: the name may reach the disk before the content, and the file is then there and empty. So
+content is on disk before it has its name, and the name is on disk before anybody hears of it.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from expunge.engine.errors import SettingError
+
+PART = ".part-"
+"""What the names begin with that a kill leaves of `write_new`."""
+SCRATCH = re.compile(r"(?P<name>.+)\.[0-9a-f]{32}\.part")
+"""The names of what a kill leaves of `write_whole`."""
 
 
 def beside(out: Path) -> Path:
@@ -28,8 +38,10 @@ def whole_folder(out: Path) -> Iterator[Path]:
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         yield scratch
+        sync_tree(scratch)
         shutil.rmtree(out, ignore_errors=True)
         scratch.rename(out)
+        sync_folder(out.parent)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -49,7 +61,9 @@ def whole_new(out: Path, *read: Path | None) -> Iterator[Path]:
         scratch = Path(folder) / f"new{out.suffix}"  # beside a long name no longer one can be made
         yield scratch
         _check_new(out)
+        sync_tree(scratch)
         scratch.rename(out)
+    sync_folder(out.parent)
 
 
 def _scratch(out: Path) -> tempfile.TemporaryDirectory[str]:
@@ -59,15 +73,60 @@ def _scratch(out: Path) -> tempfile.TemporaryDirectory[str]:
         raise SettingError(f"{out} cannot be written ({error.strerror}); name one in a folder that can be") from error
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever else writes it meanwhile."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it meanwhile; on return it is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{uuid4().hex}.part")  # a process number is another's too, in another container
+    _write(path, content, path.with_name(f"{path.name}.{uuid4().hex}.part"), os.replace)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, and over no other: FileExistsError then. On return it is on disk.
+
+    The folder must be there.
+    """
+    _write(path, content, path.with_name(f"{PART}{uuid4().hex}"), os.link, mode)
+
+
+def write_once(path: Path, make: Callable[[], bytes]) -> None:
+    """Write what `make` gives, for its owner alone, unless there is a file; of several at once the first one stays."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            write_new(path, make())
+
+
+def _write(
+    path: Path, content: bytes, scratch: Path, place: Callable[[Path, Path], object], mode: int | None = None
+) -> None:
+    """Write `scratch`, whose name is nobody else's, and let `place` give it its own."""
     try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        place(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on disk; the same of the content of one file."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(place: Path) -> None:
+    """Return once a file, or a folder with all that is in it, is on disk."""
+    for path in (*(place.rglob("*") if place.is_dir() else ()), place):
+        if not path.is_symlink():
+            sync_folder(path)
 
 
 def copy_folder(source: Path, out: Path) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.canonical_json import canonical_json, sha256
 
 ENGINE = Path(__file__).parents[1]
 NAME = "expunge.engine"
+SHARED = NAME.rpartition(".")[0]
 MADE_UP = {"import_module", "__import__", "iter_modules", "walk_packages", "discover"}
 DATA = (".txt", ".tsv", ".json")
 
@@ -45,11 +46,18 @@ def closure(*roots: str, engine: Path = ENGINE) -> list[tuple[str, Path]]:
         found[path] = None
         waiting += _imported(engine, path)
     data = {file for path in found if path.name == "__init__.py" for file in _beside(path.parent)}
-    return sorted((path.relative_to(engine).as_posix(), path) for path in {*found, *data})
+    return sorted((_name(engine, path), path) for path in {*found, *data})
+
+
+def _name(engine: Path, path: Path) -> str:
+    """Return a file's path below the engine; one beside the engine, which `policies` share, begins with `../`."""
+    return path.relative_to(engine).as_posix() if path.is_relative_to(engine) else f"../{path.name}"
 
 
 def _imported(engine: Path, path: Path) -> Iterator[Path | None]:
     names, makes_up = _said(path.read_text(encoding="utf-8"))
+    if not path.is_relative_to(engine):
+        return
     yield from (engine / folder / "__init__.py" for folder in path.relative_to(engine).parents)
     for name in names:
         yield from _modules(engine, _absolute(engine, path, name))
@@ -88,6 +96,8 @@ def _modules(engine: Path, name: str) -> Iterator[Path | None]:
     """Yield the file of a module of the engine and of the package that it is a name in."""
     if name == NAME or name.startswith(f"{NAME}."):
         yield _file(engine, name.removeprefix(NAME).removeprefix("."))
+    elif name.startswith(f"{SHARED}.") and (beside := engine.parent / f"{name.split('.')[1]}.py").is_file():
+        yield beside
 
 
 def _file(engine: Path, name: str) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
 
 
 @dataclass(frozen=True)

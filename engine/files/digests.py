@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.engine.files.model_layout import INDEX, check_layout
 
 MOST_FILES = 10_000

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from expunge.engine.files.atomic import beside
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import beside, sync_folder
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -82,6 +82,7 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
             os.fsync(handle.fileno())
         scratch.chmod(mode)
         scratch.replace(path)
+        sync_folder(path.parent)
     except BaseException as error:
         scratch.unlink(missing_ok=True)
         if isinstance(error, SafetensorError) and (said := re.search(r"os error (\d+)", str(error))):

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import DigestMismatch
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Judge, fault
 from expunge.engine.judges.card import known, read_json

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from expunge.engine.files.atomic import replace_file
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Sampler, Shot, generate, picture_key
 
 
@@ -52,7 +52,7 @@ class PictureStore:
     def write(self, key: str, picture: np.ndarray) -> None:
         encoded = io.BytesIO()
         Image.fromarray(picture).save(encoded, format="PNG")
-        replace_file(self.path(key), encoded.getvalue())
+        write_whole(self.path(key), encoded.getvalue())
 
     def draw(
         self,

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.errors import SettingError, UnknownArchitecture, is_out_of_memory
 from expunge.engine.families import Arguments, Family, family_of
-from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.engine.files.code_closure import closure_digest
 from expunge.engine.text.encoding import told
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from expunge.engine.editors.base import Moments
 from expunge.engine.families import family_of
-from expunge.engine.files.atomic import replace_file
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.code_closure import closure_digest
 from expunge.engine.files.digests import json_digest
 from expunge.engine.files.tensor_files import tensor_digest
@@ -46,7 +46,7 @@ class WordStore:
 
     def _keep(self, path: Path, found: Moments) -> None:
         held = {"gram": found.gram, "mass": torch.tensor(found.mass, dtype=torch.float64)}
-        replace_file(path, save(held, {"digest": tensor_digest(held)}))  # two processes may write what both lack
+        write_whole(path, save(held, {"digest": tensor_digest(held)}))  # two processes may write what both lack
 
 
 @cache

@@ -17,9 +17,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
 from expunge.engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import json_digest
 from expunge.engine.files.strict_json import parse_json
 from expunge.engine.files.tensor_files import save_whole, tensor_digest

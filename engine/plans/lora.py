@@ -17,8 +17,8 @@ from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
 from torch import Tensor
 from torch.nn.functional import pad
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import EditError, SettingError
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.tensor_files import save_whole
 from expunge.engine.linalg import svd
 from expunge.engine.plans.edit_plan import EditPlan

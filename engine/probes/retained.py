@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from expunge.engine.files.canonical_json import sha256
+from expunge.canonical_json import sha256
 from expunge.engine.probes.levels import level_named
 from expunge.engine.probes.look_alikes import LookAlike
 from expunge.engine.probes.prompts import Subject

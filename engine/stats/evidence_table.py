@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.discover import offering
-from expunge.engine.files.atomic import replace_file
-from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.engine.files.atomic import write_whole
 
 ARMS = ("before", "after")
 DENOISER = "denoiser"
@@ -99,7 +99,7 @@ def write(frame: pd.DataFrame, path: Path) -> None:
     """Write parquet in the table's schema; the file appears whole or not at all."""
     written = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), written)
-    replace_file(path, written.getvalue().to_pybytes())
+    write_whole(path, written.getvalue().to_pybytes())
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.strict_json import parse_json
 from expunge.engine.stats.acceptance import Acceptance

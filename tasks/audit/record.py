@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from expunge.engine.files.bundle import DIGEST
 from expunge.tasks.audit.provenance import twofold, unfounded
 from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
@@ -29,7 +30,6 @@ from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signing import checked, own_keys, public_key
 from expunge.tasks.ledger.timestamps import ROOT, stamp_problems, unchecked_stamps
 from expunge.tasks.ledger.trust import trusted_keys
-from expunge.tasks.storage.manifest import DIGEST
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.storage.served import served_otherwise
 

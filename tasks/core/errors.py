@@ -2,11 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-
-class ExpungeError(Exception):
-    """Base of every expected failure: its message names what is wrong and the cure."""
-
-    exit_code: int = 1
+from expunge.errors import ExpungeError
 
 
 class IntegrityError(ExpungeError):

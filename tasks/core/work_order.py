@@ -6,13 +6,14 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from expunge.canonical_json import canonical_json
 from expunge.engine import emoji
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.files.strict_json import SMALL, read_json
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE, VERDICT, work_folder
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import json_digest
 from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Shot
@@ -35,7 +36,7 @@ from expunge.engine.probes.attacks import (
 )
 from expunge.engine.probes.families import names_it
 from expunge.engine.stats.evidence_table import shown_before
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attack_searches import Search, reading
 from expunge.tasks.evidence.workers import Bench, Done, Work, libraries

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.models.load import tokenizers, vae_and_scheduler
 from expunge.engine.models.picture_store import PictureStore
@@ -20,7 +21,7 @@ from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import Searching, making_digest
 from expunge.engine.probes.attacks.words import lent
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.workers import Bench, Done, libraries
 

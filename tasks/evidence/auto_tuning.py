@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.planning.auto_search import Judgement, NothingAccepted, Trial
 from expunge.engine.planning.closed_form import tuned
@@ -30,7 +31,7 @@ from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence_table import ATTACKS, Row
 from expunge.tasks.core.change_limit import beyond
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import TRIALS, words_folder
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Weights, load_state

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Sampler
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import LimitExceeded
 
 TRIAL = 0.05  # of the limit is spent before an estimate counts: models are opened meanwhile, and a start is slow

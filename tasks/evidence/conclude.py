@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import arms_of

@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 
 from expunge.engine.editors.declared import undeclared
 from expunge.engine.errors import EngineError
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.load import open_model
 from expunge.engine.plans.diff import compare
 from expunge.engine.plans.edit_plan import EditPlan
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import COMPARISON
 from expunge.tasks.core.work_order import Order, Ref, Weights

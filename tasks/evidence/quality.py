@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import QualityError
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.judges import clip_of
 from expunge.engine.judges.card import read_card
 from expunge.engine.judges.quality.compare import Drawn, Quality, compare
 from expunge.engine.models.sampling import Shot
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.evidence_table import ARMS, where
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import QUALITY
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.work_order import Order, Ref, load_state

@@ -20,7 +20,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from expunge.engine.files.canonical_json import sha256
+from expunge.canonical_json import sha256
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.decide import decide

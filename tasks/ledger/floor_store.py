@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from expunge import policies
+from expunge.engine.files.atomic import write_whole
 from expunge.policies import Floor, Policy, PolicyErrors, read, read_floor
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError, UsageError
 
 BUILT_IN = Path(policies.__file__).parent / "floor.yaml"

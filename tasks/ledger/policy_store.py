@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from expunge.engine.files.atomic import write_whole
 from expunge.policies import (
     DesiredState,
     Floor,
@@ -18,7 +19,6 @@ from expunge.policies import (
     parse,
     refuse_misplaced,
 )
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
 

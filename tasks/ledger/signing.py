@@ -27,8 +27,8 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from expunge.engine.files.atomic import write_once, write_whole
 from expunge.engine.files.strict_json import SMALL, parse_json
-from expunge.tasks.core.durable_files import write_once, write_whole
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.ledger import Receipt
 

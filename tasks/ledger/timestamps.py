@@ -27,7 +27,7 @@ from rfc3161_client import (
     decode_timestamp_response,
 )
 
-from expunge.tasks.core.durable_files import write_whole
+from expunge.engine.files.atomic import write_whole
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 from expunge.tasks.ledger.ledger import Receipt
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from securesystemslib.signer import SSlibKey
 
-from expunge.tasks.core.durable_files import SCRATCH
+from expunge.engine.files.atomic import SCRATCH
 from expunge.tasks.ledger import signing
 from expunge.tasks.ledger.ledger import FILE_NAME, Receipt, named
 from expunge.tasks.ledger.timestamps import stamp

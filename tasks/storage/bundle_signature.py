@@ -12,8 +12,8 @@ from typing import Any
 
 from securesystemslib.signer import SSlibKey
 
+from expunge.canonical_json import sha256
 from expunge.engine.files.bundle import VOUCHER
-from expunge.engine.files.canonical_json import sha256
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import signing

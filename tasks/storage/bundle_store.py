@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from expunge.engine.files.bundle import MANIFEST, VOUCHER
+from expunge.engine.files.bundle import DIGEST, MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
 from expunge.tasks.ledger.signing import public_key
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import receipt_of
-from expunge.tasks.storage.manifest import DIGEST, Bundle, check_bundle, parse, prefix
+from expunge.tasks.storage.manifest import Bundle, check_bundle, parse, prefix
 from expunge.tasks.storage.pointer import check_successor, get_pointer, point
 
 

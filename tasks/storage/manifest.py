@@ -1,18 +1,13 @@
 """A bundle folder and its manifest: every file by its sha256, and nothing else in the folder."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from expunge.engine.errors import EngineError
-from expunge.engine.files.bundle import MANIFEST, MODEL, VOUCHER, verify_bundle
+from expunge.engine.files.bundle import MANIFEST, MODEL, parse_manifest, verify_bundle
 from expunge.engine.files.digests import json_digest
-from expunge.engine.files.model_layout import is_listable
-from expunge.engine.files.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import IntegrityError
-
-DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,18 +42,11 @@ def listed(folder: Path) -> dict[str, str]:
 
 
 def parse(content: bytes, where: str) -> dict[str, str]:
-    """The sha256 of each file by its relative path; `where` names the manifest in an IntegrityError."""
+    """Return the sha256 of each file by its relative path; `where` names the manifest in an IntegrityError."""
     try:
-        listed = {path: entry["sha256"] for path, entry in parse_json(content, SMALL)["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        form = '{"files": {path: {"sha256": ..., "bytes": ...}}}'
-        raise IntegrityError(f"{where}: not of the form {form}") from error
-    if not listed:
-        raise IntegrityError(f"{where}: lists no file: an empty bundle is no model")
-    for path, sha256 in listed.items():
-        if not (_is_plain(path) and isinstance(sha256, str) and DIGEST.fullmatch(sha256)):
-            raise IntegrityError(f"{where}: bad entry {path!r}: plain relative paths with a sha256 each")
-    return listed
+        return parse_manifest(content, where)
+    except EngineError as error:
+        raise IntegrityError(str(error)) from error
 
 
 def prefix(digest: str) -> str:
@@ -70,14 +58,3 @@ def model_digest(files: Mapping[str, str]) -> str:
     """The folder digest of a bundle's model, from the sha256 of each of the bundle's files."""
     folder = f"{MODEL}/"
     return json_digest({path.removeprefix(folder): files[path] for path in files if path.startswith(folder)})
-
-
-def _is_plain(path: str) -> bool:
-    """Names from a manifest become paths, so only those that stay inside the folder."""
-    pure = PurePosixPath(path)
-    return (
-        is_listable(path)
-        and str(pure) == path
-        and path not in (".", MANIFEST, VOUCHER)
-        and not (pure.is_absolute() or ".." in pure.parts)
-    )

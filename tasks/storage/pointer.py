@@ -9,13 +9,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.bundle import DIGEST
 from expunge.engine.files.strict_json import SMALL, parse_json
-from expunge.tasks.core.errors import ExpungeError, IntegrityError, ServiceUnreachable
+from expunge.errors import ExpungeError
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
 from expunge.tasks.storage import s3
-from expunge.tasks.storage.manifest import DIGEST
 
 
 @dataclass(frozen=True)

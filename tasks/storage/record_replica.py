@@ -19,8 +19,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from expunge.engine.files.atomic import write_once
 from expunge.engine.files.digests import file_digest
-from expunge.tasks.core.durable_files import write_once
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import FILE_NAME, LINE

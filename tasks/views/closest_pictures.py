@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Shot
 from expunge.engine.stats.evidence_table import ARMS, DENOISER, is_attack, where
 from expunge.engine.stats.pairing import edited_rows, worst_of
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.arms import exchanged
 from expunge.tasks.evidence.examination import examination

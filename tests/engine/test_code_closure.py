@@ -21,6 +21,8 @@ ROOTS = {
     reading_digest: ("planning.concept_embeddings",),
     making_digest: ("probes.attacks",),
 }
+SHARED = ("canonical_json.py", "errors.py")
+"""What the engine shares with the policies, which lies beside both."""
 EXAMPLES = {
     drawing_digest: {
         "text/encoding.py",
@@ -28,6 +30,7 @@ EXAMPLES = {
         "families/chat_template.py",
         "families/sdxl.py",
         "linalg.py",
+        *(f"../{name}" for name in SHARED),
     },
     reading_digest: {"text/encoded.py", "text/vocabulary.py", "text/wordings/general.txt", "editors/base.py"},
     making_digest: {"models/denoising.py", "probes/attacks/words.py", "probes/homoglyphs.tsv", "families/base.py"},
@@ -56,6 +59,8 @@ print(json.dumps([name for name in sys.modules if name.startswith("expunge.engin
 
 @cache
 def copied(folder: Path) -> Path:
+    for shared in SHARED:
+        shutil.copyfile(ENGINE.parent / shared, folder / shared)
     return Path(
         shutil.copytree(ENGINE, folder / "engine", ignore=shutil.ignore_patterns("emoji", "__pycache__"))
     ).resolve()

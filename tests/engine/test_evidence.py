@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.stats.evidence_table import ARMS, COLUMNS, DTYPES, Row, check, digest, read, table, where, write
 from tests.engine.rows import picture
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.editors import EDITORS, editor_named, settings_for
 from expunge.engine.errors import EditError, SettingError
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.tensor_files import tensor_digest
 from expunge.engine.planning.auto_search import SHOWN, NothingAccepted, ladder, least
 from expunge.engine.planning.closed_form import plan, tuned

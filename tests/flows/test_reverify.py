@@ -23,10 +23,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 
+from expunge.canonical_json import sha256
 from expunge.deployments.schedule import enter, work_off
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import VOUCHER
-from expunge.engine.files.canonical_json import sha256
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.flows.reverify import check, chosen, reverify_due
 from expunge.policies import PolicyError, read

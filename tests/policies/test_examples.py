@@ -23,7 +23,7 @@ def table(name: str) -> dict[str, dict[str, str]]:
 
 
 def dumped(policy: Policy) -> bytes:
-    return expunge.policies.canonical_json(policy.model_dump(mode="json"))
+    return expunge.policies.composed_json(policy.model_dump(mode="json"))
 
 
 def test_there_are_three_examples() -> None:
@@ -112,13 +112,13 @@ class Odd:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), "\ud800", {1: 2}, {"\u00e9": 1, "e\u0301": 2}, Odd()])
-def test_canonical_json_refuses_what_has_no_one_spelling(bad: object) -> None:
+def test_composed_json_refuses_what_has_no_one_spelling(bad: object) -> None:
     with pytest.raises((ValueError, TypeError)):
-        expunge.policies.canonical_json({"a": [bad]})
+        expunge.policies.composed_json({"a": [bad]})
 
 
-def test_canonical_json_is_sorted_compact_and_composed() -> None:
-    assert expunge.policies.canonical_json({"b": (1, 0.1), "a": "e\u0301"}) == '{"a":"\u00e9","b":[1,0.1]}'.encode()
+def test_composed_json_is_sorted_compact_and_composed() -> None:
+    assert expunge.policies.composed_json({"b": (1, 0.1), "a": "e\u0301"}) == '{"a":"\u00e9","b":[1,0.1]}'.encode()
 
 
 def test_errors_survive_pickling() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from expunge.engine.files.canonical_json import sha256
+from expunge.canonical_json import sha256
 
 
 def make_bundle(folder: Path, weights: bytes = b"weights") -> Path:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from expunge.canonical_json import canonical_json
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.bundle import assemble
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import journal

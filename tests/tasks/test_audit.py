@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.files.bundle import assemble
-from expunge.engine.files.canonical_json import canonical_json, sha256
 from expunge.engine.files.digests import file_digest
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import NothingOnRecord, UsageError

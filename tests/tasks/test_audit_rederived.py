@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import expunge.engine
-from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.canonical_json import canonical_json, sha256
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import file_digest
 from expunge.engine.probes.levels import level_named
 from expunge.engine.stats import evidence_table as evidence
@@ -19,7 +20,6 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Policy, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.audit.replay import _unasked
-from expunge.tasks.core.durable_files import write_whole
 from expunge.tasks.core.policy_adapter import acceptance
 from expunge.tasks.ledger.attempts import questions_digest
 from expunge.tasks.ledger.floor_store import keep_floor

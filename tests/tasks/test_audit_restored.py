@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.files.bundle import assemble, verify_bundle
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.ledger.policy_store import keep_policy

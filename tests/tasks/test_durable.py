@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Sampler
-from expunge.tasks.core.durable_files import readable, write_whole
+from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import QUALITY
 from expunge.tasks.evidence.budget import Budget, Cost, known_pace, remember_pace, spend, spent

@@ -12,11 +12,11 @@ import torch
 
 from expunge.engine import errors as engine_errors
 from expunge.engine.errors import ConceptError, DigestMismatch, EditError, EngineError, ModelFormatError
+from expunge.errors import ExpungeError
 from expunge.policies import PolicyError
 from expunge.tasks.core import errors as task_errors
 from expunge.tasks.core.errors import (
     EXIT_CODE_OF,
-    ExpungeError,
     IntegrityError,
     LimitExceeded,
     NoRoom,
@@ -24,7 +24,7 @@ from expunge.tasks.core.errors import (
     ServiceUnreachable,
     VerdictNotPassed,
 )
-from expunge.tasks.core.exit_codes import CODES, exit_code_of
+from expunge.tasks.core.exit_codes import exit_code_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,4 +75,9 @@ def test_every_exit_code_that_is_documented_is_one_that_something_raises() -> No
     raised = set(re.findall(r"raise (\w+)\(", program))
     kinds = [kind for kind in vars(task_errors).values() if isinstance(kind, type) and kind.__name__ in raised]
     codes = {exit_code_of(kind.__new__(kind)) for kind in kinds if issubclass(kind, ExpungeError)}
-    assert documented == {0, 1, *codes, *CODES.values(), *EXIT_CODE_OF.values()}
+    engine = {
+        kind.exit_code
+        for kind in vars(engine_errors).values()
+        if isinstance(kind, type) and issubclass(kind, EngineError)
+    }
+    assert documented == {0, 1, *codes, *engine, PolicyError.exit_code, *EXIT_CODE_OF.values()}

@@ -11,7 +11,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from expunge.engine.files.canonical_json import sha256
+from expunge.canonical_json import sha256
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.storage import s3
 

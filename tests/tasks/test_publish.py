@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from urllib3 import HTTPResponse
 
-from expunge.engine.files.canonical_json import sha256
+from expunge.canonical_json import sha256
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.storage import bundle_store as publish

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from expunge.engine.files.canonical_json import canonical_json, sha256
+from expunge.canonical_json import canonical_json, sha256
 from expunge.tasks.core.errors import LedgerError
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.trust import Signatures

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from securesystemslib.dsse import Envelope
 
-from expunge.engine.files.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json
 from expunge.tasks.core.errors import LedgerError, UsageError
 from expunge.tasks.ledger import signing
 from expunge.tasks.ledger.ledger import Ledger, Receipt

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.errors import QualityError
-from expunge.engine.files.canonical_json import canonical_json
 from expunge.engine.files.strict_json import parse_json
 from expunge.engine.judges.base import fault
 from expunge.engine.judges.clip_features import ClipNetwork

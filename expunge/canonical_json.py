@@ -1,4 +1,10 @@
-"""Canonical JSON: one value, one spelling, so that a digest means the value and not its layout."""
+"""Canonical JSON: one value, one spelling, so that a digest means the value and not its layout.
+
+Every digest of this software is taken over these bytes. RFC 8785 spells three things otherwise: floats as ECMAScript
+does (`1`, not `1.0`), keys in the order of UTF-16, and whole numbers above 2**53 not at all. Receipts, policies and
+plans that exist hold such floats and seeds, so their digests would change; that is why the library `rfc8785` is not
+used. A test holds both to the same bytes wherever both apply.
+"""
 
 import hashlib
 import json
@@ -7,7 +13,7 @@ from typing import Any
 
 
 def canonical_json(obj: Any) -> bytes:
-    """UTF-8 JSON with sorted keys and no spaces; equal values give equal bytes.
+    """Return UTF-8 JSON with sorted keys and no spaces; equal values give equal bytes.
 
     Floats are written by `repr`: whoever writes a measured number rounds it first. Raises ValueError on NaN,
     infinity, a key that is no string or text that is no UTF-8, TypeError on a type JSON lacks; the message names the
@@ -18,7 +24,7 @@ def canonical_json(obj: Any) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """The SHA-256 digest, 64 lowercase hexadecimal digits."""
+    """Return the SHA-256 digest, 64 lowercase hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
