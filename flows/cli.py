@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from expunge.flows import show
+from expunge.flows.admission import refuse_early
 from expunge.flows.terminal import Console, guard
 from expunge.policies import Policy, read
 from expunge.policies.schema import Level
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.fork_server import start_fork_server
 from expunge.tasks.core.private_home import private
-from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy, workers
+from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder, keep_silent, spare_proxy
 from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -84,6 +84,7 @@ def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
         known = read_to_submit(policy, home_folder())
         settings = Settings.load()
         settings.export()
+        refuse_early(policy, known, settings)
         from expunge.flows.submission import submit as run
 
         with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
@@ -113,8 +114,6 @@ def verify(
     """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
     with at_home():
         known = read(policy, floor_in_force())
-        if workers() > 1:
-            start_fork_server()
         from expunge.flows.verify import verify as run
 
         with redirect_stdout(sys.stderr):

@@ -7,13 +7,10 @@ from typing import Any
 
 from expunge.policies import Policy
 from expunge.policies.schema import Level
-from expunge.tasks.evidence.conclude import conclude
-from expunge.tasks.evidence.gather import gather_evidence
-from expunge.tasks.evidence.identity import compare_with_base, refuse_unreadable
-from expunge.tasks.intake import order_for
-from expunge.tasks.report import write_report
+from expunge.tasks.core.base_model import locate
+from expunge.tasks.core.fork_server import start_fork_server
+from expunge.tasks.core.settings import workers
 from expunge.tasks.storage.external_model import declared_edit, folder_for, given_model, hand_out
-from expunge.tasks.views.outcome import examined
 
 
 def verify(
@@ -27,6 +24,16 @@ def verify(
     """
     folder_for(out, folder)
     model, bundle = given_model(folder.absolute(), published)
+    locate(policy)
+    if workers() > 1:
+        start_fork_server()
+    from expunge.tasks.evidence.conclude import conclude
+    from expunge.tasks.evidence.gather import gather_evidence
+    from expunge.tasks.evidence.identity import compare_with_base, refuse_unreadable
+    from expunge.tasks.intake import order_for
+    from expunge.tasks.report import write_report
+    from expunge.tasks.views.outcome import examined
+
     order = order_for(model.digest, policy, home, level)
     if not bundle:
         refuse_unreadable(model)

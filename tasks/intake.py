@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,34 +16,25 @@ from expunge.canonical_json import canonical_json
 from expunge.engine.errors import SettingError
 from expunge.engine.families import family_named
 from expunge.engine.files.atomic import write_whole
-from expunge.engine.files.digests import files, folder_digest, json_digest
-from expunge.engine.files.sound_folder import check_sound
+from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.judges import error, known
 from expunge.engine.judges.card import recognises
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.planning.make import settings_of
 from expunge.engine.probes.prompts import probes_digest
-from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, parse, refuse_below
-from expunge.policies.errors import shown
+from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, refuse_below
 from expunge.policies.schema import Level
-from expunge.tasks.core.base_model import BUILT_IN, too_large
+from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
-from expunge.tasks.core.work_order import Order, here
+from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.admission import admitting, received
 from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
 from expunge.tasks.ledger.policy_store import keep_policy, same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
-from expunge.tasks.ledger.recorder import AtTheDoor, journal, note, refusals_noted
-
-
-def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
-    """The policy and its file's bytes. PolicyErrors on what it says, IntegrityError if the file has another digest."""
-    data = path.read_bytes()
-    if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
-    return parse(data, str(path)), data
+from expunge.tasks.ledger.recorder import AtTheDoor, journal, note
 
 
 def intake(policy: Policy, home: Path) -> Order:
@@ -106,39 +96,6 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
 def order_again(policy: Policy, state: DesiredState, home: Path, floor: Floor, bundle: str) -> Order:
     """The order for questioning a published bundle again by this state; `policy` is one of those in force."""
     return _saved(policy, state, home, floor, further={"bundle": bundle})
-
-
-def locate(policy: Policy) -> tuple[Path, Path]:
-    """Folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
-    uri = policy.base.uri
-    if uri.startswith("builtin:"):
-        if uri not in BUILT_IN:
-            raise PolicyError("base.uri", f"there is no built-in model {uri}", f"use one of {', '.join(BUILT_IN)}")
-        base, judge = BUILT_IN[uri]
-    else:
-        base, judge = here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
-        if not judge.name:
-            raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a judge's folder")
-        if not judge.is_dir():
-            raise PolicyError("base.uri", f"EXPUNGE_JUDGE is {judge}, which is no folder", "set it to a judge's folder")
-    if not base.is_dir():
-        cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
-        raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
-    check_sound(base)
-    if (found := folder_digest(base)) != policy.base.sha256:
-        raise IntegrityError(
-            f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}: fetch the model that "
-            "is meant, or write the digest of this one"
-        )
-    return base, judge
-
-
-def refuse_too_large(base: Path) -> None:
-    """PolicyError on a file that S3 would not take."""
-    for path in files(base):
-        if problem := too_large(path.stat().st_size):
-            what = f"{shown(path.name)} {problem}"
-            raise PolicyError("base.uri", what, "save the model in shards: save_pretrained(..., max_shard_size='4GB')")
 
 
 def refuse_undrawn(base: Path) -> None:
@@ -235,9 +192,7 @@ def _counted(home: Path, key: str) -> int:
 def read_policy(path: str, sha256: str, home: str) -> Order:
     """One receipt: which policy on which base came to which desired state, or why it was turned away."""
     asked, data = received(Path(path), sha256)
-    keep_policy(Path(home), asked.digest, data)
-    inputs = {"policy": asked.digest, "file": sha256, "base": asked.base.sha256, "floor": keep_floor(Path(home)).digest}
-    with refusals_noted(AtTheDoor(Path(home), line_of(asked, Path(home)), asked), inputs):
+    with admitting(asked, data, Path(home)) as inputs:
         order = intake(asked, Path(home))
     note(order, Step.READ, inputs=inputs, outputs={"state": order.state, "work": order.key})
     return order

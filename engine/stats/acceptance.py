@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
+from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.attempts import share
-from expunge.engine.stats.evidence_table import ATTACKS
 
 Sampling = Literal["fixed", "sequential"]
 ATTACK_CONTROL = 0.5  # an attack that mostly fails on the unedited model proves nothing by failing on the edited one

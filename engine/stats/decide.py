@@ -30,6 +30,7 @@ import pandas as pd
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from expunge.engine.stats.attack_budgets import stray
+from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.clopper_pearson import fewest
 from expunge.engine.stats.estimates import (
     METHODS,
@@ -40,7 +41,7 @@ from expunge.engine.stats.estimates import (
     retained_results,
     target_results,
 )
-from expunge.engine.stats.evidence_table import ATTACKS, check, digest, is_attack, never_shown, where
+from expunge.engine.stats.evidence_table import check, digest, is_attack, never_shown, where
 from expunge.engine.stats.hypotheses import claims_of
 from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.pairing import concealed, pairs_of

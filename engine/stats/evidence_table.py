@@ -11,16 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expunge.canonical_json import canonical_json, sha256
-from expunge.engine.discover import offering
 from expunge.engine.files.atomic import write_whole
+from expunge.engine.stats.attack_names import ATTACKS
 
 ARMS = ("before", "after")
 DENOISER = "denoiser"
 """The arm of the edited denoiser in the base's pipeline, made where the rest of the edited model is not the base's."""
 EVERY_ARM = (*ARMS, DENOISER)
 ROLES = ("target", "look_alike", "general")
-ATTACKS = tuple(offering(Path(__file__).parents[1] / "probes" / "attacks", "ATTACK"))
-"""The probes that are attacks, each by the name of its file, for the statistics import no attack."""
 KEY = ["concept", "prompt", "seed", "arm", "probe"]
 SHOT = ["concept", "prompt", "seed"]
 PAIR = [*SHOT, "probe"]

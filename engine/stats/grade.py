@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.attempts import confidence_over_all
-from expunge.engine.stats.evidence_table import ATTACKS
 
 LEARNING = ("inversion", "prompt_search", "word_sweep")
 """The attacks that learn the concept from its pictures with the weights in hand."""

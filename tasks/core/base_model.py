@@ -1,8 +1,19 @@
-"""The base models that come with the installation, and the largest file that a model may have."""
+"""The base that a policy names: where it lies, that it is the one that is meant, and that its files can be published.
+
+Nothing here loads a library for models, so that what is refused is refused within a second.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from expunge.engine import emoji
+from expunge.engine.files.digests import files, folder_digest
+from expunge.engine.files.sound_folder import check_sound
+from expunge.policies import Policy, PolicyError
+from expunge.policies.errors import shown
+from expunge.tasks.core.errors import IntegrityError
 
 LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
 
@@ -15,3 +26,42 @@ def too_large(size: int) -> str:
     if size <= LARGEST_OBJECT:
         return ""
     return f"has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"
+
+
+def here(base: Path) -> Path:
+    """Return where a model's folder is on this machine: there, or by the same name in `$EXPUNGE_BASES`."""
+    elsewhere = os.environ.get("EXPUNGE_BASES")
+    return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
+
+
+def locate(policy: Policy) -> tuple[Path, Path]:
+    """Return the folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
+    uri = policy.base.uri
+    if uri.startswith("builtin:"):
+        if uri not in BUILT_IN:
+            raise PolicyError("base.uri", f"there is no built-in model {uri}", f"use one of {', '.join(BUILT_IN)}")
+        base, judge = BUILT_IN[uri]
+    else:
+        base, judge = here(Path(uri.removeprefix("file:"))), Path(os.environ.get("EXPUNGE_JUDGE", ""))
+        if not judge.name:
+            raise PolicyError("base.uri", "no judge is known for this model", "set EXPUNGE_JUDGE to a judge's folder")
+        if not judge.is_dir():
+            raise PolicyError("base.uri", f"EXPUNGE_JUDGE is {judge}, which is no folder", "set it to a judge's folder")
+    if not base.is_dir():
+        cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
+        raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
+    check_sound(base)
+    if (found := folder_digest(base)) != policy.base.sha256:
+        raise IntegrityError(
+            f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}: fetch the model that "
+            "is meant, or write the digest of this one"
+        )
+    return base, judge
+
+
+def refuse_too_large(base: Path) -> None:
+    """Refuse a model with a file that S3 would not take: PolicyError."""
+    for path in files(base):
+        if problem := too_large(path.stat().st_size):
+            what = f"{shown(path.name)} {problem}"
+            raise PolicyError("base.uri", what, "save the model in shards: save_pretrained(..., max_shard_size='4GB')")

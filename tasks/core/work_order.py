@@ -13,6 +13,7 @@ from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.files.strict_json import SMALL, read_json
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState
+from expunge.tasks.core.base_model import here
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE, VERDICT, work_folder
@@ -96,12 +97,6 @@ class Order:
                 "judge_folder": _judge_here(judge, plain["judge"]),
             }
             return cls(**{**plain, **folders, "home": home, "attempt": int(plain.get("attempt", 0))})
-
-
-def here(base: Path) -> Path:
-    """Where a model's folder is on this machine: there, or by the same name in `$EXPUNGE_BASES`."""
-    elsewhere = os.environ.get("EXPUNGE_BASES")
-    return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
 
 
 def _judge_here(judge: Path, digest: str) -> Path:

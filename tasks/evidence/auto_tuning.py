@@ -28,8 +28,9 @@ from expunge.engine.plans.edit_plan import EditPlan, relative_changes
 from expunge.engine.probes.attacks import Attack
 from expunge.engine.spec import EditSpec
 from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.decide import decide
-from expunge.engine.stats.evidence_table import ATTACKS, Row
+from expunge.engine.stats.evidence_table import Row
 from expunge.tasks.core.change_limit import beyond
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import TRIALS, words_folder

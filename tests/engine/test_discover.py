@@ -30,9 +30,9 @@ from expunge.engine.families import FAMILIES
 from expunge.engine.judges.card import kinds
 from expunge.engine.planning.make import KNOWN
 from expunge.engine.probes import attacks
-from expunge.engine.stats import evidence_table
+from expunge.engine.stats.attack_names import ATTACKS
 names = [EDITORS, TRAINERS, [family.name for family in FAMILIES], kinds(), attacks.ATTACKS]
-print(json.dumps([[list(each) for each in names], list(KNOWN), evidence_table.ATTACKS]))
+print(json.dumps([[list(each) for each in names], list(KNOWN), ATTACKS]))
 """
 
 

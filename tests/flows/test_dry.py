@@ -24,7 +24,8 @@ def test_nobody_else_works_on_the_line_meanwhile(tmp_path: Path, monkeypatch: py
             pass
         raise NothingOnRecord("this far")
 
-    monkeypatch.setattr("expunge.flows.dry.intake", planned)
+    monkeypatch.setattr("expunge.flows.dry.locate", lambda policy: None)
+    monkeypatch.setattr("expunge.tasks.intake.intake", planned)
     with pytest.raises(NothingOnRecord, match="this far"):
         dry_run(policy, home)
     with alone_on(line_of(policy, home), home, wait=False):

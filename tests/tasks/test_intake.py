@@ -13,11 +13,12 @@ from expunge.engine.emoji import JUDGE, MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyError, PolicyErrors, read
 from expunge.policies.schema import Base
+from expunge.tasks.core.base_model import refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.edit import refuse_unserved
-from expunge.tasks.intake import intake, order_for, refuse_too_large
+from expunge.tasks.intake import intake, order_for
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import note

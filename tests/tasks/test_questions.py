@@ -14,7 +14,8 @@ from expunge.engine.judges.card import names
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, picture_key
 from expunge.engine.probes.look_alikes import ENCODER, JUDGE
-from expunge.engine.stats.evidence_table import ARMS, ATTACKS, Row, table
+from expunge.engine.stats.attack_names import ATTACKS
+from expunge.engine.stats.evidence_table import ARMS, Row, table
 from expunge.policies import Policy, PolicyError, read
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.examination import Examination, examination

@@ -8,7 +8,7 @@ import pytest
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.levels import level_named
 from expunge.engine.probes.prompts import prompts
-from expunge.engine.stats.evidence_table import ATTACKS
+from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.text.templates import WORDED_AS
 from expunge.policies import Policy, desired_state
 from expunge.policies import schema as policies_schema

@@ -10,9 +10,19 @@ from expunge.engine.files.digests import file_digest, json_digest
 ROOT = Path(__file__).parents[2]
 RULES = {
     "policies": ("canonical", "checks", "floor", "folding", "ledger", "schema", "text", "values"),
-    "engine/files": ("canonical_json", "comparison", "digests"),
+    "expunge": ("canonical_json",),
+    "engine/files": ("comparison", "digests"),
     "engine/stats": (
-        *("acceptance", "attack_budgets", "attempts", "clopper_pearson", "confidence_sequence", "decide", "estimates"),
+        *(
+            "acceptance",
+            "attack_budgets",
+            "attack_names",
+            "attempts",
+            "clopper_pearson",
+            "confidence_sequence",
+            "decide",
+            "estimates",
+        ),
         *(
             "evidence_table",
             "grade",
@@ -30,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "")
+PINNED = ("0.20.0", "919f739c832af8c3dc9b4b873d93facba717495c7e90cc90671ff1c061460e4b")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
