@@ -19,7 +19,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo schedule test test-all coverage lint bench up down clean
+.PHONY: help demo schedule test test-all coverage mutate lint bench up down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-all: $(INSTALLED)  ## every test, in random order, with faults and ten minu
 
 coverage: $(INSTALLED)  ## every test, and which lines none of them runs; fails below 95 %
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov
+
+mutate: $(INSTALLED)  ## small mistakes in each module that decides: do its tests notice? about two hours
+	$(BIN)/python -m tests.mutation
 
 lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/ruff check .

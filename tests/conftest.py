@@ -12,6 +12,9 @@ import pytest
 from expunge.deployments.ports import Wish, choose
 from expunge.tasks.core.settings import SILENCE, Settings
 
+STACK = "EXPUNGE_TEST_STACK"
+"""Where a variable of this name has the home of a stack that is up, the tests use that one."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module imports prefect: no reports, and results of tests never land in the home folder."""
@@ -42,6 +45,9 @@ def run_stack(command: str, home: Path, **variables: str) -> subprocess.Complete
 @pytest.fixture(scope="session")
 def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home of a stack that is up, started and stopped by the command that users run."""
+    if up := os.environ.get(STACK):
+        yield Path(up)
+        return
     home = tmp_path_factory.mktemp("home")
     ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
     started = run_stack("up", home, **{name: str(port) for name, port in ports.items()})

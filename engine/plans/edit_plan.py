@@ -83,12 +83,13 @@ class EditPlan:
                 deltas = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
             digest, form = record.pop("digest"), record.pop("format")
             plan = cls(deltas=deltas, **record)
+            found = plan.digest
         except PermissionError as error:
             raise ModelFormatError(f"{path} cannot be read ({error.strerror}); ask its owner") from error
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFormatError(f"{path} is not a saved edit plan; plan the edit again") from error
-        if form != FORMAT or plan.digest != digest:
-            raise DigestMismatch(f"edit plan {path}", digest, plan.digest, "it was altered; plan the edit again")
+        if form != FORMAT or found != digest:
+            raise DigestMismatch(f"edit plan {path}", digest, found, "it was altered; plan the edit again")
         return plan
 
 
