@@ -55,8 +55,8 @@ MARKS = re.compile(r"[\\*_\[\]()!~]")
 """What Markdown would read in a name; HTML is escaped in every page."""
 EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {
-    "fixed": f"{EXACT}; of a drop the union of two of them. They hold for the first submission only, not for another "
-    "with more pictures that is made because of this one",
+    "fixed": f"{EXACT}; of a drop the union of two of them. A further submission because of this one is "
+    "another attempt, at a stricter confidence",
     "sequential": "those of a mixture martingale, which hold at every look, for the pictures were drawn in rounds; "
     f"of attacks, whose number is fixed beforehand, {EXACT}",
 }

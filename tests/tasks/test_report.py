@@ -176,13 +176,13 @@ def test_what_rounding_took_of_the_edit_is_told_beside_what_it_changes(done: Don
     ("sampling", "told", "untold"),
     [
         ("fixed", "Bounds are those of Clopper and Pearson", "martingale"),
-        ("fixed", "hold for the first submission only", "at every look"),
+        ("fixed", "is another attempt, at a stricter confidence", "at every look"),
         ("sequential", "Bounds are those of a mixture martingale", "of a drop the union"),
-        ("sequential", "hold at every look", "hold for the first submission only"),
+        ("sequential", "hold at every look", "is another attempt, at a stricter confidence"),
         (
             "sequential",
             "of attacks, whose number is fixed beforehand, those of Clopper and Pearson",
-            "another with more",
+            "another attempt",
         ),
     ],
 )
