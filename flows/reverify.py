@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import Timeout
 from prefect import flow
+from pydantic import Field
 
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import refusals_end_plainly
+from expunge.tasks.ledger.ledger import LINE
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.line_status import is_restored, summary
 from expunge.tasks.ledger.queries import is_to_check, lines_to_check
-from expunge.tasks.preflight import check_here, prefect_staying, reach
+from expunge.tasks.preflight import check_here, prefect_staying, reach, secured
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import (
     catch_up,
@@ -30,25 +34,34 @@ from expunge.tasks.reverify import (
     question_task,
     refuse,
 )
-from expunge.tasks.storage.record_replica import stored
-from expunge.tasks.tracking.abandoned_runs import close_abandoned, marked
+from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
 
+LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]
 # What falls due within it is checked: a check takes its time, and the night after may fail.
 AHEAD = timedelta(days=2)
 
 
 @flow(name="reverify", flow_run_name="{line}", persist_result=False)
-def reverify(line: str, home: str) -> str:
+@refusals_end_plainly
+def reverify(line: LineName, home: Path) -> str:
     """Question the bundle that a line serves again, with seeds of its own; returns the key of the work order.
 
     Ends Failed, with the exception that says why, if what is served is not what was published, or is proven no more;
-    it is suspect then. A base that was restored is only looked at.
+    it is suspect then. A base that was restored is only looked at. The flow holds its line, checks the services and
+    copies the record, whoever starts it.
     """
-    if is_restored(Path(home), line):
-        key = look_task(line, home)
-        catch_up(line, Settings.load())
+    settings = replace(Settings.load(), home=home)
+    with private(home), secured(line, settings):
+        mark_run(line, home, "reverify")
+        return _questioned(line, settings)
+
+
+def _questioned(line: str, settings: Settings) -> str:
+    if is_restored(settings.home, line):
+        key = look_task(line, str(settings.home))
+        catch_up(line, settings)
         return key
-    check = open_task(line, home)
+    check = open_task(line, str(settings.home))
     model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
@@ -62,6 +75,7 @@ def reverify(line: str, home: str) -> str:
 
 
 @flow(name="reverify what is due", persist_result=False)
+@refusals_end_plainly
 def reverify_due() -> list[str]:
     """What a schedule runs every night: check every line that is due within two days, each by a flow of its own, and
     every other one of which S3 serves something else than was published on it last.
@@ -132,12 +146,11 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
-    with _failure() as failed, alone_on(line, settings.home), stored(settings):
-        close_abandoned(line, settings.home)
+    with _failure() as failed, secured(line, settings):
         until = datetime.now(UTC) + AHEAD if due else None
         if is_to_check(settings.home, line, until) or is_changed(line, settings):
-            with prefect_staying(settings.prefect_api_url), marked(line, settings.home):
-                reverify(line, str(settings.home))
+            with prefect_staying(settings.prefect_api_url):
+                reverify(line, settings.home)
             catch_up(line, settings)
     known = summary(settings.home, line)
     if known["suspect"] and not failed["exit_code"]:  # another run found it so while this one waited

@@ -14,14 +14,11 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, load_state, verdict_of
 from expunge.tasks.intake import note_repeated, repeated
 from expunge.tasks.ledger.ledger import Receipt
-from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.queries import line_of, publication
-from expunge.tasks.preflight import check_here, prefect_staying, reach
+from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.reverify import catch_up
-from expunge.tasks.storage.record_replica import store, stored
-from expunge.tasks.tracking.abandoned_runs import close_abandoned, marked
 from expunge.tasks.tracking.runs import recorded_run
 from expunge.tasks.views.outcome import outcome
 
@@ -35,13 +32,8 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     data = path.read_bytes()
     if parse(data, str(path)).digest != policy.digest:
         raise IntegrityError(f"{path.name} changed since it was read: submit it again")
-    reach(settings)
-    check_here(settings.home)
-    with alone_on(line_of(policy, settings.home), settings.home):
-        close_abandoned(line_of(policy, settings.home), settings.home)
-        store(settings)  # what could not be put on record in the end is not begun
-        with stored(settings):
-            return _submit(path, data, policy, settings)
+    with secured(line_of(policy, settings.home), settings):
+        return _submit(path, data, policy, settings)
 
 
 def _submit(path: Path, data: bytes, policy: Policy, settings: Settings) -> dict[str, Any]:
@@ -54,8 +46,8 @@ def _submit(path: Path, data: bytes, policy: Policy, settings: Settings) -> dict
         note_repeated(policy, data, settings.home, first)
         known = outcome(Order.load(settings.home, first.work), settings, first, repeated=True)
         return known | {"request_id": policy.request_id, "same_as": first.request_id}
-    with prefect_staying(settings.prefect_api_url), marked(line, settings.home):
-        key = takedown(str(path.absolute()), hashlib.sha256(data).hexdigest(), str(settings.home))
+    with prefect_staying(settings.prefect_api_url):
+        key = takedown(path.absolute(), hashlib.sha256(data).hexdigest(), settings.home)
     receipt = publication(settings.home, line, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(Order.load(settings.home, key), settings, receipt, repeated=False)

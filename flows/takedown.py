@@ -6,29 +6,68 @@ Every step finds what it made before by content, so running the flow again does 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field, FilePath
 
 from expunge.flows.restore import restore
+from expunge.policies import PolicyErrors, read
 from expunge.tasks.bundle import bundle_task
+from expunge.tasks.core.private_home import private
+from expunge.tasks.core.run_progress import progress_of
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import refusals_end_plainly
 from expunge.tasks.core.work_order import load_state
 from expunge.tasks.edit import edit_task, plan_task
 from expunge.tasks.gate import gate_task, refuse
 from expunge.tasks.intake import read_policy
+from expunge.tasks.ledger.admission import received
+from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.preflight import secured
 from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import record_task
 from expunge.tasks.report import report_task
+from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.verify import attempt_task, compare_task, verdict_task, verify_task
+from expunge.tasks.views.run_page import show_verdict
+
+STEPS = 12
+"""How many steps a request takes that is published."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@flow(name="takedown", persist_result=False)
-def takedown(policy: str, sha256: str, home: str) -> str:
+def request_name() -> str:
+    """Return the name of a run: the request id, or the file's name where the policy cannot be read."""
+    policy = Path(flow_run.parameters["policy"])
+    try:
+        return read(policy).request_id
+    except (PolicyErrors, OSError):
+        return policy.stem
+
+
+@flow(name="takedown", flow_run_name=request_name, persist_result=False)
+@refusals_end_plainly
+def takedown(policy: FilePath, sha256: Sha256, home: Path) -> str:
     """Take the policy file at path `policy`, whose bytes have this sha256, through the whole pipeline.
 
-    Returns the key of the work order, whose folder under `home` holds all that was made. Ends Failed, with the
-    exception that says why, if anything is refused or the verdict is not PASS; then nothing has been published.
+    Returns the key of the work order, whose folder under `home` holds all that was made. Ends Failed, with the reason
+    as its message, if anything is refused or the verdict is not PASS; then nothing has been published. The flow holds
+    its line, checks the services and copies the record, whoever starts it.
     """
-    order = read_policy(policy, sha256, home)
+    asked, settings = received(policy, sha256)[0], replace(Settings.load(), home=home)
+    line = line_of(asked, home)
+    with private(home), secured(line, settings):
+        mark_run(line, home, "takedown", f"request:{asked.request_id}")
+        with progress_of(asked.request_id, STEPS):
+            return _carried_out(policy, sha256, home)
+
+
+def _carried_out(policy: Path, sha256: str, home: Path) -> str:
+    order = read_policy(str(policy), sha256, str(home))
     follow_task(order)
     if load_state(order).restores:
         return restore(order)
@@ -39,6 +78,7 @@ def takedown(policy: str, sha256: str, home: str) -> str:
     evidence = verify_task(order, candidate)
     verdict = verdict_task(order, candidate, comparison, evidence)
     gate = gate_task(order, candidate, evidence, verdict)
+    show_verdict(order, verdict)
     if gate.shut:
         with suppress(Exception):  # what was found goes before what MLflow says, which Prefect has of the task
             report_task(order, candidate, verdict, evidence)

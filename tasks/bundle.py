@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.files.bundle import MODEL, assemble
 from expunge.engine.files.digests import file_digest
 from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.ledger import Step
@@ -49,7 +47,7 @@ def check_edited(bundle: Path, base: Path) -> None:
         raise IntegrityError(f"{bundle} cannot be published: {reason.message}")
 
 
-@task(name="assemble the bundle", cache_policy=NO_CACHE)
+@step("assemble the bundle")
 def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Ref) -> str:
     digest = make_bundle(order, Verdict.load(verdict.path), table.path)
     check_proven(order.folder / BUNDLE, candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})

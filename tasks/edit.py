@@ -6,9 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.canonical_json import canonical_json
 from expunge.engine.editors.training import TRAINERS
 from expunge.engine.errors import DigestMismatch, ModelFormatError
@@ -28,6 +25,7 @@ from expunge.tasks.core.errors import LimitExceeded
 from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.progress import bars
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
@@ -107,7 +105,7 @@ def remove_candidate(order: Order) -> None:
     shutil.rmtree(order.folder / CANDIDATE, ignore_errors=True)
 
 
-@task(name="plan the edit", cache_policy=NO_CACHE)
+@step("plan the edit")
 def plan_task(order: Order) -> Ref:
     inputs = {"state": order.state, "base": order.base}
     with refusals_noted(order, inputs):
@@ -119,7 +117,7 @@ def plan_task(order: Order) -> Ref:
     return made
 
 
-@task(name="write the candidate", cache_policy=NO_CACHE)
+@step("write the candidate")
 def edit_task(order: Order, made: Ref) -> str:
     """Returns the candidate's folder digest."""
     inputs = {"base": order.base, "plan": made.sha256}

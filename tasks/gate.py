@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
 from expunge.tasks.core.paths import CANDIDATE, COMPARISON, GATE
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import arms_of
 from expunge.tasks.evidence.examination import examination
@@ -30,7 +28,7 @@ class Gated:
     receipt: str
 
 
-@task(name="gate", cache_policy=NO_CACHE)
+@step("gate")
 def gate_task(order: Order, candidate: str, table: Ref, verdict: Ref) -> Gated:
     """Its receipt says whether it opened, and what it doubts if not."""
     result = run_gate(order, Weights(order.folder / CANDIDATE, candidate), table, verdict)

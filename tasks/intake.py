@@ -8,9 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 import expunge.engine
 from expunge.canonical_json import canonical_json
 from expunge.engine.errors import SettingError
@@ -28,6 +25,7 @@ from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.admission import admitting, received
 from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor
@@ -188,7 +186,7 @@ def _counted(home: Path, key: str) -> int:
     return 0
 
 
-@task(name="read the policy", cache_policy=NO_CACHE)
+@step("read the policy")
 def read_policy(path: str, sha256: str, home: str) -> Order:
     """One receipt: which policy on which base came to which desired state, or why it was turned away."""
     asked, data = received(Path(path), sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from expunge.engine.files.digests import files
@@ -12,10 +13,13 @@ from expunge.errors import ExpungeError
 from expunge.tasks.core.connection import SECONDS, shown, told
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
+from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.signing import check_key
 from expunge.tasks.ledger.timestamps import check_server
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.record_replica import store, stored
 from expunge.tasks.storage.s3 import check_bucket, check_history, check_lock
+from expunge.tasks.tracking.abandoned_runs import close_abandoned
 from expunge.tasks.tracking.connection import ask_mlflow
 
 UNREACHED = "Failed to reach API"  # a RuntimeError of Prefect's, where a flow cannot begin
@@ -99,3 +103,30 @@ def check_room(home: Path, base: Path) -> None:
             f"{home} has {free / 2**30:.1f} GiB free, and a takedown of this base writes {needed / 2**30:.1f}: make "
             "room, or name a home on another disk by EXPUNGE_HOME"
         )
+
+
+_HELD: ContextVar[frozenset[str]] = ContextVar("lines held", default=frozenset())
+
+
+@contextmanager
+def secured(line: str, settings: Settings) -> Iterator[None]:
+    """Run what is inside alone on its line, with all services reached before and the record copied to S3 after.
+
+    What could not be put on record in the end is not begun. Entered again on the same line inside itself, it does
+    nothing more, so that a flow is as safe by itself as within a command.
+    """
+    name = f"{settings.home.resolve()}/{line.rpartition('-')[2]}"  # by its base, as the lock is
+    if name in _HELD.get():
+        yield
+        return
+    reach(settings)
+    check_here(settings.home)
+    with alone_on(line, settings.home):
+        token = _HELD.set(_HELD.get() | {name})
+        try:
+            close_abandoned(line, settings.home)
+            store(settings)
+            with stored(settings):
+                yield
+        finally:
+            _HELD.reset(token)

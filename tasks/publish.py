@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.ledger import Step, of_step
@@ -34,7 +32,7 @@ class Release:
     receipt: str
 
 
-@task(name="look at the line", cache_policy=NO_CACHE)
+@step("look at the line", seconds=LONGEST_CALL)
 def follow_task(order: Order) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
     ServiceUnreachable if it could not be recorded, NoRoom if it could not be written."""
@@ -54,7 +52,7 @@ def _predecessors(order: Order) -> set[str]:
     return {order.follows, *(bundle for bundle, step in last.items() if step == Step.BUNDLED)}
 
 
-@task(name="publish", cache_policy=NO_CACHE)
+@step("publish", seconds=LONGEST_CALL)
 def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Release:
     """Content first, pointer last; the receipt names the policy, which is in force from here on.
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref, load_state
 from expunge.tasks.evidence.auto_tuning import trials_file
 from expunge.tasks.evidence.budget import spent
@@ -28,7 +26,7 @@ PERSONAL = {"ncii", "privacy_erasure"}
 """Kinds of requests by which a person is to be seen no more."""
 
 
-@task(name="record in MLflow", cache_policy=NO_CACHE)
+@step("record in MLflow", seconds=LONGEST_CALL)
 def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
     reached = Verdict.load(verdict.path)

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from expunge.canonical_json import canonical_json
 from expunge.engine.families import family_named
@@ -26,6 +24,7 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import spent
@@ -202,6 +201,6 @@ def _encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-@task(name="write the report", cache_policy=NO_CACHE)
+@step("write the report")
 def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
     return Ref.of(write_report(order, candidate, verdict, table))

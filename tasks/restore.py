@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.files.bundle import MODEL, assemble
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import check_complete, check_layout
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, load_state
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.policy_store import kept_policy
@@ -43,7 +41,7 @@ def assemble_base(order: Order) -> str:
     return digest
 
 
-@task(name="assemble the base", cache_policy=NO_CACHE)
+@step("assemble the base")
 def base_bundle_task(order: Order) -> str:
     inputs = {"candidate": order.base}
     with refusals_noted(order, inputs):
@@ -52,7 +50,7 @@ def base_bundle_task(order: Order) -> str:
     return digest
 
 
-@task(name="look at the base", cache_policy=NO_CACHE)
+@step("look at the base", seconds=LONGEST_CALL)
 def look_task(line: str, home: str) -> str:
     """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
     then and the model is the base, which is all that there is to check."""
@@ -69,7 +67,7 @@ def look_task(line: str, home: str) -> str:
     return last.work
 
 
-@task(name="record in MLflow", cache_policy=NO_CACHE)
+@step("record in MLflow", seconds=LONGEST_CALL)
 def record_base_task(order: Order, release: Release) -> None:
     enter_base(order, release)
 

@@ -13,15 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.engine.errors import EngineError
 from expunge.engine.models.format import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
@@ -199,12 +197,12 @@ def refuse(line: str, receipt: Receipt) -> None:
         raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, what {line} serves is suspect:", *found]))
 
 
-@task(name="open the check", cache_policy=NO_CACHE)
+@step("open the check")
 def open_task(line: str, home: str) -> Check:
     return next_check(line, Path(home))
 
 
-@task(name="fetch what is served", cache_policy=NO_CACHE)
+@step("fetch what is served", seconds=LONGEST_CALL)
 def fetch_task(check: Check) -> Weights:
     """What is not as it was published leaves a receipt, and then the alias goes."""
     settings = Settings.load()
@@ -220,18 +218,18 @@ def fetch_task(check: Check) -> Weights:
         raise
 
 
-@task(name="gather evidence", cache_policy=NO_CACHE)
+@step("gather evidence")
 def question_task(check: Check, model: Weights) -> Ref:
     return gather_evidence(check.order, model)
 
 
-@task(name="conclude the check", cache_policy=NO_CACHE)
+@step("conclude the check")
 def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
     receipt = conclude_check(check, model, table)
     remove(check)
     return receipt
 
 
-@task(name="record in MLflow", cache_policy=NO_CACHE)
+@step("record in MLflow", seconds=LONGEST_CALL)
 def finding_task(check: Check, receipt: Receipt, table: Ref) -> None:
     record_finding(check, receipt, table, Settings.load())

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from expunge.tasks.core.paths import CANDIDATE, DELTAS
+from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
@@ -21,7 +19,7 @@ from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 
 
-@task(name="count the attempt", cache_policy=NO_CACHE)
+@step("count the attempt")
 def attempt_task(order: Order, candidate: str) -> Order:
     """Return the order with the number of this attempt, which is on record before a picture of the candidate is
     drawn."""
@@ -35,21 +33,21 @@ def attempt_task(order: Order, candidate: str) -> Order:
     return counted
 
 
-@task(name="gather evidence", cache_policy=NO_CACHE)
+@step("gather evidence")
 def verify_task(order: Order, digest: str) -> Ref:
     """Takes the candidate's digest, returns the evidence table."""
     with refusals_noted(order, {"candidate": digest, "base": order.base}):
         return gather_evidence(order, Weights(order.folder / CANDIDATE, digest))
 
 
-@task(name="compare with the base", cache_policy=NO_CACHE)
+@step("compare with the base")
 def compare_task(order: Order, digest: str) -> Ref:
     """Takes the candidate's digest, returns how the candidate differs from its base with the planned edit."""
     with refusals_noted(order, {"candidate": digest, "base": order.base}):
         return compare_with_base(order, Weights(order.folder / CANDIDATE, digest), order.folder / DELTAS)
 
 
-@task(name="reach the verdict", cache_policy=NO_CACHE)
+@step("reach the verdict")
 def verdict_task(order: Order, candidate: str, comparison: Ref, table: Ref) -> Ref:
     """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
     known = conclude(order, Weights(order.folder / CANDIDATE, candidate), comparison, table)

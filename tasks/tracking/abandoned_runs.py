@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
@@ -21,13 +19,15 @@ def mark_of(line: str, home: Path) -> str:
     return f"expunge:{line.rpartition('-')[2]}:{place}"
 
 
-@contextmanager
-def marked(line: str, home: Path) -> Iterator[None]:
-    """Give what runs inside the line's tag; call it, as `close_abandoned`, while the line is held."""
-    from prefect import tags
+def mark_run(line: str, home: Path, *tags: str) -> None:
+    """Give the flow run that calls this the line's tag, and further ones; call it, as `close_abandoned`, while the line
+    is held."""
+    from prefect import context
+    from prefect.client.orchestration import get_client
 
-    with tags(mark_of(line, home)):
-        yield
+    run = context.get_run_context().flow_run  # type: ignore[union-attr]
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(run.id, tags=sorted({*run.tags, mark_of(line, home), *tags}))
 
 
 def close_abandoned(line: str, home: Path) -> int:

@@ -415,12 +415,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from prefect import flow
-from expunge.tasks.tracking.abandoned_runs import marked
+from expunge.tasks.tracking.abandoned_runs import mark_run
 @flow
 def killed() -> None:
+    mark_run(sys.argv[1], Path(sys.argv[2]))
     os.kill(os.getpid(), signal.SIGKILL)
-with marked(sys.argv[1], Path(sys.argv[2])):
-    killed()
+killed()
 """
 
 

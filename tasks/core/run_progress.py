@@ -1,0 +1,48 @@
+"""How far a run is, as Prefect's page shows it: a bar that each step moves on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+
+@dataclass
+class Progress:
+    """The bar of one run, of `steps` steps; `done` of them have ended."""
+
+    artifact: Any  # Prefect's own number of it
+    steps: int
+    done: int = 0
+
+
+_PROGRESS: ContextVar[Progress | None] = ContextVar("progress of the run", default=None)
+
+
+@contextmanager
+def progress_of(request: str, steps: int) -> Iterator[None]:
+    """Show a bar that each step inside moves on, and that is full in the end."""
+    bar = Progress(create_progress_artifact(0.0, artifact_key("progress", request), f"steps of {request}"), steps)
+    token = _PROGRESS.set(bar)
+    try:
+        yield
+        update_progress_artifact(bar.artifact, 100.0)
+    finally:
+        _PROGRESS.reset(token)
+
+
+def advance(*_: Any) -> None:
+    """Move the bar on by one step; a hook of Prefect's, which ends each step with it."""
+    if bar := _PROGRESS.get():
+        bar.done += 1
+        update_progress_artifact(bar.artifact, min(99.0, 100 * bar.done / bar.steps))
+
+
+def artifact_key(kind: str, request: str) -> str:
+    """Return an artifact's key, which Prefect wants in small letters, digits and dashes."""
+    return f"{kind}-{re.sub('[^a-z0-9]+', '-', request.lower()).strip('-')}"
