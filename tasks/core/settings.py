@@ -1,12 +1,12 @@
 """Where the services are: from the environment, else from the local stack's own record of itself."""
 
-import getpass
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from expunge.engine.files.strict_json import SMALL, read_json
+from expunge.tasks.core.environment import Environment
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 
 SILENCE: Mapping[str, str] = {
@@ -24,10 +24,6 @@ SILENCE: Mapping[str, str] = {
 LOOPBACK = ("127.0.0.1", "localhost")
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3")
 STORE, INDEX = ("AWS_ENDPOINT_URL_S3",), ("MLFLOW_TRACKING_URI",)
-BUCKET, REGION = "expunge", "us-east-1"  # where the environment names none
-
-MOST_DAYS = 36_500  # S3's own limit is a hundred years
-MOST_ACTOR = 200  # characters, as a receipt takes them
 
 PREFECT_VARIABLES = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
 MLFLOW_VARIABLES = (
@@ -64,8 +60,8 @@ def spare_proxy() -> None:
 
 
 def home_folder() -> Path:
-    """`$EXPUNGE_HOME`, by default `.expunge` in the current directory; absolute. UsageError if it can be no folder."""
-    home = Path(os.environ.get("EXPUNGE_HOME") or ".expunge").absolute()
+    """Return `$EXPUNGE_HOME`, absolute. UsageError if it can be no folder."""
+    home = _read("EXPUNGE_HOME").home.absolute()
     there = next(path for path in (home, *home.parents) if os.path.lexists(path))
     if not there.is_dir():
         raise UsageError(f"EXPUNGE_HOME is {home}, but {there} is no folder: set EXPUNGE_HOME to a folder, new or not")
@@ -73,32 +69,18 @@ def home_folder() -> Path:
 
 
 def workers() -> int:
-    """`$EXPUNGE_WORKERS`, how many processes draw pictures side by side, by default one; UsageError if it is none."""
-    value = os.environ.get("EXPUNGE_WORKERS") or "1"
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"EXPUNGE_WORKERS is {value!r}: give how many processes may draw side by side, such as 2")
-    return int(value)
-
-
-def retention_days(variables: Mapping[str, str]) -> int:
-    """`EXPUNGE_RETENTION_DAYS`, by default 0: S3 locks nothing of its own accord; UsageError if it is no number."""
-    value = variables.get("EXPUNGE_RETENTION_DAYS") or "0"
-    if not value.isdecimal() or int(value) > MOST_DAYS:
-        raise UsageError(
-            f"EXPUNGE_RETENTION_DAYS is {value!r}: give for how many days S3 is to lock the record, up to {MOST_DAYS}"
-        )
-    return int(value)
+    """Return how many processes draw pictures side by side; UsageError if `$EXPUNGE_WORKERS` is no such number."""
+    return _read("EXPUNGE_WORKERS").workers
 
 
 def actor() -> str:
-    """`$EXPUNGE_ACTOR`, whom receipts name, by default the user's login; UsageError if there is none, or it is long."""
-    try:
-        who = os.environ.get("EXPUNGE_ACTOR") or getpass.getuser()
-    except (KeyError, OSError):
-        who = ""
-    if not 0 < len(who) <= MOST_ACTOR:
-        raise UsageError(f"EXPUNGE_ACTOR is {who[:40]!r}: set it to who acts, at most {MOST_ACTOR} characters")
-    return who
+    """Return whom receipts name, by default the user's login; UsageError if there is none, or it is long."""
+    return _read("EXPUNGE_ACTOR").who_acts()
+
+
+def _read(name: str) -> Environment:
+    """Return what the environment says of one variable: what is wrong with another is no matter here."""
+    return Environment.read({name: os.environ.get(name, "")})
 
 
 def stack_file(home: Path) -> Path:
@@ -127,8 +109,8 @@ class Settings:
     prefect_api_url: str
     mlflow_tracking_uri: str
     s3_endpoint_url: str
-    bucket: str = BUCKET
-    region: str = REGION
+    bucket: str = "expunge"
+    region: str = "us-east-1"
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
@@ -146,18 +128,19 @@ class Settings:
         """Settings from environment variables by their names; raises ServiceUnreachable naming what is missing."""
         for name in needed:
             _need(variables, name)
+        found = Environment.read({name: value for name, value in variables.items() if name != "EXPUNGE_WORKERS"})
         return cls(
             home=home,
-            prefect_api_url=variables.get("PREFECT_API_URL") or "",
-            mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or "",
-            s3_endpoint_url=variables.get("AWS_ENDPOINT_URL_S3") or "",
-            bucket=variables.get("EXPUNGE_BUCKET") or BUCKET,
-            region=variables.get("AWS_DEFAULT_REGION") or REGION,
-            access_key_id=variables.get("AWS_ACCESS_KEY_ID"),
-            secret_access_key=variables.get("AWS_SECRET_ACCESS_KEY"),
-            session_token=variables.get("AWS_SESSION_TOKEN"),
+            prefect_api_url=found.prefect_api_url,
+            mlflow_tracking_uri=found.mlflow_tracking_uri,
+            s3_endpoint_url=found.s3_endpoint_url,
+            bucket=found.bucket,
+            region=found.region,
+            access_key_id=found.access_key_id,
+            secret_access_key=found.secret_access_key,
+            session_token=found.session_token,
             passwords={name: variables[name] for name in PASSWORDS if variables.get(name)},
-            retention_days=retention_days(variables),
+            retention_days=found.retention_days,
         )
 
     def export(self) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from expunge.tasks.core.environment import Environment
 from expunge.tasks.core.errors import UsageError
-from expunge.tasks.core.settings import GROUPS, S3_VARIABLES, Settings, actor, home_folder, stack_file
+from expunge.tasks.core.settings import GROUPS, S3_VARIABLES, Settings, actor, home_folder, stack_file, workers
 
 ELSEWHERE = {
     "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
@@ -133,3 +134,34 @@ def test_a_home_that_is_a_file_is_refused_with_its_cure(
         home_folder()
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "new" / "home"))
     assert home_folder() == tmp_path / "new" / "home"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("EXPUNGE_RETENTION_DAYS", "1.5", "give for how many days S3 is to lock the record, up to 36500"),
+        ("EXPUNGE_RETENTION_DAYS", "36501", "give for how many days S3 is to lock the record, up to 36500"),
+        ("EXPUNGE_RETENTION_DAYS", "\u0661\u00b2", "give for how many days S3 is to lock the record, up to 36500"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_with_its_variable_and_cure(
+    tmp_path: Path, name: str, value: str, cure: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        Settings.of(tmp_path, {**LOCAL, name: value})
+    assert str(refused.value) == f"{name} is {value!r}: {cure}"
+
+
+def test_the_number_of_workers_is_asked_for_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_WORKERS", "0")
+    with pytest.raises(UsageError, match="EXPUNGE_WORKERS is '0': give how many processes may draw side by side"):
+        workers()
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
+    assert home_folder() == tmp_path
+    assert Settings.of(tmp_path, {**LOCAL, "EXPUNGE_WORKERS": "0", "EXPUNGE_BUCKET": ""}).bucket == "expunge"
+    monkeypatch.setenv("EXPUNGE_WORKERS", "")
+    assert workers() == 1
+
+
+def test_what_is_read_of_the_environment_shows_no_key() -> None:
+    assert "our-secret" not in repr(Environment.read(LOCAL))
