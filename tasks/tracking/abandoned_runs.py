@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from uuid import UUID
 
 MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
 
@@ -22,12 +23,11 @@ def mark_of(line: str, home: Path) -> str:
 def mark_run(line: str, home: Path, *tags: str) -> None:
     """Give the flow run that calls this the line's tag, and further ones; call it, as `close_abandoned`, while the line
     is held."""
-    from prefect import context
     from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
 
-    run = context.get_run_context().flow_run  # type: ignore[union-attr]
     with get_client(sync_client=True) as client:
-        client.update_flow_run(run.id, tags=sorted({*run.tags, mark_of(line, home), *tags}))
+        client.update_flow_run(UUID(flow_run.id), tags=sorted({*flow_run.tags, mark_of(line, home), *tags}))
 
 
 def close_abandoned(line: str, home: Path) -> int:
