@@ -16,7 +16,8 @@ from pydantic_core import PydanticUndefined
 
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.training import TRAINERS
-from expunge.engine.emoji import JUDGE
+from expunge.engine.emoji import JUDGE, MODEL
+from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.error import read as judge_errors
 from expunge.engine.planning.auto_search import AUTO, AutoSettings
 from expunge.engine.planning.make import KNOWN
@@ -24,7 +25,7 @@ from expunge.engine.stats.acceptance import Sampling
 from expunge.engine.stats.attempts import confidence_at
 from expunge.engine.stats.clopper_pearson import fewest
 from expunge.engine.stats.estimates import METHODS, drop_bounds
-from expunge.policies import Policy
+from expunge.policies import Policy, parse
 from expunge.tasks.ledger.queries import STATES
 
 ROOT = Path(__file__).parents[1]
@@ -104,8 +105,27 @@ def test_the_page_for_python_runs_as_it_stands(
     assert (tmp_path / "edited" / "model_index.json").exists()
 
 
-def test_the_readme_has_every_variable_that_is_read() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_setup_has_every_variable_that_is_read() -> None:
+    page = (ROOT / "docs" / "setup.md").read_text(encoding="utf-8")
     read = {name for path in CODE for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
     assert "EXPUNGE_HOME" in read
-    assert read == set(VARIABLE.findall(readme))
+    assert read == set(VARIABLE.findall(page))
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "CONTRIBUTING.md", "SECURITY.md", "setup.md", "commands.md"])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:engine|tasks|flows|policies|deployments|tests)/[\w./-]*)`", text))
+    linked = {target for target in re.findall(r"\]\(([^)#]+\.md)", text) if "://" not in target}
+    assert named | linked
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in linked if not (ROOT / "docs" / name).exists()] == []
+
+
+def test_the_policy_of_the_readme_is_one() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 120
+    (text,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    policy = parse(text.encode(), "README.md")
+    assert [concept.name for concept in policy.concepts] == ["bicycle"]
+    assert policy.base.sha256 == folder_digest(MODEL)
