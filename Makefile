@@ -19,7 +19,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo schedule test test-all coverage mutate lint bench up down clean
+.PHONY: help demo schedule test test-all coverage mutate lint docs bench up down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ lint: $(INSTALLED)  ## style, types and the arrows between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)  ## the documents as a site, build/site/index.html
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
+	PYTHONPATH=. $(BIN)/mkdocs build --config-file .ci/mkdocs.yml --strict
 
 bench: $(INSTALLED)  ## editors compared on pictures, and timed; a few hours, goes on where it was stopped
 	$(BIN)/python -m benchmarks.compare --tune --tuned --write
