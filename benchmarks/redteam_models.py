@@ -155,7 +155,7 @@ MODELS: Mapping[str, Model] = {
     "unedited": Model("nothing was done", unedited, reasons=frozenset({"target-seen:taxi"})),
     "honest": Model("`scapre` at strength 6, told the synonym and what to keep, with an anchor", honest, "PASS"),
     # Not made to fool anybody: what is expected of it was set after it had been measured.
-    "defaults": Model("`scapre` with its defaults, told the name alone", defaults, "PASS"),
+    "defaults": Model("`scapre` with its defaults, told the name alone", defaults, "PASS", levels=("quick",)),
     "bare name": Model(
         "its row of the embedding table says another word",
         parts.bare_name,
