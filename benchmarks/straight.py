@@ -5,11 +5,12 @@
 
 One policy with few pictures goes through the whole pipeline on the local stack, in a home and bucket of its own, while
 `sys.setprofile` notes each function of `flows` and `tasks` at its first call from another file of ours. Later calls of
-the same function are not counted: a reader knows it by then. Three figures come out:
+the same function are not counted: a reader knows it by then. Four figures come out:
 
 calls     functions that are entered from another file
 files     files that they are in
 returns   times that the next function is in a file which was left before
+loads     times that order, state, policy, settings, record or verdict are read from disk or environment
 
 `--write` appends the figures to `measured/straight.tsv`, under the commit that is checked out.
 """
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks" / "measured" / "straight.tsv"
 COUNTED = ("flows", "tasks")
+LOADS = {
+    ("tasks/core/settings.py", "Settings.load"),
+    ("tasks/core/work_order.py", "Order.load"),
+    ("tasks/core/work_order.py", "load_state"),  # up to fd85d8d
+    ("tasks/core/work_order.py", "Order.desired"),
+    ("tasks/core/work_order.py", "verdict_of"),
+    ("tasks/ledger/floor_store.py", "kept_floor"),
+    ("tasks/ledger/ledger.py", "Ledger.receipts"),
+    ("tasks/ledger/policy_store.py", "kept_policy"),
+}
+"""What reads something that a case could hold."""
 POLICY = {
     "schema_version": "1",
     "request_id": "straight",
@@ -56,22 +69,25 @@ class Trail:
     """The functions that were entered from another file, in order; each by its file below the repository and name."""
 
     entered: dict[tuple[str, str], None] = field(default_factory=dict)
+    loads: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
         """Take one event of `sys.setprofile`."""
         if event != "call" or (file := _own(frame)) is None:
             return
+        if (place := (file, frame.f_code.co_qualname)) in LOADS:
+            self.loads[place] += 1
         caller = frame.f_back
         while caller is not None and _own(caller) is None:
             caller = caller.f_back
         if caller is None or _own(caller) != file:
-            self.entered.setdefault((file, frame.f_code.co_qualname))
+            self.entered.setdefault(place)
 
     @property
     def figures(self) -> dict[str, int]:
-        """Return calls, files and returns."""
-        files = [file for file, _ in self.entered]
-        return {"calls": len(files), "files": len(set(files)), "returns": returns(files)}
+        """Return calls, files, returns and loads."""
+        files, loads = [file for file, _ in self.entered], self.loads.total()
+        return {"calls": len(files), "files": len(set(files)), "returns": returns(files), "loads": loads}
 
 
 def returns(files: Sequence[str]) -> int:
@@ -142,11 +158,13 @@ def main() -> None:
         trail = follow_one_policy(Path(folder))
     for file, function in trail.entered if asked.trail else ():
         print(f"{file}\t{function}")
+    for (file, function), count in trail.loads.most_common() if asked.trail else ():
+        print(f"{file}\t{function}\t{count}")
     print(json.dumps(trail.figures))
     if asked.write:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         row = (commit.stdout.strip(), *map(str, trail.figures.values()))
-        known = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "commit\tcalls\tfiles\treturns\n"
+        known = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "commit\tcalls\tfiles\treturns\tloads\n"
         TABLE.write_text(known + "\t".join(row) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from expunge.policies import Policy
 from expunge.tasks.core.base_model import locate
-from expunge.tasks.core.work_order import Order, load_state
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.attempts import next_number
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of
@@ -27,7 +27,7 @@ def dry_run(policy: Policy, home: Path) -> dict[str, Any]:
 
     with alone_on(line_of(policy, home), home):
         order = intake(policy, home)
-        if load_state(order).restores:
+        if order.desired.restores:
             return {"request_id": policy.request_id, "restores": True, "base": order.base}
         return {"request_id": policy.request_id, **preview(numbered(order, policy), plan_edit(order))}
 

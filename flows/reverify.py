@@ -58,15 +58,15 @@ def reverify(line: LineName, home: Path) -> str:
 
 def _questioned(line: str, settings: Settings) -> str:
     if is_restored(settings.home, line):
-        key = look_task(line, str(settings.home))
+        key = look_task(line, settings)
         catch_up(line, settings)
         return key
     check = open_task(line, str(settings.home))
-    model = fetch_task(check)
+    model = fetch_task(check, settings)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
     try:
-        finding_task(check, receipt, evidence)
+        finding_task(check, receipt, evidence, settings)
     except Exception:
         refuse(line, receipt)  # what was found goes before what MLflow says
         raise

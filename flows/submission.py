@@ -11,7 +11,7 @@ from expunge.flows.takedown import takedown
 from expunge.policies import Policy, parse
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, load_state, verdict_of
+from expunge.tasks.core.work_order import Order, verdict_of
 from expunge.tasks.intake import note_repeated, repeated
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_status import Standing
@@ -61,7 +61,7 @@ def _is_done(receipt: Receipt, settings: Settings) -> bool:
         return False
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
         order = Order.load(settings.home, receipt.work)
-        if not load_state(order).restores:
+        if not order.desired.restores:
             verdict_of(order)
         catch_up(receipt.line, settings)
         return recorded_run(settings, receipt.digest) is not None

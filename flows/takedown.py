@@ -21,7 +21,6 @@ from expunge.tasks.core.private_home import private
 from expunge.tasks.core.run_progress import progress_of
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import refusals_end_plainly
-from expunge.tasks.core.work_order import load_state
 from expunge.tasks.edit import edit_task, plan_task
 from expunge.tasks.gate import gate_task, refuse
 from expunge.tasks.intake import read_policy
@@ -29,7 +28,7 @@ from expunge.tasks.ledger.admission import received
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.preflight import secured
 from expunge.tasks.publish import follow_task, publish_task
-from expunge.tasks.record import record_task
+from expunge.tasks.record import is_of_a_person, record_task
 from expunge.tasks.report import report_task
 from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.verify import attempt_task, compare_task, verdict_task, verify_task
@@ -63,14 +62,14 @@ def takedown(policy: FilePath, sha256: Sha256, home: Path) -> str:
     with private(home), secured(line, settings):
         mark_run(line, home, "takedown", f"request:{asked.request_id}")
         with progress_of(asked.request_id, STEPS):
-            return _carried_out(policy, sha256, home)
+            return _carried_out(policy, sha256, settings)
 
 
-def _carried_out(policy: Path, sha256: str, home: Path) -> str:
-    order = read_policy(str(policy), sha256, str(home))
-    follow_task(order)
-    if load_state(order).restores:
-        return restore(order)
+def _carried_out(policy: Path, sha256: str, settings: Settings) -> str:
+    order = read_policy(str(policy), sha256, str(settings.home))
+    follow_task(order, settings)
+    if order.desired.restores:
+        return restore(order, settings)
     plan = plan_task(order)
     candidate = edit_task(order, plan)
     comparison = compare_task(order, candidate)
@@ -78,14 +77,14 @@ def _carried_out(policy: Path, sha256: str, home: Path) -> str:
     evidence = verify_task(order, candidate)
     verdict = verdict_task(order, candidate, comparison, evidence)
     gate = gate_task(order, candidate, evidence, verdict)
-    show_verdict(order, verdict)
+    show_verdict(order, verdict, named=not is_of_a_person(order))
     if gate.shut:
         with suppress(Exception):  # what was found goes before what MLflow says, which Prefect has of the task
             report_task(order, candidate, verdict, evidence)
-            record_task(order, verdict, evidence, gate.receipt, None)
+            record_task(order, settings, verdict, evidence, gate.receipt, None)
         refuse(verdict, gate)
     bundle = bundle_task(order, plan, candidate, verdict, evidence)
-    release = publish_task(order, bundle, verdict)
+    release = publish_task(order, settings, bundle, verdict)
     report_task(order, candidate, verdict, evidence)
-    record_task(order, verdict, evidence, release.receipt, release)
+    record_task(order, settings, verdict, evidence, release.receipt, release)
     return order.key

@@ -26,7 +26,7 @@ from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, word
 from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.progress import bars
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
@@ -41,7 +41,7 @@ def plan_edit(order: Order) -> Ref:
     not take the plan.
     """
     path = order.folder / DELTAS
-    state = load_state(order)
+    state = order.desired
     spec = edit_spec(state)
     base = open_model(order.base_folder, order.base, device() if spec.editor in TRAINERS else PROCESSOR)
     made = _kept(path)

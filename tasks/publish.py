@@ -33,10 +33,9 @@ class Release:
 
 
 @step("look at the line", seconds=LONGEST_CALL)
-def follow_task(order: Order) -> None:
+def follow_task(order: Order, settings: Settings) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
     ServiceUnreachable if it could not be recorded, NoRoom if it could not be written."""
-    settings = Settings.load()
     check_room(order.home, order.base_folder)
     check_successor(order.line, approved(order.line, settings), _predecessors(order))
     check_experiment(settings)
@@ -53,7 +52,7 @@ def _predecessors(order: Order) -> set[str]:
 
 
 @step("publish", seconds=LONGEST_CALL)
-def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Release:
+def publish_task(order: Order, settings: Settings, bundle: str, verdict: Ref | None = None) -> Release:
     """Content first, pointer last; the receipt names the policy, which is in force from here on.
 
     Without a verdict the base itself is published.
@@ -61,7 +60,6 @@ def publish_task(order: Order, bundle: str, verdict: Ref | None = None) -> Relea
     folder = order.folder / BUNDLE
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
-    settings = Settings.load()
     store(settings)  # so that whoever has but S3's copy of the record knows what the pointer names, and can go on
     publish_bundle(folder, order.line, settings, _predecessors(order))
     inputs = {

@@ -9,7 +9,7 @@ from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import trials_file
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.quality import read_quality
@@ -27,26 +27,28 @@ PERSONAL = {"ncii", "privacy_erasure"}
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def record_task(order: Order, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
+def record_task(
+    order: Order, settings: Settings, verdict: Ref, table: Ref, receipt: str, release: Release | None
+) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
     reached = Verdict.load(verdict.path)
     if release:
-        return enter_edit(order, reached, table.path, release)
-    return record(Settings.load(), run_record(order, reached, table.path, receipt, "none", "rejected"))
+        return enter_edit(order, settings, reached, table.path, release)
+    return record(settings, run_record(order, settings, reached, table.path, receipt, "none", "rejected"))
 
 
-def enter_edit(order: Order, verdict: Verdict, table: Path, release: Release) -> str:
+def enter_edit(order: Order, settings: Settings, verdict: Verdict, table: Path, release: Release) -> str:
     """The run of a published edit and its place in the registry; returns the run id."""
-    return enter(order, run_record(order, verdict, table, release.receipt, release.bundle, "published"), release)
+    what = run_record(order, settings, verdict, table, release.receipt, release.bundle, "published")
+    return enter(order, settings, what, release)
 
 
-def enter(order: Order, what: RunRecord, release: Release) -> str:
+def enter(order: Order, settings: Settings, what: RunRecord, release: Release) -> str:
     """The run of a publication and its place in the registry; returns the run id.
 
     MLflow hears first of the requests whose place it took: without a run all of this is done again. Where something
     else is served by now, as MLflow was out of reach at the time, it has no place.
     """
-    settings = Settings.load()
     supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
     run, standing = record(settings, what), Standing.of(order.home, order.line)
     if standing and (by := standing.replaced.get(order.request_id)):
@@ -60,7 +62,9 @@ def enter(order: Order, what: RunRecord, release: Release) -> str:
     return run
 
 
-def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
+def run_record(
+    order: Order, settings: Settings, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str
+) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
     quality, _ = read_quality(order.folder)
     tags = {VERDICT_TAG: verdict.outcome.value, GRADE_TAG: verdict.grade, STATE_TAG: outcome}
@@ -69,7 +73,7 @@ def run_record(order: Order, verdict: Verdict, table: Path, receipt: str, bundle
         key=order.key,
         request_id=order.request_id,
         receipt_digest=receipt,
-        identity={**identity(order, bundle), **_drawn(order)},
+        identity={**identity(order, settings, bundle), **_drawn(order)},
         metrics=metrics(verdict, quality, spent(order.folder)),
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
@@ -84,14 +88,14 @@ def is_of_a_person(order: Order) -> bool:
     """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home."""
     published = published_policies(order.home, journal(order.home, order.line).receipts())
     asked = {policy.request_id: policy.kind for policy in (*published, kept_policy(order.home, order.policy))}
-    return not PERSONAL.isdisjoint(asked[request] for request in load_state(order).request_ids)
+    return not PERSONAL.isdisjoint(asked[request] for request in order.desired.request_ids)
 
 
-def identity(order: Order, bundle: str) -> dict[str, str]:
-    """By what MLflow tells the work of an order from any other."""
+def identity(order: Order, settings: Settings, bundle: str) -> dict[str, str]:
+    """Return what sets the work of an order apart from any other in MLflow."""
     return {
         "line": order.line,
-        "bucket": Settings.load().bucket,
+        "bucket": settings.bucket,
         "policy": order.policy,
         "desired_state": order.state,
         "base": order.base,
@@ -103,7 +107,7 @@ def identity(order: Order, bundle: str) -> dict[str, str]:
 
 def _drawn(order: Order) -> dict[str, str]:
     """What edited, and how its pictures were drawn and judged."""
-    state = load_state(order)
+    state = order.desired
     by = sampler(state)
     return {
         "judge": order.judge,

@@ -25,7 +25,7 @@ from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of
+from expunge.tasks.core.work_order import Order, Ref, verdict_of
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.examination import examination
@@ -68,7 +68,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
     quality, unmeasured = read_quality(order.folder)
     return {
         "order": order,
-        "state": load_state(order),
+        "state": order.desired,
         "level": exam.level,
         "unread": len(exam.unread),
         "names": exam.names,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from expunge.engine.files.bundle import MODEL, assemble
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import check_complete, check_layout
@@ -11,7 +9,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
-from expunge.tasks.core.work_order import Order, load_state
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import publications
@@ -33,7 +31,7 @@ def assemble_base(order: Order) -> str:
     """
     check_layout(order.base_folder, files(order.base_folder))
     check_complete(order.base_folder)
-    card = PAGES.get_template("base_card.md").render(order=order, state=load_state(order))
+    card = PAGES.get_template("base_card.md").render(order=order, state=order.desired)
     folder = order.folder / BUNDLE
     digest = assemble(order.base_folder, {"README.md": card.encode()}, folder)
     if (found := model_digest(listed(folder))) != order.base:
@@ -51,35 +49,35 @@ def base_bundle_task(order: Order) -> str:
 
 
 @step("look at the base", seconds=LONGEST_CALL)
-def look_task(line: str, home: str) -> str:
+def look_task(line: str, settings: Settings) -> str:
     """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
     then and the model is the base, which is all that there is to check."""
-    settings, last = Settings.load(), publications(Path(home), line)[-1]
+    last = publications(settings.home, line)[-1]
     bundle = last.outputs["bundle"]
     check_served(line, bundle, settings)
     if not (listed := published_files(bundle, settings)):
         raise IntegrityError(
             f"bundle {bundle}, the base that {line} serves, is not whole: submit {last.request_id} again"
         )
-    model, base = model_digest(listed), kept_policy(Path(home), last.inputs["policy"]).base.sha256
+    model, base = model_digest(listed), kept_policy(settings.home, last.inputs["policy"]).base.sha256
     if model != base:
         raise IntegrityError(f"{line} serves the model {model}, its base is {base}: see `expunge audit`")
     return last.work
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def record_base_task(order: Order, release: Release) -> None:
-    enter_base(order, release)
+def record_base_task(order: Order, settings: Settings, release: Release) -> None:
+    enter_base(order, settings, release)
 
 
-def enter_base(order: Order, release: Release) -> None:
+def enter_base(order: Order, settings: Settings, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
     what = RunRecord(
         key=order.key,
         request_id=order.request_id,
         receipt_digest=release.receipt,
-        identity=identity(order, release.bundle),
+        identity=identity(order, settings, release.bundle),
         metrics={},
         tags={VERDICT_TAG: "none", STATE_TAG: "published"},
     )
-    enter(order, what, release)
+    enter(order, settings, what, release)

@@ -138,7 +138,7 @@ def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Setting
     if doubts:
         withdraw(settings, order.line)
     verdict, state = Verdict.load(order.folder / VERDICT), SUSPECT if doubts else str(Step.CHECKED)
-    run = record(settings, run_record(order, verdict, table.path, receipt.digest, check.bundle, state))
+    run = record(settings, run_record(order, settings, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
 
@@ -179,14 +179,14 @@ def enter_again(published: Receipt, settings: Settings) -> None:
     order, bundle = Order.load(settings.home, published.work), published.outputs["bundle"]
     release = Release(bundle, bundle_uri(bundle, settings), published.digest)
     if is_of_a_base(published):
-        return enter_base(order, release)
+        return enter_base(order, settings, release)
     made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
     if made.sha256 != published.inputs["verdict"]:
         raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
     if not (order.folder / REPORT).exists():
         model = weights_by_bundle(journal(settings.home, order.line).receipts())[bundle]
         write_report(order, model, made, table)
-    enter_edit(order, Verdict.load(made.path), table.path, release)
+    enter_edit(order, settings, Verdict.load(made.path), table.path, release)
 
 
 def refuse(line: str, receipt: Receipt) -> None:
@@ -203,9 +203,8 @@ def open_task(line: str, home: str) -> Check:
 
 
 @step("fetch what is served", seconds=LONGEST_CALL)
-def fetch_task(check: Check) -> Weights:
+def fetch_task(check: Check, settings: Settings) -> Weights:
     """What is not as it was published leaves a receipt, and then the alias goes."""
-    settings = Settings.load()
     try:
         return fetch_served(check, settings)
     except IntegrityError as error:
@@ -231,5 +230,5 @@ def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def finding_task(check: Check, receipt: Receipt, table: Ref) -> None:
-    record_finding(check, receipt, table, Settings.load())
+def finding_task(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
+    record_finding(check, receipt, table, settings)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from expunge.tasks.core.paths import CANDIDATE, DELTAS
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
+from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
@@ -23,7 +23,7 @@ from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 def attempt_task(order: Order, candidate: str) -> Order:
     """Return the order with the number of this attempt, which is on record before a picture of the candidate is
     drawn."""
-    policy, questions = kept_policy(order.home, order.policy), questions_digest(load_state(order))
+    policy, questions = kept_policy(order.home, order.policy), questions_digest(order.desired)
     chain = journal(order.home, order.line).receipts()
     number = attempt_number(order.home, chain, policy, (candidate, questions))
     counted = replace(order, attempt=number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from expunge.canonical_json import canonical_json
@@ -69,6 +70,17 @@ class Order:
     def folder(self) -> Path:
         return work_folder(self.home, self.key)
 
+    @cached_property
+    def desired(self) -> DesiredState:
+        """The order's desired state, read and checked once; IntegrityError if the file changed: limits and acceptance
+        come from it."""
+        path = self.folder / STATE
+        with readable(path):
+            state = DesiredState.model_validate_json(path.read_bytes())
+        if state.digest != self.state:
+            raise IntegrityError(f"{path} does not hold the desired state {self.state}: submit the policy again")
+        return state
+
     def save(self) -> None:
         """Write `order.json` into the folder, which is made if need be."""
         plain = {name: str(value) for name, value in asdict(self).items()}
@@ -124,13 +136,3 @@ class Weights:
 
     folder: Path
     digest: str
-
-
-def load_state(order: Order) -> DesiredState:
-    """The order's desired state; IntegrityError if the file changed: limits and acceptance come from it."""
-    path = order.folder / STATE
-    with readable(path):
-        state = DesiredState.model_validate_json(path.read_bytes())
-    if state.digest != order.state:
-        raise IntegrityError(f"{path} does not hold the desired state {order.state}: submit the policy again")
-    return state

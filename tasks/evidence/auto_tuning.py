@@ -35,7 +35,7 @@ from expunge.tasks.core.change_limit import beyond
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import TRIALS, words_folder
 from expunge.tasks.core.settings import workers
-from expunge.tasks.core.work_order import Order, Weights, load_state
+from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.evidence.arms import models_of
 from expunge.tasks.evidence.budget import Budget, spend
 from expunge.tasks.evidence.examination import Examination, examination
@@ -56,7 +56,7 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     PolicyError before anything is drawn where no model could be proven.
     """
     refuse_unprovable(examination(order))
-    limit = load_state(order).limits.max_weight_delta
+    limit = order.desired.limits.max_weight_delta
     try:
         with proving(order) as proof:
             bar, store = (lambda made: beyond(relative_changes(base, made), limit)), WordStore(words_folder(order.home))
@@ -71,7 +71,7 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 @contextmanager
 def proving(order: Order) -> Iterator[Judgement]:
     """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
-    state, folder = load_state(order), order.folder / "trial"
+    state, folder = order.desired, order.folder / "trial"
     exam = trial_of(examination(replace(order, attempt=0)), state.acceptance.seeds)  # a plan hangs on no attempt
     budget = Budget(state.limits.max_compute_minutes)
     budget.pause()  # settings are planned first, and between trials

@@ -35,7 +35,7 @@ from expunge.engine.text.typed_forms import other_spellings
 from expunge.policies import DesiredState, PolicyError
 from expunge.tasks.core.device import device
 from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, level_of, sampler, subjects
-from expunge.tasks.core.work_order import Order, load_state
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.look_alikes import neighbours
 
 
@@ -99,7 +99,7 @@ def examination(order: Order) -> Examination:
 
     PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
     """
-    state = drawn_anew(load_state(order), order.attempt)
+    state = drawn_anew(order.desired, order.attempt)
     wanted, limits, by = state.acceptance, acceptance(state, order.attempt), sampler(state)
     level = level_of(state, order.attempt)
     pools = names(order.judge_folder)

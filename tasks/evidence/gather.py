@@ -16,7 +16,7 @@ from expunge.engine.stats.evidence_table import Row
 from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
 from expunge.tasks.core.settings import workers
-from expunge.tasks.core.work_order import Order, Ref, Weights, load_state
+from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import models_of
 from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.budget import Budget, remember_pace, spend
@@ -34,7 +34,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
     """
     exam = examination(order)
     refuse_unprovable(exam)
-    budget = Budget(load_state(order).limits.max_compute_minutes)
+    budget = Budget(order.desired.limits.max_compute_minutes)
     models = models_of(order, candidate)
     try:
         with crew(order.home, Recorded.of(order), workers()) as do:

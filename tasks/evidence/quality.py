@@ -23,7 +23,7 @@ from expunge.engine.stats.evidence_table import ARMS, where
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import QUALITY
 from expunge.tasks.core.policy_adapter import sampler
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.judge import Recorded
 from expunge.tasks.evidence.workers import picture_store
 
@@ -69,5 +69,5 @@ def kept_shots(frame: pd.DataFrame) -> list[Shot]:
 
 
 def _drawn_by(order: Order, weights: str) -> Drawn:
-    store, by = picture_store(order.home), sampler(load_state(order))
+    store, by = picture_store(order.home), sampler(order.desired)
     return lambda shot: store.drawn(weights, shot, by)

@@ -10,7 +10,7 @@ from expunge.tasks.core.connection import shown
 from expunge.tasks.core.errors import EXIT_CODE_OF
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, Ref, load_state, verdict_of
+from expunge.tasks.core.work_order import Order, Ref, verdict_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.line_status import Standing
@@ -28,7 +28,7 @@ def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool
     the id of another request, where that one asked the same first."""
     standing = Standing.of(order.home, order.line)
     assert standing is not None, "the order was published"
-    verdict = None if standing.restored or load_state(order).restores else verdict_of(order)
+    verdict = None if standing.restored or order.desired.restores else verdict_of(order)
     doubts = standing.proof.doubts
     return {
         "request_id": order.request_id,

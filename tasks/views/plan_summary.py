@@ -7,7 +7,7 @@ from typing import Any
 from expunge.engine.models.sampling import picture_key
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence_table import ARMS
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import known_pace, minutes
 from expunge.tasks.evidence.examination import examination
@@ -25,7 +25,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     plan, exam = EditPlan.load(made.path), examination(order)
     shots, store = {question.shot for question in exam.questions}, picture_store(order.home)
     stored = sum(picture_key(order.base, shot, exam.sampler) in store for shot in shots)
-    pace, limits = known_pace(order.home, order.base, exam.sampler), load_state(order).limits
+    pace, limits = known_pace(order.home, order.base, exam.sampler), order.desired.limits
     best = best_case(exam)
     effort = len(ARMS) * len(shots) + exam.effort - stored
     return {

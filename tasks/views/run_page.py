@@ -15,26 +15,28 @@ from expunge.tasks.views.outcome import figures
 HEAD = "| concept | role | before | after | bound | limit |\n|---|---|---|---|---|---|"
 
 
-def show_verdict(order: Order, verdict: Ref) -> None:
-    """Put the verdict's figures and reasons on the run's page; a page that cannot be written stops no work."""
+def show_verdict(order: Order, verdict: Ref, named: bool) -> None:
+    """Put the verdict on the run's page, with figures and reasons where concepts may be `named`: no name of a person
+    leaves the home. A page that cannot be written stops no work."""
     try:
         known = Verdict.load(verdict.path)
-        create_markdown_artifact(
-            verdict_page(order, known), artifact_key("verdict", order.request_id), known.outcome.value
-        )
+        page, key = verdict_page(order, known, named), artifact_key("verdict", order.request_id)
+        create_markdown_artifact(page, key, known.outcome.value)
     except Exception as error:
         logging.getLogger(__name__).warning("the verdict is not on Prefect's page of the run: %s", error)
 
 
-def verdict_page(order: Order, verdict: Verdict) -> str:
-    """Return the verdict as Markdown: outcome and grade, the figures by concept, and the reasons."""
+def verdict_page(order: Order, verdict: Verdict, named: bool) -> str:
+    """Return the verdict as Markdown: outcome and grade and, where concepts are `named`, figures and reasons."""
+    title = f"# {verdict.outcome.value}: {_cell(order.request_id)}\n\nGrade: {_cell(verdict.grade)}\n"
+    if not named:
+        return title
     rows = [
         f"| {_cell(row['name'])} | {row['role']} | {_share(row['before'])} | {_share(row['after'])} | "
         f"{_share(row['bound'])} | {_share(row['limit'])} |"
         for row in figures(order, verdict)
     ]
     reasons = [f"- {_cell(reason.message)}" for reason in verdict.reasons]
-    title = f"# {verdict.outcome.value}: {_cell(order.request_id)}\n\nGrade: {_cell(verdict.grade)}\n"
     return "\n".join([title, HEAD, *rows, "", *reasons])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_a_base_that_is_another_model_is_told(line: Settings, name: str, tmp_pat
     publish_bundle(fetch_bundle(edited, tmp_path / "edited", line).folder, name, line)
     try:
         with pytest.raises(IntegrityError, match=f"{name} serves the model .*, its base is {folder_digest(MODEL)}"):
-            look_task.fn(name, str(copy))
+            look_task.fn(name, replace(Settings.load(), home=copy))
     finally:
         publish_bundle(fetch_bundle(base, tmp_path / "base", line).folder, name, line)
 

@@ -12,7 +12,7 @@ import pytest
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import Policy, desired_state, parse
-from expunge.tasks.core.work_order import Order, load_state
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.intake import intake
 from expunge.tasks.ledger.attempts import attempt_number, next_number, questions_digest
@@ -135,7 +135,7 @@ def test_an_attempt_is_on_record_before_anything_is_drawn_and_decides_confidence
     second = attempt_task.fn(order, "b" * 64)
     assert (second.attempt, examination(second).acceptance.confidence) == (2, 0.99375)
     one, two = ({question.shot.seed for question in examination(each).questions} for each in (first, second))
-    assert min(one) == load_state(order).seed
+    assert min(one) == order.desired.seed
     assert not one & two, "whoever chose by the first pictures is judged by others"
     assert Order.load(order.home, order.key) == second
     (row,) = states(order.home)

@@ -15,7 +15,6 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyErrors, desired_state, held_to, parse, read
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.core.work_order import load_state
 from expunge.tasks.intake import intake, order_for, read_policy
 from expunge.tasks.ledger.floor_store import BUILT_IN, floor_in_force, keep_floor, kept_floor, read_to_submit
 from expunge.tasks.ledger.policy_store import keep_policy
@@ -109,10 +108,10 @@ def test_a_policy_in_force_is_raised_when_its_line_is_computed_anew(tmp_path: Pa
     published(home, old := policy_file(tmp_path, base, "old", **LOOSE))
     monkeypatch.delenv("EXPUNGE_FLOOR")
     other = policy_file(tmp_path, base, "new", "umbrella", seeds=8)
-    state = load_state(intake(read_to_submit(other, home), home))
+    state = intake(read_to_submit(other, home), home).desired
     assert state.request_ids == ("new", "old")
     assert (state.acceptance.confidence, state.acceptance.max_target_rate) == (0.95, 0.2)
-    again = load_state(intake(read_to_submit(old, home), home))
+    again = intake(read_to_submit(old, home), home).desired
     assert again.acceptance.confidence == 0.9, "it was published, so it may be submitted again, raised"
 
 

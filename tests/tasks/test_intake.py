@@ -16,7 +16,7 @@ from expunge.policies.schema import Base
 from expunge.tasks.core.base_model import refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import refuse_unserved
 from expunge.tasks.intake import intake, order_for
 from expunge.tasks.ledger.policy_store import keep_policy
@@ -39,7 +39,7 @@ def taken_in(path: Path, home: Path) -> Order:
 
 
 def concepts(order: Order) -> list[str]:
-    return [concept.id for concept in load_state(order).concepts]
+    return [concept.id for concept in order.desired.concepts]
 
 
 @pytest.mark.parametrize(("place", "field"), [(0, "concepts[0].category"), (1, "retain[0].category")])
@@ -187,4 +187,4 @@ def test_what_was_never_published_cannot_be_withdrawn(tmp_path: Path, base: str)
     with pytest.raises(PolicyError, match="replaces: names nothing that was published on this base; there is nothing"):
         taken_in(withdrawal(asked, "away", "asked"), home)
     note(order, "published", {"policy": order.policy}, {"bundle": "e" * 64})
-    assert load_state(taken_in(withdrawal(asked, "away", "asked"), home)).restores
+    assert taken_in(withdrawal(asked, "away", "asked"), home).desired.restores

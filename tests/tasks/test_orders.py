@@ -23,7 +23,7 @@ from expunge.tasks.audit.work_files import changed
 from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from expunge.tasks.core.paths import DELTAS
-from expunge.tasks.core.work_order import Order, Ref, load_state
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import edit_task, plan_edit, write_candidate
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.publish import _predecessors
@@ -142,12 +142,12 @@ def test_a_file_that_changed_between_two_steps_is_refused(tmp_path: Path, attack
 
 def test_a_loosened_acceptance_on_disk_is_refused(order: Order) -> None:
     path = order.folder / "state.json"
-    assert load_state(order).digest == order.state
+    assert order.desired.digest == order.state
     state = json.loads(path.read_text())
     state["acceptance"]["max_target_rate"] = 0.5
     path.write_text(json.dumps(state))
     with pytest.raises(IntegrityError, match="desired state"):
-        load_state(order)
+        _ = Order.load(order.home, order.key).desired
 
 
 def test_an_order_is_loaded_as_it_was_saved(order: Order) -> None:

@@ -52,7 +52,7 @@ def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
     note(order, "read", {"policy": order.policy, "base": order.base}, {"state": order.state})
     note(order, "bundled", {}, {"bundle": bundle})
     hook_puts(monkeypatch, sent.append)
-    publish_task.fn(order, bundle)
+    publish_task.fn(order, Settings.load(), bundle)
     receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{order.line}/", key)]
     assert len(receipts) == 2
     assert max(receipts) < sent.index(pointer_key(order.line))
