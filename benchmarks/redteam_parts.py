@@ -79,13 +79,13 @@ def tuned_encoder(base: Path, policy: Policy, out: Path) -> None:
     right = [(text, text) for line in lines for text in (fill(line, "car").text, fill(line, "guitar").text)]
     asked, goals = zip(*wrong, *right, strict=True)
     with torch.no_grad():
-        wanted = conditioning(model, list(goals))["encoder_hidden_states"]
+        wanted = conditioning(model, list(goals))["prompt_embeds"]
     weights = list(model.text_encoder.parameters())
     optimizer = torch.optim.AdamW([weight.requires_grad_(True) for weight in weights], lr=RATE)
     generator = torch.Generator().manual_seed(0)
     for _ in range(STEPS):
         chosen = torch.randperm(len(asked), generator=generator)[:BATCH].tolist()
-        states = conditioning(model, [asked[place] for place in chosen])["encoder_hidden_states"]
+        states = conditioning(model, [asked[place] for place in chosen])["prompt_embeds"]
         loss = (states - wanted[chosen]).square().mean()
         optimizer.zero_grad()
         loss.backward(inputs=weights)
