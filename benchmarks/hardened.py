@@ -2,6 +2,7 @@
 
     python -m benchmarks.hardened [--case NAME ...] [--editor NAME ...] [--attack NAME ...] [--budget 1 4 16]
     python -m benchmarks.hardened --table      # what is measured so far, and the excess over the never-trained model
+    python -m benchmarks.hardened --tune [--with NAME=JSON ...]  # on objects that are not reported
 
 The cases are the ten objects that the shipped re-trained denoiser never saw, each erased alone, three styles, two sets
 of five objects and a mixed one. Editors are told what `benchmarks/measure.py` tells them. Each row of
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 
 from benchmarks import measure
+from benchmarks.arms import Arm, with_settings
 from benchmarks.attacks import kept_pictures, plainly, seen
 from benchmarks.concepts import MIXED, Case, objects, styles
 from benchmarks.results import FOLDER, Results
@@ -47,6 +49,7 @@ EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun")
 INVERSION: dict[int, dict[str, int]] = {1: {}, 4: {"steps": 400, "tokens": 4}, 16: {"steps": 1600, "tokens": 4}}
 SEEDS, APART = 3, 1000  # runs of an attack on a target, and how far apart their seeds are
 REFERENCES, PICTURES = 8, 16
+TRIED = ("panda", "owl", "guitar")  # settings are chosen on these
 COLUMNS = ("case", "editor", "attack", "budget", "pictures", "seen", "h_o", "minutes")
 KEY = COLUMNS[:4]
 MOST_EXCESS = 0.20
@@ -60,6 +63,11 @@ def cases() -> dict[str, Case]:
     count, few = MIXED[0]
     mixed = Case(f"{count} objects, {few} styles", 0, objects(count, 0), styles(few, 0))
     return {case.name: case for case in (*alone, *looks, *sets, mixed)}
+
+
+def trial_cases() -> dict[str, Case]:
+    """Return the cases by which settings are chosen."""
+    return {name: Case(name, 0, (name,)) for name in TRIED}
 
 
 @dataclass(frozen=True)
@@ -88,16 +96,16 @@ class Bench:
             retrained.write_folder(folder)
         return open_model(folder)
 
-    def run(self, case: Case, editor: str, job: Job) -> None:
+    def run(self, case: Case, arm: Arm, job: Job) -> None:
         """Measure what the results lack of one row."""
-        key = {"case": case.name, "editor": editor, "attack": job.attack, "budget": job.budget}
+        key = {"case": case.name, "editor": arm.name, "attack": job.attack, "budget": job.budget}
         targets = [own for own in measure.subjects(case) if own.role == "target"]
         units = [(target, seed) for seed in range(SEEDS) for target in targets]
         done, shown, told = self._begun(key, len(units))
-        if done == len(units) or (editor == NEVER and not set(case.objects) <= set(retrained.without())):
+        if done == len(units) or (arm.editor == NEVER and not set(case.objects) <= set(retrained.without())):
             return
-        with self.edited(case, editor) as (model, minutes):
-            told = told or {"h_o": self.h_o(case, editor, model), "minutes": minutes}
+        with self.edited(case, arm) as (model, minutes):
+            told = told or {"h_o": self.h_o(case, arm.editor, model), "minutes": minutes}
             for target, seed in units[done:]:
                 shown += self.attacked(model, target, case, job, seed * APART)
                 self.results.add({**key, "pictures": len(shown), "seen": float(mean(shown)), **told})
@@ -113,19 +121,20 @@ class Bench:
         return min(units, pictures // each), [True] * hits + [False] * (pictures - hits), told
 
     @contextmanager
-    def edited(self, case: Case, editor: str) -> Iterator[tuple[Any, float | str]]:
+    def edited(self, case: Case, arm: Arm) -> Iterator[tuple[Any, float | str]]:
         """The model with the edit in force, and the processor minutes that this took."""
-        if editor in (NEVER, UNEDITED):
-            yield (self.never if editor == NEVER else self.model), ""
+        if arm.editor in (NEVER, UNEDITED):
+            yield (self.never if arm.editor == NEVER else self.model), ""
             return
-        plan, minutes = self.planned(case, editor)
+        plan, minutes = self.planned(case, arm)
         with applied(self.model, plan):
             yield self.model, minutes
 
-    def planned(self, case: Case, editor: str) -> tuple[EditPlan, float]:
+    def planned(self, case: Case, arm: Arm) -> tuple[EditPlan, float]:
         """The edit, made once."""
-        spec = measure.spec(case, editor, {})
-        file = self.work / f"{editor}-{json_digest([spec.digest, dict(settings_of(spec)), folder_digest(MODEL)])[:16]}"
+        spec = measure.spec(case, arm.editor, arm.settings)
+        known = json_digest([spec.digest, dict(settings_of(spec)), folder_digest(MODEL)])[:16]
+        file = self.work / f"{arm.editor}-{known}"
         plan, clock = file.with_suffix(".safetensors"), file.with_suffix(".minutes")
         if not clock.exists():
             begun = time.process_time()
@@ -187,25 +196,29 @@ def print_table(results: Results) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs="+", choices=list(cases()), help="by default all", metavar="NAME")
+    every = cases() | trial_cases()
+    parser.add_argument("--case", nargs="+", choices=list(every), help="by default all", metavar="NAME")
     parser.add_argument("--editor", nargs="+", choices=EDITORS, default=EDITORS[:3])
     parser.add_argument("--attack", nargs="+", choices=(PLAIN, *ATTACKS), default=(PLAIN, "inversion"))
     parser.add_argument("--budget", nargs="+", type=int, choices=tuple(INVERSION), default=tuple(INVERSION))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(gettempdir()) / "expunge-hardened", help="for edits")
+    parser.add_argument("--tune", action="store_true", help="measure the objects by which settings are chosen")
+    parser.add_argument("--with", dest="settings", nargs="+", default=[], metavar="NAME=JSON", help="for hardened")
     parser.add_argument("--table", action="store_true", help="only print what is measured")
     args = parser.parse_args()
-    results = Results(FOLDER / "hardened.tsv", COLUMNS, KEY)
+    results = Results(FOLDER / ("hardened_tuning.tsv" if args.tune else "hardened.tsv"), COLUMNS, KEY)
     if args.table:
         return print_table(results)
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     bench = Bench(args.work, results)
+    arms = [with_settings(editor, args.settings if editor == "hardened" else []) for editor in args.editor]
     for job in jobs(args.attack, args.budget):
-        for name in args.case or cases():
-            for editor in args.editor:
-                bench.run(cases()[name], editor, job)
-                print(f"{name}, {editor}, {job.attack} {job.budget}x: done", flush=True)
+        for name in args.case or (trial_cases() if args.tune else cases()):
+            for arm in arms:
+                bench.run(every[name], arm, job)
+                print(f"{name}, {arm.name}, {job.attack} {job.budget}x: done", flush=True)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def test_a_searcher_learns_words_that_denoise_the_target_and_the_model_unlearns_
     start = {name: rows.detach().clone() for name, rows in searcher.vectors.items()}
     losses: list[float] = []
     asking = Teacher(pipeline, PLAINLY, torch.Generator().manual_seed(3), Run(partial(noted, losses)))
-    search(pipeline, own, searcher, asking)
+    search(pipeline, own, [searcher], asking)
     assert sum(losses[-10:]) < sum(losses[:10])
     assert all(not torch.equal(start[name], rows) for name, rows in searcher.vectors.items())
     assert searcher.done == searcher.life

@@ -3,9 +3,9 @@
 A closed-form edit moves the words, and whoever has the weights learns other words for what the denoiser still knows
 (textual inversion, arXiv 2308.01508). So the denoiser is trained after the edit, in a contest with searches for such
 words, as STEREO (arXiv 2408.16807) and AdvUnlearn (arXiv 2405.15234) do: `hardening/contest.py` has the loss. Here the
-searches never stop, and learn in the same steps as the model, from the same rows. A round ends with a search that the
-model was not trained against; if it brings no target back, so does the training. All pictures are the unedited
-model's own.
+searches never stop, and learn in the same steps as the model, from the same rows. A round begins with searches anew,
+against the model as it stands; where none of them brings a target back, the training is over. All pictures are the
+unedited model's own.
 """
 
 from __future__ import annotations
@@ -36,19 +36,23 @@ from expunge.engine.spec import EditSpec
 FIRST_EDIT = "scapre"
 POOLED = "unet.add_embedding.linear_1.weight"  # of Stable Diffusion XL; the others are of cross-attention
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-FRESH_WORDS = 4  # vectors of the search that ends a round
+FRESH = ((4, 1.0), (2, 0.5), (8, 1.5))
+"""By turns, the vectors of a fresh search, and how many times the usual steps it takes."""
+TOGETHER = 4  # fresh searches in one pass
 
 
 @dataclass(frozen=True)
 class HardenedSettings:
     """At most `rounds` of `iterations` of Adam at `rate`, each on `batch` attacked, plain and kept rows, `accumulate`
-    times over. `push` is that of the goal (`hardening/bank.py`), `keep` weighs the kept rows, and `average` is the
-    share of the running average that stays in a step.
+    times over. `push` is that of the goal (`hardening/bank.py`). `unsaid` says whether a target's pictures keep what
+    was predicted of them without words. `keep` weighs the kept rows, and `average` is the share of the running average
+    that stays in a step.
 
     `pictures` are drawn of each target and noised `bank` times in all, and `kept` of what stays, in `steps` under
-    `guidance`. `searchers` search at a time, about `life` steps each, at `search` of the spread of word vectors; a
-    round ends with a `fresh` search of so many steps, or with none at 0. `parameters` may change, by products of `rank`
-    or, at 0, as they are. `precision` is that of the passes, and `checkpointing` computes them twice to save memory.
+    `guidance`. `searchers` search at a time, about `life` steps each, at `search` of the spread of word vectors. A
+    round begins with fresh searches of about `fresh` steps against the model as it stands, or with none at 0.
+    `parameters` may change, by products of `rank` or, at 0, as they are. `precision` is that of the passes, and
+    `checkpointing` computes them twice to save memory.
     """
 
     rounds: int = 4
@@ -57,6 +61,7 @@ class HardenedSettings:
     batch: int = 8
     accumulate: int = 1
     push: float = 1.0
+    unsaid: str = field(default="kept", metadata={"choices": ("kept", "moved")})
     keep: float = 3.0
     average: float = 0.98
     pictures: int = 32
@@ -88,16 +93,14 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: HardenedSetting
     draws = _draws(spec, "contest")
     searches = Searches(pipeline, spec.erased, len(spec.targets), settings.search, settings.life, draws)
     weights = _trainable(student.unet, settings, _draws(spec, "low rank"))
-    rows = RowDraws(material, unconditional(pipeline, 1), draws)
+    rows = RowDraws(material, unconditional(pipeline, 1), draws, settings.unsaid)
     contest = Contest(student, weights, rows, searches, settings, precision, run.threads)
     for number in range(_resumed(contest, run), settings.rounds):
-        _fight(contest, number, settings, run)
-        held = bool(settings.fresh) and _holds(teacher, contest, settings, how, spec, number)
-        run.checkpoints.save(
-            "round", {**contest.state(), "next": torch.tensor(settings.rounds if held else number + 1)}
-        )
-        if held:
+        found = bool(settings.fresh) and _found_again(teacher, contest, settings, how, spec, number)
+        if settings.fresh and number and not found:
             break
+        _fight(contest, number, settings, run)
+        run.checkpoints.save("round", {**contest.state(), "next": torch.tensor(number + 1)})
     fold_low_rank(student.unet)
 
 
@@ -142,20 +145,27 @@ def _fight(contest: Contest, number: int, settings: HardenedSettings, run: Run) 
     contest.settle()
 
 
-def _holds(
+def _found_again(
     teacher: Teacher, contest: Contest, settings: HardenedSettings, how: Walk, spec: EditSpec, number: int
 ) -> bool:
-    """Whether a fresh search brings none of the targets back; words that do are trained against from now on."""
+    """Search anew against the model as it stands; return True if any search brought its target back.
+
+    The model is trained against all words found from now on, and their searches go on as it changes.
+    """
     asking = replace(teacher, draws=_draws(spec, f"fresh search {number}"))
-    searches = Searches(teacher.pipeline, spec.erased, len(spec.targets), settings.search, settings.life, asking.draws)
-    held = True
-    for target in range(len(spec.targets)):
-        searcher = searches.begin_with(target, FRESH_WORDS, settings.fresh)
-        fresh_search.search(contest.student, contest.rows.material, searcher, asking)
-        if fresh_search.share_shown(asking, contest.student, contest.rows.material, searcher, how) > 0:
-            held = False
-            contest.rows.remember(contest.student, searcher)
-    return held
+    material, count = contest.rows.material, len(spec.targets)
+    searches = Searches(teacher.pipeline, spec.erased, count, settings.search, settings.life, asking.draws)
+    kinds = [FRESH[(turn // count + turn + number) % len(FRESH)] for turn in range(max(len(FRESH), count))]
+    searchers = [
+        searches.begin_with(turn % count, words, max(1, round(settings.fresh * times)))
+        for turn, (words, times) in enumerate(kinds)
+    ]
+    for few in (searchers[start : start + TOGETHER] for start in range(0, len(searchers), TOGETHER)):
+        fresh_search.search(contest.student, material, few, asking)
+    shown = [fresh_search.share_shown(asking, contest.student, material, own, how) for own in searchers]
+    for turn, searcher in enumerate(searchers):
+        contest.meet(searcher, turn)
+    return max(shown) > 0
 
 
 def may_change(parameters: str, weight: str) -> bool:

@@ -49,6 +49,11 @@ class Contest:
         self.live = [searches.begin() for _ in range(settings.searchers)]
         self.done = 0
 
+    def meet(self, searcher: Searcher, turn: int) -> None:
+        """Train against what a search found from now on, and let it go on in the place of another."""
+        self.rows.remember(self.student, searcher)
+        self.live[turn % len(self.live)] = self.searches.renewed(searcher)
+
     def step(self) -> float:
         """Train once, on as many batches as are accumulated; the loss."""
         times, whole = self.settings.accumulate, 0.0
@@ -104,14 +109,13 @@ class Contest:
             told = joined([repeated(own, size) for own, size in zip(asked, sizes, strict=True)])
             said = predicted(self.student, bank.noisy[at], bank.times[at], told)
             errors = distance(said, bank.truth[at]).split(sizes)
-            moves = [
-                torch.autograd.grad(error.mean(), list(own.vectors.values()), retain_graph=True)
-                for (own, _), error in zip(attackers, errors, strict=True)
-            ]
+            found = torch.stack([error.mean() for error in errors]).sum()  # rows do not mix: each has its own gradient
+            vectors = [rows for own, _ in attackers for rows in own.vectors.values()]
+            moves = iter(torch.autograd.grad(found, vectors, retain_graph=True))
             loss = distance(said, bank.goal[at]).mean() / 2
             gradients = self._gradients(loss)
-        for (own, _), move in zip(attackers, moves, strict=True):
-            own.step(move)
+        for own, _ in attackers:
+            own.step([next(moves) for _ in own.vectors])
         return loss.item(), gradients
 
     def _others(self, plain: Rows, kept: Rows) -> Learnt:

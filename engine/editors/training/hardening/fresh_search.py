@@ -1,4 +1,4 @@
-"""The question that ends a hardening: does a search that the model was never trained against bring a target back?
+"""A search for words that bring a target back, against a model as it stands, and whether it found any.
 
 The search is an inversion of a model that stands still. What the model draws under the words found is told by the
 unedited model: a picture shows the target if no other prompt than the target's name denoises it as well (Diffusion
@@ -7,6 +7,7 @@ Classifier, arXiv 2303.16203). So no judge is needed, and the judge that decides
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,29 +18,48 @@ from expunge.engine.editors.training.denoiser import take
 from expunge.engine.editors.training.hardening.bank import Teacher, distance
 from expunge.engine.editors.training.hardening.material import Material
 from expunge.engine.editors.training.hardening.paths import Walk, walked
+from expunge.engine.editors.training.hardening.rows import joined
 from expunge.engine.editors.training.hardening.searchers import Searcher
 from expunge.engine.models.denoising import Noised, noised, predicted
 from expunge.engine.probes.attacks.words import repeated
+from expunge.engine.text.templates import Wording
 
 ROWS = 4  # of the target's noised pictures in each step of the search
 PICTURES = 8
 LEVELS = 8  # of noise, at which each picture is classified
 
 
-def search(student: Any, material: Material, searcher: Searcher, teacher: Teacher) -> None:
-    """Let the searcher live its life against the model as it stands, with the draws of `teacher`."""
-    draws = teacher.draws
-    bank, wordings = material.bank, material.wordings[searcher.target]
-    places = (bank.target == searcher.target).nonzero()[:, 0]
-    for step in range(searcher.life):
-        at = places[torch.randint(len(places), (ROWS,), generator=draws)]
-        wording = wordings[int(torch.randint(len(wordings), (), generator=draws))]
+def search(student: Any, material: Material, searchers: Sequence[Searcher], teacher: Teacher) -> None:
+    """Let the searchers live their lives side by side against the model as it stands, with the draws of `teacher`.
+
+    Rows do not mix in the denoiser, so the gradient of the sum of their errors is that of each.
+    """
+    bank, draws, longest = material.bank, teacher.draws, max(own.life for own in searchers)
+    for step in range(longest):
+        live = [own for own in searchers if own.done < own.life]
+        blocks = [_rows(material, own.target, draws) for own in live]
+        wordings = [_wording(material, own.target, draws) for own in live]
+        at = torch.cat(blocks)
         with torch.enable_grad(), teacher.precision():
-            told = repeated(searcher.asked(student, wording), ROWS)
-            loss = distance(predicted(student, bank.noisy[at], bank.times[at], told), bank.truth[at]).mean()
-            gradients = torch.autograd.grad(loss, list(searcher.vectors.values()))
-        searcher.step(gradients)
-        teacher.run.report(Step("fresh search", step + 1, searcher.life, loss.item()))
+            told = joined([repeated(own.asked(student, line), ROWS) for own, line in zip(live, wordings, strict=True)])
+            errors = distance(predicted(student, bank.noisy[at], bank.times[at], told), bank.truth[at]).split(ROWS)
+            loss = torch.stack([error.mean() for error in errors]).sum()
+            gradients = iter(torch.autograd.grad(loss, [rows for own in live for rows in own.vectors.values()]))
+        for own in live:
+            own.step([next(gradients) for _ in own.vectors])
+        teacher.run.report(Step("fresh search", step + 1, longest, loss.item() / len(live)))
+
+
+def _rows(material: Material, target: int, draws: torch.Generator) -> torch.Tensor:
+    """Return the places of `ROWS` noised pictures of a target."""
+    places = (material.bank.target == target).nonzero()[:, 0]
+    return places[torch.randint(len(places), (ROWS,), generator=draws)]
+
+
+def _wording(material: Material, target: int, draws: torch.Generator) -> Wording:
+    """Return a wording in which words are searched for."""
+    wordings = material.wordings[target]
+    return wordings[int(torch.randint(len(wordings), (), generator=draws))]
 
 
 @torch.no_grad()

@@ -44,12 +44,19 @@ class Rows:
 
 
 class RowDraws:
-    """Draws rows of `material`; `found` is what searches found, by target, and `nothing` what is told without words."""
+    """Draws rows of `material`; `found` is what searches found, by target, and `nothing` what is told without words.
 
-    def __init__(self, material: Material, nothing: Arguments, draws: torch.Generator) -> None:
+    Without words, too, a target's rows are to come out as the goal says where `unsaid` is "moved", and as before where
+    it is "kept".
+    """
+
+    def __init__(self, material: Material, nothing: Arguments, draws: torch.Generator, unsaid: str = "kept") -> None:
         self.material, self.nothing, self.draws = material, nothing, draws
         self.places = [(material.bank.target == number).nonzero()[:, 0] for number in range(len(material.names))]
         self.found: list[tuple[int, Arguments]] = []
+        self.own_goals = {OTHER: material.bank.elsewhere}
+        if unsaid == "kept":
+            self.own_goals[NOTHING] = material.bank.unsaid
 
     def attacked(self, target: int, count: int) -> Tensor:
         """Places in the bank of a target's own."""
@@ -67,8 +74,7 @@ class RowDraws:
         at = torch.randint(len(bank.target), (count,), generator=self.draws)
         kinds = [PLAIN[(turn + number) % len(PLAIN)] for number in range(count)]
         told = [self._asked(int(place), kind) for place, kind in zip(at, kinds, strict=True)]
-        goals = {NOTHING: bank.unsaid, OTHER: bank.elsewhere}
-        goal = torch.stack([goals.get(kind, bank.goal)[place] for place, kind in zip(at, kinds, strict=True)])
+        goal = torch.stack([self.own_goals.get(kind, bank.goal)[place] for place, kind in zip(at, kinds, strict=True)])
         return Rows(bank.noisy[at], bank.times[at], joined(told), goal)
 
     def kept(self, count: int) -> Rows:

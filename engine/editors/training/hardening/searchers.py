@@ -93,6 +93,11 @@ class Searches:
         vectors = {name: rows[start] for name, rows in self.table.items()}
         return Searcher(target, self.pool[:count], vectors, self.rates, life)
 
+    def renewed(self, searcher: Searcher) -> Searcher:
+        """One that goes on from the vectors of another, with a whole life before it."""
+        vectors = {name: rows.detach() for name, rows in searcher.vectors.items()}
+        return Searcher(searcher.target, searcher.words, vectors, self.rates, self.life)
+
     def restored(self, state: State) -> Searcher:
         """The searcher whose state this was."""
         target, life, done, count = state["numbers"].tolist()
