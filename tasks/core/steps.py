@@ -63,14 +63,17 @@ def refusals_end_plainly(work: Callable[P, R]) -> Callable[P, R]:
 
 
 class PlainErrors(logging.Filter):
-    """Take the traceback from what Prefect logs of an expected error."""
+    """Take the traceback from what Prefect logs of an expected error, and drop what repeats the state's message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record in place; every record passes."""
+        """Return whether a record is shown; a shown one is changed in place."""
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if isinstance(error, ExpungeError):
-            record.exc_info, record.msg, record.args = None, str(error), ()
-        return True
+        if not isinstance(error, ExpungeError):
+            return True
+        record.exc_info, record.msg, record.args = None, str(error), ()
+        return record.name == STEPS
 
 
-logging.getLogger("prefect.task_runs").addFilter(PlainErrors())
+STEPS, RUNS, ENGINE = "prefect.task_runs", "prefect.flow_runs", "prefect.engine"
+for each in (STEPS, RUNS, ENGINE):
+    logging.getLogger(each).addFilter(PlainErrors())
