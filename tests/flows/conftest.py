@@ -26,6 +26,7 @@ from expunge.policies import read
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.queries import lines_to_check
 from expunge.tasks.storage import s3
+from tests.flows.lines import draw_anew, is_sound, is_untouched, keep, reset
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,35 @@ def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest:
         yield settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def kept(line: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the line's home after the publication."""
+    keep(line, folder := tmp_path_factory.mktemp("kept"))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def name(line: Settings) -> str:
-    """That of the line, as it stands."""
+    """That of the line."""
     (name,) = lines_to_check(line.home)
     return name
+
+
+@pytest.fixture
+def sound(line: Settings, name: str, kept: Path) -> Settings:
+    """The line with the one policy in force and approved, whatever other tests left; it may have been checked since."""
+    if not is_sound(line, name, "checked"):
+        reset(line, name, kept)
+    return line
+
+
+@pytest.fixture
+def untouched(line: Settings, name: str, kept: Path) -> Settings:
+    """The line right after the publication."""
+    if not is_untouched(line, name, kept):
+        reset(line, name, kept)
+    draw_anew(line, kept)
+    return line
 
 
 def submitted(home: Settings, path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -18,6 +17,7 @@ from expunge.policies import PolicyConflict
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.line_status import is_restored
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.restore import look_task
@@ -27,6 +27,7 @@ from expunge.tasks.storage.bundle_store import fetch_bundle, publish_bundle
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.registry import is_registered
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
+from tests.flows.lines import is_sound, reset
 from tests.tasks.puts import hook_puts
 
 
@@ -40,8 +41,7 @@ def told_by_mlflow(line: Settings) -> list[tuple[str, str, str | None]]:
     client = MlflowClient(line.mlflow_tracking_uri)
     experiment = client.get_experiment_by_name("takedowns")
     assert experiment is not None
-    works = {str(receipt.settings["work"]) for receipt in receipts(line.home)}
-    runs = [run for run in client.search_runs([experiment.experiment_id]) if run.data.tags["expunge.key"] in works]
+    runs = client.search_runs([experiment.experiment_id], f"params.bucket = '{line.bucket}'")
     tags = [(run.data.params["request_id"], run.data.tags) for run in reversed(runs)]
     return [(request, told["expunge.state"], told.get("expunge.replaced_by")) for request, told in tags]
 
@@ -50,17 +50,20 @@ def away(line: Settings) -> Path:
     return withdrawal(line.home.parent / "checked.yaml", "away", "checked")
 
 
-@pytest.fixture(scope="module")
-def done(line: Settings) -> dict[str, Any]:
-    """What came of withdrawing the only request, which its plan says beforehand."""
+@pytest.fixture
+def restored(line: Settings, name: str, kept: Path) -> None:
+    """All is withdrawn, and the base is in place and approved."""
+    if not (is_restored(line.home, name) and is_sound(line, name, "checked", "away")):
+        reset(line, name, kept)
+        submitted(line, away(line))
+
+
+@pytest.mark.usefixtures("untouched")
+def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(line: Settings, name: str, tmp_path: Path) -> None:
+    """Which its plan says beforehand."""
     planned = run_cli("plan", str(away(line)), "--json")
     assert (planned.code, planned.data["restores"], planned.data["base"]) == (0, True, folder_digest(MODEL))
-    return submitted(line, away(line))
-
-
-def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(
-    line: Settings, done: dict[str, Any], name: str, tmp_path: Path
-) -> None:
+    done = submitted(line, away(line))
     edited, _ = (receipt.outputs["bundle"] for receipt in receipts(line.home) if receipt.step == "published")
     assert folder_digest(fetch_bundle(edited, tmp_path / "edited", line).model) != folder_digest(MODEL)
     assert (done["restored"], done["verdict"], done["concepts"], done["report"]) == (True, None, [], None)
@@ -77,7 +80,7 @@ def test_the_withdrawal_of_all_publishes_the_base_byte_for_byte(
     assert (audit(line.home).problems, list(differences(line))) == ((), [])
 
 
-@pytest.mark.usefixtures("done")
+@pytest.mark.usefixtures("restored")
 def test_what_was_restored_is_told_and_not_done_again(line: Settings) -> None:
     again = run_cli("submit", str(away(line)))
     assert (again.code, "Nothing to do" in again.out, "RESTORED: all requests are withdrawn" in again.out) == (
@@ -92,7 +95,7 @@ def test_what_was_restored_is_told_and_not_done_again(line: Settings) -> None:
         submitted(line, line.home.parent / "checked.yaml")
 
 
-@pytest.mark.usefixtures("done")
+@pytest.mark.usefixtures("restored")
 def test_a_restored_base_is_looked_at_every_night_and_nothing_is_asked(line: Settings, name: str) -> None:
     before = list(receipts(line.home))
     assert (chosen(line.home, name, due=True), reverify_due()) == ([name], [name])
@@ -101,7 +104,7 @@ def test_a_restored_base_is_looked_at_every_night_and_nothing_is_asked(line: Set
         next_check(name, line.home)
 
 
-@pytest.mark.usefixtures("done")
+@pytest.mark.usefixtures("restored")
 def test_a_restored_base_that_is_not_whole_or_not_served_is_told_until_it_is_repaired(
     line: Settings, name: str, tmp_path: Path
 ) -> None:
@@ -121,7 +124,7 @@ def test_a_restored_base_that_is_not_whole_or_not_served_is_told_until_it_is_rep
     assert (done.code, "the base" in done.out, "nothing to prove" in done.out) == (0, True, True)
 
 
-@pytest.mark.usefixtures("done")
+@pytest.mark.usefixtures("restored")
 def test_a_base_that_is_another_model_is_told(line: Settings, name: str, tmp_path: Path) -> None:
     """The bundle is whole, and the pointer names what the receipts say was published last."""
     copy = shutil.copytree(line.home, tmp_path / "copy")
@@ -138,7 +141,7 @@ def test_a_base_that_is_another_model_is_told(line: Settings, name: str, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("done")
+@pytest.mark.usefixtures("restored")
 def test_the_next_request_on_a_restored_base_is_as_the_first(line: Settings, name: str, base_digest: str) -> None:
     done = submitted(line, policy_file(line.home.parent, base_digest, "later", **FEW))
     assert (done["restored"], done["verdict"]) == (False, "PASS")

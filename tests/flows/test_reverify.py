@@ -1,6 +1,6 @@
 """What is published is questioned again, from S3, on a schedule: with the real Prefect, MLflow and S3 servers.
 
-One line's life, told in order: each test begins with what those before it left.
+Each test begins with a line on which one policy is in force and approved, and brings about what else it needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from mlflow import MlflowClient
@@ -54,6 +54,10 @@ from tests.tasks.bundles import make_bundle
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
 
 
+@pytest.fixture(autouse=True)
+def _sound(sound: Settings) -> None: ...
+
+
 def unreachable(*_: object) -> NoReturn:
     raise ServiceUnreachable("MLflow does not serve")
 
@@ -91,10 +95,34 @@ def in_force(line: Settings) -> Path:
     return next(path for path in files if path.exists())
 
 
+def checked_once(line: Settings, name: str) -> Receipt:
+    """The receipt of the last check; one is made if there is none."""
+    if proof(line).check is None:
+        check([name], line)
+    found = proof(line).check
+    assert found is not None
+    return found
+
+
+def harmed(line: Settings, name: str) -> None:
+    """Make the line suspect: a file of what it serves is lost."""
+    s3.client(line).delete_object(Bucket=line.bucket, Key=f"bundles/{proof(line).bundle}/verdict.json")
+    assert check([name], line)[0]["exit_code"] == 6
+
+
+def put_instead(line: Settings, base_digest: str) -> dict[str, Any]:
+    """Publish another edit in the place of the one in force: a second attempt, which needs more seeds."""
+    path = policy_file(line.home.parent, base_digest, "instead", **{**FEW, "seeds": 4})
+    other = {"replaces": ["checked"], "editor": OTHER, "kind": "ncii"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **other}))
+    return submitted(line, path)
+
+
 def pictures(line: Settings) -> set[str]:
     return {path.stem for path in (line.home / "pictures").rglob("*.png")}
 
 
+@pytest.mark.usefixtures("untouched")
 def test_what_is_published_is_questioned_again_from_s3_by_seeds_of_its_own(line: Settings, name: str) -> None:
     before = pictures(line)
     MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, proof(line).publication).info.run_id)
@@ -183,8 +211,7 @@ def test_attack_what_vouches_for_what_is_served_is_replaced(line: Settings, name
 
 @pytest.mark.parametrize("of", ["a check", "a publication"])
 def test_what_mlflow_failed_to_hear_it_hears_the_next_night(line: Settings, name: str, of: str) -> None:
-    unheard = proof(line).check if of == "a check" else proof(line).publication
-    assert unheard is not None
+    unheard = checked_once(line, name) if of == "a check" else proof(line).publication
     MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, unheard).info.run_id)
     withdraw(line, name)
     assert reverify_due() == []
@@ -193,8 +220,7 @@ def test_what_mlflow_failed_to_hear_it_hears_the_next_night(line: Settings, name
 
 
 def test_a_check_that_was_killed_before_its_report_is_told_the_next_night(line: Settings, name: str) -> None:
-    check = proof(line).check
-    assert check is not None
+    check = checked_once(line, name)
     MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, check).info.run_id)
     (report := line.home / "work" / check.work / "report.html").unlink()
     assert reverify_due() == []
@@ -290,11 +316,9 @@ def test_a_line_that_somebody_else_moved_is_suspect(line: Settings, name: str, t
 
 def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str, base_digest: str) -> None:
     """The policy in force cannot be changed, and what no longer passes needs another edit, if only by a setting."""
+    harmed(line, name)
     assert state_of(line) == "suspect"
-    path = policy_file(line.home.parent, base_digest, "instead", **{**FEW, "seeds": 4})  # a second attempt needs more
-    other = {"replaces": ["checked"], "editor": OTHER, "kind": "ncii"}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **other}))
-    done = submitted(line, path)
+    done = put_instead(line, base_digest)
     assert (done["verdict"], done["suspect"], done["exit_code"]) == ("PASS", [], 0)
     old, new = states(line.home)
     assert (old["state"], old["reasons"], new["state"]) == ("replaced", ["by instead"], "published")
@@ -480,7 +504,8 @@ def test_the_schedule_is_entered_and_a_worker_runs_what_is_due(
 def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
     line: Settings, name: str, base_digest: str
 ) -> None:
-    second = policy_file(line.home.parent, base_digest, "second", "umbrella", **FEW)
+    put_instead(line, base_digest)
+    second = policy_file(line.home.parent, base_digest, "second", "umbrella", **{**FEW, "seeds": 4})
     second.write_text(json.dumps({**json.loads(second.read_text()), "editor": OTHER}))
     assert submitted(line, second)["verdict"] == "PASS"
     done = submitted(line, withdrawal(second, "back", "instead"))

@@ -21,6 +21,7 @@ from expunge.policies import (
     in_force,
     refuse_misplaced,
 )
+from expunge.policies.schema import Acceptance, Editor
 
 WORDS = ["taxi", "cab", "panda", "bear", "koala", "owl", "rose", "tulip", "lion", "tiger"]
 
@@ -338,6 +339,7 @@ def test_where_all_is_withdrawn_the_base_itself_is_desired_however_it_came_to_th
     assert not desired_state([gone]).restores
     state = desired_state([gone, away])
     assert (state.restores, state.base, state.request_ids) == (True, gone.base, ("away",))
+    assert (state.seed, state.acceptance, state.editor) == (0, Acceptance(), Editor()), "its digest is always the same"
     twice = [policy("too", [concept("owl")]), policy("away-too", [], replaces=("too",))]
     assert desired_state([gone, away, *twice]).digest == state.digest
     back = policy("back", [concept("taxi")], seed=7)
