@@ -26,6 +26,8 @@ HARMS = {"stopped": signal.SIGTERM, "killed": signal.SIGKILL, "frozen": signal.S
 SEED = 40
 LATEST = 20.0
 """So many seconds after its start a run is under way, and not at its end."""
+FROZEN = 120.0
+"""So many seconds a frozen server stays so; a client of Prefect would wait for a quarter of an hour and more."""
 
 
 def harm(home: Path, name: str, how: signal.Signals) -> None:
@@ -49,9 +51,10 @@ def test_a_server_is_harmed_during_a_run(
     time.sleep(chance.random() * LATEST)
     harm(fragile.home, name, HARMS[how])
     try:
+        process.join(FROZEN)
+        harm(fragile.home, name, signal.SIGCONT)
         code = ended(process, SECONDS)
     finally:
-        harm(fragile.home, name, signal.SIGCONT)
         up = run_stack("up", fragile.home, **{key: value for key, value in os.environ.items() if "_PORT" in key})
     assert up.returncode == 0, up.stdout + up.stderr
     assert code in (0, ServiceUnreachable.exit_code)

@@ -516,7 +516,7 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
     told = {row["request_id"]: row["state"] for row in states(line.home)}
     assert (told["instead"], told["second"], told["back"]) == ("replaced", "published", "published")
     (line.home.parent / "alone").mkdir()
-    alone = policy_file(line.home.parent / "alone", base_digest, "alone", "umbrella", **FEW)
+    alone = policy_file(line.home.parent / "alone", base_digest, "alone", "umbrella", **{**FEW, "seeds": 4})
     alone.write_text(json.dumps({**json.loads(alone.read_text()), "editor": OTHER}))
     served_plan = line.home / "work" / done["work"] / "deltas.safetensors"
     fresh = plan_edit(intake(read(alone), line.home.parent / "alone" / "home"))
