@@ -2,7 +2,7 @@
 
 Erases the objects that settings are chosen on, never a reported one (`benchmarks/concepts.py`), with the default and
 with one part of it switched on or off at a time, and asks as `benchmarks/compare.py` does. Lines go to
-`measured/ablation.tsv` and are not measured again; `--write` puts their table into `docs/method.md`.
+`measured/ablation.tsv` and are not measured again; `--write` puts their table into `docs/method/choice-of-settings.md`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
         run(Bench(args.store), args.case, args.pictures, found)
     if args.write or args.only_write:
         rows = found.where(model=folder_digest(MODEL)[:12], pictures=args.pictures)
-        put("ablation", page(rows), DOCS / "method.md")
+        put("ablation", page(rows), DOCS / "method" / "choice-of-settings.md")
 
 
 def run(bench: Bench, chosen: Sequence[str] | None, pictures: int, found: Results) -> None:
@@ -84,7 +84,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", choices=[case.name for case in concepts.tuning_cases(CASES)])
     parser.add_argument("--pictures", type=int, default=PICTURES, help="a group of questions, at most")
-    parser.add_argument("--write", action="store_true", help="then write the table into docs/method.md")
+    parser.add_argument("--write", action="store_true", help="then write the table into its page")
     parser.add_argument("--only-write", action="store_true", help="only write it, of what is measured already")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
     parser.add_argument("--store", type=Path, default=measure.STORE, help="where pictures are kept")

@@ -9,7 +9,7 @@ to W by a first plan with one strength,
 
 within a factor of 8 of s and scaled to the geometric mean s. Near s the energy left falls like the strength to a
 power of about -0.4 on the built-in model; the exponent is well below the inverse, so that no target overshoots.
-`docs/method.md` has what this was measured to do, and what does not tell how hard a target is.
+`docs/method/choice-of-settings.md` has what this was measured to do, and what does not tell how hard a target is.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ An anchor that is not named may be the empty prompt, as published editors have i
 `art`, for persons `person`, MACE always something), or the mean of what the encoder makes of other words in the
 target's place (`default_anchor: mean`, as `scapre` has it). What all words have in common, that there is one at all and
 where it stands, then has not to be undone: it is in the target and in the mean alike. So the change is smaller for as
-much erased; `docs/method.md` has what was measured. The idea of moving a concept onto a class mean is that of concept
-erasure in representations (LEACE, arXiv 2306.03819), here in a wording's every token.
+much erased; `docs/method/choice-of-settings.md` has what was measured. The idea of moving a concept onto a class mean
+is that of concept erasure in representations (LEACE, arXiv 2306.03819), here in a wording's every token.
 """
 
 from __future__ import annotations
