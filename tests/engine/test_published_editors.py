@@ -109,6 +109,22 @@ WHOLE = {
         "batch": 1,
         "bare": True,
     },
+    # the command of the README of koushiksrivats/robust-concept-erasing (--train_method noxattn, --n_iterations 2,
+    # --compositional_guidance_scale 2) and the argument defaults of its train.py; 50 steps, guidance 3 as in stereo.py.
+    # It takes 500 pictures, which somebody draws beforehand
+    "stereo": {
+        "searches": 2,
+        "iterations": 200,
+        "search_rate": 5e-6,
+        "rate": 2e-5,
+        "guidance": 2.0,
+        "steps": 50,
+        "alpha": 3.0,
+        "pictures": 64,
+        "inversion_steps": 3000,
+        "inversion_rate": 5e-3,
+        "parameters": "other",
+    },
     # SD/README.md of OPTML-Group/Unlearn-Saliency: --train_method full --alpha 0.5 --lr 1e-5 --epochs 5, the mask
     # with_0.5, 800 pictures of either kind; batches as in train-scripts/random_label.py. Steps and guidance are those
     # that Stable Diffusion draws with by default

@@ -131,6 +131,7 @@ def test_nor_does_a_wide_one_on_the_sixteen_of_a_server(wide: Any, editor: str, 
         ("esd", {"iterations": 3, "steps": 3}),
         ("esd", {"iterations": 2, "steps": 3, "walks": "trained"}),
         ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4}),
+        ("stereo", {"searches": 1, "iterations": 2, "steps": 4, "pictures": 2, "inversion_steps": 2}),
         ("hardened", {**HARDENED.settings, "rounds": 1, "iterations": 2, "life": 1}),
     ],
 )

@@ -1,7 +1,7 @@
 """Editors that train: many steps of descent where others solve once. `hardened` is ours, the others are baselines.
 
 `train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
-further than text projections (`esd` changes all of cross-attention, `salun` half of all weights, `hardened` all) and
+further than text projections (`esd` changes all of cross-attention, `salun` half of all weights, `stereo` all others, `hardened` all) and
 its settings are checked the same way. Every file here that defines `TRAINER` is one.
 """
 
