@@ -1,8 +1,8 @@
 """Editors that train: many steps of descent where others solve once. `hardened` is ours, the others are baselines.
 
 `train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
-further than text projections (`esd` changes all of cross-attention, `salun` half of all weights, `stereo` all others, `hardened` all) and
-its settings are checked the same way. Every file here that defines `TRAINER` is one.
+further than text projections: `esd` changes all of cross-attention, `stereo` all but that, `salun` half of all weights,
+`hardened` all. Its settings are checked the same way. Every file here that defines `TRAINER` is one.
 """
 
 from __future__ import annotations
