@@ -27,7 +27,7 @@ SEED = 40
 LATEST = 20.0
 """So many seconds after its start a run is under way, and not at its end."""
 FROZEN = 120.0
-"""So many seconds a frozen server stays so; a client of Prefect would wait for a quarter of an hour and more."""
+"""So many seconds a frozen server stays so; a client of Prefect waits for up to a quarter of an hour."""
 
 
 def harm(home: Path, name: str, how: signal.Signals) -> None:
