@@ -4,10 +4,10 @@ Models made to fool a check (`benchmarks/redteam_models.py`), an honest edit and
 code behind `expunge verify`, on the built-in model. Beside it stands a check as it is usual: one template, ten seeds,
 the measured rate, five kept concepts drawn at random, no attack, pictures as the supplied pipeline hands them out.
 The notice leaves `inversion` without a limit: that attack brings the concept out of every closed-form edit
-(docs/verification.md), so at `adversarial` it is made and shown, and the other four decide.
+(docs/verification/redteam.md), so at `adversarial` it is made and shown, and the other four decide.
 
 Each line of `measured/redteam.tsv` is one model at one level; lines that are there are not measured again. Prints each,
-and at the end what was missed; ends with 1 if anything was. `--write` puts the table into docs/verification.md.
+and at the end what was missed; ends with 1 if anything was. `--write` puts the table into docs/verification/redteam.md.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--level", choices=[WEAK, *EXAMINED], action="append")
     parser.add_argument("--home", type=Path, default=Path(gettempdir()) / "expunge-redteam")
     parser.add_argument("--measured", type=Path, default=FOLDER, help="folder of the lines that were measured")
-    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification.md")
+    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification/redteam.md")
     args = parser.parse_args()
     found = Results(args.measured / "redteam.tsv", COLUMNS, COLUMNS[:3])
     base = folder_digest(MODEL)[:12]
@@ -214,8 +214,8 @@ def main() -> None:
                 found.add({**key, **line, "caught": json.dumps(line["caught"])})
                 print(f"{model} | {level} | {line['verdict']} | {', '.join(line['caught'])}", flush=True)
     if args.write:
-        put("redteam", page(found, base), DOCS / "verification.md")
-        put("redteam-expected", expected_page(), DOCS / "verification.md")
+        put("redteam", page(found, base), DOCS / "verification" / "redteam.md")
+        put("redteam-expected", expected_page(), DOCS / "verification" / "redteam.md")
     if problems := list(missed(found, base)):
         sys.exit("\n".join(problems))
 

@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill", action="store_true", help="also kill the first half-way and begin it again")
-    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification.md")
+    parser.add_argument("--write", action="store_true", help="then write the table into docs/verification/measured.md")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="expunge-cost-") as scratch:
         folder, costs = Path(scratch), []
@@ -151,7 +151,7 @@ def main() -> None:
             print(costs[-1], f"{twice} pictures were drawn again", flush=True)
     print(f"load of the machine at the end: {os.getloadavg()}, {os.cpu_count()} processors")
     if args.write:
-        put("cost", page(costs), DOCS / "verification.md")
+        put("cost", page(costs), DOCS / "verification" / "measured.md")
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def test_an_edited_model_differs_from_its_base_in_the_denoiser_alone(
 
 
 def test_the_page_says_of_every_model_what_has_to_catch_it() -> None:
-    page = (DOCS / "verification.md").read_text(encoding="utf-8")
+    page = (DOCS / "verification" / "redteam.md").read_text(encoding="utf-8")
     assert f"<!-- redteam-expected -->\n{expected_page()}\n<!-- /redteam-expected -->" in page
 
 
