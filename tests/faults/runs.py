@@ -23,6 +23,7 @@ from expunge.tasks.audit.record import audit, stored_otherwise
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import Ledger, Receipt
+from expunge.tasks.ledger.line_proof import weights_by_bundle
 from expunge.tasks.ledger.queries import publications, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.storage.pointer import approved
@@ -38,10 +39,12 @@ DRAWN = ("pictures", "words", "attacks", "quality")
 
 @dataclass(frozen=True)
 class End:
-    """How a home ended: the state of each request, what the line serves, and what is wrong."""
+    """How a home ended: the state of each request, the bundle that the line serves and the model in it, and what is
+    wrong."""
 
     states: Mapping[str, str]
     served: str
+    model: str
     published: Collection[str]
     problems: Collection[str]
     still_running: int
@@ -114,6 +117,7 @@ def end_of(settings: Settings) -> End:
     return End(
         states={row["request_id"]: row["state"] for row in rows},
         served=approved(line, settings) or "",
+        model=weights_by_bundle(chains[line]).get(approved(line, settings) or "", ""),
         published=[receipt.outputs["bundle"] for receipt in publications(settings.home, line)],
         problems=[*audit(settings.home).problems, *stored_otherwise(settings.home, [], settings)],
         still_running=len(runs),
