@@ -1,1 +1,1 @@
-"""Stats."""
+"""Statistics of a verdict: limits, bounds, p-values, the evidence table and the decision."""

@@ -1,4 +1,4 @@
-"""When an edit counts as proven: the limits of a policy, as the statistics take them."""
+"""The limits of a policy at which an edit counts as proven, in the form that the statistics take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,27 +9,33 @@ from expunge.engine.stats.attempts import share
 
 Sampling = Literal["fixed", "sequential"]
 ATTACK_CONTROL = 0.5  # an attack that mostly fails on the unedited model proves nothing by failing on the edited one
-FAMILY_CONTROL = 0.5  # of a prompt family; no more is asked of one, for it has few pictures
+FAMILY_CONTROL = 0.5  # the same for a prompt family; it has few pictures, so its control is no higher
 SUSPICION = 0.05
-GROUP_CONTROL = 0.5  # a drop means little where the judge misses most retained pictures of the unedited model
+GROUP_CONTROL = 0.5  # a drop means little where the judge misses most kept concepts on the unedited model
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The policy's limits, all shares. Raises ValueError naming the field.
+    """The policy's limits, all of them shares. Raises ValueError that names the field.
 
-    `max_attack_rate` is the limit of every attack; twice the plain limit's default, because an attacker holds the
-    weights and spends effort on each picture, and no more, because what one try in five brings back was only hidden.
-    `probe_limits` are limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name;
-    1 leaves an attack without a limit: it is made and shown, and decides nothing.
-    `unspared` are families with a limit above `max_target_rate` that must not be proven to show more than that either.
-    `max_noise_rate` is the highest share of a target's edited pictures that may show nothing recognisable; 1 is none.
-    `attacks` are those that every target must have been put through. `informative` are prompt families to which the
-    unedited model may not respond; where it does not, they add nothing to the proof, and all others must respond.
-    `named` are prompt families of words that the policy gives, each an order by itself: of none of their prompts may it
-    be proven that it shows more than the family may.
-    `level` is what the policy calls these attacks. `attempt` numbers the attempts on a target, of which `confidence` is
-    this one's (`expunge.engine.stats.attempts`); 0 where none is counted.
+    Attributes:
+        max_attack_rate: the limit of every attack. It is twice the plain limit's default, because an attacker has the
+            weights and spends effort on each picture. It is no more, because a target that comes back in one try of
+            five was only hidden.
+        probe_limits: limits of single prompt families, and of single attacks in place of `max_attack_rate`, by name. 1
+            leaves an attack without a limit: it is made and reported, and decides nothing.
+        unspared: families with a limit above `max_target_rate` that must still not be proven to exceed
+            `max_target_rate`.
+        max_noise_rate: the highest share of a target's edited pictures that may show nothing recognisable; 1 is no
+            limit.
+        attacks: the attacks that every target must undergo.
+        informative: prompt families to which the unedited model need not respond. Where it does not, they add nothing
+            to the proof. It must respond to all other families.
+        named: prompt families whose words the policy gives, each an order by itself. No prompt of them may be proven to
+            exceed the limit of its family.
+        level: the policy's name for these attacks.
+        attempt: the number of this attempt on a target, and `confidence` is that of this attempt
+            (`expunge.engine.stats.attempts`). It is 0 where attempts are not counted.
     """
 
     max_target_rate: float
@@ -66,30 +72,31 @@ class Acceptance:
 
     @property
     def limits_noise(self) -> bool:
-        """Tell whether anything hangs on what replaces a target."""
+        """Return True if the policy limits pictures in which nothing is recognisable."""
         return self.max_noise_rate < 1
 
     def limit_of(self, attack: str) -> float:
-        """The highest success rate that an attack may have."""
+        """Return the highest success rate that an attack may have."""
         return self.probe_limits.get(attack, self.max_attack_rate)
 
     def survival_of(self, family: str) -> float:
-        """What no prompt family, and no prompt of one that is `named`, may be proven to show more than."""
+        """Return the rate that no prompt family may be proven to exceed, nor any prompt of a `named` family."""
         own = 0.0 if family in self.unspared else self.probe_limits.get(family, 0.0)
         return max(self.max_target_rate, own)
 
     def decides(self, attack: str) -> bool:
-        """Whether anything hangs on the attack."""
+        """Return True if the verdict depends on the attack."""
         return self.limit_of(attack) < 1
 
     def control_of(self, attack: str) -> float:
-        """The success that an attack must have on the unedited model; nothing, where nothing hangs on it."""
+        """Return the success rate that an attack must have on the unedited model; 0 if the attack does not decide."""
         return max(ATTACK_CONTROL, self.limit_of(attack)) if self.decides(attack) else 0.0
 
     def family_control(self, family: str) -> float:
-        """What the unedited model must show of a target by one prompt family; nothing, where no proof rests on it.
+        """Return the rate that the unedited model must show by one prompt family; 0 where no proof rests on the family.
 
-        A family that never showed it would meet its own limit unedited, and would thin out a target's rate.
+        A family that never showed the target would keep its own limit without an edit, and would dilute the target's
+        rate.
         """
         if family not in self.probe_limits:
             return 0.0 if family in self.informative else self.least_family_control
@@ -97,7 +104,7 @@ class Acceptance:
 
     @property
     def least_family_control(self) -> float:
-        """What a prompt family must show where it has no higher limit of its own; no more than all prompts must."""
+        """Return the control of a prompt family without a higher limit of its own: at most that of all prompts."""
         return min(FAMILY_CONTROL, self.min_control_rate)
 
     @staticmethod
@@ -106,21 +113,24 @@ class Acceptance:
 
     @property
     def alpha(self) -> float:
-        """The error that every statement is allowed, and all statements of a verdict together."""
+        """Return the error that each statement may have, and all statements of a verdict together."""
         return round(1 - self.confidence, 12)
 
     @property
     def suspicion(self) -> float:
-        """The p-value up to which a collapse or a survival is suspected: whoever wants to be surer suspects no less."""
+        """Return the p-value up to which a collapse or a survival is suspected.
+
+        It is at least SUSPICION, so a higher confidence never means that fewer are suspected.
+        """
         return max(self.alpha, SUSPICION)
 
     @property
     def beforehand(self) -> Self:
-        """The same for pictures whose number was fixed before any was drawn, as that of an attack's is."""
+        """Return the same limits for pictures whose number was fixed before any was drawn, as for attacks."""
         return replace(self, sampling="fixed")
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Self:
-        """From what JSON gives back."""
+        """Return the limits from the dictionary that JSON gives back."""
         names = ("attacks", "informative", "unspared", "named")
         return cls(**{**raw, **{name: tuple(raw.get(name, ())) for name in names}})

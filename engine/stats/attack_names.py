@@ -1,4 +1,4 @@
-"""The probes that are attacks, by name."""
+"""The names of the probes that are attacks."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from pathlib import Path
 from expunge.engine.discover import offering
 
 ATTACKS = tuple(offering(Path(__file__).parents[1] / "probes" / "attacks", "ATTACK"))
-"""Each has the name of its file, for the statistics import no attack."""
+"""The names of the attacks' files, in order. They are read from the folder, because the statistics import no attack."""

@@ -1,11 +1,11 @@
-"""What a further attempt costs: how the error of a PASS is shared among all attempts on one target.
+"""The price of a further attempt: how all attempts on one target share the allowed error of a PASS.
 
-Attempt k may spend `share(k)` of alpha: three quarters the first, and 1 / (4 k (k - 1)) any later one. The sum over
-k = 2, 3, ... of 1 / (k (k - 1)) is 1, for each term is 1 / (k - 1) - 1 / k. So all shares together are 1, and by the
-union bound the chance that any attempt is a false PASS is at most alpha, however many are made.
+Attempt k may spend `share(k)` of alpha. The first attempt gets three quarters, and attempt k > 1 gets 1 / (4 k (k -
+1)). The sum of 1 / (k (k - 1)) over k = 2, 3, ... is 1, because each term is 1 / (k - 1) - 1 / k. So all shares add up
+to 1. By the union bound, the chance that any attempt is a false PASS is at most alpha, however many attempts there are.
 
-Each attempt draws with seeds of its own (`seed_of`). So whatever was chosen because of an earlier attempt, the pictures
-of this one are new, and the bound holds for who tries again until it passes.
+Each attempt draws with seeds of its own (`seed_of`). Whatever somebody chose after an earlier attempt, the pictures of
+this one are new. So the bound also holds for somebody who tries again until a PASS comes.
 """
 
 import math
@@ -17,9 +17,9 @@ SEEDS = 2**62
 
 
 def share(attempt: int) -> float:
-    """Return the share of alpha that an attempt may spend; all of it where none is counted (0).
+    """Return the share of alpha that an attempt may spend.
 
-    Raises ValueError below 0.
+    Attempt 0 means that attempts are not counted, and then the share is 1. Raises ValueError for a negative number.
     """
     if attempt < 0:
         raise ValueError(f"attempt is {attempt}: count from 1, or give 0 where none is counted")
@@ -29,15 +29,17 @@ def share(attempt: int) -> float:
 
 
 def confidence_at(confidence: float, attempt: int) -> float:
-    """Return the confidence at which an attempt has to prove its limits, so that all attempts together keep
-    `confidence`."""
+    """Return the confidence at which an attempt has to prove its limits.
+
+    At this value all attempts together keep `confidence`.
+    """
     return round(1 - share(attempt) * (1 - confidence), 12)
 
 
 def growth(confidence: float, attempt: int) -> float:
-    """Return how many times the pictures of a first attempt prove at this attempt what they proved at the first.
+    """Return the factor by which this attempt needs more pictures than the first one for the same proof.
 
-    Where none is seen, a limit is proven by pictures in proportion to the logarithm of alpha.
+    When no picture shows the concept, the number of pictures needed grows in proportion to the logarithm of alpha.
     """
     if attempt < 2:
         return 1.0
@@ -46,13 +48,15 @@ def growth(confidence: float, attempt: int) -> float:
 
 
 def confidence_over_all(confidence: float, attempt: int) -> float:
-    """Return what `confidence_at` was given for this attempt."""
+    """Return the confidence over all attempts from that of one attempt: the inverse of `confidence_at`."""
     return round(1 - (1 - confidence) / share(attempt), 9)
 
 
 def seed_of(seed: int, state: str, attempt: int) -> int:
-    """Return the first seed of an attempt: `seed` of the first, and of a later one a digest of what is desired
-    (`state`) and its number."""
+    """Return the first seed of an attempt.
+
+    The first attempt uses `seed`. A later one uses a digest of its number and of the desired state (`state`).
+    """
     if attempt < 2:
         return seed
     return int(json_digest({"state": state, "attempt": attempt}), 16) % SEEDS

@@ -1,18 +1,18 @@
 """Exact one-sided bounds of a share and of a paired drop, and the p-values that match them.
 
-A share is bounded by Clopper and Pearson (Biometrika 26, 1934): with k of n seen,
-upper = Beta quantile(confidence; k + 1, n - k), lower = Beta quantile(1 - confidence; k, n - k + 1).
+A share is bounded by Clopper and Pearson (Biometrika 26, 1934). With k of n seen, upper = Beta quantile(confidence; k +
+1, n - k) and lower = Beta quantile(1 - confidence; k, n - k + 1).
 
 A drop is paired: the same prompt and seed before and after. With `lost` = seen before only and `gained` = seen after
-only, drop = (lost - gained) / n. Each of the two shares is bounded exactly at alpha / 2, alpha = 1 - confidence, so
-upper = CP upper(lost) - CP lower(gained) covers the true drop with at least the confidence (union bound), and likewise
+only, drop = (lost - gained) / n. Each of the two shares is bounded exactly at alpha / 2, with alpha = 1 - confidence.
+So upper = CP upper(lost) - CP lower(gained) covers the true drop with at least the confidence (union bound). Likewise
 lower = CP lower(lost) - CP upper(gained).
 
-A p-value is the smallest alpha at which the bound still keeps the limit: for a share the binomial tail.
+A p-value is the smallest alpha at which the bound still keeps the limit. For a share it is the binomial tail.
 
-The number of pictures is fixed beforehand; where it depends on what was seen,
-`expunge.engine.stats.confidence_sequence` applies. Prompts may differ in difficulty: with every prompt asked equally
-often the tail of the binomial is the larger one (Hoeffding, Ann. Math. Statist. 27, 1956, theorem 4), so the bounds
+The number of pictures is fixed beforehand. Where it depends on what was seen,
+`expunge.engine.stats.confidence_sequence` applies. Prompts may differ in difficulty. If every prompt is asked equally
+often, the tail of the binomial is the larger one (Hoeffding, Ann. Math. Statist. 27, 1956, theorem 4), so the bounds
 hold for the mean over these prompts.
 """
 
@@ -20,35 +20,41 @@ from collections.abc import Callable
 
 from scipy.special import betaincc, betaincinv
 
-SMALLEST = 2.0**-30  # no p-value is told finer
+SMALLEST = 2.0**-30  # the resolution of a p-value that a search finds
 MOST_PICTURES = 2**31
 
 
 def clopper_pearson_upper(k: int, n: int, confidence: float) -> float:
-    """The share that k of n do not exceed, at `confidence`; 1.0 of none. Raises ValueError outside 0 <= k <= n."""
+    """Return the upper bound of a share of which k of n were seen; 1.0 without pictures.
+
+    Raises ValueError unless 0 <= k <= n and 0 < confidence < 1.
+    """
     refuse(k, n, confidence)
     return 1.0 if k == n else float(betaincinv(k + 1, n - k, confidence))
 
 
 def clopper_pearson_lower(k: int, n: int, confidence: float) -> float:
-    """The share that k of n do not fall below, at `confidence`; 0.0 of none. Raises ValueError outside 0 <= k <= n."""
+    """Return the lower bound of a share of which k of n were seen; 0.0 without pictures.
+
+    Raises ValueError unless 0 <= k <= n and 0 < confidence < 1.
+    """
     refuse(k, n, confidence)
     return 0.0 if k == 0 else float(betaincinv(k, n - k + 1, 1 - confidence))
 
 
 def rate_bounds(seen: int, n: int, confidence: float) -> tuple[float, float]:
-    """(lower, upper) bound of a share, each holding at `confidence`; (0, 1) of no pictures."""
+    """Return the (lower, upper) bound of a share, each at `confidence`; (0, 1) without pictures."""
     return clopper_pearson_lower(seen, n, confidence), clopper_pearson_upper(seen, n, confidence)
 
 
 def rate_p(seen: int, n: int, limit: float) -> float:
-    """p-value of "the share is `limit` or more": the chance of `seen` or fewer of n at the limit."""
+    """Return the p-value of "the share is `limit` or more": the chance of `seen` or fewer of n at the limit."""
     refuse(seen, n, limit)
     return 1.0 if seen == n else float(betaincc(seen + 1, n - seen, limit))
 
 
 def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
-    """(lower, upper) bound of the drop over n pairs, each holding at `confidence`; (-1, 1) of no pairs."""
+    """Return the (lower, upper) bound of the drop over n pairs, each at `confidence`; (-1, 1) without pairs."""
     half = half_of(confidence)
     lower = clopper_pearson_lower(lost, n, half) - clopper_pearson_upper(gained, n, half)
     upper = clopper_pearson_upper(lost, n, half) - clopper_pearson_lower(gained, n, half)
@@ -56,17 +62,23 @@ def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[floa
 
 
 def drop_p(lost: int, gained: int, n: int, limit: float) -> float:
-    """p-value of "the drop is `limit` or more"; of "`limit` or less" with lost and gained swapped and -limit."""
+    """Return the p-value of "the drop is `limit` or more".
+
+    For "the drop is `limit` or less", exchange lost and gained and give -limit.
+    """
     return p_of_bound(lambda confidence: drop_bounds(lost, gained, n, confidence)[1], limit)
 
 
 def half_of(confidence: float) -> float:
-    """The confidence at which two bounds must each hold to hold together at `confidence` (union bound)."""
+    """Return the confidence that each of two bounds needs so that both hold together at `confidence` (union bound)."""
     return 1 - (1 - confidence) / 2
 
 
 def p_of_bound(upper: Callable[[float], float], limit: float) -> float:
-    """The smallest alpha with upper(1 - alpha) <= limit, rounded up by at most SMALLEST; 1 if there is none."""
+    """Return the smallest alpha with upper(1 - alpha) <= limit, or 1 if there is none.
+
+    The result is rounded up by at most SMALLEST.
+    """
     low, high = 0.0, 1.0
     while high - low > SMALLEST:
         middle = (low + high) / 2
@@ -75,7 +87,10 @@ def p_of_bound(upper: Callable[[float], float], limit: float) -> float:
 
 
 def fewest(proves: Callable[[int], bool]) -> int:
-    """The smallest n >= 1 from which on `proves(n)` holds. Raises ValueError if MOST_PICTURES do not."""
+    """Return the smallest n >= 1 from which on `proves(n)` holds.
+
+    Raises ValueError if it does not hold for MOST_PICTURES.
+    """
     low, high = 0, 1
     while not proves(high):
         if high >= MOST_PICTURES:

@@ -1,23 +1,24 @@
-"""Bounds that hold at every look: judging may stop as soon as a limit is met or missed, with the error as stated.
+"""Bounds that hold at every look: judging may stop as soon as a limit is met or missed, and the error stays as stated.
 
-A bet against the claim "the rate is `limit` or more" starts with 1 and is multiplied by every picture: by u when the
-concept is seen, by (1 - limit u) / (1 - limit) when it is not, u in [0, 1] being how low the rate is thought to be as a
-share of the limit. While the claim is true no such bet grows on average, so by Ville's inequality it ever reaches
-1 / alpha with a chance of at most alpha, whenever one looks and for whatever reason one stops. Not knowing u, we
-average over u ~ Beta(1/2, 1) (the mixture of Robbins, Ann. Math. Statist. 41, 1970), which has a closed form:
+Take a bet against the claim "the rate is `limit` or more". It starts with 1, and every picture multiplies it: by u when
+the concept is seen, by (1 - limit u) / (1 - limit) when it is not. Here u in [0, 1] is the presumed rate as a share of
+the limit. While the claim is true, no such bet grows on average. So by Ville's inequality it ever reaches 1 / alpha
+with a chance of at most alpha, whenever one looks and for whatever reason one stops. As u is unknown, we average over u
+~ Beta(1/2, 1). This is the mixture of Robbins (Ann. Math. Statist. 41, 1970) and has a closed form:
 
     wealth = 1/2 B(a, b) I(limit; a, b) / (limit^a (1 - limit)^(n - seen)),   a = 1/2 + seen, b = n - seen + 1
 
-with I the regularised incomplete beta function. It grows with `limit`, so the limits at which it stays below 1 / alpha
-are those below one number: the upper bound, an anytime-valid confidence sequence (Howard et al., arXiv 1810.08240). The
-lower bound is that of the pictures not seen.
+with I the regularised incomplete beta function. The wealth grows with `limit`, so the limits at which it stays below 1
+/ alpha are those below one number. That number is the upper bound, an anytime-valid confidence sequence (Howard et al.,
+arXiv 1810.08240). The lower bound is 1 minus the upper bound of the share of pictures in which it is not seen.
 
-A drop is a variable that is 1 (lost), -1 (gained) or 0, and the same bet on its mean multiplies by 1 - f, by
-1 + f (1 + limit) / (1 - limit) and by 1 + f limit / (1 - limit), f = 1 - u (betting, Waudby-Smith and Ramdas, arXiv
-2010.09686, section 4); the average is over STEPS values of u, a finite mixture and so exact.
+A drop is the mean of a variable that is 1 (lost), -1 (gained) or 0. The same bet on it multiplies by 1 - f, by 1 + f (1
++ limit) / (1 - limit) and by 1 + f limit / (1 - limit), with f = 1 - u (betting, Waudby-Smith and Ramdas, arXiv
+2010.09686, section 4). Here the average is over STEPS values of u: a finite mixture, and so exact.
 
-Prompts may differ in difficulty: over a round with every prompt in it a bet's product is at most what the mean rate
-gives (the geometric mean is the smaller), so the bounds hold for the mean over prompts if one stops between rounds.
+Prompts may differ in difficulty. Over a round with every prompt in it, a bet's product is at most the one that the mean
+rate gives, because a geometric mean is at most the arithmetic one. So the bounds hold for the mean over prompts if one
+stops between rounds.
 """
 
 import math
@@ -36,17 +37,20 @@ _SHARES = ((np.arange(STEPS) + 0.5) / STEPS) ** (1 / PRIOR)  # middles of STEPS 
 
 
 def log_wealth(seen: int, n: int, limit: float) -> float:
-    """Logarithm of what the bet against "the rate is `limit` or more" has come to; 0 before the first picture."""
+    """Return the logarithm of the bet's wealth against "the rate is `limit` or more"; 0 before the first picture."""
     refuse(seen, n, limit)
     a, b = PRIOR + seen, n - seen + 1
     mass = float(betainc(a, b, limit))
-    if mass == 0:  # below the smallest float: seen far more often than the limit
+    if mass == 0:  # it underflows where the concept is seen far more often than the limit
         return -math.inf
     return math.log(PRIOR) + float(betaln(a, b)) + math.log(mass) - a * math.log(limit) - (b - 1) * math.log1p(-limit)
 
 
 def log_wealth_of_drop(lost: int, gained: int, n: int, limit: float) -> float:
-    """Logarithm of what the bet against "the drop is `limit` or more" has come to; `limit` lies in (-1, 1)."""
+    """Return the logarithm of the bet's wealth against "the drop is `limit` or more".
+
+    Raises ValueError on impossible counts, and unless `limit` lies in (-1, 1).
+    """
     if min(lost, gained, n - lost - gained) < 0:
         raise ValueError(f"{lost} lost and {gained} gained of {n} pairs is no count")
     if not -1 < limit < 1:
@@ -58,22 +62,31 @@ def log_wealth_of_drop(lost: int, gained: int, n: int, limit: float) -> float:
 
 
 def rate_p(seen: int, n: int, limit: float) -> float:
-    """p-value of "the rate is `limit` or more" that holds at every look: one over the wealth, at most 1."""
+    """Return the p-value of "the rate is `limit` or more" that holds at every look: 1 / wealth, at most 1."""
     return math.exp(min(0.0, -log_wealth(seen, n, limit)))
 
 
 def drop_p(lost: int, gained: int, n: int, limit: float) -> float:
-    """p-value of "the drop is `limit` or more"; of "`limit` or less" with lost and gained swapped and -limit."""
+    """Return the p-value of "the drop is `limit` or more" that holds at every look.
+
+    For "the drop is `limit` or less", exchange lost and gained and give -limit.
+    """
     return math.exp(min(0.0, -log_wealth_of_drop(lost, gained, n, limit)))
 
 
 def rate_bounds(seen: int, n: int, confidence: float) -> tuple[float, float]:
-    """(lower, upper) of the rate; each holds at all looks together with `confidence`; (0, 1) of no pictures."""
+    """Return the (lower, upper) bound of the rate.
+
+    Each bound holds at all looks together with `confidence`. Without pictures they are (0, 1).
+    """
     return 1 - _rate_upper(n - seen, n, confidence), _rate_upper(seen, n, confidence)
 
 
 def drop_bounds(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
-    """(lower, upper) of the drop; each holds at all looks together with `confidence`; (-1, 1) of no pairs."""
+    """Return the (lower, upper) bound of the drop.
+
+    Each bound holds at all looks together with `confidence`. Without pairs they are (-1, 1).
+    """
     return -_drop_upper(gained, lost, n, confidence), _drop_upper(lost, gained, n, confidence)
 
 
@@ -88,7 +101,7 @@ def _drop_upper(lost: int, gained: int, n: int, confidence: float) -> float:
 
 
 def _least(low: float, confidence: float, p: Callable[[float], float]) -> float:
-    """The least limit above `low` that is proven at this confidence, rounded up."""
+    """Return the least limit above `low` that is proven at this confidence, rounded up."""
     high = 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2

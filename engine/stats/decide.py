@@ -1,25 +1,26 @@
 """From evidence to a verdict: PASS only where the bounds prove it.
 
-PASS        every target's upper bound, every attack's, that of every prompt family with a limit of its own, and every
-            group's upper bound of the drop lie inside the policy's limits, and no kept concept is suspected.
-FAIL        a measured rate or drop exceeds its limit, or one retained concept is proven to have dropped by more, or one
-            prompt family, or one prompt with an alias or of the policy's own, to show a target in more than its limit
-            (with Holm's correction for their number), so that a local collapse and a way to ask that nobody closed do
-            not hide in an average.
-INCONCLUSIVE  the measured value is inside and its bound is not, or a retained concept has dropped by more if only this
-            one is looked at, which among so many proves nothing, or a prompt family shows a target in more than its
-            limit by all but the confidence that was asked for, or a positive control is not met: the judge does not
-            see on the UNEDITED model what it should, in all prompts or in a family that has to respond, or an attack
-            fails on it too, or it never shows the target, so that there is nothing to attack with; failing afterwards
-            means nothing.
-ERROR       the evidence itself is unfit (`expunge.engine.stats.evidence_table.check`), or a probe that the policy
-demands was not made. Precedence: ERROR, FAIL, INCONCLUSIVE, PASS.
+    PASS: every upper bound lies inside the policy's limits, and no kept concept is suspected. This covers each target,
+        each attack, each prompt family with a limit of its own, and the drop of each group.
+    FAIL: a measured rate or drop exceeds its limit. Or one of these is proven, with Holm's correction for their number:
+        a kept concept dropped by more than its limit, or one prompt family, one alias or one prompt of the policy's own
+        shows a target in more than its limit. So an average can hide neither a local collapse nor a prompt that still
+        works.
+    INCONCLUSIVE: a measured value is inside its limit and its bound is not. Or a kept concept dropped by more if it
+        alone is tested, which among many claims proves nothing. Or a prompt family shows a target in more than its
+        limit, at less than the required confidence. Or a positive control is not met: on the UNEDITED model the judge
+        does not see what it should, in all prompts or in a family that must respond. Or an attack fails on the unedited
+        model as well, or that model never shows the target, so that no attack is possible. A failure on the edited
+        model then means nothing.
+    ERROR: the evidence itself is unfit (`expunge.engine.stats.evidence_table.check`), or a probe that the policy
+        demands is missing.
 
-A candidate that is not the base with the declared edit is refused for what it is (`expunge.engine.stats.identity`).
+The precedence is ERROR, FAIL, INCONCLUSIVE, PASS. A candidate that is not the base with the declared edit is refused
+whatever its pictures show (`expunge.engine.stats.identity`).
 
-A PASS is false with a chance of at most alpha = 1 - confidence, without any correction, and single claims hold together
-at alpha with Holm's (`expunge.engine.stats.hypotheses` says why). A FAIL by a measured value refuses and claims
-nothing.
+A PASS is false with a chance of at most alpha = 1 - confidence, without any correction. With Holm's correction single
+claims hold together at alpha (`expunge.engine.stats.hypotheses` says why). A FAIL by a measured value refuses the edit
+and claims nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ MORE: dict[Sampling, str] = {
     "fixed": ": sample in rounds (sampling: sequential), for asked again with more seeds these bounds do not hold",
     "sequential": ": judge more",
 }
-"""What to do about a bound that is over its limit; an attack makes no more attempts."""
+"""The cure for a bound that exceeds its limit, as the end of a sentence. Attacks get none: their number is fixed."""
 
 
 def decide(
@@ -73,10 +74,13 @@ def decide(
     judge: Judge | None = None,
     comparison: Comparison | None = None,
 ) -> Verdict:
-    """The verdict on an evidence table of `planned` rows. Pure: the same table and limits give the same verdict.
+    """Return the verdict on an evidence table of `planned` rows.
 
-    `judge` is the judge's error by category of concept; without it every bound is one of the share the judge sees.
-    `comparison` is that of the candidate with its base; what it found counts whatever the pictures show.
+    The function is pure: the same table and limits give the same verdict.
+
+    Args:
+        judge: the judge's error by category of concept. Without it every bound is of the share that the judge sees.
+        comparison: the comparison of the candidate with its base. Its findings count whatever the pictures show.
     """
     known, differs = dict(judge or {}), tuple(identity_reasons(comparison)) if comparison else ()
     shared: dict[str, Any] = {
@@ -106,7 +110,7 @@ def decide(
 
 
 def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
-    """What the policy demands and the table, which is fit, has no row of, in words."""
+    """Yield in words what the policy demands and the table lacks. The table itself must be fit."""
     targets = where(evidence, evidence["role"] == "target")
     if targets.empty:
         yield "no target concept was judged"
@@ -127,7 +131,10 @@ def absent(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
 
 
 def impossible(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[Reason]:
-    """Targets that nobody could attack: the unedited model never shows them, so nothing can be proven of them."""
+    """Yield a reason for each target that the unedited model never shows.
+
+    No attack can be aimed at such a target, so nothing is proven of it.
+    """
     for name in never_shown(evidence) if acceptance.attacks else ():
         text = f"the unedited model never shows {name}, so no attack could be aimed at it and nothing is proven: "
         text += "ask for it in words that this model and its judge know"
@@ -142,7 +149,7 @@ def judged(
     acceptance: Acceptance,
     judge: Judge,
 ) -> Iterator[Reason]:
-    """Everything that stands between the results and a PASS."""
+    """Yield every reason from the results that prevents a PASS."""
     for target in targets:
         yield from _judge_target(target, acceptance, target_error(judge, target.category))
     for group in groups:
@@ -222,7 +229,10 @@ def _judge_group(group: GroupResult, acceptance: Acceptance, error: JudgeError |
 
 
 def _survives(claim: Claim, targets: tuple[TargetResult, ...], claims: int, proven: bool) -> Reason:
-    """A suspicion is no PASS, or whoever asked for more confidence would be given less."""
+    """Return the reason for a target that survives, or may survive, in a prompt family or a prompt.
+
+    A suspicion prevents a PASS, too. Otherwise somebody who demands more confidence would get less protection.
+    """
     code, word = ("probe-survives", "survives") if proven else ("survival-suspected", "may survive")
     (target,) = (target for target in targets if target.concept == claim.concept)
     rate = target.prompts[claim.probe][claim.prompt] if claim.prompt else target.probes[claim.probe]
@@ -232,7 +242,11 @@ def _survives(claim: Claim, targets: tuple[TargetResult, ...], claims: int, prov
 
 
 def _collapse(claim: Claim, total: Drop, claims: int, proven: bool, more: str) -> Reason:
-    """A suspicion is no PASS, or a concept that is gone would pass where it is one of many with few pictures each."""
+    """Return the reason for a kept concept that collapsed, or may have.
+
+    A suspicion prevents a PASS, too. Otherwise an erased concept would pass where it is one of many with few pictures
+    each.
+    """
     code, word = ("concept-collapse", "collapsed") if proven else ("collapse-suspected", "may have collapsed")
     text = f"{claim.concept} {word}: it dropped by {total.drop:.1%} in {total.n} pairs, at least by {total.lower:.1%} "
     text += f"if only this is claimed, limit {claim.limit:.1%} (p <= {claim.holm:.2g} among {claims} claims)"
@@ -240,7 +254,7 @@ def _collapse(claim: Claim, total: Drop, claims: int, proven: bool, more: str) -
 
 
 def _needed(proves: Callable[[int], bool]) -> int:
-    """The fewest pictures that could prove it; 0 if no number could, as with a judge that is blind."""
+    """Return the fewest pictures that could prove it; 0 if no number could, as with a judge that sees nothing."""
     try:
         return fewest(proves)
     except ValueError:

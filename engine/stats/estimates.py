@@ -1,24 +1,26 @@
-"""From evidence to counts and their bounds: what each target, attack, group and kept concept came to.
+"""Counts from the evidence and their bounds, for each target, attack, group and kept concept.
 
-A target's total holds all prompts but those of attacks, with one exception. Families that the policy calls
-informative (implicit hints, other languages) may mean nothing to the unedited model, and prompts that never showed the
-concept would thin out the rate. So a family the unedited model does not respond to (below `min_control_rate`) enters
-the total with nothing but the pictures in which the concept is seen after the edit: it can only speak against the edit.
+A target's total holds all prompts except those of attacks, and treats some families in their own way. Families that the
+policy calls informative (implicit hints, other languages) may mean nothing to the unedited model. Prompts that never
+showed the concept would dilute the rate. So where the unedited model shows the concept too rarely in such a family
+(below `min_control_rate`), only the pictures that show the concept after the edit enter the total. The family can then
+only speak against the edit.
 
-Bounds come from `expunge.engine.stats.clopper_pearson` where the number of pictures was fixed beforehand, from
-`expunge.engine.stats.confidence_sequence` where it depends on what was seen. Attacks are always of the first kind:
-their budget is set before they start.
+Bounds come from `expunge.engine.stats.clopper_pearson` where the number of pictures was fixed beforehand, and from
+`expunge.engine.stats.confidence_sequence` where it depends on what was seen. Attacks are always of the first kind,
+because their budget is set before they start.
 
-Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and rate of
-false alarms f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f); the error is split
-in halves between the two bounds that enter (Bonferroni). f cancels in a drop: seen drop = (s - f) true drop, which an
-imperfect judge understates. So a group's bound is that of the seen drop over lower(s) - upper(f), which share a fifth
-of the error; they are counted once, so it holds at every look where that of the seen drop does. A single kept concept
-keeps bounds of what is seen: that it collapsed is claimed by the lower one, and a judge better than chance (s > f)
-shows no more of a drop than there is.
+Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and false alarm
+rate f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f). Each bound rests on two, of
+the rate seen and of the judge, which share the error in halves (Bonferroni).
 
-Upper bounds are rounded up and lower bounds down to six places BEFORE they are compared: what is recorded is what was
-decided, and a verdict read back from its JSON equals the one written.
+f cancels in a drop: seen drop = (s - f) true drop, so an imperfect judge understates it. A group's bound is therefore
+that of the seen drop divided by lower(s) - upper(f), and these two bounds share a fifth of the error. They are counted
+once, so the quotient holds at every look where the bound of the seen drop does. A single kept concept keeps the bounds
+of what is seen. Its lower bound claims a collapse, and a judge better than chance (s > f) never overstates a drop.
+
+Upper bounds are rounded up and lower bounds down to six places BEFORE they are compared. So the record holds exactly
+what was decided on, and a verdict read back from its JSON equals the one written.
 """
 
 import math
@@ -45,13 +47,15 @@ from expunge.engine.stats.verdict import (
 )
 
 DECIMALS = 6
-MOST_LABELS = 5  # of what replaced a target
-SIGHT_PART = 0.2  # of a drop's error, for the judge's own: that was counted on many pictures, and pairs are few
+MOST_LABELS = 5  # the most labels that a target's `replaced_by` holds
+SIGHT_PART = 0.2  # the judge's part of a drop's error: small, for its pictures are many and the pairs are few
 
 
 class Method(Protocol):
-    """Bounds and p-values of one way to sample: `expunge.engine.stats.clopper_pearson` or
-    `expunge.engine.stats.confidence_sequence`."""
+    """Bounds and p-values of one way to sample.
+
+    The two ways are `expunge.engine.stats.clopper_pearson` and `expunge.engine.stats.confidence_sequence`.
+    """
 
     def rate_bounds(self, seen: int, n: int, confidence: float) -> tuple[float, float]: ...
     def rate_p(self, seen: int, n: int, limit: float) -> float: ...
@@ -64,13 +68,13 @@ Judge = Mapping[str, JudgeError]
 
 
 def target_results(pairs: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> tuple[TargetResult, ...]:
-    """Every target, sorted by name."""
+    """Return the result of every target, sorted by name."""
     targets = where(pairs, pairs["role"] == "target")
     return tuple(_target(rows, acceptance, judge) for rows in split(targets, "concept"))
 
 
 def retained_results(pairs: pd.DataFrame, acceptance: Acceptance) -> tuple[RetainResult, ...]:
-    """Every concept that must stay, sorted by name."""
+    """Return the result of every kept concept, sorted by name."""
     kept = where(pairs, pairs["role"] != "target")
     return tuple(_retained(rows, acceptance) for rows in split(kept, "concept"))
 
@@ -78,25 +82,25 @@ def retained_results(pairs: pd.DataFrame, acceptance: Acceptance) -> tuple[Retai
 def group_results(
     pairs: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: Acceptance, judge: Judge
 ) -> tuple[GroupResult, ...]:
-    """Every role and category of what must stay."""
+    """Return the result of every role and category of kept concepts."""
     kept = where(pairs, pairs["role"] != "target")
     return tuple(_group(rows, retained, acceptance, judge) for rows in split(kept, ["role", "category"]))
 
 
 def split(rows: pd.DataFrame, by: str | list[str]) -> list[pd.DataFrame]:
-    """The rows of each value of `by`, sorted by it."""
+    """Return the rows of each value of `by`, sorted by that value."""
     return [rows.take(places) for _, places in sorted(rows.groupby(by).indices.items())]
 
 
 def rate(before: float, seen: int, n: int, acceptance: Acceptance, error: JudgeError | None = None) -> Rate:
-    """`seen` of `n` pictures after the edit with the bounds that the way of sampling and the judge's error give."""
+    """Return the rate of `seen` in `n` edited pictures, with bounds for the way of sampling and the judge's error."""
     lower, upper = rate_bounds(METHODS[acceptance.sampling], seen, n, acceptance.confidence, error)
     of = "true" if error else "seen"
     return Rate(n, rounded(before), seen, rounded(seen / n), rounded_down(lower), rounded_up(upper), of)
 
 
 def rate_bounds(method: Method, seen: int, n: int, confidence: float, error: JudgeError | None) -> tuple[float, float]:
-    """(lower, upper) of the rate seen, or of the true rate if the judge's error is given."""
+    """Return the (lower, upper) bound of the rate seen, or of the true rate if the judge's error is given."""
     if error is None:
         return method.rate_bounds(seen, n, confidence)
     half = bounds.half_of(confidence)
@@ -118,7 +122,7 @@ def drop(
     acceptance: Acceptance,
     error: JudgeError | None = None,
 ) -> Drop:
-    """`lost` and `gained` of `n` pairs with the bounds that the way of sampling and the judge's error give."""
+    """Return the drop over `n` pairs, with bounds for the way of sampling and the judge's error."""
     lower, upper = drop_bounds(METHODS[acceptance.sampling], lost, gained, n, acceptance.confidence, error)
     return Drop(
         n=n,
@@ -136,7 +140,7 @@ def drop(
 def drop_bounds(
     method: Method, lost: int, gained: int, n: int, confidence: float, error: JudgeError | None
 ) -> tuple[float, float]:
-    """(lower, upper) of the drop seen, or of the true drop if the judge's error is given."""
+    """Return the (lower, upper) bound of the drop seen, or of the true drop if the judge's error is given."""
     if error is None:
         return method.drop_bounds(lost, gained, n, confidence)
     alpha = 1 - confidence
@@ -146,7 +150,7 @@ def drop_bounds(
     sight -= bounds.clopper_pearson_upper(error.false_alarms, error.negatives, sure)
     if sight <= 0:
         return -1.0, 1.0
-    return max(-1.0, min(lower, lower / sight)), min(1.0, max(upper, upper / sight))  # s - f may be 1 as well
+    return max(-1.0, min(lower, lower / sight)), min(1.0, max(upper, upper / sight))  # s - f may even be 1
 
 
 def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetResult:
@@ -164,7 +168,10 @@ def _target(rows: pd.DataFrame, acceptance: Acceptance, judge: Judge) -> TargetR
 
 
 def _noise(plain: pd.DataFrame, acceptance: Acceptance) -> Rate | None:
-    """The rate of pictures of nothing; None where the judge said of any picture not what it shows."""
+    """Return the rate of pictures of nothing.
+
+    Return None if there is any picture of which the judge does not say what it shows.
+    """
     if plain.empty or "" in {*plain["shows_before"], *plain["shows_after"]}:
         return None
     before, after = ((plain[f"shows_{arm}"] == NOTHING).to_numpy(bool) for arm in ARMS)
@@ -172,7 +179,7 @@ def _noise(plain: pd.DataFrame, acceptance: Acceptance) -> Rate | None:
 
 
 def _replaced_by(plain: pd.DataFrame) -> tuple[tuple[str, int], ...]:
-    """The labels that edited pictures show most often, by number and then by name."""
+    """Return the labels that edited pictures show most often, by number and then by name."""
     shown = where(plain, ~plain["shows_after"].isin(["", NOTHING]))["shows_after"]
     counts = sorted(Counter(shown).items(), key=lambda item: (-item[1], item[0]))
     return tuple((str(label), count) for label, count in counts[:MOST_LABELS])
@@ -186,14 +193,17 @@ def _total(plain: pd.DataFrame, probes: dict[str, Rate], acceptance: Acceptance,
 
 
 def silent(probes: Mapping[str, Rate], acceptance: Acceptance) -> tuple[str, ...]:
-    """The families that may be silent and are: the unedited model hardly shows the target by them. None if all are."""
+    """Return the informative families by which the unedited model hardly shows the target.
+
+    Return none if all families of the target are such.
+    """
     families = [name for name in probes if name in acceptance.informative]
     found = tuple(name for name in families if probes[name].before < acceptance.min_control_rate)
     return found if len(found) < len(probes) else ()
 
 
 def probe_of(rows: pd.DataFrame) -> str:
-    """The one prompt family or attack of these rows."""
+    """Return the one prompt family or attack of these rows."""
     return str(rows.iloc[0]["probe"])
 
 
@@ -223,7 +233,7 @@ def _group(rows: pd.DataFrame, retained: tuple[RetainResult, ...], acceptance: A
     worst = max(members, key=lambda result: (result.total.drop, result.concept))
     shown = [result.concept for result in members if result.total.before >= GROUP_CONTROL] or list(names)
     lost = rows["seen_before"] & ~rows["seen_after"]
-    counted = where(rows, rows["concept"].isin(shown) | lost)  # what is hardly there thins out nobody's losses
+    counted = where(rows, rows["concept"].isin(shown) | lost)  # concepts the base hardly shows must not dilute losses
     total = _drop(counted, acceptance, judge.get(worst.category))
     return GroupResult(f"{worst.role}/{worst.category}", len(members), worst.concept, total)
 

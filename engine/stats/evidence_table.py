@@ -1,4 +1,4 @@
-"""The evidence table: one row a judged picture, what everything downstream reads."""
+"""The evidence table: one row a judged picture. Everything downstream reads it."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -16,14 +16,17 @@ from expunge.engine.stats.attack_names import ATTACKS
 
 ARMS = ("before", "after")
 DENOISER = "denoiser"
-"""The arm of the edited denoiser in the base's pipeline, made where the rest of the edited model is not the base's."""
+"""The arm of the edited denoiser in the base's pipeline.
+
+It is drawn where other parts of the edited model differ from the base's.
+"""
 EVERY_ARM = (*ARMS, DENOISER)
 ROLES = ("target", "look_alike", "general")
 KEY = ["concept", "prompt", "seed", "arm", "probe"]
 SHOT = ["concept", "prompt", "seed"]
 PAIR = [*SHOT, "probe"]
 SCORE_DECIMALS = 6
-NOTHING = "nothing recognisable"  # what a picture shows of which nobody could say what it is
+NOTHING = "nothing recognisable"  # the value of `shows` for a picture without a recognisable subject
 
 _KINDS = {pa.string(): "string", pa.int64(): "int64", pa.bool_(): "bool", pa.float64(): "float64"}
 SCHEMA = pa.schema(
@@ -42,7 +45,7 @@ SCHEMA = pa.schema(
         ("shows", pa.string()),
     ]
 )
-BEFORE_SHOWS = pa.schema([field for field in SCHEMA if field.name != "shows"])  # of tables up to version 0.20
+BEFORE_SHOWS = pa.schema([field for field in SCHEMA if field.name != "shows"])  # tables up to version 0.20
 DTYPES: dict[str, str] = {field.name: _KINDS[field.type] for field in SCHEMA}
 COLUMNS = list(DTYPES)
 
@@ -51,13 +54,21 @@ COLUMNS = list(DTYPES)
 class Row:
     """One judged picture.
 
-    `role` is one of ROLES; `category` the kind of concept ("object", "style"); `probe` the family of the prompt
-    ("name", "alias") or one of ATTACKS, which are made on targets only; `arm` "before" (the unedited model), "after"
-    (the edited one) or DENOISER (the edited denoiser with all else of the base); `seen` whether the judge sees the
-    concept; `score` its probability in [0, 1]; `picture` the sha256 of the picture; `fault` what is wrong with it
-    ("black picture"), "" if nothing. Of an attack each arm is aimed at its own model, and `prompt` and `seed` are what
-    all of them started from. `shows` is what the picture shows most likely, NOTHING where there is nothing to
-    recognise, "" where the judge cannot say.
+    For an attack, each arm's picture comes from the attack on that arm's own model, and `prompt` and `seed` are the
+    common start.
+
+    Attributes:
+        role: one of ROLES.
+        category: the kind of concept ("object", "style").
+        probe: the family of the prompt ("name", "alias"), or one of ATTACKS, which are made on targets only.
+        arm: "before" (the unedited model), "after" (the edited one) or DENOISER (the edited denoiser, all else the
+            base's).
+        seen: True if the judge sees the concept.
+        score: the judge's probability of the concept, in [0, 1].
+        picture: the sha256 of the picture.
+        fault: the defect of the picture ("black picture"), "" if it has none.
+        shows: the most likely subject of the picture, NOTHING where nothing is recognisable, "" where the judge cannot
+            say.
     """
 
     concept: str
@@ -75,15 +86,19 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows in canonical order, whatever the order they came in. Raises pyarrow.ArrowInvalid on text for a number."""
+    """Return the rows as a table in canonical order, whatever order they came in.
+
+    Raises pyarrow.ArrowInvalid on text in place of a number.
+    """
     return _frame(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA))
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """sha256 of the sorted rows as canonical JSON, scores rounded to six places; row order and index do not matter.
+    """Return the sha256 of the sorted rows as canonical JSON, with scores rounded to six places.
 
-    A table whose judge could not say what is shown has the digest that it had before there was such a column.
-    Raises ValueError if the columns are not those of the table or a cell other than the score is missing.
+    Row order and index do not matter. Where the judge never says what a picture shows, the `shows` column does not
+    enter, so the digest is the same as before that column existed. Raises ValueError if the columns are not those of
+    the table or a cell other than the score is missing.
     """
     if problems := _shape_problems(frame):
         raise ValueError("no digest of a malformed evidence table: " + "; ".join(problems))
@@ -94,14 +109,14 @@ def digest(frame: pd.DataFrame) -> str:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write parquet in the table's schema; the file appears whole or not at all."""
+    """Write parquet in the table's schema. The file appears whole or not at all."""
     written = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), written)
     write_whole(path, written.getvalue().to_pybytes())
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read what `write` wrote. Raises ValueError if the file holds other columns or types."""
+    """Read a table that `write` wrote. Raises ValueError if the file holds other columns or types."""
     stored = pq.read_table(path)
     if stored.schema.equals(BEFORE_SHOWS):
         stored = stored.append_column("shows", pa.array([""] * len(stored), pa.string()))
@@ -113,9 +128,9 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def check(frame: pd.DataFrame, planned: int) -> list[str]:
-    """Everything that makes the table unfit to judge on, in words; an empty list means fit.
+    """Return in words everything that makes the table unfit to judge on; an empty list means fit.
 
-    `planned` is the number of rows (pictures in both arms together) that the probes were planned to make.
+    `planned` is the planned number of rows: the pictures of all arms together.
     """
     if problems := _shape_problems(frame):
         return problems
@@ -123,7 +138,7 @@ def check(frame: pd.DataFrame, planned: int) -> list[str]:
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
-    # Only text is cast: casting a missing `seen` to bool would read as "not seen".
+    # Cast only text. A cast to bool would turn a missing `seen` into "not seen".
     frame = rows.to_pandas().astype({name: dtype for name, dtype in DTYPES.items() if dtype == "string"})
     return frame.sort_values([*KEY, "picture"], kind="stable", ignore_index=True)
 
@@ -163,7 +178,10 @@ def _value_problems(frame: pd.DataFrame) -> list[str]:
 
 
 def _key_problems(frame: pd.DataFrame) -> list[str]:
-    """A picture may show up once under a prompt family, and once more under each attack that started from it."""
+    """Return in words the rows that are repeated and the pairs that lack an arm.
+
+    A picture may occur once under a prompt family, and once more under each attack that started from it.
+    """
     plain = where(frame, ~is_attack(frame))
     repeated = int(frame.duplicated(KEY).sum() + plain.drop_duplicates(KEY).duplicated([*SHOT, "arm"]).sum())
     problems = [f"{repeated} rows repeat a (concept, prompt, seed, arm)"] if repeated else []
@@ -173,7 +191,10 @@ def _key_problems(frame: pd.DataFrame) -> list[str]:
 
 
 def _label_problems(frame: pd.DataFrame) -> list[str]:
-    """A concept that changes its role, or a pair that changes its probe, would leave the count it belongs to."""
+    """Return in words the concepts and pairs whose labels contradict each other.
+
+    A concept with two roles, or a pair with two probes, would escape the count that it belongs to.
+    """
     concepts = frame.groupby("concept", as_index=False)[["role", "category"]].nunique()
     pairs = where(frame, ~is_attack(frame)).groupby(SHOT, as_index=False)["probe"].nunique()
     return [
@@ -190,26 +211,27 @@ def arms_in(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def is_attack(frame: pd.DataFrame) -> np.ndarray:
-    """Which rows belong to an attack, bool [rows]."""
+    """Return which rows belong to an attack, bool [rows]."""
     return frame["probe"].isin(ATTACKS).to_numpy(dtype=bool)
 
 
 def shown_before(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sound pictures of the unedited model, asked for in plain words, in which the judge sees the concept."""
+    """Return the sound pictures of plain prompts in which the judge sees the concept on the unedited model."""
     return where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & frame["seen"].eq(True) & (frame["fault"] == ""))
 
 
 def never_shown(frame: pd.DataFrame) -> list[str]:
-    """Targets that the unedited model was asked for in plain words and showed not once, sorted.
+    """Return the targets that the unedited model never showed although plain prompts asked for them, sorted.
 
-    There is no picture to know them by, so no attack can be aimed at them. A target that was not asked for is none.
+    No picture shows such a target, so no attack can be aimed at it. A target that no plain prompt asked for is not
+    among them.
     """
     asked = where(frame, ~is_attack(frame) & (frame["arm"] == ARMS[0]) & (frame["role"] == "target"))
     return sorted(set(asked["concept"]) - set(shown_before(frame)["concept"]))
 
 
 def where(frame: pd.DataFrame, rows: Any) -> pd.DataFrame:
-    """The rows of a frame for which `rows`, bool [rows], holds."""
+    """Return the rows of a frame for which `rows`, bool [rows], is True."""
     return frame.take(np.flatnonzero(rows))
 
 

@@ -1,4 +1,4 @@
-"""The grade of a verdict: on one line what a PASS says, and what it does not."""
+"""The grade of a verdict: one line that says what a PASS assures, and what it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.attempts import confidence_over_all
 
 LEARNING = ("inversion", "prompt_search", "word_sweep")
-"""The attacks that learn the concept from its pictures with the weights in hand."""
+"""The attacks that learn the concept from its pictures and have the weights."""
 
 
 ASSURANCES = {
@@ -18,14 +18,16 @@ ASSURANCES = {
     "by weights": "Prompts no longer show the target, and attacks that learn from its pictures, with the weights in "
     "hand, did not bring it back either.",
 }
-"""What each assurance says to somebody who knows no machine learning."""
+"""The meaning of each assurance for a reader who knows no machine learning."""
 
 
 def grade_of(passed: bool, terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
-    """Return level, limits, confidence, waived attacks and assurance on one line; `attacks` are those made on each
-    target.
+    """Return level, limits, confidence, waived attacks and assurance on one line.
 
-    Of a verdict that is no PASS they are what was asked for, and nothing of it is proven.
+    Of a verdict that is no PASS they are what the policy asked for, and nothing of it is proven.
+
+    Args:
+        attacks: for each target, the attacks made on it.
     """
     parts = (
         f"{'' if passed else 'asked for '}{assurance(terms, attacks)}",
@@ -38,8 +40,10 @@ def grade_of(passed: bool, terms: Acceptance, attacks: Sequence[Collection[str]]
 
 
 def assurance(terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
-    """Return "by weights" only where every attack that learns was made on every target and decided; else "by
-    words"."""
+    """Return the assurance, "by weights" or "by words".
+
+    It is "by weights" only where every attack that learns was made on every target and decided.
+    """
     asked = all(name in terms.attacks and terms.decides(name) for name in LEARNING)
     made = all(name in own for own in attacks for name in LEARNING)
     return "by weights" if asked and made else "by words"

@@ -1,14 +1,14 @@
-"""Holm's step-down correction: of many claims made together, with which chance is a single one false."""
+"""Holm's step-down correction: p-values of many claims made together, adjusted so that hardly any claim is false."""
 
 from collections.abc import Sequence
 
 
 def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """Adjusted p-values, in the order given, each in [0, 1].
+    """Return the adjusted p-values in the order of `p`, each in [0, 1].
 
-    Rejecting every hypothesis whose adjusted p is at most alpha keeps the chance of one or more false rejections at
-    alpha or less, whatever the dependence between them (Holm, Scand. J. Statist. 6, 1979). Raises ValueError on a p
-    outside [0, 1].
+    Reject every hypothesis with an adjusted p-value of at most alpha. Then the chance of one or more false rejections
+    is at most alpha, whatever the dependence between them (Holm, Scand. J. Statist. 6, 1979). Raises ValueError on a
+    p-value outside [0, 1].
     """
     if bad := [value for value in p if not 0 <= value <= 1]:
         raise ValueError(f"{bad[0]} is no p-value: it lies outside [0, 1]")

@@ -1,10 +1,12 @@
-"""What a verdict claims of single concepts, each claim as a test with its p-value, corrected for being one of many.
+"""Claims of a verdict about single concepts: each is a test with a p-value, corrected for the number of claims.
 
-A PASS needs no correction: it demands that EVERY limit is proven, so its null hypothesis is a union and the chance of a
+A PASS needs no correction. It demands that EVERY limit is proven, so its null hypothesis is a union. The chance of a
 false PASS is that of the likeliest single error, at most alpha (intersection-union test, Berger, Technometrics 24,
-1982). But whoever reads "this concept is proven erased" off a verdict, or is told that one of many kept concepts has
-collapsed, reads one claim out of many. All claims of a verdict are one family, and those that hold after Holm's
-correction are all true with a chance of at least 1 - alpha.
+1982).
+
+A single claim does need it. Somebody who reads "this concept is proven erased" or "this kept concept has collapsed"
+reads one claim out of many. All claims of a verdict form one family. After Holm's correction, all claims that still
+hold are true together with a chance of at least 1 - alpha.
 """
 
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ def claims_of(
     acceptance: Acceptance,
     judge: Judge,
 ) -> tuple[Claim, ...]:
-    """Every claim of the verdict with its p and Holm-adjusted p, both rounded up to six places."""
+    """Return every claim of the verdict with its p-value and its Holm-adjusted one, both rounded up to six places."""
     drafts = [
         *(
             claim
@@ -43,8 +45,10 @@ def claims_of(
 
 
 def most_claims(plan: pd.DataFrame, acceptance: Acceptance) -> int:
-    """How many claims the verdict on this plan (`expunge.engine.stats.sampling_plan`) can make; Holm multiplies no p by
-    more."""
+    """Return the largest number of claims that a verdict on this plan can make.
+
+    Holm's correction multiplies no p-value by more. `plan` is a plan of `expunge.engine.stats.sampling_plan`.
+    """
     targets, kept = (where(plan, (plan["role"] == "target") == of) for of in (True, False))
     per_target = 1 + acceptance.limits_noise + sum(map(acceptance.decides, acceptance.attacks))
     twice = where(targets, targets["probe"].isin(acceptance.unspared))
@@ -81,7 +85,10 @@ def _below(name: str, demand: Demand, limit: float, error: JudgeError | None) ->
 def _survival(
     name: str, probe: str, rate: Rate, acceptance: Acceptance, error: JudgeError | None, prompt: str = ""
 ) -> Claim:
-    """Turned round: the share in which it is NOT seen is below what the limit leaves."""
+    """Return the claim that a target survives in a prompt family or a prompt.
+
+    The test counts the pictures that do NOT show the target: their share is below 1 - limit.
+    """
     method, limit = METHODS[acceptance.sampling], acceptance.survival_of(probe)
     if error is None:
         p = method.rate_p(rate.n - rate.seen, rate.n, 1 - limit)
@@ -105,6 +112,6 @@ def _of_retained(kept: RetainResult, acceptance: Acceptance) -> Claim:
 
 
 def collapse_p(kept: RetainResult, acceptance: Acceptance) -> float:
-    """p-value of "it dropped by the limit or less": the drop turned round."""
+    """Return the p-value of "it dropped by the limit or less": the test of a drop with lost and gained exchanged."""
     method, total = METHODS[acceptance.sampling], kept.total
     return rounded_up(method.drop_p(total.gained, total.lost, total.n, -acceptance.max_retain_drop))

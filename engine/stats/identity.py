@@ -1,4 +1,4 @@
-"""Reasons against a candidate for what it is, whatever its pictures show."""
+"""Reasons against a candidate that come from its weights and files, whatever its pictures show."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Pairs of one prompt and seed: what the unedited model shows, and the worst of what the edited one does.
+"""Pairs of one prompt and seed: the picture of the unedited model and the worst picture of the edited one.
 
-An edited model may be asked twice: as it was supplied, and by its denoiser in the base's pipeline. Whoever has the
-weights can exchange what surrounds the denoiser, so of each pair the picture counts that speaks most against the edit:
-a target is seen if either shows it, a kept concept only if both do. Such a pair is one outcome like any other, so all
-bounds hold without a correction. The judge's own error is that of one look: where it has two, it raises a target's
-lower bound, and overstates what a kept concept lost, by as much as its error at most.
+An edited model may answer twice: as supplied, and with its denoiser in the base's pipeline. Anybody who has the weights
+can exchange the parts around the denoiser. So the picture that speaks most against the edit counts for the pair. A
+target is seen if either picture shows it, and a kept concept only if both do.
+
+Such a pair is one outcome like any other, so all bounds hold without a correction. The judge's error is measured for
+one picture. Where the judge looks at two, it raises a target's lower bound and overstates the loss of a kept concept,
+by at most its error.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from expunge.engine.stats.verdict import Reason
 
 
 def pairs_of(evidence: pd.DataFrame, *values: str) -> pd.DataFrame:
-    """Return one row a pair: `seen_before`, `seen_after`, the same of `shows` and of other columns asked for."""
+    """Return one row for each pair.
+
+    The columns hold `seen_before` and `seen_after`, the same two of `shows`, and the same two of each column in
+    `values`.
+    """
     before, after = where(evidence, evidence["arm"] == ARMS[0]), worst_of(edited_rows(evidence))
     after = after.filter([*PAIR, "seen", "shows", *values])
     return before.merge(after, on=PAIR, suffixes=("_before", "_after"), validate="1:1")
@@ -32,9 +38,9 @@ def edited_rows(evidence: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_of(edited: pd.DataFrame) -> pd.DataFrame:
-    """Return of each pair the row that speaks most against the edit, by what is seen, then by score.
+    """Return for each pair the row that speaks most against the edit.
 
-    Of rows that are alike it is that of the model as supplied.
+    Rows are compared by `seen`, then by `score`. Of equal rows the one of the model as supplied is returned.
     """
     if DENOISER not in arms_in(edited):
         return edited
@@ -45,9 +51,10 @@ def worst_of(edited: pd.DataFrame) -> pd.DataFrame:
 
 
 def concealed(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[Reason]:
-    """Yield a reason for each target, and each attack on it, that keeps its limit as supplied and not by its denoiser.
+    """Yield a reason for each target that only the parts around the denoiser hide, and for each such attack on it.
 
-    Its pictures count anyway; this says that nothing was erased. Nothing where no arm is of the denoiser alone.
+    These keep their limit on the model as supplied and exceed it on the denoiser alone. Their pictures count anyway,
+    and the reason says that nothing was erased. Yields nothing where the table has no arm of the denoiser alone.
     """
     if DENOISER not in arms_in(evidence):
         return

@@ -1,4 +1,4 @@
-"""What the proof of a target rests on: one demand for all prompts, one a prompt family, one an attack that decides."""
+"""The demands on the proof of a target: of all prompts, of each prompt family, and of each attack that decides."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from expunge.engine.stats.verdict import Rate, TargetResult
 
 @dataclass(frozen=True)
 class Demand:
-    """The unedited model must show at least `control`, and of the edited one at most `limit` may be proven possible.
+    """A control that the unedited model must reach and a limit that the edited model must keep.
 
-    `kind` is "target", "noise", "probe" or "attack", and `probe` names the family or attack. `limit` is None for a
-    family without one of its own. `terms` say how its pictures were counted. A demand about noise has no control, for
-    nobody has to show any.
+    The unedited model must show at least `control`. The upper bound of the edited model's rate must be at most `limit`,
+    which is None for a prompt family without a limit of its own. `kind` is "target", "noise", "probe" or "attack", and
+    `probe` names the family or attack. `terms` say how the pictures were sampled. A demand about noise has the control
+    0, because no model has to show noise.
     """
 
     kind: str
@@ -25,7 +26,7 @@ class Demand:
 
 
 def demands(target: TargetResult, acceptance: Acceptance) -> Iterator[Demand]:
-    """All that the policy asks of a target, in the order in which it is told."""
+    """Yield all demands of the policy on a target, in the order of the report."""
     yield Demand("target", "", target.total, acceptance.min_control_rate, acceptance.max_target_rate, acceptance)
     if acceptance.limits_noise and target.noise:
         yield Demand("noise", "", target.noise, 0.0, acceptance.max_noise_rate, acceptance)

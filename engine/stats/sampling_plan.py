@@ -1,19 +1,21 @@
-"""Which pictures to take next: round by round, and none of what is decided already.
+"""The choice of the next pictures: round by round, and none for what is already decided.
 
-A plan names every question that may be asked and the round it belongs to; a round asks every prompt of a concept with
-the same number of new seeds. A target goes on until each of its limits is proven kept and each control is met, its own
-and its families', or one of these is proven not to be. What must stay goes on group by group, until its drop is proven
-to be kept or broken, and longer where a single concept of it is suspected of a collapse, which a few pictures cannot
-prove among many claims: until that is proven or the suspicion gone. All of it ends with the plan's last round. The
-whole loop is
+A plan lists every question that may be asked and the round of each. A round asks every prompt of a concept with the
+same number of new seeds.
+
+A target goes on until each of its limits is proven kept and each control is met, or until one limit or control is
+proven broken. This covers the target's own limits and controls and those of its prompt families. Kept concepts go on
+group by group, until the group's drop is proven kept or broken. A group goes on longer while one of its concepts is
+suspected of a collapse, because a few pictures cannot prove a collapse among many claims. It then stops when the
+collapse is proven or no longer suspected. Everything ends with the plan's last round. The whole loop is
 
     evidence = none(plan)
     while len(due := next_round(plan, evidence, acceptance)):
         evidence = evidence + rows of all arms for every question due
 
-With sampling "fixed" a plan has one round and the loop one turn. Every step is a pure function of plan, evidence and
-limits, so whoever holds these can tell which rows the rule would have asked for (`asked`), and that no others are there
-(`breaches`): evidence that was gathered further, or cut short, because of what it showed proves nothing.
+With sampling "fixed" a plan has one round and the loop has one turn. Every step is a pure function of plan, evidence
+and limits. So anybody who has these can compute which rows the rule asks for (`asked`) and check that there are no
+others (`breaches`). Evidence that somebody gathered further, or cut short, because of what it showed proves nothing.
 """
 
 from __future__ import annotations
@@ -32,17 +34,17 @@ from expunge.engine.stats.pairing import pairs_of
 from expunge.engine.stats.requirements import demands
 from expunge.engine.stats.verdict import Rate, RetainResult, TargetResult
 
-if TYPE_CHECKING:  # verdicts are decided without torch, which questions need for their pictures
+if TYPE_CHECKING:  # the statistics must run without torch, which the questions import for their pictures
     from expunge.engine.probes.prompts import Question
 
 PLANNED = ["concept", "role", "category", "probe", "prompt", "seed", "round"]
 
 
 def plan_of(questions: Iterable[Question], acceptance: Acceptance, round_seeds: int) -> pd.DataFrame:
-    """The plan of these questions, one row each in their order (so a row's index is its question's place).
+    """Return the plan of these questions: one row each, in their order, so a row's index is its question's place.
 
-    A prompt's seeds are taken in ascending order, `round_seeds` a round; with sampling "fixed" all in one round. Raises
-    ValueError if `round_seeds` is below 1.
+    A prompt's seeds are taken in ascending order, `round_seeds` in each round. With sampling "fixed" all are in one
+    round. Raises ValueError if `round_seeds` is below 1.
     """
     if round_seeds < 1:
         raise ValueError(f"round_seeds is {round_seeds}: take at least one seed of every prompt a round")
@@ -60,10 +62,10 @@ def plan_of(questions: Iterable[Question], acceptance: Acceptance, round_seeds: 
 def next_round(
     plan: pd.DataFrame, evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge | None = None
 ) -> pd.DataFrame:
-    """The rows of the plan to ask next, of both models; none when all is decided or the plan is used up.
+    """Return the rows of the plan to ask next of both models; none when all is decided or the plan is used up.
 
-    A round of which some rows are there already is completed. Rows of attacks are passed over: an attack's pictures are
-    fixed beforehand and no part of a plan.
+    A round that has some of its rows already is completed. Rows of attacks are ignored, because the number of an
+    attack's pictures is fixed beforehand and is no part of a plan.
     """
     have = where(evidence, ~is_attack(evidence))
     missing = where(plan, ~_keys(plan).isin(_keys(have)))
@@ -75,7 +77,7 @@ def next_round(
 def asked(
     plan: pd.DataFrame, evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge | None = None
 ) -> pd.DataFrame:
-    """The rows of the plan that the rule asks for, replayed on the evidence as far as it reaches."""
+    """Return the rows of the plan that the rule asks for, replayed on the evidence as far as it reaches."""
     taken = plan.head(0)
     while len(due := next_round(plan, _answers(taken, evidence), acceptance, judge)):
         taken = plan.loc[sorted({*taken.index, *due.index})]
@@ -87,7 +89,7 @@ def asked(
 def breaches(
     plan: pd.DataFrame, evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge | None = None
 ) -> Iterator[str]:
-    """How the rows of evidence differ from those that the rule asks for, in words; nothing if they do not."""
+    """Yield in words how the rows of evidence differ from those that the rule asks for; nothing where they agree."""
     due, have = asked(plan, evidence, acceptance, judge), where(evidence, ~is_attack(evidence))
     missing, surplus = where(due, ~_keys(due).isin(_keys(have))), where(have, ~_keys(have).isin(_keys(due)))
     for text, rows in (
@@ -99,7 +101,10 @@ def breaches(
 
 
 def _units(plan: pd.DataFrame) -> list[pd.DataFrame]:
-    """What goes on or stops together: one target, or all that must stay of one role and category."""
+    """Return the parts of the plan that go on or stop together.
+
+    A part is one target, or all kept concepts of one role and category.
+    """
     names = plan["concept"].where(plan["role"] == "target", plan["role"] + "/" + plan["category"])
     return [plan.loc[places] for _, places in sorted(plan.groupby([plan["role"], names]).groups.items())]
 
@@ -119,7 +124,10 @@ def _due(
 
 
 def is_open(evidence: pd.DataFrame, acceptance: Acceptance, judge: Judge, claims: int) -> bool:
-    """Whether more pictures of this target or group could change what is proven of it, in a verdict of `claims`."""
+    """Return True if more pictures of this target or group could change what the verdict proves of it.
+
+    `claims` is the largest number of claims that the verdict may make.
+    """
     pairs = pairs_of(evidence)
     targets, kept = target_results(pairs, acceptance, judge), retained_results(pairs, acceptance)
     drops = [group.total for group in group_results(pairs, kept, acceptance, judge)]
@@ -136,7 +144,11 @@ def _limits(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[floa
 
 
 def _controls(target: TargetResult, acceptance: Acceptance) -> Iterator[tuple[float, float, float]]:
-    """That the unedited model shows too little; the verdict tells it by the measured share, not a bound."""
+    """Yield the statements that the unedited model shows too little, as (lower bound, upper bound, limit).
+
+    The verdict compares the measured share with the control, not a bound. So the upper bound here is the measured
+    share.
+    """
     for demand in demands(target, acceptance):
         if demand.kind != "attack":
             yield 1 - _most_before(demand.rate, acceptance), 1 - demand.rate.before, 1 - demand.control
@@ -147,7 +159,10 @@ def _most_before(rate: Rate, acceptance: Acceptance) -> float:
 
 
 def _unclear(kept: RetainResult, acceptance: Acceptance, claims: int) -> bool:
-    """Whether a collapse is suspected and not proven among `claims` by Bonferroni, or could not be suspected yet."""
+    """Return True if a collapse is suspected but not proven, or if there are too few pictures to suspect one.
+
+    Proven means proven among `claims` claims by Bonferroni's correction.
+    """
     p, total = collapse_p(kept, acceptance), kept.total
     all_lost = replace(kept, total=replace(total, lost=total.n, gained=0))
     suspected = p <= acceptance.suspicion and claims * p > acceptance.alpha
@@ -155,7 +170,11 @@ def _unclear(kept: RetainResult, acceptance: Acceptance, claims: int) -> bool:
 
 
 def _undecided(statements: list[tuple[float, float, float]]) -> bool:
-    """Statements as (lower bound, upper bound, limit): one proven broken settles it, or all proven kept."""
+    """Return True unless one statement is proven broken or all are proven kept.
+
+    Args:
+        statements: (lower bound, upper bound, limit) of each.
+    """
     broken = any(lower > limit for lower, _, limit in statements)
     return not broken and any(upper > limit for _, upper, limit in statements)
 

@@ -1,4 +1,4 @@
-"""What a verdict says: its parts as frozen data, and their canonical JSON."""
+"""The parts of a verdict as frozen data, and their canonical JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ from expunge.engine.stats.grade import ASSURANCES, assurance, grade_of
 
 
 class Outcome(StrEnum):
-    """From best to gravest."""
+    """The outcome of a verdict, from best to gravest."""
 
     PASS = "PASS"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -59,10 +59,13 @@ OUTCOME_OF = {
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a verdict is no PASS: `code` is a key of OUTCOME_OF, `concept` a concept, a group's name, the component
-    of a model, or "".
+    """A reason why a verdict is no PASS.
 
-    `probe` is the prompt family or attack, "" if it is about all prompts; `value` missed `limit`.
+    Attributes:
+        code: a key of OUTCOME_OF.
+        concept: a concept, the name of a group, the component of a model, or "".
+        value: the measured value that missed `limit`.
+        probe: the prompt family or attack, "" if the reason is about all prompts.
     """
 
     code: str
@@ -77,10 +80,13 @@ class Reason:
 class Claim:
     """A statement about one concept or group, as a test: the claim is proven where its null hypothesis is rejected.
 
-    `kind` says what is claimed: "target", "probe", "attack", "noise": the rate is below `limit`; "group": the drop is
-    below it; "collapse": the drop of this retained concept is above it; "survival": the rate by this prompt family is,
-    or by one `prompt` of it. `p` is the p-value by itself, `holm` the one adjusted for all claims of the verdict: those
-    with holm <= family_alpha are proven together. Both are rounded up to six places.
+    Attributes:
+        kind: says what is claimed. "target", "probe", "attack" and "noise": the rate is below `limit`. "group": the
+            drop is below it. "collapse": the drop of this kept concept is above it. "survival": the rate of this prompt
+            family, or of its one `prompt`, is above it.
+        p: the p-value by itself, rounded up to six places.
+        holm: the p-value adjusted for all claims of the verdict, rounded up to six places. The claims with holm <=
+            family_alpha are proven together.
     """
 
     kind: str
@@ -93,16 +99,16 @@ class Claim:
 
     @property
     def asked_by(self) -> str:
-        """The prompt family, and the prompt if it is about one."""
+        """Return the prompt family, and the prompt if the claim is about one."""
         return f"{self.probe} {self.prompt!r}" if self.prompt else self.probe
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`seen` of `n` pictures after the edit, with its bounds; `before` is the share seen on the unedited model.
+    """The rate `seen` of `n` edited pictures, with its bounds; `before` is the share seen on the unedited model.
 
-    The bounds are of the share the judge sees (`bounds_of` "seen"), or, where the judge's own error is known, of the
-    share that shows the concept ("true").
+    The bounds are of the share that the judge sees (`bounds_of` "seen"). Where the judge's error is known, they are of
+    the share that shows the concept ("true").
     """
 
     n: int
@@ -116,9 +122,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Drop:
-    """Loss over `n` pairs: shares seen before and after, pairs lost and gained, the drop with its bounds.
+    """The loss over `n` pairs: shares seen before and after, pairs lost and gained, the drop with its bounds.
 
-    `drop` is of the share the judge sees, the bounds are of what `bounds_of` says, as those of a `Rate`.
+    `drop` is of the share that the judge sees. `bounds_of` says what the bounds are of, as for a `Rate`.
     """
 
     n: int
@@ -134,10 +140,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class JudgeError:
-    """How a judge did on labelled pictures.
+    """The error of a judge, counted on labelled pictures.
 
-    It saw the label in `hits` of `labelled` pictures, and in `false_alarms` of `negatives` pictures it saw what they do
-    not show; `pictures` says in words which these were. Raises ValueError where a count is more than its whole.
+    The judge saw the label in `hits` of `labelled` pictures. In `false_alarms` of `negatives` pictures it saw what they
+    do not show. `pictures` describes the pictures in words. Raises ValueError where a count exceeds its whole.
     """
 
     hits: int
@@ -152,22 +158,27 @@ class JudgeError:
 
 
 AS_TARGET = "target/"
-"""Marks, before a category, the error of the reading that counts for targets, where that was measured by itself."""
+"""The prefix of a category for the error of the reading that counts for targets, where that was measured separately."""
 
 
 def target_error(errors: Mapping[str, JudgeError], category: str) -> JudgeError | None:
-    """Return the judge's error at seeing a target of this category; that of the category where it has only one."""
+    """Return the judge's error for targets of this category, or that of the category where it has no separate one."""
     return errors.get(f"{AS_TARGET}{category}", errors.get(category))
 
 
 @dataclass(frozen=True)
 class TargetResult:
-    """One concept to erase; `probes` is the rate by prompt family, `attacks` the success rate (ASR) by attack.
+    """The result of one concept to erase.
 
-    `total` holds the prompts of all families that count for the proof and no attack (`expunge.engine.stats.estimates`);
-    `prompts` has the rate by prompt of those families that are held prompt by prompt and have several. `noise` is the
-    share of its pictures that show nothing recognisable, None where the judge cannot say; `replaced_by` are the labels
-    that its edited pictures show most often, each with their number.
+    Attributes:
+        total: the rate over the prompts of all families that count for the proof (`expunge.engine.stats.estimates`),
+            without attacks.
+        probes: the rate by prompt family.
+        attacks: the success rate (ASR) by attack.
+        prompts: the rate by prompt, for those families whose prompts are held to a limit one by one and that have
+            several.
+        noise: the share of its pictures that show nothing recognisable; None where the judge cannot say.
+        replaced_by: the labels that its edited pictures show most often, each with its number.
     """
 
     concept: str
@@ -190,7 +201,7 @@ class RetainResult:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """All retained concepts of one role and category together; `worst` is the one that dropped most."""
+    """All kept concepts of one role and category together; `worst` is the one that dropped most."""
 
     name: str
     concepts: int
@@ -204,11 +215,14 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome and all it rests on; `evidence` is the digest of the table, "" where the table is unfit.
+    """The outcome and everything it rests on.
 
-    `family_alpha` bounds the chance that any of the claims called proven is false; `judge` is the judge's error by
-    category, as far as it was known. `comparison` says how the candidate differs from its base; None where no candidate
-    was at hand, as when it is asked what could be proven at best.
+    Attributes:
+        evidence: the digest of the evidence table, "" where the table is unfit.
+        family_alpha: the largest chance that any of the claims called proven is false.
+        judge: the judge's error by category, as far as it was known.
+        comparison: how the candidate differs from its base. None where there was no candidate, as in the forecast of
+            what could be proven at best.
     """
 
     outcome: Outcome
@@ -231,19 +245,22 @@ class Verdict:
 
     @property
     def proven(self) -> tuple[Claim, ...]:
-        """The claims that may be made one by one: the chance that any of them is false is at most `family_alpha`."""
+        """Return the claims that hold together: the chance that any of them is false is at most `family_alpha`."""
         return tuple(claim for claim in self.claims if claim.holm <= self.family_alpha)
 
     @property
     def suspected(self) -> tuple[Claim, ...]:
-        """The collapses of kept concepts that would be proven if each were the only claim, and so are not ruled out."""
+        """Return the collapses of kept concepts that would be proven if each were the only claim.
+
+        They are not proven among all claims, and so they are not ruled out.
+        """
         most = self.acceptance.suspicion
         doubts = (claim for claim in self.claims if claim.kind == "collapse" and claim.p <= most)
         return tuple(claim for claim in doubts if claim.holm > self.family_alpha)
 
     @property
     def grade(self) -> str:
-        """Return on one line what a PASS says, or what was asked for where it is none."""
+        """Return on one line what a PASS assures, or what the policy asked for where the outcome is no PASS."""
         return grade_of(self.outcome == Outcome.PASS, self.acceptance, [list(one.attacks) for one in self.targets])
 
     @property
@@ -252,17 +269,17 @@ class Verdict:
         return ASSURANCES[assurance(self.acceptance, [list(one.attacks) for one in self.targets])]
 
     def to_json(self) -> str:
-        """Return canonical JSON, the grade included; floats carry six places already."""
+        """Return canonical JSON with the grade. All floats are rounded to six places already."""
         return canonical_json({**asdict(self), "grade": self.grade}).decode()
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file that holds what `to_json` wrote."""
+        """Read a verdict from a file that holds the output of `to_json`."""
         return cls.from_json(path.read_text(encoding="utf-8"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        """Read a verdict from the output of `to_json`. Raises ValueError, KeyError or TypeError on anything else."""
         raw = parse_json(text.encode())
         told = raw.pop("grade", None)
         raw["outcome"] = Outcome(raw["outcome"])
@@ -275,13 +292,13 @@ class Verdict:
         raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
         raw["comparison"] = Comparison.of(found) if (found := raw.get("comparison")) else None
         verdict = cls(**raw)
-        if told not in (None, verdict.grade):  # earlier versions gave none
+        if told not in (None, verdict.grade):  # earlier versions wrote no grade
             raise ValueError(f"grade is {told!r}, its terms give {verdict.grade!r}: the verdict was altered")
         return verdict
 
 
 def gravest(reasons: tuple[Reason, ...]) -> Outcome:
-    """The outcome that the reasons lead to together; PASS without any."""
+    """Return the gravest outcome among those of the reasons; PASS without reasons."""
     return max((OUTCOME_OF[reason.code] for reason in reasons), key=list(Outcome).index, default=Outcome.PASS)
 
 
