@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "919f739c832af8c3dc9b4b873d93facba717495c7e90cc90671ff1c061460e4b")
+PINNED = ("0.20.0", "cc380b87c3946ff35d13dc5b7847e9f589ab4ef5a4f801a586fd3ddda81c26da")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
