@@ -1,8 +1,8 @@
-"""Budgets of an attack: where it fails on the unedited model, it is made again with a larger budget.
+"""Budgets of an attack: where it fails on the unedited model it is made again with a larger one.
 
-The prompt of an attempt names its budget, so the table itself shows which budgets were used. Only the unedited model's
-rows decide whether a larger budget is due. So nothing that the edited model shows can get it an easier or a weaker
-attack. All models are attacked with every budget that is due.
+An attempt's prompt says by which budget it was made, so a table says by itself which budgets were used. Whether there
+has to be a larger one follows from the unedited model's rows alone: nothing that the edited model shows can buy it an
+easier or a weaker attack. All models are attacked with every budget that is due.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ LABEL = ", budget "
 
 
 def labelled(title: str, budget: int) -> str:
-    """Return the prompt of an attempt with this budget; budgets are counted from 1."""
+    """Return the prompt of an attempt that was made by this budget, counted from 1."""
     return title if budget == 1 else f"{title}{LABEL}{budget}"
 
 
@@ -28,19 +28,17 @@ def budgets_of(rows: pd.DataFrame) -> np.ndarray:
 
 
 def counted(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the pairs of an attack's largest budget, and all pairs that count.
+    """Return of an attack's pairs those of its largest budget, and all that count.
 
-    A target that a smaller budget brought back after the edit counts against the edit. Its failures add nothing.
+    What a smaller budget brought back after the edit counts against the edit; what it did not adds nothing.
     """
     largest = budgets_of(pairs) == budgets_of(pairs).max()
     return where(pairs, largest), where(pairs, largest | pairs["seen_after"].to_numpy(dtype=bool))
 
 
 def due(attack: Any, concept: str, evidence: pd.DataFrame, acceptance: Acceptance) -> list[Any]:
-    """Return the attack with each budget of which the evidence must have rows on this concept.
-
-    The attacks are those of `expunge.engine.probes.attacks`.
-    """
+    """Return the attack (`expunge.engine.probes.attacks`) with each budget of which the evidence must have rows on this
+    concept."""
     before = (evidence["concept"] == concept) & (evidence["probe"] == attack.name) & (evidence["arm"] == ARMS[0])
     rows = where(evidence, before)
     found, numbers = [attack], budgets_of(rows)
@@ -53,10 +51,7 @@ def due(attack: Any, concept: str, evidence: pd.DataFrame, acceptance: Acceptanc
 
 
 def stray(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
-    """Yield in words each attack with a larger budget than it needed.
-
-    A larger budget needs that the one before was made and was not enough.
-    """
+    """Say where an attack was made with a larger budget although the one before it was not made, or was enough."""
     attacked = where(evidence, is_attack(evidence) & (evidence["arm"] == ARMS[0]).to_numpy(dtype=bool))
     for (concept, attack), rows in attacked.groupby(["concept", "probe"]):
         numbers, seen = budgets_of(rows), rows["seen"].to_numpy(dtype=bool)

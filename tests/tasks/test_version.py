@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "cc380b87c3946ff35d13dc5b7847e9f589ab4ef5a4f801a586fd3ddda81c26da")
+PINNED = ("0.20.0", "7b223081030c807968e86e429d2d3c32567da6151630484e918ca2800d9db636")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
