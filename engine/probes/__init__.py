@@ -1,4 +1,4 @@
-"""Probes: the questions a model is asked to find out whether it still knows a concept."""
+"""Probes: the questions that test whether a model still knows a concept."""
 
 from expunge.engine.probes.prompts import Question, Subject, questions
 

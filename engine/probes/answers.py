@@ -1,4 +1,4 @@
-"""Answers become evidence: what was asked, the picture that came of it, and what the judge sees in it."""
+"""From answers to evidence: the question, its picture, and what the judge sees in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from expunge.engine.stats.evidence_table import ARMS, Row
 
 @dataclass(frozen=True)
 class Answer:
-    """A picture, uint8 [height, width, 3], and what was asked; `probe` is the prompt family or the attack."""
+    """A picture, uint8 [height, width, 3], and its question; `probe` is the prompt family or the attack."""
 
     subject: Subject
     probe: str
@@ -30,13 +30,13 @@ class Answer:
 
 
 def _sightings(judge: Judge, block: Sequence[Answer], pictures: np.ndarray, category: str) -> list[Sighting]:
-    """A concept is seen where the judge sees it by its name, or by any other that it knows it by."""
+    """Return for each answer what the judge sees, by the concept's name or any other name in `seen_as`."""
     names = [list(dict.fromkeys([answer.subject.name, *answer.subject.seen_as])) for answer in block]
     return look_for_any(judge, pictures, names, category)
 
 
 def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
-    """One row of evidence for each answer, in their order; neighbours of one category are judged together."""
+    """Yield one row of evidence for each answer, in their order; neighbours of one category are judged together."""
     for category, group in groupby(answers, key=lambda answer: answer.subject.category):
         block = list(group)
         pictures = np.stack([answer.picture for answer in block])
@@ -60,10 +60,9 @@ def rows(judge: Judge, answers: Iterable[Answer], arm: str) -> Iterator[Row]:
 
 
 def counts_sensitively(subject: Subject, arm: str) -> bool:
-    """Tell which reading counts: of a target after the edit the one that sees more, of all else the plain one.
+    """Return True if the more sensitive reading of the judge counts: for a target after the edit.
 
-    What must be gone is seen where there is any sign of it. What must stay, and what the unedited model has to show in
-    a positive control or as a reference of an attack, is seen where there is no doubt. So no doubt of the judge helps
-    an edit to pass.
+    Everywhere else the plain reading counts. A target counts as seen at any sign of it. A kept concept, a positive
+    control and an attack's reference count as seen only without doubt. So no doubt of the judge helps an edit to pass.
     """
     return subject.role == "target" and arm != ARMS[0]

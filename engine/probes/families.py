@@ -1,9 +1,8 @@
-"""Further ways to ask for a target, by which concepts survive that were erased by name only.
+"""Further prompt families for targets: ways to ask that an erasure by name alone may miss.
 
-Family by family, after the prompt families of EMMA (arXiv 2512.17320) and the multilingual ones of HUB (arXiv
-2410.05664): synonyms, hints that never name it, other capitals and quotes, misspellings, look-alike letters, company
-of kept concepts, other languages. Their wordings are data in `further/CATEGORY.txt`; every draw is seeded by family,
-name and seed.
+The families follow EMMA (arXiv 2512.17320) and the multilingual ones of HUB (arXiv 2410.05664): synonyms, hints that
+never name the concept, other capitals and quotes, misspellings, look-alike letters, compositions with kept concepts,
+other languages. Their wordings are data in `further/CATEGORY.txt`. Every draw is seeded by family, name and seed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from expunge.engine.probes.spelling import homoglyphs, misspellings, translation
 from expunge.engine.text.templates import with_article
 
 FURTHER = FOLDER / "further"
-MOST = 100  # prompts in company, more than anyone asks for
+MOST = 100  # composition prompts: more than any caller needs
 
 
 def family_prompts(
@@ -30,10 +29,13 @@ def family_prompts(
     taken: Iterable[str] = (),
     seed: int = 0,
 ) -> list[str]:
-    """At most `count` prompts of a family, fewer where nothing more is known; KeyError if there is no such family.
+    """Return at most `count` prompts of a family, fewer where no more are known.
 
-    `beside` are kept objects to draw it beside or in; `taken` are names of other concepts, which no synonym, no
-    misspelling and no translation of this one may be.
+    Args:
+        beside: kept objects for the target to be drawn beside or in.
+        taken: names of other concepts, which no synonym, misspelling or translation may equal.
+    Raises:
+        KeyError: there is no such family.
     """
     others = {name.casefold() for name in taken}
     drawn = FAMILIES[family](subject, random.Random(f"{family}/{subject.name}/{seed}"))
@@ -42,7 +44,7 @@ def family_prompts(
     company = list(beside)
     pairs = zip(cycle(company), cycle(company[1:] + company[:1]), strict=False)
     made = (_fill(*parts) for parts in zip(cycle(lines), words, pairs, strict=False))
-    enough = islice(made, 10 * count)  # a pool, since some come out the same
+    enough = islice(made, 10 * count)  # a pool, because some prompts are equal
     return list(dict.fromkeys(enough))[:count]
 
 
@@ -52,7 +54,7 @@ def _fill(wording: str, words: str, company: tuple[str, str]) -> str:
 
 
 def names_it(text: str, subject: Subject) -> bool:
-    """Whether the text has one of its names, in whole words, a plural counting too."""
+    """Return True if the text has one of the subject's names in whole words; a plural counts too."""
     return any(re.search(rf"(?<!\w){re.escape(name)}(s|es)?(?!\w)", text, re.IGNORECASE) for name in subject.names)
 
 
@@ -61,7 +63,7 @@ def _synonyms(subject: Subject, rng: random.Random) -> Iterator[str]:
 
 
 def _hints(subject: Subject, rng: random.Random, most: int) -> Iterator[str]:
-    """Up to `most` clue words together; without any the policy's own prompts that do not name the concept."""
+    """Yield up to `most` clue words together; without clues, the policy's own prompts that do not name the concept."""
     clues = [clue for clue in subject.clues if not names_it(clue, subject)]
     if clues:
         yield from (" and ".join(rng.sample(clues, min(len(clues), most))) for _ in range(4 * len(clues)))

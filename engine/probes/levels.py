@@ -1,8 +1,8 @@
-"""How hard a model is questioned: the prompt families and attacks of each level, their budgets and their cost.
+"""The levels of a verification: the prompt families and attacks of each, their budgets and their cost.
 
 `quick` asks in the words that name the concept. `standard` adds every further prompt family and what any user of the
 weights may do: guess words, start from a picture, draw under other settings, tune the model on something else.
-`adversarial` adds the attacks that search with the denoiser for the concept itself, and asks for more of everything.
+`adversarial` adds the attacks that use the denoiser to search for the concept itself, and asks more of everything.
 """
 
 from __future__ import annotations
@@ -28,18 +28,23 @@ from expunge.engine.probes.families import FAMILIES, family_prompts
 from expunge.engine.probes.prompts import Question, Subject, kept_objects, questions
 
 INFORMATIVE = ("alias", *FAMILIES)
-"""Families to which the unedited model may not respond; where it does not, they add nothing to the proof
-(`Acceptance.informative`)."""
+"""Families to which the unedited model need not respond. Where it does not, they add nothing to the proof
+(`Acceptance.informative`).
+"""
 
 NAMED = ("alias", "policy")
-"""Families of words that the policy itself gives, each an order by itself (`Acceptance.named`)."""
+"""Families whose words the policy itself gives, each an order by itself (`Acceptance.named`)."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """`families` are prompts a target by further family; `attacks` carry their own budgets.
+    """The prompts, attacks and kept concepts of one level.
 
-    `look_alikes` and `general` are how many kept concepts must be examined, near each target and in each category.
+    Attributes:
+        families: the number of prompts for a target by further family.
+        attacks: the attacks with their own budgets.
+        look_alikes: how many kept concepts near each target must be examined.
+        general: how many kept concepts of each category must be examined.
     """
 
     name: str
@@ -50,15 +55,15 @@ class Level:
 
     @property
     def asks_more(self) -> bool:
-        """Whether it asks more than a policy does by itself."""
+        """Return True if the level asks more than a policy does by itself."""
         return bool(self.families or self.attacks or self.look_alikes or self.general)
 
     def drawn_by(self, sampler: Sampler) -> Level:
-        """The same level with the pictures of its attacks drawn by another sampler."""
+        """Return the same level with another sampler for the pictures of its attacks."""
         return replace(self, attacks=tuple(attack.drawn_by(sampler) for attack in self.attacks))
 
     def grown(self, times: float) -> Level:
-        """The same level with so many times the pictures of each attack, as a stricter confidence needs them."""
+        """Return the same level with `times` as many pictures of each attack, as a stricter confidence needs."""
         return replace(self, attacks=tuple(attack.grown(times) for attack in self.attacks))
 
 
@@ -75,16 +80,17 @@ LEVELS: dict[str, Level] = {
 
 
 def level_named(name: str) -> Level:
-    """ConceptError names the levels there are."""
+    """Return the level of this name. Raises ConceptError that lists the levels."""
     if name not in LEVELS:
         raise ConceptError(f"there is no level {name!r}; use one of {', '.join(LEVELS)}")
     return LEVELS[name]
 
 
 def questions_at(level: str, subjects: Sequence[Subject], prompts: int, seeds: int, seed: int = 0) -> list[Question]:
-    """Every prompt question of a level: those of `quick` for all subjects, then the further families of the targets.
+    """Return every prompt question of a level.
 
-    No prompt is asked of a subject twice; it counts for the family that asked first.
+    They are those of `quick` for all subjects, then the further families of the targets. No prompt is asked of a
+    subject twice. It counts for the family that asked first.
     """
     asked = questions(subjects, prompts, seeds, seed)
     known = {(question.subject.id, question.shot.prompt) for question in asked}
@@ -108,9 +114,9 @@ def _further(level: Level, subjects: Sequence[Subject], seed: int) -> list[tuple
 
 
 def readable(pipeline: Any, asked: Sequence[Question]) -> tuple[list[Question], list[Question]]:
-    """(what the model's encoders can read, what is too long for one of them and to be reported as left out).
+    """Return (the questions that the model's encoders can read, those too long for one of them, to be reported).
 
-    Only prompts of the further families are ever left out; encoding refuses any other that is too long.
+    Only prompts of the further families are ever omitted. Encoding refuses any other prompt that is too long.
     """
     family = family_of(pipeline)
     tokenizers = [words for stream in range(family.streams) for words in family.tokenizers(pipeline, stream)]

@@ -1,8 +1,8 @@
-"""Which concepts an erasure is likeliest to hurt: those the text encoder or the judge holds for nearly the same.
+"""The concepts that an erasure most likely damages: those that the text encoder or the judge takes for nearly the same.
 
-The text encoder's view is taken where an edit acts: on what the denoiser's value matrices make of a concept's last
-subject token. The judge's view is taken on pictures of the unedited model: what it takes the target for, it may miss
-when the target goes.
+The text encoder is compared where an edit acts: on the output of the denoiser's value matrices for a concept's last
+subject token. The judge is compared on pictures of the unedited model. It may miss whatever it takes the target for,
+once the target is gone.
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ DECIMALS = 4
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A judge that says how likely each of several labels is."""
+    """A judge that returns the probability of each of several labels."""
 
     def probabilities(self, pictures: np.ndarray, labels: Sequence[str], category: str) -> np.ndarray:
-        """Pictures, uint8 [n, height, width, 3], to chances [n, labels] that add up to 1."""
+        """Return probabilities [n, labels] that add up to 1, for pictures, uint8 [n, height, width, 3]."""
         ...
 
 
 @dataclass(frozen=True)
 class LookAlike:
-    """A concept near a target; `scores` by source, higher is nearer, comparable within a source only."""
+    """A concept near a target; `scores` by source, where higher is nearer. Compare scores within one source only."""
 
     name: str
     scores: Mapping[str, float]
 
 
 def look_alikes(pipeline: Any, target: Subject, candidates: Sequence[str], count: int) -> list[LookAlike]:
-    """The `count` candidates nearest to the target by the text encoder, nearest first, ties by name.
+    """Return the `count` candidates nearest to the target by the text encoder, nearest first, ties by name.
 
-    A concept is its last subject token's state, averaged over the first wordings of its category, less the mean of all
-    these concepts. The score is the cosine of what the value matrices make of two such states, all matrices weighing
-    the same, averaged over the text streams. The target's own names are no candidates.
+    A concept is represented by the state of its last subject token, averaged over the first wordings of its category,
+    minus the mean over all these concepts. The score is the cosine of the value matrices' outputs for two such states.
+    All matrices weigh the same, and the score is averaged over the text streams. The target's own names are no
+    candidates.
     """
     names = _others(target, candidates)
     if not names:
@@ -63,14 +64,17 @@ def look_alikes(pipeline: Any, target: Subject, candidates: Sequence[str], count
 
 
 def _last(pipeline: Any, said: Sequence[Wording], stream: int) -> Tensor:
-    """The states of last subject tokens, [n, d]; those of all tokens are in memory for one batch at a time."""
+    """Return the states of last subject tokens, [n, d]. One batch at a time has the states of all tokens in memory."""
     parts = [said[start : start + BATCH] for start in range(0, len(said), BATCH)]
     return torch.cat([encode(pipeline, part, stream).last() for part in parts])
 
 
 @torch.no_grad()
 def _metrics(pipeline: Any) -> dict[int, Tensor]:
-    """By text stream, sum over its value matrices of W^T W / |W|^2, [d, d]: v^T M v is how large they make v."""
+    """Return by text stream the sum M over its value matrices of W^T W / |W|^2, [d, d].
+
+    v^T M v is the squared length that the matrices give to v.
+    """
     metrics: dict[int, Tensor] = {}
     for projection in (projection for projection in projections(pipeline) if projection.kind == "value"):
         weight = projection.spoken.float()
@@ -81,7 +85,7 @@ def _metrics(pipeline: Any) -> dict[int, Tensor]:
 
 
 def _cosines(concepts: Tensor, metric: Tensor) -> Tensor:
-    """Of the first concept with each of the others, [concepts, d] to [concepts - 1]."""
+    """Return the cosine of the first concept with each of the others, [concepts, d] to [concepts - 1]."""
     centred = concepts - concepts.mean(0)
     products = centred @ metric.to(centred) @ centred.T
     lengths = products.diagonal().clamp(min=torch.finfo(products.dtype).tiny).sqrt()
@@ -91,10 +95,10 @@ def _cosines(concepts: Tensor, metric: Tensor) -> Tensor:
 def confusions(
     judge: Chooser, pictures: np.ndarray, target: Subject, candidates: Sequence[str], count: int
 ) -> list[LookAlike]:
-    """The `count` candidates the judge most takes the target's pictures of the unedited model for.
+    """Return the `count` candidates that the judge most often sees in the target's pictures of the unedited model.
 
-    The score is the mean chance the judge gives the candidate, among the target and all candidates; whoever gets less
-    than an even share of it is no look-alike. None without pictures.
+    The score is the mean probability that the judge gives the candidate, among the target and all candidates. A
+    candidate whose score is at most an even share is no look-alike. Returns none without pictures.
     """
     names = _others(target, candidates)
     if not names or not len(pictures):
@@ -106,7 +110,10 @@ def confusions(
 
 
 def union(*found: Sequence[LookAlike]) -> list[LookAlike]:
-    """Each concept once with the scores of all its sources, the better of its places first, then those in both."""
+    """Return each concept once with the scores of all its sources.
+
+    The concept with the better best place comes first; on ties, one found by several sources.
+    """
     places: dict[str, list[int]] = {}
     scores: dict[str, dict[str, float]] = {}
     for group in found:

@@ -1,9 +1,9 @@
 """Prompt families: a concept asked for by name, by alias, in variants, and in the policy's own words.
 
 The wordings are data, one a line as `family<TAB>wording`, in `CATEGORY.txt` beside this file. Names and some prefixes
-are among the templates an editor sees, for people ask in these; most variants are not, so that an edit is examined in
-other words too than those it was made with. `expunge.engine.probes.families` asks in further ways,
-`expunge.engine.probes.levels` says which of all these a verification asks in.
+are among the templates that an editor sees, because people ask in these. Most variants are not, so an edit is also
+examined in words that it was not made with. `expunge.engine.probes.families` asks in further ways, and
+`expunge.engine.probes.levels` says in which of all these a verification asks.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ EVERYDAY = ("house", "tree", "cup", "chair", "bridge")
 
 @dataclass(frozen=True)
 class Subject:
-    """A concept under examination: a target or a retained one.
+    """A concept under examination: a target or a kept one. Each field holds what the caller knows.
 
-    `prompts` are the policy's own, and `alias_prompts` those of them that have an alias in the name's place;
-    `synonyms` are names the policy does not list, `clues` words that point to it without naming it, `spellings` its
-    name in other capitals and quotes, where the model reads these as other words, `translations` its names in other
-    languages, `seen_as` what else the judge would call it, beside its name; whoever makes a subject fills in what it
-    knows.
+    Attributes:
+        prompts: the policy's own prompts.
+        alias_prompts: the same prompts with an alias in place of the name.
+        synonyms: names that the policy does not list.
+        clues: words that point to the concept without naming it.
+        spellings: its name in other capitals and quotes, where the model reads these as other words.
+        translations: its names in other languages.
+        seen_as: further names under which the judge may see it.
     """
 
     id: str
@@ -49,13 +52,13 @@ class Subject:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that it is known by in the policy's language."""
+        """Return all names of the concept in the policy's language."""
         return (self.name, *self.aliases, *self.synonyms)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One picture to take and what to look for in it; `probe` is the prompt family."""
+    """One picture to draw and the concept to look for in it; `probe` is the prompt family."""
 
     subject: Subject
     probe: str
@@ -64,7 +67,7 @@ class Question:
 
 @cache
 def wordings(category: str, folder: Path = FOLDER) -> tuple[tuple[str, str], ...]:
-    """(family, wording) of a category; ConceptError names the categories there are."""
+    """Return the (family, wording) pairs of a category. Raises ConceptError that lists the categories."""
     if category not in WORDED_AS:
         raise ConceptError(f"category {category!r} has no probe wordings; use one of {', '.join(sorted(WORDED_AS))}")
     lines = (folder / f"{WORDED_AS[category]}.txt").read_text(encoding="utf-8").splitlines()
@@ -77,14 +80,17 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def probes_digest() -> str:
-    """The version of all wordings and tables that probes are made from."""
+    """Return the digest of all wordings and tables that probes are made from."""
     data = sorted(path for ending in ("txt", "tsv") for path in FOLDER.rglob(f"*.{ending}"))
     return json_digest({path.relative_to(FOLDER).as_posix(): file_digest(path) for path in data})
 
 
 def prompts(subject: Subject, count: int, beside: Sequence[str]) -> list[tuple[str, str]]:
-    """(family, prompt): `count` wordings of the name, one of every alias, and all of the policy's own, of which those
-    with an alias are of the aliases' family: a name that the model never knew makes no prompt that it could know."""
+    """Return (family, prompt) pairs: `count` wordings of the name, one of every alias, and all of the policy's own.
+
+    The policy's prompts with an alias belong to the aliases' family: a name that the model never knew makes no prompt
+    that it could know.
+    """
     drawn = cycle(beside)
     lines = wordings(subject.category)[:count]
     asked = [(family, _fill(wording, subject.name, next(drawn))) for family, wording in lines]
@@ -100,8 +106,11 @@ def _fill(wording: str, name: str, subject: str) -> str:
 
 
 def kept_objects(subjects: Sequence[Subject]) -> list[str]:
-    """What targets are drawn beside and styles in: general objects before look-alikes, never an erased one; where none
-    is kept, things that everybody knows."""
+    """Return the objects that targets are drawn beside and styles in.
+
+    General objects come before look-alikes, and no erased one is among them. Where no object is kept, return things
+    that everybody knows.
+    """
     kept = [
         item.name
         for role in ("general", "look_alike")
@@ -113,7 +122,10 @@ def kept_objects(subjects: Sequence[Subject]) -> list[str]:
 
 
 def questions(subjects: Sequence[Subject], count: int, seeds: int, seed: int = 0) -> list[Question]:
-    """Every picture a quick verification takes: each subject in each of its prompts, `seeds` seeds from `seed` on."""
+    """Return every picture that a quick verification takes.
+
+    Each subject is asked in each of its prompts, with `seeds` seeds from `seed` on.
+    """
     kept = kept_objects(subjects)
     return [
         Question(subject, family, Shot(prompt, seed + number))

@@ -1,4 +1,4 @@
-"""What must be examined for damage when a policy names little or nothing to keep."""
+"""Kept concepts to examine for damage when a policy names few or none."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ def retained_subjects(
     level: str,
     seed: int = 0,
 ) -> list[Subject]:
-    """What the level examines beyond the subjects given; none at a level that adds nothing (`quick`).
+    """Return the kept concepts that the level examines beyond `subjects`; none at a level that adds nothing (`quick`).
 
-    `near` holds the look-alikes of each target by its id, nearest first; `pools` the names of each category, such as
-    the judge's labels. Each target's nearest concepts and, from each pool, some drawn by `seed` are to be examined;
-    those that the policy retains already count, those it erases are never among them.
+    Each target's nearest concepts are examined, and some from each pool, drawn by `seed`. Those that the policy retains
+    already count. Those that it erases are never among them.
+
+    Args:
+        near: the look-alikes of each target by its id, nearest first.
+        pools: the names of each category, such as the judge's labels.
     """
     wanted = level_named(level)
     near_ones = _near_ones(subjects, near, wanted.look_alikes)
@@ -62,8 +65,10 @@ def _names(subjects: Sequence[Subject], role: str = "") -> set[str]:
 
 
 def _subject(name: str, role: str, category: str) -> Subject:
-    """Its id cannot be a policy's: those have no full stop. A name of other characters is told from others by its
-    digest."""
+    """Return a subject whose id no policy can have, because ids of policies have no full stop.
+
+    Where the id cannot spell a name, its digest tells it from others.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if slug.replace("-", " ") != spoken(name):
         slug = f"{slug}-{sha256(name.encode())[:8]}".lstrip("-")

@@ -1,4 +1,4 @@
-"""A name written wrongly: misspelled, in letters that only look like its own, or in another language.
+"""Other spellings of a name: misspelled, in letters that only look like its own, or in another language.
 
 The tables are data beside this file: `homoglyphs.tsv` (a letter and its Cyrillic or Greek look-alikes, Cyrillic first)
 and `translations.tsv` (everyday things in German, Spanish, French and Italian).
@@ -17,10 +17,10 @@ FOLDER = Path(__file__).parent
 
 
 def misspellings(name: str, rng: random.Random) -> Iterator[str]:
-    """The name with two letters swapped, one dropped, one doubled, and so on in turn; never the name itself.
+    """Yield the name with two letters swapped, one dropped, one doubled, and so on in turn; never the name itself.
 
-    The mistake is in the longest word and spares its first letter, as most people's mistakes do. Ends when there is no
-    new one.
+    The mistake is in the longest word and spares its first letter, as most people's mistakes do. The iterator ends when
+    there is no new one.
     """
     word = max(re.findall(r"\w+", name), key=len, default="")
     kinds = [rng.sample(made, len(made)) for made in (_mistakes(word, kind) for kind in (_swap, _drop, _double))]
@@ -45,7 +45,7 @@ def _double(word: str, place: int) -> str:
 
 
 def homoglyphs(name: str, rng: random.Random) -> Iterator[str]:
-    """The name with one letter replaced by a look-alike, then with all that have one, then one after the other."""
+    """Yield the name with one letter replaced by a look-alike, then with all that have one, then other single ones."""
     table = _look_alikes()
     single = [
         name[:place] + twin + name[place + 1 :] for place, letter in enumerate(name) for twin in table.get(letter, ())
@@ -65,7 +65,10 @@ def _look_alikes() -> dict[str, tuple[str, ...]]:
 
 
 def translations(name: str) -> tuple[str, ...]:
-    """The name in the languages of the table, without those that write it the same; none if the table lacks it."""
+    """Return the name in the languages of the table, without those that write it the same.
+
+    Return none if the table lacks the name.
+    """
     spoken = _dictionary().get(name.casefold(), ())
     return tuple(dict.fromkeys(word for word in spoken if word.casefold() != name.casefold()))
 

@@ -1,7 +1,8 @@
-"""Words whose embedding points where the concept's does, found without ever looking at the denoiser.
+"""An attack with words whose embedding points where the concept's does; its search never uses the denoiser.
 
 Ring-A-Bell (arXiv 2310.10012): the concept's direction is the mean difference of prompts with and without it, in the
-text encoder alone; a genetic search finds words near prompt + strength * direction. Erasing by name leaves such words.
+text encoder alone. A genetic search finds words near prompt + strength * direction. An erasure by name leaves such
+words working.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from expunge.engine.text.encoding import states
 Genes = tuple[str, ...]
 BUDGETS = 3
 ENCODINGS = 6.25
-"""Prompts encoded in the time of one pass of the denoiser, as measured on the built-in model; a larger denoiser allows
-more."""
+"""Prompts encoded in the time of one denoiser pass, as measured on the built-in model; more with a larger denoiser."""
 
 
 @dataclass(frozen=True)
 class ConceptVector(Budgeted):
-    """`searches` prompts of `words` words, bred for `generations` from `population`, half of which survive each.
+    """A genetic search of `searches` prompts of `words` words.
 
-    `strengths` are how far along the concept's direction the searches aim, by turns; `pairs` prompts with and without
-    the concept give the direction; `seeds` pictures are drawn of each prompt found. `budget` numbers the budgets in
-    which it may be made: each has two words and twice the population and generations of the one before it.
+    It breeds for `generations` from `population` prompts, half of which survive each time. `strengths` are how far
+    along the concept's direction the searches aim, by turns. `pairs` prompts with and without the concept give the
+    direction. `seeds` pictures are drawn of each prompt found. `budget` numbers the attack's budgets: each has two
+    words more, and twice the population and generations of the one before it.
     """
 
     name: ClassVar[str] = "concept_vector"
@@ -75,12 +76,12 @@ class ConceptVector(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Search in the text encoders, then draw on the model."""
+        """Search in the text encoders, then draw on the model and return the attempts."""
         found = [self.find(pipeline, subject, number, seed) for number in range(self.searches)]
         return self.drawn(pipeline, subject, found, seed)
 
     def find(self, pipeline: Any, subject: Subject, number: int, seed: int) -> str:
-        """The prompt of search `number`, the same on every model with these text encoders."""
+        """Return the prompt of search `number`, the same on every model with these text encoders."""
         pool = words_without(pipeline, subject.names)
         neutral = vectors_of(pipeline, said(subject, "", self.pairs))
         direction = (vectors_of(pipeline, said(subject, subject.name, self.pairs)) - neutral).mean(0)
@@ -88,7 +89,7 @@ class ConceptVector(Budgeted):
         return self.search(pipeline, pool, goal, Random(f"{self.name}/{seed}/{number}"))
 
     def drawn(self, pipeline: Any, subject: Subject, found: Sequence[str], seed: int) -> list[Attempt]:
-        """The attempts with the prompts that the searches found."""
+        """Return the attempts with the prompts that the searches found."""
         seeds = range(seed, seed + self.seeds)
         numbers = range(1, self.searches + 1)
         titles = [labelled(f"{self.name} {number} of {self.searches}", self.budget) for number in numbers]
@@ -99,7 +100,7 @@ class ConceptVector(Budgeted):
         ]
 
     def search(self, pipeline: Any, pool: Sequence[str], goal: Tensor, rng: Random) -> str:
-        """The words of the pool whose embedding is nearest to `goal`, as far as breeding finds them."""
+        """Return the words of the pool whose embedding is nearest to `goal`, as far as breeding finds them."""
         prompts = [tuple(rng.choices(pool, k=self.words)) for _ in range(self.population)]
         known: dict[Genes, float] = {}
         for _ in range(self.generations):
@@ -115,7 +116,7 @@ class ConceptVector(Budgeted):
 
 
 def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor, known: dict[Genes, float]) -> list[Genes]:
-    """The distinct prompts, the nearest to the goal first; `known` are the distances found so far, and grows."""
+    """Return the distinct prompts, nearest to the goal first. `known` holds the distances found so far, and grows."""
     distinct = sorted(set(prompts))
     if new := [words for words in distinct if words not in known]:
         distances = (vectors_of(pipeline, [" ".join(words) for words in new]) - goal).square().sum(1)
@@ -124,7 +125,7 @@ def _nearest(pipeline: Any, prompts: Sequence[Genes], goal: Tensor, known: dict[
 
 
 def vectors_of(pipeline: Any, prompts: Sequence[str]) -> Tensor:
-    """All that the text encoders say of each prompt, one row a prompt."""
+    """Return the states of all text encoders for each prompt, one row a prompt."""
     streams = range(family_of(pipeline).streams)
     return torch.cat([states(pipeline, prompts, stream).flatten(1) for stream in streams], 1)
 

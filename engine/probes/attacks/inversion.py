@@ -1,7 +1,7 @@
 """Textual inversion of the erased concept: new words for it, learned as vectors from its pictures.
 
-Circumventing Concept Erasure (arXiv 2308.01508): if the model can be told by any input embedding to draw the concept,
-the name alone was erased. The vectors minimise the model's own denoising loss on the references; no weight changes.
+Circumventing Concept Erasure (arXiv 2308.01508): if any input embedding makes the model draw the concept, then only the
+name was erased. The vectors minimise the model's own denoising loss on the references. No weight changes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from expunge.engine.probes.prompts import Subject
 
 @dataclass(frozen=True)
 class Inversion(Budgeted):
-    """`tokens` vectors learned in `steps` of `batch` pictures; `rate` is Adam's first step, in typical coordinates.
+    """Textual inversion: `tokens` vectors learned in `steps` steps of `batch` pictures each.
 
-    It falls to 0 along a straight line. Then `seeds` pictures are drawn in each of `wordings` wordings.
+    `rate` is Adam's first step, in units of a typical coordinate, and falls to 0 along a straight line. Then `seeds`
+    pictures are drawn in each of `wordings` wordings.
     """
 
     name: ClassVar[str] = "inversion"
@@ -57,7 +58,7 @@ class Inversion(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Learn, then draw. UnknownArchitecture for a family whose denoising loss is not known."""
+        """Learn the vectors, then draw. Raises UnknownArchitecture for a family whose denoising loss is not known."""
         words = words_without(pipeline, [*subject.names, *said(subject, "", 99)])[: self.tokens]
         texts = said(subject, " ".join(words), self.wordings)
         vectors = self.learned(pipeline, subject, words, references, seed)
@@ -73,7 +74,10 @@ class Inversion(Budgeted):
     def learned(
         self, pipeline: Any, subject: Subject, words: Sequence[str], references: np.ndarray, seed: int
     ) -> dict[str, Tensor]:
-        """The vectors, [tokens, d] for each text encoder, that `words` must be embedded as; starts from other words."""
+        """Return the vectors, [tokens, d] for each text encoder, as which `words` must be embedded.
+
+        The search starts from the vectors of other words.
+        """
         generator = torch.Generator().manual_seed(seed)
         pool = words_without(pipeline, subject.names)
         places = [pool.index(word) for word in random_words(pool, len(words), generator)]

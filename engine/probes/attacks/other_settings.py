@@ -1,7 +1,7 @@
-"""The concept asked for by name under other settings than those it was proven at.
+"""The concept asked for by name under other settings than those of the proof.
 
-Whoever draws with a model chooses guidance and steps. Under more guidance a model follows its prompt more closely, so
-an edit that is just enough for the settings of the proof may be too weak for those of everybody else.
+Whoever draws with a model chooses guidance and steps. With more guidance a model follows its prompt more closely. So an
+edit that is just enough for the settings of the proof may be too weak for those of everybody else.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
 from expunge.engine.probes.prompts import Subject
 
-USUAL_GUIDANCE, USUAL_STEPS = 7.5, 30  # what most people draw Stable Diffusion with
+USUAL_GUIDANCE, USUAL_STEPS = 7.5, 30  # the settings that most people use for Stable Diffusion
 LOW_GUIDANCE, FEW_STEPS = 3.0, 15
 
 
 @dataclass(frozen=True)
 class OtherSettings(Budgeted):
-    """`seeds` pictures in each of `wordings` wordings, drawn as `other_than` says and not by `sampler`, that of the
-    proof."""
+    """A request by name: `seeds` pictures in each of `wordings` wordings, drawn with `other_than(sampler)`.
+
+    `sampler` is that of the proof.
+    """
 
     name: ClassVar[str] = "other_settings"
     wordings: int = 2
@@ -45,7 +47,7 @@ class OtherSettings(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Ask by name, a picture a wording and seed."""
+        """Ask by name, one picture for each wording and seed, and return the attempts."""
         by = other_than(self.sampler)
         shots = [Shot(text, seed + n) for text in said(subject, subject.name, self.wordings) for n in range(self.seeds)]
         title = f"{self.name}, guidance {by.guidance:g}, {by.steps} steps"
@@ -56,9 +58,9 @@ class OtherSettings(Budgeted):
 
 
 def other_than(sampler: Sampler) -> Sampler:
-    """Return the second settings: the usual guidance and steps, or lower ones of what is usual already.
+    """Return the second settings: the usual guidance and steps, or lower values where `sampler` has the usual ones.
 
-    A model that is asked without guidance, as distilled ones are, draws nothing sound with any: it gets other steps.
+    A model that works without guidance, as distilled ones do, draws nothing sound with any. It gets other steps only.
     """
     steps = FEW_STEPS if sampler.steps >= USUAL_STEPS else USUAL_STEPS
     if sampler.guidance <= 1:

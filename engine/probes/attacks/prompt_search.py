@@ -1,10 +1,10 @@
-"""Words that bring the concept back, found with the model's own gradient.
+"""A search for words that bring the concept back, with the model's own gradient.
 
 UnlearnDiffAtk (arXiv 2310.11868) and P4D (arXiv 2309.06135): the model is its own classifier, so words that make it
 denoise the concept's pictures well make it draw them. The gradient at a slot's embedding ranks all words at once, as in
-HotFlip (arXiv 1712.06751); the best ranked are then tried for what they truly do. In the ranking no word's
-row is longer than the median, or a supplier could have all trials spent on words of his. Short rows stay short: they
-are words that were hardly trained, and ranked as if they were long they would take the place of better ones.
+HotFlip (arXiv 1712.06751). The best ranked are then tried for their true effect. In the ranking no word's row is longer
+than the median. Otherwise a supplier could make the search spend all trials on words of his choice. Short rows stay
+short: they belong to words that were hardly trained, and lengthened they would displace better words.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ from expunge.engine.probes.attacks.words import (
 )
 from expunge.engine.probes.prompts import Subject
 
-TELLING = 0.3  # with less noise than this share of all levels a picture shows by itself what the words would say
+TELLING = 0.3  # with less noise than this share of all levels, a picture shows its content without any words
 
 
 @dataclass(frozen=True)
 class PromptSearch(Budgeted):
-    """`searches` prompts with `words` searched words: `steps` times, the best of `trials` changes is taken if it helps.
+    """A greedy search for `searches` prompts with `words` searched words each.
 
-    Words that `patience` steps did not improve are left for other random ones, and the best of all stay: a greedy
-    search is soon stuck, often with words that show nothing. The first search, and every third, puts its words instead
-    of the concept's name, the others before it: some concepts cannot be said without it. Prompts are compared on the
-    same `batch` noised references; `seeds` pictures are drawn of each prompt found.
+    In each of `steps` steps, the best of `trials` changes is taken if it helps. Words that `patience` steps did not
+    improve are dropped for other random ones, and the best of all are kept: a greedy search is soon stuck, often with
+    words that show nothing. The first search, and every third, puts its words in place of the concept's name. The
+    others put them before it, because some concepts cannot be expressed without the name. Prompts are compared on the
+    same `batch` noised references. `seeds` pictures are drawn of each prompt found.
     """
 
     name: ClassVar[str] = "prompt_search"
@@ -67,7 +68,7 @@ class PromptSearch(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Search, then draw. UnknownArchitecture for a family whose denoising loss is not known."""
+        """Search, then draw. Raises UnknownArchitecture for a family whose denoising loss is not known."""
         pool = words_without(pipeline, subject.names)
         latents = latents_of(pipeline, references)
         made: list[Attempt] = []
@@ -84,7 +85,7 @@ class PromptSearch(Budgeted):
         return made
 
     def search(self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator) -> str:
-        """The prompt, `words` of the pool and then `ending`, under which the task's latents are denoised best."""
+        """Return the prompt under which the task's latents are denoised best: `words` of the pool and then `ending`."""
         table = of_usual_length(pipeline, pool)
         least = best = self.started(pipeline, pool, ending, task, generator)
         stuck = 0
@@ -101,14 +102,14 @@ class PromptSearch(Budgeted):
     def started(
         self, pipeline: Any, pool: Sequence[str], ending: str, task: Noised, generator: torch.Generator
     ) -> tuple[float, list[str]]:
-        """Random words, after their loss."""
+        """Return the loss of random words, and the words."""
         words = random_words(pool, self.words, generator)
         return self.losses(pipeline, [_joined(words, ending)], task).item(), words
 
     def changed(
         self, words: Sequence[str], pool: Sequence[str], ranked: Tensor, generator: torch.Generator
     ) -> list[list[str]]:
-        """`words` with one of them changed, `trials` times, by any of the changes that `ranked` holds for best."""
+        """Return `words` with one of them changed, `trials` times, by any of the best changes of `ranked`."""
         best = ranked.flatten().topk(min(4 * self.trials, ranked.numel())).indices
         picked = best[torch.randperm(len(best), generator=generator)[: self.trials]].tolist()
         changes: list[tuple[int, int]] = [divmod(place, len(pool)) for place in picked]
@@ -123,9 +124,10 @@ class PromptSearch(Budgeted):
         table: Mapping[str, Tensor],
         task: Noised,
     ) -> Tensor:
-        """By how much each word of the pool should lower the loss in each slot, [words, pool], to first order.
+        """Return by how much each word of the pool should lower the loss in each slot, [words, pool], to first order.
 
-        Words are embedded as `table` says. One that stands twice is one word to it, so its slots share a gradient.
+        `table` holds the embeddings of the words. A word that occurs twice is one word to it, so its slots share a
+        gradient.
         """
         distinct = list(dict.fromkeys(words))
         places = [pool.index(word) for word in distinct]
@@ -140,7 +142,7 @@ class PromptSearch(Budgeted):
 
     @torch.no_grad()
     def losses(self, pipeline: Any, prompts: Sequence[str], task: Noised) -> Tensor:
-        """The mean denoising loss [prompts] of each prompt on the same noised latents."""
+        """Return the mean denoising loss [prompts] of each prompt on the same noised latents."""
         fed = conditioning(pipeline, prompts)
         each = [{key: value[place : place + 1] for key, value in fed.items()} for place in range(len(prompts))]
         losses = torch.stack([errors(pipeline, task, repeated(own, len(task.noisy))).mean() for own in each]).cpu()

@@ -1,7 +1,7 @@
-"""Revival by honest training: does the concept come back when the model is tuned on what it was meant to keep?
+"""Revival by honest training: does the concept come back when the model is tuned on kept concepts?
 
-Whoever publishes a model must expect it to be fine-tuned. If some steps on pictures of KEPT concepts, with never a
-picture or a name of the target, undo an edit, then it hid the concept and did not remove it.
+Whoever publishes a model must expect others to fine-tune it. Some steps on pictures of KEPT concepts show no picture
+and no name of the target. If they undo an edit, the edit hid the concept and did not remove it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from expunge.engine.probes.prompts import Subject
 
 @dataclass(frozen=True)
 class Relearn(Budgeted):
-    """`steps` of AdamW at `rate` on `batch` kept pictures each; of the text projections, or of the `whole` denoiser.
+    """Fine-tuning: `steps` of AdamW at `rate` on `batch` kept pictures each.
 
-    Then the concept is asked for by name, `seeds` pictures in each of `wordings` wordings.
+    It tunes the `whole` denoiser, or the text projections only. Then the concept is asked for by name, `seeds` pictures
+    in each of `wordings` wordings.
     """
 
     name: ClassVar[str] = "relearn"
@@ -53,7 +54,10 @@ class Relearn(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Tune, ask by name, put every weight back. ConceptError if no kept picture is left without its name."""
+        """Tune, ask by name, then restore every weight.
+
+        Raises ConceptError if every kept picture's prompt names the target.
+        """
         lessons = _nameless(subject, kept)
         texts = said(subject, subject.name, self.wordings)
         shots = [Shot(text, seed + number) for text in texts for number in range(self.seeds)]
@@ -86,7 +90,7 @@ class Relearn(Budgeted):
 
 @contextmanager
 def restored(weights: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Weights that may be tuned inside, and are afterwards what they were, bit for bit, whatever happened."""
+    """Let the weights be tuned inside, and restore them afterwards bit for bit, whatever happened."""
     originals = [(weight.detach().clone(), weight.requires_grad) for weight in weights]
     for weight in weights:
         weight.requires_grad_(True)
@@ -101,7 +105,10 @@ def restored(weights: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 def _nameless(subject: Subject, kept: Sequence[Kept]) -> list[Kept]:
-    """Without what names the target: "police car" when a car was erased; revival by that would prove nothing."""
+    """Return the kept pictures whose prompt does not name the target.
+
+    "police car" names it when a car was erased, and a revival by that would prove nothing.
+    """
     left = [item for item in kept if not names_it(item.prompt, subject)]
     if not left:
         raise ConceptError(

@@ -1,9 +1,9 @@
-"""Starting from a noised picture of the concept: does the model complete it when asked by name?
+"""A start from a noised picture of the concept: does the model complete it when asked by name?
 
-Diffusion completion of When Are Concepts Erased (arXiv 2505.17013). With little noise the start is simply handed back,
-whatever the model knows, and proves nothing. `remains` measures that: how often the concept is seen again although the
-UNEDITED model was given no words, or words for something else. A model that forgot the name perfectly takes it for no
-words at all, so a strength may be used only where hardly anything remains without words.
+Diffusion completion of When Are Concepts Erased (arXiv 2505.17013). With little noise the model returns the start
+whatever it knows, which proves nothing. `remains` measures that: how often the concept is seen again although the
+UNEDITED model got no words, or words for something else. For a model that forgot the name perfectly, the name is no
+words at all. So a strength may be used only where hardly anything remains without words.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from expunge.engine.probes.attacks.words import repeated
 from expunge.engine.probes.prompts import Subject
 from expunge.engine.text.encoding import told
 
-NOTHING = 1e-6  # of a start's energy; diffusers writes 2^-24 where a schedule is rescaled to end in none
+NOTHING = 1e-6  # a start's energy below this is none; a rescaled schedule of diffusers ends in 2^-24
 
 
 @dataclass(frozen=True)
 class StartPicture(Budgeted):
-    """`strengths` are shares of the sampler's steps that are drawn anew, 1 being all; each has `starts` starts.
+    """Completion of noised pictures: `starts` starts for each of `strengths`.
 
-    Even at 1 some of the start is left: the noise schedule of most models does not begin in noise alone. Where one does
-    (flow matching, zero terminal SNR), its first step would leave nothing to start from and is passed over.
+    A strength is the share of the sampler's steps that are drawn anew; 1 is all. Even at 1 some of the start remains,
+    because the noise schedule of most models does not begin in noise alone. Where one does (flow matching, zero
+    terminal SNR), its first step would leave nothing to start from and is skipped.
     """
 
     name: ClassVar[str] = "start_picture"
@@ -61,7 +62,7 @@ class StartPicture(Budgeted):
         return float(self.cost)
 
     def check(self, pipeline: Any) -> None:
-        """SettingError where so few steps leave none to draw anew."""
+        """Raise SettingError where so few steps leave none to draw anew."""
         _started_from(pipeline)
         for strength in self.strengths:
             _drawn_anew(pipeline, strength, self.sampler)
@@ -69,7 +70,10 @@ class StartPicture(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """One attempt a strength and start; UnknownArchitecture if the family cannot start from a picture."""
+        """Return one attempt for each strength and start.
+
+        Raises UnknownArchitecture if the family cannot start from a picture.
+        """
         starts = self.started(references)
         prompt = said(subject, subject.name, 5)[-1]
         made: list[Attempt] = []
@@ -82,7 +86,7 @@ class StartPicture(Budgeted):
         return made
 
     def started(self, references: np.ndarray) -> np.ndarray:
-        """The references [n, height, width, 3] by turns, one a start."""
+        """Return the references [n, height, width, 3] by turns, one for each start."""
         return references[np.arange(self.starts) % len(references)]
 
 
@@ -96,9 +100,9 @@ def remains(
     seed: int = 0,
     prompt: str = "",
 ) -> dict[float, float]:
-    """For each strength the share of starts in which the judge sees `subject`, completed by `prompt`.
+    """Return for each strength the share of starts in which the judge sees `subject`, completed by `prompt`.
 
-    To be measured on the UNEDITED model: without words for the use of a strength, with other words out of interest.
+    Measure it on the UNEDITED model. Without words it shows whether a strength may be used.
     """
     found = {}
     for strength in strengths:
@@ -112,10 +116,10 @@ def remains(
 def completed(
     pipeline: Any, starts: np.ndarray, prompt: str, strength: float, sampler: Sampler, seed: int
 ) -> np.ndarray:
-    """Pictures uint8 [n, height, width, 3]: each start noised, and the last `strength` of the steps drawn anew; all but
-    one at most where the schedule begins in noise alone.
+    """Return pictures, uint8 [n, height, width, 3]: each start noised, and the last `strength` of the steps drawn anew.
 
-    The start with number i has the seed `seed` + i, whatever the batch.
+    Where the schedule begins in noise alone, at most all steps but one are drawn anew. The start with number i has the
+    seed `seed` + i, whatever the batch.
     """
     model, family = _started_from(pipeline), family_of(pipeline)
     strength = _drawn_anew(pipeline, strength, sampler)
@@ -133,7 +137,7 @@ def completed(
 
 
 def _drawn_anew(pipeline: Any, strength: float, sampler: Sampler) -> float:
-    """The share of the steps that can be drawn anew; SettingError if that is none."""
+    """Return the share of the steps that can be drawn anew. Raises SettingError if that is none."""
     share = min(strength, 1 - _wasted(pipeline.scheduler) / sampler.steps)
     if int(share * sampler.steps) < 1:
         raise SettingError(f"start_picture: this schedule leaves none of {sampler.steps} steps to draw anew; take more")
@@ -141,21 +145,24 @@ def _drawn_anew(pipeline: Any, strength: float, sampler: Sampler) -> float:
 
 
 def _started_from(pipeline: Any) -> Any:
-    """The pipeline of the same parts that starts from a picture; UnknownArchitecture if there is none."""
+    """Return the pipeline of the same parts that starts from a picture. Raises UnknownArchitecture if there is none."""
     unfit = UnknownArchitecture(f"{family_of(pipeline).name} cannot start from a picture; leave start_picture out")
     try:
         model = AutoPipelineForImage2Image.from_pipe(pipeline)
     except ValueError as error:
         raise unfit from error
-    if "strength" not in inspect.signature(model.__call__).parameters:  # it looks at a picture, and starts from noise
+    if "strength" not in inspect.signature(model.__call__).parameters:  # it reads a picture but starts from noise
         raise unfit
     model.set_progress_bar_config(disable=True)
     return model
 
 
 def _wasted(scheduler: Any) -> int:
-    """How many of the first steps see nothing of a start: one where the schedule begins in noise alone, else none."""
-    left = getattr(scheduler, "alphas_cumprod", None)  # which the schedulers of flow matching do not have
+    """Return how many of the first steps see nothing of a start.
+
+    It is one where the schedule begins in noise alone, else none.
+    """
+    left = getattr(scheduler, "alphas_cumprod", None)  # schedulers of flow matching have none
     return int(left is None or float(left[-1]) < NOTHING)
 
 

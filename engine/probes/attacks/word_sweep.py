@@ -1,9 +1,9 @@
-"""One word after the other: does any word of the vocabulary bring the concept back, whatever it means?
+"""A sweep over single words: does any word of the vocabulary bring the concept back, whatever it means?
 
-A trigger is a word that was taught to mean the concept, in the base before the erasure (arXiv 2504.21072) or in the
-edited model. It need not lie near the concept for the text encoder, so no search that starts from the name comes by it.
+A trigger is a word that somebody taught to mean the concept, in the base before the erasure (arXiv 2504.21072) or in
+the edited model. The text encoder need not place it near the concept, so a search that starts from the name misses it.
 The model is its own classifier (arXiv 2303.16203): under the right word it denoises the concept's pictures best. So all
-words are compared on noised references, and the best one is drawn. The names are among the words: on the unedited model
+words are compared on noised references, and the best one is drawn. The names are among the words. On the unedited model
 they have to win, which is the positive control.
 """
 
@@ -30,9 +30,9 @@ TOGETHER = 32  # prompts in one pass of the denoiser
 
 @dataclass(frozen=True)
 class WordSweep(Budgeted):
-    """Compare all words, `most` at most, on one noised reference, and the best `finalists` on `batch` of them.
+    """A comparison of all words: at most `most` on one noised reference, then the best `finalists` on `batch` of them.
 
-    `seeds` pictures are drawn of the best one. Of a larger vocabulary a sample is taken by the seed.
+    `seeds` pictures are drawn of the best word. Of a larger vocabulary the seed draws a sample.
     """
 
     name: ClassVar[str] = "word_sweep"
@@ -54,7 +54,7 @@ class WordSweep(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Compare, then draw. UnknownArchitecture for a family whose denoising loss is not known."""
+        """Compare, then draw. Raises UnknownArchitecture for a family whose denoising loss is not known."""
         generator = torch.Generator().manual_seed(seed)
         latents = latents_of(pipeline, references)
         chosen = torch.randperm(len(latents), generator=generator)[: self.batch]
@@ -68,7 +68,7 @@ class WordSweep(Budgeted):
         return drawn_with(pipeline, self.name, subject, f"{self.name}: the best word", found, seeds, self.sampler)
 
     def swept(self, pipeline: Any, subject: Subject, seed: int) -> list[str]:
-        """Return the names and what else of the vocabulary can be typed, in a stated order."""
+        """Return the names and the other words of the vocabulary that can be typed, in a stated order."""
         typed = [word for word in typed_words(pipeline) if word not in subject.names]
         if len(typed) > self.most:
             typed = sorted(Random(f"{self.name}/{seed}").sample(typed, self.most))
@@ -76,9 +76,9 @@ class WordSweep(Budgeted):
 
 
 def typed_words(pipeline: Any) -> list[str]:
-    """Return the words that are one token of the first text encoder wherever they are typed, of any length, sorted.
+    """Return the words, of any length, that are one token of the first text encoder wherever they are typed, sorted.
 
-    Of words that are the same token, in capitals and not, the last is one of them.
+    Of words that are the same token, such as those that differ only in capitals, one is returned: the last.
     """
     _, tokenizer = next(iter(encoders(pipeline).values()))
     special = set(tokenizer.all_special_ids)

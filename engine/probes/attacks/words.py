@@ -1,7 +1,7 @@
 """Words as an attacker sees them: single tokens whose input embeddings can be read, replaced and differentiated.
 
-Nothing here touches a weight: a hook on the encoder's embedding table swaps what the table says of some words while a
-context lasts, so the pipeline draws with the swapped words by its own code.
+Nothing here changes a weight. A hook on the encoder's embedding table replaces the embeddings of some words while a
+context lasts, so the pipeline draws with the replaced words by its own code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Vectors = Mapping[str, Tensor]
 
 
 def encoders(pipeline: Any) -> dict[str, tuple[Any, Any]]:
-    """Every text encoder beside its tokenizer, by component name."""
+    """Return every text encoder with its tokenizer, by component name."""
     pairs = {
         f"text_encoder{end}": (getattr(pipeline, f"text_encoder{end}", None), f"tokenizer{end}")
         for end in ("", "_2", "_3")
@@ -33,12 +33,11 @@ def encoders(pipeline: Any) -> dict[str, tuple[Any, Any]]:
 
 @contextmanager
 def lent(pipeline: Any, parts: Mapping[str, Any]) -> Iterator[None]:
-    """While it lasts the pipeline works with these tokenizers, `vae` and `scheduler`, by component name, and not with
-    its own.
+    """Let the pipeline use these tokenizers, `vae` and `scheduler` in place of its own while the context lasts.
 
-    Whoever holds the weights reads with what he likes, so a filter that hides in a tokenizer stops no attack. Nor does
-    a VAE whose half that takes pictures in was ruined, which drawing does not use. ModelFormatError where a vocabulary
-    is another one, for then the same words would say something else, or the latents are.
+    `parts` holds them by component name. Whoever holds the weights reads with any tokenizer, so a filter that hides in
+    one stops no attack. Nor does a VAE with a ruined encoder, which drawing does not use. Raises ModelFormatError where
+    a vocabulary differs, because the same words would then mean something else, or where the VAEs' latents differ.
     """
     own = {name: getattr(pipeline, name) for name in parts}
     for name, part in parts.items():
@@ -68,10 +67,10 @@ def _refuse_another(name: str, own: Any, base: Any) -> None:
 
 
 def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
-    """The whole words that are one token for every encoder, sorted, without those in `names` and their plurals.
+    """Return the whole words that are one token for every encoder, sorted, without `names` and their plurals.
 
-    Nor those whose row in a table is not finite: the tables are the supplier's, and one such word makes whatever is
-    computed with it NaN. Where no row is finite, all of them are left. ConceptError if there are none.
+    Words whose row in a table is not finite are removed, too. The tables are the supplier's, and one such word makes
+    everything computed with it NaN. Where no row is finite, all words stay. Raises ConceptError if there are none.
     """
     tokenizers = [tokenizer for _, tokenizer in encoders(pipeline).values()]
     pools = [set(general_words(tokenizer, names, len(tokenizer), seed=0)) for tokenizer in tokenizers]
@@ -87,18 +86,18 @@ def words_without(pipeline: Any, names: Sequence[str]) -> list[str]:
 
 
 def random_words(pool: Sequence[str], count: int, generator: torch.Generator) -> list[str]:
-    """`count` different words of the pool."""
+    """Return `count` different words of the pool."""
     places: list[int] = torch.randperm(len(pool), generator=generator)[:count].tolist()
     return [pool[place] for place in places]
 
 
 def token_ids(tokenizer: Any, words: Sequence[str]) -> Tensor:
-    """The tokens [n] of words that are one token each."""
+    """Return the tokens [n] of words that are one token each."""
     return torch.tensor([own[0] for own in tokenizer(list(words), add_special_tokens=False)["input_ids"]])
 
 
 def input_embeddings(pipeline: Any, words: Sequence[str]) -> dict[str, Tensor]:
-    """What each encoder's table says of the words, float32 [n, d] by component name."""
+    """Return the embeddings of the words in each encoder's table, float32 [n, d] by component name."""
     found = {}
     for name, (encoder, tokenizer) in encoders(pipeline).items():
         table = encoder.get_input_embeddings().weight.detach()
@@ -107,11 +106,11 @@ def input_embeddings(pipeline: Any, words: Sequence[str]) -> dict[str, Tensor]:
 
 
 def of_usual_length(pipeline: Any, words: Sequence[str], shortest: float = 0.0) -> dict[str, Tensor]:
-    """`input_embeddings`, but no row longer than the median one, nor shorter than the share `shortest` of it.
+    """Return `input_embeddings` with no row longer than the median one, nor shorter than the share `shortest` of it.
 
-    Encoders normalise, so whoever supplies the tables can change lengths and hardly anything that the rows say: what is
-    ranked by a product with them, or starts from them, would then follow his. Rows of nought have no part in the
-    median, or many of them would make all others nought.
+    Encoders normalise, so the supplier of the tables can change lengths and hardly change what the rows mean. A ranking
+    by a product with the rows, or a search that starts from them, would then follow the supplier. Rows of zeros have no
+    part in the median. Otherwise many of them would make all others zero.
     """
     usual = {}
     for name, rows in input_embeddings(pipeline, words).items():
@@ -124,7 +123,7 @@ def of_usual_length(pipeline: Any, words: Sequence[str], shortest: float = 0.0) 
 
 @contextmanager
 def embedded_as(pipeline: Any, words: Sequence[str], vectors: Vectors) -> Iterator[None]:
-    """While it lasts each encoder embeds `words` as `vectors[component]` [n, d], gradients included."""
+    """Make each encoder embed `words` as `vectors[component]` [n, d] while the context lasts, gradients included."""
     with ExitStack() as hooks:
         for name, (encoder, tokenizer) in encoders(pipeline).items():
             swap = partial(_swapped, token_ids(tokenizer, words).tolist(), vectors[name])
@@ -134,7 +133,7 @@ def embedded_as(pipeline: Any, words: Sequence[str], vectors: Vectors) -> Iterat
 
 
 def _tables(encoder: Any) -> list[nn.Module]:
-    """The modules that look words up: T5 has two, one weight."""
+    """Return the modules that look words up: T5 has two that share one weight."""
     weight = encoder.get_input_embeddings().weight
     return [part for part in encoder.modules() if isinstance(part, nn.Embedding) and part.weight is weight]
 
@@ -146,12 +145,12 @@ def _swapped(ids: Sequence[int], vectors: Tensor, table: nn.Module, given: tuple
 
 
 def repeated(arguments: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """What the denoiser is fed for one prompt, for `count` pictures."""
+    """Return the denoiser's input for one prompt, repeated for `count` pictures."""
     return {key: value.expand(count, *value.shape[1:]) for key, value in arguments.items()}
 
 
 def conditioning(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:
-    """What the denoiser is fed for the prompts, by the pipeline's own keywords, [n, ...] each; keeps gradients."""
+    """Return the denoiser's input for the prompts, by the pipeline's own keywords, [n, ...] each; keeps gradients."""
     family = family_of(pipeline)
     states = []
     for stream in range(family.streams):
