@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "7b223081030c807968e86e429d2d3c32567da6151630484e918ca2800d9db636")
+PINNED = ("0.20.0", "5aa9e177ea7e3e725af3bb1e1848088de1e7b8ef806362a223f3dd95de75e1f2")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
