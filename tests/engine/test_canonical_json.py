@@ -10,11 +10,12 @@ from expunge.policies.canonical import composed_json
 
 BOTH = [
     {"b": [1, True, None, -7], "a": {"é": '\u0007 \\ " / \u2028', "": []}},
-    {"share": 0.95, "small": 1e-7, "long": 0.1 + 0.2, "large": 2**53 - 1},
+    {"share": 0.95, "small": 1e-4, "long": 0.1 + 0.2, "large": 2**53 - 1},
     ["e\u0301 stays as it is", "\U0001f600", {"\u20ac": 1, "\u0080": 2, "\r": 3}],
 ]
 OURS_ALONE = {
     "a whole float, as limits and guidance are": ({"guidance": 2.0}, b'{"guidance":2.0}'),
+    "a float below a millionth": ({"small": 1e-7}, b'{"small":1e-07}'),
     "a seed of 60 bits": ([2**60 - 1], b"[1152921504606846975]"),
     "keys beyond the first plane": ({"\U0001f600": 1, "\uff5e": 2}, '{"\uff5e":2,"\U0001f600":1}'.encode()),
 }

@@ -261,6 +261,6 @@ def test_an_unknown_editor_lists_the_known():
 
 def test_an_editor_that_trains_is_told_where_it_can_be_had() -> None:
     with pytest.raises(
-        SettingError, match=r"'esd' is none in closed form \(expunge.engine.planning.make.make takes any\); known: sc"
+        SettingError, match=r"'esd' is none in closed form \(expunge.engine.planning.make.make takes any\); known: mace"
     ):
         editor_named("esd")

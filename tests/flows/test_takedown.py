@@ -93,7 +93,7 @@ def test_the_command_fetches_what_is_approved_with_no_server_but_s3(
     held = run_cli(*bundle, "--base", "builtin:emoji", "--json", **nowhere)
     assert (held.code, held.data["problems"], held.data["base"]) == (0, [], folder_digest(MODEL))
     other = run_cli(*bundle, "--base", str(tmp_path / "bundle" / "model"), **nowhere)
-    assert (other.code, "is not the base's with the edit added" in other.out) == (6, True), other.out
+    assert (other.code, "not the base's with the edit added" in other.out) == (6, True), other.out
     assert run_cli("audit", "--base", "builtin:emoji", **nowhere).code == 2
     told = run_cli(*bundle, "--noted", "0" * 64, **nowhere)
     assert (told.code, "NOT WHOLE" in told.out, "none of those noted" in told.out) == (6, True, True)
@@ -128,9 +128,12 @@ def test_the_published_bundle_is_verified_again_without_a_server_and_comes_to_th
     again = run_cli("verify", str(tmp_path / "bundle"), "--policy", str(policy), "--json", **nowhere)
     assert again.code == 0, again.err
     assert (again.data["verdict"], again.data["bundle"]) == ("PASS", bundle.digest)
-    assert again.data["concepts"] == done.data["concepts"]
-    verdict = Path(again.data["verdict_file"]).read_bytes()
-    assert verdict == (tmp_path / "bundle" / "verdict.json").read_bytes()
+    alone, first = again.data["concepts"], done.data["concepts"]
+    assert [{**row, "bound": 0} for row in alone] == [{**row, "bound": 0} for row in first]
+    tighter = [own["bound"] <= then["bound"] for own, then in zip(alone, first, strict=True)]
+    assert all(tighter), "it is no attempt, so it has the whole of the error to spend"
+    evidence = Path(again.data["verdict_file"]).with_name("evidence.parquet").read_bytes()
+    assert evidence == (tmp_path / "bundle" / "evidence.parquet").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in (home / "pictures").rglob("*.png")} == drawn
 
 
@@ -264,13 +267,15 @@ def test_status_audit_and_report_need_no_server(published: tuple, stack: Setting
     assert (row["request_id"], row["state"], row["verdict"]) == ("whole-way", "published", "PASS")
     whole = run_cli("audit", "--noted", row["receipt"], "--json", **nowhere)
     assert (whole.code, whole.data["problems"]) == (0, [])
-    assert [line["head"] for line in whole.data["lines"]] == [row["receipt"]]
+    assert [line["head"] for line in whole.data["lines"]] == [journal(home, line_of(home)).receipts()[-1].digest]
     gone = run_cli("audit", "--noted", "0" * 64, **nowhere)
     assert (gone.code, "NOT WHOLE" in gone.out, "0" * 64 in gone.out) == (6, True, True)
     _, stranger = write_key(tmp_path, "stranger")
     forged = run_cli("audit", "--key", str(stranger), "--stored", **{**stack.variables(), "EXPUNGE_HOME": str(home)})
     on_record = len(journal(home, line_of(home)).receipts())
-    assert (forged.code, forged.out.count("is signed by none of the keys")) == (6, on_record)
+    assert (forged.code, forged.out.count("is signed by none of the keys")) == (6, on_record + 1), (
+        "the served bundle, too"
+    )
     assert f"compared with s3://{stack.bucket}/record/" in forged.out.replace("\n", "")
     page = tmp_path / "page.html"
     assert run_cli("report", str(policy), "--out", str(page), **nowhere).code == 0

@@ -69,8 +69,8 @@ def test_no_error_of_the_engine_is_taken_for_a_bug() -> None:
 
 
 def test_every_exit_code_that_is_documented_is_one_that_something_raises() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    documented = {int(code) for code in re.findall(r"^\| (\d) \|", readme, re.MULTILINE)}
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    documented = {int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)}
     program = "".join(path.read_text() for folder in ("tasks", "flows") for path in (ROOT / folder).rglob("*.py"))
     raised = set(re.findall(r"raise (\w+)\(", program))
     kinds = [kind for kind in vars(task_errors).values() if isinstance(kind, type) and kind.__name__ in raised]

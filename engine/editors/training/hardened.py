@@ -61,7 +61,7 @@ class HardenedSettings:
     batch: int = 8
     accumulate: int = 1
     push: float = 1.0
-    unsaid: str = field(default="kept", metadata={"choices": ("kept", "moved")})
+    unsaid: str = field(default="moved", metadata={"choices": ("kept", "moved")})
     keep: float = 3.0
     average: float = 0.98
     pictures: int = 32
@@ -72,7 +72,7 @@ class HardenedSettings:
     searchers: int = 6
     life: int = 120
     search: float = 0.2
-    fresh: int = 200
+    fresh: int = 300
     parameters: str = field(default="full", metadata={"choices": PARAMETERS})
     rank: int = 0
     precision: str = field(default="bfloat16", metadata={"choices": tuple(TYPES)})
