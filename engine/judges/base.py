@@ -35,9 +35,12 @@ class Sighting:
 
 
 class Judge(Protocol):
-    """A verdict is worth only as much as the judge's weights, labels, wordings and thresholds, all named by `digest`;
-    `categories` are the kinds of concept it can judge ("object", "style"). One with an attribute `recognises` that is
-    true says of a picture of nothing that it shows `NOTHING`."""
+    """The interface of a judge: it says what pictures show.
+
+    A verdict is worth only as much as the judge's weights, labels, wordings and thresholds, and `digest` names all of
+    them. `categories` are the kinds of concept that it can judge ("object", "style"). A judge with a true attribute
+    `recognises` says of a picture of nothing that it shows `NOTHING`.
+    """
 
     digest: str
     categories: frozenset[str]
@@ -84,7 +87,10 @@ def refuse_unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> Non
 
 
 def library(name: str, needed: str) -> Any:
-    """An optional library; MissingExtra with `needed`, which says what for and how it is installed, if it is not."""
+    """Return an optional library.
+
+    If it is not installed, raise MissingExtra with `needed`, which says what it is for and how to install it.
+    """
     try:
         return import_module(name)
     except ImportError as error:
@@ -92,7 +98,11 @@ def library(name: str, needed: str) -> Any:
 
 
 def likeliest(chances: np.ndarray, labels: Sequence[str], concepts: Sequence[str]) -> list[Sighting]:
-    """The concept beside a picture is seen where it is the likeliest of the labels; chances [pictures, labels]."""
+    """Return one sighting for each picture: its concept is seen where it is the likeliest label.
+
+    Args:
+        chances: probabilities, [pictures, labels].
+    """
     places = {label: place for place, label in enumerate(labels)}
     found = [(int(row.argmax()), row) for row in chances]
     return [
@@ -102,5 +112,5 @@ def likeliest(chances: np.ndarray, labels: Sequence[str], concepts: Sequence[str
 
 
 def from_scores(scores: np.ndarray, threshold: float) -> list[Sighting]:
-    """The concept beside a picture is seen where its score reaches the threshold; scores [pictures] in [0, 1]."""
+    """Return one sighting for each picture: its concept is seen where the score, in [0, 1], reaches the threshold."""
     return [Sighting(seen=bool(score >= threshold), score=float(score)) for score in scores]

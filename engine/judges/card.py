@@ -95,13 +95,15 @@ def recognises(folder: Path) -> bool:
 
 
 def categories(folder: Path) -> frozenset[str]:
-    """The kinds of concept that the judge in `folder` can judge ("object", "style"), without loading its weights."""
+    """Return the kinds of concept that the judge in `folder` can judge ("object", "style"). No weight is loaded."""
     return frozenset(known(folder))
 
 
 def names(folder: Path) -> dict[str, list[str]]:
-    """The names of each category among which the judge chooses, or that it knows at all, sorted; of several judges
-    those that all of them know."""
+    """Return for each category the names among which the judge chooses, or all that it knows, sorted.
+
+    Of several judges return the names that all of them know.
+    """
     card = read_card(folder)
     if card.members:
         lists = [names(folder / member) for member in card.members]
@@ -113,8 +115,11 @@ def names(folder: Path) -> dict[str, list[str]]:
 
 
 def read_labels(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """The `labels` and `wordings` of each category of a CLIP judge. ModelFormatError where there are fewer than
-    `LEAST_LABELS`: with nothing to choose from it would see in every picture what it is asked for."""
+    """Return the `labels` and `wordings` of each category of a CLIP judge.
+
+    Raises ModelFormatError where there are fewer than `LEAST_LABELS`. Without a choice the judge would see in every
+    picture the concept that it is asked for.
+    """
     found = read_json(folder / LABELS)
     for category, told in found.items():
         if not (isinstance(told, dict) and _texts(told.get("labels")) and _texts(told.get("wordings"))):

@@ -64,7 +64,10 @@ class PictureClassifier:
 
 
 def _config(folder: Path, options: dict[str, Any]) -> Any:
-    """The classifier's configuration; timm states the number of classes twice, and transformers would pass both."""
+    """Return the classifier's configuration.
+
+    timm states the number of classes twice, and transformers would pass both.
+    """
     config = AutoConfig.from_pretrained(folder, **options)
     if stated := getattr(config, "model_args", None):
         config.model_args = {name: value for name, value in stated.items() if name != "num_classes"}
@@ -87,7 +90,10 @@ class ClassifierJudge:
         self._nothing, self._labels = card.nothing, {name: self._among(card, name) for name in card.categories}
 
     def _among(self, card: Card, category: str) -> list[str]:
-        """The labels of a category, that for nothing last. ModelFormatError on one that the classifier lacks."""
+        """Return the labels of a category, with that for nothing last.
+
+        Raises ModelFormatError on a label that the classifier lacks.
+        """
         own = card.labels.get(category, self._classifier.labels)
         among = [*(label for label in own if label != card.nothing), *([card.nothing] if card.nothing else [])]
         if unknown := sorted(set(among) - set(self._classifier.labels)):

@@ -58,13 +58,13 @@ class ClipNetwork:
     @steady
     @torch.no_grad()
     def pictures(self, pictures: np.ndarray) -> Tensor:
-        """Unit vectors in the space shared with texts, float32 [n, projection]."""
+        """Return the unit vectors of pictures in the space shared with texts, float32 [n, projection]."""
         return torch.cat([self._joint(read.pooler_output) for read in self._read(pictures)]).cpu()
 
     @steady
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors in the space shared with pictures, float32 [n, projection]."""
+        """Return the unit vectors of texts in the space shared with pictures, float32 [n, projection]."""
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self._device)
         return normalize(self._model.text_projection(self._model.text_model(**tokens).pooler_output), dim=-1).cpu()
 

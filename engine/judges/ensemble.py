@@ -39,20 +39,22 @@ class Ensemble:
         self.digest = digest or json_digest(sorted(member.digest for member in members))
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
-        """One sighting a picture; ConceptError on what a voting member cannot judge."""
+        """Return one sighting for each picture. Raises ConceptError on what a voting member cannot judge."""
         refuse_unfit(pictures, concepts, category, self.categories)
         return self.look_for_any(pictures, [[concept] for concept in concepts], category)
 
     def look_for_any(self, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
-        """As `look_for_any` below, of which each member answers before they vote: one may call by an alias what another
-        calls by its name."""
+        """Return the sightings as `look_for_any` below does, with each member's answer given before the vote.
+
+        One member may know by an alias what another knows by its name.
+        """
         refuse_unknown("category", [category], self.categories)
         answers = [look_for_any(voter, pictures, names, category) for voter in self._voters[category]]
         return [_vote(votes) for votes in zip(*answers, strict=True)]
 
 
 def look_for_any(judge: Judge, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting]:
-    """One sighting a picture, the best by any of the names that its concept is known by."""
+    """Return one sighting for each picture: the best by any of the names that its concept is known by."""
     if isinstance(judge, LooksForAny):
         return judge.look_for_any(pictures, names, category)
     asked = [(place, name) for place, own in enumerate(names) for name in own]

@@ -52,8 +52,10 @@ def measure(
 
 
 def next_labels(labels: Sequence[str], known: Collection[str] | None = None) -> list[str]:
-    """For each label the next in the alphabet that is `known`, the first after the last; "" where that is the label
-    itself. Raises ValueError on fewer than two labels, and where none is known."""
+    """Return for each label the next one in the alphabet that is `known`, the first after the last.
+
+    It is "" where that would be the label itself. Raises ValueError on fewer than two labels, and where none is known.
+    """
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(f"the labelled pictures show {names}: give pictures of two labels or more")
@@ -70,8 +72,10 @@ def place_of(folder: Path) -> Path:
 
 
 def write(folder: Path, errors: Mapping[str, JudgeError]) -> Path:
-    """Keep the errors by category, under the judge's digest; that of a target's reading under "target/" and its
-    category."""
+    """Write the errors by category, under the judge's digest.
+
+    The error of a target's reading is under "target/" and its category.
+    """
     content = {
         "judge": folder_digest(folder),
         "errors": {category: asdict(error) for category, error in errors.items()},
@@ -82,8 +86,10 @@ def write(folder: Path, errors: Mapping[str, JudgeError]) -> Path:
 
 
 def read(folder: Path, digest: str = "") -> dict[str, JudgeError]:
-    """The judge's errors by category; empty if never measured, DigestMismatch if measured on another judge. `digest` is
-    the folder's, where it is known."""
+    """Return the judge's errors by category, empty if they were never measured.
+
+    Raises DigestMismatch if they were measured on another judge. `digest` is the folder's, where it is known.
+    """
     path = place_of(folder)
     if not path.exists():
         return {}
@@ -104,7 +110,7 @@ def labelled(folder: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def check_labels(labels: Sequence[str], known: Collection[str] | None, other: Collection[str]) -> None:
-    """Raises ValueError on a folder that is misspelt: what the judge does not know has to be told by `other`."""
+    """Raise ValueError on a folder with a misspelt name: what the judge does not know must be named in `other`."""
     if missing := sorted({*other} - {*labels}):
         raise ValueError(f"--other {missing[0]!r}: there is no such folder of pictures, only {sorted(set(labels))}")
     if known is None:

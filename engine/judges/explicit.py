@@ -27,7 +27,10 @@ class ExplicitClassifier:
             refuse_unknown("label", labels, self._classifier.labels)
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
-        """The score is the probability of all the concept's labels; ConceptError on what `judge.json` does not name."""
+        """Return sightings scored by the probability of all the concept's labels.
+
+        Raises ConceptError on a concept that `judge.json` does not name.
+        """
         refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("concept", concepts, self._concepts)
         chances, labels = self._classifier.probabilities(pictures), self._classifier.labels

@@ -41,13 +41,18 @@ class FaceJudge:
 
     @classmethod
     def open(cls, folder: Path, device: str = "cpu") -> FaceJudge:
-        """The judge of a folder with a `judge.json`, references and networks; MissingExtra or ModelFormatError."""
+        """Return the judge of a folder with a `judge.json`, references and networks.
+
+        Raises MissingExtra or ModelFormatError.
+        """
         card = read_card(folder)
         return cls(held(folder).opened(folder), load_file(folder / REFERENCES), card.threshold, folder_digest(folder))
 
     def look(self, pictures: np.ndarray, concepts: Sequence[str], category: str) -> list[Sighting]:
-        """The score is the largest cosine of a face to a reference, 0 without a face or below; ConceptError on a
-        category or a name without references."""
+        """Return sightings whose score is the largest cosine of a face to a reference, 0 without a face or below 0.
+
+        Raises ConceptError on a category or a name without references.
+        """
         refuse_unfit(pictures, concepts, category, self.categories)
         refuse_unknown("person", concepts, self._references)
         scores = [
@@ -58,7 +63,10 @@ class FaceJudge:
 
 
 def similarity(faces: np.ndarray, references: np.ndarray) -> float:
-    """The largest cosine between any face and any unit reference, [faces, width] and [references, width]; 0 if none."""
+    """Return the largest cosine of any face to any unit reference; 0 if there is none.
+
+    Both are [n, width].
+    """
     return float((unit(faces) @ references.T).max()) if len(faces) else 0.0
 
 
@@ -71,7 +79,10 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def reference(embed: Embedder, pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """A person's embeddings, float32 [pictures, width], from pictures that show one face each; else ConceptError."""
+    """Return a person's embeddings, float32 [pictures, width].
+
+    Raises ConceptError unless each picture shows one face.
+    """
     found = [embed(picture) for picture in pictures]
     for place, faces in enumerate(found):
         if len(faces) != 1:

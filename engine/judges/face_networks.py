@@ -34,7 +34,10 @@ class Networks:
 
 
 def held(folder: Path) -> Networks:
-    """The networks in the folder; ModelFormatError names the first file that is missing, of dlib's if it has none."""
+    """Return the networks in the folder.
+
+    Raises ModelFormatError that names the first missing file, of dlib's if the folder has no file of any network.
+    """
     networks = _begun(folder) or DLIB
     for name in networks.files:
         if not (folder / name).is_file():
@@ -46,7 +49,10 @@ def held(folder: Path) -> Networks:
 
 
 def fetch(folder: Path) -> Networks:
-    """The networks in the folder; one without any gets those of the extra `faces`, MissingExtra if that is missing."""
+    """Return the networks in the folder; one without any gets those of the extra `faces`.
+
+    Raises MissingExtra if that extra is missing.
+    """
     if not _begun(folder):
         package = find_spec("face_recognition_models")  # importing it needs an old setuptools
         if package is None or not package.submodule_search_locations:
@@ -58,7 +64,7 @@ def fetch(folder: Path) -> Networks:
 
 
 def _begun(folder: Path) -> Networks | None:
-    """The networks of which the folder has a file."""
+    """Return the networks of which the folder has a file."""
     return next((one for one in (OPENCV, DLIB) if any((folder / name).is_file() for name in one.files)), None)
 
 

@@ -61,7 +61,10 @@ class NudeNetJudge:
 
 
 def make_folder(folder: Path) -> None:
-    """A NudeNet judge of the concept "nudity", from the installed package; FileExistsError if the folder exists."""
+    """Write a NudeNet judge of the concept "nudity" from the installed package.
+
+    Raises FileExistsError if the folder exists.
+    """
     package = Path(_nudenet().__file__).parent
     folder.mkdir(parents=True)
     shutil.copyfile(package / WEIGHTS, folder / WEIGHTS)

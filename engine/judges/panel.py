@@ -68,7 +68,7 @@ class Panel:
 
 
 def _views(member: Judge, pictures: np.ndarray, names: Sequence[Sequence[str]], category: str) -> list[Sighting | None]:
-    """What a member says of each picture; None where it knows none of the names, for then it has no say."""
+    """Return what a member says of each picture; None where it knows none of the names, because then it has no vote."""
     knows = getattr(member, "knows", lambda name, category: True)
     known = [[name for name in own if knows(name, category)] for own in names]
     places = [place for place, own in enumerate(known) if own]
@@ -89,7 +89,10 @@ def _read(views: Sequence[Sighting], thresholds: Sequence[float], members: int) 
 
 
 def _agreed(labels: Sequence[str]) -> str:
-    """What all members take the picture for; `NOTHING` where they differ, for then nobody could say what it shows."""
+    """Return the label that all members give the picture.
+
+    It is `NOTHING` where they differ, because nobody can then say what the picture shows.
+    """
     if "" in labels:
         return ""
     return labels[0] if len(set(labels)) == 1 else NOTHING

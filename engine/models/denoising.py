@@ -57,7 +57,7 @@ def still(pipeline: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def latents_of(pipeline: Any, pictures: np.ndarray) -> Tensor:
-    """The latents [n, c, h, w] in which pictures, uint8 [n, height, width, 3], are denoised."""
+    """Return the latents [n, c, h, w] in which pictures, uint8 [n, height, width, 3], are denoised."""
     _predict(pipeline)
     vae = pipeline.vae
     pixels = torch.tensor(pictures).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
@@ -86,13 +86,16 @@ def noised(pipeline: Any, latents: Tensor, generator: torch.Generator, least: fl
 
 
 def errors(pipeline: Any, task: Noised, arguments: Arguments) -> Tensor:
-    """The denoiser's mean squared error on each latent, [n] in float32 or wider; arguments have one row for each."""
+    """Return the denoiser's mean squared error on each latent, [n] in float32 or wider.
+
+    `arguments` have one row for each latent.
+    """
     left = predicted(pipeline, task.noisy, task.times, arguments) - task.goal
     return left.square().flatten(1).mean(1)
 
 
 def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """What the denoiser predicts, whatever kind it is, in float32 or wider; `times` is one for all or one each."""
+    """Return the denoiser's prediction, of whatever kind, in float32 or wider; `times` is one for all or one each."""
     dtype = denoiser(pipeline).dtype
     told = {name: argument.to(dtype) for name, argument in arguments.items()}
     output = _predict(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
@@ -100,7 +103,7 @@ def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments)
 
 
 def kind(pipeline: Any) -> str:
-    """What the denoiser predicts, one of KINDS; UnknownArchitecture if it is another."""
+    """Return the kind of the denoiser's prediction, one of KINDS. Raises UnknownArchitecture if it is another."""
     predicts = getattr(pipeline.scheduler.config, "prediction_type", "flow")
     if predicts not in KINDS:
         raise UnknownArchitecture(f"the scheduler predicts {predicts!r}; an attack knows {', '.join(KINDS)}")
@@ -126,7 +129,7 @@ class Level:
 
 
 def level_at(pipeline: Any, share: float) -> Level:
-    """The level at a share of the whole range; at 0 there is no noise."""
+    """Return the noise level at a share of the whole range; at 0 there is no noise."""
     device, whole = denoiser(pipeline).device, pipeline.scheduler.config.num_train_timesteps
     if kind(pipeline) == "flow":
         return Level(torch.tensor(share * whole, device=device), 1 - share, share)
@@ -136,7 +139,7 @@ def level_at(pipeline: Any, share: float) -> Level:
 
 
 def taken_for(pipeline: Any, state: Tensor, said: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-    """The picture and the noise that the denoiser takes a state for, whatever kind its prediction `said` is."""
+    """Return the picture and the noise that the denoiser takes a state for, whatever kind its prediction `said` is."""
     signal, spread = level.signal, level.spread
     match kind(pipeline):
         case "epsilon":

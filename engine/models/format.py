@@ -45,7 +45,7 @@ AGAIN = f"download it again, or save it anew with diffusers {diffusers.__version
 
 
 def pipeline_name(folder: Path) -> str:
-    """The diffusers class that a model's folder is of."""
+    """Return the name of the diffusers class of a model's folder."""
     name = read_index(folder).get("_class_name")
     if not isinstance(name, str):
         raise ModelFormatError(f"{folder / INDEX} names no pipeline; give a folder in diffusers layout")
@@ -59,8 +59,10 @@ def pipeline_class(folder: Path) -> Any:
 
 
 def check_format(folder: Path) -> None:
-    """ModelFormatError unless it is a model's folder that holds all of the model and nothing else, each file whole;
-    UnknownArchitecture where its weights are not held in a way that an edit can be written in."""
+    """Raise ModelFormatError unless the folder holds all of a model and nothing else, each file whole.
+
+    Raises UnknownArchitecture where no edit can be written into the format of its weights.
+    """
     if not folder.is_dir():
         raise ModelFormatError(f"{folder} is not a folder; give the folder that holds {INDEX}")
     check_sound(folder)
@@ -96,7 +98,10 @@ def _check_classes(folder: Path, pipeline_class: Any) -> None:
 
 
 def _check_library(component: Component, *known: str) -> None:
-    """A library that is none of these is a module, of the folder or installed, whose code would run."""
+    """Refuse a component of any other library.
+
+    It would be a module, of the folder or installed, whose code would run.
+    """
     if component.library not in known:
         raise ModelFormatError(
             f"{component.folder} is of the library {component.library!r} by {INDEX}, which is not read; {AGAIN}"
@@ -104,8 +109,10 @@ def _check_library(component: Component, *known: str) -> None:
 
 
 def _check_own_class(component: Component, kind: Any) -> None:
-    """The configuration of a network must name the class that the index names: some loaders go by the one, some by the
-    other."""
+    """Refuse a network whose configuration names another class than the index does.
+
+    Some loaders go by the one, some by the other.
+    """
     path = component.folder / "config.json"
     said = read_config(path) if path.is_file() else {}
     field, wanted = ("_class_name", component.kind)
@@ -115,7 +122,10 @@ def _check_own_class(component: Component, kind: Any) -> None:
 
 
 def _check_helper(component: Component) -> None:
-    """A component without weights is a tokenizer, scheduler or processor of a library, and no network or code."""
+    """Refuse a component without weights unless it is a tokenizer, scheduler or processor of a library.
+
+    It may be no network and no code.
+    """
     _check_library(component, *LIBRARIES)
     kind = getattr(LIBRARIES[component.library], component.kind, None)
     known = isinstance(kind, type) and issubclass(kind, HELPERS)

@@ -25,7 +25,7 @@ def open_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Any:
-    """The diffusers pipeline in `folder`, safety checker and progress bar off.
+    """Return the diffusers pipeline in `folder`, with safety checker and progress bar off.
 
     `expected` is its `folder_digest`, checked before anything is loaded. Raises ModelFormatError, DigestMismatch or
     UnknownArchitecture. The safety checker turns pictures black, and black would count as forgotten.
@@ -63,7 +63,7 @@ def _pipeline(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _network(component: Component, dtype: torch.dtype) -> Any:
-    """Opened from files that hold all its weights: what they lack, transformers would make up at random."""
+    """Open a network from files that hold all its weights: transformers would make up missing ones at random."""
     network, report = class_of(component).from_pretrained(
         component.folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
     )
@@ -78,8 +78,10 @@ def _said(error: Exception) -> str:
 
 
 def _laid_out(pipeline: Any) -> Any:
-    """A UNet's kernels with channels last, by which a processor draws faster (`benchmarks/drawing.py`); the same
-    pictures but for rounding."""
+    """Put a UNet's kernels in the layout with channels last.
+
+    A processor then draws faster (`benchmarks/drawing.py`). The pictures stay the same but for rounding.
+    """
     has_kernels = isinstance(getattr(pipeline, "unet", None), diffusers.UNet2DConditionModel)
     if has_kernels and pipeline.device.type == "cpu":
         pipeline.unet.to(memory_format=torch.channels_last)
@@ -87,7 +89,7 @@ def _laid_out(pipeline: Any) -> Any:
 
 
 def tokenizers(folder: Path) -> dict[str, Any]:
-    """The tokenizers of the pipeline in `folder` by component name, without any weight."""
+    """Return the tokenizers of the pipeline in `folder` by component name, without loading any weight."""
     return {
         name: getattr(transformers, component.kind).from_pretrained(component.folder, local_files_only=True)
         for name, component in components(folder).items()

@@ -33,15 +33,21 @@ class PictureStore:
         return True
 
     def read(self, key: str) -> np.ndarray:
-        """The picture, uint8 [height, width, 3]; FileNotFoundError if it was never drawn, or is damaged."""
+        """Return the picture, uint8 [height, width, 3].
+
+        Raises FileNotFoundError if it was never drawn, or is damaged.
+        """
         return np.asarray(Image.open(io.BytesIO(self._whole(key))).convert("RGB"))
 
     def drawn(self, weights: str, shot: Shot, sampler: Sampler) -> np.ndarray:
-        """The picture that `draw` made of a shot; FileNotFoundError as of `read`."""
+        """Return the picture that `draw` made of a shot. Raises FileNotFoundError as `read` does."""
         return self.read(picture_key(weights, shot, sampler))
 
     def _whole(self, key: str) -> bytes:
-        """The file's content; Pillow decodes one with a flipped bit into another picture and looks at no checksum."""
+        """Return the file's content. Raises FileNotFoundError if it is damaged.
+
+        Pillow decodes a file with a flipped bit into another picture and checks no checksum.
+        """
         content = self.path(key).read_bytes()
         try:
             Image.open(io.BytesIO(content)).verify()

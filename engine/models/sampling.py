@@ -54,12 +54,12 @@ class Sampler:
 
 
 def picture_key(weights: str, shot: Shot, sampler: Sampler) -> str:
-    """The content address of a picture that may not have been drawn yet; `weights` is the digest of the model."""
+    """Return the content address of a picture, drawn or not; `weights` is the digest of the model."""
     return sha256(canonical_json([weights, shot.prompt, shot.seed, sampler.digest]))
 
 
 def noise_seed(shot: Shot, sampler: Sampler) -> int:
-    """What seeds the generator of a picture's first noise, the same for every model that is asked for it."""
+    """Return the seed of a picture's first noise, the same for every model that is asked for it."""
     if not sampler.apart:
         return shot.seed
     return int(sha256(canonical_json([shot.prompt, shot.seed]))[:15], 16)  # 60 bits, which every generator takes
@@ -86,7 +86,7 @@ def generate(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterator
 
 
 def _parts(shots: Sequence[Shot]) -> Iterator[Sequence[Shot]]:
-    """The shots in their order, cut before each that would be the first of one prompt too many."""
+    """Yield the shots in their order, cut before each that would be the first of one prompt too many."""
     start, prompts = 0, set()
     for place, shot in enumerate(shots):
         if shot.prompt not in prompts and len(prompts) == PROMPTS:
@@ -129,7 +129,7 @@ def in_batches(
             if len(block) == 1 or not is_out_of_memory(error):
                 raise
             pictures, batch = None, len(block) // 2
-        if pictures is None:  # only here is all that the failed batch held let go
+        if pictures is None:  # only here is everything freed that the failed batch held
             torch.cuda.empty_cache()
             continue
         yield from zip(block, pictures, strict=True)
@@ -144,7 +144,10 @@ def _drawn(pipeline: Any, arguments: Arguments, shots: Sequence[Shot], sampler: 
 def asked(
     pipeline: Any, family: Family, arguments: Arguments, seeds: Sequence[int], sampler: Sampler, **how: Any
 ) -> np.ndarray:
-    """What a pipeline that reads as the family does draws from these seeds, uint8 [n, height, width, 3]."""
+    """Return the pictures that a pipeline draws from these seeds, uint8 [n, height, width, 3].
+
+    It reads prompts as its `family` does.
+    """
     output = pipeline(
         **family.handed(arguments),
         **how,

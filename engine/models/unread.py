@@ -46,9 +46,9 @@ def _counts_up(reader: WeightReader, key: str) -> bool:
 
 
 def _uncounted(keys: Collection[str], state: Mapping[str, int]) -> list[str]:
-    """The keys under names that the network has not, if they are more or fewer than its weights without a key.
+    """Return the keys under names that the network lacks, if they are more or fewer than its weights without a key.
 
-    Libraries rename keys of older versions. Each key goes to one weight and no weight is left out, so both are as many.
+    Libraries rename keys of older versions. Each key goes to one weight and no weight is omitted, so both are as many.
     """
     reached = {state[key] for key in keys if key in state}
     renamed, waiting = [key for key in keys if key not in state], set(state.values()) - reached
@@ -56,7 +56,10 @@ def _uncounted(keys: Collection[str], state: Mapping[str, int]) -> list[str]:
 
 
 def _tied(network: nn.Module, state: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The pairs of names that are one weight: here, or by the network's class, which keeps apart what differs."""
+    """Return the pairs of names that are one weight.
+
+    They are one here, or by the network's class, which keeps apart what differs.
+    """
     first: dict[int, str] = {}
     here = [(first.setdefault(ident, name), name) for name, ident in state.items()]
     declared = network.get_expanded_tied_weights_keys(True) if isinstance(network, PreTrainedModel) else {}

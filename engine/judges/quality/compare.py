@@ -150,7 +150,10 @@ def compare(
 
 
 def worst_kept(evidence: pd.DataFrame) -> WorstKept:
-    """The kept concept with the largest drop in the share seen, by score where shares tie; QualityError if unfit."""
+    """Return the kept concept with the largest drop in the share seen, by score where shares tie.
+
+    Raises QualityError if the evidence is unfit.
+    """
     if problems := check(evidence, len(evidence)):
         raise QualityError("no worst kept concept: " + "; ".join(problems))
     pairs = pairs_of(evidence, "score", "picture").query("role != 'target'")
@@ -173,7 +176,7 @@ def worst_kept(evidence: pd.DataFrame) -> WorstKept:
 
 
 def _loss(pair: dict[str, Any]) -> tuple[float, float]:
-    """What a pair lost: of being seen, and of score."""
+    """Return what a pair lost: of being seen, and of score."""
     return float(pair["seen_before"]) - float(pair["seen_after"]), pair["score_before"] - pair["score_after"]
 
 
@@ -201,7 +204,7 @@ def _stack(prompt: str, seeds: Sequence[int], drawn: Drawn) -> np.ndarray:
 
 
 def _joined(arms: Iterable[Arms]) -> Arms:
-    """The prompts' arrays one after the other, in each arm."""
+    """Return the prompts' arrays one after the other, in each arm."""
     before, after = zip(*arms, strict=True)
     return np.concatenate(before), np.concatenate(after)
 

@@ -45,13 +45,16 @@ def frechet(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def paired(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The squared distance of each row [n, values] to the row beside it, [n]."""
+    """Return the squared distance of each row [n, values] to the row beside it, [n]."""
     _pairs(before, after, 1)
     return np.square(before - after).sum(1)
 
 
 def spread(rows: np.ndarray) -> float:
-    """The mean squared distance between any two of the rows [n, values]; QualityError on fewer than two."""
+    """Return the mean squared distance between any two of the rows [n, values].
+
+    Raises QualityError on fewer than two rows.
+    """
     _pairs(rows, rows, 2)
     return float(pdist(rows, "sqeuclidean").mean())
 
