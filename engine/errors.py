@@ -1,4 +1,4 @@
-"""What can go wrong in the engine. Every message names the thing at fault and what to do about it."""
+"""Errors of the engine. Every message names the thing at fault and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _NO_MEMORY = re.compile("CPUAllocator|[Cc]annot allocate memory|failed to map se
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was no memory, here or in what led to the error. Torch's own is known by its name, so that nobody
-    loads torch to tell; a processor's memory, and that of a library which is being loaded, by what the system says."""
+    """Return whether an error, or one of its causes, is a lack of memory. At most `CAUSES` errors are read.
+
+    Torch's own error is recognised by its class name, so that nobody has to load torch to ask. A lack of the
+    processor's memory, also while a library is loaded, is recognised by the system's message.
+    """
     cause: BaseException | None = error
     for _ in range(CAUSES):
         if cause is None:
@@ -28,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class EngineError(ExpungeError, ValueError):
-    """Base of all errors that the engine raises on purpose."""
+    """Base class of all errors that the engine raises on purpose."""
 
 
 class ModelFormatError(EngineError):
@@ -43,7 +46,7 @@ class DigestMismatch(EngineError):
     exit_code = 6
 
     def __init__(self, what: str, expected: str, found: str, cure: str) -> None:
-        super().__init__(what, expected, found, cure)  # all of them, so that it can come out of a worker process
+        super().__init__(what, expected, found, cure)  # all four, so that the error can be pickled out of a worker
         self.what, self.expected, self.found, self.cure = what, expected, found, cure
 
     def __str__(self) -> str:
@@ -83,7 +86,7 @@ class QualityError(EngineError):
 class EditError(EngineError):
     """The mathematics of an edit failed; `layer` says where."""
 
-    exit_code = 4  # it cannot be computed, and is refused like one that reaches too far
+    exit_code = 4  # an edit that cannot be computed is refused like one that reaches too far
 
     def __init__(self, layer: str, problem: str) -> None:
         super().__init__(layer, problem)

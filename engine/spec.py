@@ -1,4 +1,4 @@
-"""What an editor is asked to do: erase these, keep those, with this editor and these settings."""
+"""The specification of an edit: what to erase, what to keep, by which editor and with which settings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ KINDS = ("look_alike", "general")
 
 @dataclass(frozen=True)
 class Target:
-    """A concept to erase. `names` are its name and aliases; `anchor` is what it becomes, by default what
-    the editor's `default_anchor` says.
+    """A concept to erase.
 
-    `category`, one of CATEGORIES, chooses the templates it is worded in. `prompts` are further wordings: with {} in
-    them they are templates for its names, without they stand for the concept as they are. ConceptError on what cannot
-    be meant.
+    `names` are its name and aliases. `anchor` is what it becomes, by default what the editor's `default_anchor` says.
+    `category`, one of CATEGORIES, chooses the templates for its wordings. `prompts` are further wordings: one with {}
+    is a template for the names, one without {} stands for the concept as it is.
+
+    Raises:
+        ConceptError: a field has a value that cannot be used.
     """
 
     id: str
@@ -43,10 +45,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Retain:
-    """A concept to keep; a `look_alike` also serves as the counter-example that tells what is the target's own.
+    """A concept to keep.
 
-    `kin` are names of targets that it is a kind of, or that are kinds of it, where its own names do not say so
+    A `look_alike` also serves as a counter-example, which shows what belongs to the target alone. `kin` are names of
+    targets that it is a kind of, or that are kinds of it, where its own names do not show that
     (`expunge.engine.text.templates.kin_of`).
+
+    Raises:
+        ConceptError: a field has a value that cannot be used.
     """
 
     id: str
@@ -65,11 +71,15 @@ class Retain:
 
 @dataclass(frozen=True)
 class EditSpec:
-    """Targets and retained concepts in canonical order, so that the order of requests never matters.
+    """The targets and the retain set in canonical order, so that the order of requests never matters.
 
-    `editor` is one of `expunge.engine.planning.make.KNOWN`, `settings` are those of its settings that differ from its
-    defaults, and `seed` is that of its draws: of vocabulary words, of whatever training draws (`scapre-released` has
-    its own).
+    `editor` is one of `expunge.engine.planning.make.KNOWN`. `settings` are those of its settings that differ from its
+    defaults. `seed` is the seed of its draws: of vocabulary words, and of all that training draws. `scapre-released`
+    has a seed of its own.
+
+    Raises:
+        ConceptError: the concepts contradict each other, such as a name that is both erased and kept.
+        SettingError: the settings are not given by name.
     """
 
     targets: tuple[Target, ...]
@@ -101,7 +111,7 @@ class EditSpec:
 
     @property
     def erased(self) -> list[str]:
-        """Every name of every target."""
+        """Return every name of every target."""
         return [name for target in self.targets for name in target.names]
 
     @property
@@ -109,7 +119,7 @@ class EditSpec:
         told = asdict(self)
         for kept in told["retain"]:
             if not kept["kin"]:
-                del kept["kin"]  # as it was before there were any, so that plans that were made are found again
+                del kept["kin"]  # as it was before the field existed, so that older plans are found again
         return json_digest(told)
 
 
@@ -126,7 +136,11 @@ def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _owners(targets: Iterable[Target]) -> dict[str, str]:
-    """The id of the target by each name, as it is spoken; ConceptError if two have the same."""
+    """Return the id of the target by each of its names in normal form.
+
+    Raises:
+        ConceptError: two targets have the same name.
+    """
     owners: dict[str, str] = {}
     for target in targets:
         for name in target.names:
@@ -137,14 +151,14 @@ def _owners(targets: Iterable[Target]) -> dict[str, str]:
 
 
 def spoken(name: str) -> str:
-    """A name as encoders read it: however its accents, capitals and spaces are written."""
+    """Return a name as encoders read it, whatever the form of its accents, capitals and spaces."""
     return " ".join(unicodedata.normalize("NFC", name).lower().split())
 
 
 def _freeze(concept: Any, *names: str) -> None:
     for name in names:
         given = getattr(concept, name)
-        if isinstance(given, str):  # its letters would be the names
+        if isinstance(given, str):  # else each letter would become a name
             raise ConceptError(f"{concept.id}: {name} is the text {given!r}; give a tuple, as in ({given!r},)")
         texts = tuple(given) if isinstance(given, Iterable) else (given,)
         if not all(isinstance(text, str) for text in texts):

@@ -1,4 +1,4 @@
-"""Encoded prompts, where their concept stands in them, and which tokens of two prompts stand in each other's place."""
+"""Encoded prompts: where the concept of each stands, and which tokens of two prompts correspond."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Encoded:
-    """`embeddings` [n, T, d] float32; `spans` [n, 2] token range; `lengths` [n] tokens before the padding.
+    """`embeddings` [n, T, d] float32; `spans` [n, 2] range of tokens; `lengths` [n] tokens before the padding.
 
-    A span is the half-open range of the concept's tokens; where the concept is empty it is the place it would have.
-    Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
+    A span is the half-open range of the concept's tokens. An empty concept has an empty range at the place where it
+    would stand. Where a stream has one state for the whole prompt (T = 1), that state is the concept's.
     """
 
     embeddings: Tensor
@@ -33,16 +33,22 @@ class Encoded:
 
     @property
     def subjects(self) -> Tensor:
-        """[n]: the last subject token; where the concept is empty the token before its place, if there is one."""
+        """Return the place of the last subject token of each prompt, [n].
+
+        Where the concept is empty, it is the token before its place, if there is one.
+        """
         return (self.spans[:, 1] - 1).clamp(min=0)
 
     def last(self) -> Tensor:
-        """Embeddings [n, d] of the last subject tokens."""
+        """Return the embeddings [n, d] of the last subject tokens."""
         return self.embeddings[torch.arange(len(self.embeddings)), self.subjects]
 
     def chosen(self, tokens: str) -> Tensor:
-        """Which tokens [n, T] are meant by `all`, `spoken` (before padding), `tail` (from the last subject token on)
-        or `last` (it alone)."""
+        """Return a mask [n, T] of the tokens that the word `tokens` names.
+
+        `all` names all tokens, `spoken` those before the padding, `tail` those from the last subject token on, and
+        `last` that token alone.
+        """
         place, last = torch.arange(self.embeddings.shape[1])[None], self.subjects[:, None]
         length = self.lengths[:, None]
         mask = {"all": place >= 0, "spoken": place < length, "tail": place >= last, "last": place == last}[tokens]
@@ -50,17 +56,21 @@ class Encoded:
 
 
 def partners(texts: Encoded, anchors: Encoded, beside: int = 0) -> Tensor:
-    """For every token of `texts`, which token of `anchors` stands in its place, [n, T].
+    """Return for every token of `texts` the place of the token of `anchors` that corresponds to it, [n, T].
 
-    Before the concept the places are the same; after it they are counted from the concept's end; the concept's own
-    tokens meet the anchor's from the last backwards. Where the anchor is empty they all meet the token that follows,
-    or, with `beside` -1, the one before. What would come after the anchor's last token meets that.
+    Before the concept the places are the same. After it they are counted from the concept's end. The concept's own
+    tokens correspond to the anchor's from the last one backwards. Where the anchor is empty, all of them correspond to
+    the token that follows, or, with `beside` -1, to the one before. A place beyond the last token of the anchor's
+    prompt becomes that last token.
     """
     return _places(texts, anchors, beside).clamp(0, texts.embeddings.shape[1] - 1)
 
 
 def in_reach(texts: Encoded, anchors: Encoded) -> Tensor:
-    """Which tokens [n, T] of `texts` have a place in `anchors`: where a concept is shorter, the last ones have none."""
+    """Return which tokens [n, T] of `texts` have a counterpart in `anchors`.
+
+    Where a concept is shorter than its anchor, the last tokens have none.
+    """
     return _places(texts, anchors) < texts.embeddings.shape[1]
 
 

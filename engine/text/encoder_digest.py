@@ -1,4 +1,4 @@
-"""What a pipeline reads text with, by content: an edit is worth nothing for states that another encoder makes."""
+"""Digests of the parts that read text. An edit holds only for the states that its own text encoders make."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ READS = (
     *("num_heads", "feed_forward_proj", "relative_attention_num_buckets", "relative_attention_max_distance"),
     *("num_key_value_heads", "rms_norm_eps", "rope_parameters", "layer_types", "sliding_window"),
 )
-"""What of an encoder's configuration decides how it reads, beside its weights."""
+"""The fields of an encoder's configuration that decide, beside its weights, how it reads."""
 
 
 def encoder_digests(pipeline: Any) -> dict[str, str]:
-    """sha256 by component: of what each text encoder multiplies by, and of the words that each tokenizer tells apart;
-    beside each, as `NAME.config`, of how it reads: what a tokenizer pads with and how far, and its template of a chat;
-    what an encoder is set to. What norms their states belongs to them.
+    """Return the sha256 of each text encoder and tokenizer, by the names of components.
 
-    Weights count by value and dtype and not by name, for libraries rename them. EditError if they are not in memory.
+    An encoder's digest covers its weights, a tokenizer's its vocabulary. `NAME.config` covers how it reads: the fields
+    `READS` of an encoder; the padding token, side and length limit of a tokenizer, and its chat template. A module that
+    norms the states has a digest too. Weights count by value and dtype and not by name, because libraries rename them.
+
+    Raises:
+        EditError: the weights are not in memory.
     """
     digests: dict[str, str] = {}
     for name, part in sorted(pipeline.components.items()):
@@ -55,7 +58,13 @@ def _padded(tokenizer: Any) -> list[Any]:
 
 
 def check_encoders(pipeline: Any, expected: Mapping[str, str]) -> None:
-    """DigestMismatch if one that the pipeline has is not the expected one; one that was left out says nothing."""
+    """Refuse a pipeline whose text encoders or tokenizers differ from the expected ones.
+
+    A component that is missing on either side is not compared.
+
+    Raises:
+        DigestMismatch: names the first component that differs.
+    """
     for name, found in encoder_digests(pipeline).items() if expected else ():
         if expected.get(name, found) != found:
             raise DigestMismatch(
@@ -68,12 +77,12 @@ def _weights(name: str, encoder: nn.Module) -> str:
         raise EditError(name, OFFLOADED)
     try:
         return json_digest(sorted(tensor_digest({"": plain}) for own in encoder.parameters() for plain in _plain(own)))
-    except NotImplementedError as error:  # what a tensor without memory answers
+    except NotImplementedError as error:  # raised by a tensor without memory
         raise EditError(name, OFFLOADED) from error
 
 
 def _plain(tensor: Tensor) -> Iterator[Tensor]:
-    """The tensor, or those that one of another kind, such as a quantised one, is made of."""
+    """Yield the tensor, or the plain tensors that one of another kind, such as a quantised one, consists of."""
     parts: Callable[[], tuple[list[str], Any]] | None = getattr(tensor.data, "__tensor_flatten__", None)
     if parts is None:
         yield tensor.data

@@ -1,4 +1,4 @@
-"""Prompts to what the denoiser is fed: every token's embedding, each token sequence encoded once."""
+"""Prompts in the form that the denoiser reads: every token's embedding, each token sequence encoded once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from expunge.engine.text.templates import Wording
 
 BATCH = 64
 OFFLOADED = "is not in memory; plan before the model is offloaded"
-FEW = 16  # prompts; MKL shares the sums of fewer among its threads, which round as they do, so one thread reads them
+FEW = 16  # prompts; MKL splits the sums of fewer among threads, which changes the rounding: one thread encodes them
 
 
 def encode(pipeline: Any, prompts: Sequence[str | Wording], stream: int = 0) -> Encoded:
     """Encode prompts in batches, without gradient; a bare string is a concept as a whole.
 
-    Raises ConceptError, and shows what would be lost, for a prompt longer than the encoder reads, for one that the
-    pipeline would read as another, for a concept that the encoder has no tokens for, and for one that stands at other
-    tokens for a second encoder beside the first.
+    Raises:
+        ConceptError: a prompt is longer than the encoder reads, and the message shows what would be lost; or the
+            pipeline would read it as another; or the encoder has no tokens for the concept; or a second encoder beside
+            the first has the concept at other tokens.
+        EditError: the embeddings are not finite, or the encoder is not in memory.
     """
     wordings = [Wording(prompt, (0, len(prompt))) if isinstance(prompt, str) else prompt for prompt in prompts]
     read = _read(pipeline, [wording.text for wording in wordings], stream)
@@ -57,23 +59,26 @@ def fitting(pipeline: Any, prompts: Sequence[Wording], stream: int = 0) -> list[
 
 
 def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
-    """What the denoiser is fed, [n, T, d] float32, of prompts that are drawn and not solved for.
+    """Return the denoiser's text input [n, T, d] float32 for prompts that are drawn and not solved for.
 
-    As no concept is looked for in them, `encode` differs in refusing those whose concept the encoder does not know or
-    two encoders do not find at the same tokens.
+    Unlike `encode` it looks for no concept in them. So it accepts a concept that the encoder does not know, or that two
+    encoders find at different tokens. It applies no norm of the family.
     """
     return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
 
 
 def told(pipeline: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32) -> Arguments:
-    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords, on `device` in `dtype`."""
+    """Return the denoiser's text input for n prompts on `device` in `dtype`: [n, ...] by the pipeline's keywords."""
     family = family_of(pipeline)
     read = [states(pipeline, prompts, stream) for stream in range(family.streams)]
     return family.arguments(pipeline, [state.to(device, dtype) for state in read])
 
 
 def side_by_side(read: Sequence[Sequence[Sequence[int]]]) -> list[Any]:
-    """Token ids [n, T] by tokenizer, as a family takes them: [n, T] of one, [n, 2, T] of two."""
+    """Return token ids as a family takes them: [n, T] of one tokenizer, [n, 2, T] of two.
+
+    `read` holds the ids [n, T] of each tokenizer.
+    """
     rows = [tuple(tuple(ids) for ids in own) for own in zip(*read, strict=True)]
     return rows if len(read) > 1 else [ids for (ids,) in rows]
 
@@ -84,13 +89,16 @@ def _embedded(pipeline: Any, read: Sequence[Any], stream: int) -> Tensor:
     places = [unique.setdefault(ids, len(unique)) for ids in side_by_side([tokens["input_ids"] for tokens in read])]
     with _at_rest(pipeline):
         embeddings = _asked(pipeline, torch.tensor(list(unique), dtype=torch.long), stream)
-    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which has no float64 to solve in
+    embeddings = embeddings.cpu() if embeddings.device.type == "mps" else embeddings  # which lacks float64
     return embeddings[torch.tensor(places, device=embeddings.device)]
 
 
 @contextmanager
 def _at_rest(pipeline: Any) -> Iterator[None]:
-    """The text encoders without the dropout of training, which a T5 that was made or trained here still has."""
+    """Switch the dropout of training off in the text encoders for a while.
+
+    A T5 that was made or trained in this process still has it.
+    """
     encoders = [part for name, part in pipeline.components.items() if name.startswith("text_encoder")]
     training = [one for part in encoders if isinstance(part, nn.Module) for one in part.modules() if one.training]
     for module in training:
@@ -107,13 +115,13 @@ def _asked(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
     asks = [(steady(embed) if len(block) < FEW else embed, block) for block in ids.split(BATCH)]
     try:
         return torch.cat([ask(pipeline, block, stream).float() for ask, block in asks])
-    except NotImplementedError as error:  # what a tensor without memory answers
+    except NotImplementedError as error:  # raised by a tensor without memory
         raise EditError("text encoder", OFFLOADED) from error
 
 
 @torch.no_grad()
 def _normed(pipeline: Any, states: Tensor) -> Tensor:
-    """What the matrices multiply of states [n, T, d]: these, or what the family's norm makes of them."""
+    """Return what the matrices multiply of states [n, T, d]: the states, or what the family's norm makes of them."""
     if not (name := family_of(pipeline).norm):
         return states
     norm = part_of(pipeline, name)
@@ -125,7 +133,7 @@ def _normed(pipeline: Any, states: Tensor) -> Tensor:
 
 
 def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
-    """The tokens of texts by each of the stream's tokenizers."""
+    """Return the tokens of texts by each of the stream's tokenizers."""
     if not texts:
         raise ConceptError("there is nothing to encode; give at least one prompt")
     family = family_of(pipeline)
@@ -138,13 +146,19 @@ def _read(pipeline: Any, texts: Sequence[str], stream: int) -> list[Any]:
 
 
 def _check_clean(text: str, cleaned: str) -> None:
-    """Spaces at the ends and in a row, of which a wording without its concept has some, are the same to a tokenizer."""
+    """Refuse a text that the pipeline would clean into another one.
+
+    Spaces at the ends and in a row are the same to a tokenizer, so they may go. A wording without its concept has some.
+    """
     if cleaned != text and cleaned != re.sub(" +", " ", text).strip(" "):
         raise ConceptError(f"the pipeline cleans {text!r} and would read {cleaned!r}: word it so")
 
 
 def _check_one_token_each(tokenizer: Any, texts: Sequence[str]) -> None:
-    """Of a textual inversion with several vectors the pipelines put the further tokens after the first themselves."""
+    """Refuse a text with a textual inversion of several vectors.
+
+    The pipelines themselves put its further tokens after the first, so they would read more tokens than are here.
+    """
     added = tokenizer.added_tokens_encoder
     for token in (token for token in added if f"{token}_1" in added):
         if text := next((text for text in texts if token in text), ""):
@@ -173,8 +187,10 @@ def _tokenize(tokenizer: Any, texts: Sequence[str]) -> Any:
 
 
 def _check_known(tokenizer: Any, ids: Sequence[int], name: str) -> None:
-    """ConceptError where a piece of the concept is unknown to the encoder, or all of it nothing: any other unknown
-    piece in its place is the same to it."""
+    """Refuse a concept of which the encoder does not know a piece, or for which it has no token at all.
+
+    To the encoder, any other unknown piece in its place would be the same.
+    """
     if name.strip() and (not ids or tokenizer.unk_token_id in ids):
         raise ConceptError(
             f"the encoder has no tokens for {name!r}, or for a part of it, and cannot tell it from other such names: "
@@ -199,9 +215,10 @@ def _spans(tokens: Any, wordings: Sequence[Wording]) -> list[Span]:
 
 
 def _span(offsets: Sequence[Span], special: Sequence[int], end: int, characters: Span) -> Span:
-    """The tokens that touch a range of characters, or the place after the tokens before it where none does.
+    """Return the range of the tokens that touch a range of characters.
 
-    In an empty prompt that is the place of its `end` token; not every tokenizer puts a token before the text.
+    Where no token does, it is the empty range after the tokens before it. In an empty prompt that is the place of its
+    `end` token, because not every tokenizer puts a token before the text.
     """
     first, past = characters
     content = [place for place, is_special in enumerate(special) if not is_special]

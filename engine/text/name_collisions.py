@@ -1,5 +1,8 @@
-"""Names that are written apart and read as one: an encoder that parts digits and signs from letters does not tell
-`7up` from `7 up`, so that neither can be erased while the other stays."""
+"""Names that are written differently and read as one.
+
+An encoder that separates digits and signs from letters cannot tell `7up` from `7 up`. So neither can be erased while
+the other stays.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,16 @@ from expunge.engine.spec import EditSpec, Retain, Target
 
 
 def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: Sequence[Target] = ()) -> None:
-    """ConceptError if a text stream reads an erased name as it reads an anchor, a kept name or another target's; the
-    targets as they are `typed`, where an editor erases them in more spellings."""
+    """Refuse an erased name that a text stream reads like an anchor, a kept name or another target's name.
+
+    Args:
+        pipeline: the model that reads.
+        spec: the specification.
+        stream: the number of the text stream.
+        typed: the targets in all spellings that an editor erases, where these are more than the specification's.
+    Raises:
+        ConceptError: names both.
+    """
     tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
     roles = list(_roles(typed or spec.targets, spec.retain))
     names = [name for _, name, _ in roles]
@@ -21,7 +32,7 @@ def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: Sequence[
     erased: dict[str, tuple[str, str]] = {}
     for (place, name, is_erased), told in zip(roles, read, strict=True):
         if any(own.unk_token_id in ids for own, ids in zip(tokenizers, told, strict=True)):
-            continue  # that two names hold something unknown does not make them one
+            continue  # two names with something unknown in them are not one for that reason
         known = erased.setdefault if is_erased else erased.get
         owner, other = known(str(told), (place, name))
         if owner != place:
@@ -32,7 +43,7 @@ def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: Sequence[
 
 
 def _roles(targets: Sequence[Target], retain: Sequence[Retain]) -> Iterator[tuple[str, str, bool]]:
-    """Where each name stands, and whether it is erased; those that are come first."""
+    """Yield the role of each name, the name, and whether it is erased; the erased ones come first."""
     for target in targets:
         yield from ((f"target {target.id}", name, True) for name in target.names)
     for target in targets:

@@ -1,6 +1,6 @@
-"""Every way a concept is put into words: its names in the templates of its category, beside the same words without it.
+"""Wordings of concepts: names in the templates of their category, beside the same words without the name.
 
-The templates are data, one wording a line, in `templates/CATEGORY.txt`; they are part of a plan by their digest.
+The templates are data, one wording a line, in `wordings/CATEGORY.txt`. Their digest is part of a plan.
 """
 
 from __future__ import annotations
@@ -17,34 +17,38 @@ from expunge.engine.files.digests import file_digest, json_digest
 from expunge.engine.spec import Target
 
 FOLDER = Path(__file__).parent / "wordings"
-SENTENCES = 4  # that a kept name is read in
+SENTENCES = 4  # in which each kept name is read
 VOWELS = tuple("aeiou")
 WORD = re.compile(r"\w+")
 WORDED_AS = {"object": "object", "style": "style", "identity": "person", "character": "person", "explicit": "object"}
-"""The file that words a category of concepts, among templates and probes alike."""
+"""The name of the file with the wordings of a category, for templates and probes alike."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """A prompt and the characters of it, `span`, that are the concept; `filled` puts another in the same place."""
+    """A prompt, and the range of its characters, `span`, that is the concept. `filled` puts another concept there."""
 
     text: str
     span: tuple[int, int]
 
     @property
     def is_open(self) -> bool:
-        """Whether no concept is in its place."""
+        """Return whether the place of the concept is empty."""
         return self.span[0] == self.span[1]
 
     def filled(self, words: str) -> Wording:
-        """The same prompt with `words` as the concept."""
+        """Return the same prompt with `words` as the concept."""
         start, end = self.span
         return Wording(self.text[:start] + words + self.text[end:], (start, start + len(words)))
 
 
 @cache
 def templates(category: str) -> tuple[str, ...]:
-    """The wordings of a category; ConceptError lists the categories there are."""
+    """Return the wordings of a category.
+
+    Raises:
+        ConceptError: there is no such category; the message lists those there are.
+    """
     path = FOLDER / f"{category}.txt"
     files = sorted(file.stem for file in FOLDER.glob("*.txt"))
     if category not in files:
@@ -59,7 +63,7 @@ def templates_digest() -> str:
 
 
 def with_article(words: str) -> str:
-    """The words after the article, a or an, that suits them."""
+    """Return the words after the article, a or an, that suits them."""
     return f"{'an' if words[:1].lower() in VOWELS else 'a'} {words}"
 
 
@@ -76,15 +80,16 @@ def fill(template: str, words: str, article_for: str | None = None) -> Wording:
 
 
 def worded(names: Sequence[str], lines: Sequence[str]) -> list[Wording]:
-    """Every name in every line."""
+    """Return every name in every line."""
     return [fill(line, name) for line in lines for name in names]
 
 
 def phrasing(erased: Iterable[str], bare: bool = False) -> Callable[[str], tuple[str, ...]]:
-    """Gives the lines in which things of a category are worded while these names are erased; `bare`: names alone.
+    """Return a function that gives the lines for concepts of a category while these names are erased.
 
-    Templates whose own words name something erased are left out: `a house in the style of {}` would keep houses, and
-    as a wording of a style that is erased pull them towards themselves.
+    With `bare` the only line is the name alone. Templates whose own words name something erased are left out. Otherwise
+    `a house in the style of {}` would keep houses. As a wording of an erased style it would pull houses towards
+    themselves.
     """
     if bare:
         return lambda category: ("{}",)
@@ -93,15 +98,16 @@ def phrasing(erased: Iterable[str], bare: bool = False) -> Callable[[str], tuple
 
 
 def silent_on(erased: Iterable[str]) -> Callable[[str], bool]:
-    """Tells of a line whether its own words name nothing that is erased."""
+    """Return a function that says whether a line's own words name nothing that is erased."""
     whole = {_runs(name)[-1] for name in erased}
     return lambda line: all(whole.isdisjoint(_runs(part)) for part in line.split("{}"))
 
 
 def in_sentences(names: Sequence[str], category: str, erased: Iterable[str]) -> list[Wording]:
-    """Return whole sentences for each name, `SENTENCES` of all that name nothing erased; none of a style.
+    """Return `SENTENCES` whole sentences for each name, of those that name nothing erased; none for a style.
 
-    Which ones depends on the name: many sentences read for a few names each hold as much as all read for every name.
+    The choice depends on the name. Many sentences, each read for a few names, hold as much as all of them read for
+    every name.
     """
     if category == "style":
         return []
@@ -111,16 +117,19 @@ def in_sentences(names: Sequence[str], category: str, erased: Iterable[str]) -> 
 
 
 def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
-    """A style with each of the things drawn in it; a picture is seldom asked for by its style alone."""
+    """Return wordings of a style with each of the things drawn in it.
+
+    A picture is seldom asked for by its style alone.
+    """
     lines = [line.rsplit("{}", 1) for line in templates("company")]
     drawn = [(fill(before, thing).text, after) for before, after in lines for thing in things]
     return [Wording(text + after, (len(text), len(text))).filled(name) for text, after in drawn for name in names]
 
 
 def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
-    """Tells of a concept's names whether one has all words of an erased name in a row, or the other way round.
+    """Return a function that says whether any of a concept's names is related to an erased name.
 
-    So `police car` is kin of `car`.
+    Two names are related if one has all words of the other in a row, as `police car` has those of `car`.
     """
     whole = {_runs(name)[-1] for name in erased}
     parts = {run for name in erased for run in _runs(name)}
@@ -128,22 +137,24 @@ def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
 
 
 def _runs(name: str) -> list[str]:
-    """Every run of words of a name, the whole name last."""
+    """Return every run of words of a name, the whole name last."""
     words = WORD.findall(name.casefold()) or [name.casefold().strip()]
     ends = range(1, len(words) + 1)
     return [" ".join(words[start:end]) for end in ends for start in reversed(range(end))]
 
 
 def target_pairs(target: Target, lines: Sequence[str]) -> list[tuple[Wording, Wording]]:
-    """Each wording of a target, in these lines and its own prompts, beside the same wording with its anchor in the
-    target's place."""
+    """Return each wording of a target beside the same wording with its anchor in the target's place.
+
+    The wordings are those of these lines and of the target's own prompts.
+    """
     pairs = [(line, name) for line in lines for name in target.names]
     pairs += [pair for prompt in target.prompts for pair in _own(prompt, target.names)]
     return [(fill(line, name), fill(line, target.anchor, article_for=name)) for line, name in pairs]
 
 
 def own_wordings(prompts: Sequence[str], names: Sequence[str]) -> list[Wording]:
-    """A policy's own prompts: with each name in its place where a prompt has one, else as they are."""
+    """Return a policy's own prompts: one with a place for a name with each name in it, any other as it is."""
     return [fill(line, name) for prompt in prompts for line, name in _own(prompt, names)]
 
 

@@ -1,4 +1,4 @@
-"""The forms in which people type a name, as far as a model's text encoders read them as other words."""
+"""The forms in which people type a name, where a model's text encoders read them as other words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from expunge.engine.errors import MissingExtra
 from expunge.engine.families import Family, family_of
 
-KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # for a printer's quotes and apostrophe
+KEYBOARD = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # from a printer's quotes and apostrophe
 
 
 def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str, ...]:
-    """The names as they are given and, where the encoder reads them as other words, as people type them too: in small
-    letters, with capitals in front, and in capitals, which to a T5 are others and to a CLIP one; and with a keyboard's
-    quotes and apostrophes in place of a printer's, or the other way round, which are others to both."""
+    """Return the names as they are, and other forms in which people type them that the encoder reads as other words.
+
+    The forms are small letters, initial capitals, and all capitals, which differ to a T5 and are the same to a CLIP.
+    They also have a keyboard's quotes and apostrophes in place of a printer's, or the other way round, which differ to
+    both.
+    """
     family = family_of(pipeline)
     typed = dict.fromkeys(form for name in names for form in _typed(name))
     forms = [form for form in typed if form in names or _stays(family, form)]
@@ -29,7 +32,7 @@ def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str
 
 
 def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:
-    """The name in other capitals and quotes, as far as any of the model's encoders reads it as other words."""
+    """Return the name in other capitals and quotes, where any of the model's encoders reads it as other words."""
     streams = range(family_of(pipeline).streams)
     return tuple(dict.fromkeys(form for stream in streams for form in spellings(pipeline, [name], stream)[1:]))
 
@@ -44,7 +47,7 @@ def _typed(name: str) -> Iterator[str]:
 
 
 def _stays(family: Family, text: str) -> bool:
-    """Whether the pipeline reads it as it stands."""
+    """Return whether the pipeline reads the text unchanged."""
     try:
         return family.cleaned(text) == text
     except MissingExtra:

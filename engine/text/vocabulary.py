@@ -1,4 +1,4 @@
-"""The model's own words: what is kept although no policy lists it."""
+"""The model's own words, which are kept although no policy lists them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ LONGEST = 8  # words of a random sentence: short enough for any encoder, long en
 
 
 def words(tokenizer: Any) -> list[str]:
-    """The whole words in small letters that are one token of a CLIP (`word</w>`), sentence-piece (`▁word`) or
-    byte-level (`Ġword`) vocabulary, sorted. A word with a capital is left out: in small letters it may be several
-    tokens.
+    """Return the whole words in small letters that are one token of the vocabulary, sorted.
 
-    All but CLIP's are of many languages, and templates are English, so of these only what English letters spell.
+    A vocabulary is that of a CLIP (`word</w>`), of sentence pieces (`▁word`) or of bytes (`Ġword`). A word with a
+    capital is left out, because in small letters it may be several tokens.
+
+    All but CLIP's hold words of many languages, and templates are English. So only their words in English letters are
+    taken.
     """
     matches = (WHOLE_WORD.fullmatch(token) for token in tokenizer.get_vocab())
     found = {match["piece"] or match["pair"] for match in matches if match}
@@ -25,18 +27,19 @@ def words(tokenizer: Any) -> list[str]:
 
 
 def general_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
-    """At most `count` of the tokenizer's words, by `seed`, without those in `names` and their plurals in -s.
+    """Return at most `count` of the tokenizer's words, by `seed`, without those in `names` and their plurals in -s.
 
-    Each word has its turn whatever the names are, so that other names change no more than the words that they say.
+    Each word has its turn whatever the names are. So other names change no more than the words that they contain.
     """
     said = _said(names)
     return sorted([word for word in _in_turn(tokenizer, seed) if word not in said][:count])
 
 
 def random_sentences(tokenizer: Any, names: Iterable[str], words_count: int, count: int, seed: int) -> list[str]:
-    """Return `count` rows of 2 to `LONGEST` of the first `words_count` words in turn, without those in `names`.
+    """Return at most `count` rows of random words, without those in `names`.
 
-    They stand for whatever else a prompt may say: a word then is kept beside any other, and not in a few wordings only.
+    Each row has 2 to `LONGEST` of the first `words_count` words in turn, before the names are taken out. The rows stand
+    for whatever else a prompt may say. So a word is kept beside any other word, and not in a few wordings only.
     """
     pool, order, said = _in_turn(tokenizer, seed)[:words_count], random.Random(f"sentences/{seed}"), _said(names)
     rows = [order.choices(pool, k=order.randint(2, LONGEST)) for _ in range(count if pool else 0)]
@@ -44,7 +47,7 @@ def random_sentences(tokenizer: Any, names: Iterable[str], words_count: int, cou
 
 
 def sampled_words(tokenizer: Any, names: Iterable[str], count: int, seed: int) -> list[str]:
-    """At most `count` words as of `general_words`, a sample for these names alone."""
+    """Return at most `count` words, like those of `general_words`, as a sample for these names alone."""
     said = _said(names)
     pool = [word for word in words(tokenizer) if word not in said]
     return sorted(random.Random(f"general words/{seed}").sample(pool, min(count, len(pool))))
@@ -58,6 +61,6 @@ def _in_turn(tokenizer: Any, seed: int) -> list[str]:
 
 
 def _said(names: Iterable[str]) -> set[str]:
-    """The words in the names, and what is one of them but for a plural in -s."""
+    """Return the words in the names, and those that differ from one of them by a plural in -s alone."""
     said = {piece for name in names for piece in re.findall(r"[^\W\d_]+", name.lower())}
     return said | {piece + end for piece in said for end in ("s", "es")} | {piece.removesuffix("s") for piece in said}

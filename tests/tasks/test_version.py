@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "5aa9e177ea7e3e725af3bb1e1848088de1e7b8ef806362a223f3dd95de75e1f2")
+PINNED = ("0.20.0", "a9baddbd348710ca17a98f71c44935fd13a2fc2ffef27c4b3015cc619eb44bb6")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
