@@ -1,7 +1,7 @@
 """Files and folders that are there whole or not at all, and outlast a power loss.
 
-A rename alone is not enough: the name may reach the disk before the content, and the file is then there and empty. So
-content is on disk before it has its name, and the name is on disk before anybody hears of it.
+A rename alone is not enough. The name may reach the disk before the content, and the file is then there and empty. So
+content is on disk before it has its name, and the name is on disk before the caller goes on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from uuid import uuid4
 from expunge.engine.errors import SettingError
 
 PART = ".part-"
-"""What the names begin with that a kill leaves of `write_new`."""
+"""The beginning of the names that a killed `write_new` leaves behind."""
 SCRATCH = re.compile(r"(?P<name>.+)\.[0-9a-f]{32}\.part")
-"""The names of what a kill leaves of `write_whole`."""
+"""The names of the files that a killed `write_whole` leaves behind."""
 
 
 def beside(out: Path) -> Path:
-    """Where a file or folder is written before it takes its place: hidden, so that it is nobody's own."""
+    """Return where a file or folder is written before it takes its place: a hidden name, so that it is nobody's own."""
     return out.with_name(f".{out.name}.part")
 
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """Where to write a folder, not there yet, that takes the place of `out` at the end.
+    """Yield the path of a new folder, to be written, that takes the place of `out` at the end.
 
-    For one writer at a time, which writes over what was left when the last was killed.
+    It is for one writer at a time, who removes what an earlier writer left when it was killed.
     """
     scratch = beside(out)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -49,16 +49,22 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_new(out: Path, *read: Path | None) -> Iterator[Path]:
-    """Where to write the file or folder that is to be `out`: a place of its own, however many write to that name.
+    """Yield the path at which to write the file or folder that becomes `out`.
 
-    SettingError if something is there already, now or in the end, if no folder is there to write in, and if it lies in
-    one that is `read` meanwhile.
+    Each writer has a path of its own, however many write to the same name.
+
+    Args:
+        out: the final path.
+        read: folders that are read meanwhile, in which `out` must not lie.
+    Raises:
+        SettingError: something is at `out` already, before or after the writing; its folder is missing or cannot be
+            written to; or it lies in a folder of `read`.
     """
     _check_new(out)
     if inside := [folder for folder in read if folder and out.resolve().is_relative_to(folder.resolve())]:
         raise SettingError(f"{out} lies in {inside[0]}, which is read and would be another then; name one beside it")
     with _scratch(out) as folder:
-        scratch = Path(folder) / f"new{out.suffix}"  # beside a long name no longer one can be made
+        scratch = Path(folder) / f"new{out.suffix}"  # short, for beside a long name no longer one can be made
         yield scratch
         _check_new(out)
         sync_tree(scratch)
@@ -80,15 +86,19 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, and over no other: FileExistsError then. On return it is on disk.
+    """Write a file whole or not at all, and over no other; on return it is on disk. Its folder must exist.
 
-    The folder must be there.
+    Raises:
+        FileExistsError: there is a file already.
     """
     _write(path, content, path.with_name(f"{PART}{uuid4().hex}"), os.link, mode)
 
 
 def write_once(path: Path, make: Callable[[], bytes]) -> None:
-    """Write what `make` gives, for its owner alone, unless there is a file; of several at once the first one stays."""
+    """Write what `make` returns, for its owner alone, unless there is a file.
+
+    Of several writers at once the first one's file stays.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -98,7 +108,7 @@ def write_once(path: Path, make: Callable[[], bytes]) -> None:
 def _write(
     path: Path, content: bytes, scratch: Path, place: Callable[[Path, Path], object], mode: int | None = None
 ) -> None:
-    """Write `scratch`, whose name is nobody else's, and let `place` give it its own."""
+    """Write `scratch`, a name that nobody else has, and let `place` give it the final name."""
     try:
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
         with open(handle, "wb") as file:
@@ -114,7 +124,7 @@ def _write(
 
 
 def sync_folder(folder: Path) -> None:
-    """Return once the names in a folder are on disk; the same of the content of one file."""
+    """Return once the names in a folder, or the content of one file, are on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -130,7 +140,7 @@ def sync_tree(place: Path) -> None:
 
 
 def copy_folder(source: Path, out: Path) -> None:
-    """The contents alone: of what is read-only the copy can be written to."""
+    """Copy the contents alone, so that the copy of something read-only can be written to."""
     out.mkdir(parents=True)
     for path in sorted(source.rglob("*")):
         target = out / path.relative_to(source)

@@ -1,4 +1,4 @@
-"""The published folder: the edited model in diffusers layout, the edit alone, what proves it, and a manifest of all."""
+"""The published folder: the edited model in diffusers layout, the edit alone, its evidence, and a manifest of all."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
-    """Put the edited model and `extras` (relative name to file or bytes) into `out`, write the manifest last.
+    """Write the edited model and `extras` into `out`, the manifest last, and return the bundle's digest.
 
-    Returns the bundle's digest, the sha256 of its manifest. The same content gives the same digest.
+    `extras` gives a file or bytes by relative name. The digest is the sha256 of the manifest. The same content gives
+    the same digest.
     """
     with whole_folder(out) as scratch:
         copy_folder(model, scratch / MODEL)
@@ -45,7 +46,9 @@ def assemble(model: Path, extras: Mapping[str, Path | bytes], out: Path) -> str:
 def verify_bundle(folder: Path) -> str:
     """Check every file against the manifest and return the bundle's digest.
 
-    DigestMismatch names the first file that is missing, changed or extra. ModelFormatError if the folder is no bundle.
+    Raises:
+        DigestMismatch: names the first file that is missing, changed or extra.
+        ModelFormatError: the folder is no bundle.
     """
     if not (folder / MANIFEST).is_file():
         raise ModelFormatError(f"{folder} has no {MANIFEST}, so it is no bundle; give the folder that was published")

@@ -1,8 +1,8 @@
-"""The code behind what is kept: every module that a few of them import, however far away, and the digest of all.
+"""The code behind a stored result: every module that a few modules import, however far away, and the digest of all.
 
-The list is read from the modules themselves. Imports count wherever they stand: at the top, in a function, behind a
-condition. A module that imports by a name it makes up (`import_module`, `discover`) may import any of its own
-folder, so all of these count. So do the words and tables that lie beside the modules (`*.txt`, `*.tsv`, `*.json`).
+The list is read from the modules themselves. Imports count wherever they are: at the top, in a function, behind a
+condition. A module that computes the name of an import (`import_module`, `discover`) may import any module of its own
+folder, so all of these count. So do the words and tables beside the modules (`*.txt`, `*.tsv`, `*.json`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _imported(engine: Path, path: Path) -> Iterator[Path | None]:
 
 @cache
 def _said(source: str) -> tuple[tuple[str, ...], bool]:
-    """Return the names that a module imports, a relative one with its dots, and whether it makes up others."""
+    """Return the names that a module imports, a relative one with its dots, and whether it computes others."""
     names, words = list[str](), set[str]()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The result of a comparison of a candidate with its base, as data: it travels in the verdict."""
+"""The result of a comparison of a candidate with its base, as data that travels in the verdict."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from expunge.canonical_json import canonical_json
 
 @dataclass(frozen=True)
 class Difference:
-    """One file of the candidate that is not what it has to be. `component` is "" for a file in the model's own folder,
-    `file` the path in that folder, and `problem` goes on after the file's name."""
+    """One file of the candidate that differs from what it has to be.
+
+    `component` is "" for a file in the model's own folder. `file` is the path in that folder. `problem` completes a
+    sentence that begins with the file's name.
+    """
 
     component: str
     file: str
@@ -27,7 +30,7 @@ class Difference:
 class Comparison:
     """The differences between a candidate and its base.
 
-    `declared`: the edit is known, so every byte is. If it is not, any weight of a denoiser may differ, and everything
+    If `declared`, the edit is known, and so is every byte. If not, any weight of a denoiser may differ, and everything
     else is listed. `unchanged` names the denoisers that are the base's own. `failure` says why the two could not be
     compared, and is "" if they could.
     """
@@ -43,7 +46,11 @@ class Comparison:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file that holds what `to_json` returned; ValueError, KeyError or TypeError on anything else."""
+        """Read a file that holds what `to_json` returned.
+
+        Raises:
+            ValueError, KeyError, TypeError: the file holds anything else.
+        """
         return cls.of(json.loads(path.read_bytes()))
 
     @classmethod

@@ -1,7 +1,7 @@
-"""JSON files of a model: each says one thing, and none names code, other weights or a file elsewhere.
+"""JSON files of a model: each says every name once, and none names code, other weights or a file elsewhere.
 
-Every loader reads configuration before it reads weights, and some fields send it somewhere else. These are refused,
-whoever supplies them. All other fields are compared with the base's.
+Every loader reads configuration before it reads weights, and some fields send it somewhere else. These fields are
+refused, whoever supplies them. All other fields are compared with the base's.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ ELSEWHERE = {
     "adapter_config": "an adapter",
     "fast_tokenizer_files": "another file for other versions",
 }
-"""What a field makes a loader read that is not among the files that are judged."""
+"""What each of these fields makes a loader read beyond the files that are judged."""
 KERNEL_FIELDS = ("attn_implementation", "experts_implementation")
-"""Where a value with a slash is a repository with code of its own."""
+"""Fields in which a value with a slash names a repository with code of its own."""
 VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")
-"""Their fields are words, not settings."""
+"""Files whose fields are words and not settings."""
 UNREAD_FILE = "special_tokens_map_file"
-"""Old tokenizers carry a path under this name that nobody opens."""
+"""The field of old tokenizers that holds a path which nobody opens."""
 
 
 def read_config(path: Path) -> Any:
-    """Return what a JSON file of a model says.
+    """Return the content of a JSON file of a model.
 
     Raises:
         ModelFormatError: it is no JSON, too large or too deep, or says a name twice. Readers do not agree on which of
@@ -48,7 +48,7 @@ def read_config(path: Path) -> Any:
 
 
 def check_config(path: Path) -> None:
-    """Refuse a JSON file that makes a loader run code, or read what is not among the files that are judged."""
+    """Refuse a JSON file that makes a loader run code, or read anything beyond the files that are judged."""
     said = read_config(path)
     if path.name in VOCABULARIES:
         return
@@ -69,7 +69,7 @@ def _elsewhere(name: str, value: Any) -> str:
 
 
 def _fields(said: Any) -> Iterator[tuple[str, Any]]:
-    """Every field of the JSON, however deep."""
+    """Yield every field of the JSON, however deep."""
     if isinstance(said, dict):
         yield from said.items()
     for value in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():

@@ -1,4 +1,4 @@
-"""Names for content: values, files and folders each have one sha256, wherever and whenever they are read."""
+"""Digests of content: values, files and folders each have one sha256, wherever and whenever they are read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def file_digest(path: Path) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted.
+    """Return every file below `folder`, sorted.
 
-    ModelFormatError on a symlink, which could lead anywhere, on what is no file and could block whoever opens it, and
-    where there are more than `MOST_FILES`.
+    Raises:
+        ModelFormatError: there is a symlink, which could lead anywhere; or something that is no file and could block
+            its reader; or more than `MOST_FILES` entries.
     """
     found, waiting, seen = list[Path](), [folder], 0
     _refuse_link(folder)
@@ -52,14 +53,20 @@ def _refuse_link(path: Path) -> None:
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
-    """Every file below `folder` by its relative posix path; ModelFormatError as `files`."""
+    """Return every file below `folder` by its relative posix path.
+
+    Raises:
+        ModelFormatError: as for `files`.
+    """
     return {path.relative_to(folder).as_posix(): path for path in files(folder)}
 
 
 def folder_digest(folder: str | Path) -> str:
-    """sha256 over the canonical JSON of {relative posix path: sha256} of every file in the folder.
+    """Return the sha256 of the canonical JSON of {relative posix path: sha256} of every file in the folder.
 
-    ModelFormatError if it is a model's and holds more than the model: the cache of a download differs with each.
+    Raises:
+        ModelFormatError: it is no folder; or it is a model's and holds more than the model, such as the cache of a
+            download, which differs with each.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,7 +1,8 @@
-"""An edited denoiser in its base's pipeline: what an edit is worth once everything around the denoiser is put back.
+"""An edited denoiser in its base's pipeline: the worth of an edit once everything around the denoiser is put back.
 
-Text encoders, tokenizers, VAE and scheduler are files that whoever gets a model can exchange for those of its base. A
-concept that they hide is not erased. So where they are not the base's own, the denoiser is asked with these as well.
+Whoever gets a model can exchange its text encoders, tokenizers, VAE and scheduler for those of its base. A concept that
+only these files hide is not erased. So where they are not the base's own, the denoiser is questioned with the base's as
+well.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from expunge.engine.files.digests import file_digest, files_by_name
 from expunge.engine.files.model_layout import INDEX, UNREAD, components, few, read_index
 
 UNASKED = {UNREAD, "feature_extractor"}
-"""What drawing does without: the safety checker, and what prepares pictures for it."""
+"""Parts that drawing does without: the safety checker, and the one that prepares pictures for it."""
 MARGINAL = {"_diffusers_version", "_name_or_path", "requires_safety_checker"}
-"""What an index may say otherwise without drawing otherwise."""
+"""Fields of an index that may differ while the pictures stay the same."""
 
 
 def parts_unlike(base: Path, candidate: Path, denoisers: Collection[str]) -> list[str]:
-    """Return the parts, other than denoisers, that pictures depend on and that are not the base's, byte by byte.
+    """Return the parts, other than denoisers, that pictures depend on and that differ from the base's in any byte.
 
-    The index counts as one where it says something else of the pipeline than which parts it has.
+    The index counts as one where it differs in anything but the list of parts.
     """
     own, given = components(base), components(candidate)
     names = sorted({*own, *given} - UNASKED - set(denoisers))
@@ -38,7 +39,8 @@ def parts_unlike(base: Path, candidate: Path, denoisers: Collection[str]) -> lis
 def write_exchanged(base: Path, candidate: Path, denoisers: Collection[str], out: Path) -> None:
     """Write the base's pipeline with the candidate's denoisers to `out`, as links to both folders' files if possible.
 
-    ModelFormatError where a denoiser is configured otherwise than the base's, and so may not work there.
+    Raises:
+        ModelFormatError: a denoiser is configured otherwise than the base's, and so may not work there.
     """
     for name in sorted({*components(base), *components(candidate)} & set(denoisers)):
         _refuse_another(name, base, candidate)
@@ -51,7 +53,7 @@ def write_exchanged(base: Path, candidate: Path, denoisers: Collection[str], out
 
 
 def _identity(folder: Path, name: str) -> Any:
-    """Return class and bytes of a part; None if the model has none."""
+    """Return the class and the bytes of a part; None if the model has none."""
     part = components(folder).get(name)
     if part is None or not part.folder.is_dir():
         return None
@@ -59,7 +61,7 @@ def _identity(folder: Path, name: str) -> Any:
 
 
 def _options(folder: Path) -> dict[str, Any]:
-    """Return what the index says of the pipeline itself, its class included."""
+    """Return the fields of the index that concern the pipeline itself, its class included."""
     told = {name: value for name, value in read_index(folder).items() if not isinstance(value, list)}
     return {name: value for name, value in told.items() if name not in MARGINAL}
 
@@ -79,7 +81,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link to what is never written in place; copy it where that cannot be, as from another disk."""
+    """Link to a file that is never written in place, or copy it where no link is possible, as from another disk."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,7 +1,7 @@
-"""What a model folder may hold: what `from_pretrained` reads, whole, and a few words and pictures for people.
+"""The content of a model folder: all that `from_pretrained` reads, whole, and a few words and pictures for people.
 
 Anything else is refused before it is copied or published. The folders of model hubs often hold the model a second time,
-as one file in the root, for other programs or in a cache; no edit reaches that, and it brings the concept back.
+as one file in the root, for other programs or in a cache. No edit reaches that copy, and it brings the concept back.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOKENIZER_FILES = {
 }
 PROCESSOR_FILES = {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"}
 UNREAD = "safety_checker"
-"""It turns pictures black, which would count as forgotten, so it is neither opened nor missed."""
+"""The component that turns pictures black, which would count as erased. It is never opened, and it may be missing."""
 CLEAN_COPY = (
     "a clean copy: `DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True, torch_dtype=TYPE)` in diffusers, "
     "with the type its files have, then `save_pretrained(NEW_FOLDER, safe_serialization=True, max_shard_size='4GB')`"
@@ -57,7 +57,11 @@ class Component:
         return "diffusion_pytorch_model" if self.library == "diffusers" else "model"
 
     def weights(self, variant: str = "") -> list[Path]:
-        """The files that `from_pretrained` reads, with a variant or without; empty if it would find none."""
+        """Return the files that `from_pretrained` reads, with a variant or without; empty if it would find none.
+
+        Raises:
+            ModelFormatError: there are both a whole file and shards of it.
+        """
         dotted = f".{variant}" if variant else ""
         whole, index = self.folder / f"{self.stem}{dotted}.safetensors", self._index(variant)
         if not index.is_file():
@@ -67,8 +71,14 @@ class Component:
         return [self.folder / shard for shard in sorted(set(_weight_map(index).values()))]
 
     def places(self, variant: str = "") -> dict[str, Path]:
-        """The file that each weight lies in: of shards the one that the index says, and no other, for readers do not
-        agree on which of two they take."""
+        """Return the file that holds each weight.
+
+        A weight in shards must lie in the shard that the index names and in no other, because readers do not agree on
+        which of two they take.
+
+        Raises:
+            ModelFormatError: it lies elsewhere.
+        """
         index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in keys(path)]
         if index.is_file():
             told = _weight_map(index)
@@ -85,18 +95,18 @@ class Component:
         return self.folder / f"{self.stem}.safetensors.index{dotted}.json"
 
     def stored(self) -> dict[str, list[Path]]:
-        """The files by variant: those without one under "", and of the others those that are there."""
+        """Return the weight files by variant: under "" those without one, and each variant that has files."""
         found = {variant: self.weights(variant) for variant in ("", *VARIANTS)}
         return {variant: paths for variant, paths in found.items() if paths or not variant}
 
     def weight_files(self) -> list[Path]:
-        """The files that hold the weights in any variant, and those that say where shards lie."""
+        """Return the files that hold the weights in any variant, and the indexes of shards."""
         stored = self.stored()
         indexes = [index for variant in stored if (index := self._index(variant)).is_file()]
         return [*(path for paths in stored.values() for path in paths), *indexes]
 
     def may_hold(self, path: Path) -> bool:
-        """Whether a loader of this component reads a file of this name: no other belongs there."""
+        """Return whether a loader of this component reads a file of this name; no other file belongs there."""
         if self.has_weights:
             return path.name in NETWORK_CONFIGS.get(self.library, {"config.json"}) or path in self.weight_files()
         if "Scheduler" in self.kind:
@@ -115,7 +125,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def components(folder: Path) -> dict[str, Component]:
-    """By name, without those of which the index says that the model has none."""
+    """Return the components by name, without those that the model does not have by its index."""
     named = {name: kind for name, kind in read_index(folder).items() if isinstance(kind, list) and len(kind) == 2}
     return {
         name: Component(folder / name, *kind)
@@ -125,7 +135,11 @@ def components(folder: Path) -> dict[str, Component]:
 
 
 def check_layout(folder: Path, found: Sequence[Path]) -> None:
-    """ModelFormatError names those of `found`, all files of a model's folder, that have no place in it."""
+    """Refuse a model's folder in which a file has no place. `found` are all its files.
+
+    Raises:
+        ModelFormatError: names the files that have no place.
+    """
     if pickles := [path for path in found if path.suffix.lower() in PICKLES]:
         unread = all(path.parent == folder / UNREAD for path in pickles)
         cure = (
@@ -153,7 +167,7 @@ def check_layout(folder: Path, found: Sequence[Path]) -> None:
 
 
 def _alike(names: Sequence[str]) -> list[str]:
-    """The names that some systems take for one."""
+    """Return the names that some systems take for one and the same."""
     folded: dict[str, list[str]] = {}
     for name in names:
         folded.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
@@ -161,12 +175,16 @@ def _alike(names: Sequence[str]) -> list[str]:
 
 
 def is_listable(name: str) -> bool:
-    """Whether a manifest can name a file so: as it is printed, and the same path on every system."""
+    """Return whether a manifest can hold this file name: it is printable, and the same path on every system."""
     return name.isprintable() and "\\" not in name
 
 
 def check_complete(folder: Path) -> None:
-    """ModelFormatError names the first component that is not there, or not each weight that would be read, once."""
+    """Refuse a model without one of its components, or without each weight that would be read, once.
+
+    Raises:
+        ModelFormatError: names the first component that is missing or incomplete.
+    """
     for name, component in components(folder).items():
         if name == UNREAD:
             continue
@@ -194,7 +212,7 @@ def _check_weights(component: Component) -> None:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """The shard that each weight lies in."""
+    """Return the shard that holds each weight."""
     try:
         told = dict(read_config(index)["weight_map"])
         if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
@@ -205,8 +223,11 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def keys(path: Path) -> list[str]:
-    """The names of a file's tensors; ModelFormatError if its header cannot be read, is beyond all bounds, or names more
-    or fewer bytes than are there."""
+    """Return the names of a file's tensors.
+
+    Raises:
+        ModelFormatError: the header cannot be read, is beyond all bounds, or names more or fewer bytes than are there.
+    """
     stored_tensors(path)
     try:
         with safe_open(path, "np") as handle:  # names alone need no torch
@@ -230,12 +251,12 @@ def _inside(folder: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _outermost(folder: Path, paths: Sequence[Path], known: Collection[str]) -> list[str]:
-    """A folder that is no component by its own name: a cache has many files."""
+    """Return the paths, where a folder that is no component counts as one, because a cache has many files."""
     split = [(name, *name.partition("/")) for name in _inside(folder, paths)]
     return list(dict.fromkeys(top + slash if slash and top not in known else name for name, top, slash, _ in split))
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first of the names as text, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

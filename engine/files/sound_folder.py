@@ -1,8 +1,8 @@
-"""Whether a model's folder can be looked at without harm: before it is hashed, and before any class is built of it.
+"""A check that a model's folder can be read without harm, before it is hashed and before any class is built of it.
 
 A class makes as many layers, and tables as long, as its settings say, before it looks at a single weight. So a model of
-one megabyte can ask for hours and for all memory. Nothing here knows the classes: a number is a count unless its name
-says that it is the size of something, and there are no more layers than a quarter of the tensors.
+one megabyte can ask for hours and for all memory. The check knows no classes. A number is a count unless its name says
+that it is the size of something, and there are no more layers than a quarter of the tensors.
 """
 
 from __future__ import annotations
@@ -37,13 +37,19 @@ SIZE = re.compile(
     r"size|dim|channels|width|height|features|hidden|d_ff|d_model|d_kv|embd|embed|inner|rank|pixels|samples?$|frames|"
     r"stride|scal|ratio|seq_len|divisor|multiple"
 )
-UNBUILT = "label2id"  # numbers by the words of whoever made the model, of which nothing is built
+UNBUILT = "label2id"  # numbers under names of the maker's choice, from which nothing is built
 AGAIN = "download it again"
 
 
 def check_sound(folder: Path) -> None:
-    """ModelFormatError names what in a model's folder is no plain file, is too large to be what it says, or holds a
-    number that its weights make absurd. Nothing is opened that could block, and no more is read than was looked at."""
+    """Refuse a model's folder that could do harm when it is read.
+
+    Nothing is opened that could block, and no more is read than was checked before.
+
+    Raises:
+        ModelFormatError: names what is no plain file, is too large to be what it says, or holds a number that its
+            weights make absurd.
+    """
     for path in files(folder):
         _check_body(path)
     if not (folder / INDEX).is_file():
@@ -80,7 +86,7 @@ def _check_body(path: Path) -> None:
 def _check_network(component: Component) -> None:
     stored = [
         path for paths in component.stored().values() for path in paths if path.is_file()
-    ]  # others are missed later
+    ]  # missing ones are refused later
     tensors = [tensor for path in stored for tensor in stored_tensors(path)]
     layers = max(FEW, len(tensors) // TENSORS_A_LAYER)
     widest = max([WIDEST, *(side for tensor in tensors if tensor.count for side in tensor.shape)])
@@ -88,7 +94,7 @@ def _check_network(component: Component) -> None:
 
 
 def _check_tokenizer(tokenizer: Component, encoder: Component | None) -> None:
-    """ModelFormatError where prompts would have more tokens than any encoder reads, or than their own has places."""
+    """Refuse a tokenizer of longer prompts than any encoder reads, or than its own encoder has places for."""
     path = tokenizer.folder / "tokenizer_config.json"
     told = _settings(path).get("model_max_length", 0)
     if not _is_number(told) or LONGEST < told < NO_LIMIT:
@@ -100,7 +106,7 @@ def _check_tokenizer(tokenizer: Component, encoder: Component | None) -> None:
 
 
 def _check_numbers(path: Path, layers: int, widest: int, longest: int, listed: int) -> None:
-    """ModelFormatError on the first number above what its name allows, and on a list of more than `listed`."""
+    """Refuse a number above what its name allows, and a list of more than `listed` items."""
     for name, number, is_length in _numbers(_settings(path)):
         most = listed if is_length else _most(name, layers, widest, longest)
         if number > most and not math.isinf(number):
@@ -109,7 +115,7 @@ def _check_numbers(path: Path, layers: int, widest: int, longest: int, listed: i
 
 
 def _most(name: str, layers: int, widest: int, longest: int) -> int:
-    """Return how large a number of this name may be; one that is not known to be a size is a count."""
+    """Return how large a number of this name may be. One that is not known to be a size is a count."""
     if COUNT.search(name):
         return layers
     return longest if PLACE.search(name) else widest if SIZE.search(name) else layers

@@ -1,6 +1,6 @@
 """The one reader of JSON from outside: bounded in bytes, depth and values, each name once, UTF-8 and nothing else.
 
-What it refuses it refuses in seconds and little memory, before anything is made of it.
+It refuses in seconds and with little memory, before anything is made of the content.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ MOST_BYTES = 64 * 2**20  # the largest file of words, of 256,000 pieces, has 33 
 MOST_DEPTH = 64
 MOST_VALUES = 4_000_000
 SMALL = 4 * 2**20
-"""What a setting, a manifest, a pointer or a receipt never is larger than."""
+"""The largest size of a setting, a manifest, a pointer or a receipt, in bytes."""
 
 
 class JsonError(ValueError):
-    """It is no JSON that is read here; the message says why."""
+    """The content is no JSON that is accepted here; the message says why."""
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """Return what a file says. JsonError, also of what is no plain file and could block; OSError as of any file."""
+    """Return the content of a JSON file.
+
+    Raises:
+        JsonError: the content is refused, or it is no plain file, which could block.
+        OSError: as for any file.
+    """
     with open(path, "rb", opener=_unblocked) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise JsonError("it is no plain file")
@@ -36,12 +41,13 @@ def _unblocked(path: str, flags: int) -> int:
 
 
 def parse_json(content: bytes, most: int = MOST_BYTES) -> Any:
-    """Return what the bytes say.
+    """Return the content of the bytes.
 
     Args:
-        most: how many bytes there may be.
+        content: JSON in UTF-8.
+        most: the largest number of bytes allowed.
     Raises:
-        JsonError: it is larger, deeper or more than allowed, says a name twice or NaN, or is no JSON in UTF-8.
+        JsonError: it has more bytes, depth or values than allowed, says a name twice or NaN, or is no JSON in UTF-8.
     """
     if len(content) > most:
         raise JsonError(f"it has more than {most} bytes")

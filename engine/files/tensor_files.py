@@ -1,4 +1,4 @@
-"""Tensors by content: one sha256 for them, and a file that is the same to the byte for the same tensors."""
+"""Tensors by content: one sha256 for them, and the same file, to the byte, for the same tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from expunge.engine.files.atomic import beside, sync_folder
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over each tensor's name, dtype, shape and little-endian bytes, sorted by name; device does not matter."""
+    """Return the sha256 over each tensor's name, dtype, shape and little-endian bytes, sorted by name.
+
+    The device does not matter.
+    """
     total = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -41,7 +44,7 @@ _HOST_IS_LITTLE = torch.tensor([1], dtype=torch.int16).view(torch.uint8)[0].item
 
 
 class WeightReader:
-    """Weights by name, read one at a time from the files that `places` says they lie in."""
+    """Weights by name, read one at a time from the files that `places` names for them."""
 
     def __init__(self, places: Mapping[str, Path], stack: ExitStack) -> None:
         self.places = places
@@ -68,13 +71,17 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file beside `path`, on disk to the last byte, and move it there. OSError as of any file."""
+    """Write a safetensors file beside `path`, on disk to the last byte, and move it there.
+
+    Raises:
+        OSError: as for any file.
+    """
     scratch = beside(path)
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     scratch.unlink(missing_ok=True)
     try:
         scratch.touch()
-        mode = (path if path.exists() else scratch).stat().st_mode  # the library makes its own for their owner alone
+        mode = (path if path.exists() else scratch).stat().st_mode  # the library makes files for their owner alone
         save_file(plain, scratch, dict(metadata) if metadata else None)
         with open(scratch, "rb+") as handle:
             _order_metadata(handle)
@@ -86,12 +93,12 @@ def save_whole(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str,
     except BaseException as error:
         scratch.unlink(missing_ok=True)
         if isinstance(error, SafetensorError) and (said := re.search(r"os error (\d+)", str(error))):
-            raise OSError(code := int(said[1]), os.strerror(code), str(path)) from error  # it has no number of its own
+            raise OSError(code := int(said[1]), os.strerror(code), str(path)) from error  # the library's has no number
         raise
 
 
 def _order_metadata(handle: IO[bytes]) -> None:
-    """Sort the metadata by name: the library writes more than one entry in an order that changes with each process."""
+    """Sort the metadata by name: the library writes several entries in an order that changes with each process."""
     (length,) = struct.unpack("<Q", handle.read(8))
     header = json.loads(handle.read(length))
     if len(header.get("__metadata__", {})) < 2:
@@ -99,6 +106,6 @@ def _order_metadata(handle: IO[bytes]) -> None:
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     if len(ordered) > length:
-        raise RuntimeError("a safetensors header does not fit its place once it is sorted")  # never seen; not silently
+        raise RuntimeError("a safetensors header does not fit its place once it is sorted")  # never seen, never silent
     handle.seek(8)
     handle.write(ordered.ljust(length))

@@ -1,4 +1,4 @@
-"""What a safetensors file says it holds, read without the file's tensors and within bounds."""
+"""The header of a safetensors file, read without the file's tensors and within bounds."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ class Stored:
 
     @property
     def count(self) -> int:
-        """How many numbers it has."""
+        """Return how many numbers the tensor has."""
         return math.prod(self.shape)
 
 
 def stored_tensors(path: Path) -> list[Stored]:
-    """Return the tensors of a file. ModelFormatError if its header is none, or of more than any model has.
+    """Return the tensors that a file's header lists.
 
-    That the bytes are there, and no more of them, safetensors looks at itself when it opens the file.
+    When safetensors opens the file, it checks itself that the bytes are there, and no more of them.
+
+    Raises:
+        ModelFormatError: the file has no header, or one of more than any model has.
     """
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Whether a variant of a model's weights is those weights in another type, as its name says."""
+"""A check that a variant of a model's weights is those weights in another type, as its name says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from expunge.engine.files.tensor_files import WeightReader, same_bits
 
 
 def check_variants(model: Path) -> None:
-    """Refuse a variant that holds a weight otherwise than the weights that are opened, edited and judged.
+    """Refuse a variant whose weights differ from those that are opened, edited and judged.
 
     Whoever asks for a variant by its name would draw with weights that nobody looked at. One weight at a time is in
-    memory. ModelFormatError names the first weight.
+    memory.
+
+    Raises:
+        ModelFormatError: names the first weight that differs.
     """
     for name, component in components(model).items():
         if component.has_weights and name != UNREAD:
@@ -35,6 +38,6 @@ def _check(component: Component, variant: str) -> None:
 
 
 def _is_rounded(key: str, wide: WeightReader, narrow: WeightReader) -> bool:
-    """Whether the narrow one is the wide one in its own type, to the bit."""
+    """Return whether the narrow weight is the wide one in its own type, bit for bit."""
     stored = narrow[key]
     return same_bits(wide[key].to(stored.dtype), stored)
