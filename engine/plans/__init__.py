@@ -1,1 +1,1 @@
-"""Plans."""
+"""Edit plans: an edit as data, applied, undone, compared and exported."""

@@ -1,4 +1,4 @@
-"""An edited model's folder: a copy of its base's, in which only the weights that the edit changes are others."""
+"""The folder of an edited model: a copy of its base's, in which only the weights of the edit differ."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from expunge.engine.linalg import ratio
 from expunge.engine.plans.edit_plan import EditPlan, checked, edited
 
 Change = Callable[[str, Tensor, Tensor], tuple[Tensor, float]]
-"""Of a weight's name, the weight and its delta: the edited weight, and the share of the delta that was lost."""
+"""Takes a weight's name, the weight and its delta; returns the edited weight and the share of the delta lost."""
 
 
 def write_edited(base: Path, plan: EditPlan, out: Path) -> dict[str, float]:
     """Copy the pipeline folder `base` to `out` with the plan's deltas added; all other bytes are the base's own.
 
-    The sum is taken in float64 and written in each weight's own type, and variants are made of what was written.
-    Returned is the share of each delta that was lost in rounding to it, the largest of its variants. EditError names a
-    weight that is not in the base or is not finite after the edit, ModelFormatError a file that no edit would reach, or
-    a variant of other weights; then `out` is not there.
+    The sum is taken in float64 and written in each weight's own type. Variants are made of what was written. The result
+    gives the share of each delta that was lost in rounding, the largest of its variants. After an error `out` is not
+    there.
+
+    Raises:
+        EditError: names a weight that is not in the base, or is not finite after the edit.
+        ModelFormatError: names a file that no edit would reach, or a variant of other weights.
     """
     check_layout(base, files(base))
     check_complete(base)
@@ -53,7 +56,10 @@ def _check_held(base: Path, deltas: Mapping[str, Tensor]) -> None:
 
 
 def _edit(model: Path, deltas: Mapping[str, Tensor]) -> dict[str, float]:
-    """Edit the weights that are opened, and make each variant of them anew, so that a variant is these in its type."""
+    """Edit the weights that are opened, and make each variant of them anew.
+
+    So a variant is the same weights in its own type.
+    """
     rounding, known = dict.fromkeys(deltas, 0.0), components(model)
     for component in _by_component(deltas):
         stored = known[component].stored()
@@ -79,7 +85,7 @@ def _by_component(deltas: Mapping[str, Tensor]) -> dict[str, list[str]]:
 
 
 def _rewrite(path: Path, component: str, deltas: Mapping[str, Tensor], change: Change) -> dict[str, float]:
-    """Change the weights in one file that the deltas name; returns the errors of rounding."""
+    """Change those weights in one file that the deltas name, and return the errors of rounding."""
     with safe_open(path, "pt") as handle:
         keys = list(handle.keys())
         if not any(f"{component}.{key}" in deltas for key in keys):

@@ -1,6 +1,6 @@
-"""What a candidate is: its base with the declared edit added, byte by byte, or how it differs from that.
+"""The comparison of a candidate with its base plus the declared edit, byte by byte.
 
-Whoever supplies a candidate may be hostile. So no list here says what is dangerous: a file or weight that is not the
+Whoever supplies a candidate may be hostile. So no list here says what is dangerous. Any file or weight that is not the
 base's own, or the base's with the edit added, is a difference.
 """
 
@@ -23,12 +23,15 @@ from expunge.engine.plans.edit_plan import edited
 
 
 def compare(model: Path, base: Path, deltas: Mapping[str, Tensor] | None = None) -> Comparison:
-    """Return how the pipeline folder `model` differs from `base` with `deltas` added; {} for no edit at all.
+    """Return how the pipeline folder `model` differs from `base` with `deltas` added; {} stands for no edit at all.
 
-    With None the edit is not known: any weight of a denoiser may then differ, and so may how it is cut into files.
-    Weights are compared by their bits, all other files by their bytes. In what order a file holds its weights makes no
-    difference. One weight at a time is in memory. ModelFormatError for a folder that is no whole model, EditError where
-    a sum is not finite.
+    If `deltas` is None, the edit is not known. Any weight of a denoiser may then differ, and so may its division into
+    files. Weights are compared by their bits, all other files by their bytes. The order of the weights in a file makes
+    no difference. One weight at a time is in memory.
+
+    Raises:
+        ModelFormatError: a folder is no whole model.
+        EditError: a sum is not finite.
     """
     for folder in (model, base):
         check_format(folder)
@@ -39,7 +42,10 @@ def compare(model: Path, base: Path, deltas: Mapping[str, Tensor] | None = None)
 
 @dataclass
 class _Job:
-    """One comparison. `seen` are the weights that were compared, `unchanged` the denoisers without a change so far."""
+    """The state of one comparison.
+
+    `seen` are the weights that were compared, `unchanged` the denoisers without a change so far.
+    """
 
     model: Path
     base: Path
@@ -49,7 +55,7 @@ class _Job:
     unchanged: set[str] = field(default_factory=set)
 
     def other_files(self) -> Iterator[Difference]:
-        """Yield what differs in files that hold no weights, and in which files there are."""
+        """Yield the differences in files that hold no weights, and the files that only one of the two has."""
         ours, theirs = files_by_name(self.model), files_by_name(self.base)
         held = _weight_files(self.model) | _weight_files(self.base)
         for name in sorted(ours.keys() | theirs.keys()):
@@ -66,8 +72,10 @@ class _Job:
         return self.deltas is None and name.partition("/")[0] in self.denoisers
 
     def weights(self) -> Iterator[Difference]:
-        """Yield the files with weights that are not what they have to be. Variants were held against these by
-        `check_format`."""
+        """Yield the files with weights that are not what they have to be.
+
+        Variants were compared with these by `check_format`.
+        """
         ours, theirs = components(self.model), components(self.base)
         for name in sorted(ours.keys() & theirs.keys() - {UNREAD}):
             if ours[name].has_weights and theirs[name].has_weights:
@@ -102,7 +110,7 @@ class _Job:
         return same_bits(ours, wanted)
 
     def left_over(self) -> Iterator[Difference]:
-        """Yield what the edit changes and the model does not have."""
+        """Yield the weights that the edit changes and the model does not have."""
         for weight in sorted((self.deltas or {}).keys() - self.seen):
             yield Difference(weight.partition(".")[0], INDEX, f"names no model with {weight}, which the edit changes")
 
@@ -113,6 +121,6 @@ def _difference(name: str, problem: str) -> Difference:
 
 
 def _weight_files(folder: Path) -> set[str]:
-    """The files of a model that hold weights which are read, or say where these lie, by their relative paths."""
+    """Return the relative paths of a model's files that hold weights which are read, and of the indexes of shards."""
     parts = [part for name, part in components(folder).items() if part.has_weights and name != UNREAD]
     return {path.relative_to(folder).as_posix() for part in parts for path in part.weight_files()}

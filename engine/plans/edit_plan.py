@@ -1,7 +1,7 @@
 """An edit as data: saved as safetensors, applied, and undone to the bit.
 
-Undoing needs the original weights, for W + D - D is not W in floating point: `apply` returns them and `undo` takes
-them back. `applied` is both as a context manager.
+Undoing needs the original weights, because W + D - D is not W in floating point. `apply` returns them and `undo` takes
+them back. `applied` does both as a context manager.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ FORMAT = "expunge-plan-1"
 
 @dataclass(frozen=True)
 class EditPlan:
-    """The change of each projection by parameter name, float32 [d_out, d], and where it comes from.
+    """The change of each projection by parameter name, float32 [d_out, d], and its origin.
 
-    `spec` and `templates` are digests of the specification and of the wordings, `settings` all that the editor went by.
-    `base` is the tensor digest of the projections it was planned on and may be applied to, with any other parameter
-    that it changes (an editor that trains may change all of them); `encoders` are the digests, by component, of what
-    the text was read with (none in plans of before 0.12). `diagnostics` gives, for each projection, `change` |D|/|W0|
-    of what text feeds, `residual` (energy of targets left over their anchors, 1 unedited) and `drift` (relative energy
-    by which retained and general tokens moved), to six digits. They are what was seen while planning, of the tokens
-    that this editor reads, so that those of two editors are not to be compared. They are to be read by people, and not
-    part of the digest: a limit is checked against `relative_changes`.
+    `spec` and `templates` are digests of the specification and of the wordings. `settings` are all settings of the
+    editor. `base` is the tensor digest of the projections that it was planned on and may be applied to. It covers any
+    other parameter that the plan changes, too: an editor that trains may change all of them. `encoders` are the
+    digests, by component, of the parts that read the text; plans from before 0.12 have none.
+
+    `diagnostics` gives three figures for each projection, to six digits: `change`, |D|/|W0| of the part that text
+    feeds; `residual`, the energy of targets left over their anchors, 1 if unedited; and `drift`, the relative energy by
+    which retained and general tokens moved. They were measured while planning, on the tokens that this editor reads, so
+    those of two editors cannot be compared. They are for people to read, and no part of the digest. A limit is checked
+    against `relative_changes`.
     """
 
     deltas: Mapping[str, Tensor] = field(repr=False)
@@ -64,14 +66,22 @@ class EditPlan:
         return named | ({"encoders": dict(self.encoders)} if self.encoders else {})
 
     def save(self, path: str | Path) -> None:
-        """Write it whole or not at all; the bytes are the same for the same plan, since metadata is one key."""
+        """Write the plan whole or not at all.
+
+        The bytes are the same for the same plan, because the metadata is one key.
+        """
         record = {"format": FORMAT, "digest": self.digest, **self._identity, "diagnostics": self.diagnostics}
         text = canonical_json(record).decode()
         save_whole(self.deltas, Path(path), {"plan": text})
 
     @classmethod
     def load(cls, path: str | Path) -> EditPlan:
-        """ModelFormatError if it is not a plan, DigestMismatch if it is not the plan it says it is."""
+        """Read a saved plan.
+
+        Raises:
+            ModelFormatError: it is not a plan.
+            DigestMismatch: it is not the plan that it says it is.
+        """
         if not Path(path).is_file():
             raise ModelFormatError(
                 f"{path} is no file; name that of a saved plan, of a bundle its `deltas.safetensors`"
@@ -95,9 +105,12 @@ class EditPlan:
 
 @dataclass(frozen=True)
 class Applied:
-    """What `apply` did: the original weights by name, and what was lost of each change in rounding to their own dtype,
-    |W + D - rounded| / |D|: much more than the dtype's precision, where the change is small beside the weight.
-    `parameters` are the model's own, of all that the plan's base is the digest of."""
+    """The result of `apply`.
+
+    `originals` are the original weights by name. `rounding` is what was lost of each change in rounding to the weight's
+    own dtype, |W + D - rounded| / |D|. Where the change is small beside the weight, that is much more than the dtype's
+    precision. `parameters` are the model's own, all that the digest of the plan's base covers.
+    """
 
     plan: EditPlan
     parameters: Mapping[str, Tensor]
@@ -106,22 +119,27 @@ class Applied:
 
 
 def base_digest(pipeline: Any, names: Iterable[str] = ()) -> str:
-    """The tensor digest of the text projections and of the parameters `names`, in the dtype they were opened in."""
+    """Return the tensor digest of the text projections and of the parameters `names`, in their dtype when opened."""
     return _digest(_parameters(pipeline, names))
 
 
 def origin(pipeline: Any, names: Iterable[str] = ()) -> dict[str, Any]:
-    """What a plan comes from beside its specification, by the names of its fields; its base holds the parameters
-    `names` too."""
+    """Return what a plan comes from beside its specification, by the names of its fields.
+
+    Its base covers the parameters `names` too.
+    """
     base, encoders = base_digest(pipeline, names), encoder_digests(pipeline)
     return {"templates": templates_digest(), "base": base, "encoders": encoders}
 
 
 @torch.no_grad()
 def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
-    """|D|/|W0| of each projection in the Frobenius norm, from the deltas and the weights themselves.
+    """Return |D|/|W0| of each projection in the Frobenius norm, from the deltas and the weights themselves.
 
-    A change of weights that are all zero is infinite. DigestMismatch if the plan was made on other weights.
+    A change of weights that are all zero is infinite.
+
+    Raises:
+        DigestMismatch: the plan was made on other weights.
     """
     named = planned_on(pipeline, plan)
     norms = {name: (delta.double().norm(), named[name].cpu().double().norm()) for name, delta in plan.deltas.items()}
@@ -130,11 +148,14 @@ def relative_changes(pipeline: Any, plan: EditPlan) -> dict[str, float]:
 
 @torch.no_grad()
 def apply(pipeline: Any, plan: EditPlan) -> Applied:
-    """Add the plan to the pipeline's projections. DigestMismatch if they, or its text encoders, are not those it was
-    planned on.
+    """Add the plan to the pipeline's projections and return what `undo` needs.
 
-    The sum is taken in float64 and written in the parameter's own dtype; nothing is written unless all of it is finite
+    The sum is taken in float64 and written in the parameter's own dtype. Nothing is written unless all of it is finite
     there.
+
+    Raises:
+        DigestMismatch: the projections or the text encoders are not those that it was planned on.
+        EditError: a sum is not finite, or a parameter is missing.
     """
     named = planned_on(pipeline, plan)
     check_encoders(pipeline, plan.encoders)
@@ -146,7 +167,13 @@ def apply(pipeline: Any, plan: EditPlan) -> Applied:
 
 
 def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
-    """Weight and delta added up in float64, in the weight's own dtype, and the share of the delta lost in rounding."""
+    """Return weight plus delta, in the weight's own dtype, and the share of the delta lost in rounding.
+
+    The sum is taken in float64.
+
+    Raises:
+        EditError: the sum is not finite.
+    """
     exact = weight.cpu().double() + delta.cpu().double()
     rounded = checked(name, exact.to(weight.dtype))
     return rounded, ratio((exact - rounded.double()).norm(), delta.cpu().double().norm())
@@ -156,8 +183,10 @@ def edited(name: str, weight: Tensor, delta: Tensor) -> tuple[Tensor, float]:
 def undo(pipeline: Any, applied: Applied) -> None:
     """Put the original weights back, bit for bit, whatever was loaded or left out since.
 
-    DigestMismatch if that is not the base the plan was made on, EditError where the pipeline has other parameters by
-    now or a LoRA was fused into them, and UnknownArchitecture where it multiplies by edited copies of them.
+    Raises:
+        DigestMismatch: the result is not the base that the plan was made on.
+        EditError: the pipeline has other parameters by now, or a LoRA was fused into them.
+        UnknownArchitecture: the pipeline multiplies by edited copies of them.
     """
     for name, weight in applied.originals.items():
         applied.parameters[name].copy_(weight)
@@ -171,7 +200,12 @@ def undo(pipeline: Any, applied: Applied) -> None:
 
 
 def _check_in_use(module: nn.Module, component: str, restored: Mapping[str, Tensor]) -> None:
-    """EditError or UnknownArchitecture unless the module multiplies by these parameters and nothing else."""
+    """Check that the module multiplies by these parameters and by nothing else.
+
+    Raises:
+        EditError: it has other parameters, or a LoRA was fused into them.
+        UnknownArchitecture: it multiplies by copies of them.
+    """
     held = {id(parameter) for parameter in module.parameters()}
     if gone := [name for name, parameter in restored.items() if id(parameter) not in held]:
         raise EditError(gone[0], "is another parameter by now, which was not restored; open the base model again")
@@ -185,7 +219,7 @@ def _check_in_use(module: nn.Module, component: str, restored: Mapping[str, Tens
 
 @contextlib.contextmanager
 def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
-    """The pipeline with the plan in force, and as it was afterwards, whatever happens in between."""
+    """Apply the plan for a while, and undo it afterwards, whatever happens in between."""
     state = apply(pipeline, plan)
     try:
         yield state
@@ -194,7 +228,12 @@ def applied(pipeline: Any, plan: EditPlan) -> Iterator[Applied]:
 
 
 def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
-    """The projections, and what else it changes, by name, if they are those that the plan was made on."""
+    """Return the projections and the other parameters of a plan by name, if they are those that it was made on.
+
+    Raises:
+        DigestMismatch: they are others.
+        EditError: names a parameter that the base model does not have.
+    """
     named = _parameters(pipeline, plan.deltas)
     if (found := _digest(named)) != plan.base:
         raise DigestMismatch(
@@ -208,13 +247,13 @@ def planned_on(pipeline: Any, plan: EditPlan) -> dict[str, Tensor]:
 def _digest(named: Mapping[str, Tensor]) -> str:
     try:
         return tensor_digest(named)
-    except NotImplementedError as error:  # what a tensor without memory answers
+    except NotImplementedError as error:  # raised by a tensor without memory
         gone = next(name for name, weight in named.items() if weight.is_meta)
         raise EditError(gone, OFFLOADED) from error
 
 
 def _parameters(pipeline: Any, names: Iterable[str]) -> dict[str, Tensor]:
-    """The text projections, and those of the named parameters, `component.path`, that the pipeline has."""
+    """Return the text projections, and those of the named parameters, `component.path`, that the pipeline has."""
     found: dict[str, Tensor] = {p.name: p.weight for p in matrices(pipeline)}
     wanted = [name for name in names if name not in found]
     for component in sorted({name.partition(".")[0] for name in wanted}):

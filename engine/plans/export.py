@@ -1,4 +1,4 @@
-"""An edit in the form that somebody else's program reads: a model folder, the deltas, a LoRA or one file."""
+"""An edit in the form that another program reads: a model folder, the deltas, a LoRA or one file."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. `rounding` is the share of each change lost in writing the weight in the model's own type,
-    `error` and `ranks` those of a LoRA, `note` what to know when opening the file; empty or 0 where there is none."""
+    """The result of an export.
+
+    `rounding` is the share of each change lost in writing the weight in the model's own type. `error` and `ranks` are
+    those of a LoRA. `note` is what to know when opening the file. Each is empty or 0 where it does not apply.
+    """
 
     out: Path
     format: str
@@ -53,9 +56,16 @@ def export(
 ) -> Exported:
     """Write the edit in `source`, a saved plan or a published bundle, to `out` in the format `to`.
 
-    A bundle is checked against its manifest and holds the edited model; a plan alone needs its `base` for formats that
-    hold a whole model, and nothing else takes one. `rank` limits that of a LoRA.
-    Raises SettingError, DigestMismatch, UnknownArchitecture or EditError; then `out` is not there.
+    A bundle is checked against its manifest, and holds the edited model. After an error `out` is not there.
+
+    Args:
+        source: the plan's file or the bundle's folder.
+        to: one of `FORMATS`.
+        out: a path at which there is nothing yet.
+        base: the base model; needed for a whole model that is made of a plan, and for nothing else.
+        rank: the largest rank of a LoRA.
+    Raises:
+        SettingError, DigestMismatch, UnknownArchitecture, EditError: the edit cannot be exported like that.
     """
     source, out, base = Path(source), Path(out), Path(base) if base else None
     if to not in FORMATS:
@@ -93,11 +103,14 @@ def _exported(source: Path, to: str, out: Path, base: Path | None, rank: int | N
 def apply_to_folder(
     plan: EditPlan, model: str | Path, out: str | Path, source: str | Path | None = None
 ) -> dict[str, float]:
-    """Write the pipeline folder `model`, edited, to `out`: all of it or nothing; the errors of rounding by weight.
+    """Write the pipeline folder `model`, edited, to `out`, whole or not at all, and return the rounding errors.
+
     `source` is the file that the plan was read from.
 
-    DigestMismatch if the plan was not made on this model, UnknownArchitecture if no family covers it, SettingError if
-    something is there already, or no folder to write in.
+    Raises:
+        DigestMismatch: the plan was not made on this model.
+        UnknownArchitecture: no family covers the model.
+        SettingError: something is at `out` already, or there is no folder to write in.
     """
     model, out = Path(model), Path(out)
     with whole_new(out, model, _read_with(Path(source)) if source else None) as scratch:
@@ -105,7 +118,7 @@ def apply_to_folder(
 
 
 def _read_with(source: Path) -> Path:
-    """What would be another with a file more: the bundle that a plan lies in, or the source itself."""
+    """Return what one more file would change: the bundle in which a plan lies, or the source itself."""
     return source.parent if (source.parent / MANIFEST).is_file() else source
 
 
@@ -115,8 +128,14 @@ def _applied(plan: EditPlan, model: Path, out: Path) -> dict[str, float]:
 
 
 def check_base(plan: EditPlan, model: Path) -> None:
-    """DigestMismatch unless the plan was made on this model, its text encoders included, each opened in its own type,
-    in float32, which takes more memory, or in half of that."""
+    """Check that the plan was made on this model, its text encoders included.
+
+    The model is opened in its own type, in float32, which takes more memory, and in the types of half that size, until
+    every digest was met.
+
+    Raises:
+        DigestMismatch: a digest was met in no type.
+    """
     check_format(model)
     weights = f"weights of {model.name}"
     wanted, seen = {weights: plan.base, **plan.encoders}, dict[str, list[str]]()
@@ -130,12 +149,15 @@ def check_base(plan: EditPlan, model: Path) -> None:
 
 
 def _digests(pipeline: Any, plan: EditPlan, weights: str) -> dict[str, str]:
-    """Of what a plan holds on to; apart, so that one pipeline is closed before the next is opened."""
+    """Return the digests that a plan records of its base.
+
+    It is a function so that one pipeline is closed before the next is opened.
+    """
     return {weights: base_digest(pipeline, plan.deltas), **(encoder_digests(pipeline) if plan.encoders else {})}
 
 
 def _own_type(model: Path, plan: EditPlan) -> torch.dtype:
-    """The type in which the model holds the first weight that the plan changes, in the file that is opened."""
+    """Return the type of the first weight that the plan changes, in the file that is opened."""
     name, _, key = min(plan.deltas, default=".").partition(".")
     component = components(model).get(name)
     for path in component.weights() if component else []:

@@ -1,9 +1,9 @@
-"""An edit as a LoRA: every delta as a product B A of low rank, in a key layout that others' loaders read.
+"""An edit as a LoRA: every delta as a product B A of low rank, in a key layout that other programs' loaders read.
 
-The deltas of `uce` and `speed` have at most as many directions as there are tokens to move, those of `rece` a few more,
-and then the factors hold them exactly; the other editors' are of nearly full rank. Where a rank is asked for that is
-too small, the singular value decomposition gives the nearest matrix of that rank (Eckart and Young, Psychometrika
-1936), and how far it is from the edit is stated, layer by layer.
+The deltas of `uce` and `speed` have at most as many directions as there are tokens to move, and those of `rece` a few
+more. Factors hold them exactly. The other editors' deltas are of nearly full rank. Where the rank asked for is too
+small, the singular value decomposition gives the nearest matrix of that rank (Eckart and Young, Psychometrika 1936).
+Its distance from the edit is stated, layer by layer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from expunge.engine.linalg import svd
 from expunge.engine.plans.edit_plan import EditPlan
 
 EXACT = 1e-6
-"""What float32 leaves of a relative error: factors this near to a delta are the delta."""
+"""The relative error that float32 leaves: factors this near to a delta are exact."""
 
 LAYOUTS = ("diffusers", "webui")
 COMPONENTS = ("unet", "transformer")
 POOLED, WEBUI_POOLED = "unet.add_embedding.linear_1", "unet.label_emb.0.0"
-"""Where Stable Diffusion XL takes in the pooled vector: the webui layout has it by its name in the original model."""
+"""The layer that takes in Stable Diffusion XL's pooled vector. The webui layout uses the original model's name."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Lora:
         return {layer: len(factor) for layer, factor in self.down.items()}
 
     def tensors(self, layout: str = "diffusers") -> dict[str, Tensor]:
-        """`diffusers`: `unet.LAYER.lora_A.weight`; `webui`: `lora_unet_LAYER.lora_down.weight`, by its converter.
+        """Return the factors under the names of a layout, all with the largest rank.
 
-        All layers have the largest rank.
+        `diffusers` has `unet.LAYER.lora_A.weight`. `webui` has `lora_unet_LAYER.lora_down.weight`, by the converter of
+        diffusers.
         """
         if layout not in LAYOUTS:
             raise SettingError(f"LoRA layout {layout!r} does not exist; use one of {', '.join(LAYOUTS)}")
@@ -64,7 +65,10 @@ class Lora:
         return own if layout == "diffusers" else _for_webui(own)
 
     def save(self, path: str | Path, layout: str = "diffusers") -> None:
-        """Write it whole or not at all; the error, ranks and digests stand in the file's metadata under `expunge`."""
+        """Write the LoRA whole or not at all.
+
+        Its error, ranks and digests are in the file's metadata under `expunge`.
+        """
         record = {"plan": self.plan, "base": self.base, "error": self.error, "errors": self.errors, "ranks": self.ranks}
         text = canonical_json(record).decode()
         save_whole(self.tensors(layout), Path(path), {"format": "pt", "expunge": text})
@@ -72,9 +76,11 @@ class Lora:
 
 @torch.no_grad()
 def lora_of(plan: EditPlan, rank: int | None = None) -> Lora:
-    """The plan's factors: of the least rank that holds each delta exactly, or of at most `rank`.
+    """Return the plan's factors: of the least rank that holds each delta exactly, or of at most `rank`.
 
-    EditError names a parameter that a LoRA cannot hold, or that its loader would leave out without a word.
+    Raises:
+        EditError: names a parameter that a LoRA cannot hold, or that its loader would leave out silently.
+        SettingError: the rank is below 1.
     """
     if rank is not None and rank < 1:
         raise SettingError(f"rank is {rank}; use a whole number from 1, or none for an exact LoRA")
@@ -95,9 +101,9 @@ def lora_of(plan: EditPlan, rank: int | None = None) -> Lora:
 
 
 def _factors(delta: Tensor, rank: int | None) -> tuple[Tensor, Tensor]:
-    """B [d_out, r] and A [r, d], the singular values shared evenly between them."""
+    """Return B [d_out, r] and A [r, d], the singular values shared evenly between them."""
     u, values, v = svd(delta, full_matrices=False)
-    tail = values.square().flip(0).cumsum(0).flip(0).sqrt()  # what is lost by keeping the directions before each
+    tail = values.square().flip(0).cumsum(0).flip(0).sqrt()  # the loss if only the directions before each are kept
     exact = int((tail > EXACT * tail[0]).sum())
     kept = exact if rank is None else min(rank, exact)
     root = values[:kept].sqrt()
@@ -112,10 +118,10 @@ def _check(name: str, delta: Tensor) -> None:
 
 
 def _evened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All factors with as many directions as the largest has, the further ones zeros.
+    """Return all factors with as many directions as the largest has; the added ones are zeros.
 
-    A layer's strength is alpha over its rank. Reading the webui layout, diffusers applies the alpha of the commonest
-    rank to every layer whose own it does not find by name; reading its own, in which no alpha stands, older versions
+    A layer's strength is alpha over its rank. When diffusers reads the webui layout, it applies the alpha of the
+    commonest rank to every layer whose own it does not find by name. Its own layout holds no alpha, and older versions
     take one layer's rank for the alpha of all.
     """
     most = max(min(tensor.shape) for tensor in tensors.values())

@@ -1,8 +1,8 @@
 """A Stable Diffusion folder as one safetensors file in the layout that A1111, ComfyUI and `from_single_file` read.
 
-diffusers reads that layout (`convert_ldm_unet_checkpoint` and its kin) and has no writer, so this is the way back: the
-original names of every weight of UNet, autoencoder and text encoders. Weights keep their values and types. A weight
-that has no name there is refused, so nothing is left out in silence.
+diffusers reads that layout (`convert_ldm_unet_checkpoint` and functions like it) and has no writer. This is the way
+back: the original names of every weight of UNet, autoencoder and text encoders. Weights keep their values and types. A
+weight that has no name there is refused, so nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -56,10 +56,13 @@ OPEN_CLIP = {
 
 
 def write_single_file(model: str | Path, out: str | Path) -> str:
-    """Write the pipeline folder `model` to the file `out`, whole or not at all; what to know when opening it, or "".
+    """Write the pipeline folder `model` to the file `out`, whole or not at all, and return a note for whoever opens it.
 
-    UnknownArchitecture if it is no Stable Diffusion 1, 2 or XL; EditError names a weight that the layout has no name
-    for.
+    The note is "" if there is nothing to know.
+
+    Raises:
+        UnknownArchitecture: it is no Stable Diffusion 1, 2 or XL.
+        EditError: names a weight that the layout has no name for.
     """
     model, out = Path(model), Path(out)
     kind = read_index(model).get("_class_name")
@@ -80,9 +83,10 @@ def write_single_file(model: str | Path, out: str | Path) -> str:
 
 
 def prediction_note(model: Path, tensors: Mapping[str, Tensor]) -> str:
-    """What to do where readers would sample the file wrongly, or "".
+    """Return what to do where readers would sample the file wrongly, or "".
 
-    It does not say what the model predicts, so diffusers takes 2.x for `v_prediction` and all others for `epsilon`.
+    The file does not say what the model predicts. So diffusers takes 2.x for `v_prediction` and all others for
+    `epsilon`.
     """
     own = _config(model / "scheduler", "scheduler_config.json").get("prediction_type", "epsilon")
     taken = "v_prediction" if infer_diffusers_model_type(tensors) == "v2" else "epsilon"
@@ -95,7 +99,7 @@ def prediction_note(model: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def schedule_note(model: Path) -> str:
-    """What to do where the model's noise or latents are scaled in a way that the file does not say, or ""."""
+    """Return what to do where the model scales its noise or latents in a way that the file does not say, or ""."""
     kind, schedule = components(model)["scheduler"].kind, _config(model / "scheduler", "scheduler_config.json")
     own = {
         f"is walked by {kind}": kind.startswith("EDM"),
@@ -112,9 +116,10 @@ def schedule_note(model: Path) -> str:
 
 
 def unet_name(name: str, layers: int, attending: Iterable[int]) -> str | None:
-    """The original name of a UNet's weight: blocks are numbered through, `layers` resnets and one sampler each.
+    """Return the original name of a UNet's weight; None if there is none.
 
-    `attending` are the numbers of the up blocks that have attention, behind which their upsampler stands.
+    Blocks are numbered through, `layers` resnets and one sampler each. `attending` are the numbers of the up blocks
+    that have attention, behind which their upsampler stands.
     """
     table = DIFFUSERS_TO_LDM_MAPPING["unet"]
     fixed = table["layers"] | table["addition_embed_type"]
@@ -136,7 +141,10 @@ def unet_name(name: str, layers: int, attending: Iterable[int]) -> str | None:
 
 
 def vae_name(name: str, blocks: int) -> str | None:
-    """The original name of an autoencoder's weight: the decoder's `blocks` are numbered from the picture inwards."""
+    """Return the original name of an autoencoder's weight; None if there is none.
+
+    The decoder's `blocks` are numbered from the picture inwards.
+    """
     fixed = DIFFUSERS_TO_LDM_MAPPING["vae"]
     if name in fixed:
         return fixed[name]
@@ -153,7 +161,10 @@ def vae_name(name: str, blocks: int) -> str | None:
 
 
 def open_clip_name(name: str) -> str | None:
-    """The original name of an OpenCLIP text weight, without the query, key and value that stand in one matrix there."""
+    """Return the original name of an OpenCLIP text weight; None if there is none.
+
+    Query, key and value have none of their own, because they are one matrix there.
+    """
     for own, theirs in OPEN_CLIP.items():
         if name == own or name.startswith(own + "."):
             return name.replace(own, theirs)
@@ -209,7 +220,10 @@ def _open_clip(folder: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def _text(folder: Path) -> dict[str, Tensor]:
-    """A text encoder's weights without the wrapper's name, which not every version writes, and without counters."""
+    """Return a text encoder's weights without counters and without the wrapper's name.
+
+    Not every version writes that name.
+    """
     weights = {name.removeprefix(CLIP): value for name, value in _weights(folder).items()}
     weights.pop("embeddings.position_ids", None)
     return weights
@@ -233,6 +247,6 @@ def _config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
-    """The weights that `from_pretrained` would open, variants left aside, in their own type."""
+    """Return the weights that `from_pretrained` would open without a variant, in their own type."""
     part = components(folder.parent)[folder.name]
     return {name: value for path in part.weights() for name, value in load_file(path).items()}
