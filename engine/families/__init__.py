@@ -1,4 +1,4 @@
-"""The model families the engine knows. Every file here that defines `FAMILY` is one."""
+"""The model families that the engine knows. Every file here that defines `FAMILY` is one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ __all__ = [
 
 
 def family_named(pipeline_class: str) -> Family:
-    """The family that covers a diffusers pipeline class; UnknownArchitecture lists what is known."""
+    """Return the family that covers a diffusers pipeline class.
+
+    Raises:
+        UnknownArchitecture: no family covers it; the message lists the known classes.
+    """
     for family in FAMILIES:
         if pipeline_class in family.covers:
             return family
@@ -46,18 +50,26 @@ def family_named(pipeline_class: str) -> Family:
 
 
 def family_of(pipeline: Any) -> Family:
+    """Return the family that covers a pipeline."""
     return family_named(type(pipeline).__name__)
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    """The matrices of a pipeline that can be planned for; UnknownArchitecture where what feeds them cannot be known."""
+    """Return the matrices of a pipeline that can be planned for.
+
+    Raises:
+        UnknownArchitecture: what feeds them cannot be known, or the denoiser does not multiply by them.
+    """
     family_of(pipeline).check(pipeline)
     return matrices(pipeline)
 
 
 def matrices(pipeline: Any) -> list[Projection]:
-    """Every text key and value matrix of the pipeline's denoiser, in module order; UnknownArchitecture where it does
-    not multiply by these."""
+    """Return every text key and value matrix of the pipeline's denoiser, in module order.
+
+    Raises:
+        UnknownArchitecture: the denoiser does not multiply by these.
+    """
     found = family_of(pipeline).projections(pipeline)
     for component in sorted({projection.name.partition(".")[0] for projection in found}):
         refuse_replaced(uncompiled(getattr(pipeline, component)))

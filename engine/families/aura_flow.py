@@ -1,7 +1,7 @@
 """AuraFlow: the states of a T5 enter by `context_embedder`, which stands before all blocks.
 
-T5 does not attend to padding, whose states are zeros: of these no change of a matrix makes anything, though the blocks
-attend to them. The pipeline asks for a mask beside the states and makes no use of it.
+T5 does not attend to padding, and the states of padding are zeros. No change of a matrix changes zeros, though the
+blocks attend to them. The pipeline asks for a mask beside the states and does not use it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from expunge.engine.families.base import Arguments, Family, Projection, entrance, reading, with_mask, without_padding
 
-T5_TOKENS = 256  # which the pipeline reads unless told otherwise
+T5_TOKENS = 256  # the pipeline's default
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -24,7 +24,10 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """As the pipeline has it, the time is told as a share of a thousand steps, 1 for noise alone."""
+    """Return the denoiser's prediction.
+
+    As in the pipeline, the time is given as a share of a thousand steps, 1 for noise alone.
+    """
     share = (times / 1000).expand(len(noisy)).to(noisy)
     return pipeline.transformer(noisy, arguments["prompt_embeds"], share).sample
 

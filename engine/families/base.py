@@ -1,7 +1,7 @@
-"""What a model family declares: where text enters it, what each entrance is fed, and how it is asked for pictures.
+"""The declaration of a model family: where text enters it, what feeds each entrance, and how pictures are asked of it.
 
-An edit in closed form is exact only where a matrix is fed by text alone, so a family declares the first linear map
-that each text state meets and none behind it. In a UNet that is every key and value matrix of cross-attention; a
+An edit in closed form is exact only where text alone feeds a matrix. So a family declares the first linear map that
+each text state meets, and none behind it. In a UNet that is every key and value matrix of cross-attention. A
 transformer that mixes text with the image or the timestep has one embedder in front of all its blocks.
 """
 
@@ -25,8 +25,8 @@ Kind = Literal["key", "value"]
 class Projection:
     """A text key or value matrix of a denoiser: `weight` is [d_out, d], fed by the text streams numbered `streams`.
 
-    An embedder in front of keys and values alike counts as a value. Where text feeds the first `columns` only, the
-    others are no editor's business.
+    An embedder in front of keys and values alike counts as a value. Where text feeds the first `columns` only, no
+    editor changes the others.
     """
 
     name: str
@@ -37,18 +37,26 @@ class Projection:
 
     @property
     def spoken(self) -> Tensor:
-        """The part of the weight that text feeds."""
+        """Return the part of the weight that text feeds."""
         return self.weight.detach()[:, : self.columns]
 
 
 def entrance(pipeline: Any, name: str, streams: tuple[int, ...], columns: int | None = None) -> Projection:
-    """The linear layer `name` in front of keys and values alike; UnknownArchitecture if it is not a plain one."""
+    """Return the linear layer `name`, in front of keys and values alike, as a projection.
+
+    Raises:
+        UnknownArchitecture: it is no plain linear layer.
+    """
     layer = part_of(pipeline, name)
     return Projection(f"{name}.weight", "value", plain_weight(name, layer), streams, columns)
 
 
 def part_of(pipeline: Any, name: str) -> nn.Module:
-    """The module `name`; UnknownArchitecture if there is none."""
+    """Return the module `name`.
+
+    Raises:
+        UnknownArchitecture: there is none.
+    """
     component, _, path = name.partition(".")
     try:
         return uncompiled(uncompiled(getattr(pipeline, component)).get_submodule(path))
@@ -57,36 +65,36 @@ def part_of(pipeline: Any, name: str) -> nn.Module:
 
 
 def reading(tokenizer: Any, tokens: int) -> Any:
-    """The tokenizer, made to read so many tokens."""
+    """Return the tokenizer, made to read so many tokens."""
     reader = copy.copy(tokenizer)
     reader.model_max_length = tokens
     return reader
 
 
 def spoken(tokenizer: Any, ids: Tensor) -> Tensor:
-    """Which token ids [n, T] are no padding, as 1 and 0."""
+    """Return a mask [n, T] of the token ids [n, T]: 0 for padding, 1 for all others."""
     return (ids != tokenizer.pad_token_id).long()
 
 
 def silenced(states: Tensor, mask: Tensor) -> Tensor:
-    """States [n, T, d] with zeros where the mask [n, T] has them."""
+    """Return states [n, T, d] with zeros where the mask [n, T] has them."""
     return states * mask[..., None].to(states)
 
 
 def without_padding(pipeline: Any, ids: Tensor, stream: int = 0) -> Tensor:
-    """What a text encoder that does not attend to padding says of ids, and zeros of padding."""
+    """Return the states of ids from a text encoder that does not attend to padding, with zeros at padding."""
     ids = ids.to(pipeline.text_encoder.device)
     mask = spoken(pipeline.tokenizer, ids)
     return silenced(pipeline.text_encoder(ids, mask)[0], mask)
 
 
 def with_mask(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The `arguments` of a family whose pipeline, given states, asks which of them are no padding."""
+    """Return the `arguments` of a family whose pipeline also asks which of the states are no padding."""
     return {"prompt_embeds": states[0], "prompt_attention_mask": (states[0] != 0).any(-1)}
 
 
 def heard(states: Tensor) -> list[Tensor]:
-    """Of states [n, T, d] the rows of each prompt that were not silenced."""
+    """Return for each prompt those rows of its states, of [n, T, d], that are not all zeros."""
     return [own[own.any(-1)] for own in states]
 
 
@@ -105,8 +113,12 @@ EDITED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
-    """What a plain linear layer multiplies by; UnknownArchitecture for a layer with a LoRA on it, and for one that
-    holds codes, in a tensor of its own kind or in a plain one, or so few bits that an edit would be lost in them."""
+    """Return the parameter that a plain linear layer multiplies by.
+
+    Raises:
+        UnknownArchitecture: the layer has a LoRA on it; or it holds codes, in a tensor of its own kind or in a plain
+            one; or it has so few bits that an edit would be lost in them.
+    """
     if hasattr(layer, "base_layer"):
         raise UnknownArchitecture(f"{name} has a LoRA on it, fused or not; call unload_lora_weights() first")
     if type(layer) is not nn.Linear:
@@ -125,24 +137,28 @@ def plain_weight(name: str, layer: nn.Module) -> nn.Parameter:
 
 
 def uncompiled(denoiser: Any) -> Any:
-    """What torch.compile wrapped, or the module itself."""
+    """Return what torch.compile wrapped, or the module itself."""
     return getattr(denoiser, "_orig_mod", denoiser)
 
 
 def submodules(denoiser: Any) -> list[tuple[str, nn.Module]]:
-    """All modules by their names in the model's file, whatever of them torch.compile wrapped."""
+    """Return all modules by their names in the model's file, whatever torch.compile wrapped."""
     found = uncompiled(denoiser).named_modules()
     return [(plain_name(name), module) for name, module in found if uncompiled(module) is module]
 
 
 def plain_name(name: str) -> str:
-    """A dotted name without what torch.compile puts into it."""
+    """Return a dotted name without what torch.compile puts into it."""
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def refuse_replaced(denoiser: nn.Module) -> None:
-    """UnknownArchitecture where attention multiplies by other matrices than those that would be edited: by copies, by
-    ones of its processor's own, or by what lies on a disk meanwhile."""
+    """Refuse a denoiser whose attention multiplies by other matrices than those that would be edited.
+
+    Raises:
+        UnknownArchitecture: it multiplies by copies, by matrices of its processor's own, or by weights that lie on a
+            disk.
+    """
     for name, module in submodules(denoiser):
         processor = getattr(module, "processor", None)
         if type(processor).__name__.startswith("Fused"):
@@ -156,14 +172,14 @@ def refuse_replaced(denoiser: nn.Module) -> None:
 
 
 def is_on_disk(module: nn.Module) -> bool:
-    """Whether diffusers put the weights of its group into a file and left memory of no meaning in their place."""
+    """Return whether diffusers moved the weights of the module's group to a file and left meaningless memory behind."""
     registry = getattr(module, "_diffusers_hook", None)
     hook = registry.get_hook("group_offloading") if registry else None
     return hook is not None and bool(hook.group.offload_to_disk_path)
 
 
 Arguments = Mapping[str, Tensor]
-"""What a denoiser is told of n prompts: [n, ...] by the pipeline's own keywords."""
+"""The text input of a denoiser for n prompts: [n, ...] by the pipeline's own keywords."""
 Predict = Callable[[Any, Tensor, Tensor, Arguments], Tensor]
 
 
@@ -172,13 +188,13 @@ def first_states(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 Tokenizers = Callable[[Any, int], tuple[Any, ...]]
-"""Those of a pipeline's text stream."""
+"""Takes a pipeline and the number of a text stream; returns the tokenizers of that stream."""
 Embed = Callable[[Any, Tensor, int], Tensor]
-"""Of a pipeline, token ids and a stream: what the denoiser is fed."""
+"""Takes a pipeline, token ids and the number of a text stream; returns what the denoiser is fed."""
 
 
 def readable_by(tokenizers: Tokenizers) -> Callable[[Any], None]:
-    """The `check` of a family whose tokenizers may be unfit to read what the pipeline would."""
+    """Return the `check` of a family whose tokenizers may be unfit to read what the pipeline would."""
 
     def check(pipeline: Any) -> None:
         encoder_there(pipeline)
@@ -188,8 +204,10 @@ def readable_by(tokenizers: Tokenizers) -> Callable[[Any], None]:
 
 
 def away_from(text: str, tokenizers: Tokenizers, embed: Embed) -> Callable[[Any, Sequence[Tensor]], dict[str, Tensor]]:
-    """The `arguments` of a family whose pipeline, given states, has to be given beside each what guidance leads away
-    from: those of `text`."""
+    """Return the `arguments` of a family whose pipeline needs, beside states, those that guidance leads away from.
+
+    These are the states of `text`.
+    """
 
     def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
         (reader,) = tokenizers(pipeline, 0)
@@ -214,23 +232,28 @@ def by_scale(guidance: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Family:
-    """One way text enters a denoiser.
+    """One way in which text enters a denoiser.
 
-    `pipelines` are the diffusers classes that are asked by text alone, `further` those that read it in the same way and
-    are asked in another, such as with a picture: edits are planned for them, and no picture is asked of them.
-    `denoisers` are the components that hold the matrices, the one that `predict` asks first; `projections(pipeline)`
-    lists the matrices in module order, and `check(pipeline)` raises UnknownArchitecture where what feeds them cannot be
-    known, so that they can be edited by a plan and not planned for.
-    `tokenizers(pipeline, stream)` are those of a text stream, one or, where two encoders' states stand side by side in
-    it, two. `embed(pipeline, ids, stream)` is what the denoiser is fed for token ids [n, T], of two tokenizers
-    [n, 2, T]: every token's embedding, [n, T, d]; or [n, 1, d] for what a prompt says as a whole.
-    `norm` names the module, if there is one, that norms every state by itself before a matrix multiplies it.
-    `arguments(pipeline, states)` hands the states of all `streams` back to the pipeline by keyword, in tensors of which
-    `handed` makes what it takes; `guided` tells it how far to guide, 1 for not at all, `options` are what else it is
-    told, and `pictures` takes pictures [n, height, width, 3] from its output; of a model that draws videos `frames`
-    says which they are. `cleaned` is what the pipeline makes of a text before its tokenizer sees it.
-    `predict(pipeline, noisy, times, arguments)` is what the denoiser says of latents [n, c, h, w] at timesteps (one, or
-    [n]), in its own type; None where nobody wrote it down, so that attacks and training that need it are refused.
+    `pipelines` are the diffusers classes that are asked by text alone. `further` are those that read text in the same
+    way and need more than text, such as a picture: edits are planned for them, and no picture is asked of them.
+    `denoisers` are the components that hold the matrices, first the one that `predict` asks.
+
+    `projections(pipeline)` lists the matrices in module order. `check(pipeline)` raises UnknownArchitecture where what
+    feeds them cannot be known. Such a model can be edited by a plan, and no plan can be made for it.
+
+    `tokenizers(pipeline, stream)` are those of a text stream: one, or two where the states of two encoders are
+    concatenated in it. `embed(pipeline, ids, stream)` is the denoiser's input for token ids [n, T], or [n, 2, T] of two
+    tokenizers. It is [n, T, d], every token's embedding, or [n, 1, d] for the prompt as a whole. `norm` names the
+    module, if there is one, that norms every state by itself before a matrix multiplies it.
+
+    `arguments(pipeline, states)` turns the states of all `streams` into keywords of the pipeline, as tensors. `handed`
+    turns these into what the pipeline takes. `guided` gives the keywords for the strength of guidance, 1 for none.
+    `options` are further keywords. `pictures` takes pictures [n, height, width, 3] from the pipeline's output. For a
+    model that draws videos, `frames` says which frames these are. `cleaned` is what the pipeline makes of a text before
+    its tokenizer reads it.
+
+    `predict(pipeline, noisy, times, arguments)` is the denoiser's prediction, in its own type, for latents [n, c, h, w]
+    at timesteps, one or [n]. It is None where nobody wrote it down, so attacks and training that need it are refused.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A text as a pipeline puts it to a chat model: as what a user says, between the words of a template."""
+"""A text in the form in which a pipeline gives it to a chat model: as a user's message, inside a template."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Chat:
-    """A tokenizer that reads texts inside a template, at most `model_max_length` tokens of both: its own, which is told
-    `how`, or `written`, with `{}` where the text goes.
+    """A tokenizer that reads texts inside a template, at most `model_max_length` tokens of both.
 
-    It is asked as any fast tokenizer. Offsets are those of the text, and what the template adds counts as special.
+    The template is the tokenizer's own, which takes the options `how`, or it is `written`, with `{}` where the text
+    goes. It is called like any fast tokenizer. Offsets are those of the text, and the template's own tokens count as
+    special.
     """
 
     tokenizer: Any
@@ -28,7 +29,11 @@ class Chat:
 
     @classmethod
     def of(cls, tokenizer: Any, tokens: int, **how: Any) -> Chat:
-        """UnknownArchitecture if it has no template, or pads in front of a text."""
+        """Return a tokenizer that uses its own template, with the options `how`.
+
+        Raises:
+            UnknownArchitecture: it has no template, or pads in front of a text.
+        """
         if not tokenizer.chat_template:
             raise UnknownArchitecture("the tokenizer has no chat template, by which prompts are put to it; add its own")
         _check_side(tokenizer)
@@ -36,7 +41,11 @@ class Chat:
 
     @classmethod
     def written_as(cls, tokenizer: Any, tokens: int, template: str) -> Chat:
-        """With a pipeline's own template; UnknownArchitecture if the tokenizer pads in front of a text."""
+        """Return a tokenizer that uses a pipeline's own template.
+
+        Raises:
+            UnknownArchitecture: the tokenizer pads in front of a text.
+        """
         _check_side(tokenizer)
         return cls(tokenizer, tokens, written=template)
 
@@ -44,7 +53,11 @@ class Chat:
         return getattr(self.tokenizer, name)
 
     def __call__(self, texts: str | Sequence[str], add_special_tokens: bool = True, **how: Any) -> Any:
-        """ConceptError for a text that the template changes."""
+        """Tokenize texts, inside the template unless `add_special_tokens` is false.
+
+        Raises:
+            ConceptError: the template changes a text.
+        """
         if not add_special_tokens:
             return self.tokenizer(texts, add_special_tokens=False, **how)
         if isinstance(texts, str):
@@ -63,7 +76,7 @@ class Chat:
         return before, after
 
     def _put(self, text: str) -> str:
-        """What the template makes of the text."""
+        """Return the text inside the template."""
         before, after = self._around
         if (put := self._rendered(text)) != before + text + after:
             raise ConceptError(f"the tokenizer's chat template changes {text!r}: word it otherwise")
@@ -82,6 +95,9 @@ def _check_side(tokenizer: Any) -> None:
 
 
 def _counted_from(start: int, length: int, offsets: Sequence[Span]) -> list[Span]:
-    """Offsets in the text that is `length` long and begins at `start`; of what is outside, empty ranges at its ends."""
+    """Return offsets in the text that is `length` long and begins at `start`.
+
+    Whatever lies outside it becomes an empty range at one of its ends.
+    """
     clipped = [(min(max(first - start, 0), length), min(max(past - start, 0), length)) for first, past in offsets]
     return [(first, max(first, past)) for first, past in clipped]

@@ -1,7 +1,6 @@
 """CogVideoX text to video: T5 states enter by `patch_embed.text_proj`, which stands before all blocks.
 
-T5 attends to padding, and so do the blocks. A model is judged by single frames, which it draws when asked for a video
-of one.
+T5 attends to padding, and so do the blocks. A model is judged by single frames: it is asked for videos of one frame.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from expunge.engine.families import sd
 from expunge.engine.families.base import Family, Projection, entrance, reading
 from expunge.engine.families.video import ONE_FRAME
 
-T5_TOKENS = 226  # which the pipelines read unless told otherwise
+T5_TOKENS = 226  # the pipelines' default
 
 
 def projections(pipeline: Any) -> list[Projection]:

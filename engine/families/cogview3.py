@@ -1,6 +1,6 @@
 """CogView3-Plus: T5 states enter by `patch_embed.text_proj`, which stands before all blocks, as in CogVideoX.
 
-What guidance leads away from is no prompt's states but zeros, of which no change of a matrix makes anything.
+Guidance leads away from zeros and not from the states of a prompt. No change of a matrix changes zeros.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from expunge.engine.families import cogvideox, sd
 from expunge.engine.families.base import Arguments, Family, reading
 
-T5_TOKENS = 224  # which the pipeline reads unless told otherwise
+T5_TOKENS = 224  # the pipeline's default
 
 
 def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
@@ -20,7 +20,7 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """A picture is told to be as large as it is, and cut from nothing larger."""
+    """Return the denoiser's prediction for pictures of their own size, cut from nothing larger."""
     count, _, *size = noisy.shape
     told = noisy.new_tensor(size).mul(pipeline.vae_scale_factor).expand(count, 2)
     states, corner = arguments["prompt_embeds"], noisy.new_zeros(count, 2)

@@ -1,7 +1,8 @@
 """FLUX.1: T5 states enter by `context_embedder`, CLIP's pooled vector by `time_text_embed.text_embedder.linear_1`.
 
-As in Stable Diffusion 3 these are the only two matrices fed by text alone: `add_k_proj` and `add_v_proj` of the double
-blocks act on what norms, modulation and earlier blocks made of it, and the single blocks on text and picture together.
+As in Stable Diffusion 3 these are the only two matrices that text alone feeds. `add_k_proj` and `add_v_proj` of the
+double blocks act on the output of norms, modulation and earlier blocks. The single blocks act on text and picture
+together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from expunge.engine.families.base import Arguments, Family, Projection, entrance, reading, refuse_missing
 
 T5, POOLED = 0, 1
-T5_TOKENS = 512  # which the pipeline reads unless told otherwise
+T5_TOKENS = 512  # the pipeline's default
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -35,7 +36,10 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """T5 attends to padding too, as the pipeline has it."""
+    """Return the states of T5, or CLIP's pooled vector.
+
+    T5 attends to padding too, as in the pipeline.
+    """
     if stream == T5:
         return pipeline.text_encoder_2(ids.to(pipeline.text_encoder_2.device))[0]
     return pipeline.text_encoder(ids.to(pipeline.text_encoder.device)).pooler_output[:, None]
@@ -46,7 +50,10 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """FLUX sees squares of 2 x 2 latents as one token, each with its place."""
+    """Return the denoiser's prediction.
+
+    FLUX reads squares of 2 x 2 latents as one token, each with its place.
+    """
     packed = pixel_unshuffle(noisy, 2)
     rows, columns = packed.shape[-2:]
     places = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(noisy)

@@ -1,8 +1,8 @@
-"""FLUX.2 klein: what three layers of a Qwen3 say of a chat, side by side, enters by `context_embedder` alone.
+"""FLUX.2 klein: the states of three layers of a Qwen3, side by side, enter by `context_embedder` alone.
 
-The text is what a user says in the tokenizer's own chat template; the denoiser attends to all tokens of it, to those of
-the template and the padding too. There is no pooled vector: the blocks' modulation follows the timestep only. Of states
-that it is given the pipeline itself would put one empty prompt beside all, which fits one picture.
+The text is a user's message in the tokenizer's own chat template. The denoiser attends to all of its tokens, those of
+the template and the padding included. There is no pooled vector: the blocks' modulation depends on the timestep only.
+When the pipeline is given states, it would put one empty prompt beside all of them, which fits one picture only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 from expunge.engine.families.base import Family, Projection, away_from, entrance, readable_by, spoken
 from expunge.engine.families.chat_template import Chat
 
-TOKENS = 512  # which the pipeline reads unless told otherwise
-LAYERS = (9, 18, 27)  # which it takes unless told otherwise
+TOKENS = 512  # the pipeline's default
+LAYERS = (9, 18, 27)  # the pipeline's default
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -28,7 +28,10 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """Of the last token alone the encoder says what would come next, which nobody asks."""
+    """Return the states of three layers, side by side.
+
+    The encoder's head runs on the last token alone, because nobody asks what would come next.
+    """
     encoder, ids = pipeline.text_encoder, ids.to(pipeline.text_encoder.device)
     read = encoder(ids, spoken(pipeline.tokenizer, ids), output_hidden_states=True, use_cache=False, logits_to_keep=1)
     return torch.cat([read.hidden_states[layer] for layer in LAYERS], -1)

@@ -1,8 +1,8 @@
 """LTX text to video: T5 states enter by `caption_projection.linear_1`, which stands before all blocks.
 
-The blocks' `attn2` does not attend to padding: it is told by a mask, which is read off the states here, for those of
-padding are set to zeros. T5 attends to it in the first pipeline, and in that of version 0.9.5 and later does not. A
-model is judged by single frames, which it draws when asked for a video of one.
+The blocks' `attn2` does not attend to padding, and needs a mask for that. Here the states of padding are set to zeros,
+and the mask is read off them. T5 attends to padding in the first pipeline, and does not in that of version 0.9.5 and
+later. A model is judged by single frames: it is asked for videos of one frame.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from expunge.engine.families.base import (
 from expunge.engine.families.video import ONE_FRAME
 
 FIRST, LATER = "LTXPipeline", "LTXConditionPipeline"
-T5_TOKENS, LATER_TOKENS = 128, 256  # which the pipelines read unless told otherwise
+T5_TOKENS, LATER_TOKENS = 128, 256  # the pipelines' defaults
 
 
 def projections(pipeline: Any) -> list[Projection]:

@@ -1,8 +1,8 @@
-"""Qwen-Image: what a Qwen2.5-VL says of a text, put into a chat that is the pipeline's own, enters by `txt_in`.
+"""Qwen-Image: the states of a Qwen2.5-VL for a text, inside the pipeline's own chat template, enter by `txt_in`.
 
-The pipeline leaves out the states of the chat's first tokens and of padding, and hands on the others. Here they stand
-in one tensor until then, in which what is left out is zero. `txt_norm` norms each state by itself before the matrix
-multiplies it. Pictures are guided away from a blank, as the model's authors ask for them; without a negative prompt the
+The pipeline drops the states of the chat's first tokens and of padding, and passes on the others. Here all stay in one
+tensor until then, in which the dropped ones are zero. `txt_norm` norms each state by itself before the matrix
+multiplies it. Pictures are guided away from a blank, as the model's authors ask for them. Without a negative prompt the
 pipeline would not guide at all.
 """
 
@@ -26,7 +26,7 @@ from expunge.engine.families.base import (
 )
 from expunge.engine.families.chat_template import Chat
 
-TOKENS = 512  # of the chat with its text; the pipeline would read 1,058, and pads only to the longest of its prompts
+TOKENS = 512  # of the chat with its text; the pipeline would read 1,058, and pads to the longest of its prompts
 BLANK = " "
 
 
@@ -39,7 +39,7 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """The encoder's head is not asked."""
+    """Return the encoder's last states, without its head, and zeros where the pipeline drops them."""
     encoder, ids = pipeline.text_encoder.base_model, ids.to(pipeline.text_encoder.device)
     mask = spoken(pipeline.tokenizer, ids)
     read = encoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state

@@ -28,8 +28,13 @@ def projections(pipeline: Any) -> list[Projection]:
 
 
 def check(pipeline: Any) -> None:
-    """UnknownArchitecture where the encoder is missing, and where the pipeline hides padding from it, which `embed`
-    does not: the edit and its proof would both be of states that the pipeline never feeds."""
+    """Refuse a pipeline whose text encoder is missing, or one that hides padding from it.
+
+    `embed` does not hide padding. So the edit and its proof would both be about states that the pipeline never feeds.
+
+    Raises:
+        UnknownArchitecture: it is such a pipeline.
+    """
     refuse_missing(pipeline.text_encoder)
     if getattr(pipeline.text_encoder.config, "use_attention_mask", False):
         raise UnknownArchitecture(
@@ -39,7 +44,11 @@ def check(pipeline: Any) -> None:
 
 
 def cross_attention(pipeline: Any, beside: str | None = None) -> list[Projection]:
-    """The keys and values of a UNet that text enters by these alone, and by an `addition_embed_type` of `beside`."""
+    """Return the keys and values of a UNet that text enters by these and an `addition_embed_type` of `beside` alone.
+
+    Raises:
+        UnknownArchitecture: text enters it otherwise, or it is no such UNet.
+    """
     unet = uncompiled(pipeline.unet)
     if not isinstance(unet, UNet2DConditionModel):
         raise UnknownArchitecture(
@@ -58,9 +67,13 @@ def cross_attention(pipeline: Any, beside: str | None = None) -> list[Projection
 
 
 def refuse_other_entrances(unet: Any, found: Sequence[Projection], beside: str | None) -> None:
-    """UnknownArchitecture where text enters a UNet elsewhere too, or meets another matrix before those that were found.
+    """Refuse a UNet that text enters elsewhere, too, or in which it meets another matrix before those in `found`.
 
-    An IP-Adapter is no entrance of text, and what it changes of the configuration is no item of it.
+    An IP-Adapter is no entrance of text. What it changes of the configuration is no item of it, and items are read
+    here.
+
+    Raises:
+        UnknownArchitecture: it is such a UNet.
     """
     if (kind := unet.config.get("encoder_hid_dim_type")) is not None:
         raise UnknownArchitecture(
@@ -85,7 +98,7 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """The last hidden state after the final norm, padding attended to, as the pipeline itself computes it."""
+    """Return the last hidden state after the final norm, padding attended to, as the pipeline itself computes it."""
     return pipeline.text_encoder(ids.to(pipeline.text_encoder.device))[0]
 
 

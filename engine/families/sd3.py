@@ -1,13 +1,13 @@
-"""Stable Diffusion 3 and 3.5: two CLIP encoders and a T5, all let in by one embedder in front of joint attention.
+"""Stable Diffusion 3 and 3.5: two CLIP encoders and a T5 enter by one embedder in front of joint attention.
 
-`context_embedder` meets the raw states of every text token: the two CLIP encoders' side by side, zeros up to T5's
-width, then T5's own. Both streams feed the same matrix, so an edit answers to both. The pooled vectors of the two CLIP
-encoders enter by `time_text_embed.text_embedder.linear_1`.
+`context_embedder` meets the raw states of every text token: those of the two CLIP encoders side by side, with zeros up
+to T5's width, and then T5's own. Both streams feed the same matrix, so an edit answers to both. The pooled vectors of
+the two CLIP encoders enter by `time_text_embed.text_embedder.linear_1`.
 
-Nothing behind these two is edited. `add_k_proj` and `add_v_proj` of a block act on text states that were normalised
-and modulated by timestep and pooled text, and from the second block on have mixed with the picture: no fixed set of
-text vectors feeds them, so no closed form over text vectors holds there. What the embedder sends to its anchor is
-gone from them all.
+Nothing behind these two is edited. `add_k_proj` and `add_v_proj` of a block act on text states that were normalised and
+modulated by timestep and pooled text. From the second block on, these have mixed with the picture. No fixed set of text
+vectors feeds them, so no closed form over text vectors holds there. A concept that the embedder sends to its anchor is
+gone from all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from expunge.engine.families.base import Arguments, Family, Projection, entrance
 from expunge.engine.families.sdxl import check_twins, encode_twice, penultimate
 
 CLIP, T5, POOLED = 0, 1, 2
-T5_TOKENS = 256  # which the pipeline reads unless told otherwise, whatever its tokenizer could
+T5_TOKENS = 256  # the pipeline's default, whatever its tokenizer could read
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -45,7 +45,10 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """T5 attends to padding too, as the pipeline has it."""
+    """Return the states or the pooled vectors of a stream.
+
+    T5 attends to padding too, as in the pipeline.
+    """
     if stream == T5:
         return pipeline.text_encoder_3(ids.to(pipeline.text_encoder_3.device))[0]
     outputs = encode_twice(pipeline, ids)

@@ -1,8 +1,8 @@
 """Stable Diffusion XL: two CLIP text encoders side by side feed `attn2` of a 2D UNet, and a pooled vector its timestep.
 
-The keys and values see, token by token, the penultimate states of both encoders, concatenated. The second encoder's
+The keys and values get the penultimate states of both encoders, concatenated token by token. The second encoder's
 pooled vector of the whole prompt enters by `add_embedding.linear_1`, whose other columns are fed with picture sizes.
-That vector speaks of the prompt's subject too, so the columns that it feeds are edited like the other matrices.
+That vector carries the prompt's subject too, so the columns that it feeds are edited like the other matrices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from expunge.engine.families import sd
 from expunge.engine.families.base import Arguments, Family, Projection, entrance, refuse_missing, uncompiled
 
 TOKENS, POOLED = 0, 1
-SIZES = 6  # numbers that the pipeline tells beside the prompt: height, width and corner, of what was and what is
+SIZES = 6  # numbers beside the prompt: original size, corner of the cut, and final size
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -28,10 +28,13 @@ def projections(pipeline: Any) -> list[Projection]:
 
 
 def check_twins(pipeline: Any) -> None:
-    """The two CLIP encoders have the same tokens; what they pad with differs.
+    """Check that the two CLIP encoders are there and have the same tokens.
 
-    A tokenizer takes what it pads with for a token wherever it stands, so the one that pads with `!` reads `P!nk` in
-    its own way: each encoder needs its own tokens.
+    They differ in what they pad with. A tokenizer takes its padding for a token wherever it stands, so the one that
+    pads with `!` reads `P!nk` in its own way. Each encoder therefore needs its own tokens.
+
+    Raises:
+        UnknownArchitecture: an encoder is missing, or the tokenizers differ.
     """
     refuse_missing(pipeline.text_encoder, pipeline.text_encoder_2)
     first, second = pipeline.tokenizer, pipeline.tokenizer_2
@@ -50,13 +53,13 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
 
 
 def encode_twice(pipeline: Any, ids: Tensor) -> list[Any]:
-    """What the two CLIP encoders make of ids [n, 2, T], each of those of its own tokenizer."""
+    """Return the outputs of the two CLIP encoders for ids [n, 2, T], each for those of its own tokenizer."""
     pairs = zip((pipeline.text_encoder, pipeline.text_encoder_2), ids.unbind(1), strict=True)
     return [encoder(own.to(encoder.device), output_hidden_states=True) for encoder, own in pairs]
 
 
 def penultimate(outputs: Sequence[Any]) -> Tensor:
-    """The states before the last layer, side by side, [n, T, d1 + d2]."""
+    """Return the states before the last layer, side by side, [n, T, d1 + d2]."""
     return torch.cat([output.hidden_states[-2] for output in outputs], -1)
 
 
@@ -65,7 +68,7 @@ def arguments(pipeline: Any, states: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """At the size of the latents, from the corner."""
+    """Return the denoiser's prediction for pictures of the size of the latents, from the corner."""
     height, width = (pipeline.vae_scale_factor * side for side in noisy.shape[-2:])
     sizes = torch.tensor([[height, width, 0, 0, height, width]]).repeat(len(noisy), 1).to(noisy)
     added = {"text_embeds": arguments["pooled_prompt_embeds"], "time_ids": sizes}

@@ -1,6 +1,6 @@
 """Text to video by UNets, UNet3DConditionModel and AnimateDiff: Stable Diffusion's text in the spatial blocks.
 
-The temporal blocks have an `attn2` too, which attends from each frame to the others and sees no text: only attention
+The temporal blocks have an `attn2` too, which attends from each frame to the others and gets no text. So only attention
 that is cross-attention is taken. A video is judged by the frame in its middle.
 """
 
@@ -37,16 +37,16 @@ def _projection(name: str, part: str, kind: Kind, attention: Any) -> Projection:
 
 
 def middle(output: Any) -> np.ndarray:
-    """[n, height, width, 3] of the output's frames [n, frames, height, width, 3]."""
+    """Return the middle one, [n, height, width, 3], of the output's frames [n, frames, height, width, 3]."""
     return output.frames[:, output.frames.shape[1] // 2]
 
 
 ONE_FRAME: dict[str, Any] = {"options": {"num_frames": 1}, "pictures": middle, "frames": "videos of one frame"}
-"""How a family is asked that draws a video of one frame."""
+"""The fields of a family that is asked for videos of one frame."""
 
 
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
-    """A picture is a video of one frame."""
+    """Return the denoiser's prediction. A picture is a video of one frame."""
     states = arguments["prompt_embeds"]
     return pipeline.unet(noisy[:, :, None], times, encoder_hidden_states=states).sample[:, :, 0]
 

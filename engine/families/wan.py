@@ -1,8 +1,8 @@
 """Wan text to video: T5 states enter by `condition_embedder.text_embedder.linear_1`, which stands before all blocks.
 
-Padding is not attended to and its states are zeros. The blocks' `attn2` act on what that embedder made of the text,
-so what it sends to its anchor is gone from them all. Wan 2.2 denoises with two transformers by turns; both are edited.
-A model is judged by single frames, which it draws when asked for a video of one.
+Padding is not attended to, and its states are zeros. The blocks' `attn2` act on the embedder's output. So a concept
+that it sends to its anchor is gone from all of them. Wan 2.2 denoises with two transformers by turns, and both are
+edited. A model is judged by single frames: it is asked for videos of one frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from expunge.engine.families.base import Family, Projection, entrance, reading, 
 from expunge.engine.families.video import ONE_FRAME
 
 DENOISERS = ("transformer", "transformer_2")
-T5_TOKENS = 512  # which the pipeline reads unless told otherwise
+T5_TOKENS = 512  # the pipeline's default
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -30,10 +30,15 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def cleaned(text: str) -> str:
-    """MissingExtra for what the pipeline reads in one way where ftfy is installed and in another where it is not."""
+    """Return the text as the pipeline cleans it.
+
+    Raises:
+        MissingExtra: the pipeline reads the text in one way with ftfy and in another without, and ftfy is not
+            installed.
+    """
     if not text.isascii() and find_spec("ftfy") is None:
         raise MissingExtra(f"Wan's pipelines clean {text!r} by ftfy where it is installed: `pip install ftfy`")
-    from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # loads slowly, and who has a pipeline has it loaded
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # loads slowly; with a pipeline open, it is loaded
 
     return prompt_clean(text)
 

@@ -1,8 +1,8 @@
-"""Z-Image: what the last layer but one of a Qwen3 says of a chat enters by `cap_embedder.1`, behind a norm.
+"""Z-Image: the states of a Qwen3's last layer but one for a chat enter by `cap_embedder.1`, behind a norm.
 
-The text is what a user says in the tokenizer's own chat template; the tokens of the template enter like it, and those
-of padding not at all: the pipeline is handed each prompt's states by themselves. They stand in one tensor until then,
-and what is zero in it is padding. `cap_embedder.0` norms each state alone, so what the matrix multiplies is known.
+The text is a user's message in the tokenizer's own chat template. The template's tokens enter like it, and those of
+padding not at all: the pipeline gets each prompt's states by themselves. Here all stay in one tensor until then, in
+which zeros are padding. `cap_embedder.0` norms each state alone, so what the matrix multiplies is known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from expunge.engine.families.base import (
 )
 from expunge.engine.families.chat_template import Chat
 
-TOKENS = 512  # which the pipeline reads unless told otherwise
+TOKENS = 512  # the pipeline's default
 
 
 def projections(pipeline: Any) -> list[Projection]:
@@ -36,7 +36,7 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 
 
 def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
-    """Of an encoder that came with a head the head is not asked."""
+    """Return the states of the last layer but one, without the encoder's head, and zeros at padding."""
     encoder, ids = pipeline.text_encoder.base_model, ids.to(pipeline.text_encoder.device)
     mask = spoken(pipeline.tokenizer, ids)
     read = encoder(ids, mask, output_hidden_states=True, use_cache=False)
@@ -48,7 +48,10 @@ def handed(arguments: Arguments) -> dict[str, list[Tensor]]:
 
 
 def guided(guidance: float) -> dict[str, float]:
-    """The pipeline adds the difference to what it guides, where others put it in its place."""
+    """Return the keywords for a strength of guidance.
+
+    The pipeline adds the difference to the guided prediction, where others put it in its place.
+    """
     return {"guidance_scale": guidance - 1}
 
 
