@@ -1,1 +1,1 @@
-"""Planning."""
+"""Planning: from a specification to an edit plan."""

@@ -1,15 +1,15 @@
-"""`strength: auto`: more for the targets that are hard to erase, less for the easy, so that as much is left of each.
+"""`strength: auto`: more for targets that are hard to erase and less for easy ones, so that as much is left of each.
 
-At one strength for all, what is left of a target depends on how close it lies to what is kept: the retained look-alikes
-and the model's own words hold the directions that it shares with them, and other targets pull at them too. It is
-measured in projection space, where it counts: over the rows x of a target with anchors y and all matrices W0, edited
-to W by a first plan with one strength,
+At one strength for all, what is left of a target depends on how close it lies to what is kept. The retained look-alikes
+and the model's own words hold the directions that they share with the target, and other targets pull at these too. What
+is left is measured in projection space, where it counts. Over the rows x of a target with anchors y and all matrices
+W0, edited to W by a first plan with one strength,
 
     left = sum |W x - W0 y|^2 / sum |W0 x - W0 y|^2,     strength = s (left / geometric mean of left)^1.5,
 
-within a factor of 8 of s and scaled to the geometric mean s. Near s the energy left falls like the strength to a
-power of about -0.4 on the built-in model; the exponent is well below the inverse, so that no target overshoots.
-`docs/method/choice-of-settings.md` has what this was measured to do, and what does not tell how hard a target is.
+within a factor of 8 of s and scaled to the geometric mean s. On the built-in model, near s, the energy left falls like
+the strength to a power of about -0.4. The exponent is well below the inverse, so that no target overshoots.
+`docs/method/choice-of-settings.md` has what this was measured to do, and what does not show how hard a target is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def adapted_targets(
     weights: Mapping[str, Tensor],
     changes: Mapping[str, Tensor],
 ) -> Moments:
-    """The targets' moments, each target weighed by what the first plan, `changes` of `weights`, leaves of it.
+    """Return the targets' moments, each target weighed by what the first plan, `changes` of `weights`, leaves of it.
 
     Targets are read twice more, block by block, so that memory does not grow with them.
     """
@@ -51,8 +51,8 @@ def adapted_targets(
 
 
 def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tensor:
-    """The share of each target's energy over its anchors that is left of it, [targets]."""
-    energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64)  # on a GPU they would add up in any order
+    """Return the share of each target's energy over its anchors that is left of it, [targets]."""
+    energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64)  # on a CPU, because a GPU adds in any order
     for block in (block for reader in readers for block in reader.target_blocks(spec)):
         own = metrics.energies(*block.pairs()) * block.weights()[:, None]
         energies.index_add_(0, block.owners().cpu(), own.cpu())
@@ -60,9 +60,9 @@ def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tens
 
 
 def balanced(left: Tensor) -> Tensor:
-    """Strengths of geometric mean 1 for targets of which `left` [targets] is left at strength 1.
+    """Return strengths of geometric mean 1 for targets of which the shares `left` [targets] are left at strength 1.
 
-    Before they are centred again none is further than `FURTHEST` from the mean.
+    Before they are centred again, none is further than `FURTHEST` from the mean.
     """
     logs = EXPONENT * left.clamp_min(1e-12).log()
     logs = (logs - logs.mean()).clamp(-math.log(FURTHEST), math.log(FURTHEST))
@@ -71,7 +71,7 @@ def balanced(left: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Metrics:
-    """sum W0^T W0, sum W0^T W and sum W^T W over matrices, [d, d]: all that energies of many rows need of them."""
+    """sum W0^T W0, sum W0^T W and sum W^T W over matrices, [d, d]: all that the energies of many rows need of them."""
 
     before: Tensor
     between: Tensor
@@ -84,7 +84,7 @@ class Metrics:
         return cls(*(torch.stack(part).sum(0) for part in zip(*sums, strict=True)))
 
     def energies(self, x: Tensor, y: Tensor) -> Tensor:
-        """|W x - W0 y|^2 and |W0 x - W0 y|^2 of rows x, y [n, d], [n, 2]."""
+        """Return |W x - W0 y|^2 and |W0 x - W0 y|^2 of rows x, y [n, d], as [n, 2]."""
         x, y = x.double(), y.double()
         anchor = (times(y, self.before) * y).sum(1)
         left = (times(x, self.after) * x).sum(1) - 2 * (times(y, self.between) * x).sum(1) + anchor

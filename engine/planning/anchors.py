@@ -1,11 +1,11 @@
-"""What targets become: their wordings with the anchor in the target's place, or, where none is named, with any word.
+"""Anchors: a target's wordings with its anchor in its place or, where none is named, with any word.
 
-An anchor that is not named may be the empty prompt, as published editors have it for things (for styles they name
-`art`, for persons `person`, MACE always something), or the mean of what the encoder makes of other words in the
-target's place (`default_anchor: mean`, as `scapre` has it). What all words have in common, that there is one at all and
-where it stands, then has not to be undone: it is in the target and in the mean alike. So the change is smaller for as
-much erased; `docs/method/choice-of-settings.md` has what was measured. The idea of moving a concept onto a class mean
-is that of concept erasure in representations (LEACE, arXiv 2306.03819), here in a wording's every token.
+Where no anchor is named, it may be the empty prompt. Published editors use it for things; for styles they name `art`,
+for persons `person`, and MACE always names something. Or it may be the mean of what the encoder makes of other words in
+the target's place (`default_anchor: mean`, as `scapre` has it). All words have something in common: that there is one
+at all, and where it stands. This is in the target and in the mean alike, so it need not be undone, and the change is
+smaller for as much erased. `docs/method/choice-of-settings.md` has what was measured. The idea of moving a concept onto
+a class mean is that of concept erasure in representations (LEACE, arXiv 2306.03819), here for every token of a wording.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORDS = 16  # whose mean is taken
 
 
 class Encoder(Protocol):
-    """A text stream: `encode` gives the embeddings of wordings, `blocks` parts these into what fits in memory."""
+    """A text stream: `encode` gives the embeddings of wordings, `blocks` divides these into what fits in memory."""
 
     def encode(self, prompts: Sequence[Wording]) -> Encoded: ...
 
@@ -29,9 +29,9 @@ class Encoder(Protocol):
 
 
 class Anchors:
-    """The anchors' wordings, each encoded once where all that are named fit in a block, else once a block.
+    """The anchors' wordings, each encoded once where all named ones fit in a block, else once a block.
 
-    `words` [m], of one token each, are put into wordings without an anchor, which become the mean over them; without
+    `words` [m], of one token each, are put into wordings without an anchor, which become the mean over them. Without
     `words` such a wording is encoded as it is.
     """
 
@@ -42,7 +42,7 @@ class Anchors:
         self.held = self._encoded(distinct) if len(encoder.blocks(distinct)) == 1 else None
 
     def of(self, wordings: Sequence[Wording]) -> tuple[Encoded, list[int]]:
-        """The anchors of a block, each once, and which of them each wording is."""
+        """Return the anchors of a block, each once, and for each wording the place of its anchor among them."""
         encoded, places = self.held or self._encoded(list(dict.fromkeys(wordings)))
         return encoded, [places[wording] for wording in wordings]
 
@@ -54,8 +54,13 @@ class Anchors:
         return Encoded.joined(parts), {wording: place for place, wording in enumerate([*named, *open_])}
 
     def _mean(self, wording: Wording) -> Encoded:
-        """One row: the mean, token by token, over those words that are one token in the wording's place: what follows a
-        longer one stands elsewhere. ConceptError if there is none."""
+        """Return one row: the mean, token by token, over the words that are one token in the wording's place.
+
+        A longer word is left out, because what follows it stands elsewhere.
+
+        Raises:
+            ConceptError: no word is one token.
+        """
         if wording not in self.means:
             filled = [wording.filled(word) for word in self.words]
             read = Encoded.joined([self.encoder.encode(block) for block in self.encoder.blocks(filled)])

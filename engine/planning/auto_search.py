@@ -1,15 +1,15 @@
-"""Choice of settings: the least change that does what is asked, by proxies first and pictures last.
+"""The choice of settings: the least change that does what is asked, judged by proxies first and by pictures last.
 
-`editor: auto` stands for an editor whose settings are not given but found. What there is to choose from is a ladder:
-a few values of the settings that say how much is erased at the cost of how much else. Each rung is planned, which takes
-no picture, and passes if its proxies do, over the worst layer: `residual`, the energy of the targets left over their
-anchors, and `drift`, the relative energy by which what is kept moved. Those that pass are taken from the smallest
-relative change of a layer upwards; the first one is the choice, or, where the caller gives a proof on pictures, the
-first one that the proof accepts. So every rung with a smaller change than the choice failed the proxies or the proof,
-which the trials tell one by one. Nothing is drawn at random.
+`editor: auto` stands for an editor whose settings are searched for. The choices form a ladder: a few values of the
+settings that say how much is erased at the cost of how much else. Each rung is planned, which takes no picture. It
+passes if its proxies do, over the worst layer: `residual`, the energy of the targets left over their anchors, and
+`drift`, the relative energy by which what is kept moved. Those that pass are taken from the smallest relative change of
+a layer upwards. The first one is the choice or, if the caller gives a proof on pictures, the first one that the proof
+accepts. So every rung with a smaller change than the choice failed the proxies or the proof, and the trials list these
+one by one. Nothing is drawn at random.
 
-The proxies are no promise about pictures: they decide what is worth a picture, and with what to start. Where no rung
-keeps their limits the proof is asked all the same, of what leaves least of the targets first.
+The proxies are no promise about pictures. They decide what is worth a picture, and with what to start. Where no rung
+keeps their limits, the proof is asked all the same, first about what leaves least of the targets.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ SHOWN = "it is the same edit, to the bit, as one that pictures spoke against"
 
 @dataclass(frozen=True)
 class AutoSettings:
-    """`editor` whose ladder is searched; the proxies' limits `max_residual` and `max_drift`, over the worst layer;
-    `proofs`, how many rungs may be put to a proof on pictures.
+    """Settings of the search.
 
-    The limits are `scapre`'s: each editor's proxies are of the tokens that it reads itself, so those of one that reads
+    `editor` is the one whose ladder is searched. `max_residual` and `max_drift` are the proxies' limits over the worst
+    layer. `proofs` is how many rungs may be judged by pictures.
+
+    The limits are `scapre`'s. Each editor's proxies are of the tokens that it reads itself. So those of one that reads
     bare names (`uce`, `rece`, `speed`) are smaller at the same pictures, and where nothing is kept nothing drifts.
     """
 
@@ -50,8 +52,8 @@ class Trial:
     """One rung: what sets it apart, and how it fared.
 
     `worst` is the largest `change`, `residual` and `drift` of any layer, empty if it could not be planned. `accepted`
-    is the proof's answer, None if it was not asked; `problem` says why it was not worth a picture, or what pictures
-    said against it; `barred`, that it is not to be had at all.
+    is the proof's answer, None if it was not asked. `problem` says why it was not worth a picture, or what pictures
+    showed against it. `barred` says that it may not be chosen at all.
     """
 
     settings: Mapping[str, Any]
@@ -62,7 +64,7 @@ class Trial:
 
     @property
     def may_be_shown(self) -> bool:
-        """Whether pictures may be asked of it, whatever the proxies say."""
+        """Return whether pictures may be asked of it, whatever the proxies say."""
         return bool(self.worst) and not self.barred and all(map(math.isfinite, self.worst.values()))
 
 
@@ -83,7 +85,7 @@ class NothingAccepted(EditError):
 
 
 Judgement = Callable[[EditPlan], str]
-"""What speaks against a plan; "" if nothing does."""
+"""Takes a plan and returns what is wrong with it, or "" if nothing is."""
 
 
 def least(
@@ -92,12 +94,19 @@ def least(
     proof: Judgement | None = None,
     bar: Judgement | None = None,
 ) -> Tuned:
-    """The least change on the ladder that passes, or, where none does, what leaves least and a proof accepts;
-    NothingAccepted if there is neither, SettingError as for any editor.
+    """Return the least change on the ladder that passes or, where none does, what leaves least and a proof accepts.
 
-    `draft` plans one specification that names its editor, `proof` asks pictures, `bar` says of what it is no use to ask
-    them. The plan names the editor and the settings that were chosen; the specification it records is the one that left
+    The plan names the editor and the settings that were chosen. The specification that it records is the one that left
     them open.
+
+    Args:
+        spec: the specification with `editor: auto`.
+        draft: plans one specification that names its editor.
+        proof: judges a plan by pictures.
+        bar: judges, before any picture, whether a plan is of no use.
+    Raises:
+        NothingAccepted: there is no such change.
+        SettingError: as for any editor.
     """
     auto, choices = asked(spec), ladder(spec)
     trials = [_tried(choice, draft, auto, bar) for choice in choices]
@@ -129,9 +138,12 @@ def _ascending(trials: Sequence[Trial], places: Iterable[int], by: str) -> list[
 
 
 def asked(spec: EditSpec) -> AutoSettings:
-    """What a specification with `editor: auto` asks of the search; its other settings are the editor's, and fixed.
+    """Return the settings of the search that a specification with `editor: auto` asks for.
 
-    SettingError if it names an editor itself, or a setting that neither the search nor its editor has.
+    Its other settings are the editor's, and fixed.
+
+    Raises:
+        SettingError: it names an editor itself, or a setting that neither the search nor its editor has.
     """
     if spec.editor != AUTO:
         raise SettingError(f"editor is {spec.editor!r}, which leaves nothing to choose; use {AUTO!r}")
@@ -145,10 +157,10 @@ def asked(spec: EditSpec) -> AutoSettings:
 
 
 def ladder(spec: EditSpec) -> list[EditSpec]:
-    """What there is to choose from for a specification with `editor: auto`: specifications that name their editor.
+    """Return the choices for a specification with `editor: auto`: specifications that name their editor.
 
-    Where every target names its anchor there is no choice of one for those that do not, and where no words are read
-    none of what they weigh.
+    Where every target names its anchor, there is no choice of a default anchor. Where no words are read, there is none
+    of their weight.
     """
     editor = asked(spec).editor
     fixed = {name: value for name, value in spec.settings.items() if name not in _NAMES}
@@ -158,12 +170,15 @@ def ladder(spec: EditSpec) -> list[EditSpec]:
 
 
 def search_digest(spec: EditSpec) -> str:
-    """Of the specification with every default of the search filled in, so that another search is another digest."""
+    """Return the digest of the specification with every default of the search filled in.
+
+    So another search has another digest.
+    """
     return replace(spec, settings={**asdict(asked(spec)), **spec.settings}).digest
 
 
 def could_be(settings: Mapping[str, Any], spec: EditSpec) -> bool:
-    """Whether `settings`, all of an editor's, are on the ladder that the specification is searched on."""
+    """Return whether `settings`, all of an editor's, are on the ladder that the specification is searched on."""
     return any(settings == asdict(settings_for(editor_named(rung.editor), rung.settings)) for rung in ladder(spec))
 
 
@@ -183,7 +198,7 @@ def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSett
 
 
 def _worst(values: Iterable[float]) -> float:
-    """The largest, NaN if any is."""
+    """Return the largest value, or NaN if any is."""
     return max(values, key=lambda value: (math.isnan(value), value))
 
 

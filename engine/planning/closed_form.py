@@ -1,5 +1,7 @@
-"""An edit is planned in closed form, without touching the model: what each stream says of the concepts is gathered, and
-each projection gets its change."""
+"""Planning in closed form, which leaves the model as it is.
+
+First each text stream's embeddings of the concepts are gathered, and then each projection gets its change.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,14 @@ from expunge.engine.text.encoder_digest import OFFLOADED
 
 
 def plan(pipeline: Any, spec: EditSpec, store: WordStore | None = None) -> EditPlan:
-    """Plan an edit in closed form; the model is left as it was (`expunge.engine.planning.make.make` does so by any
-    editor). What the model makes of its own words is taken from the `store`, or left there for later edits.
+    """Plan an edit in closed form; the model is left as it was.
 
-    SettingError, ConceptError, UnknownArchitecture, or EditError naming the layer.
+    `expunge.engine.planning.make.make` does so for any editor. What the model makes of its own words is taken from the
+    `store`, or put there for later edits.
+
+    Raises:
+        SettingError, ConceptError, UnknownArchitecture: the edit cannot be planned as asked.
+        EditError: names the layer that failed.
     """
     if spec.editor == AUTO:
         return tuned(pipeline, spec, store=store).plan
@@ -43,12 +49,19 @@ def tuned(
     bar: Judgement | None = None,
     store: WordStore | None = None,
 ) -> Tuned:
-    """Plan an edit of `editor: auto`, with the trials that led to it; `proof` is what pictures say, which may train a
-    model to attack it, `bar` what speaks against a plan before any is drawn.
+    """Plan an edit of `editor: auto`, and return it with the trials that led to it.
 
-    As `plan`, and NothingAccepted; SettingError where the specification names an editor itself.
+    Args:
+        pipeline: the model.
+        spec: the specification.
+        proof: judges a plan by pictures; it may train a model to attack it.
+        bar: judges a plan before any picture is drawn.
+        store: as for `plan`.
+    Raises:
+        NothingAccepted: no plan passes.
+        SettingError: the specification names an editor itself; further errors as for `plan`.
     """
-    once = functools.cache(functools.partial(origin, pipeline))  # it is undone between drafts, and large to read
+    once = functools.cache(functools.partial(origin, pipeline))  # the same for every draft, and large to read
     return least(spec, functools.partial(_draft, pipeline, {}, store, once), proof, bar)
 
 
@@ -60,8 +73,10 @@ def _draft(
     source: Callable[[], dict[str, Any]],
     spec: EditSpec,
 ) -> EditPlan:
-    """A plan by the editor that `spec` names, of what `source` says that it comes from; `gathered` keeps what was read
-    for drafts that differ in settings."""
+    """Return a plan by the editor that `spec` names; `source` gives the plan's fields of origin.
+
+    `gathered` keeps what was read, for drafts that differ in settings.
+    """
     editor = editor_named(spec.editor)
     settings = settings_for(editor, spec.settings)
     found = projections(pipeline)
@@ -87,10 +102,14 @@ def _draft(
 
 
 def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:
-    """What text feeds of the projection's weight, in the type and place of the concepts; EditError if not finite."""
+    """Return the part of the projection's weight that text feeds, in the type and on the device of the concepts.
+
+    Raises:
+        EditError: it is not finite, or not in memory.
+    """
     gram = concepts.targets.gram
     try:
         here = projection.spoken.to(gram.device)
     except NotImplementedError as error:
         raise EditError(projection.name, OFFLOADED) from error
-    return checked(projection.name, here.to(gram.dtype))  # carried first: not every device has float64
+    return checked(projection.name, here.to(gram.dtype))  # moved first: not every device has float64

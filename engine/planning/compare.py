@@ -1,4 +1,4 @@
-"""What plans of different editors leave and move of the same tokens; a plan's own figures are of its editor's."""
+"""Figures of plans by different editors on the same tokens. A plan's own figures are of its own editor's tokens."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ EVERY_TOKEN = Settings(general_words=0)
 
 @torch.no_grad()
 def figures(pipeline: Any, spec: EditSpec, plan: EditPlan, read: Settings = EVERY_TOKEN) -> dict[str, dict[str, float]]:
-    """`change`, `residual` and `drift` (see EditPlan) of each text projection that the plan changes, of what `read`
-    says is read of the concepts of `spec`: by default all tokens of all wordings, and no vocabulary beside them.
+    """Return `change`, `residual` and `drift` (see EditPlan) of each text projection that the plan changes.
 
-    A target that names no anchor counts as moved to the empty prompt, unless `read` has another. DigestMismatch if the
-    plan was made on other weights, ConceptError as for any plan.
+    `read` says which tokens of the concepts of `spec` count: by default all tokens of all wordings, and no vocabulary
+    beside them. A target that names no anchor counts as moved to the empty prompt, unless `read` has another.
+
+    Raises:
+        DigestMismatch: the plan was made on other weights.
+        ConceptError: as for any plan.
     """
     planned_on(pipeline, plan)
     found = [projection for projection in projections(pipeline) if projection.name in plan.deltas]

@@ -1,4 +1,4 @@
-"""From a specification to the embeddings an editor works on: word the concepts, encode them in blocks, add them up."""
+"""From a specification to an editor's embeddings: concepts are worded, encoded in blocks and added up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from expunge.engine.text.typed_forms import spellings
 from expunge.engine.text.vocabulary import general_words, random_sentences, sampled_words
 
 BLOCK = 256  # prompts encoded and added up at a time, or fewer
-SENTENCES = 3 / 8  # of the words at random, for each of `general_words`
+SENTENCES = 3 / 8  # random sentences for each of `general_words`
 COMPANY = 32  # things a kept style is worded with
 NUMBERS = 2**25  # where their embeddings would be more numbers than these
 
@@ -46,12 +46,21 @@ def gather(
     like: ConceptEmbeddings | None = None,
     store: WordStore | None = None,
 ) -> ConceptEmbeddings:
-    """The concepts of a specification as one text stream sees them. ConceptError if a wording cannot be encoded.
+    """Return the concepts of a specification as one text stream encodes them.
 
-    Only one block of prompts is in memory at a time, and of each concept no more than its last subject tokens stay,
-    unless the editor wants its tokens one by one. What was gathered with another default anchor, and is the same
-    besides, may be given as `like`: what is kept is then not read again. Nor are the model's own words, if they are in
-    the `store`.
+    Only one block of prompts is in memory at a time. Of each concept only its last subject tokens stay, unless the
+    editor needs its tokens one by one.
+
+    Args:
+        pipeline: the model.
+        spec: the specification.
+        settings: those of the editor.
+        stream: the number of the text stream.
+        like: what was gathered before, with another default anchor and otherwise the same. What is kept is then not
+            read again.
+        store: where the model's own words may be, which are then not read again.
+    Raises:
+        ConceptError: there is no target, or a wording cannot be encoded.
     """
     if not spec.targets:
         raise ConceptError("there is no target; name at least one concept to erase")
@@ -67,19 +76,25 @@ def gather(
 
 
 def _from_first_heard(tokens: Tensor) -> Tensor:
-    """Of tokens [T, d] those that are left without zeros in front: the beginning of a chat that a pipeline drops."""
+    """Return tokens [T, d] without the zeros in front.
+
+    They stand for the beginning of a chat, which a pipeline drops.
+    """
     return tokens[int(tokens.any(1).int().argmax()) :]
 
 
 def company_of(retain: Sequence[Retain]) -> tuple[str, ...]:
-    """The kept things that kept styles are worded with: one name each, at most `COMPANY`, spread over all of them."""
+    """Return the kept things that kept styles are worded with, one name each.
+
+    There are at most `COMPANY`, spread over all kept things.
+    """
     things = [concept.names[0] for concept in retain if concept.category != "style"]
     return tuple(things[:: max(1, -(-len(things) // COMPANY))])
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What one text stream makes of wordings, as an editor's settings have it; `empty` is the empty prompt."""
+    """The reading of wordings by one text stream, as an editor's settings have it; `empty` is the empty prompt."""
 
     pipeline: Any
     stream: int
@@ -91,7 +106,10 @@ class Reader:
         return cls(pipeline, stream, settings, encode(pipeline, [""], stream))
 
     def targets(self, spec: EditSpec) -> tuple[Moments, Tensor, Tensor, Tensor, Tokens | None]:
-        """Moments of all targets; then, one row a wording, their subjects, what replaces these, and whose they are."""
+        """Return the moments of all targets and, one row a wording, subjects, their replacements and their targets.
+
+        The last part holds the targets' tokens one by one, if the editor needs them.
+        """
         moments, subjects, neutral, concept = self._none(), [], [], []
         tokens = TokenList(self.empty.embeddings[0]) if self.settings.one_by_one else None
         for block in self.target_blocks(spec):
@@ -104,7 +122,7 @@ class Reader:
         return moments, torch.cat(subjects), torch.cat(neutral), torch.cat(concept), tokens and tokens.whole()
 
     def target_blocks(self, spec: EditSpec) -> Iterator[Block]:
-        """Every wording of every target, the target's 1 spread over its wordings."""
+        """Yield every wording of every target in blocks, the target's weight of 1 spread over its wordings."""
         lines = phrasing(spec.erased, self.settings.bare)
         pairs = [
             target_pairs(target, self.settings.own_lines(target.category) or lines(target.category))
@@ -126,8 +144,11 @@ class Reader:
             yield Block(texts, chosen, known.embeddings, partner.to(chosen.device), concept, [w for *_, w in block])
 
     def all_kept(self, spec: EditSpec) -> tuple[Moments, Tensor, Rows | None]:
-        """Moments of retained concepts; the look-alikes' last subject tokens, one row a wording; and the retained
-        concepts' tokens, if the editor wants them one by one."""
+        """Return the moments of retained concepts, the look-alikes' last subject tokens, and the retained tokens.
+
+        The look-alikes have one row a wording. The retained concepts' tokens are there if the editor needs them one by
+        one.
+        """
         names = spec.erased
         company = company_of(spec.retain)
         lookalikes = [kept for kept in spec.retain if kept.kind == "look_alike"]
@@ -138,7 +159,10 @@ class Reader:
         return near + far, last, None if listed is None else sum(listed, self._no_rows())
 
     def vocabulary(self, spec: EditSpec, store: WordStore | None) -> Moments:
-        """Moments of the model's own words, in templates and in random sentences; from the store if they are there."""
+        """Return the moments of the model's own words, in templates and in random sentences.
+
+        They come from the store if they are there.
+        """
         words = general_words(self.tokenizer, spec.erased, self.settings.general_words, spec.seed)
         weighted = _general(self.in_turn(words)) + self.random_sentences(spec)
         tokens, empty = self.settings.general_tokens, self.empty.embeddings[0]
@@ -148,7 +172,7 @@ class Reader:
         return store.moments(key, empty, lambda: self.kept(weighted, tokens)[0])
 
     def random_sentences(self, spec: EditSpec) -> list[tuple[Wording, float]]:
-        """Return sentences of the model's own words at random, which together weigh what the settings say."""
+        """Return random sentences of the model's own words, whose weights add up to what the settings say."""
         if not self.settings.sentences:
             return []
         count = self.settings.general_words
@@ -159,8 +183,10 @@ class Reader:
     def kept(
         self, weighted: Sequence[tuple[Wording, float]], tokens: str, listed: list[Rows] | None = None
     ) -> tuple[Moments, Tensor]:
-        """Moments of wordings that stay what they are, and their last subject tokens, one row a wording; their tokens
-        are put on the list, if there is one."""
+        """Return the moments of wordings that stay as they are, and their last subject tokens, one row a wording.
+
+        Their tokens are added to the list, if there is one.
+        """
         moments, last = self._none(), [self.empty.last()[:0]]
         for block in self.blocks(weighted):
             texts = self.encode([text for text, _ in block])
@@ -173,9 +199,12 @@ class Reader:
         return moments, torch.cat(last)
 
     def others(self, spec: EditSpec) -> list[str]:
-        """Words whose mean stands in for anchors that are not named; none if the empty prompt does, or all are named.
+        """Return words whose mean stands in for anchors that are not named.
 
-        ConceptError where the vocabulary has none.
+        There are none if the empty prompt stands in for them, or if all anchors are named.
+
+        Raises:
+            ConceptError: the vocabulary has no such word.
         """
         if self.settings.default_anchor == EMPTY or all(target.anchor for target in spec.targets):
             return []
@@ -196,8 +225,13 @@ class Reader:
     def retained(
         self, concepts: Sequence[Retain], erased: Sequence[str], company: Sequence[str]
     ) -> list[tuple[Wording, float]]:
-        """The wordings of retained concepts with their weights, given the names that are erased and the company that
-        styles are kept in."""
+        """Return the wordings of retained concepts with their weights.
+
+        Args:
+            concepts: the retained concepts.
+            erased: the names that are erased.
+            company: the things that styles are kept with.
+        """
         weighted, is_kin, lines = [], kin_of(erased), phrasing(erased, self.settings.bare)
         for concept in concepts:
             names = self.as_typed(concept.names)
@@ -211,22 +245,26 @@ class Reader:
         return weighted
 
     def in_sentences(self, names: Sequence[str], category: str, erased: Sequence[str]) -> list[Wording]:
-        """Return whole sentences with the names, if the settings ask for them, as far as the encoder reads."""
+        """Return whole sentences with the names, if the settings ask for them, no longer than the encoder reads."""
         texts = in_sentences(names, category, erased) if self.settings.sentences else []
         return fitting(self.pipeline, texts, self.stream)
 
     def typed(self, targets: Sequence[Target]) -> tuple[Target, ...]:
-        """The targets with all names that are erased of them."""
+        """Return the targets with all spellings of their names that are erased."""
         return tuple(replace(target, names=self.as_typed(target.names)) for target in targets)
 
     def as_typed(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Each name in all capitals that people type and the encoder tells apart; as published editors word it, as it
-        is given."""
+        """Return each name in all forms that people type and the encoder reads as other words.
+
+        With `bare`, as in published editors' wordings, it is the name alone.
+        """
         return tuple(names) if self.settings.bare else spellings(self.pipeline, names, self.stream)
 
     def in_turn(self, words: Sequence[str]) -> list[str]:
-        """The words, every other one with a capital in front, where the encoder tells it apart: what capitals have in
-        common is no target's either."""
+        """Return the words, every other one with a capital in front, if the encoder reads that as another word.
+
+        What capitals have in common belongs to no target either.
+        """
         told, known = list(words), set(spellings(self.pipeline, words[1::2], self.stream)) if words[1:] else ()
         told[1::2] = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
         return told
@@ -245,7 +283,7 @@ class Reader:
 
 
 def _general(vocabulary: Sequence[str]) -> list[tuple[Wording, float]]:
-    """The vocabulary's words in a few templates, and the empty prompt, on which all guidance leans."""
+    """Return the vocabulary's words in a few templates, and the empty prompt, on which all guidance relies."""
     if not vocabulary:
         return []
     texts = [Wording("", (0, 0)), *worded(vocabulary, templates("general"))]

@@ -1,4 +1,7 @@
-"""What a model makes of its own words, kept for later edits: most of what the default encodes, and the same for all."""
+"""A store of what a model makes of its own words.
+
+It is the same for all edits, and most of what the default encodes.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ LIBRARIES = ("tokenizers", "torch", "transformers")
 
 
 class WordStore:
-    """Moments of prompts that stay what they are, in safetensors files under `folder`.
+    """Moments of prompts that stay as they are, in safetensors files under `folder`.
 
-    Each is addressed by all that it comes from: weights of the text encoders, tokenizers, what they make of the empty
+    Each has an address by all that it comes from: weights of the text encoders, tokenizers, what they make of the empty
     prompt, the prompts with their weights, and code. So a plan is the same to the bit with a store and without.
     """
 
@@ -36,7 +39,10 @@ class WordStore:
         self.folder = folder
 
     def moments(self, key: str, like: Tensor, make: Callable[[], Moments]) -> Moments:
-        """What is kept under `key`, on the device of `like`; made and kept if it is not there, or not whole."""
+        """Return the moments stored under `key`, on the device of `like`.
+
+        If they are not there, or not whole, they are made and stored.
+        """
         path = self.folder / f"{key}.safetensors"
         if (found := _read(path)) is None:
             found = make()
@@ -51,12 +57,15 @@ class WordStore:
 
 @cache
 def reading_digest() -> str:
-    """Return the digest of the code that reads words: changed, it may read others."""
+    """Return the digest of the code that reads words, because changed code may read others."""
     return closure_digest("planning.concept_embeddings")
 
 
 def address(pipeline: Any, stream: int, empty: Tensor, tokens: str, weighted: Sequence[tuple[Wording, float]]) -> str:
-    """Of the moments of weighted wordings in a text stream that makes `empty` [T, d] of the empty prompt."""
+    """Return the address of the moments of weighted wordings in a text stream.
+
+    `empty` [T, d] is what the stream makes of the empty prompt.
+    """
     tokenizers = family_of(pipeline).tokenizers(pipeline, stream)
     digests = encoder_digests(pipeline)
     encoders: dict[str, Any] = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
@@ -78,7 +87,7 @@ def address(pipeline: Any, stream: int, empty: Tensor, tokens: str, weighted: Se
 
 
 def _read(path: Path) -> Moments | None:
-    """What the file holds; None if there is none, or if it does not hold what was written."""
+    """Return the content of the file; None if there is no file, or if it does not hold what was written."""
     try:
         with safe_open(path, "pt") as handle:
             held = {name: handle.get_tensor(name) for name in ("gram", "mass")}

@@ -1,7 +1,6 @@
-"""An edit by whichever editor its specification names: in closed form, searched for (`auto`), or trained.
+"""Edits by any editor that a specification names: in closed form, searched for (`auto`), or trained.
 
-What such an editor is told is checked without a model, and a plan that was kept is used again only for the very same
-specification.
+The editor's settings are checked without a model. A stored plan is used again only for the very same specification.
 """
 
 from __future__ import annotations
@@ -26,9 +25,10 @@ KNOWN = (*EDITORS, AUTO, *TRAINERS)
 
 
 def settings_of(spec: EditSpec) -> Mapping[str, Any]:
-    """All that the editor goes by, defaults filled in; of `auto`, all that its search goes by.
+    """Return all settings of the editor, defaults filled in; of `auto`, all settings of its search.
 
-    SettingError on an editor or a setting that does not exist, or on a value that it cannot have.
+    Raises:
+        SettingError: the editor or a setting does not exist, or a value is one that it cannot have.
     """
     if spec.editor not in KNOWN:
         raise unknown(f"editor {spec.editor!r} does not exist", spec.editor, KNOWN)
@@ -48,10 +48,18 @@ def make(
     store: WordStore | None = None,
     checkpoints: Path | None = None,
 ) -> EditPlan:
-    """Plan the edit; the model is left as it was. `report` hears of every step of one that trains, which goes on from
-    what a killed one left in the folder `checkpoints`; in the `store` is what one in closed form need not encode again.
+    """Plan the edit; the model is left as it was.
 
-    SettingError, ConceptError, UnknownArchitecture of a model that cannot be trained here, or EditError.
+    Args:
+        pipeline: the model.
+        spec: the specification.
+        report: called after every step of an editor that trains.
+        store: holds what an editor in closed form need not encode again.
+        checkpoints: the folder in which a killed training left its state, from which it goes on.
+    Raises:
+        SettingError, ConceptError: the specification cannot be followed.
+        UnknownArchitecture: the model cannot be edited or trained here.
+        EditError: the edit failed.
     """
     settings_of(spec)
     if spec.editor not in TRAINERS:
@@ -63,7 +71,7 @@ def make(
 
 
 def is_plan_of(made: EditPlan, spec: EditSpec) -> bool:
-    """Whether planning `spec` today would go by the same specification, wordings and settings as `made` did."""
+    """Return whether planning `spec` today would use the same specification, wordings and settings as `made` did."""
     if made.templates != templates_digest():
         return False
     if spec.editor == AUTO:

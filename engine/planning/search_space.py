@@ -1,5 +1,4 @@
-"""What `editor: auto` has to choose from: for each editor a few values of the settings that say how much is erased at
-the cost of how much else."""
+"""The choices of `editor: auto`: for each editor a few values of the settings that trade erasing against keeping."""
 
 from __future__ import annotations
 
@@ -49,14 +48,14 @@ LADDERS: dict[str, dict[str, tuple[float | str, ...]]] = {
 }
 
 SEARCHED = tuple(name for name in LADDERS if name != "oce")
-"""OCE turns what targets become and keeps its size, so that the more it erases, the more a residual would be."""
+"""The editors that are searched. OCE turns a target's values and keeps their size: erasing more raises a residual."""
 
 
 def rungs(editor: str, without: Container[str] = ()) -> list[dict[str, Any]]:
-    """Settings of an editor, from what erases least on; `without` those that are settled."""
+    """Return the settings of an editor, from what erases least on; `without` those that are settled."""
     return combinations({name: values for name, values in LADDERS[editor].items() if name not in without})
 
 
 def combinations(axes: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
-    """Settings with one of the values of each axis, the last axis turning fastest."""
+    """Return settings with one of the values of each axis, the last axis turning fastest."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]

@@ -1,4 +1,4 @@
-"""What the text streams that feed a projection say of the concepts: each is gathered once and laid beside the rest."""
+"""The text streams that feed a projection: the concepts of each are gathered once and concatenated."""
 
 from __future__ import annotations
 
@@ -24,13 +24,21 @@ def gathered_from(
     known: dict[Any, ConceptEmbeddings],
     store: WordStore | None = None,
 ) -> ConceptEmbeddings:
-    """The concepts as these streams see them together; `known` keeps what was read, for drafts that differ in settings
-    that have no part in it, and `store` what any edit of this model reads."""
+    """Return the concepts as these streams encode them together.
+
+    Args:
+        pipeline: the model.
+        spec: the specification.
+        settings: those of the editor.
+        streams: the numbers of the streams.
+        known: keeps what was read, for drafts that differ in settings which have no part in it.
+        store: holds what any edit of this model reads.
+    """
     return functools.reduce(beside, [_read(pipeline, known, spec, settings, stream, store) for stream in streams])
 
 
 def beside(one: ConceptEmbeddings, other: ConceptEmbeddings) -> ConceptEmbeddings:
-    """What two text streams that feed the same matrix say of the same concepts, each stream's 1 a concept."""
+    """Return the concatenation of two text streams that feed the same matrix; each stream's concepts weigh 1."""
 
     def joined(left: Any, right: Any) -> Any:
         return left if left is None else torch.cat([left, right]) if isinstance(left, Tensor) else left + right
@@ -47,7 +55,7 @@ def _read(
     stream: int,
     store: WordStore | None,
 ) -> ConceptEmbeddings:
-    """A stream's concepts as the settings have them; with another default anchor only the targets are read again."""
+    """Return a stream's concepts under the settings; with another default anchor only the targets are read again."""
     told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
     anchor = told.pop("default_anchor")
     besides = (stream, settings.lists_kept, settings.general_tokens, settings.own_lines("object"), *told.values())

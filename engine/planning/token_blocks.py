@@ -1,4 +1,4 @@
-"""A block of wordings of targets, encoded: which of its tokens are edited, what each becomes and how much it weighs."""
+"""A block of encoded wordings of targets: which tokens are edited, what each becomes and how much it weighs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from expunge.engine.text.encoded import Encoded
 
 @dataclass(frozen=True)
 class Block:
-    """n wordings of targets, encoded (`texts`), T tokens each.
+    """n encoded wordings of targets (`texts`), T tokens each.
 
-    `chosen` [n, T] says which tokens are edited; `known` [a, T, d] are the tokens of anchors, and `partner` [n, T] is
+    `chosen` [n, T] says which tokens are edited. `known` [a, T, d] are the tokens of anchors, and `partner` [n, T] is
     the place in `known.flatten(0, 1)` of what each token becomes. `concept` [n] is the target of each wording, `shares`
     its weight within the target.
     """
@@ -29,31 +29,31 @@ class Block:
     shares: Sequence[float]
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """The chosen tokens and what they become, both [rows, d]."""
+        """Return the chosen tokens and what they become, both [rows, d]."""
         return self.texts.embeddings[self.chosen], self.known.flatten(0, 1)[self.partner[self.chosen]]
 
     def neutral(self) -> Tensor:
-        """What the last subject tokens become, [n, d]."""
+        """Return what the last subject tokens become, [n, d]."""
         last = self.partner[torch.arange(len(self.partner)), self.texts.spans[:, 1] - 1]
         return self.known.flatten(0, 1)[last]
 
     def moments(self, strengths: Tensor | None = None) -> Moments:
-        """Of the chosen tokens, with `strengths` [targets] on top of the shares."""
+        """Return the moments of the chosen tokens, with their shares multiplied by `strengths` [targets] if any."""
         weights = self.weights() if strengths is None else self.weights() * strengths[self.owners()]
         used, partner = self.partner[self.chosen].unique(return_inverse=True)
         return Moments.shared(self.texts.embeddings[self.chosen], self.known.flatten(0, 1)[used], partner, weights)
 
     def weights(self) -> Tensor:
-        """Of each chosen token, [rows]."""
+        """Return the weight of each chosen token, [rows]."""
         return spread(self.shares, self.chosen)
 
     def owners(self) -> Tensor:
-        """The target of each chosen token, [rows]."""
+        """Return the target of each chosen token, [rows]."""
         return self.concept[:, None].expand(self.chosen.shape)[self.chosen]
 
 
 class TokenList:
-    """`Tokens` block by block."""
+    """`Tokens`, collected block by block."""
 
     def __init__(self, like: Tensor) -> None:
         self.x, self.wording, self.partner, self.anchors = [like[:0]], [], [], [like[:0]]
@@ -73,7 +73,7 @@ class TokenList:
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    """`torch.cat`, which lets go of each part as it is copied."""
+    """Return what `torch.cat` does, and free each part as soon as it is copied."""
     whole = parts[0].new_empty(sum(len(part) for part in parts), *parts[0].shape[1:])
     filled = 0
     while parts:
@@ -84,5 +84,5 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def spread(weights: Sequence[float], chosen: Tensor) -> Tensor:
-    """Each prompt's weight for each of its chosen tokens, flat in the order in which `chosen` picks them."""
+    """Return each prompt's weight for each of its chosen tokens, flat in the order in which `chosen` picks them."""
     return torch.tensor(weights, dtype=torch.float64, device=chosen.device)[:, None].expand(chosen.shape)[chosen]
