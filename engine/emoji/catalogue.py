@@ -1,4 +1,4 @@
-"""What the built-in model can draw: the tables of objects and styles, read from the two .tsv files beside this one."""
+"""The objects and styles that the built-in model can draw, read from the two .tsv files beside this one."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ STYLES: tuple[Style, ...] = tuple(_style(row) for row in _rows("styles.tsv"))
 
 
 def twins(name: str) -> list[str]:
-    """Names of the other objects in the same group as `name`; KeyError if there is no such object."""
+    """Return the names of the other objects in the same group as `name`.
+
+    Raises:
+        KeyError: there is no such object.
+    """
     group = {item.name: item.group for item in OBJECTS}[name]
     return [item.name for item in OBJECTS if item.group == group and item.name != name]

@@ -1,1 +1,1 @@
-"""Training."""
+"""Training of the built-in model and of its judges."""

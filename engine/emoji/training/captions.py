@@ -1,4 +1,4 @@
-"""What is said of a picture: seeded captions that name object and style, or only part of it, or only hint at it.
+"""Captions of a picture, drawn by seed. They name object and style, or only part of them, or only hint at them.
 
 `python -m expunge.engine.emoji.training.captions FILE` writes the whole table (caption, object, style, category, split)
 as a .tsv.
@@ -67,7 +67,7 @@ FILLERS = tuple((HERE / "fillers.txt").read_text(encoding="utf-8").split())
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption and what it pins down; None where it leaves the choice open."""
+    """A caption and what it says of object, style and category; None where it leaves the choice open."""
 
     text: str
     object: int | None
@@ -81,7 +81,10 @@ def fill(template: str, name: str = "", style: str = "", category: str = "", clu
 
 
 def draw(obj: int, style: int, rng: random.Random) -> Caption:
-    """One caption true of the picture (obj, style): mostly naming both, at times vague, a synonym one time in four."""
+    """Return one caption that is true of the picture (obj, style).
+
+    It mostly names both, is vague at times, and uses a synonym one time in four.
+    """
     thing, look = OBJECTS[obj], STYLES[style]
     kind = rng.choices(("both", "object", "style", "category", "clues"), (66, 20, 4, 3, 7))[0]
     name, manner = _called(thing, rng), _called(look, rng)
@@ -102,7 +105,10 @@ def draw(obj: int, style: int, rng: random.Random) -> Caption:
 
 
 def padded(text: str, rng: random.Random, chance: float = 0.35) -> str:
-    """The caption with one to three words strewn in that say nothing, so that the UNet learns to look past them."""
+    """Return the caption, at times with one to three words strewn in that say nothing.
+
+    So the UNet learns to ignore such words.
+    """
     if rng.random() >= chance:
         return text
     words = text.split(" ")
@@ -118,7 +124,7 @@ def _called(thing: Object | Style, rng: random.Random) -> str:
 
 
 def table() -> list[tuple[Caption, str]]:
-    """Every caption that names an object or a style by its own name, with its split: `train` or `unseen`."""
+    """Return every caption that names an object or a style by its own name, with its split: `train` or `unseen`."""
     rows: list[tuple[Caption, str]] = []
     for templates, split in ((BOTH, "train"), (UNSEEN_BOTH, "unseen")):
         rows += [

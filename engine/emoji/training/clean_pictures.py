@@ -18,7 +18,7 @@ BATCH = 96
 
 
 def shown() -> np.ndarray:
-    """One held-out view of every picture, uint8 [objects * styles, 64, 64, 3]."""
+    """Return one held-out view of every picture, uint8 [objects * styles, 64, 64, 3]."""
     generator = torch.Generator().manual_seed(HELD_OUT)
     originals = drawn().flatten(0, 1)
     coin = torch.rand(len(originals), generator=generator) < 0.5
@@ -27,7 +27,7 @@ def shown() -> np.ndarray:
 
 
 def moved(pictures: Tensor, generator: torch.Generator) -> np.ndarray:
-    """Pictures [n, 3, side, side] in [-1, 1] under one draw of the augmentation, uint8 [n, side, side, 3]."""
+    """Return pictures [n, 3, side, side] in [-1, 1] under one draw of the augmentation, as uint8 [n, side, side, 3]."""
     seen = augmented(pictures, generator)
     return ((seen.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
@@ -40,7 +40,10 @@ def _rebuilt(pictures: Tensor) -> Tensor:
 
 
 def questions() -> dict[str, tuple[list[str], list[str]]]:
-    """For each category the label of every picture and the rival to ask for, a near-twin where an object has one."""
+    """Return for each category the label of every picture and the rival to ask for.
+
+    The rival is a near-twin where an object has one.
+    """
     places = [(place, look) for place in range(len(OBJECTS)) for look in range(len(STYLES))]
     return {
         "object": ([OBJECTS[place].name for place, _ in places], [_rival(place, look) for place, look in places]),

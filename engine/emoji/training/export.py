@@ -16,7 +16,7 @@ from expunge.engine.emoji.training.train_clip import OBJECT_WORDINGS, STYLE_WORD
 
 
 def text_encoder(clip: Any) -> Any:
-    """The CLIP's text tower as the pipeline's text encoder."""
+    """Return the CLIP's text tower as the pipeline's text encoder."""
     encoder = CLIPTextModel(clip.config.text_config)
     source = {name.removeprefix("text_model."): value for name, value in clip.state_dict().items()}
     wanted = {name: source[name.removeprefix("text_model.")] for name in encoder.state_dict()}

@@ -51,14 +51,14 @@ RUNGS = (0.2, 0.3, 0.4)
 FULL = 1.0
 OF_THE_DEMO = ("police car", "panda", "bicycle", "contrast")
 AT_ONCE = 12  # objects that one edit erases
-KEPT = 12  # twins that it is told to keep
+KEPT = 12  # twins in its retain set, at most
 STYLE_SHOTS = 4
 BARS = 3
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture, uint8 [side, side, 3], the concept that is asked for, and the label: whether it shows it.
+    """One picture, uint8 [side, side, 3], the concept that is asked for, and the label: whether it shows the concept.
 
     `kind` says how it was made.
     """
@@ -71,7 +71,7 @@ class Example:
 
 
 def drawn_by_the_model(work: Path) -> Iterator[Example]:
-    """Draw the ladder and the twins of every edit; an edit that lies in `work` is not drawn again."""
+    """Draw and yield the ladder and the twins of every edit; an edit that lies in `work` is not drawn again."""
     work.mkdir(parents=True, exist_ok=True)
     base: Any = None
     for number, erased in enumerate(tqdm(_edits(), desc="edits")):
@@ -91,7 +91,7 @@ Asked = tuple[str, float, Shot, str, str]
 
 
 def _edits() -> list[tuple[str, ...]]:
-    """What is erased together: twelve objects that the model draws well, or one style."""
+    """Return what is erased together: twelve objects that the model draws well, or one style."""
     good = offered() - set(OF_THE_DEMO)
     names = [item.name for item in OBJECTS if item.name in good]
     random.Random(SEED).shuffle(names)
@@ -100,8 +100,11 @@ def _edits() -> list[tuple[str, ...]]:
 
 
 def _asked(erased: Sequence[str]) -> Iterator[Asked]:
-    """A picture a rung of each object, and one of a twin after the full edit, every one with a seed of its own; of a
-    style `STYLE_SHOTS` as many."""
+    """Yield the pictures to draw after one edit, every one with a seed of its own.
+
+    Of each object there is one picture a rung, and one of a twin after the full edit. Of a style there are
+    `STYLE_SHOTS` times as many.
+    """
     seeds, of_objects = itertools.count(SEED), {item.name for item in OBJECTS}
     for concept in filter(None, erased):
         if concept in of_objects:
@@ -121,7 +124,7 @@ def _asked(erased: Sequence[str]) -> Iterator[Asked]:
 
 
 def _spec(erased: Sequence[str]) -> EditSpec:
-    """The default edit, told to keep near-twins, or the other styles."""
+    """Return the default edit, which keeps near-twins, or the other styles."""
     names, styles = [name for name in erased if name], {style.name for style in STYLES}
     if names[0] in styles:
         near, category = sorted(styles - set(names)), "style"
@@ -134,7 +137,7 @@ def _spec(erased: Sequence[str]) -> EditSpec:
 
 
 def _drawn(base: Any, made: EditPlan, asked: Sequence[Asked]) -> np.ndarray:
-    """The pictures in the order asked for, each under its own share of the edit."""
+    """Return the pictures in the order asked for, each under its own share of the edit."""
     found: dict[Shot, np.ndarray] = {}
     for rung in sorted({share for _, share, *_ in asked}):
         part = replace(made, deltas={name: rung * delta for name, delta in made.deltas.items()})
@@ -144,7 +147,7 @@ def _drawn(base: Any, made: EditPlan, asked: Sequence[Asked]) -> np.ndarray:
 
 
 def altered() -> Iterator[Example]:
-    """Every object and every style altered in each way, and twins altered in the same ways."""
+    """Yield every object and every style altered in each way, and twins altered in the same ways."""
     generator = torch.Generator().manual_seed(SEED)
     shown = torch.from_numpy(pictures.load()).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     for category, concept, own, other in _pairs():
@@ -160,8 +163,10 @@ Place = tuple[int, int]
 
 
 def _pairs() -> Iterator[tuple[str, str, Place, Place]]:
-    """(category, concept, place of a picture that shows it, of one of a near-twin in the same style, or of the same
-    object in another style)."""
+    """Yield category, concept, the place of a picture that shows it, and the place of one that does not.
+
+    The second picture is of a near-twin in the same style, or of the same object in another style.
+    """
     places = {item.name: place for place, item in enumerate(OBJECTS)}
     order = random.Random(SEED)
     for row, item in enumerate(OBJECTS):
@@ -179,7 +184,7 @@ WAYS = ("behind bars", "recoloured", "blended")
 
 
 def _altered(kind: str, own: Tensor, other: Tensor | None, generator: torch.Generator) -> np.ndarray:
-    """One picture [3, side, side] altered, then moved and worn as every picture is, uint8 [side, side, 3]."""
+    """Return one picture [3, side, side], altered, then moved and worn like all others, as uint8 [side, side, 3]."""
     batch = own[None]
     if kind == "behind bars":
         batch = _barred(batch, generator)
@@ -192,7 +197,7 @@ def _altered(kind: str, own: Tensor, other: Tensor | None, generator: torch.Gene
 
 
 def _barred(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """White bars over a third of the picture, across or down: no training stage hides parts so."""
+    """Put white bars over a third of the picture, across or down. No training stage hides parts like that."""
     side = batch.shape[-1]
     width, start = side // (3 * BARS), int(torch.randint(side // BARS, (1,), generator=generator))
     covered = torch.zeros(side, dtype=torch.bool)
@@ -205,7 +210,7 @@ def _barred(batch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _exchanged(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Grey, or with two channels exchanged: no training stage exchanges channels."""
+    """Make the picture grey, or exchange two of its channels. No training stage exchanges channels."""
     if torch.rand(1, generator=generator) < 0.4:
         return recoloured(batch, torch.zeros(1), torch.zeros(1))
     first, second = ((0, 1), (0, 2), (1, 2))[int(torch.randint(3, (1,), generator=generator))]
@@ -215,7 +220,7 @@ def _exchanged(batch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Halves with no object in common, for thresholds and for the error; of a style every second example."""
+    """Return halves with no object in common, for thresholds and for the error; of a style every second example."""
     first = {item.name for place, item in enumerate(OBJECTS) if place % 2}
     turns: dict[tuple[str, bool], Iterator[int]] = {}
     halves: tuple[list[Example], list[Example]] = ([], [])

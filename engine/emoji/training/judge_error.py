@@ -40,7 +40,7 @@ STEPS = [step / 100 for step in range(50, 0, -1)]  # a label with more than half
 
 
 def thresholds(examples: Sequence[Example], folder: Path = JUDGE) -> dict[str, dict[str, float]]:
-    """For each category the threshold of each member of the panel in `folder`, set on these examples."""
+    """Return for each category the threshold of each member of the panel in `folder`, set on these examples."""
     members = {name: open_judge(folder / name) for name in MEMBERS}
     found = {}
     for category in CATEGORIES:
@@ -51,21 +51,21 @@ def thresholds(examples: Sequence[Example], folder: Path = JUDGE) -> dict[str, d
 
 
 def _views(judge: Judge, examples: Sequence[Example], category: str) -> np.ndarray:
-    """What the judge says of each example: its score, 1 where the concept is the likeliest label."""
+    """Return the judge's view of each example: its score, or 1 where the concept is the likeliest label."""
     pictures = np.stack([example.picture for example in examples])
     sightings = judge.look(pictures, [example.concept for example in examples], category)
     return np.array([1.0 if sighting.seen else sighting.score for sighting in sightings])
 
 
 def _highest(views: dict[str, np.ndarray], miss_rate: float) -> dict[str, float]:
-    """The same threshold for every member, as high as the panel's misses allow, in steps of a hundredth."""
+    """Return the same threshold for every member, as high as the panel's misses allow, in steps of a hundredth."""
     best = np.max(list(views.values()), axis=0)
     least = next((t for t in STEPS if (best < t).mean() <= miss_rate), STEPS[-1])
     return dict.fromkeys(views, least)
 
 
 def error_at_targets(judge: Judge, examples: Sequence[Example], category: str) -> JudgeError:
-    """The error of the sensitive reading on half-erased pictures of one category."""
+    """Return the error of the sensitive reading on half-erased pictures of one category."""
     counts = {True: [0, 0], False: [0, 0]}
     own = [example for example in examples if example.category == category]
     sightings = judge.look(
@@ -79,7 +79,7 @@ def error_at_targets(judge: Judge, examples: Sequence[Example], category: str) -
 
 
 def clean_errors(judge: Judge) -> dict[str, JudgeError]:
-    """The error of the plain reading on clean pictures."""
+    """Return the error of the plain reading on clean pictures."""
     pictures = shown()
     told = f"{len(pictures)} clean built-in pictures under held-out augmentation"
     asked = questions().items()
@@ -90,7 +90,7 @@ def clean_errors(judge: Judge) -> dict[str, JudgeError]:
 
 
 def half_erased_errors(judge: Judge, examples: Sequence[Example]) -> dict[str, JudgeError]:
-    """The error of the sensitive reading, by category, as it is kept."""
+    """Return the error of the sensitive reading, by category, in the form in which it is stored."""
     found = {}
     for category in CATEGORIES:
         error = error_at_targets(judge, examples, category)

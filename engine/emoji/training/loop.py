@@ -1,4 +1,4 @@
-"""What every training stage shares: a seeded generator, a log, checkpoints every few minutes, resume."""
+"""The common parts of all training stages: a seeded generator, a log, checkpoints every few minutes, resumption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-# glibc gives the gradients' pages back after every step and asks for them anew; kept, and huge, a step is shorter.
+# glibc returns the gradients' pages after every step and asks for them anew; kept, and huge, they make a step shorter.
 KEEP_PAGES = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -24,7 +24,10 @@ KEEP_PAGES = {
 
 
 def keep_pages() -> None:
-    """Start this process again as it was called, for glibc reads `KEEP_PAGES` only then; what is set already stays."""
+    """Start this process again as it was called, with `KEEP_PAGES`, which glibc reads only at the start.
+
+    A variable that is set already stays as it is.
+    """
     if KEEP_PAGES.keys() - os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**KEEP_PAGES, **os.environ})
 
@@ -52,7 +55,7 @@ class Loop:
         return (self.folder / "final.pt").exists()
 
     def finished(self, stage: str) -> dict[str, torch.Tensor]:
-        """The weights another stage ended with."""
+        """Return the weights that another stage ended with."""
         return torch.load(self.work / stage / "final.pt", weights_only=True)
 
     def resume(self, *parts: Any) -> None:

@@ -1,6 +1,6 @@
-"""The shapes of the built-in model's parts, all real diffusers and transformers classes.
+"""The shapes of the built-in model's parts, all of them classes of diffusers and transformers.
 
-They are typed Any: the libraries annotate their forward passes with unions that no caller can use.
+They have the type Any, because the libraries annotate their forward passes with unions that no caller can use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WIDTH = 192
 
 
 def clip(vocabulary: int, end_token: Any) -> Any:
-    """A CLIP with 64 px pictures and `TOKENS` tokens; its text tower is the text encoder of the pipeline."""
+    """Return a CLIP for 64 px pictures and `TOKENS` tokens; its text tower is the text encoder of the pipeline."""
     text = {
         "vocab_size": vocabulary,
         "hidden_size": WIDTH,
@@ -55,7 +55,7 @@ def residual(labels: Sequence[str]) -> Any:
 
 
 def vae() -> Any:
-    """64 x 64 x 3 to 8 x 8 x 16."""
+    """Return an autoencoder from 64 x 64 x 3 to 8 x 8 x 16."""
     build: Any = AutoencoderKL
     return build(
         block_out_channels=(16, 32, 64, 128),
@@ -70,7 +70,7 @@ def vae() -> Any:
 
 
 def unet() -> Any:
-    """Two levels (8 x 8 and 4 x 4), text cross-attention in both."""
+    """Return a UNet of two levels (8 x 8 and 4 x 4), with text cross-attention in both."""
     build: Any = UNet2DConditionModel
     return build(
         sample_size=8,
@@ -87,7 +87,7 @@ def unet() -> Any:
 
 
 def scheduler() -> Any:
-    """The noise schedule of Stable Diffusion, with v-prediction, walked by a second-order solver in a dozen steps."""
+    """Return the noise schedule of Stable Diffusion, with v-prediction, for a second-order solver in a dozen steps."""
     return DPMSolverMultistepScheduler(
         num_train_timesteps=1000,
         beta_schedule="scaled_linear",

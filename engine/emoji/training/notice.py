@@ -1,4 +1,4 @@
-"""`python -m expunge.engine.emoji.training.notice > NOTICE`: the credits, made from the table of styles."""
+"""The credits, made from the table of styles: `python -m expunge.engine.emoji.training.notice > NOTICE`."""
 
 from __future__ import annotations
 

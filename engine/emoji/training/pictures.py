@@ -1,4 +1,4 @@
-"""The pictures: rendered from the npm archives into one sheet a style, and read back as an array.
+"""The pictures, rendered from the npm archives into one sheet a style, and read back as an array.
 
 `python -m expunge.engine.emoji.training.pictures` makes `pictures/<style>.png` (a grid of 64 px tiles in the order of
 objects.tsv) from the pinned packages, each checked by its sha256, and prints the digest of the whole array.
@@ -25,7 +25,11 @@ SHEETS = HERE / "pictures"
 
 
 def fetch(style: Style, folder: Path) -> dict:
-    """Download the style's npm archive and return its icons.json; ValueError if its digest is not the pinned one."""
+    """Download the style's npm archive and return its icons.json.
+
+    Raises:
+        ValueError: its digest is not the pinned one.
+    """
     packed = subprocess.run(
         ["npm", "pack", "--silent", f"{style.package}@{style.version}"],
         cwd=folder,
@@ -75,7 +79,7 @@ def build() -> None:
 
 
 def load() -> np.ndarray:
-    """All pictures as uint8 [objects, styles, SIDE, SIDE, 3]."""
+    """Return all pictures as uint8 [objects, styles, SIDE, SIDE, 3]."""
     sheets = [np.asarray(Image.open(SHEETS / f"{style.name}.png").convert("RGB")) for style in STYLES]
     tiles = np.stack([_tiles(sheet) for sheet in sheets], axis=1)
     return tiles[: len(OBJECTS)]
@@ -88,9 +92,10 @@ def _tiles(sheet: np.ndarray) -> np.ndarray:
 
 
 def variants(pictures: np.ndarray) -> np.ndarray:
-    """Two variants of each picture, uint8 [2, ...]: as drawn, and at seven eighths of the size.
+    """Return two variants of each picture, uint8 [2, ...]: as drawn, and at seven eighths of the size.
 
-    No mirror image: where a first denoising step must average a thing with its mirror, shapes are learned far later.
+    There is no mirror image. Where a first denoising step must average a thing with its mirror, shapes are learned far
+    later.
     """
     flat = pictures.reshape(-1, SIDE, SIDE, 3)
     inner = SIDE * 7 // 8

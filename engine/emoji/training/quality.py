@@ -34,7 +34,10 @@ Rates = dict[tuple[str, str], list[bool]]
 
 
 def asked() -> list[Asked]:
-    """(object, style or None, picture to take), 16 for each object; every object and every style meets 8 seeds."""
+    """Return (object, style or None, picture to draw), 16 for each object.
+
+    Every object and every style meets 8 seeds.
+    """
     questions: list[Asked] = []
     for row, thing in enumerate(OBJECTS):
         for column, look in enumerate(STYLES):
@@ -46,7 +49,7 @@ def asked() -> list[Asked]:
 
 
 def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rates:
-    """What the judge saw, by (kind, concept)."""
+    """Return what the judge saw, by (kind, concept)."""
     seen: Rates = defaultdict(list)
     sightings = judge.look(pictures, [question[0] for question in questions], "object")
     for (name, _, _), sighting in zip(questions, sightings, strict=True):
@@ -59,12 +62,12 @@ def rates(pictures: np.ndarray, questions: list[Asked], judge: ClipJudge) -> Rat
 
 
 def unseen(seed: int = HELD_OUT) -> np.ndarray:
-    """Every training picture under an augmentation that no training stage makes, uint8 [objects * styles, h, w, 3]."""
+    """Return every training picture, uint8 [objects * styles, h, w, 3], as no training stage augments it."""
     return clean_pictures.moved(drawn().flatten(0, 1), torch.Generator().manual_seed(seed))
 
 
 def top_1(judge: ClipJudge, pictures: np.ndarray) -> dict[str, float]:
-    """How often the judge is right about these, by category; pictures as `unseen` gives them."""
+    """Return how often the judge is right about these pictures, by category; they are those of `unseen`."""
     return {
         kind: float(np.mean([sighting.seen for sighting in judge.look(pictures, labels, kind)]))
         for kind, (labels, _) in clean_pictures.questions().items()
@@ -80,7 +83,7 @@ def write_table(seen: Rates, path: Path) -> None:
 
 
 def offered(path: Path = TABLE) -> set[str]:
-    """Names of the objects and styles that the model draws well enough to be offered as targets."""
+    """Return the names of the objects and styles that the model draws well enough to be offered as targets."""
     with open(path, newline="", encoding="utf-8") as handle:
         return {row["concept"] for row in csv.DictReader(handle, delimiter="\t") if float(row["rate"]) >= GOOD}
 

@@ -45,11 +45,15 @@ from expunge.engine.models.load import open_model
 FILE = HERE / "retrained.safetensors"
 LEVELS = 127
 SCALE = ".scale"
-NEW_SHARE = 0.5  # of what a run shows that goes on from another: the pictures that the other was not shown
+NEW_SHARE = 0.5  # the share, in a run that goes on from another, of the pictures that the other was not shown
 
 
 def kept_rows(without: Collection[str]) -> list[int]:
-    """Places of the pictures that stay, of all objects in all styles. ConceptError for a name that is of neither."""
+    """Return the places of the pictures that stay, of all objects in all styles.
+
+    Raises:
+        ConceptError: a name is of no object and no style.
+    """
     if unknown := sorted(set(without) - {item.name for item in (*OBJECTS, *STYLES)}):
         raise ConceptError(f"--without {unknown[0]!r}: no such object or style; see objects.tsv and styles.tsv")
     pictures = itertools.product(OBJECTS, STYLES)
@@ -59,8 +63,10 @@ def kept_rows(without: Collection[str]) -> list[int]:
 def train(without: Collection[str], work: Path, start: Path | None = None, **how: Any) -> dict[str, Tensor]:
     """Train in `work`, with checkpoints, and return the weights; a finished run is not begun again.
 
-    `start` is the file of a denoiser to go on from. ConceptError if it was shown what this one must never see.
-    `how` is for `train_unet.learn`.
+    `start` is the file of a denoiser to go on from. `how` is for `train_unet.learn`.
+
+    Raises:
+        ConceptError: the denoiser in `start` was shown what this one must never see.
     """
     loop, rows = Loop(work, "unet"), kept_rows(without)
     if not loop.done():
@@ -72,21 +78,25 @@ def train(without: Collection[str], work: Path, start: Path | None = None, **how
 
 
 def shown_less(start: Path, never: Collection[str]) -> tuple[str, ...]:
-    """What the denoiser in `start` never saw. ConceptError if it saw anything that is `never` to be seen."""
+    """Return what the denoiser in `start` never saw.
+
+    Raises:
+        ConceptError: it saw anything that is `never` to be seen.
+    """
     if seen := sorted(set(never) - set(unseen := without(start))):
         raise ConceptError(f"--from {start}: it was shown {', '.join(seen)}, which --without names; train from scratch")
     return unseen
 
 
 def odds(rows: list[int], known: Collection[int]) -> Tensor:
-    """How often each row is shown: all alike, but at least NEW_SHARE goes to those that are not `known`, if any is."""
+    """Return how often each row is shown: all equally, but at least NEW_SHARE for those not `known`, if any."""
     new = torch.tensor([row not in known for row in rows])
     share = new.float().mean().clamp(min=NEW_SHARE) if new.any() else torch.tensor(0.0)
     return torch.where(new, share / new.sum(), (1 - share) / (~new).sum())
 
 
 def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices and kernels as int8 with a float32 scale for each output row, all else as float16."""
+    """Return matrices and kernels as int8 with a float32 scale for each output row, and all else as float16."""
     small: dict[str, Tensor] = {}
     for name, weight in weights.items():
         if weight.dim() < 2:
@@ -100,7 +110,7 @@ def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpacked(small: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights in float32, each within half a level of its row."""
+    """Return the weights in float32, each within half a level of its row."""
     weights: dict[str, Tensor] = {}
     for name, weight in small.items():
         if weight.dtype == torch.int8:
@@ -116,13 +126,13 @@ def save(weights: Mapping[str, Tensor], without: Collection[str], file: Path = F
 
 
 def without(file: Path = FILE) -> tuple[str, ...]:
-    """The objects and styles that the reference never saw."""
+    """Return the objects and styles that the reference never saw."""
     with safe_open(file, "pt") as handle:
         return tuple(json.loads(handle.metadata()["without"]))
 
 
 def write_folder(folder: Path, file: Path = FILE) -> None:
-    """The built-in model with this denoiser, in diffusers layout."""
+    """Write the built-in model with this denoiser, in diffusers layout."""
     unet = open_model(MODEL).unet
     unet.load_state_dict(unpacked(_read(file)))
     shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("unet"))

@@ -39,7 +39,7 @@ def clip(work: Path, stage: str = "clip") -> Any:
 
 
 def vae(work: Path) -> Any:
-    """The best autoencoder there is so far, its latents whitened."""
+    """Return the best autoencoder that there is so far, its latents whitened."""
     encoder = torch.load(work / "vae" / "final.pt", weights_only=True)
     sharp = work / "decoder" / "final.pt"
     weights = torch.load(sharp, weights_only=True) if sharp.exists() else encoder
@@ -81,7 +81,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
 
 
 def write_folders(work: Path, out: Path) -> None:
-    """Export what is finished; the UNet's running average is taken where its stage is still going."""
+    """Export what is finished. If the UNet's stage is still running, its running average is taken."""
     unet = nets.unet()
     final, last = work / "unet" / "final.pt", work / "unet" / "last.pt"
     weights = torch.load(final, weights_only=True) if final.exists() else None

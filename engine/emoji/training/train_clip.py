@@ -1,4 +1,4 @@
-"""Stage `clip`: text and picture towers together; then `judge` hardens the picture tower on the autoencoder's look.
+"""Stage `clip` trains text and picture towers together; `judge` hardens the picture tower to rebuilt pictures.
 
 The text tower that `clip` ends with is the pipeline's text encoder, frozen from then on, as in Stable Diffusion. The
 `judge` stage keeps it and goes on with the picture tower alone.
@@ -21,12 +21,12 @@ from expunge.engine.emoji.training.loop import Loop, cosine, mixed
 
 
 def drawn() -> Tensor:
-    """The pictures as [objects, styles, 3, 64, 64] in [-1, 1]."""
+    """Return the pictures as [objects, styles, 3, 64, 64] in [-1, 1]."""
     return torch.from_numpy(pictures.load()).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
 def augmented(batch: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Each picture mirrored, moved, scaled, turned, blurred, tinted and noised by its own random draw."""
+    """Return each picture mirrored, moved, scaled, turned, blurred, tinted and noised by its own random draw."""
     n = len(batch)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -50,7 +50,7 @@ def augmented(batch: Tensor, generator: torch.Generator, strength: float = 1.0) 
 
 
 def agreement(captions: list[Caption], objects: Tensor, styles: Tensor) -> Tensor:
-    """1 where a caption is true of a picture, [captions, pictures]: where nothing that it pins down differs."""
+    """Return 1 where a caption is true of a picture, [captions, pictures]: where nothing that it says differs."""
     category = [OBJECTS[o].category for o in objects.tolist()]
     told_object = torch.tensor([-1 if c.object is None else c.object for c in captions])[:, None]
     told_style = torch.tensor([-1 if c.style is None else c.style for c in captions])[:, None]
@@ -61,7 +61,7 @@ def agreement(captions: list[Caption], objects: Tensor, styles: Tensor) -> Tenso
 
 
 class Heads(nn.Module):
-    """Auxiliary classifiers that speed the towers up; thrown away after training."""
+    """Auxiliary classifiers that speed up the training of the towers, and are dropped after it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Heads(nn.Module):
 
 
 def contrast(text: Tensor, image: Tensor, scale: Tensor, truth: Tensor) -> Tensor:
-    """The symmetric CLIP loss with every true pair as a positive."""
+    """Return the symmetric CLIP loss with every true pair as a positive."""
     logits = scale.exp().clamp(max=100) * F.normalize(text, dim=-1) @ F.normalize(image, dim=-1).T
     by_text = -(truth / truth.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
     by_image = -(truth / truth.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
@@ -122,7 +122,7 @@ STYLE_WORDINGS = ("{} style", "a drawing in {} style", "a picture by {}")
 
 @torch.no_grad()
 def label_features(model: Any, tokenizer: CLIPTokenizer, names: list[str], wordings: tuple[str, ...]) -> Tensor:
-    """The zero-shot text feature of each name: the mean over wordings, as `expunge.engine.judges.clip` computes it."""
+    """Return each name's zero-shot text feature: the mean over wordings, as `expunge.engine.judges.clip` has it."""
     rows = []
     for name in names:
         tokens = tokenizer([wording.format(name) for wording in wordings], padding=True, return_tensors="pt")

@@ -46,7 +46,7 @@ def autoencoder() -> Any:
 
 @torch.no_grad()
 def rebuilt(vae: Any) -> Tensor:
-    """Every picture as the autoencoder rebuilds it, [objects, styles, 3, side, side]."""
+    """Return every picture as the autoencoder rebuilds it, [objects, styles, 3, side, side]."""
     originals = drawn()
     parts = [vae.decode(vae.encode(part).latent_dist.mode()).sample for part in originals.flatten(0, 1).split(64)]
     return torch.cat(parts).clamp(-1, 1).reshape(originals.shape)
@@ -54,7 +54,7 @@ def rebuilt(vae: Any) -> Tensor:
 
 @torch.no_grad()
 def random_latents(vae: Any, generator: torch.Generator, count: int = RANDOM_LATENTS) -> Tensor:
-    """Decode noise of all strengths and sizes of blobs, as a denoiser leaves it that has lost its way."""
+    """Decode noise of all strengths and sizes of blobs, such as a denoiser leaves that failed."""
     side = int(vae.config.sample_size) // 8
     made = []
     for _ in range(count):
@@ -110,7 +110,7 @@ class Lessons:
         return self.pictures[source, objects, styles]
 
     def _others(self, objects: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """What each picture is blended with: mostly a twin in the same style."""
+        """Return what each picture is blended with: mostly a twin in the same style."""
         turns = torch.randint(2**31, objects.shape, generator=self.draws).tolist()
         near = [self.near[own][turn % len(self.near[own])] for own, turn in zip(objects.tolist(), turns, strict=True)]
         far = torch.randint(len(OBJECTS), objects.shape, generator=self.draws)
@@ -136,7 +136,7 @@ class Lessons:
 
 
 def loss_of(logits: Tensor, objects: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of each kind of label against its shares."""
+    """Return the cross-entropy of each kind of label against its shares."""
     by_object, by_style = logits.split([len(OBJECTS) + 1, len(STYLES)], dim=1)
     return (
         -(objects * by_object.log_softmax(1)).sum(1).mean(),

@@ -1,6 +1,6 @@
-"""Stage `unet`: v-prediction on cached latents and cached caption embeddings, nothing in the loop but the UNet.
+"""Stage `unet`: v-prediction on cached latents and cached caption embeddings, with nothing in the loop but the UNet.
 
-The rate holds steady until `cooldown` steps before the end and then falls to nothing, so that a run can be stopped and
+The rate is constant until `cooldown` steps before the end, and then falls to nothing. So a run can be stopped and
 cooled down from any checkpoint.
 """
 
@@ -32,7 +32,7 @@ UNCONDITIONAL = 0.1
 def whiten(vae: Any, data: Tensor) -> None:
     """Fold a whitening of the latent channels into the two 1 x 1 convolutions, so that the scaling factor is 1.
 
-    The decoder sees what it saw before: `post_quant_conv` takes the whitening back exactly.
+    The decoder gets what it got before: `post_quant_conv` reverses the whitening exactly.
     """
     means = torch.cat([vae.encode(part).latent_dist.mean for part in data.split(64)])
     channels = means.shape[1]
@@ -49,9 +49,9 @@ def whiten(vae: Any, data: Tensor) -> None:
 
 @torch.no_grad()
 def latents(vae: Any) -> Tensor:
-    """Of the pictures as drawn, [objects * styles, 16, 8, 8].
+    """Return the latents of the pictures as drawn, [objects * styles, 16, 8, 8].
 
-    Other variants are for the judge and the autoencoder: the first denoising steps would average them.
+    Other variants are for the judge and the autoencoder, because the first denoising steps would average them.
     """
     drawn = pixels()[: len(OBJECTS) * len(STYLES)]
     return torch.cat([vae.encode(part).latent_dist.mean for part in drawn.split(64)])
@@ -59,13 +59,13 @@ def latents(vae: Any) -> Tensor:
 
 @torch.no_grad()
 def encode(text_model: Any, tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Every token's last hidden state, [captions, TOKENS, WIDTH], as the pipeline computes it."""
+    """Return every token's last hidden state, [captions, TOKENS, WIDTH], as the pipeline computes it."""
     tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
     return torch.cat([text_model(part).last_hidden_state.bfloat16() for part in tokens.split(512)])
 
 
 def pool(text_model: Any, tokenizer: CLIPTokenizer, per_picture: int, seed: int = 1) -> Tensor:
-    """Embeddings of `per_picture` drawn captions for each picture, [objects * styles, per_picture, TOKENS, WIDTH]."""
+    """Return embeddings of `per_picture` captions a picture, [objects * styles, per_picture, TOKENS, WIDTH]."""
     rng = random.Random(seed)
     drawn = [
         padded(draw(o, s, rng).text, rng)
@@ -124,8 +124,8 @@ def train(
 ) -> None:
     """Train for `steps` steps on `targets` [n, ...] and `texts` [n, captions, TOKENS, WIDTH].
 
-    `fuse` compiles the forward and backward pass, which needs a C++ compiler. `start` holds the first weights, drawn
-    where there are none, and `odds` [n] how often each target is shown, all alike where there are none.
+    `fuse` compiles the forward and backward pass, which needs a C++ compiler. `start` holds the first weights; without
+    it they are drawn. `odds` [n] is how often each target is shown; without it all are shown equally.
     """
     model = nets.unet()
     if start:
@@ -160,7 +160,7 @@ def train(
 
 
 def chosen(count: int, size: int, odds: Tensor | None, draws: torch.Generator) -> Tensor:
-    """`size` places of `count`, with replacement."""
+    """Return `size` places of `count`, drawn with replacement."""
     if odds is None:
         return torch.randint(count, (size,), generator=draws)
     return torch.multinomial(odds, size, replacement=True, generator=draws)
@@ -169,7 +169,7 @@ def chosen(count: int, size: int, odds: Tensor | None, draws: torch.Generator) -
 def hold(
     optimiser: torch.optim.Optimizer, rate: float, step: int, total: int, cooldown: int, warmup: int = 300
 ) -> None:
-    """Warm up, hold, and fall off in a straight line over the last `cooldown` steps."""
+    """Set the rate: warm it up, hold it, and lower it in a straight line over the last `cooldown` steps."""
     share = min(1.0, (step + 1) / warmup, max(0.0, (total - step) / max(1, cooldown)))
     for group in optimiser.param_groups:
         group["lr"] = rate * share

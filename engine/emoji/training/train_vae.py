@@ -1,4 +1,4 @@
-"""Stage `vae`: the autoencoder, L1 plus gradient L1 plus a little KL; then `decoder` sharpens the decoder alone."""
+"""Stage `vae` trains the autoencoder, by L1, gradient L1 and a little KL; `decoder` then sharpens the decoder alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from expunge.engine.emoji.training.loop import Loop, cosine, mixed
 
 
 def pixels() -> Tensor:
-    """Every variant of every picture, [n, 3, 64, 64] in [-1, 1]."""
+    """Return every variant of every picture, [n, 3, 64, 64] in [-1, 1]."""
     drawn = pictures.variants(pictures.load()).reshape(-1, pictures.SIDE, pictures.SIDE, 3)
     return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def shifted(batch: Tensor, generator: torch.Generator, reach: int = 3) -> Tensor:
-    """Each batch moved by up to `reach` pixels over a white ground."""
+    """Return the batch moved by up to `reach` pixels over a white ground."""
     across, down = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
     padded = F.pad(batch, (reach,) * 4, value=1.0)
     side = batch.shape[-1]
@@ -46,7 +46,7 @@ def train(loop: Loop, steps: int, batch_size: int = 16, rate: float = 2e-3) -> N
 
 
 def sharpen(loop: Loop, steps: int, batch_size: int = 16, rate: float = 1e-3) -> None:
-    """Train the decoder alone from the finished `vae` stage; latents stay what they are."""
+    """Train the decoder alone from the finished `vae` stage; the latents stay as they are."""
     model = nets.vae()
     model.load_state_dict(loop.finished("vae"))
     model.encoder.requires_grad_(False)
