@@ -29,7 +29,11 @@ S = TypeVar("S")
 
 
 def editor_named(name: str) -> Editor:
-    """The editor of that name; SettingError lists those there are."""
+    """Return the editor of that name.
+
+    Raises:
+        SettingError: there is none; the message lists those there are.
+    """
     if name not in EDITORS:
         raise unknown(
             f"editor {name!r} is none in closed form (expunge.engine.planning.make.make takes any)", name, EDITORS
@@ -38,12 +42,16 @@ def editor_named(name: str) -> Editor:
 
 
 def settings_for(editor: Editor, given: Mapping[str, Any]) -> Settings:
-    """The editor's settings with `given` in place of its defaults; SettingError on an unknown name or a bad value."""
+    """Return the editor's settings with `given` in place of its defaults.
+
+    Raises:
+        SettingError: a name is unknown, or a value is one that it cannot have.
+    """
     return checked_settings(editor.name, editor.settings, given)
 
 
 def checked_settings(owner: str, settings: type[S], given: Mapping[str, Any]) -> S:
-    """As `settings_for`, for any frozen dataclass of settings; `owner` is whose they are."""
+    """Return what `settings_for` returns, for any frozen dataclass of settings of `owner`."""
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     for name, value in given.items():
         if name not in fields:
@@ -66,7 +74,7 @@ def _check(editor: str, field: dataclasses.Field, value: Any) -> None:
 
 
 def unknown(problem: str, name: str, known: Collection[str]) -> SettingError:
-    """The error that `name` is not among what is `known`, with the nearest of it."""
+    """Return the error that `name` is not among the `known` names, with the one nearest to it."""
     near = difflib.get_close_matches(name, list(known), n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     return SettingError(f"{problem}{meant}; known: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""What every editor is given and gives back."""
+"""The input and output of every editor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DEFAULT_ANCHORS = {"choices": (EMPTY, MEAN)}
 
 @dataclass(frozen=True)
 class Moments:
-    """Weighted second moments of embeddings x and what they should become y, each [d, d] in float64, additive.
+    """Weighted second moments of embeddings x and their replacements y, each [d, d] in float64, additive.
 
-    `gram` sum x x^T, `cross` sum y x^T, `anchor` sum y y^T, and `mass`, the sum of the weights. They are all that a
-    quadratic objective needs, so memory does not grow with the number of concepts, and they are the same for every
-    matrix that a text stream feeds.
+    `gram` is sum x x^T, `cross` sum y x^T, `anchor` sum y y^T, and `mass` the sum of the weights. A quadratic objective
+    needs nothing else, so memory does not grow with the number of concepts. They are the same for every matrix that a
+    text stream feeds.
     """
 
     gram: Tensor
@@ -37,7 +37,10 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor | None = None, weights: Tensor | None = None) -> Moments:
-        """Moments of rows x [n, d] that become y [n, d] (themselves by default), with weights [n] (1 by default)."""
+        """Return the moments of rows x [n, d] that become y [n, d], with weights [n].
+
+        By default y is x and each weight is 1.
+        """
         x = x.double()
         mass = float(len(x)) if weights is None else weights.double().sum().item()
         scaled = x if weights is None else x * weights.double()[:, None]
@@ -50,8 +53,11 @@ class Moments:
 
     @classmethod
     def shared(cls, x: Tensor, anchors: Tensor, partner: Tensor, weights: Tensor) -> Moments:
-        """As `of` rows x [n, d] that become `anchors` [a, d] at `partner` [n]: what becomes the same anchor token is
-        summed first, which leaves one product over all rows of three."""
+        """Return the moments of rows x [n, d] that become `anchors` [a, d] at `partner` [n].
+
+        They equal those of `of`. Rows that become the same anchor token are summed first, which leaves one product over
+        all rows instead of three.
+        """
         x, anchors, weights = x.double(), anchors.double(), weights.double()
         scaled = x * weights[:, None]
         told, mass = (sums(part, partner, len(anchors)) for part in (scaled, weights[:, None]))
@@ -68,10 +74,11 @@ class Moments:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The targets' tokens one by one, where moments do not do; they grow with the number of concepts.
+    """The targets' tokens one by one, for editors that need more than moments; they grow with the number of concepts.
 
-    `x` [n, d] are tokens in the encoder's own precision, `wording` [n] the row of `ConceptEmbeddings.subjects` that
-    each belongs to, ascending; `anchors` [a, d] are the anchors' tokens and `partner` [n] which of them x becomes.
+    `x` [n, d] are tokens in the encoder's own precision. `wording` [n], ascending, is the row of
+    `ConceptEmbeddings.subjects` to which each belongs. `anchors` [a, d] are the anchors' tokens and `partner` [n] which
+    of them x becomes.
     """
 
     x: Tensor
@@ -102,15 +109,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class ConceptEmbeddings:
-    """The concepts of one text stream.
+    """The concepts of one text stream, or of several that feed the same matrix.
 
-    Every target and every retained concept weighs 1, spread over its wordings; so do the general words as a whole.
-    `subjects` [n, d] are the last subject tokens of the targets' wordings, `neutral` [n, d] what stands in their place
-    in the anchor's, `concept` [n] which target they belong to, numbered on in a further stream of the same matrix,
-    `lookalikes` [m, d] the last subject tokens of retained look-alikes. `empty` [T, d] is the empty prompt, the first
-    token that is heard, as a rule the start of text, and every one after it; None where it was not read. `tokens` and
-    `kept`, of which `retain` is the moments, are there for editors whose settings ask for them. `streams` says how many
-    text streams were added up.
+    Every target and every retained concept weighs 1, spread over its wordings. The general words weigh 1 as a whole.
+    `subjects` [n, d] are the last subject tokens of the targets' wordings, and `neutral` [n, d] what is in their place
+    in the anchor's wordings. `concept` [n] is the target to which each belongs; in a further stream of the same matrix
+    the numbers go on. `lookalikes` [m, d] are the last subject tokens of retained look-alikes. `empty` [T, d] is the
+    empty prompt: the first token that is not dropped, as a rule the start of text, and every one after it. It is None
+    where it was not read. `tokens` and `kept` are there for editors whose settings ask for them, and `retain` is the
+    moments of `kept`. `streams` is how many text streams were added up.
     """
 
     targets: Moments
@@ -127,27 +134,36 @@ class ConceptEmbeddings:
 
     @property
     def count(self) -> int:
-        """How many targets there are, however many streams tell of them."""
+        """Return how many targets there are, whatever the number of streams."""
         return len(self.concept.unique()) // self.streams
 
     def subject_weights(self) -> Tensor:
-        """[n] in float64: each target's 1, spread over its rows in `subjects`."""
+        """Return weights [n] in float64: each target's 1, spread over its rows in `subjects`."""
         _, owner, rows = self.concept.unique(return_inverse=True, return_counts=True)
         return 1 / rows[owner].double()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every editor can be told about the embeddings it works on.
+    """The settings that every editor has, about the embeddings that it works on.
 
-    `tokens`: `all` of a prompt, its `tail` from the last subject token on, of a target as far as its anchor's reaches,
-    or that `last` subject token alone. `bare`: use the names alone instead of the templates. `general_words`: how many
-    words of the model's own vocabulary are retained. `sentences`: how much these weigh in random sentences, of what
-    they weigh in templates; above 0 what is retained is read in whole sentences as well. `kin`: how much more a
-    retained concept counts whose name holds a target's, or is held by one, as `police car` and `car`. `default_anchor`:
-    what a target that names no anchor becomes, the `empty` prompt in its place or the `mean` of other words there
-    (`engine/planning/anchors.py`).
-    `one_by_one` is no setting: whether the editor needs tokens beside moments.
+    `tokens`: `all` of a prompt; its `tail` from the last subject token on, of a target as far as its anchor's reaches;
+    or that `last` subject token alone.
+
+    `bare`: use the names alone instead of the templates.
+
+    `general_words`: how many words of the model's own vocabulary are retained.
+
+    `sentences`: the weight of these words in random sentences, relative to their weight in templates. Above 0, what is
+    retained is read in whole sentences as well.
+
+    `kin`: how much more a retained concept counts if its name holds a target's or is held by one, as `police car` and
+    `car`.
+
+    `default_anchor`: what a target that names no anchor becomes, the `empty` prompt in its place or the `mean` of other
+    words there (`engine/planning/anchors.py`).
+
+    `one_by_one` is no setting. It says whether the editor needs tokens beside moments.
     """
 
     one_by_one: ClassVar[bool] = False
@@ -160,32 +176,40 @@ class Settings:
 
     @property
     def lists_kept(self) -> bool:
-        """Whether the editor needs what is retained token by token beside its moments."""
+        """Return whether the editor needs what is retained token by token beside its moments."""
         return False
 
     @property
     def general_tokens(self) -> str:
-        """Which tokens of the vocabulary's wordings are retained; `spoken` are all before the padding."""
+        """Return which tokens of the vocabulary's wordings are retained; `spoken` are all before the padding."""
         return self.tokens
 
     def own_lines(self, category: str) -> tuple[str, ...]:
-        """The lines in which the editor's authors word targets of a category, if not as `bare` says."""
+        """Return the lines of the editor's authors for targets of a category; empty if `bare` decides."""
         return ()
 
     @property
     def adaptive(self) -> bool:
-        """Whether targets are weighed by how hard each is to erase."""
+        """Return whether targets are weighed by how hard each is to erase."""
         return False
 
 
 def reads_words(general: float, general_words: int) -> None:
-    """SettingError where words that are not read are to weigh something."""
+    """Refuse a weight `general` for words of which `general_words` reads none.
+
+    Raises:
+        SettingError: both are so.
+    """
     if general and not general_words:
         raise SettingError(f"general is {general}, the weight of words of which general_words reads none; set both")
 
 
 def at_least(owner: str, least: int, **values: float) -> None:
-    """SettingError if a setting of the editor `owner` is below `least`."""
+    """Refuse a setting of the editor `owner` that is below `least`.
+
+    Raises:
+        SettingError: names the setting.
+    """
     for name, value in values.items():
         if value < least:
             raise SettingError(f"{owner}.{name} is {value}; use at least {least}")
@@ -193,9 +217,10 @@ def at_least(owner: str, least: int, **values: float) -> None:
 
 @dataclass(frozen=True)
 class Editor:
-    """`plan(weights, kinds, concepts, settings)` returns the change of each weight, [d_out, d] in float64.
+    """An editor in closed form.
 
-    `weights` are W0 [d_out, d] in float64 by name, `kinds` says `key` or `value` for each. It is pure.
+    `plan(weights, kinds, concepts, settings)` returns the change of each weight, [d_out, d] in float64. `weights` are
+    W0 [d_out, d] in float64 by name, `kinds` says `key` or `value` for each. It has no side effects.
     """
 
     name: str

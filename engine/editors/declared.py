@@ -1,4 +1,4 @@
-"""Which weights an editor declares that it may change; a plan that reaches further is refused, whoever signed it."""
+"""The weights that an editor declares it may change. A plan that changes others is refused, whoever signed it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ PLAN = "deltas.safetensors"
 def undeclared(plan: EditPlan, base: Path) -> Iterator[Difference]:
     """Yield what the plan changes in `base` and its editor does not declare, by component.
 
-    An editor in closed form declares the text projections, one that trains the parameters of the UNet that its
-    settings name. EditError for an editor that is not known here: nothing can be said of its plan.
+    An editor in closed form declares the text projections. One that trains declares the parameters of the UNet that its
+    settings name.
+
+    Raises:
+        EditError: the editor is not known here, so nothing can be said of its plan.
     """
     may_change = _declared_by(plan, base)
     further = [name for name in sorted(plan.deltas) if not may_change(name)]

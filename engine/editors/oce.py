@@ -1,32 +1,32 @@
 """OCE (Sun et al., ICML 2026, arXiv 2605.28902): value projections turned, W = R W0 with R a rotation.
 
-A rotation keeps W^T W = W0^T W0: the size of every value and the angle between any two are what they were, and only
-where they point changes. R maximises tr(R^T M), M = - s E (I - A) + p sum v_k v_k^T + g W0 C_g W0^T + lam W0 W0^T:
+A rotation keeps W^T W = W0^T W0. The size of every value and the angle between any two stay as they were, and only
+their direction changes. R maximises tr(R^T M), M = - s E (I - A) + p sum v_k v_k^T + g W0 C_g W0^T + lam W0 W0^T:
 
-- E and A project onto the span of the targets' values W0 c and of their anchors' W0 a. The first term is minus
-  s sum_i e_i^T R (I - A) e_i over an orthonormal basis e of the former: what a target's value has beyond its anchors'
-  is turned away from itself, and what it shares with them is left alone.
+- E and A project onto the span of the targets' values W0 c and of their anchors' W0 a. The first term is minus s sum_i
+  e_i^T R (I - A) e_i over an orthonormal basis e of the former. The part of a target's value beyond its anchors' values
+  is turned away from itself, and the part that it shares with them is left alone.
 - The others are, but for constants, minus |R v - v|^2 over the values v of the retained, of generic text of mean second
   moment C_g, and of the embedding space as a whole.
 
 It is an orthogonal Procrustes problem: M = U diag(m) V^T gives R = U V^T.
 
-Our reading, where the paper's text or its code leaves it open:
+This is our reading where the paper's text or its code leaves a choice:
 
 - All is done in the span of W0's columns, W0 = B T with orthonormal B [d_out, k], which no term of M leaves. Off that
   span R is undetermined and without effect.
 - R must not reflect. Where B is square and det R < 0, the sign of the smallest m is turned, which costs the objective
-  least; the released code turns R's last column, which no longer maximises it. Where B is not square the reflection is
-  made good off the span of W0.
-- Spans are of numerical rank, of names of equal size: an anchor that many targets share counts once. The released code
-  has one column for each target and takes all directions of their QR decomposition. Where an anchor repeats, these are
-  completed by directions of rounding error, which are left alone as well; with as many targets as a value has numbers
-  nothing is turned at all. `anchor_span: columns` does as the released code does.
+  least. The released code turns R's last column, which no longer maximises the objective. Where B is not square, the
+  reflection is compensated off the span of W0.
+- Spans are of numerical rank, of names of equal size, so an anchor that many targets share counts once. The released
+  code has one column for each target and takes all directions of their QR decomposition. Where an anchor repeats, these
+  are completed by directions of rounding error, which are left alone as well. With as many targets as a value has
+  numbers, nothing is turned at all. `anchor_span: columns` does as the released code does.
 - The units of s, against p, g and lam, are those of the model's squared values. The defaults are those of the published
-  command for an object of Stable Diffusion 1.4, `PUBLISHED` has the others; the script's own (1, 0.3, 0.5, 1.5) are in
-  none of them.
-- C_g is of the vocabulary's own words, where the authors use the captions of COCO; as there, of every token before the
-  padding.
+  command for an object of Stable Diffusion 1.4, and `PUBLISHED` has the others. The script's own (1, 0.3, 0.5, 1.5) are
+  in none of them.
+- C_g is of the vocabulary's own words, where the authors use the captions of COCO. As there, it is of every token
+  before the padding.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "50 persons": {**_NAMES, "erase_scale": 1500.0, "preserve_concept_scale": 2.5, "preserve_global_scale": 70.0},
     "100 persons": {**_NAMES, "erase_scale": 800.0, "preserve_concept_scale": 2.0, "preserve_global_scale": 70.0},
 }
-"""The settings of the published commands other than the defaults."""
+"""The settings of the published commands, where they differ from the defaults."""
 EXPANDED = {
     "object": ("{}", *(f"{kind} of {{}}" for kind in ("image", "photo", "portrait", "picture", "painting"))),
     "style": ("{}", *(f"{kind} by {{}}" for kind in ("painting", "art", "artwork", "picture")), "style of {}"),
@@ -63,10 +63,13 @@ EXPANDED = {
 
 @dataclass(frozen=True)
 class OceSettings(Settings):
-    """`erase_scale` s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam; `expand_prompts` whether
-    targets have the published wordings beside their names, if they are `bare`. `tokens` are those of retained concepts;
-    of targets it is always the last subject token. `anchor_span`: what counts as the anchors' span, its numerical
-    `rank`, or all `columns` of a QR decomposition of one anchor for each wording, as in the released code."""
+    """Settings of OCE.
+
+    `erase_scale` is s, `preserve_concept_scale` p, `preserve_global_scale` g and `lamb` lam. `expand_prompts` says
+    whether targets have the published wordings beside their names, if they are `bare`. `tokens` are those of retained
+    concepts; of targets it is always the last subject token. `anchor_span` says what counts as the anchors' span: its
+    numerical `rank`, or all `columns` of a QR decomposition of one anchor for each wording, as in the released code.
+    """
 
     tokens: str = field(default="last", metadata={"choices": ("all", "tail", "last")})
     bare: bool = True
@@ -88,6 +91,7 @@ class OceSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: OceSettings
 ) -> dict[str, Tensor]:
+    """Return the change of each value projection, (R - I) W0."""
     kept, targets = _kept(concepts, settings), _spanning(concepts.subjects)
     anchors = _spanning(concepts.neutral) if settings.anchor_span == RANK else concepts.neutral.double()
     return {
@@ -98,7 +102,11 @@ def plan(
 
 
 def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
-    """The orthogonal R [k, k] with the largest tr(R^T M), of determinant 1 if `proper`; EditError if M is singular."""
+    """Return the orthogonal R [k, k] with the largest tr(R^T M), of determinant 1 if `proper`.
+
+    Raises:
+        EditError: M is singular.
+    """
     left, sizes, right = svd(objective)
     if not sizes[0] < sizes[-1] * WORST_CONDITION:  # so that NaN is refused too
         raise EditError(layer, f"the rotation is not determined (singular values down to {sizes[-1]:.1e}); raise lamb")
@@ -109,16 +117,16 @@ def rotation(layer: str, objective: Tensor, proper: bool) -> Tensor:
 
 
 def _kept(concepts: ConceptEmbeddings, settings: OceSettings) -> Tensor:
-    """The second moment [d, d] of all that R should leave in place."""
+    """Return the second moment [d, d] of all that R should leave in place."""
     general = concepts.general.gram / (concepts.general.mass or 1.0)
     kept = settings.preserve_concept_scale * concepts.retain.gram + settings.preserve_global_scale * general
     return kept + settings.lamb * eye(len(kept), kept)
 
 
 def _spanning(rows: Tensor) -> Tensor:
-    """At most d rows with the span and the second moment of `rows` [n, d], each of these taken to size 1.
+    """Return at most d rows with the span and the second moment of `rows` [n, d], each of these taken to size 1.
 
-    They stand for the rows in every matrix, so that what is done matrix by matrix does not grow with n.
+    They stand for the rows in every matrix, so that the work for each matrix does not grow with n.
     """
     return qr(normalize(rows.double(), eps=1e-300), mode="r").R
 
@@ -126,7 +134,7 @@ def _spanning(rows: Tensor) -> Tensor:
 def _turned(
     layer: str, weight: Tensor, kept: Tensor, targets: Tensor, anchors: Tensor, settings: OceSettings
 ) -> Tensor:
-    """(R - I) W0."""
+    """Return (R - I) W0."""
     basis = _directions(weight, beyond=OF_WEIGHTS)
     inside = times(basis.T, weight)
     identity = eye(len(inside), inside)
@@ -139,7 +147,7 @@ def _turned(
 
 
 def _projector(values: Tensor) -> Tensor:
-    """Onto the span of the columns of `values` [k, n]: [k, k]."""
+    """Return the projector [k, k] onto the span of the columns of `values` [k, n]."""
     span = _directions(values)
     return times(span, span.T)
 
@@ -151,7 +159,7 @@ def _completed_projector(values: Tensor) -> Tensor:
 
 
 def _directions(values: Tensor, beyond: float = SAME_DIRECTION) -> Tensor:
-    """An orthonormal basis of the span of the columns of `values` [k, n], [k, rank]."""
+    """Return an orthonormal basis [k, rank] of the span of the columns of `values` [k, n]."""
     directions, sizes, _ = svd(values, full_matrices=False)
     return directions[:, sizes > beyond * sizes[0]]
 

@@ -1,6 +1,6 @@
-"""What the released scripts of ScaPre measure of each row of a matrix, for all rows and concepts at once.
+"""Measures of each row of a matrix by ScaPre's released scripts, for all rows and concepts at once.
 
-The scripts draw noise anew for every matrix; here a draw serves all matrices, so that one seed gives one plan.
+The scripts draw noise anew for every matrix. Here one draw serves all matrices, so that one seed gives one plan.
 """
 
 from __future__ import annotations
@@ -13,28 +13,34 @@ from torch import Tensor
 from expunge.engine.files.digests import json_digest
 from expunge.engine.linalg import times
 
-EPS = 1e-8  # added where the scripts add it
+EPS = 1e-8  # added in the same places as in the scripts
 COPIES = 5
 MASK_TEMPERATURE = 0.7
-NOTHING = 1e-20  # a smaller mask is none: times an activation it is subnormal, which makes sums take twice the time
-ROWS, SAMPLES = 256, 2**11  # whose activations are taken, and counted, at a time: these stay in the cache
+NOTHING = 1e-20  # a smaller mask is 0: times an activation it would be subnormal, and sums would take twice the time
+ROWS, SAMPLES = 256, 2**11  # so many rows, and samples of them, are handled at a time: these stay in the cache
 
 
 def noise(use: str, seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Standard normal draws, the same for the same use and seed on every device and in every precision."""
+    """Return standard normal draws, the same for the same use and seed on every device and in every precision."""
     name = json_digest(["scapre-released", use, seed])
     generator = torch.Generator().manual_seed(int(name[:15], 16))
     return torch.randn(shape, generator=generator).to(like)
 
 
 def row_entropy(rows: Tensor, samples: Tensor, bins: int) -> Tensor:
-    """H [r], in units of log `bins`, of the activations of each of `rows` [r, d] by `samples` [d, n] in their range."""
+    """Return the entropy H [r], in units of log `bins`, of each row's activations within their range.
+
+    The activations are those of `rows` [r, d] by `samples` [d, n].
+    """
     held = rows.new_empty(min(ROWS, len(rows)), samples.shape[1])
     return torch.cat([_entropy(times(part, samples, out=held[: len(part)]), bins) for part in rows.split(ROWS)])
 
 
 def _entropy(activations: Tensor, bins: int) -> Tensor:
-    """Of [r, n], which are overwritten: to make a new tensor at each step costs more than the arithmetic."""
+    """Return the entropy [r] of activations [r, n], which are overwritten.
+
+    A new tensor at each step would cost more than the arithmetic.
+    """
     low, high = activations.aminmax(dim=1, keepdim=True)
     counts, one = activations.new_zeros(len(activations), bins), torch.ones_like(activations[:, :SAMPLES])
     held = torch.empty_like(one, dtype=torch.long)
@@ -46,16 +52,19 @@ def _entropy(activations: Tensor, bins: int) -> Tensor:
 
 
 def mask_samples(subjects: Tensor, empty: Tensor, drawn: Tensor) -> Tensor:
-    """`COPIES` of each of `subjects` [m, d], then of `empty` [d], plus `drawn` [2, m, COPIES, d]: [d, 2 COPIES, m]."""
+    """Return noisy copies [d, 2 COPIES, m]: `COPIES` of each of `subjects` [m, d], then as many of `empty` [d].
+
+    `drawn` [2, m, COPIES, d] is the noise.
+    """
     return torch.cat([subjects[:, None] + drawn[0], empty + drawn[1]], 1).permute(2, 1, 0).contiguous()
 
 
 def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
-    """[d_out, m]: for `samples` [d, 2 COPIES, m], sigmoid(z / 0.7)^p of the rows' mutual information z-scored.
+    """Return masks [d_out, m]: sigmoid(z / 0.7)^p of the rows' z-scored mutual information.
 
-    It is taken between a row's activation, above its median or not, and the label concept or empty. Nearly all rows
-    reach the same largest value, so z-scores are taken in float64: their mean in float32 misses that value by rounding,
-    which divided by a standard deviation of zero would be a large score.
+    `samples` are [d, 2 COPIES, m]. The information is between a row's activation, above its median or not, and the
+    label, concept or empty. Nearly all rows reach the same largest value, so z-scores are taken in float64. Their mean
+    in float32 misses that value by rounding, which divided by a standard deviation of zero would be a large score.
     """
     activations = times(weight, samples.flatten(1)).view(len(weight), 2, COPIES, -1)
     above = (activations > lower_median(activations)[:, None, None]).sum(2)
@@ -68,9 +77,10 @@ def soft_masks(weight: Tensor, samples: Tensor, exponent: float) -> Tensor:
 
 
 def lower_median(activations: Tensor) -> Tensor:
-    """[d_out, m] of [d_out, 2, k, m]: the k-th smallest of two times k, least of the max(a_i, b_k-i) of both in order.
+    """Return the lower median [d_out, m] of `activations` [d_out, 2, k, m]: the k-th smallest of two times k.
 
-    Ordered by exchange, all rows and concepts at once; `torch.median` goes from one handful of numbers to the next.
+    It is the least of max(a_i, b_k-i) of both in order. They are ordered by exchange, for all rows and concepts at
+    once, because `torch.median` goes from one handful of numbers to the next.
     """
     ordered = list(activations.unbind(2))
     for end in range(len(ordered) - 1, 0, -1):
@@ -84,7 +94,10 @@ def lower_median(activations: Tensor) -> Tensor:
 
 
 def mutual_information(told: Tensor, others: Tensor) -> Tensor:
-    """Nats, in float64, of a pair of binary variables by how many of `COPIES` are above in either class."""
+    """Return the mutual information, in nats and float64, of a pair of binary variables.
+
+    The arguments are how many of `COPIES` are above in either class.
+    """
     above = torch.stack(torch.broadcast_tensors(told, others)).double()
     joint = (torch.stack([above, COPIES - above]) + EPS) / (2 * COPIES)  # above or not, concept or empty
     return (joint * (joint / (joint.sum(0) * joint.sum(1, keepdim=True))).log()).sum((0, 1))

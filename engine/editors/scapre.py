@@ -1,4 +1,4 @@
-"""ScaPre (Deng et al., ICLR 2026, arXiv 2601.06162) in a form that keeps what it is told to keep.
+"""ScaPre (Deng et al., ICLR 2026, arXiv 2601.06162) in a form that keeps what it is asked to keep.
 
 Each row w of a projection, with its original w0, minimises
 
@@ -8,23 +8,24 @@ Each row w of a projection, with its original w0, minimises
 over target tokens x with anchors y, retained tokens k and the vocabulary's own words u; m is the row's mask. The first
 sum grows with the number of targets n and the third one does not, so v is taken n / 20 times from n = 20 on. Parts:
 
-- Spectral trace regulariser, lam I + R. The paper puts it on W, whose only minimiser without replacement values is
-  W = 0; here it is on the change. R = p tau U diag(1 - sigmoid((e - median e) / median e)) U^T, from the singular
-  values e and vectors U of what sets targets apart from their anchors, x - y at the subject: of the directions that
-  these span it holds the weaker ones more, by at most 1 - sigmoid(-1) = 0.73, and lets the dominant ones go.
-- Informax Decoupler, m. Mutual information of a row's binarised activation with the label target or not, where the
-  others are the anchors AND the retained look-alikes (against the empty prompt alone it saturates at ln 2 for every
-  row). m = (MI / max MI)^q, the largest over concepts. The mask is on both sides of the normal equations, so a row
+- Spectral trace regulariser, lam I + R. The paper puts it on W, whose only minimiser without replacement values is W =
+  0. Here it is on the change. R = p tau U diag(1 - sigmoid((e - median e) / median e)) U^T, from the singular values e
+  and vectors U of what sets targets apart from their anchors, x - y at the subject. Of the directions that these span
+  it holds the weaker ones more, by at most 1 - sigmoid(-1) = 0.73, and lets the dominant ones go.
+- Informax Decoupler, m. It is the mutual information of a row's binarised activation with the label target or not,
+  where the others are the anchors AND the retained look-alikes. Against the empty prompt alone it saturates at ln 2 for
+  every row. m = (MI / max MI)^q, the largest over concepts. The mask is on both sides of the normal equations. So a row
   that says nothing of the target is left exactly as it was, where the released code drives it to zero.
-- Geometry alignment, g. The Bures distance of W W^T and W0 W0^T is min over orthogonal Q of |W - W0 Q|, so it goes
-  into the objective and is minimised by turns: Q by Procrustes, W by the same solve. The paper moves W back along the
-  geodesic after the solve, which undoes part of the erasure and of the retention; inside the objective they are
-  weighed against it. Off by default: on the built-in model it does what the ridge does (smaller change, a little less
+- Geometry alignment, g. The Bures distance of W W^T and W0 W0^T is min over orthogonal Q of |W - W0 Q|. So it goes into
+  the objective and is minimised by turns: Q by Procrustes, W by the same solve. The paper moves W back along the
+  geodesic after the solve, which undoes part of the erasure and of the retention. Inside the objective they are weighed
+  against it. It is off by default. On the built-in model it does what the ridge does (smaller change, a little less
   erased) and no more, at one singular value decomposition a matrix and turn.
 
-With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves
-(G + m S) (w - w0) = m b: one generalised eigendecomposition for the whole model, then two matrix products a matrix, or
-one where neither mask nor geometry tells rows apart.
+With G = lam I + R + r K + v V shared by all rows, all matrices and all turns, and S = s X + g I, every row solves (G +
+m S) (w - w0) = m b. That takes one generalised eigendecomposition for the whole model, then two matrix products a
+matrix, or one where neither mask nor geometry distinguishes rows.
+
 tau, the mean squared component of the targets' and their anchors' last subject tokens, is the unit of lam and p, so
 that settings mean the same for encoders of any scale.
 """
@@ -43,16 +44,17 @@ from expunge.engine.linalg import Pencil, diagonalise, eye, mean, procrustes, sv
 AUTO = "auto"
 STRENGTH = 12.0
 GENERAL = 60.0
-MANY = 20  # targets; as many as there are to choose settings on, so what was chosen there holds up to here
+MANY = 20  # targets; the settings were chosen on so many, and hold up to here
 
 
 @dataclass(frozen=True)
 class ScapreSettings(Settings):
-    """`strength` s, or `auto`: the default on average, more where a target is hard to erase
-    (`engine/planning/adaptive_strength.py`).
+    """Settings of ScaPre.
 
-    `retain` r, `general` v for up to 20 targets, `ridge` lam, `spectral` p of R, `informax` q of the mask (0:
-    every row is edited in full), `geometry` g in units of tau (0: off), `geometry_turns` of the two minimisations.
+    `strength` is s, or `auto`: the default on average, and more where a target is hard to erase
+    (`engine/planning/adaptive_strength.py`). `retain` is r, `general` v for up to 20 targets, `ridge` lam and
+    `spectral` p of R. `informax` is q of the mask (0: every row is edited in full). `geometry` is g in units of tau (0:
+    off), with `geometry_turns` of the two minimisations.
     """
 
     kin: float = 10.0
@@ -67,7 +69,7 @@ class ScapreSettings(Settings):
     geometry_turns: int = 2
 
     def __post_init__(self) -> None:
-        if self.general != GENERAL:  # the default says nothing of words that are not read
+        if self.general != GENERAL:  # the default may stand where no words are read
             reads_words(self.general, self.general_words)
 
     @property
@@ -76,12 +78,14 @@ class ScapreSettings(Settings):
 
     @property
     def s(self) -> float:
+        """Return the strength as a number; the default for `auto`."""
         return STRENGTH if isinstance(self.strength, str) else self.strength
 
 
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ScapreSettings
 ) -> dict[str, Tensor]:
+    """Return the change of each weight."""
     targets, unit = concepts.targets, _unit(concepts)
     identity = eye(len(targets.gram), targets.gram)
     pull = settings.s * targets.gram + settings.geometry * unit * identity
@@ -101,7 +105,10 @@ def plan(
 
 
 def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Tensor:
-    """The mask [d_out] in [0, 1] of a weight's rows: mutual information with the best-told target, over the largest."""
+    """Return the mask [d_out] in [0, 1] of a weight's rows.
+
+    It is the mutual information with the target that a row shows best, over the largest of all rows.
+    """
     rows = len(weight)
     if exponent == 0:
         return torch.ones(rows, dtype=torch.float64, device=weight.device)
@@ -116,9 +123,10 @@ def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Te
 
 
 def _mutual_information(told: Tensor, others: Tensor, middle: Tensor) -> Tensor:
-    """Nats, [rows], between label and activation binarised half-way between the classes' means, classes weighed alike.
+    """Return the mutual information [rows], in nats, between label and activation, both classes weighed alike.
 
-    At most ln 2, reached by a row that separates the two without error. `others` are sorted, `middle` is their mean.
+    The activation is binarised half-way between the means of the classes. The information is at most ln 2, which a row
+    reaches that separates the two without error. `others` are sorted, and `middle` is their mean.
     """
     threshold = (told.mean(1) + middle)[:, None] / 2
     on_told = (told > threshold).double().mean(1)
@@ -132,7 +140,7 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _held(concepts: ConceptEmbeddings, settings: ScapreSettings, unit: float, identity: Tensor) -> Tensor:
-    """G: what keeps a row where it is."""
+    """Return G, which keeps a row where it is."""
     general = settings.general * max(1.0, concepts.count / MANY)
     held = settings.retain * concepts.retain.gram + general * concepts.general.gram
     held = held + settings.ridge * unit * identity
@@ -140,7 +148,10 @@ def _held(concepts: ConceptEmbeddings, settings: ScapreSettings, unit: float, id
 
 
 def _spectral(concepts: ConceptEmbeddings) -> Tensor:
-    """U diag(1 - sigmoid((e - median e) / median e)) U^T of the targets' differences from their anchors, [d, d]."""
+    """Return U diag(1 - sigmoid((e - median e) / median e)) U^T, [d, d].
+
+    U and e are the singular vectors and values of the targets' differences from their anchors.
+    """
     apart = (concepts.subjects - concepts.neutral).double()
     _, values, vectors = svd(apart, full_matrices=False)
     spanned = values > values[0] * max(apart.shape) * torch.finfo(values.dtype).eps
@@ -161,7 +172,10 @@ def _change(right: Tensor, mask: Tensor, pencil: Pencil) -> Tensor:
 
 
 def _aligned(weight: Tensor, mask: Tensor, pencil: Pencil, shared: Tensor, pull: float, turns: int) -> Tensor:
-    """Turns of W given Q and Q given W; the objective falls with each, and ends where neither moves."""
+    """Return the change of a weight after turns of W for fixed Q and Q for fixed W.
+
+    The objective falls with each turn, and ends where neither moves.
+    """
     change, root, erased = torch.zeros_like(weight), mask.sqrt()[:, None], times(weight, shared)
     for _ in range(turns + 1):
         turned = times(weight, pull * procrustes(root * weight, root * (weight + change)))

@@ -2,12 +2,12 @@
 
 It is their mathematics as it is, faults included, batched exactly. `engine/editors/scapre.py` is ours.
 
-Each name is a concept: c is its last subject token, x_t the tokens from there to the end of the padding, y_t as many of
-the anchor's from its last; where these are fewer, the x_t end sooner. C has the c for columns,
-Pi = C (C^T C + 1e-8 I)^-1 C^T.
+Each name is a concept. c is its last subject token, x_t the tokens from there to the end of the padding, and y_t as
+many of the anchor's from its last; where these are fewer, the x_t end sooner. C has the c for columns, Pi = C (C^T C +
+1e-8 I)^-1 C^T.
 
-`erase_scale` solves for every row i of a matrix W0, with mask m of its mutual information (`released_rows`), its
-largest value over concepts w_i by a draw of its own, and mu the mean entropy of the matrix's rows,
+`erase_scale` works on every row i of a matrix W0, with mask m of its mutual information (`released_rows`), its largest
+value over concepts w_i by a draw of its own, and mu the mean entropy of the matrix's rows. It solves
 
     [ (lam + mu) I + R + C C^T + s sum x x^T + s w_i Pi ] a = (lam + mu) w0_i + s sum_k m_ki sum_t (w0_i y_t) x_t
     R = mu U diag(1 - sigmoid((e - median e) / T)^q) U^T of C's singular values e and vectors U, or 0,
@@ -19,11 +19,11 @@ and then moves a some steps towards w0_i along the geodesic of one row (`proxima
 
 and mixes every row with the original by its entropy H_i: a W + (1 - a) W0, a = a_min + (1 - a_min)(1 - H_i).
 
-How it is batched. mu differs by matrix only, so one generalised eigendecomposition B of (lam I + K, I + R / mu),
-K = C C^T + s sum x x^T, inverts G = lam I + K + mu (I + R / mu) for all matrices. With Pi = Q Q^T and
-Q^T G^-1 Q = U diag(l) U^T, every row is G^-1 b - G^-1 Q U diag(s w_i / (1 + s w_i l)) U^T Q^T G^-1 b. Tokens are taken
-into the basis B in float64 before they are summed with the masks (`released_values`); there they are of size 1 and
-less, so that sums in float32 do not lose what G, conditioned like 1e7, would lose of them.
+It is batched as follows. mu differs by matrix only, so one generalised eigendecomposition B of (lam I + K, I + R / mu),
+K = C C^T + s sum x x^T, inverts G = lam I + K + mu (I + R / mu) for all matrices. With Pi = Q Q^T and Q^T G^-1 Q = U
+diag(l) U^T, every row is G^-1 b - G^-1 Q U diag(s w_i / (1 + s w_i l)) U^T Q^T G^-1 b. Tokens are taken into the basis
+B in float64 before they are summed with the masks (`released_values`). In that basis they are of size 1 and less. So
+sums in float32 do not lose what they would lose otherwise, because G has a condition number like 1e7.
 
 Draws are by name and seed, the same for all matrices.
 """
@@ -44,7 +44,7 @@ from expunge.engine.errors import EditError, SettingError
 from expunge.engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
 
 LARGEST, OWN = "largest mask", "own masks"
-CONCEPTS = 64  # whose tokens are summed at a time
+CONCEPTS = 64  # so many concepts' tokens are summed at a time
 PUBLISHED: dict[str, dict[str, Any]] = {
     "large scale": {},
     "diversi50": {"erase_scale": 3.0, "exponent": 5.0, "spectral": False, "entropy_samples": 20},
@@ -61,7 +61,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "residual": True,
     },
 }
-"""The settings of the published commands, in their script/erase.sh, other than the defaults.
+"""The settings of the published commands, in their script/erase.sh, where they differ from the defaults.
 
 `residual` is theirs for Confuse5 alone: the first command for nudity, `naked`, has the same options, but is given to
 erase_scale.py, which reads `--svd` and `--alpha_min` and uses neither, and `--T_sigma` only with `--enable_ased`.
@@ -71,13 +71,16 @@ The first of their commands for 50 artists names the anchor `art`; anchors are t
 
 @dataclass(frozen=True)
 class ReleasedSettings(Settings):
-    """`erase_scale` s, `lamb` lam, `exponent` p of the mask, `noise` its and the entropy's standard deviation,
-    `entropy_samples` of a concept in `entropy_bins`, `temperature` T and `gate` q of the spectral part.
+    """Settings of the two scripts.
 
-    Of the script `erase_scale`: `mask`, `spectral` R, `steps` of the proximal map. Of `erase`, where the mask is always
-    on: `least_edit` a_min, `residual` the last term, `residual_scale` s' (0: s). `precision` of what is done row by
-    row; the systems are solved in float64. `seed` of its draws, which are not the specification's. The defaults are the
-    published command for large scale.
+    `script` is one of the two. `erase_scale` is s, `lamb` lam and `exponent` p of the mask. `noise` is the standard
+    deviation of the mask's and the entropy's noise. The entropy takes `entropy_samples` of a concept in `entropy_bins`.
+    `temperature` T and `gate` q belong to the spectral part.
+
+    Of the script `erase_scale`: `mask`, `spectral` R, and the `steps` of the proximal map. Of `erase`, where the mask
+    is always on: `least_edit` a_min, `residual` the last term, and `residual_scale` s' (0: s). `precision` is that of
+    the work row by row; the systems are solved in float64. `seed` is that of its draws, not the specification's. The
+    defaults are the published command for large scale.
     """
 
     one_by_one: ClassVar[bool] = True
@@ -112,7 +115,11 @@ class ReleasedSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: ReleasedSettings
 ) -> dict[str, Tensor]:
-    """EditError where tokens or the empty prompt were not read, or `lamb` is too small for the targets."""
+    """Return the change of each weight.
+
+    Raises:
+        EditError: tokens or the empty prompt were not read, or `lamb` is too small for the targets.
+    """
     if concepts.tokens is None or concepts.empty is None:
         raise EditError("targets", "their tokens were not read; gather them by this editor's own settings")
     rows = torch.cat([weight.to(getattr(torch, settings.precision)) for weight in weights.values()])
@@ -122,8 +129,11 @@ def plan(
 
 
 def proximal(weight: Tensor, rows: Tensor, mu: float, pull: float, steps: int) -> Tensor:
-    """`rows` a [d_out, d] moved towards `weight` w0, by turns in length and direction, u = a/|a| at first:
-    k = max(0, u u0), r = (pull |a| + mu |w0| k) / (pull + mu), u along pull a + mu |w0| k u0; the result is r u."""
+    """Return `rows` a [d_out, d] moved towards `weight` w0, by turns in length and direction, u = a/|a| at first.
+
+    A step takes k = max(0, u u0), r = (pull |a| + mu |w0| k) / (pull + mu), and u along pull a + mu |w0| k u0. The
+    result is r u.
+    """
     size, size0 = (matrix.norm(dim=1, keepdim=True).clamp_min(EPS) for matrix in (rows, weight))
     length, direction, direction0 = size, rows / size, weight / size0
     for _ in range(max(1, steps)):
@@ -137,7 +147,10 @@ def proximal(weight: Tensor, rows: Tensor, mu: float, pull: float, steps: int) -
 def _scaled(
     rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings
 ) -> Iterator[Tensor]:
-    """The script `erase_scale`, matrix by matrix of the `rows`, which are matrices of `sizes` on each other."""
+    """Yield each edited matrix of the script `erase_scale`.
+
+    The `rows` are those of matrices of `sizes`, one below the other.
+    """
     subjects, identity = concepts.subjects.double(), _identity(concepts)
     spread, vectors = _spectrum(subjects)
     shape = times(vectors * (1 - _gate(spread, settings)), vectors.T) if settings.spectral else 0 * identity
@@ -154,7 +167,10 @@ def _scaled(
 
 
 def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float) -> Tensor:
-    """The rows of (G + pull_i Pi) a_i = b_i for `right` b [d_out, d] in the pencil's basis, where Pi is `own` own^T."""
+    """Return the rows a_i that solve (G + pull_i Pi) a_i = b_i, where Pi is `own` own^T.
+
+    `right` holds b [d_out, d] in the pencil's basis.
+    """
     shrink = 1 / (1 + mu * pencil.values)
     sizes, turn = eigh(times(own.T, shrink[:, None] * own))
     shrink, sizes, own, basis = (
@@ -166,7 +182,7 @@ def _solved(right: Tensor, pull: Tensor, pencil: Pencil, own: Tensor, mu: float)
 
 
 def _mixed(rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Iterator[Tensor]:
-    """The script `erase`, matrix by matrix."""
+    """Yield each edited matrix of the script `erase`."""
     identity = _identity(concepts)
     basis = diagonalise(settings.lamb * identity + _covariance(concepts, settings), 0 * identity, held_by="lamb").basis
     values, _ = _masked_values(rows, sizes, concepts, settings, basis)
@@ -179,7 +195,7 @@ def _mixed(rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings
 
 
 def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity: Tensor) -> Tensor:
-    """s' P C C^T P, [d, d]."""
+    """Return s' P C C^T P, [d, d]."""
     if not settings.residual:
         return 0 * identity
     subjects = concepts.subjects.double()
@@ -191,7 +207,7 @@ def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity:
 def _masked_values(
     rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings, basis: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of all rows s sum_k m_k sum_t (W0 y_t) x_t^T in `basis` [r, d], and the largest mask w [r, 1]."""
+    """Return s sum_k m_k sum_t (W0 y_t) x_t^T of all rows in `basis` [r, d], and the largest mask w [r, 1]."""
     values, widest = torch.zeros_like(rows), rows.new_zeros(len(rows), 1)
     for part, own, largest in masks(rows, sizes, concepts, settings):
         add_masked(values, rows, sizes, own, Batch.of(concepts.tokens, part, basis, rows))  # type: ignore[arg-type]
@@ -202,8 +218,10 @@ def _masked_values(
 def masks(
     rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings: ReleasedSettings
 ) -> Iterator[tuple[range, list[Tensor], list[Tensor]]]:
-    """Of one run of concepts after the other their own masks and those of which the largest counts, [size, m] for each
-    matrix; ones, where the script takes none."""
+    """Yield, for one run of concepts after the other, their own masks and those of which the largest counts.
+
+    Each is [size, m] for each matrix. They are ones where the script takes none.
+    """
     draws = _mask_draws(concepts, settings, rows)
     subjects, empty = concepts.subjects.to(rows), _after_start(concepts).to(rows)
 
@@ -219,19 +237,19 @@ def masks(
 
 
 def _after_start(concepts: ConceptEmbeddings) -> Tensor:
-    """The first token after the start of text in the empty prompt, [d]; of a pooled stream all there is."""
+    """Return the first token after the start of text in the empty prompt, [d]; of a pooled stream its only token."""
     return concepts.empty[:2][-1]  # type: ignore[index]
 
 
 def _mask_draws(concepts: ConceptEmbeddings, settings: ReleasedSettings, like: Tensor) -> dict[str, Tensor]:
-    """The noise [2, m, COPIES, d] of each mask that the script takes, the largest and the concepts' own."""
+    """Return the noise [2, m, COPIES, d] of each mask that the script takes, the largest and the concepts' own."""
     uses = (OWN,) if settings.script == "erase" else (LARGEST, OWN) if settings.mask else ()
     shape = (2, len(concepts.subjects), COPIES, like.shape[1])
     return {use: noise(use, settings.seed, shape, like).mul_(settings.noise) for use in uses}
 
 
 def _entropy(rows: Tensor, concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tensor:
-    """[r], by noisy copies of all concepts."""
+    """Return the entropy of each row, [r], by noisy copies of all concepts."""
     subjects = concepts.subjects.to(rows)
     shape = (len(subjects), settings.entropy_samples, rows.shape[1])
     copies = noise("entropy", settings.seed, shape, rows).mul_(settings.noise).permute(2, 0, 1).contiguous()
@@ -239,7 +257,7 @@ def _entropy(rows: Tensor, concepts: ConceptEmbeddings, settings: ReleasedSettin
 
 
 def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tensor:
-    """C C^T + s sum x x^T."""
+    """Return C C^T + s sum x x^T."""
     subjects, gram = concepts.subjects.double(), 0 * _identity(concepts)
     for part in concepts.tokens.x.split(CONCEPTS * len(concepts.empty)):  # type: ignore[union-attr,arg-type]
         part = part.double()
@@ -248,7 +266,7 @@ def _covariance(concepts: ConceptEmbeddings, settings: ReleasedSettings) -> Tens
 
 
 def _spectrum(subjects: Tensor) -> tuple[Tensor, Tensor]:
-    """C's singular values [r] and left singular vectors [d, r]."""
+    """Return C's singular values [r] and left singular vectors [d, r]."""
     _, spread, vectors = svd(subjects, full_matrices=False)
     return spread, vectors.T
 

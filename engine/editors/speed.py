@@ -1,25 +1,25 @@
-"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): UCE by a change that what is retained cannot feel.
+"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): UCE by a change to which what is retained contributes nothing.
 
     min over D of  mean |(W0 + D) c - W0 a|^2 + r |D|^2   with  D N_0 = 0  and  D k_2 = 0
 
-over targets c with anchors a (equation 4). N_0 are the directions which the retained embeddings speak: the eigenvectors
-of their mean k k^T with eigenvalues of at least `threshold`. k_2 are invariants held exactly (Invariant Equality
-Constraints): the start of text and what is common to the padding of the empty prompt.
+over targets c with anchors a (equation 4). N_0 are the directions of the retained embeddings: the eigenvectors of their
+mean k k^T with eigenvalues of at least `threshold`. k_2 are invariants held exactly (Invariant Equality Constraints):
+the start of text and what is common to the padding of the empty prompt.
 
 With F [d, f] an orthonormal basis of the directions left free by both, D = D_F F^T and
 
-    D = W0 (C - S) F (F^T S F + r I)^-1 F^T,   S = mean c c^T,   C = mean a c^T,
+    D = W0 (C - S) F (F^T S F + r I)^-1 F^T,   S = mean c c^T,   C = mean a c^T.
 
-which is the published formula with its projector P and its multipliers Q taken into one basis: the same minimiser, by
-a symmetric system that is never singular.
+This is the published formula with its projector P and its multipliers Q taken into one basis: the same minimiser, by a
+symmetric system that is never singular.
 
-- Influence-based Prior Filtering: of the retained each matrix holds those that it would move by no less than their
-  mean if nothing were retained, |Delta k| with Delta = W0 (C - S) (S + I)^-1. The published commands switch it off for
-  ten concepts and more, and its comparison drops a concept that is retained alone, which is its own mean.
+- Influence-based Prior Filtering: each matrix holds those of the retained that it would move by no less than their mean
+  if nothing were retained, |Delta k| with Delta = W0 (C - S) (S + I)^-1. The published commands switch it off for ten
+  concepts and more. Their comparison drops a concept that is retained alone, which is its own mean.
 - Directed Prior Augmentation adds to every k ten copies k + z v, z drawn from a normal distribution and v the direction
-  of the smallest singular value of W0, and keeps the copies that Delta moves by more than their mean. Here nothing is
+  of the smallest singular value of W0. It keeps the copies that Delta moves by more than their mean. Here nothing is
   drawn: a hundred copies, z at the quantiles of the normal distribution, weigh a tenth each.
-- For the padding the published code takes three centres of a k-means of random start; here it is the three leading
+- For the padding the published code takes three centres of a k-means of random start. Here it is the three leading
   singular directions, which are the same subspace when the clusters are tight.
 """
 
@@ -42,15 +42,18 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "few": {},
     "ten and more": {"threshold": 1e-4, "retain_scale": 0.05, "prior_filter": False},
 }
-"""The settings of the published commands, by the number of concepts, other than the defaults."""
+"""The settings of the published commands, by the number of concepts, where they differ from the defaults."""
 NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
 class SpeedSettings(Settings):
-    """`params` the matrices edited, `threshold` below which a direction of the retained is free, `retain_scale` r,
-    `prior_filter` whether the retained are filtered by influence, `augment` whether copies are held beside them,
-    `invariants` whether k_2 are, and `general`, the weight of the vocabulary's own words, which are never filtered.
+    """Settings of SPEED.
+
+    `params` are the matrices edited. Below `threshold` a direction of the retained is free. `retain_scale` is r.
+    `prior_filter` says whether the retained are filtered by influence, `augment` whether copies are held beside them,
+    and `invariants` whether k_2 are held. `general` is the weight of the vocabulary's own words, which are never
+    filtered.
 
     The defaults are those of the published commands for few concepts.
     """
@@ -77,6 +80,7 @@ class SpeedSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: SpeedSettings
 ) -> dict[str, Tensor]:
+    """Return the change of each weight that `params` names."""
     targets, count = concepts.targets, concepts.count * concepts.streams
     wanted, spread = (targets.cross - targets.gram) / count, targets.gram / count
 
@@ -96,23 +100,27 @@ def plan(
 
 
 def held(weight: Tensor, moving: Tensor, kept: Rows | None, settings: SpeedSettings) -> Moments:
-    """Moments of the retained rows that a weight is to hold, and of their copies; `moving` [d_out, d] is its change if
-    nothing is retained."""
+    """Return the moments of the retained rows that a weight is to hold, and of their copies.
+
+    `moving` [d_out, d] is the weight's change if nothing is retained.
+    """
     assert kept is not None, "the settings ask for them"
     rows = influenced(moving, kept) if settings.prior_filter else kept
     return with_copies(moving, rows, weakest(weight)) if settings.augment else Moments.of(rows.x, weights=rows.weight)
 
 
 def influenced(moving: Tensor, kept: Rows) -> Rows:
-    """The rows that `moving` [d_out, d] moves by no less than their mean."""
+    """Return the rows that `moving` [d_out, d] moves by no less than their mean."""
     moved = times(moving, kept.x.double().T).norm(dim=0)
     chosen = moved >= times(moved, kept.weight) / total(kept.weight) * (1 - NOTHING)
     return Rows(kept.x[chosen], kept.weight[chosen])
 
 
 def with_copies(moving: Tensor, rows: Rows, direction: Tensor) -> Moments:
-    """Moments of the rows and of those of their copies along `direction` [d] that `moving` moves by more than the mean
-    copy."""
+    """Return the moments of the rows and of those of their copies that `moving` moves by more than the mean copy.
+
+    The copies lie along `direction` [d].
+    """
     x, weight = rows.x.double(), rows.weight
     steps = quantiles(DRAWN).to(x)
     own, along = times(moving, x.T), times(moving, direction)
@@ -127,13 +135,17 @@ def with_copies(moving: Tensor, rows: Rows, direction: Tensor) -> Moments:
 
 
 def quantiles(count: int) -> Tensor:
-    """`count` values in float64 that divide the normal distribution into parts of equal weight, each at its middle."""
+    """Return `count` values in float64, the middles of as many parts of equal weight of the normal distribution."""
     middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     return torch.special.ndtri(middles)
 
 
 def free_directions(layer: str, retain: Moments, concepts: ConceptEmbeddings, settings: SpeedSettings) -> Tensor:
-    """F [d, f]: orthonormal, and orthogonal to all that is held. EditError if nothing is left."""
+    """Return F [d, f]: orthonormal, and orthogonal to all that is held.
+
+    Raises:
+        EditError: no direction is free.
+    """
     kept = _mean(retain) + settings.general * _mean(concepts.general)
     values, vectors = eigh((kept + kept.T) / 2)
     rounding = torch.finfo(torch.float64).eps * len(values) * values[-1].item()
@@ -146,17 +158,17 @@ def free_directions(layer: str, retain: Moments, concepts: ConceptEmbeddings, se
 
 
 def invariants(empty: Tensor) -> Tensor:
-    """k_2 [k, d] of the empty prompt [T, d]: the start of text, then the leading directions of all that follows."""
+    """Return k_2 [k, d] of the empty prompt [T, d]: the start of text, then the leading directions of the rest."""
     _, sizes, directions = svd(empty[1:].double(), full_matrices=False)
     told = directions[:PADDING_DIRECTIONS][sizes[:PADDING_DIRECTIONS] > NOTHING]  # Wan's padding is all zeros
     return torch.cat([empty[:1].double(), told])
 
 
 def weakest(weight: Tensor) -> Tensor:
-    """v [d]: the right singular vector of the smallest of the min(d_out, d) singular values of a weight [d_out, d]; of
-    one that is all zeros it is zero.
+    """Return v [d]: the right singular vector of a weight's smallest singular value.
 
-    An eigenvector of W^T W, or of W W^T if that is smaller, is found two to three times as fast as singular vectors.
+    A weight [d_out, d] has min(d_out, d) of these. For a weight that is all zeros it is zero. An eigenvector of W^T W,
+    or of W W^T if that is smaller, is found two to three times as fast as singular vectors.
     """
     rows = weight.double()
     if len(rows) >= rows.shape[1]:
@@ -166,19 +178,19 @@ def weakest(weight: Tensor) -> Tensor:
 
 
 def _last(rows: Tensor) -> Tensor:
-    """[d]: the direction in which rows [n, d] reach least."""
+    """Return the direction [d] in which rows [n, d] reach least."""
     return eigh(product(rows, rows)).eigenvectors[:, 0]
 
 
 def _orthogonal_to(free: Tensor, rows: Tensor) -> Tensor:
-    """An orthonormal basis of what of `free` [d, f] is orthogonal to `rows` [k, d]."""
+    """Return an orthonormal basis of the part of the span of `free` [d, f] that is orthogonal to `rows` [k, d]."""
     spoken = times(free.T, rows.T) / rows.norm(dim=1)
     directions, sizes, _ = svd(spoken, full_matrices=True)
     return times(free, directions[:, int((sizes > NOTHING).sum()) :])
 
 
 def _inverse(free: Tensor, spread: Tensor, ridge: float) -> Tensor:
-    """F (F^T S F + r I)^-1 F^T, [d, d]."""
+    """Return F (F^T S F + r I)^-1 F^T, [d, d]."""
     solved = solve_ridged(times(times(free.T, spread), free), ridge, free.T, held_by="retain_scale")
     return times(free, solved)
 

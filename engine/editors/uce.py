@@ -19,7 +19,9 @@ from expunge.engine.linalg import diagonalise, eye, times
 
 @dataclass(frozen=True)
 class UceSettings(Settings):
-    """`erase_scale` s, `preserve_scale` r, `lamb` lam, and `general`, the weight of the vocabulary's own words.
+    """Settings of UCE.
+
+    `erase_scale` is s, `preserve_scale` r and `lamb` lam. `general` is the weight of the vocabulary's own words.
 
     The defaults are those of the authors' `uce_sd_erase.py`: bare names, last subject token, no general words. Their
     earlier `train_erase.py` edits all tokens from the last subject token on, and always retains the empty prompt.
@@ -40,6 +42,7 @@ class UceSettings(Settings):
 def plan(
     weights: Mapping[str, Tensor], kinds: Mapping[str, str], concepts: ConceptEmbeddings, settings: UceSettings
 ) -> dict[str, Tensor]:
+    """Return the change of each weight, W0 times one matrix for the whole model."""
     change = right_factor(concepts.targets, concepts, settings)
     return {name: times(weight, change) for name, weight in weights.items()}
 
@@ -47,7 +50,7 @@ def plan(
 def right_factor(
     erased: Moments, concepts: ConceptEmbeddings, settings: UceSettings, present: Tensor | None = None
 ) -> Tensor:
-    """D [d, d] of the changes W0 D that send `erased` to their anchors and hold what is kept.
+    """Return D [d, d] of the changes W0 D that send `erased` to their anchors and hold what is kept.
 
     The ridge holds D to the `present` one, by default to none at all.
     """

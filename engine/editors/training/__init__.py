@@ -1,8 +1,8 @@
 """Editors that train: many steps of descent where others solve once. `hardened` is ours, the others are baselines.
 
-`train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It reaches
-further than text projections: `esd` changes all of cross-attention, `stereo` all but that, `salun` half of all weights,
-`hardened` all. Its settings are checked the same way. Every file here that defines `TRAINER` is one.
+`train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It changes
+more than text projections: `esd` all of cross-attention, `stereo` all but that, `salun` half of all weights, `hardened`
+all. Its settings are checked the same way. Every file here that defines `TRAINER` is one.
 """
 
 from __future__ import annotations
@@ -45,11 +45,19 @@ def train(
 ) -> EditPlan:
     """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
 
-    All draws come from `spec.seed`, and a processor trains on one thread, for what many steps round otherwise on two
-    ends up in other weights; what does not depend on each other is drawn on as many as there are. `report` is told of
-    each step. With a folder `kept_in`, a training that was killed goes on from what it left there. `closed_form` plans
-    the edit that one may begin at. The plan's diagnostics give the `change` |D|/|W0| of each weight that was not all
-    zero. Raises SettingError, ConceptError, UnknownArchitecture, or EditError when the loss is no longer finite.
+    All draws come from `spec.seed`. A processor trains on one thread, because many steps that round differently on two
+    would end in other weights. Work in independent parts uses as many threads as there are. The plan's diagnostics give
+    the `change` |D|/|W0| of each weight that was not all zero.
+
+    Args:
+        pipeline: the model.
+        spec: the specification.
+        report: called after each step.
+        kept_in: the folder in which a killed training left its state, from which it goes on.
+        closed_form: plans the edit at which a training may begin.
+    Raises:
+        SettingError, ConceptError, UnknownArchitecture: the specification or the model is unfit for this editor.
+        EditError: the loss is no longer finite.
     """
     if spec.editor not in TRAINERS:
         raise SettingError(f"editor {spec.editor!r} does not train; those that do: {', '.join(TRAINERS)}")
@@ -69,7 +77,7 @@ def train(
 
 
 def _checkpoints(pipeline: Any, spec: EditSpec, settings: dict[str, Any], folder: Path | None) -> Checkpoints:
-    """Checkpoints of this very training: of these weights and encoders, by this code, on this kind of machine."""
+    """Return the checkpoints of this very training: these weights and encoders, this code, this kind of machine."""
     if folder is None:
         return Checkpoints()
     names = [f"unet.{plain_name(own)}" for own, _ in uncompiled(pipeline.unet).named_parameters()]
@@ -97,7 +105,7 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
     deltas, diagnostics = {}, {}
     trained = dict(student.named_parameters())
     for own, weight in uncompiled(pipeline.unet).named_parameters():
-        name, before = f"unet.{plain_name(own)}", weight.cpu().double()  # carried first: not every device has float64
+        name, before = f"unet.{plain_name(own)}", weight.cpu().double()  # moved first: not every device has float64
         change = (trained[own].cpu().double() - before).float()
         if change.any():
             if not change.isfinite().all():

@@ -1,4 +1,4 @@
-"""What an editor that trains is given: a copy of the denoiser to change, and what one run of it works with."""
+"""The interface of an editor that trains: a copy of the denoiser to change, and what one run of it works with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Report = Callable[[Step], object]
 
 
 def unheard(step: Step) -> None:
-    """The report of one who does not listen."""
+    """Do nothing: the report of a caller who wants none."""
 
 
 ClosedForm = Callable[[Any, EditSpec], EditPlan]
@@ -35,14 +35,17 @@ ClosedForm = Callable[[Any, EditSpec], EditPlan]
 
 
 def unplanned(pipeline: Any, spec: EditSpec) -> EditPlan:
-    """Refuse to plan: training lies below planning, which hands its own closed form down."""
+    """Refuse to plan. Training lies below planning, which passes its own closed form down."""
     raise SettingError(f"a training that begins at {spec.editor} is planned by expunge.engine.planning.make.make")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one training works with: `report` hears of each step, work that falls into parts may use so many `threads`,
-    `checkpoints` keep what a killed run had done, and `closed_form` plans the edit that a training begins at."""
+    """The tools of one training.
+
+    `report` is called after each step. Work that falls into parts may use so many `threads`. `checkpoints` keep what a
+    killed run had done. `closed_form` plans the edit at which a training begins.
+    """
 
     report: Report = unheard
     threads: int = 1
@@ -52,13 +55,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Trainer:
-    """`train(pipeline, student, spec, settings, run)` changes the UNet of `student` in place.
+    """An editor that trains: `train(pipeline, student, spec, settings, run)` changes the UNet of `student` in place.
 
-    `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients; the pipeline
-    itself, with which it shares all else, must be left as it was. It runs on one thread; work in parts that have
-    nothing to do with each other it may share out among the threads of the run. The class `settings` raises
-    SettingError for values that cannot be trained with. `declared(settings)` tells of the name of a weight whether the
-    trainer may change it.
+    `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients. It shares all
+    else with the pipeline, which must be left as it was. It runs on one thread, and may share independent parts of its
+    work among the threads of the run. The class `settings` raises SettingError for values that cannot be trained with.
+    `declared(settings)` returns a function that says of a weight's name whether the trainer may change it.
     """
 
     name: str

@@ -1,8 +1,7 @@
-"""What a killed training had done, kept in files: tensors by name, and found again by the digest of all that they
-depend on.
+"""The state of a killed training in files: tensors by name, found again by the digest of all that they depend on.
 
-A file is written whole or not at all. One that a disk damaged, or that holds other tensors than its digest says, is
-taken for none, so that a training never goes on from anything but its own state.
+A file is written whole or not at all. One that a disk damaged, or that holds other tensors than its digest says, counts
+as missing. So a training never goes on from anything but its own state.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Checkpoints:
     inputs: str = ""
 
     def of(self, **inputs: Any) -> Checkpoints:
-        """The same folder, for a training that depends on these inputs too."""
+        """Return the same folder, for a training that depends on these inputs too."""
         return Checkpoints(self.folder, json_digest([self.inputs, inputs]))
 
     def save(self, name: str, state: State) -> None:
@@ -42,7 +41,7 @@ class Checkpoints:
         save_whole(state, self._file(name), {"digest": tensor_digest(state), "inputs": self.inputs})
 
     def load(self, name: str) -> dict[str, Tensor] | None:
-        """The state under `name`, on the CPU; None if there is none, or if it is not what was saved."""
+        """Return the state under `name`, on the CPU; None if there is none, or if it is not what was saved."""
         if self.folder is None or not (file := self._file(name)).is_file():
             return None
         try:
@@ -60,23 +59,23 @@ class Checkpoints:
 
 
 def under(prefix: str, state: State) -> dict[str, Tensor]:
-    """The state with `prefix` before each name."""
+    """Return the state with `prefix` before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
 
 
 def part(prefix: str, state: State) -> dict[str, Tensor]:
-    """What `under` put there."""
+    """Return those tensors of a state that `under` put behind `prefix`, by their own names."""
     return {name.removeprefix(f"{prefix}."): own for name, own in state.items() if name.startswith(f"{prefix}.")}
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser remembers of each parameter, by the parameter's number; its rates are not part of it."""
+    """Return an optimiser's state of each parameter, by the parameter's number; its rates are not part of it."""
     remembered = optimiser.state_dict()["state"]
     return {f"{number}.{key}": own for number, values in remembered.items() for key, own in values.items()}
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, state: State) -> None:
-    """Give an optimiser the memory that `optimiser_state` took."""
+    """Give an optimiser the state that `optimiser_state` returned."""
     numbers = sorted({int(name.partition(".")[0]) for name in state})
     told = {**optimiser.state_dict(), "state": {number: part(str(number), state) for number in numbers}}
     optimiser.load_state_dict(told)

@@ -1,7 +1,7 @@
-"""What the editors that train share: a walk along the denoising path, and the weights that they may change.
+"""The common parts of editors that train: a walk along the denoising path, and the weights that they may change.
 
 The scheduler is DDIM (arXiv 2010.02502) without noise, on the betas and the kind of prediction that the model's own
-scheduler names, so that every walk is a pure function of weights, prompts and first noise.
+scheduler names. So every walk is a pure function of weights, prompts and first noise.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ R = TypeVar("R")
 
 @torch.no_grad()
 def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
-    """What the denoiser is told of n prompts, [n, ...] by the pipeline's own keywords."""
+    """Return the denoiser's text input for n prompts, [n, ...] by the pipeline's own keywords."""
     return told(pipeline, prompts, pipeline.unet.device)
 
 
 def unconditional(pipeline: Any, count: int) -> Arguments:
-    """What the pipeline itself tells its denoiser when it is asked for nothing, `count` times: the empty prompt, or
-    zeros where its configuration says so, as Stable Diffusion XL's does."""
+    """Return the denoiser's text input when the pipeline is asked for nothing, `count` times.
+
+    It is the empty prompt, or zeros where the configuration says so, as Stable Diffusion XL's does.
+    """
     nothing = take(read(pipeline, [""]), [0] * count)
     if getattr(pipeline.config, "force_zeros_for_empty_prompt", False):
         return {name: torch.zeros_like(rows) for name, rows in nothing.items()}
@@ -45,12 +47,16 @@ def unconditional(pipeline: Any, count: int) -> Arguments:
 
 
 def take(arguments: Arguments, places: Sequence[int]) -> Arguments:
-    """The rows of what a denoiser is told that are at these places."""
+    """Return the rows of a text input that are at these places."""
     return {name: rows[list(places)] for name, rows in arguments.items()}
 
 
 def check(pipeline: Any) -> None:
-    """UnknownArchitecture if the pipeline's denoiser is not one that is trained here."""
+    """Refuse a pipeline whose denoiser cannot be trained here.
+
+    Raises:
+        UnknownArchitecture: it is such a pipeline.
+    """
     family = family_of(pipeline)
     if family.name not in FAMILIES:
         raise UnknownArchitecture(f"{family.name} cannot be fine-tuned here; known: {', '.join(FAMILIES)}")
@@ -70,7 +76,11 @@ def check(pipeline: Any) -> None:
 
 
 def ddim(pipeline: Any, steps: int) -> Any:
-    """SettingError for more steps than there are levels of noise."""
+    """Return a DDIM scheduler of the pipeline's noise, with so many steps.
+
+    Raises:
+        SettingError: there are more steps than levels of noise.
+    """
     scheduler: Any = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     if steps > (levels := scheduler.config.num_train_timesteps):
         raise SettingError(f"steps is {steps}, and the model knows {levels} levels of noise; use at most as many")
@@ -88,8 +98,10 @@ def walk(
     guidance: float,
     until: Sequence[int] | None = None,
 ) -> Tensor:
-    """The states under classifier-free guidance after the first `until` denoising steps of each row, or after all steps
-    if left out. They ascend: rows that are there wait for the others."""
+    """Return the states under classifier-free guidance after the first `until` denoising steps of each row.
+
+    If `until` is left out, these are all steps. It ascends: rows that are done wait for the others.
+    """
     state = noise * scheduler.init_noise_sigma
     until = [len(scheduler.timesteps)] * len(noise) if until is None else until
     for step, time in enumerate(scheduler.timesteps[: until[-1]]):
@@ -102,8 +114,10 @@ def walk(
 
 
 def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iterator[R]:
-    """What work makes of each part, in order; so many parts at a time, each on one thread, so that it is the same on
-    any number of them."""
+    """Yield the result of work on each part, in order, with `threads` parts at a time.
+
+    Each part runs on one thread, so the result is the same on any number of them.
+    """
     if threads == 1:
         yield from map(work, parts)
         return
@@ -112,20 +126,22 @@ def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iter
 
 
 def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: Arguments) -> tuple[Tensor, Tensor]:
-    """What is predicted of the same latents told one thing and another, in one pass: a small batch leaves a processor
-    waiting for the weights, so that two passes take nearly twice the time."""
+    """Return the predictions for the same latents under one text input and another, in one pass.
+
+    With a small batch a processor waits for the weights, so two passes would take nearly twice the time.
+    """
     both = {name: torch.cat([one[name], other[name]]) for name in one}
     first, second = predicted(pipeline, torch.cat([noisy, noisy]), time, both).chunk(2)
     return first, second
 
 
 def noise_like_latents(unet: Any, count: int, draws: torch.Generator) -> Tensor:
-    """Standard normal [count, channels, height, width], drawn on the CPU so that it is the same on every device."""
+    """Return standard normal noise [count, channels, height, width], drawn on the CPU: the same on every device."""
     return torch.randn(count, *_shape(unet), generator=draws).to(unet.device)
 
 
 def at_once(unet: Any) -> int:
-    """How many latents go through the denoiser together: fewer of larger ones, for the memory that they take."""
+    """Return how many latents go through the denoiser together: fewer of larger ones, for the memory that they take."""
     return max(1, min(AT_ONCE, NUMBERS // math.prod(_shape(unet))))
 
 

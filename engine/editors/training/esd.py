@@ -1,13 +1,15 @@
-"""Erased Stable Diffusion, ESD-x (Gandikota et al., ICCV 2023, arXiv 2303.07345, equation 7): cross-attention is
-fine-tuned until the prompt of a concept is denoised away from it, as guidance with a negative scale would do.
+"""Erased Stable Diffusion, ESD-x (Gandikota et al., ICCV 2023, arXiv 2303.07345, equation 7).
+
+Cross-attention is fine-tuned until the prompt of a concept is denoised away from it, as guidance with a negative scale
+would do.
 
     e(x_t, c)  ->  e*(x_t) - eta (e*(x_t, c) - e*(x_t))
 
 e* is the model as it was, e the one in training, c a target's name, and x_t is taken from a path on which c is
-denoised: by e* in the authors' script of today, by e in the paper and their first. The coefficients on the right sum to
-1, so the aim is the same for whatever affine function of the noise a model predicts (noise itself or velocity); the
-error is measured in the model's own prediction. Of several targets one is drawn for each sample. What is retained has
-no part in it, nor do anchors: the aim is always the empty prompt.
+denoised: by e* in the authors' script of today, by e in the paper and their first script. The coefficients on the right
+sum to 1. So the aim is the same for any affine function of the noise that a model predicts (noise itself or velocity),
+and the error is measured in the model's own prediction. Of several targets one is drawn for each sample. What is
+retained has no part in it, and neither have anchors: the aim is always the empty prompt.
 """
 
 from __future__ import annotations
@@ -44,14 +46,16 @@ from expunge.engine.text.templates import phrasing, target_pairs
 PARAMETERS = "cross-attention"
 FROZEN, TRAINED = "frozen", "trained"
 PUBLISHED: dict[str, dict[str, Any]] = {"first release": {"walks": TRAINED, "iterations": 1000, "rate": 1e-5}}
-"""Settings of the authors' scripts other than the defaults."""
+"""The settings of the authors' scripts, where they differ from the defaults."""
 
 
 @dataclass(frozen=True)
 class EsdSettings:
-    """`eta` of the equation; `alpha`, the guidance under which x_t is made in `steps` DDIM steps by the model that
-    `walks`, the `frozen` or the `trained` one; `iterations` of Adam at `rate` with `batch` samples each; `bare`: names
-    alone instead of the templates. Defaults are those of the authors' `esd_sd.py`.
+    """Settings of ESD.
+
+    `eta` is that of the equation. x_t is made under the guidance `alpha` in `steps` DDIM steps by the model that
+    `walks`, the `frozen` or the `trained` one. There are `iterations` of Adam at `rate` with `batch` samples each.
+    `bare`: names alone instead of the templates. The defaults are those of the authors' `esd_sd.py`.
     """
 
     eta: float = 1.0
@@ -69,7 +73,7 @@ class EsdSettings:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one iteration learns from: the texts at `drawn`, denoised from `noise` for `until` steps."""
+    """The input of one iteration: the texts at `drawn`, denoised from `noise` for `until` steps."""
 
     drawn: list[int]
     until: int
@@ -77,6 +81,7 @@ class Sample:
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, run: Run) -> None:
+    """Train the student's cross-attention."""
     lines = phrasing(spec.erased, settings.bare)
     wordings = [[text.text for text, _ in target_pairs(target, lines(target.category))] for target in spec.targets]
     texts = [text for own in wordings for text in own]
@@ -102,7 +107,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: EsdSettings, ru
 
 
 def _samples(unet: Any, wordings: list[list[str]], texts: list[str], seed: int, settings: EsdSettings) -> list[Sample]:
-    """Of each iteration the places of its wordings among the texts, one target's for each, and where it starts."""
+    """Return for each iteration where it starts, and the places of its wordings among the texts, each of one target."""
     draws, samples = torch.Generator().manual_seed(seed), []
     for _ in range(settings.iterations):
         drawn = [texts.index(_drawn(_drawn(wordings, draws), draws)) for _ in range(settings.batch)]
@@ -119,7 +124,10 @@ def _walked(
     settings: EsdSettings,
     run: Run,
 ) -> dict[int, Tensor]:
-    """Where each sample's walk of the frozen model ends, by its place: many at once, those that go equally far."""
+    """Return the end of each sample's walk of the frozen model, by the sample's place.
+
+    Samples that go about equally far walk together.
+    """
     order = sorted(range(len(samples)), key=lambda place: samples[place].until)
     size = max(1, at_once(pipeline.unet) // settings.batch)
     blocks = [order[start : start + size] for start in range(0, len(order), size)]
@@ -143,7 +151,10 @@ def _walked(
 def away(
     pipeline: Any, noisy: torch.Tensor, time: torch.Tensor, said: Arguments, nothing: Arguments, eta: float
 ) -> torch.Tensor:
-    """The right-hand side: from the unconditional prediction as far again on the other side of it, times `eta`."""
+    """Return the right-hand side of the equation.
+
+    It lies beyond the unconditional prediction, `eta` times as far as the prompt's prediction lies on this side.
+    """
     without, told = in_pairs(pipeline, noisy, time, nothing, said)
     return without - eta * (told - without)
 

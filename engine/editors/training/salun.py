@@ -1,13 +1,14 @@
 """Saliency unlearning, SalUn (Fan et al., ICLR 2024, arXiv 2310.12508, equations 3, 4 and 6), for text-to-image models.
 
-First a mask: of all weights, those on which the training loss of the pictures to forget, at the untouched model,
-depends most. Then the model is fine-tuned under it: pictures of a target c are denoised under its name as under
-another's c', and pictures of what is kept are learnt on as ever:
+First comes a mask. It holds those of all weights on which the training loss of the pictures to forget, at the untouched
+model, depends most. Then the model is fine-tuned under it. Pictures of a target c are denoised under its name as under
+another's c', and pictures of what is kept are learnt as ever:
 
     min  E |e(x_t, c) - e(x_t, c')|^2  +  beta  E |e(x_r,t, c_r) - noise|^2        over the weights in the mask
 
-c' is held fixed in each step, as in the released code. The pictures are latents that the untouched model draws under
-the names of targets and of what is retained; c' is a target's anchor, or, where that is empty, a retained concept.
+The prediction for c' is held fixed in each step, as in the released code. The pictures are latents that the untouched
+model draws under the names of targets and of what is retained. c' is a target's anchor or, where that is empty, a
+retained concept.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ from expunge.engine.text.templates import phrasing, target_pairs, worded
 
 @dataclass(frozen=True)
 class SalunSettings:
-    """`beta` as above; `share` of weights in the mask (the median as threshold is 0.5); `pictures` to forget, and as
-    many to keep, drawn in `steps` DDIM steps under `guidance`; `epochs` of Adam at `rate` over them, `batch` at a time;
-    `parameters` that may be in the mask; `bare`: names alone instead of the templates.
+    """Settings of SalUn.
 
-    Defaults are those of the published command for forgetting a class (its script alone has `beta` 0.1); there the
+    `beta` is as above. `share` is that of the weights in the mask (the median as threshold is 0.5). `pictures` to
+    forget, and as many to keep, are drawn in `steps` DDIM steps under `guidance`. There are `epochs` of Adam at `rate`
+    over them, `batch` at a time. `parameters` may be in the mask. `bare`: names alone instead of the templates.
+
+    The defaults are those of the published command for forgetting a class (its script alone has `beta` 0.1). There the
     pictures are photographs, about 900 a class.
     """
 
@@ -85,6 +88,7 @@ class Drawn:
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, run: Run) -> None:
+    """Draw the pictures, choose the mask, and train the student's weights in it."""
     draws = torch.Generator().manual_seed(spec.seed)
     scheduler = ddim(pipeline, settings.steps)
     forget, keep = rows(spec, settings)
@@ -105,13 +109,20 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: SalunSettings, 
         loss.backward()
         for name, parameter in weights.items():
             if parameter.grad is not None:
-                parameter.grad *= mask[name]  # and Adam leaves a weight that never had a gradient to the bit
+                parameter.grad *= mask[name]  # Adam leaves a weight that never had a gradient as it was, to the bit
         optimiser.step()
         run.report(Step("training", step + 1, whole, loss.item()))
 
 
 def rows(spec: EditSpec, settings: SalunSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """For every picture to forget its prompt and the one to mistake it for; for every one to keep its prompt twice."""
+    """Return the prompts of every picture to forget and of every picture to keep, in pairs.
+
+    For a picture to forget, the pair is its prompt and the one to mistake it for. For one to keep, it is its prompt
+    twice.
+
+    Raises:
+        SettingError: there are fewer pictures than targets.
+    """
     if settings.pictures < len(spec.targets):
         raise SettingError(f"salun.pictures is {settings.pictures}; use one a target at least, {len(spec.targets)}")
     lines = phrasing(spec.erased, settings.bare)
@@ -138,7 +149,7 @@ def draw(
     stage: str,
     run: Run,
 ) -> Drawn:
-    """The latents of the pairs' first prompts, drawn by the model as it is."""
+    """Return the latents of the pairs' first prompts, drawn by the model as it is."""
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
@@ -166,7 +177,10 @@ def salient(
     settings: SalunSettings,
     draws: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Which entries have, over one pass, a gradient of the forgetting loss among the largest `share`, as 0 and 1."""
+    """Return a mask of the entries whose gradient of the forgetting loss is among the largest `share`, as 0 and 1.
+
+    The gradient is summed over one pass.
+    """
     for start in range(0, settings.pictures, settings.batch):
         block = range(start, min(start + settings.batch, settings.pictures))
         learnt(student, forgotten.take(block), draws).backward()
@@ -180,12 +194,12 @@ def salient(
 
 
 def learnt(student: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
-    """The loss that diffusion models are trained on, in the model's own kind of prediction."""
+    """Return the loss that diffusion models are trained on, in the model's own kind of prediction."""
     return errors(student, noised(student, drawn.latents, draws), drawn.said).mean()
 
 
 def misled(student: Any, drawn: Drawn, draws: torch.Generator) -> Tensor:
-    """How far the prediction under a target's name is from the one under the name it is to be mistaken for."""
+    """Return the distance of the prediction under a target's name from that under the name it is to be mistaken for."""
     task = noised(student, drawn.latents, draws)
     with torch.no_grad():
         aim = predicted(student, task.noisy, task.times, drawn.instead)

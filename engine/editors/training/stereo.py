@@ -43,18 +43,20 @@ from expunge.engine.spec import EditSpec
 from expunge.engine.text.templates import phrasing, worded
 
 OTHER, CROSS, FULL = "other", "cross-attention", "full"
-PAINTED = 7.5  # guidance under which the gallery of a concept is drawn
+PAINTED = 7.5  # guidance for the pictures of a concept's gallery
 Aim = Callable[[Tensor, Tensor, Arguments], Tensor]
 
 
 @dataclass(frozen=True)
 class StereoSettings:
-    """`searches` turns of erasing and searching; `iterations` of AdamW a target for each training, at `search_rate` in
-    a turn and at `rate` in the end; the `guidance` g of the equation. x_t is walked in `steps` DDIM steps under
-    `alpha`.
+    """Settings of STEREO.
+
+    There are `searches` turns of erasing and searching. Each training takes `iterations` of AdamW a target, at
+    `search_rate` in a turn and at `rate` in the end. `guidance` is g of the equation. x_t is walked in `steps` DDIM
+    steps under `alpha`.
 
     A search learns one vector from `pictures` of the concept in `inversion_steps` at `inversion_rate`. `parameters` may
-    change: all but cross-attention (`other`), cross-attention, or all. Defaults are those of the authors' command.
+    change: all but cross-attention (`other`), cross-attention, or all. The defaults are those of the authors' command.
     """
 
     searches: int = 2
@@ -76,13 +78,14 @@ class StereoSettings:
 
 @dataclass(frozen=True)
 class Gone:
-    """A condition to erase, and what is to be predicted of a state and its time in its place."""
+    """A condition to erase, and a function that gives the prediction to make in its place, for a state and its time."""
 
     condition: Arguments
     aim: Aim
 
 
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: StereoSettings, run: Run) -> None:
+    """Search for words on a model that is erased by turns, then erase all of them from the unedited one."""
     draws = torch.Generator().manual_seed(spec.seed)
     unet = student.unet
     weights = {name: own for name, own in unet.named_parameters() if _is_trained(settings, f"unet.{name}")}
@@ -188,7 +191,7 @@ def _gallery(pipeline: Any, names: Sequence[Arguments], settings: StereoSettings
 def _inverted(
     student: Any, erased: Sequence[str], gallery: Tensor, settings: StereoSettings, draws: torch.Generator, run: Run
 ) -> Arguments:
-    """Return what the denoiser is told of a word that brings the gallery back, learned on the model as it stands."""
+    """Return the text input of a word that brings the gallery back, learned on the model as it stands."""
     pool = words_without(student, erased)
     word = pool[int(torch.randint(len(pool), (), generator=draws))]
     vectors = {name: rows.requires_grad_() for name, rows in of_usual_length(student, [word]).items()}
