@@ -198,7 +198,7 @@ def reads_words(general: float, general_words: int) -> None:
     """Refuse a weight `general` for words of which `general_words` reads none.
 
     Raises:
-        SettingError: both are so.
+        SettingError: `general` is above 0, and `general_words` is 0.
     """
     if general and not general_words:
         raise SettingError(f"general is {general}, the weight of words of which general_words reads none; set both")

@@ -235,7 +235,7 @@ class Family:
     """One way in which text enters a denoiser.
 
     `pipelines` are the diffusers classes that are asked by text alone. `further` are those that read text in the same
-    way and need more than text, such as a picture: edits are planned for them, and no picture is asked of them.
+    way and are asked in another, such as with a picture: edits are planned for them, and no picture is asked of them.
     `denoisers` are the components that hold the matrices, first the one that `predict` asks.
 
     `projections(pipeline)` lists the matrices in module order. `check(pipeline)` raises UnknownArchitecture where what
