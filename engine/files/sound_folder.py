@@ -35,7 +35,7 @@ PLACE = re.compile(
 )
 SIZE = re.compile(
     r"size|dim|channels|width|height|features|hidden|d_ff|d_model|d_kv|embd|embed|inner|rank|pixels|samples?$|frames|"
-    r"stride|scal|ratio|seq_len|divisor|multiple"
+    r"stride|scal|ratio$|seq_len|divisor|multiple"
 )
 UNBUILT = "label2id"  # numbers under names of the maker's choice, from which nothing is built
 AGAIN = "download it again"

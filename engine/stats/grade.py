@@ -45,7 +45,7 @@ def assurance(terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
     It is "by weights" only where every attack that learns was made on every target and decided.
     """
     asked = all(name in terms.attacks and terms.decides(name) for name in LEARNING)
-    made = all(name in own for own in attacks for name in LEARNING)
+    made = bool(attacks) and all(name in own for own in attacks for name in LEARNING)
     return "by weights" if asked and made else "by words"
 
 

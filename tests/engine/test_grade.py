@@ -14,7 +14,7 @@ from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.attempts import confidence_at, confidence_over_all, growth, seed_of, share
 from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence_table import table
-from expunge.engine.stats.grade import LEARNING
+from expunge.engine.stats.grade import LEARNING, assurance
 from expunge.engine.stats.verdict import Verdict
 from tests.engine.rows import rows
 
@@ -64,6 +64,10 @@ def test_attack_weights_are_claimed_of_a_target_that_was_never_attacked() -> Non
 def test_the_loosest_limit_is_the_one_that_is_named() -> None:
     grade = reached(replace(TERMS, probe_limits={"relearn": 0.4, "name": 0.3})).grade
     assert "targets 0.1, single prompt families 0.3, attacks 0.4, kept losses 0.1" in grade
+
+
+def test_attack_weights_are_claimed_where_there_is_no_target() -> None:
+    assert assurance(TERMS, []) == "by words"
 
 
 def test_what_is_no_pass_has_the_grade_that_was_asked_for() -> None:

@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "a9baddbd348710ca17a98f71c44935fd13a2fc2ffef27c4b3015cc619eb44bb6")
+PINNED = ("0.20.0", "10b0e783c7d7fa24eae593606b1d2f7c1e964f3daf4c63e2f099791ad5ef6673")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
