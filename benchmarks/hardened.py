@@ -111,7 +111,7 @@ class Bench:
                 self.results.add({**key, "pictures": len(shown), "seen": float(mean(shown)), **told})
 
     def _begun(self, key: dict[str, Any], units: int) -> tuple[int, list[bool], dict[str, Any]]:
-        """How many units are done, what they showed, and what stands in other rows of the same edit."""
+        """Return how many units are done, what they showed, and what stands in other rows of the same edit."""
         same = self.results.where(case=key["case"], editor=key["editor"])
         told = {name: same[-1][name] for name in ("h_o", "minutes")} if same else {}
         if not (rows := self.results.where(**key)):

@@ -99,7 +99,7 @@ def examined(folder: Path, policy: Policy, home: Path, level: Level) -> Verdict:
 
 
 def weakly(folder: Path, policy: Policy) -> dict[str, Any]:
-    """What the usual check says: whether the target's rate and the mean drop are within the policy's limits."""
+    """Return what the usual check says: whether the target's rate and the mean drop are within the policy's limits."""
     name = policy.concepts[0].name
     good = sorted(offered() & {item.name for item in OBJECTS} - {name})
     kept = random.Random("weak check").sample(good, KEPT)
@@ -155,7 +155,7 @@ def measured(model: str, level: Level, home: Path) -> dict[str, Any]:
 
 
 def missed(found: Results, base: str) -> Iterator[str]:
-    """What was measured and is not as `MODELS` says it must be."""
+    """Yield what was measured and is not as `MODELS` says it must be."""
     expected = [(name, model, level) for name, model in MODELS.items() for level in model.levels]
     for name, model, level in expected:
         for row in found.where(base=base, model=name, level=level):

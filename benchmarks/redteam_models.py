@@ -46,7 +46,7 @@ def unedited(base: Path, policy: Policy, out: Path) -> None:
 
 
 def defaults(base: Path, policy: Policy, out: Path) -> None:
-    """What the pipeline itself makes of the policy."""
+    """Write what the pipeline itself makes of the policy."""
     write_edited(base, plan(open_model(base), edit_spec(desired_state([policy]))), out)
 
 

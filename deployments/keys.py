@@ -28,7 +28,7 @@ FIRST_DAY, LAST_DAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzi
 
 @dataclass(frozen=True)
 class Keys:
-    """What opens the servers: the S3 key pair, and the passwords of `USER` on Prefect and on MLflow.
+    """The keys of the servers: the S3 key pair, and the passwords of `USER` on Prefect and on MLflow.
 
     `mlflow_forms` signs the forms on MLflow's own pages.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,10 +26,10 @@ from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
 from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.admission import admitting, received
-from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor
+from expunge.tasks.ledger.admission import admitting, keep_received, received
+from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
-from expunge.tasks.ledger.policy_store import keep_policy, same_in_force, state_with
+from expunge.tasks.ledger.policy_store import same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import AtTheDoor, journal, note
 
@@ -65,14 +64,7 @@ def repeated(policy: Policy, home: Path) -> Receipt | None:
 
 def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt) -> Receipt:
     """Leave a receipt that says which request was published for the same. `data` is the file that was handed in."""
-    keep_policy(home, policy.digest, data)
-    inputs = {
-        "policy": policy.digest,
-        "file": hashlib.sha256(data).hexdigest(),
-        "base": policy.base.sha256,
-        "floor": keep_floor(home).digest,
-        "publication": first.digest,
-    }
+    inputs = keep_received(policy, data, home) | {"publication": first.digest}
     told = {"outcome": "repeated", "request": first.request_id, "reasons": [f"{first.request_id} asked the same"]}
     return note(AtTheDoor(home, line_of(policy, home), policy), Step.REPEATED, inputs, {}, told)
 

@@ -22,7 +22,7 @@ DEPTHS = 5  # as many layers as LPIPS reads of its networks
 
 @dataclass(frozen=True)
 class Features:
-    """What the network makes of n pictures, as float64 arrays with a row a picture.
+    """The features of n pictures, as float64 arrays with a row a picture.
 
     `joint` are unit vectors in the space shared with texts; `pooled` is what the image tower ends in, before any
     projection. The squared Euclidean distance of two rows of `perceptual` is the LPIPS-like distance of the pictures:

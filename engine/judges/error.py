@@ -67,7 +67,7 @@ def next_labels(labels: Sequence[str], known: Collection[str] | None = None) -> 
 
 
 def place_of(folder: Path) -> Path:
-    """Where the error of the judge in `folder` is kept."""
+    """Return where the error of the judge in `folder` is kept."""
     return folder.with_name(f"{folder.name}_error.json")
 
 

@@ -98,7 +98,7 @@ def tokenizers(folder: Path) -> dict[str, Any]:
 
 
 def vae_and_scheduler(folder: Path) -> dict[str, Any]:
-    """How the pipeline in `folder` takes pictures in and walks to them, by component name, in float32."""
+    """Return how the pipeline in `folder` takes pictures in and walks to them, by component name, in float32."""
     parts = components(folder)
     walk = getattr(diffusers, parts["scheduler"].kind).from_pretrained(parts["scheduler"].folder, local_files_only=True)
     return {"vae": _network(parts["vae"], torch.float32), "scheduler": walk}

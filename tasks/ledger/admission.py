@@ -24,15 +24,20 @@ def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
     return parse(data, str(path)), data
 
 
-@contextmanager
-def admitting(policy: Policy, data: bytes, home: Path) -> Iterator[dict[str, str]]:
-    """Keep a policy and the floor; yield what its receipt names as inputs. What refuses it inside leaves a receipt."""
+def keep_received(policy: Policy, data: bytes, home: Path) -> dict[str, str]:
+    """Keep a policy and the floor, and return what a receipt names of them as inputs. `data` is the policy's file."""
     keep_policy(home, policy.digest, data)
-    inputs = {
+    return {
         "policy": policy.digest,
         "file": hashlib.sha256(data).hexdigest(),
         "base": policy.base.sha256,
         "floor": keep_floor(home).digest,
     }
+
+
+@contextmanager
+def admitting(policy: Policy, data: bytes, home: Path) -> Iterator[dict[str, str]]:
+    """Keep a policy and the floor; yield what its receipt names as inputs. What refuses it inside leaves a receipt."""
+    inputs = keep_received(policy, data, home)
     with refusals_noted(AtTheDoor(home, line_of(policy, home), policy), inputs):
         yield inputs

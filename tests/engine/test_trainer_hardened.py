@@ -14,7 +14,6 @@ from expunge.engine.editors.training.base import Run, Step
 from expunge.engine.editors.training.checkpoints import Checkpoints
 from expunge.engine.editors.training.denoiser import take
 from expunge.engine.editors.training.hardened import FIRST_EDIT, HardenedSettings, _begin_at, _in_precision
-from expunge.engine.editors.training.hardening import fresh_search
 from expunge.engine.editors.training.hardening.bank import Teacher, distance
 from expunge.engine.editors.training.hardening.contest import Contest
 from expunge.engine.editors.training.hardening.fresh_search import search, share_shown
@@ -173,7 +172,7 @@ def test_a_searcher_learns_words_that_denoise_the_target_and_the_model_unlearns_
     start = {name: rows.detach().clone() for name, rows in searcher.vectors.items()}
     losses: list[float] = []
     asking = Teacher(pipeline, PLAINLY, torch.Generator().manual_seed(3), Run(partial(noted, losses)))
-    search(pipeline, own, [searcher], asking)
+    search(pipeline, RowDraws(own, take(own.conditions, [0]), asking.draws), [searcher], asking)
     assert sum(losses[-10:]) < sum(losses[:10])
     assert all(not torch.equal(start[name], rows) for name, rows in searcher.vectors.items())
     assert searcher.done == searcher.life
@@ -183,13 +182,15 @@ def test_searches_side_by_side_find_what_each_finds_alone(monkeypatch: pytest.Mo
     pipeline = listening()
     own = material(pipeline)
     rows = (own.bank.target == 0).nonzero()[:4, 0]
-    monkeypatch.setattr(fresh_search, "_rows", lambda *_: rows)
-    monkeypatch.setattr(fresh_search, "_wording", lambda material, target, _: material.wordings[target][0])
+    monkeypatch.setattr(RowDraws, "attacked", lambda *_: rows)
+    monkeypatch.setattr(RowDraws, "wording", lambda self, target: self.material.wordings[target][0])
 
     def found(*chosen: int) -> list[torch.Tensor]:
         searches = Searches(pipeline, HARDENED.erased, 2, 0.2, 4, torch.Generator().manual_seed(0))
         both = [searches.begin_with(0, words, life) for words, life in ((1, 3), (2, 5))]
-        search(pipeline, own, [both[place] for place in chosen], teacher(pipeline))
+        asking = teacher(pipeline)
+        drawn = RowDraws(own, take(own.conditions, [0]), asking.draws)
+        search(pipeline, drawn, [both[place] for place in chosen], asking)
         return [rows for place in chosen for rows in both[place].vectors.values()]
 
     together, alone = found(0, 1), [*found(0), *found(1)]

@@ -62,7 +62,7 @@ def test_a_word_found_denoises_the_gallery_better_than_at_its_start() -> None:
     def found(steps: int) -> torch.Tensor:
         settings = StereoSettings(inversion_steps=steps, inversion_rate=0.05, pictures=2, steps=4)
         draws = torch.Generator().manual_seed(1)
-        gallery = stereo._gallery(pipeline, [read(pipeline, ["cat"])], settings, draws)
+        gallery = stereo._gallery(pipeline, [read(pipeline, ["cat"])], settings, draws, Run())
         assert gallery.shape == (2, 4, 8, 8)
         word = stereo._inverted(pipeline, ["cat"], gallery, settings, draws, Run())
         task = noised(pipeline, gallery.repeat(32, 1, 1, 1), torch.Generator().manual_seed(2))

@@ -16,12 +16,14 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
+from expunge.engine.editors.training.base import Run, Step
 from expunge.engine.errors import SettingError, UnknownArchitecture
 from expunge.engine.families import Arguments, family_of, projections
 from expunge.engine.models.denoising import check_levels, predicted
 from expunge.engine.text.encoding import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
+OTHER = "other"
 PARAMETERS = ("full", "cross-attention")
 AT_ONCE = 32
 NUMBERS = AT_ONCE * 4 * 64 * 64  # as many latents of Stable Diffusion 1.5
@@ -152,13 +154,39 @@ def _shape(unet: Any) -> tuple[int, int, int]:
 
 
 def is_trained(parameters: str, weight: str) -> bool:
-    """Return whether a weight of a pipeline is among these parameters of its UNet: all, or cross-attention's alone."""
-    return weight.startswith("unet.") and (parameters == "full" or ".attn2." in weight)
+    """Return whether a weight of a pipeline is among these parameters of its UNet.
+
+    Args:
+        parameters: "full", "cross-attention", or "other" for all but cross-attention.
+    """
+    if not weight.startswith("unet."):
+        return False
+    return parameters == "full" or (".attn2." in weight) == (parameters != OTHER)
 
 
 def chosen(unet: nn.Module, parameters: str) -> dict[str, nn.Parameter]:
-    """Switch on the gradients of all parameters or of cross-attention's alone, and return those by name."""
+    """Switch on the gradients of these parameters, as `is_trained` names them, and return them by name."""
     picked = {name: parameter for name, parameter in unet.named_parameters() if is_trained(parameters, f"unet.{name}")}
     for parameter in picked.values():
         parameter.requires_grad_(True)
     return picked
+
+
+def draw_latents(
+    pipeline: Any, scheduler: Any, said: Arguments, guidance: float, draws: torch.Generator, stage: str, run: Run
+) -> Tensor:
+    """Return the latents [n, c, h, w] of pictures, drawn by the model as it is under each row of `said`."""
+    count, size = len(next(iter(said.values()))), at_once(pipeline.unet)
+    blocks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    begun = [(block, noise_like_latents(pipeline.unet, len(block), draws)) for block in blocks]
+    nothing = unconditional(pipeline, size)
+
+    def drawn(part: tuple[range, Tensor]) -> Tensor:
+        block, noise = part
+        return walk(pipeline, scheduler, take(said, block), take(nothing, range(len(block))), noise, guidance)
+
+    latents = []
+    for block, states in zip(blocks, shared_out(drawn, begun, run.threads), strict=True):
+        latents.append(states)
+        run.report(Step(stage, block.stop, count))
+    return torch.cat(latents)

@@ -96,8 +96,7 @@ def train(pipeline: Any, student: Any, spec: EditSpec, settings: HardenedSetting
     rows = RowDraws(material, unconditional(pipeline, 1), draws, settings.unsaid)
     contest = Contest(student, weights, rows, searches, settings, precision, run.threads)
     for number in range(_resumed(contest, run), settings.rounds):
-        found = bool(settings.fresh) and _found_again(teacher, contest, settings, how, spec, number)
-        if settings.fresh and number and not found:
+        if settings.fresh and not _found_again(teacher, contest, settings, how, spec, number):
             break
         _fight(contest, number, settings, run)
         run.checkpoints.save("round", {**contest.state(), "next": torch.tensor(number + 1)})
@@ -109,7 +108,7 @@ def _in_precision(device: str, dtype: torch.dtype) -> AbstractContextManager[Any
 
 
 def _draws(spec: EditSpec, purpose: str) -> torch.Generator:
-    """Draws of their own for each purpose, so that one that is resumed need not repeat another's."""
+    """Return draws of their own for each purpose, so that one that is resumed need not repeat another's."""
     return torch.Generator().manual_seed(int(json_digest([spec.seed, purpose])[:15], 16))
 
 
@@ -130,7 +129,7 @@ def _trainable(unet: nn.Module, settings: HardenedSettings, draws: torch.Generat
 
 
 def _resumed(contest: Contest, run: Run) -> int:
-    """The round to begin with, after those that a killed training had done."""
+    """Return the round to begin with, after those that a killed training had done."""
     if (state := run.checkpoints.load("round")) is None:
         return 0
     contest.restore(state)
@@ -150,10 +149,12 @@ def _found_again(
 ) -> bool:
     """Search anew against the model as it stands; return True if any search brought its target back.
 
-    The model is trained against all words found from now on, and their searches go on as it changes.
+    The model is trained against all words found from now on, and their searches go on as it changes. Before the first
+    round nobody is asked: a closed form is not expected to hold.
     """
     asking = replace(teacher, draws=_draws(spec, f"fresh search {number}"))
     material, count = contest.rows.material, len(spec.targets)
+    rows = RowDraws(material, contest.rows.nothing, asking.draws)
     searches = Searches(teacher.pipeline, spec.erased, count, settings.search, settings.life, asking.draws)
     kinds = [FRESH[(turn // count + turn + number) % len(FRESH)] for turn in range(max(len(FRESH), count))]
     searchers = [
@@ -161,11 +162,11 @@ def _found_again(
         for turn, (words, times) in enumerate(kinds)
     ]
     for few in (searchers[start : start + TOGETHER] for start in range(0, len(searchers), TOGETHER)):
-        fresh_search.search(contest.student, material, few, asking)
-    shown = [fresh_search.share_shown(asking, contest.student, material, own, how) for own in searchers]
+        fresh_search.search(contest.student, rows, few, asking)
     for turn, searcher in enumerate(searchers):
         contest.meet(searcher, turn)
-    return max(shown) > 0
+    shown = (fresh_search.share_shown(asking, contest.student, material, own, how) for own in searchers)
+    return number == 0 or max(shown) > 0
 
 
 def may_change(parameters: str, weight: str) -> bool:

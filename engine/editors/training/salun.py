@@ -26,16 +26,12 @@ from expunge.engine.editors.base import at_least
 from expunge.engine.editors.training.base import Run, Step, Trainer
 from expunge.engine.editors.training.denoiser import (
     PARAMETERS,
-    at_once,
     chosen,
     ddim,
+    draw_latents,
     is_trained,
-    noise_like_latents,
     read,
-    shared_out,
     take,
-    unconditional,
-    walk,
 )
 from expunge.engine.errors import SettingError
 from expunge.engine.families import Arguments
@@ -153,21 +149,8 @@ def draw(
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     place, conditions = {text: number for number, text in enumerate(texts)}, read(pipeline, texts)
     said, instead = (take(conditions, [place[text] for text in column]) for column in zip(*pairs, strict=True))
-    size = at_once(pipeline.unet)
-    blocks = [range(start, min(start + size, len(pairs))) for start in range(0, len(pairs), size)]
-    begun = [(block, noise_like_latents(pipeline.unet, len(block), draws)) for block in blocks]
-    nothing = unconditional(pipeline, size)
-
-    def drawn(part: tuple[range, Tensor]) -> Tensor:
-        block, noise = part
-        unsaid = take(nothing, range(len(block)))
-        return walk(pipeline, scheduler, take(said, block), unsaid, noise, settings.guidance)
-
-    latents = []
-    for block, states in zip(blocks, shared_out(drawn, begun, run.threads), strict=True):
-        latents.append(states)
-        run.report(Step(stage, block.stop, len(pairs)))
-    return Drawn(torch.cat(latents), said, instead)
+    latents = draw_latents(pipeline, scheduler, said, settings.guidance, draws, stage, run)
+    return Drawn(latents, said, instead)
 
 
 def salient(

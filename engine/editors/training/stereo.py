@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,9 +28,13 @@ from torch import Tensor, nn
 from expunge.engine.editors.base import at_least
 from expunge.engine.editors.training.base import Run, Step, Trainer
 from expunge.engine.editors.training.denoiser import (
-    at_once,
+    OTHER,
+    PARAMETERS,
+    chosen,
     ddim,
+    draw_latents,
     in_pairs,
+    is_trained,
     noise_like_latents,
     read,
     take,
@@ -42,7 +47,6 @@ from expunge.engine.probes.attacks.words import conditioning, embedded_as, of_us
 from expunge.engine.spec import EditSpec
 from expunge.engine.text.templates import phrasing, worded
 
-OTHER, CROSS, FULL = "other", "cross-attention", "full"
 PAINTED = 7.5  # guidance for the pictures of a concept's gallery
 Aim = Callable[[Tensor, Tensor, Arguments], Tensor]
 
@@ -69,7 +73,7 @@ class StereoSettings:
     pictures: int = 64
     inversion_steps: int = 3000
     inversion_rate: float = 5e-3
-    parameters: str = field(default=OTHER, metadata={"choices": (OTHER, CROSS, FULL)})
+    parameters: str = field(default=OTHER, metadata={"choices": (OTHER, *PARAMETERS)})
 
     def __post_init__(self) -> None:
         at_least("stereo", 1, pictures=self.pictures)
@@ -87,11 +91,10 @@ class Gone:
 def train(pipeline: Any, student: Any, spec: EditSpec, settings: StereoSettings, run: Run) -> None:
     """Search for words on a model that is erased by turns, then erase all of them from the unedited one."""
     draws = torch.Generator().manual_seed(spec.seed)
-    unet = student.unet
-    weights = {name: own for name, own in unet.named_parameters() if _is_trained(settings, f"unet.{name}")}
+    weights = chosen(student.unet, settings.parameters)
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     names = [[read(pipeline, [name]) for name in target.names] for target in spec.targets]
-    gallery = [_gallery(pipeline, own, settings, draws) for own in names]
+    gallery = [_gallery(pipeline, own, settings, draws, run) for own in names]
     found = [list(own) for own in names]
     for turn in range(settings.searches):
         silence = _silence(student, settings)
@@ -177,15 +180,13 @@ def _erase(
         weight.requires_grad_(False)
 
 
-def _gallery(pipeline: Any, names: Sequence[Arguments], settings: StereoSettings, draws: torch.Generator) -> Tensor:
+def _gallery(
+    pipeline: Any, names: Sequence[Arguments], settings: StereoSettings, draws: torch.Generator, run: Run
+) -> Tensor:
     """Return the latents [pictures, c, h, w] of a target's pictures, drawn under its names by turns."""
-    scheduler, ends = ddim(pipeline, settings.steps), []
-    for start in range(0, settings.pictures, size := at_once(pipeline.unet)):
-        count = min(size, settings.pictures - start)
-        said = {key: torch.cat([names[(start + n) % len(names)][key] for n in range(count)]) for key in names[0]}
-        noise = noise_like_latents(pipeline.unet, count, draws)
-        ends.append(walk(pipeline, scheduler, said, unconditional(pipeline, count), noise, PAINTED))
-    return torch.cat(ends)
+    turns = [names[number % len(names)] for number in range(settings.pictures)]
+    said = {key: torch.cat([own[key] for own in turns]) for key in names[0]}
+    return draw_latents(pipeline, ddim(pipeline, settings.steps), said, PAINTED, draws, "gallery", run)
 
 
 def _inverted(
@@ -211,15 +212,4 @@ def _inverted(
         return read(student, [line])
 
 
-def _is_trained(settings: StereoSettings, weight: str) -> bool:
-    """Return whether these settings let the trainer change a weight of a pipeline."""
-    if not weight.startswith("unet."):
-        return False
-    return settings.parameters == FULL or (".attn2." in weight) == (settings.parameters == CROSS)
-
-
-def _declared(settings: StereoSettings) -> Callable[[str], bool]:
-    return lambda weight: _is_trained(settings, weight)
-
-
-TRAINER = Trainer("stereo", StereoSettings, train, _declared)
+TRAINER = Trainer("stereo", StereoSettings, train, lambda settings: partial(is_trained, settings.parameters))

@@ -18,53 +18,39 @@ from expunge.engine.editors.training.denoiser import take
 from expunge.engine.editors.training.hardening.bank import Teacher, distance
 from expunge.engine.editors.training.hardening.material import Material
 from expunge.engine.editors.training.hardening.paths import Walk, walked
-from expunge.engine.editors.training.hardening.rows import joined
+from expunge.engine.editors.training.hardening.rows import RowDraws, joined
 from expunge.engine.editors.training.hardening.searchers import Searcher
 from expunge.engine.models.denoising import Noised, noised, predicted
 from expunge.engine.probes.attacks.words import repeated
-from expunge.engine.text.templates import Wording
 
 ROWS = 4  # of the target's noised pictures in each step of the search
 PICTURES = 8
 LEVELS = 8  # of noise, at which each picture is classified
 
 
-def search(student: Any, material: Material, searchers: Sequence[Searcher], teacher: Teacher) -> None:
-    """Let the searchers live their lives side by side against the model as it stands, with the draws of `teacher`.
+def search(student: Any, rows: RowDraws, searchers: Sequence[Searcher], teacher: Teacher) -> None:
+    """Let the searchers live their lives side by side against the model as it stands, on rows that are drawn for each.
 
     Rows do not mix in the denoiser, so the gradient of the sum of their errors is that of each.
     """
-    bank, draws, longest = material.bank, teacher.draws, max(own.life for own in searchers)
+    bank, longest = rows.material.bank, max(own.life for own in searchers)
     for step in range(longest):
         live = [own for own in searchers if own.done < own.life]
-        blocks = [_rows(material, own.target, draws) for own in live]
-        wordings = [_wording(material, own.target, draws) for own in live]
-        at = torch.cat(blocks)
+        at = torch.cat([rows.attacked(own.target, ROWS) for own in live])
+        wordings = [rows.wording(own.target) for own in live]
         with torch.enable_grad(), teacher.precision():
             told = joined([repeated(own.asked(student, line), ROWS) for own, line in zip(live, wordings, strict=True)])
             errors = distance(predicted(student, bank.noisy[at], bank.times[at], told), bank.truth[at]).split(ROWS)
             loss = torch.stack([error.mean() for error in errors]).sum()
-            gradients = iter(torch.autograd.grad(loss, [rows for own in live for rows in own.vectors.values()]))
+            gradients = iter(torch.autograd.grad(loss, [vector for own in live for vector in own.vectors.values()]))
         for own in live:
             own.step([next(gradients) for _ in own.vectors])
         teacher.run.report(Step("fresh search", step + 1, longest, loss.item() / len(live)))
 
 
-def _rows(material: Material, target: int, draws: torch.Generator) -> torch.Tensor:
-    """Return the places of `ROWS` noised pictures of a target."""
-    places = (material.bank.target == target).nonzero()[:, 0]
-    return places[torch.randint(len(places), (ROWS,), generator=draws)]
-
-
-def _wording(material: Material, target: int, draws: torch.Generator) -> Wording:
-    """Return a wording in which words are searched for."""
-    wordings = material.wordings[target]
-    return wordings[int(torch.randint(len(wordings), (), generator=draws))]
-
-
 @torch.no_grad()
 def share_shown(teacher: Teacher, student: Any, material: Material, searcher: Searcher, how: Walk) -> float:
-    """The share of the pictures under the found words in which the unedited model knows the target."""
+    """Return the share of the pictures under the found words in which the unedited model knows the target."""
     draws = teacher.draws
     wordings = [
         material.wordings[searcher.target][turn % len(material.wordings[searcher.target])] for turn in range(PICTURES)
@@ -75,7 +61,7 @@ def share_shown(teacher: Teacher, student: Any, material: Material, searcher: Se
 
 
 def _shown(teacher: Teacher, material: Material, ends: Tensor, target: int) -> float:
-    """The share of pictures, by their latents `ends`, that the target's name denoises better than other prompts."""
+    """Return the share of pictures, by their latents `ends`, that the target's name denoises best of all prompts."""
     rows = [int(material.names[target][0]), *material.anchors.tolist()]
     told = take(material.conditions, [row for row in rows for _ in ends])
     errors = torch.zeros(len(rows), len(ends))

@@ -36,7 +36,7 @@ class Rows:
     goal: Tensor
 
     def and_(self, other: Rows) -> Rows:
-        """Both, one after the other."""
+        """Return both, one after the other."""
         told = joined([self.told, other.told])
         latents = (torch.cat([getattr(self, name), getattr(other, name)]) for name in ("noisy", "times", "goal"))
         noisy, times, goal = latents
@@ -59,17 +59,17 @@ class RowDraws:
             self.own_goals[NOTHING] = material.bank.unsaid
 
     def attacked(self, target: int, count: int) -> Tensor:
-        """Places in the bank of a target's own."""
+        """Return places of a target's rows in the bank."""
         own = self.places[target]
         return own[torch.randint(len(own), (count,), generator=self.draws)]
 
     def wording(self, target: int) -> Wording:
-        """One in which words that are searched for are put."""
+        """Return a wording in which words are searched for."""
         wordings = self.material.wordings[target]
         return wordings[self._one(len(wordings))]
 
     def plain(self, count: int, turn: int) -> Rows:
-        """Of all targets, asked with each kind of words in turn, from the given turn on."""
+        """Return rows of all targets under each kind of words in turn, from this turn on."""
         bank = self.material.bank
         at = torch.randint(len(bank.target), (count,), generator=self.draws)
         kinds = [PLAIN[(turn + number) % len(PLAIN)] for number in range(count)]
@@ -78,7 +78,7 @@ class RowDraws:
         return Rows(bank.noisy[at], bank.times[at], joined(told), goal)
 
     def kept(self, count: int) -> Rows:
-        """Of each group as many, at any state of their paths."""
+        """Return as many rows of each group, at any state of their paths."""
         paths, groups = self.material.kept, self.material.groups
         own = torch.stack(
             [groups[turn % len(groups)][self._one(len(groups[turn % len(groups)]))] for turn in range(count)]
@@ -95,7 +95,7 @@ class RowDraws:
         self.found.append((searcher.target, searcher.found(student, self.material.wordings[searcher.target])))
 
     def _asked(self, place: int, kind: str) -> Arguments:
-        """What the row at `place` in the bank is asked with."""
+        """Return the condition of the row at `place` in the bank."""
         material, target = self.material, int(self.material.bank.target[place])
         found = [own for owner, own in self.found if owner == target]
         if kind == NOTHING:
@@ -112,7 +112,7 @@ class RowDraws:
         return int(torch.randint(many, (), generator=self.draws))
 
     def state(self) -> State:
-        """What was found, and where the draws stand."""
+        """Return what was found, and where the draws stand."""
         found = [under(f"found.{place}.{target}", own) for place, (target, own) in enumerate(self.found)]
         return {"draws": self.draws.get_state(), **{name: rows for own in found for name, rows in own.items()}}
 
@@ -128,10 +128,10 @@ class RowDraws:
 
 
 def joined(told: Sequence[Arguments]) -> Arguments:
-    """What the denoiser is told of all of these, one after the other."""
+    """Return what the denoiser is given for all of these, one after the other."""
     return {name: torch.cat([own[name] for own in told]) for name in told[0]}
 
 
 def _where(flags: Tensor, these: Tensor, those: Tensor) -> Tensor:
-    """These rows [n, ...] where the flags [n] say so, those elsewhere."""
+    """Return these rows [n, ...] where the flags [n] say so, those elsewhere."""
     return torch.where(flags.to(those.device).view(-1, *[1] * (those.ndim - 1)), these, those)

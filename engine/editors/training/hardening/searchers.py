@@ -30,8 +30,11 @@ WORDS = (2, 4, 1, 8)  # vectors of a searcher, by turns
 
 
 class Searcher:
-    """Of target number `target`: `words` that are embedded as `vectors` [n, d] by encoder, and learn for `life` steps
-    at `rates` that fall to 0 along a straight line."""
+    """A search for words of target number `target`.
+
+    `words` are embedded as `vectors` [n, d] by encoder. They learn for `life` steps at `rates` that fall to 0 along a
+    straight line.
+    """
 
     def __init__(
         self, target: int, words: Sequence[str], vectors: Mapping[str, Tensor], rates: Mapping[str, float], life: int
@@ -44,12 +47,12 @@ class Searcher:
         )
 
     def asked(self, pipeline: Any, wording: Wording) -> Arguments:
-        """What the denoiser is told of a wording with the words in it, with gradients for the vectors."""
+        """Return the condition of a wording with the words in it, with gradients for the vectors."""
         with embedded_as(pipeline, self.words, self.vectors):
             return conditioning(pipeline, [wording.filled(" ".join(self.words)).text])
 
     def found(self, pipeline: Any, wordings: Sequence[Wording]) -> Arguments:
-        """The same of several wordings, as it stands."""
+        """Return the conditions of several wordings, as the search stands."""
         with embedded_as(pipeline, self.words, self.vectors):
             return read(pipeline, [wording.filled(" ".join(self.words)).text for wording in wordings])
 
@@ -80,13 +83,13 @@ class Searches:
         self.targets, self.life, self.draws, self.begun = targets, life, draws, 0
 
     def begin(self) -> Searcher:
-        """The next one."""
+        """Return the next searcher."""
         turn = self.begun // self.targets
         life = max(1, round(self.life * LIVES[turn % len(LIVES)]))
         return self.begin_with(self.begun % self.targets, WORDS[turn % len(WORDS)], life)
 
     def begin_with(self, target: int, words: int, life: int) -> Searcher:
-        """One of so many words and such a life, that starts from words drawn at random."""
+        """Return a searcher of so many words and such a life, that starts from words drawn at random."""
         self.begun += 1
         count = min(words, len(self.pool))
         start = [self.pool.index(word) for word in random_words(self.pool, count, self.draws)]
@@ -94,12 +97,12 @@ class Searches:
         return Searcher(target, self.pool[:count], vectors, self.rates, life)
 
     def renewed(self, searcher: Searcher) -> Searcher:
-        """One that goes on from the vectors of another, with a whole life before it."""
+        """Return a searcher that goes on from the vectors of another, with a whole life before it."""
         vectors = {name: rows.detach() for name, rows in searcher.vectors.items()}
         return Searcher(searcher.target, searcher.words, vectors, self.rates, self.life)
 
     def restored(self, state: State) -> Searcher:
-        """The searcher whose state this was."""
+        """Return the searcher whose state this was."""
         target, life, done, count = state["numbers"].tolist()
         vectors = {name: rows.to(self.table[name].device) for name, rows in part("vectors", state).items()}
         searcher = Searcher(target, self.pool[:count], vectors, self.rates, life)
