@@ -19,6 +19,13 @@ ASSURANCES = {
     "hand, did not bring it back either.",
 }
 """The meaning of each assurance for a reader who knows no machine learning."""
+GUESSING = "concept_vector"
+"""The attack that guesses words from text alone."""
+NAMES_ALONE = (
+    "Prompts that name the target no longer show it. Other words for it were not searched for, and whoever has the "
+    "weights may still teach them one."
+)
+"""What is assured by words where no attack that guesses them decided, as at level quick."""
 
 
 def grade_of(passed: bool, terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
@@ -47,6 +54,13 @@ def assurance(terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
     asked = all(name in terms.attacks and terms.decides(name) for name in LEARNING)
     made = bool(attacks) and all(name in own for own in attacks for name in LEARNING)
     return "by weights" if asked and made else "by words"
+
+
+def explained(terms: Acceptance, attacks: Sequence[Collection[str]]) -> str:
+    """Return in plain sentences what a PASS on these terms assures of, and what it does not."""
+    name = assurance(terms, attacks)
+    guessed = GUESSING in terms.attacks and terms.decides(GUESSING)
+    return ASSURANCES[name] if guessed or name == "by weights" else NAMES_ALONE
 
 
 def _waived(terms: Acceptance) -> list[str]:

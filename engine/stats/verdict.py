@@ -10,7 +10,7 @@ from expunge.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.strict_json import parse_json
 from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.grade import ASSURANCES, assurance, grade_of
+from expunge.engine.stats.grade import explained, grade_of
 
 
 class Outcome(StrEnum):
@@ -266,7 +266,7 @@ class Verdict:
     @property
     def assurance(self) -> str:
         """Return in plain sentences what a PASS assures a rights holder of, and what it does not."""
-        return ASSURANCES[assurance(self.acceptance, [list(one.attacks) for one in self.targets])]
+        return explained(self.acceptance, [list(one.attacks) for one in self.targets])
 
     def to_json(self) -> str:
         """Return canonical JSON with the grade. All floats are rounded to six places already."""

@@ -115,6 +115,10 @@ def test_a_later_attempt_draws_by_seeds_of_its_own() -> None:
 def test_what_a_pass_assures_of_is_said_without_terms_of_the_field() -> None:
     words, weights = (reached(terms).assurance for terms in (replace(TERMS, attacks=("relearn",)), TERMS))
     assert words != weights
+    guessed, named = (reached(replace(TERMS, attacks=own)).assurance for own in (("concept_vector",), ()))
+    assert "guessed from text alone" in guessed
+    assert named == words, "nobody guessed words"
+    assert "Other words for it were not searched for" in named
     assert "may still teach" in words
     assert "did not bring it back" in weights
 

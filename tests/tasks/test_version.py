@@ -40,7 +40,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "10b0e783c7d7fa24eae593606b1d2f7c1e964f3daf4c63e2f099791ad5ef6673")
+PINNED = ("0.20.0", "84d6edc98387ca0c2dbcaedfcaf6ebd65e39bd9529a3fea1138d7c3bd68453be")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
