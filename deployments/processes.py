@@ -12,6 +12,7 @@ import psutil
 MARK, OWNER = "STARTED_BY_EXPUNGE", "STARTED_FOR_EXPUNGE"
 GRACE_SECONDS = 15.0
 KILL_SECONDS = 5.0
+LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,48 @@ def is_running(launched: Launched) -> bool:
     """Whether the very process that we started is alive, and not another under its reused id."""
     try:
         process = psutil.Process(launched.pid)
-        return process.status() != psutil.STATUS_ZOMBIE and launched.mark in _marks(process, MARK)
+        return _is_alive(process) and launched.mark in _marks(process, MARK)
     except psutil.Error:
         return False
 
 
 def stop(launched: list[Launched]) -> None:
-    """SIGTERM to each, all it started and all that it owns; SIGKILL to what is left after a while."""
+    """Send SIGTERM to each, to all it started and to all that it owns; send SIGKILL to what still runs after a while.
+
+    A process may start another between our look at the list and its own end, and a process that is just being started
+    carries no mark for a moment. So we look again until two looks in a row find none.
+    """
     marks = {one.mark for one in launched}
-    members = [process for process in psutil.process_iter() if marks & _marks(process, MARK, OWNER)]
-    _signal(members, "terminate")
-    _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
-    _signal(alive, "kill")
-    psutil.wait_procs(alive, timeout=KILL_SECONDS)
+    _signal(_members(marks), "terminate")
+    _wait(marks, GRACE_SECONDS)
+    _wait(marks, KILL_SECONDS, signal="kill")
+
+
+def _wait(marks: set[str], seconds: float, signal: str = "") -> None:
+    """Wait until two looks in a row find no member, and send `signal` to those that each look finds.
+
+    A process that ends loses its mark shortly before it is gone, so we also wait for those that an earlier look found.
+    """
+    deadline, empty_looks, seen = time.monotonic() + seconds, 0, set[psutil.Process]()
+    while empty_looks < 2 and time.monotonic() < deadline:
+        members = _members(marks)
+        seen = {process for process in {*seen, *members} if _is_alive(process)}
+        empty_looks = 0 if seen else empty_looks + 1
+        if signal:
+            _signal(members, signal)
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _members(marks: set[str]) -> list[psutil.Process]:
+    """Return every living process that carries one of the marks; one that ended carries none."""
+    return [process for process in psutil.process_iter() if marks & _marks(process, MARK, OWNER)]
 
 
 def _marks(process: psutil.Process, *variables: str) -> set[str]:

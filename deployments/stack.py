@@ -23,6 +23,7 @@ from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import home_folder, spare_proxy, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once
+LOCKED_SECONDS = 10.0
 POLL_SECONDS = 0.2
 TITLES = {"s3": "S3 (SeaweedFS)", "mlflow": "MLflow", "prefect": "Prefect"}
 URLS = {"s3": "AWS_ENDPOINT_URL_S3", "mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
@@ -108,12 +109,18 @@ def _wait(stack: Path, wanted: list[Service], launched: dict[str, Launched], con
 
 
 def refuse_open(service: Service) -> None:
-    """Raise ServiceUnreachable on a server that lets strangers in."""
-    if not service.is_locked():
-        raise ServiceUnreachable(
-            f"{TITLES[service.name]} lets in who has no key, so it was stopped: is its version one that "
-            "constraints.txt names?"
-        )
+    """Raise ServiceUnreachable on a server that lets strangers in.
+
+    A busy machine may answer too late, which proves nothing. So we ask again for a while before we stop the server.
+    """
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while not service.is_locked():
+        if time.monotonic() > deadline:
+            raise ServiceUnreachable(
+                f"{TITLES[service.name]} lets in who has no key, so it was stopped: is its version one that "
+                "constraints.txt names?"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _why(stack: Path, name: str, what: str) -> str:

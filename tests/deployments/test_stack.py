@@ -165,6 +165,19 @@ def test_stop_ends_what_ignores_the_polite_signal_and_its_children(tmp_path, mon
     assert session_members({launched.pid}) == []
 
 
+def test_stop_ends_what_was_started_while_it_looked(tmp_path, monkeypatch):
+    monkeypatch.setattr("expunge.deployments.processes.GRACE_SECONDS", 0.1)
+    script = "trap '' TERM; echo ready > ready; while true; do sleep 60 & sleep 0.002; done"
+    for turn in range(5):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        launched = launch(("sh", "-c", script), dict(os.environ), folder, folder / "log")
+        while not (folder / "ready").exists():
+            assert is_running(launched)
+        stop([launched])
+        assert session_members({launched.pid}) == []
+
+
 def test_a_reused_process_id_is_not_ours(tmp_path):
     ours = launch(("sleep", "60"), dict(os.environ), tmp_path, tmp_path / "log")
     before_the_restart = Launched(ours.pid, "0" * 32)
