@@ -43,6 +43,7 @@ from expunge.engine.planning.make import make, settings_of
 from expunge.engine.plans.edit_plan import EditPlan, applied
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import ATTACKS, Attack, reference_pictures
+from expunge.engine.probes.attacks.compared import COMPARED
 
 NEVER, UNEDITED, PLAIN = "never-trained", "unedited", "plain"
 EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun", "stereo")
@@ -50,6 +51,7 @@ INVERSION: dict[int, dict[str, int]] = {1: {}, 4: {"steps": 400, "tokens": 4}, 1
 SEEDS, APART = 3, 1000  # runs of an attack on a target, and how far apart their seeds are
 REFERENCES, PICTURES = 8, 16
 TRIED = ("panda", "owl", "guitar")  # settings are chosen on these
+MADE = ATTACKS | COMPARED
 COLUMNS = ("case", "editor", "attack", "budget", "pictures", "seen", "h_o", "minutes")
 KEY = COLUMNS[:4]
 MOST_EXCESS = 0.20
@@ -77,8 +79,13 @@ class Job:
     attack: str
     budget: int = 1
 
+    @property
+    def seeds(self) -> int:
+        """Return how many seeds are worth a run."""
+        return SEEDS if self.attack == PLAIN or MADE[self.attack].seeded else 1
+
     def made(self) -> Attack:
-        return replace(ATTACKS[self.attack](), **(INVERSION[self.budget] if self.attack == "inversion" else {}))  # type: ignore[arg-type]
+        return replace(MADE[self.attack](), **(INVERSION[self.budget] if self.attack == "inversion" else {}))  # type: ignore[arg-type]
 
 
 class Bench:
@@ -100,7 +107,7 @@ class Bench:
         """Measure what the results lack of one row."""
         key = {"case": case.name, "editor": arm.name, "attack": job.attack, "budget": job.budget}
         targets = [own for own in measure.subjects(case) if own.role == "target"]
-        units = [(target, seed) for seed in range(SEEDS) for target in targets]
+        units = [(target, seed) for seed in range(job.seeds) for target in targets]
         done, shown, told = self._begun(key, len(units))
         if done == len(units) or (arm.editor == NEVER and not set(case.objects) <= set(retrained.without())):
             return
@@ -158,7 +165,7 @@ class Bench:
         if job.attack == PLAIN:
             return seen(self.judge, plainly(model, target, range(seed, seed + 30)), "after")
         references = reference_pictures(open_model(MODEL), self.judge, target, REFERENCES, measure.SAME_NOISE)
-        kept = kept_pictures(open_model(MODEL), measure.subjects(case)) if ATTACKS[job.attack].retrains else []
+        kept = kept_pictures(open_model(MODEL), measure.subjects(case)) if MADE[job.attack].retrains else []
         return seen(self.judge, job.made().attempts(model, target, references, kept, seed), "after")
 
 
@@ -199,7 +206,7 @@ def main() -> None:
     every = cases() | trial_cases()
     parser.add_argument("--case", nargs="+", choices=list(every), help="by default all", metavar="NAME")
     parser.add_argument("--editor", nargs="+", choices=EDITORS, default=EDITORS[:3])
-    parser.add_argument("--attack", nargs="+", choices=(PLAIN, *ATTACKS), default=(PLAIN, "inversion"))
+    parser.add_argument("--attack", nargs="+", choices=(PLAIN, *MADE), default=(PLAIN, "inversion"))
     parser.add_argument("--budget", nargs="+", type=int, choices=tuple(INVERSION), default=tuple(INVERSION))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(gettempdir()) / "expunge-hardened", help="for edits")

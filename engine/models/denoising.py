@@ -98,8 +98,19 @@ def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments)
     """Return the denoiser's prediction, of whatever kind, in float32 or wider; `times` is one for all or one each."""
     dtype = denoiser(pipeline).dtype
     told = {name: argument.to(dtype) for name, argument in arguments.items()}
-    output = _predict(pipeline)(pipeline, noisy.to(dtype), times.to(noisy.device), told)
+    each = times.to(noisy.device).expand(len(noisy))
+    output = _predict(pipeline)(pipeline, noisy.to(dtype), each, told)
     return output.to(torch.promote_types(output.dtype, torch.float32))
+
+
+def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: Arguments) -> tuple[Tensor, Tensor]:
+    """Return the predictions for the same latents under one text input and another, in one pass.
+
+    With a small batch a processor waits for the weights, so two passes would take nearly twice the time.
+    """
+    both = {name: torch.cat([one[name], other[name]]) for name in one}
+    first, second = predicted(pipeline, torch.cat([noisy, noisy]), time, both).chunk(2)
+    return first, second
 
 
 def kind(pipeline: Any) -> str:

@@ -20,6 +20,7 @@ FOLDERS = {
     "editors/training": ("TRAINER", "esd.py"),
     "families": ("FAMILY", "sd3.py"),
     "probes/attacks": ("ATTACK", "other_settings.py"),
+    "probes/attacks/compared": ("ATTACK", "tina.py"),
     "judges": ("JUDGE", "explicit.py"),
 }
 ASK = """
@@ -30,8 +31,9 @@ from expunge.engine.families import FAMILIES
 from expunge.engine.judges.card import kinds
 from expunge.engine.planning.make import KNOWN
 from expunge.engine.probes import attacks
+from expunge.engine.probes.attacks.compared import COMPARED
 from expunge.engine.stats.attack_names import ATTACKS
-names = [EDITORS, TRAINERS, [family.name for family in FAMILIES], kinds(), attacks.ATTACKS]
+names = [EDITORS, TRAINERS, [family.name for family in FAMILIES], kinds(), attacks.ATTACKS, COMPARED]
 print(json.dumps([[list(each) for each in names], list(KNOWN), ATTACKS]))
 """
 

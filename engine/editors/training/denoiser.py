@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from expunge.engine.editors.training.base import Run, Step
 from expunge.engine.errors import SettingError, UnknownArchitecture
 from expunge.engine.families import Arguments, family_of, projections
-from expunge.engine.models.denoising import check_levels, predicted
+from expunge.engine.models.denoising import check_levels, in_pairs
 from expunge.engine.text.encoding import told
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
@@ -125,16 +125,6 @@ def shared_out(work: Callable[[T], R], parts: Iterable[T], threads: int) -> Iter
         return
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(work, parts)
-
-
-def in_pairs(pipeline: Any, noisy: Tensor, time: Tensor, one: Arguments, other: Arguments) -> tuple[Tensor, Tensor]:
-    """Return the predictions for the same latents under one text input and another, in one pass.
-
-    With a small batch a processor waits for the weights, so two passes would take nearly twice the time.
-    """
-    both = {name: torch.cat([one[name], other[name]]) for name in one}
-    first, second = predicted(pipeline, torch.cat([noisy, noisy]), time, both).chunk(2)
-    return first, second
 
 
 def noise_like_latents(unet: Any, count: int, draws: torch.Generator) -> Tensor:

@@ -54,13 +54,15 @@ class Attack(Protocol):
 
     `digest` names the attack with its whole budget, and `cost` is the number of pictures that it draws of one target on
     one model. An attack that `learns` the concept from its references needs the surest of them, any other needs various
-    ones. An attack that `retrains` needs pictures of kept concepts. `effort` is all its work on one target and one
-    model, drawing included, as the number of pictures that could be drawn in that time.
+    ones. An attack that `retrains` needs pictures of kept concepts. One that is not `seeded` draws nothing at random,
+    so a second seed repeats it. `effort` is all its work on one target and one model, drawing included, as the number
+    of pictures that could be drawn in that time.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool]
     retrains: ClassVar[bool]
+    seeded: ClassVar[bool]
 
     @property
     def sampler(self) -> Sampler: ...
@@ -150,6 +152,7 @@ class Budgeted:
     name: ClassVar[str]
     learns: ClassVar[bool] = False
     retrains: ClassVar[bool] = False
+    seeded: ClassVar[bool] = True
 
     @property
     def digest(self) -> str:

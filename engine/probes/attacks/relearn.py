@@ -58,7 +58,7 @@ class Relearn(Budgeted):
 
         Raises ConceptError if every kept picture's prompt names the target.
         """
-        lessons = _nameless(subject, kept)
+        lessons = self.lessons(subject, references, kept)
         texts = said(subject, subject.name, self.wordings)
         shots = [Shot(text, seed + number) for text in texts for number in range(self.seeds)]
         tuned = list(denoiser(pipeline).parameters()) if self.whole else [p.weight for p in projections(pipeline)]
@@ -69,6 +69,10 @@ class Relearn(Budgeted):
             Attempt(subject, self.name, f"{self.name}: {shot.prompt}", shot.seed, picture)
             for shot, picture in zip(shots, pictures, strict=True)
         ]
+
+    def lessons(self, subject: Subject, references: np.ndarray, kept: Sequence[Kept]) -> list[Kept]:
+        """Return the pictures to tune on, with their prompts."""
+        return _nameless(subject, kept)
 
     def tune(self, pipeline: Any, tuned: Sequence[nn.Parameter], kept: Sequence[Kept], seed: int) -> None:
         """Fine-tune in place on the kept pictures by the model's own denoising loss."""
