@@ -1,7 +1,7 @@
 """What each part of ScaPre brings, on pictures of the built-in model: `python -m benchmarks.ablation [--write]`.
 
-Erases the objects that settings are chosen on, never a reported one (`benchmarks/concepts.py`), with the default and
-with one part of it switched on or off at a time, and asks as `benchmarks/compare.py` does. Lines go to
+Erases the objects that settings are chosen on, never a reported one (`benchmarks/common/concepts.py`), with the default
+and with one part of it switched on or off at a time, and asks as `benchmarks/compare.py` does. Lines go to
 `measured/ablation.tsv` and are not measured again; `--write` puts their table into `docs/method/choice-of-settings.md`.
 """
 
@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concepts, measure, scapre_parts, tables
-from benchmarks.arms import Arm
+from benchmarks.common import concepts, measure, tables
+from benchmarks.common.arms import Arm
+from benchmarks.common.page import DOCS, put, table
+from benchmarks.common.results import FOLDER, Results
 from benchmarks.compare import COLUMNS, KEY, PICTURES, Bench
-from benchmarks.page import DOCS, put, table
-from benchmarks.results import FOLDER, Results
+from benchmarks.timing import scapre_parts
 from expunge.engine.editors.base import EMPTY
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest

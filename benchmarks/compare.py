@@ -1,13 +1,13 @@
 """Every editor on the same work, on pictures of the built-in model: `python -m benchmarks.compare`.
 
 Erases 1 to 100 objects, 1 to 4 styles, mixed sets and a look-alike set, each in three seeded draws, with every editor
-at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/concepts.py`) and
-`--tuned` measures with these as well; `--told` then chooses what the tuned editor is told, as the default's was chosen.
-Editors are told the targets' names, their look-alikes and the kept styles, and no synonym and no other object; but
-those that keep the model's own words (`general_words`) keep most of these among them. Asked are the targets by name
+at its published defaults; `--tune` chooses settings on objects that are kept apart (`benchmarks/common/concepts.py`)
+and `--tuned` measures with these as well; `--told` then chooses what the tuned editor is told, as the default's was
+chosen. Editors are told the targets' names, their look-alikes and the kept styles, and no synonym and no other object;
+but those that keep the model's own words (`general_words`) keep most of these among them. Asked are the targets by name
 (once each at least) and by synonyms, look-alikes, other objects and other styles, 16 pictures a group at most, by the
-same prompts and seeds on the unedited and on every edited model. Some of the prompts are templates of editors;
-with `--unseen` none is, and lines are kept in `measured/unseen.tsv`.
+same prompts and seeds on the unedited and on every edited model. Some of the prompts are templates of editors; with
+`--unseen` none is, and lines are kept in `measured/unseen.tsv`.
 
 Each line of `measured/compare.tsv` is one (editor, case, draw) of one model; lines that are there are not measured
 again, so it may be stopped at any time. With `--replan` every edit in closed form is planned once more, and measured
@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import concepts, measure, tables
-from benchmarks.arms import RETRAINED, UNEDITED, Arm, ladder, told, told_ladder, tuned, with_settings
-from benchmarks.concepts import Case
-from benchmarks.ladders import LADDERS, TOLD
-from benchmarks.results import FOLDER, Results
+from benchmarks.common import concepts, measure, tables
+from benchmarks.common.arms import RETRAINED, UNEDITED, Arm, ladder, told, told_ladder, tuned, with_settings
+from benchmarks.common.concepts import Case
+from benchmarks.common.ladders import LADDERS, TOLD
+from benchmarks.common.results import FOLDER, Results
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.training import TRAINERS
 from expunge.engine.emoji import CLIP_JUDGE, MODEL

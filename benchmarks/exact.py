@@ -23,12 +23,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks import concepts, measure
-from benchmarks.arms import RETRAINED, UNEDITED, Arm
+from benchmarks.common import concepts, measure
+from benchmarks.common.arms import RETRAINED, UNEDITED, Arm
+from benchmarks.common.concepts import Case
+from benchmarks.common.measure import Asked
+from benchmarks.common.page import put, table
 from benchmarks.compare import Bench
-from benchmarks.concepts import Case
-from benchmarks.measure import Asked
-from benchmarks.page import put, table
 from expunge.engine.editors import EDITORS
 from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.training import retrained

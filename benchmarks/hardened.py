@@ -5,7 +5,7 @@
     python -m benchmarks.hardened --tune [--with NAME=JSON ...]  # on objects that are not reported
 
 The cases are the ten objects that the shipped re-trained denoiser never saw, each erased alone, three styles, two sets
-of five objects and a mixed one. Editors are told what `benchmarks/measure.py` tells them. Each row of
+of five objects and a mixed one. Editors are told what `benchmarks/common/measure.py` tells them. Each row of
 `measured/hardened.tsv` is an attack on one editor in one case: `pictures`, the share in which the judge sees the
 target, H_o of the edit, and the processor minutes that it took to plan. An attack runs with several seeds on each
 target; after each its row is written anew, so the last row of a kind counts and a run that was stopped goes on.
@@ -27,11 +27,11 @@ from typing import Any
 
 import torch
 
-from benchmarks import measure
-from benchmarks.arms import Arm, with_settings
-from benchmarks.attacks import kept_pictures, plainly, seen
-from benchmarks.concepts import MIXED, Case, objects, styles
-from benchmarks.results import FOLDER, Results
+from benchmarks.common import measure
+from benchmarks.common.arms import Arm, with_settings
+from benchmarks.common.concepts import MIXED, Case, objects, styles
+from benchmarks.common.results import FOLDER, Results
+from benchmarks.verification.attacks import kept_pictures, plainly, seen
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.training import retrained
 from expunge.engine.files.digests import folder_digest, json_digest

@@ -18,15 +18,15 @@ from statistics import fmean
 
 from scipy.stats import ttest_rel
 
-from benchmarks import tables
-from benchmarks.arms import UNEDITED
+from benchmarks.common import tables
+from benchmarks.common.arms import UNEDITED
+from benchmarks.common.page import put, table
+from benchmarks.common.results import FOLDER
 from benchmarks.compare import PICTURES, results
-from benchmarks.page import put, table
-from benchmarks.results import FOLDER
 from expunge.engine.editors import EDITORS
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
-from expunge.engine.stats.holm import holm
+from expunge.engine.stats.bounds.holm import holm
 
 DEFAULT, DRAWS, ALPHA = "scapre", 5, 0.05
 PUBLISHED = tuple(name for name in EDITORS if name != DEFAULT)

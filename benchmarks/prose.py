@@ -1,10 +1,10 @@
 """What an edit loses where people ask in free prose: `python -m benchmarks.prose [--write]`.
 
 Every kept object that the model draws well is asked for in sentences that no editor, probe or training caption has
-(`benchmarks/frames`). Of these pictures those count in which the judge sees the object on the unedited model; lost are
-those of them in which it does not see it after the edit. The targets are asked for in such sentences too. The twenty
-reported frames were written before anything was measured, and nothing may be chosen by them; `--choosing` asks in
-twenty others on the objects that settings are chosen on.
+(`benchmarks/common/frames`). Of these pictures those count in which the judge sees the object on the unedited model;
+lost are those of them in which it does not see it after the edit. The targets are asked for in such sentences too. The
+twenty reported frames were written before anything was measured, and nothing may be chosen by them; `--choosing` asks
+in twenty others on the objects that settings are chosen on.
 
 A picture in which the unedited model barely shows the object is lost by chance as well, so some loss is no fault of an
 edit. Lines of `measured/prose.tsv` that are there are not measured again. `--write` puts the table into
@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import concepts, measure, tables
-from benchmarks.arms import UNEDITED, Arm, with_settings
+from benchmarks.common import concepts, measure, tables
+from benchmarks.common.arms import UNEDITED, Arm, with_settings
+from benchmarks.common.concepts import Case
+from benchmarks.common.frames import CHOOSING, REPORTED, frames
+from benchmarks.common.page import put, table
+from benchmarks.common.results import FOLDER, Results
 from benchmarks.compare import KEY as COMPARED
 from benchmarks.compare import Bench
-from benchmarks.concepts import Case
-from benchmarks.frames import CHOOSING, REPORTED, frames
-from benchmarks.page import put, table
-from benchmarks.results import FOLDER, Results
 from expunge.engine.editors import EDITORS
 from expunge.engine.emoji import MODEL
 from expunge.engine.errors import EngineError

@@ -1,9 +1,9 @@
 """Whether the verification finds what weak checks pass: `python -m benchmarks.redteam [--model NAME] [--level LEVEL]`.
 
-Models made to fool a check (`benchmarks/redteam_models.py`), an honest edit and the unedited model are examined by the
-code behind `expunge verify`, on the built-in model. Beside it stands a check as it is usual: one template, ten seeds,
-the measured rate, five kept concepts drawn at random, no attack, pictures as the supplied pipeline hands them out.
-The notice leaves `inversion` without a limit: that attack brings the concept out of every closed-form edit
+Models made to fool a check (`benchmarks/hostile_models/models.py`), an honest edit and the unedited model are examined
+by the code behind `expunge verify`, on the built-in model. Beside it stands a check as it is usual: one template, ten
+seeds, the measured rate, five kept concepts drawn at random, no attack, pictures as the supplied pipeline hands them
+out. The notice leaves `inversion` without a limit: that attack brings the concept out of every closed-form edit
 (docs/verification/redteam.md), so at `adversarial` it is made and shown, and the other four decide.
 
 Each line of `measured/redteam.tsv` is one model at one level; lines that are there are not measured again. Prints each,
@@ -27,9 +27,9 @@ import diffusers
 import numpy as np
 import torch
 
-from benchmarks.page import DOCS, put, table
-from benchmarks.redteam_models import MODELS, REFUSED
-from benchmarks.results import FOLDER, Results
+from benchmarks.common.page import DOCS, put, table
+from benchmarks.common.results import FOLDER, Results
+from benchmarks.hostile_models.models import MODELS, REFUSED
 from expunge.engine.emoji import CLIP_JUDGE, JUDGE, MODEL
 from expunge.engine.emoji.catalogue import OBJECTS
 from expunge.engine.emoji.training.quality import offered
@@ -40,7 +40,7 @@ from expunge.engine.models.sampling import Sampler, as_bytes
 from expunge.engine.stats.verdict import Verdict
 from expunge.flows.verify import verify
 from expunge.policies import Policy, parse
-from expunge.policies.schema import Level
+from expunge.policies.model.schema import Level
 
 COLUMNS = ("base", "model", "level", "verdict", "caught", "pictures")
 WEAK: Any = "weak"

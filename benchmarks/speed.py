@@ -1,21 +1,21 @@
 """How fast and in how much memory the editors plan at the size of Stable Diffusion 1.5: `python -m benchmarks.speed`.
 
-Eight parts, on random weights (`benchmarks/fullsize.py`), each a ratio or a table within one run:
+Eight parts, on random weights (`benchmarks/timing/fullsize.py`), each a ratio or a table within one run:
 
 1. 50 concepts, all their tokens: `scapre` and `scapre-released` in closed form, beside the bare matrix products that
-   their formula cannot avoid (`benchmarks/floor.py`); with text encoding, which is all that the released script does;
-   and as a whole plan, with diagnostics and digests, which it does not have. Beside both stands the released algorithm
-   at the released script's pace (`benchmarks/transcription.py`), taken on the key and value matrices of two layers: its
-   seconds a matrix in the encoder and on tokens, times 32, and its seconds a row, times 24,960.
+   their formula cannot avoid (`benchmarks/timing/floor.py`); with text encoding, which is all that the released script
+   does; and as a whole plan, with diagnostics and digests, which it does not have. Beside both stands the released
+   algorithm at the released script's pace (`benchmarks/timing/transcription.py`), taken on the key and value matrices
+   of two layers: its seconds a matrix in the encoder and on tokens, times 32, and its seconds a row, times 24,960.
 2. The engine's text encoding beside the encoder's own forward pass.
-3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/grid.py`).
+3. 1 to 10,000 concepts: closed form and peak memory of every editor (`benchmarks/timing/grid.py`).
 4. The bare products alone by number of concepts, once each, for what no machine like this one can go below.
-5. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/layers.py`).
+5. 50 concepts on layers of the size of Stable Diffusion XL and FLUX.1 (`benchmarks/timing/layers.py`).
 6. 50 concepts by the default editor as a policy has it, with its wordings and vocabulary; and again, when what the
    encoder makes of the vocabulary is in a store.
 7. 50 concepts by `scapre` with each of ScaPre's own parts on, which are off in the default
-   (`benchmarks/scapre_parts.py`).
-8. What `scapre-released` saves by summing once for all rows that share a mask (`benchmarks/masks.py`).
+   (`benchmarks/timing/scapre_parts.py`).
+8. What `scapre-released` saves by summing once for all rows that share a mask (`benchmarks/timing/masks.py`).
 
 Closed form is all of a plan but the encoder and the tokenizer: tokens into moments, and the editor. But for part 6
 names are bare, as the released script takes them, and no general words are retained. The encoder's time is as the
@@ -33,11 +33,11 @@ from pathlib import Path
 import torch
 
 import expunge.engine
-from benchmarks import floor, grid, layers, masks, scapre_parts
-from benchmarks.fullsize import FULL, SHALLOW, Size, pipeline, spec
-from benchmarks.page import put, table
-from benchmarks.timing import Timed, settings, settle, timed
-from benchmarks.transcription import transcribed
+from benchmarks.common.page import put, table
+from benchmarks.timing import floor, grid, layers, masks, scapre_parts
+from benchmarks.timing.fullsize import FULL, SHALLOW, Size, pipeline, spec
+from benchmarks.timing.plans import Timed, settings, settle, timed
+from benchmarks.timing.transcription import transcribed
 from expunge.engine.editors import EDITORS
 from expunge.engine.editors.scapre_released import ReleasedSettings
 from expunge.engine.families import projections

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from benchmarks import concepts, measure
-from benchmarks.page import table
+from benchmarks.common import concepts, measure
+from benchmarks.common.page import table
 from expunge.engine.editors import editor_named, settings_for
 from expunge.engine.editors.base import EMPTY, MEAN
 from expunge.engine.emoji import MODEL

@@ -15,7 +15,7 @@ from expunge.flows import show
 from expunge.flows.admission import refuse_early
 from expunge.flows.terminal import Console, guard
 from expunge.policies import Policy, read
-from expunge.policies.schema import Level
+from expunge.policies.model.schema import Level
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.private_home import private

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from expunge.flows.terminal import Console
 from expunge.policies import Policy
-from expunge.policies.clocks import TERMS, due_at
+from expunge.policies.model.deadlines import TERMS, due_at
 from expunge.tasks.core.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)

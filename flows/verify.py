@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
-from expunge.policies.schema import Level
+from expunge.policies.model.schema import Level
 from expunge.tasks.core.base_model import locate
 from expunge.tasks.core.fork_server import start_fork_server
 from expunge.tasks.core.settings import workers

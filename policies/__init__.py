@@ -1,12 +1,12 @@
 """Takedown policies: what a request asks for, read strictly, and the state that all requests in force add up to."""
 
-from expunge.policies.canonical import composed_json
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Floor, held_to, refuse_below
-from expunge.policies.ledger import DesiredState, desired_state, in_force, refuse_misplaced
-from expunge.policies.reader import parse, parse_floor, read, read_floor
-from expunge.policies.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
-from expunge.policies.text import counting_key, name_key, reading_key
+from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
+from expunge.policies.model.canonical import composed_json
+from expunge.policies.model.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
+from expunge.policies.model.text import counting_key, name_key, reading_key
+from expunge.policies.reading.reader import parse, parse_floor, read, read_floor
 
 __all__ = [
     "Acceptance",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from expunge.engine.files.comparison import Comparison
-from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
 from expunge.tasks.core.paths import CANDIDATE, COMPARISON, GATE

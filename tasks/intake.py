@@ -17,9 +17,9 @@ from expunge.engine.judges import error, known
 from expunge.engine.judges.card import recognises
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.planning.make import settings_of
-from expunge.engine.probes.prompts import probes_digest
+from expunge.engine.probes.prompts.families import probes_digest
 from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, refuse_below
-from expunge.policies.schema import Level
+from expunge.policies.model.schema import Level
 from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE

@@ -19,7 +19,7 @@ from expunge.engine.families import family_named
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
-from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError

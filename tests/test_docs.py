@@ -21,10 +21,10 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.error import read as judge_errors
 from expunge.engine.planning.auto_search import AUTO, AutoSettings
 from expunge.engine.planning.make import KNOWN
-from expunge.engine.stats.acceptance import Sampling
-from expunge.engine.stats.attempts import confidence_at
-from expunge.engine.stats.clopper_pearson import fewest
+from expunge.engine.stats.bounds.clopper_pearson import fewest
 from expunge.engine.stats.estimates import METHODS, drop_bounds
+from expunge.engine.stats.limits.acceptance import Sampling
+from expunge.engine.stats.limits.attempts import confidence_at
 from expunge.policies import Policy, parse
 from expunge.tasks.ledger.queries import STATES
 

@@ -38,8 +38,8 @@ import torch
 from torch import Tensor
 
 from expunge.engine.editors.base import ConceptEmbeddings, Editor, Settings, at_least
-from expunge.engine.editors.released_rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
-from expunge.engine.editors.released_values import Batch, add_masked
+from expunge.engine.editors.released.rows import COPIES, EPS, mask_samples, noise, row_entropy, soft_masks
+from expunge.engine.editors.released.values import Batch, add_masked
 from expunge.engine.errors import EditError, SettingError
 from expunge.engine.linalg import Pencil, add_product, diagonalise, eigh, eye, product, svd, times
 

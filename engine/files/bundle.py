@@ -12,7 +12,7 @@ from expunge.engine.errors import DigestMismatch, ModelFormatError
 from expunge.engine.files.atomic import copy_folder, whole_folder
 from expunge.engine.files.digests import file_digest, files_by_name
 from expunge.engine.files.model_layout import is_listable
-from expunge.engine.files.strict_json import SMALL, parse_json
+from expunge.engine.files.reading.strict_json import SMALL, parse_json
 
 MANIFEST = "manifest.json"
 VOUCHER = "published.json"  # who vouches for the manifest, added when it is published

@@ -16,8 +16,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files.configs import read_config
-from expunge.engine.files.tensor_headers import stored_tensors
+from expunge.engine.files.reading.configs import read_config
+from expunge.engine.files.reading.tensor_headers import stored_tensors
 
 INDEX = "model_index.json"
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}

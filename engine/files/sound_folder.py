@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files.configs import read_config
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import INDEX, UNREAD, Component, components
-from expunge.engine.files.strict_json import MOST_BYTES
-from expunge.engine.files.tensor_headers import stored_tensors
+from expunge.engine.files.reading.configs import read_config
+from expunge.engine.files.reading.strict_json import MOST_BYTES
+from expunge.engine.files.reading.tensor_headers import stored_tensors
 
 FEW = 64
 TENSORS_A_LAYER = 4  # queries, keys, values and what is made of them

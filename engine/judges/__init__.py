@@ -6,7 +6,7 @@ from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import Ensemble, look_for_any
 from expunge.engine.judges.opening import open_judge
 from expunge.engine.judges.panel import Panel, clip_of
-from expunge.engine.stats.evidence_table import NOTHING
+from expunge.engine.stats.evidence.table import NOTHING
 
 __all__ = [
     "NOTHING",

@@ -14,7 +14,7 @@ from typing import Any
 
 from expunge.engine.discover import discover
 from expunge.engine.errors import ModelFormatError
-from expunge.engine.files import strict_json
+from expunge.engine.files.reading import strict_json
 from expunge.engine.judges.base import Judge
 from expunge.engine.spec import spoken
 

@@ -15,10 +15,10 @@ from expunge.engine.errors import MissingExtra, ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit, refuse_unknown
 from expunge.engine.judges.card import Card, Kind, Known, read_card
-from expunge.engine.judges.clip_features import BATCH
+from expunge.engine.judges.networks.clip_features import BATCH
 from expunge.engine.linalg import steady
 from expunge.engine.spec import spoken
-from expunge.engine.stats.evidence_table import NOTHING
+from expunge.engine.stats.evidence.table import NOTHING
 
 
 class PictureClassifier:

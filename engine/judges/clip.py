@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from expunge.engine.judges.base import Sighting, likeliest, refuse_unfit
 from expunge.engine.judges.card import Card, Kind, Known, read_labels
-from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.judges.networks.clip_features import ClipNetwork
 from expunge.engine.linalg import steady
 from expunge.engine.spec import spoken
 

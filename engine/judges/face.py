@@ -19,7 +19,7 @@ from expunge.engine.errors import ConceptError
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.judges.base import Sighting, from_scores, refuse_unfit, refuse_unknown
 from expunge.engine.judges.card import CARD, REFERENCES, Card, Kind, Known, read_card
-from expunge.engine.judges.face_networks import Embedder, fetch, held
+from expunge.engine.judges.networks.face_networks import Embedder, fetch, held
 
 
 class FaceJudge:

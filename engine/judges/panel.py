@@ -20,7 +20,7 @@ from expunge.engine.judges.card import Card, Kind, Known, known, read_card
 from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import look_for_any
 from expunge.engine.judges.opening import open_judge
-from expunge.engine.stats.evidence_table import NOTHING
+from expunge.engine.stats.evidence.table import NOTHING
 
 
 class Panel:

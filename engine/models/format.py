@@ -13,7 +13,6 @@ from safetensors import safe_open
 
 from expunge.engine.errors import ModelFormatError, UnknownArchitecture
 from expunge.engine.families import FAMILIES, family_named
-from expunge.engine.files.configs import check_config, read_config
 from expunge.engine.files.digests import files
 from expunge.engine.files.model_layout import (
     INDEX,
@@ -26,6 +25,7 @@ from expunge.engine.files.model_layout import (
     keys,
     read_index,
 )
+from expunge.engine.files.reading.configs import check_config, read_config
 from expunge.engine.files.sound_folder import check_sound
 from expunge.engine.files.weight_variants import check_variants
 

@@ -80,7 +80,7 @@ def _said(error: Exception) -> str:
 def _laid_out(pipeline: Any) -> Any:
     """Put a UNet's kernels in the layout with channels last.
 
-    A processor then draws faster (`benchmarks/drawing.py`). The pictures stay the same but for rounding.
+    A processor then draws faster (`benchmarks/verification/drawing.py`). The pictures stay the same but for rounding.
     """
     has_kernels = isinstance(getattr(pipeline, "unet", None), diffusers.UNet2DConditionModel)
     if has_kernels and pipeline.device.type == "cpu":

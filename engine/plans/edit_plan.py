@@ -21,9 +21,9 @@ from expunge.canonical_json import canonical_json
 from expunge.engine.errors import DigestMismatch, EditError, ModelFormatError
 from expunge.engine.families import matrices, plain_name, refuse_replaced, submodules, uncompiled
 from expunge.engine.files.digests import json_digest
-from expunge.engine.files.strict_json import parse_json
+from expunge.engine.files.reading.strict_json import parse_json
+from expunge.engine.files.reading.tensor_headers import stored_tensors
 from expunge.engine.files.tensor_files import save_whole, tensor_digest
-from expunge.engine.files.tensor_headers import stored_tensors
 from expunge.engine.linalg import ratio
 from expunge.engine.text.encoder_digest import OFFLOADED, check_encoders, encoder_digests
 from expunge.engine.text.templates import templates_digest

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from expunge.engine.errors import EditError, UnknownArchitecture
 from expunge.engine.files.model_layout import check_complete, components, read_index
-from expunge.engine.files.strict_json import read_json
+from expunge.engine.files.reading.strict_json import read_json
 from expunge.engine.files.tensor_files import save_whole
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")

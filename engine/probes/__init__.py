@@ -1,5 +1,5 @@
 """Probes: the questions that test whether a model still knows a concept."""
 
-from expunge.engine.probes.prompts import Question, Subject, questions
+from expunge.engine.probes.prompts.families import Question, Subject, questions
 
 __all__ = ["Question", "Subject", "questions"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from expunge.engine.judges import Judge, Sighting, fault, look_for_any
 from expunge.engine.models.picture_store import pixel_digest
-from expunge.engine.probes.prompts import Question, Subject
-from expunge.engine.stats.evidence_table import ARMS, Row
+from expunge.engine.probes.prompts.families import Question, Subject
+from expunge.engine.stats.evidence.table import ARMS, Row
 
 
 @dataclass(frozen=True)

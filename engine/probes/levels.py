@@ -24,8 +24,8 @@ from expunge.engine.probes.attacks import (
     StartPicture,
     WordSweep,
 )
-from expunge.engine.probes.families import FAMILIES, family_prompts
-from expunge.engine.probes.prompts import Question, Subject, kept_objects, questions
+from expunge.engine.probes.prompts.families import Question, Subject, kept_objects, questions
+from expunge.engine.probes.prompts.further_families import FAMILIES, family_prompts
 
 INFORMATIVE = ("alias", *FAMILIES)
 """Families to which the unedited model need not respond. Where it does not, they add nothing to the proof

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from expunge.engine.families import projections
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 from expunge.engine.spec import spoken
 from expunge.engine.text.encoding import BATCH, encode
 from expunge.engine.text.templates import WORDED_AS, Wording, fill, templates

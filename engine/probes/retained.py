@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from expunge.canonical_json import sha256
 from expunge.engine.probes.levels import level_named
 from expunge.engine.probes.look_alikes import LookAlike
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 from expunge.engine.spec import spoken
 
 

@@ -12,7 +12,7 @@
         does not see what it should, in all prompts or in a family that must respond. Or an attack fails on the unedited
         model as well, or that model never shows the target, so that no attack is possible. A failure on the edited
         model then means nothing.
-    ERROR: the evidence itself is unfit (`expunge.engine.stats.evidence_table.check`), or a probe that the policy
+    ERROR: the evidence itself is unfit (`expunge.engine.stats.evidence.table.check`), or a probe that the policy
         demands is missing.
 
 The precedence is ERROR, FAIL, INCONCLUSIVE, PASS. A candidate that is not the base with the declared edit is refused
@@ -29,10 +29,7 @@ from typing import Any
 import pandas as pd
 
 from expunge.engine.files.comparison import Comparison
-from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
-from expunge.engine.stats.attack_budgets import stray
-from expunge.engine.stats.attack_names import ATTACKS
-from expunge.engine.stats.clopper_pearson import fewest
+from expunge.engine.stats.bounds.clopper_pearson import fewest
 from expunge.engine.stats.estimates import (
     METHODS,
     Judge,
@@ -42,9 +39,12 @@ from expunge.engine.stats.estimates import (
     retained_results,
     target_results,
 )
-from expunge.engine.stats.evidence_table import check, digest, is_attack, never_shown, where
+from expunge.engine.stats.evidence.attack_budgets import stray
+from expunge.engine.stats.evidence.table import check, digest, is_attack, never_shown, where
 from expunge.engine.stats.hypotheses import claims_of
 from expunge.engine.stats.identity import identity_reasons
+from expunge.engine.stats.limits.acceptance import GROUP_CONTROL, Acceptance, Sampling
+from expunge.engine.stats.limits.attack_names import ATTACKS
 from expunge.engine.stats.pairing import concealed, pairs_of
 from expunge.engine.stats.requirements import Demand, demands
 from expunge.engine.stats.verdict import (

@@ -6,9 +6,9 @@ showed the concept would dilute the rate. So where the unedited model shows the 
 (below `min_control_rate`), only the pictures that show the concept after the edit enter the total. The family can then
 only speak against the edit.
 
-Bounds come from `expunge.engine.stats.clopper_pearson` where the number of pictures was fixed beforehand, and from
-`expunge.engine.stats.confidence_sequence` where it depends on what was seen. Attacks are always of the first kind,
-because their budget is set before they start.
+Bounds come from `expunge.engine.stats.bounds.clopper_pearson` where the number of pictures was fixed beforehand, and
+from `expunge.engine.stats.bounds.confidence_sequence` where it depends on what was seen. Attacks are always of the
+first kind, because their budget is set before they start.
 
 Where the judge's error is known, the bounds are of the share that SHOWS the concept. With sensitivity s and false alarm
 rate f, seen = s true + f (1 - true), so true <= seen / s and true >= (seen - f) / (1 - f). Each bound rests on two, of
@@ -31,11 +31,11 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from expunge.engine.stats import clopper_pearson as bounds
-from expunge.engine.stats import confidence_sequence as sequential
-from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance, Sampling
-from expunge.engine.stats.attack_budgets import counted
-from expunge.engine.stats.evidence_table import ARMS, NOTHING, is_attack, where
+from expunge.engine.stats.bounds import clopper_pearson as bounds
+from expunge.engine.stats.bounds import confidence_sequence as sequential
+from expunge.engine.stats.evidence.attack_budgets import counted
+from expunge.engine.stats.evidence.table import ARMS, NOTHING, is_attack, where
+from expunge.engine.stats.limits.acceptance import GROUP_CONTROL, Acceptance, Sampling
 from expunge.engine.stats.verdict import (
     Drop,
     GroupResult,
@@ -54,7 +54,8 @@ SIGHT_PART = 0.2  # the judge's part of a drop's error: small, for its pictures 
 class Method(Protocol):
     """Bounds and p-values of one way to sample.
 
-    The two ways are `expunge.engine.stats.clopper_pearson` and `expunge.engine.stats.confidence_sequence`.
+    The two ways are `expunge.engine.stats.bounds.clopper_pearson` and
+    `expunge.engine.stats.bounds.confidence_sequence`.
     """
 
     def rate_bounds(self, seen: int, n: int, confidence: float) -> tuple[float, float]: ...

@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.clopper_pearson import p_of_bound
+from expunge.engine.stats.bounds.clopper_pearson import p_of_bound
+from expunge.engine.stats.bounds.holm import holm
 from expunge.engine.stats.estimates import METHODS, Judge, drop_bounds, rate_bounds, rounded_up
-from expunge.engine.stats.evidence_table import where
-from expunge.engine.stats.holm import holm
+from expunge.engine.stats.evidence.table import where
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.requirements import Demand, demands
 from expunge.engine.stats.verdict import Claim, GroupResult, JudgeError, Rate, RetainResult, TargetResult, target_error
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.evidence_table import ARMS, DENOISER, PAIR, arms_in, is_attack, where
+from expunge.engine.stats.evidence.table import ARMS, DENOISER, PAIR, arms_in, is_attack, where
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import Reason
 
 

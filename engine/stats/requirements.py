@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from expunge.engine.stats.acceptance import Acceptance
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import Rate, TargetResult
 
 

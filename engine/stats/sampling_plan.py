@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.estimates import METHODS, Judge, group_results, retained_results, target_results
-from expunge.engine.stats.evidence_table import SHOT, is_attack, where
+from expunge.engine.stats.evidence.table import SHOT, is_attack, where
 from expunge.engine.stats.hypotheses import collapse_p, most_claims
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.pairing import pairs_of
 from expunge.engine.stats.requirements import demands
 from expunge.engine.stats.verdict import Rate, RetainResult, TargetResult
 
 if TYPE_CHECKING:  # the statistics must run without torch, which the questions import for their pictures
-    from expunge.engine.probes.prompts import Question
+    from expunge.engine.probes.prompts.families import Question
 
 PLANNED = ["concept", "role", "category", "probe", "prompt", "seed", "round"]
 

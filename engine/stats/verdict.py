@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.comparison import Comparison
-from expunge.engine.files.strict_json import parse_json
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.grade import explained, grade_of
+from expunge.engine.files.reading.strict_json import parse_json
+from expunge.engine.stats.limits.acceptance import Acceptance
+from expunge.engine.stats.limits.grade import explained, grade_of
 
 
 class Outcome(StrEnum):

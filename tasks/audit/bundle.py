@@ -14,7 +14,7 @@ from pathlib import Path
 
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.plans.diff import compare
-from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.tasks.audit.replay import can_be_rederived, unlike

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 import expunge.engine
-from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.attack_budgets import budgets_of, due
 from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.attack_budgets import budgets_of, due
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError

@@ -9,7 +9,7 @@ from pathlib import Path
 from expunge.engine.errors import EngineError
 from expunge.engine.files.bundle import MODEL, verify_bundle
 from expunge.engine.files.digests import file_digest, folder_digest
-from expunge.engine.files.strict_json import read_json
+from expunge.engine.files.reading.strict_json import read_json
 from expunge.policies import DesiredState
 from expunge.tasks.core.paths import BUNDLE, COMPARISON, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
 from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base

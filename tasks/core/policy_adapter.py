@@ -10,11 +10,11 @@ from expunge.engine.planning.auto_search import AUTO
 from expunge.engine.probes import Subject
 from expunge.engine.probes.levels import INFORMATIVE, NAMED, Level, level_named
 from expunge.engine.spec import EditSpec, Retain, Target, spoken
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.attempts import confidence_at, growth, seed_of
+from expunge.engine.stats.limits.acceptance import Acceptance
+from expunge.engine.stats.limits.attempts import confidence_at, growth, seed_of
 from expunge.engine.text.templates import WORDED_AS, own_wordings
 from expunge.policies import DesiredState, reading_key
-from expunge.policies.schema import Concept
+from expunge.policies.model.schema import Concept
 
 HARDENED = "hardened"
 LEARNS_FROM_WEIGHTS = "inversion"

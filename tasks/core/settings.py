@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expunge.engine.files.strict_json import SMALL, read_json
+from expunge.engine.files.reading.strict_json import SMALL, read_json
 from expunge.tasks.core.environment import Environment
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 

@@ -11,7 +11,7 @@ from expunge.canonical_json import canonical_json
 from expunge.engine import emoji
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import file_digest, folder_digest
-from expunge.engine.files.strict_json import SMALL, read_json
+from expunge.engine.files.reading.strict_json import SMALL, read_json
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState
 from expunge.tasks.core.base_model import here

@@ -11,7 +11,7 @@ from expunge.engine.errors import DigestMismatch
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.files.exchanged import parts_unlike, write_exchanged
 from expunge.engine.models.format import DENOISERS
-from expunge.engine.stats.evidence_table import ARMS, DENOISER, EVERY_ARM
+from expunge.engine.stats.evidence.table import ARMS, DENOISER, EVERY_ARM
 from expunge.tasks.core.paths import EXCHANGED
 from expunge.tasks.core.work_order import Order, Weights
 

@@ -2,7 +2,7 @@
 
 An attack knows the target by pictures of the unedited model that the judge sees it in, and trains on pictures of what
 is kept; both were drawn and judged before. With no picture of the target there is nothing to attack with, no row is
-made, and the verdict is INCONCLUSIVE (`expunge.engine.stats.evidence_table.never_shown`). Where the judge sees nothing
+made, and the verdict is INCONCLUSIVE (`expunge.engine.stats.evidence.table.never_shown`). Where the judge sees nothing
 of what is kept there is nothing to train on, and the rows that are missing make the verdict an ERROR.
 """
 
@@ -34,8 +34,8 @@ from expunge.engine.probes.attacks import (
     run_attacks,
     search_effort,
 )
-from expunge.engine.probes.families import names_it
-from expunge.engine.stats.evidence_table import shown_before
+from expunge.engine.probes.prompts.further_families import names_it
+from expunge.engine.stats.evidence.table import shown_before
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attack_searches import Search, reading

@@ -27,10 +27,10 @@ from expunge.engine.plans.apply import write_edited
 from expunge.engine.plans.edit_plan import EditPlan, relative_changes
 from expunge.engine.probes.attacks import Attack
 from expunge.engine.spec import EditSpec
-from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.attack_names import ATTACKS
 from expunge.engine.stats.decide import decide
-from expunge.engine.stats.evidence_table import Row
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.table import Row
+from expunge.engine.stats.limits.attack_names import ATTACKS
 from expunge.tasks.core.change_limit import beyond
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import TRIALS, words_folder

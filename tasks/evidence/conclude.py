@@ -7,8 +7,8 @@ from typing import Any
 
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.comparison import Comparison
-from expunge.engine.stats import evidence_table as evidence
 from expunge.engine.stats.decide import decide
+from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.work_order import Order, Ref, Weights

@@ -26,9 +26,9 @@ from expunge.engine.probes.attacks import search_effort
 from expunge.engine.probes.levels import Level, questions_at, readable
 from expunge.engine.probes.retained import retained_subjects
 from expunge.engine.spec import spoken
-from expunge.engine.stats.acceptance import Acceptance
-from expunge.engine.stats.attack_budgets import due
-from expunge.engine.stats.evidence_table import ARMS, never_shown
+from expunge.engine.stats.evidence.attack_budgets import due
+from expunge.engine.stats.evidence.table import ARMS, never_shown
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.sampling_plan import asked, plan_of
 from expunge.engine.stats.verdict import JudgeError
 from expunge.engine.text.typed_forms import other_spellings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from expunge.engine.files.digests import json_digest
 from expunge.engine.probes import Subject
 from expunge.engine.stats.decide import decide
-from expunge.engine.stats.evidence_table import ARMS, Row, table
+from expunge.engine.stats.evidence.table import ARMS, Row, table
 from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.policies import PolicyError
 from expunge.tasks.evidence.attack_jobs import is_lesson

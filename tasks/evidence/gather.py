@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import pandas as pd
 from tqdm import tqdm
 
-from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.attack_budgets import due
-from expunge.engine.stats.evidence_table import Row
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.attack_budgets import due
+from expunge.engine.stats.evidence.table import Row
 from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
 from expunge.tasks.core.settings import workers

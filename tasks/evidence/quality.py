@@ -18,8 +18,8 @@ from expunge.engine.judges import clip_of
 from expunge.engine.judges.card import read_card
 from expunge.engine.judges.quality.compare import Drawn, Quality, compare
 from expunge.engine.models.sampling import Shot
-from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.evidence_table import ARMS, where
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.table import ARMS, where
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.paths import QUALITY
 from expunge.tasks.core.policy_adapter import sampler

@@ -27,7 +27,7 @@ from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler, drawing_digest, picture_key
 from expunge.engine.probes import Question
 from expunge.engine.probes.answers import Answer, rows
-from expunge.engine.stats.evidence_table import Row
+from expunge.engine.stats.evidence.table import Row
 from expunge.tasks.core.device import PROCESSOR, device
 from expunge.tasks.core.errors import NoRoom
 from expunge.tasks.core.fork_server import start_fork_server

@@ -22,8 +22,8 @@ from great_expectations.expectations.expectation_configuration import Expectatio
 
 from expunge.canonical_json import sha256
 from expunge.engine.files.comparison import Comparison
-from expunge.engine.stats.acceptance import Acceptance
 from expunge.engine.stats.decide import decide
+from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.sampling_plan import breaches
 from expunge.engine.stats.verdict import JudgeError, Outcome, Verdict
 from expunge.tasks.gx.data_docs import make_self_contained

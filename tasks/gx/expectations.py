@@ -12,8 +12,8 @@ import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 
-from expunge.engine.stats.acceptance import GROUP_CONTROL, Acceptance
-from expunge.engine.stats.evidence_table import COLUMNS, DTYPES, EVERY_ARM, KEY, ROLES
+from expunge.engine.stats.evidence.table import COLUMNS, DTYPES, EVERY_ARM, KEY, ROLES
+from expunge.engine.stats.limits.acceptance import GROUP_CONTROL, Acceptance
 from expunge.engine.stats.requirements import demands
 from expunge.engine.stats.verdict import Drop, Outcome, Rate, TargetResult, Verdict
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.files.atomic import PART, write_new
-from expunge.engine.files.strict_json import SMALL, JsonError, parse_json
+from expunge.engine.files.reading.strict_json import SMALL, JsonError, parse_json
 from expunge.tasks.core.errors import LedgerError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]

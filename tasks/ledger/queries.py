@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
-from expunge.policies.clocks import due_at
+from expunge.policies.model.deadlines import due_at
 from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.work_order import Order

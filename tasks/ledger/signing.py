@@ -28,7 +28,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from expunge.engine.files.atomic import write_once, write_whole
-from expunge.engine.files.strict_json import SMALL, parse_json
+from expunge.engine.files.reading.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.ledger import Receipt
 

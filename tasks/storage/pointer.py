@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.bundle import DIGEST
-from expunge.engine.files.strict_json import SMALL, parse_json
+from expunge.engine.files.reading.strict_json import SMALL, parse_json
 from expunge.errors import ExpungeError
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings

@@ -20,7 +20,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from expunge.engine.files.strict_json import SMALL
+from expunge.engine.files.reading.strict_json import SMALL
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 

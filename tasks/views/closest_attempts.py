@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from expunge.engine.probes.attacks import Attempt
-from expunge.engine.stats.evidence_table import ARMS, DENOISER, arms_in, is_attack, where
+from expunge.engine.stats.evidence.table import ARMS, DENOISER, arms_in, is_attack, where
 from expunge.engine.stats.pairing import edited_rows, worst_of
 from expunge.tasks.core.paths import CANDIDATE
 from expunge.tasks.core.work_order import Order, Weights

@@ -19,7 +19,7 @@ from PIL import Image
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Shot
-from expunge.engine.stats.evidence_table import ARMS, DENOISER, is_attack, where
+from expunge.engine.stats.evidence.table import ARMS, DENOISER, is_attack, where
 from expunge.engine.stats.pairing import edited_rows, worst_of
 from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.work_order import Order

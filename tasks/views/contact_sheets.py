@@ -13,8 +13,8 @@ from expunge.engine.judges.quality.compare import worst_kept
 from expunge.engine.judges.quality.contact_sheet import Strip, contact_sheet
 from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler, Shot
-from expunge.engine.stats import evidence_table as evidence
-from expunge.engine.stats.evidence_table import ARMS, DENOISER, arms_in, is_attack, where
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.table import ARMS, DENOISER, arms_in, is_attack, where
 from expunge.tasks.core.paths import SHEETS
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.arms import exchanged

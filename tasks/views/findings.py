@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from expunge.engine.stats.acceptance import GROUP_CONTROL
 from expunge.engine.stats.estimates import silent
+from expunge.engine.stats.limits.acceptance import GROUP_CONTROL
 from expunge.engine.stats.verdict import Claim, Drop, GroupResult, Rate, RetainResult, TargetResult, Verdict
 
 Names = Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from expunge.engine.judges.card import read_card
-from expunge.engine.stats.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from expunge.engine.stats.bounds.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from expunge.engine.stats.verdict import JudgeError, Verdict, target_error
 from expunge.tasks.core.work_order import Order
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from expunge.engine.models.sampling import picture_key
 from expunge.engine.plans.edit_plan import EditPlan
-from expunge.engine.stats.evidence_table import ARMS
+from expunge.engine.stats.evidence.table import ARMS
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import known_pace, minutes

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import concepts, measure
 from benchmarks.ablation import ANCHOR, CASES, PARTS, WITH_ANCHOR, page, run
+from benchmarks.common import concepts, measure
+from benchmarks.common.results import Results
 from benchmarks.compare import COLUMNS, KEY
-from benchmarks.results import Results
 from expunge.engine.planning.make import settings_of
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arms import RETRAINED, UNEDITED, Arm, with_settings
+from benchmarks.common.arms import RETRAINED, UNEDITED, Arm, with_settings
+from benchmarks.common.concepts import Case
 from benchmarks.compare import Bench, arguments, results
-from benchmarks.concepts import Case
 from expunge.engine.emoji import MODEL
 from expunge.engine.errors import SettingError
 

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.exact import GROUPS, line
 from expunge.engine.emoji import CLIP_JUDGE
 from expunge.engine.emoji.training import pictures
-from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.judges.networks.clip_features import ClipNetwork
 
 
 def test_a_group_is_compared_with_its_own_pictures_alone_and_too_few_have_no_distance():

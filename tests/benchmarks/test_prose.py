@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from benchmarks import concepts, prose
-from benchmarks.frames import REPORTED, frames
+from benchmarks import prose
+from benchmarks.common import concepts
+from benchmarks.common.frames import REPORTED, frames
 from expunge.engine.text.templates import fill
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import redteam_edits as edits
-from benchmarks import redteam_parts
-from benchmarks.page import DOCS
+from benchmarks.common.page import DOCS
+from benchmarks.common.results import Results
+from benchmarks.hostile_models import edits
+from benchmarks.hostile_models import parts as redteam_parts
+from benchmarks.hostile_models.models import MODELS, Maker
 from benchmarks.redteam import COLUMNS, caught, examined, expected_page, missed, notice, page, weakly
-from benchmarks.redteam_models import MODELS, Maker
-from benchmarks.results import Results
 from expunge.engine.emoji import JUDGE, MODEL
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import folder_digest

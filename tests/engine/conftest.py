@@ -39,7 +39,7 @@ def references(built: Any) -> np.ndarray:
     """Pictures of the concept that is attacked."""
     import numpy as np
 
-    from tests.engine.tiny_attacks import pictures
+    from tests.engine.probes.attacks.tiny_attacks import pictures
 
     return np.stack(pictures(built, ["a cat", "a cat in the garden"]))
 
@@ -47,7 +47,7 @@ def references(built: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def kept(built: Any) -> list[Kept]:
     from expunge.engine.probes.attacks import Kept
-    from tests.engine.tiny_attacks import pictures
+    from tests.engine.probes.attacks.tiny_attacks import pictures
 
     prompts = ["a dog", "a tree"]
     return [Kept(*pair) for pair in zip(prompts, pictures(built, prompts), strict=True)]
@@ -65,7 +65,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(base: Path) -> EditPlan:
     from expunge.engine.models.load import open_model
     from expunge.engine.planning.closed_form import plan
-    from tests.engine.exported import SPEC
+    from tests.engine.plans.exported import SPEC
 
     return plan(open_model(base), SPEC)
 

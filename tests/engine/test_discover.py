@@ -32,7 +32,7 @@ from expunge.engine.judges.card import kinds
 from expunge.engine.planning.make import KNOWN
 from expunge.engine.probes import attacks
 from expunge.engine.probes.attacks.compared import COMPARED
-from expunge.engine.stats.attack_names import ATTACKS
+from expunge.engine.stats.limits.attack_names import ATTACKS
 names = [EDITORS, TRAINERS, [family.name for family in FAMILIES], kinds(), attacks.ATTACKS, COMPARED]
 print(json.dumps([[list(each) for each in names], list(KNOWN), ATTACKS]))
 """

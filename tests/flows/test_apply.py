@@ -17,7 +17,8 @@ from expunge.engine.planning.closed_form import plan
 from expunge.engine.plans.edit_plan import apply as apply_plan
 from expunge.engine.spec import EditSpec, Target
 from expunge.flows.cli import app
-from tests.engine import tiny, tiny_families
+from tests.engine import tiny
+from tests.engine.families import tiny_families
 
 SPEC = EditSpec((Target("cat", ("cat",)),), editor="uce")
 

@@ -28,7 +28,7 @@ from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.registry import is_registered
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
 from tests.flows.lines import is_sound, reset
-from tests.tasks.puts import hook_puts
+from tests.tasks.storage.puts import hook_puts
 
 
 def served(line: Settings, name: str, out: Path) -> str:

@@ -49,7 +49,7 @@ from expunge.tasks.tracking.abandoned_runs import MESSAGE, close_abandoned, mark
 from expunge.tasks.tracking.registry import is_registered, model_name, withdraw
 from expunge.tasks.tracking.runs import recorded_run
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
-from tests.tasks.bundles import make_bundle
+from tests.tasks.storage.bundles import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
 

@@ -12,7 +12,7 @@ from expunge.engine.emoji import MODEL as EMOJI
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.bundle import MODEL, assemble
 from expunge.engine.files.digests import folder_digest
-from expunge.engine.stats import evidence_table as evidence
+from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.sampling_plan import breaches
 from expunge.engine.stats.verdict import Verdict
 from expunge.flows.verify import verify
@@ -22,7 +22,7 @@ from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.storage.external_model import given_model
 from tests.engine import tiny
-from tests.engine.test_diff import nudge, swap_meanings
+from tests.engine.plans.test_diff import nudge, swap_meanings
 from tests.flows.conftest import NO_SERVICES, WritePolicy, policy_file, run_process
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-STATS, TASKS, POLICIES = "tests/engine", "tests/tasks", "tests/policies"
+STATS, TASKS, POLICIES = "tests/engine/stats", "tests/tasks", "tests/policies"
+LEDGER, AUDIT, STORAGE = f"{TASKS}/ledger", f"{TASKS}/audit", f"{TASKS}/storage"
+OF_A_JUDGE = ("tests/engine/judges/test_judge_error.py",)
 
 
 def _files(folder: str, *names: str) -> tuple[str, ...]:
@@ -15,26 +17,27 @@ OF_VERDICTS = _files(STATS, "verdict", "claims", "coverage", "grade", "controls"
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "engine/stats/verdict.py": OF_VERDICTS,
-    "engine/stats/decide.py": OF_VERDICTS + _files(STATS, "collapse", "attack_budgets", "judge_error"),
+    "engine/stats/decide.py": OF_VERDICTS + _files(STATS, "collapse", "attack_budgets") + OF_A_JUDGE,
     "engine/stats/hypotheses.py": _files(STATS, "claims", "coverage", "noise", "collapse", "verdict"),
-    "engine/stats/estimates.py": _files(STATS, "claims", "coverage", "collapse", "verdict", "judge_error"),
+    "engine/stats/estimates.py": _files(STATS, "claims", "coverage", "collapse", "verdict") + OF_A_JUDGE,
     "engine/stats/sampling_plan.py": _files(STATS, "rounds", "controls", "noise", "collapse"),
-    "engine/stats/confidence_sequence.py": _files(STATS, "sequential", "coverage", "claims"),
-    "engine/stats/clopper_pearson.py": _files(STATS, "claims", "verdict", "sequential", "coverage"),
-    "engine/stats/evidence_table.py": _files(STATS, "evidence", "verdict", "claims", "pairing", "attack_budgets"),
-    "policies/ledger.py": _files(POLICIES, "ledger"),
-    "policies/checks.py": _files(POLICIES, "reader_refusals", "names", "ledger", "floor", "examples"),
-    "policies/clocks.py": _files(POLICIES, "clocks"),
-    "tasks/gate.py": _files(TASKS, "gate", "arms"),
-    "tasks/ledger/ledger.py": _files(TASKS, "receipts", "signing", "trust", "audit"),
-    "tasks/ledger/signing.py": _files(TASKS, "signing", "trust", "vouched"),
-    "tasks/ledger/trust.py": _files(TASKS, "trust", "signing"),
-    "tasks/audit/record.py": _files(TASKS, "audit", "audit_rederived", "audit_restored", "trust", "timestamps"),
+    "engine/stats/bounds/confidence_sequence.py": _files(STATS, "sequential", "coverage", "claims"),
+    "engine/stats/bounds/clopper_pearson.py": _files(STATS, "claims", "verdict", "sequential", "coverage"),
+    "engine/stats/evidence/table.py": _files(STATS, "evidence", "verdict", "claims", "pairing", "attack_budgets"),
+    "policies/merge/desired_state.py": _files(POLICIES, "desired_state"),
+    "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
+    "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
+    "tasks/gate.py": (f"{TASKS}/test_gate.py", f"{TASKS}/evidence/test_arms.py"),
+    "tasks/ledger/ledger.py": _files(LEDGER, "receipts", "signing", "trust") + _files(AUDIT, "audit"),
+    "tasks/ledger/signing.py": _files(LEDGER, "signing", "trust") + _files(AUDIT, "vouched"),
+    "tasks/ledger/trust.py": _files(LEDGER, "trust", "signing"),
+    "tasks/audit/record.py": _files(AUDIT, "audit", "audit_rederived", "audit_restored")
+    + _files(LEDGER, "trust", "timestamps"),
     "tasks/record.py": _files(TASKS, "record", "publication"),
     "tasks/publish.py": _files(TASKS, "publication", "orders"),
-    "tasks/storage/pointer.py": _files(TASKS, "pointer", "publish", "publication"),
-    "tasks/storage/bundle_store.py": _files(TASKS, "publish", "vouched"),
-    "tasks/storage/s3.py": _files(TASKS, "publish", "pointer", "health", "kept_checksums"),
+    "tasks/storage/pointer.py": _files(STORAGE, "pointer", "publish") + _files(TASKS, "publication"),
+    "tasks/storage/bundle_store.py": _files(STORAGE, "publish") + _files(AUDIT, "vouched"),
+    "tasks/storage/s3.py": _files(STORAGE, "publish", "pointer", "kept_checksums") + _files(TASKS, "health"),
     "tasks/reverify.py": ("tests/flows/test_reverify.py",),
 }
 """By module the files of its tests; those of `tests/flows` need minutes each time."""

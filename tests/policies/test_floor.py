@@ -10,7 +10,7 @@ import pytest
 import expunge.policies
 from expunge.policies import Floor, PolicyErrors, desired_state, held_to, parse, parse_floor, read, read_floor
 from expunge.policies.floor import Kinds, Terms, below
-from expunge.policies.schema import ATTACKS_AT, Acceptance, Kind
+from expunge.policies.model.schema import ATTACKS_AT, Acceptance, Kind
 
 FOLDER = Path(expunge.policies.__file__).parent
 FLOOR = read_floor(FOLDER / "floor.yaml")

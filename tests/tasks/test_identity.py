@@ -22,8 +22,8 @@ from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.gx.checkpoint import Terms, gate
 from tests.engine import tiny
-from tests.engine.test_diff import swap_meanings
-from tests.engine.test_identity import LIMITS, PERFECT
+from tests.engine.plans.test_diff import swap_meanings
+from tests.engine.stats.test_identity import LIMITS, PERFECT
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from expunge.engine.emoji import JUDGE, MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyError, PolicyErrors, read
-from expunge.policies.schema import Base
+from expunge.policies.model.schema import Base
 from expunge.tasks.core.base_model import refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.exit_codes import exit_code_of

@@ -23,8 +23,8 @@ from expunge.tasks.publish import publish_task
 from expunge.tasks.record import is_of_a_person
 from expunge.tasks.storage.pointer import pointer_key
 from tests.flows.conftest import policy_file, withdrawal
-from tests.tasks.bundles import make_bundle
-from tests.tasks.puts import hook_puts
+from tests.tasks.storage.bundles import make_bundle
+from tests.tasks.storage.puts import hook_puts
 
 
 def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(

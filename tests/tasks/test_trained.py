@@ -18,7 +18,7 @@ from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import plan_edit, write_candidate
 from expunge.tasks.intake import intake
-from tests.engine.trainees import HARDENED
+from tests.engine.editors.training.trainees import HARDENED
 from tests.flows.conftest import edited_by, policy_file, run_cli
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
 
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES
 from expunge.engine.emoji.training import nets
-from expunge.engine.emoji.training.train_clip import OBJECT_WORDINGS, STYLE_WORDINGS
+from expunge.engine.emoji.training.stages.train_clip import OBJECT_WORDINGS, STYLE_WORDINGS
 
 
 def text_encoder(clip: Any) -> Any:

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from expunge.engine.emoji import JUDGE
-from expunge.engine.emoji.training.clean_pictures import questions, shown
-from expunge.engine.emoji.training.half_erased import Example, everything, split
+from expunge.engine.emoji.training.samples.clean_pictures import questions, shown
+from expunge.engine.emoji.training.samples.half_erased import Example, everything, split
 from expunge.engine.judges import Judge, open_judge
 from expunge.engine.judges.card import CARD
 from expunge.engine.judges.error import measure, write

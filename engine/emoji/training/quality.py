@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from expunge.engine.emoji.training import clean_pictures
 from expunge.engine.emoji.training.captions import UNSEEN_BOTH, UNSEEN_OBJECT, fill
-from expunge.engine.emoji.training.train_clip import drawn
+from expunge.engine.emoji.training.samples import clean_pictures
+from expunge.engine.emoji.training.stages.train_clip import drawn
 from expunge.engine.judges import ClipJudge
 from expunge.engine.models.load import open_model
 from expunge.engine.models.sampling import Sampler, Shot, generate

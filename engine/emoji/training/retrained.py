@@ -36,8 +36,8 @@ from torch import Tensor
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.emoji.catalogue import HERE, OBJECTS, STYLES
-from expunge.engine.emoji.training import train_unet
 from expunge.engine.emoji.training.loop import Loop, keep_pages
+from expunge.engine.emoji.training.stages import train_unet
 from expunge.engine.errors import ConceptError
 from expunge.engine.files.tensor_files import save_whole
 from expunge.engine.models.load import open_model

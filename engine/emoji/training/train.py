@@ -20,8 +20,10 @@ import torch
 from transformers import CLIPTokenizer
 
 from expunge.engine.emoji.catalogue import OBJECTS, STYLES
-from expunge.engine.emoji.training import export, nets, train_clip, train_unet, train_vae, words
+from expunge.engine.emoji.training import export, nets
 from expunge.engine.emoji.training.loop import Loop, keep_pages
+from expunge.engine.emoji.training.stages import tokenizer as words
+from expunge.engine.emoji.training.stages import train_clip, train_unet, train_vae
 
 ORDER = (("clip", "vae"), ("unet",), ("judge", "decoder"))
 

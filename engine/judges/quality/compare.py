@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike
 
 from expunge.canonical_json import canonical_json
 from expunge.engine.errors import QualityError
-from expunge.engine.files.strict_json import parse_json
+from expunge.engine.files.reading.strict_json import parse_json
 from expunge.engine.judges.base import fault
-from expunge.engine.judges.clip_features import ClipNetwork
+from expunge.engine.judges.networks.clip_features import ClipNetwork
 from expunge.engine.judges.quality.distances import FRECHET_FACTOR, frechet, kid, paired, spread
 from expunge.engine.models.sampling import Shot
 from expunge.engine.stats.estimates import rounded
-from expunge.engine.stats.evidence_table import ARMS, check
+from expunge.engine.stats.evidence.table import ARMS, check
 from expunge.engine.stats.pairing import pairs_of
 
 Drawn = Callable[[Shot], np.ndarray]

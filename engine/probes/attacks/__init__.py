@@ -1,7 +1,7 @@
 """Attacks: attempts to bring an erased concept back, by more than a user's words. Each is one idea, one file.
 
 Every file here that defines `ATTACK` is an attack, and has the attack's name. Which attacks a level demands is a rule
-of the policies: `LEVELS` in `levels.py`, `ATTACKS_AT` in `policies/schema.py`.
+of the policies: `LEVELS` in `levels.py`, `ATTACKS_AT` in `policies/model/schema.py`.
 """
 
 from typing import Any

@@ -20,8 +20,8 @@ from expunge.engine.judges import Judge
 from expunge.engine.models import denoising
 from expunge.engine.models.sampling import Sampler, Shot, generate
 from expunge.engine.probes.answers import Answer, rows
-from expunge.engine.probes.prompts import Subject
-from expunge.engine.stats.evidence_table import Row
+from expunge.engine.probes.prompts.families import Subject
+from expunge.engine.stats.evidence.table import Row
 from expunge.engine.text.templates import WORDED_AS, fill, templates
 
 

@@ -20,8 +20,8 @@ from expunge.engine.families import family_of
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
 from expunge.engine.probes.attacks.words import words_without
-from expunge.engine.probes.prompts import Subject
-from expunge.engine.stats.attack_budgets import labelled
+from expunge.engine.probes.prompts.families import Subject
+from expunge.engine.stats.evidence.attack_budgets import labelled
 from expunge.engine.text.encoding import states
 
 Genes = tuple[str, ...]

@@ -26,7 +26,7 @@ from expunge.engine.probes.attacks.words import (
     repeated,
     words_without,
 )
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from expunge.engine.families import family_of
 from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 USUAL_GUIDANCE, USUAL_STEPS = 7.5, 30  # the settings that most people use for Stable Diffusion
 LOW_GUIDANCE, FEW_STEPS = 3.0, 15

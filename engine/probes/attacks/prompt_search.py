@@ -29,7 +29,7 @@ from expunge.engine.probes.attacks.words import (
     repeated,
     words_without,
 )
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 TELLING = 0.3  # with less noise than this share of all levels, a picture shows its content without any words
 

@@ -21,8 +21,8 @@ from expunge.engine.models.denoising import denoiser, errors, latents_of, noised
 from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, draw, said, worth
 from expunge.engine.probes.attacks.words import conditioning
-from expunge.engine.probes.families import names_it
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
+from expunge.engine.probes.prompts.further_families import names_it
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from expunge.engine.judges import Judge
 from expunge.engine.models.sampling import Sampler, asked, in_batches
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from expunge.engine.probes.attacks.words import repeated
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 from expunge.engine.text.encoding import told
 
 NOTHING = 1e-6  # a start's energy below this is none; a rescaled schedule of diffusers ends in 2^-24

@@ -23,7 +23,7 @@ from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, drawn_with, said, worth
 from expunge.engine.probes.attacks.prompt_search import TELLING
 from expunge.engine.probes.attacks.words import conditioning, encoders
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 TOGETHER = 32  # prompts in one pass of the denoiser
 

@@ -16,7 +16,7 @@ import numpy as np
 from expunge.engine.probes.attacks.base import Kept, said
 from expunge.engine.probes.attacks.compared.paths import by_turns
 from expunge.engine.probes.attacks.relearn import Relearn
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 
 @dataclass(frozen=True)

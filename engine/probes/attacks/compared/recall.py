@@ -42,7 +42,7 @@ from expunge.engine.probes.attacks.compared.paths import (
     pictures_of,
 )
 from expunge.engine.probes.attacks.words import conditioning, repeated
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 PUBLISHED: dict[str, Any] = {"levels": 50, "iterations": 20, "rate": 1e-3}
 SMALL = 1e-8

@@ -33,7 +33,7 @@ from expunge.engine.models.denoising import Level, latents_of, predicted, still,
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, worth
 from expunge.engine.probes.attacks.compared.paths import descended, levels, nothing_said, pictures_of
-from expunge.engine.probes.prompts import Subject
+from expunge.engine.probes.prompts.families import Subject
 
 PUBLISHED: dict[str, Any] = {"steps": 50, "refinements": 25}
 

@@ -1,0 +1,1 @@
+"""Parts of `scapre-released`: measures of rows, and sums over masked rows."""

@@ -1,0 +1,1 @@
+"""Pictures with known labels, by which the judges are trained and measured."""

@@ -1,0 +1,1 @@
+"""Stages of the training, each one module."""

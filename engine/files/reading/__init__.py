@@ -1,0 +1,1 @@
+"""Strict readers of files from outside: JSON, configurations and the headers of safetensors."""

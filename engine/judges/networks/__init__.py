@@ -1,0 +1,1 @@
+"""Networks that judges look through: CLIP and dlib's two for faces."""

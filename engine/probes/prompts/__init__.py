@@ -1,0 +1,1 @@
+"""Prompts in families: wordings as data, and what is made of them."""

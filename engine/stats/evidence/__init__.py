@@ -1,0 +1,1 @@
+"""Evidence: one row a judged picture, and the rows of an attack by its budget."""

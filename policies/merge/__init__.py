@@ -1,0 +1,1 @@
+"""The policies in force on one base, merged into one desired state."""

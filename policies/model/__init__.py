@@ -1,0 +1,1 @@
+"""The shape of a policy: fields, names, contradictions, deadlines and its canonical bytes."""

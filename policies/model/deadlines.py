@@ -1,0 +1,36 @@
+"""By when a request has to be carried out, where a law says so. What is computed here is no legal advice.
+
+ncii              48 hours (TAKE IT DOWN Act, section 3(a))
+privacy_erasure   one month (GDPR, article 12(3); two more only with notice and reasons)
+
+For the other kinds no law names a time: "expeditiously" (17 U.S.C. 512(c)), or what a court's order says itself.
+"""
+
+from __future__ import annotations
+
+import calendar
+from datetime import datetime, timedelta
+
+from expunge.policies.model.schema import Kind, Policy
+
+TERMS: dict[Kind, str] = {
+    "ncii": "48 hours, TAKE IT DOWN Act 3(a)",
+    "privacy_erasure": "one month, GDPR 12(3)",
+}
+
+
+def due_at(policy: Policy) -> datetime | None:
+    """The moment, in the zone in which the request came in, or None where the law names none."""
+    match policy.kind:
+        case "ncii":
+            return policy.received_at + timedelta(hours=48)
+        case "privacy_erasure":
+            return _a_month_after(policy.received_at)
+        case _:
+            return None
+
+
+def _a_month_after(moment: datetime) -> datetime:
+    """The same time on the same day of the next month, or on that month's last day if it has no such day."""
+    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))

@@ -1,0 +1,71 @@
+"""Pictures are drawn on the device that was asked for, and those of different kinds of device never meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import questions
+from expunge.tasks.core.device import device
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.workers import Bench, Shard, picture_store
+from tests.engine import tiny
+from tests.engine.probes.attacks.tiny_attacks import CAT
+from tests.tasks.evidence.two_models import EYES
+
+has_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    tiny.save(tmp_path / "model")
+    return Weights(tmp_path / "model", folder_digest(tmp_path / "model"))
+
+
+def test_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXPUNGE_DEVICE", raising=False)
+    assert device() == "cpu"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cpu:-1", "cuda:99", "cuda:x", "mps:7", "meta"])
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_DEVICE", name)
+    with pytest.raises(UsageError, match=f"EXPUNGE_DEVICE is '{name}'.*use one of cpu") as refused:
+        device()
+    assert exit_code_of(refused.value) == 2
+
+
+def test_a_bench_opens_models_on_its_device(weights: Weights, tmp_path: Path) -> None:
+    for place in ("cpu", "meta"):
+        model = Bench(tmp_path, EYES, place).model(weights)
+        assert {part.device.type for part in (model.unet, model.vae, model.text_encoder)} == {place}
+
+
+def test_pictures_of_another_kind_of_device_lie_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = set()
+    for place in ("cpu", "cuda", "cuda:1", "mps"):
+        monkeypatch.setattr("expunge.tasks.evidence.workers.device", lambda place=place: place)
+        folders.add(picture_store(tmp_path).folder.name.partition("-")[0])
+    assert folders == {"cpu", "cuda", "mps"}
+
+
+@has_gpu
+def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn = []
+    for place in ("cpu", "cuda"):
+        monkeypatch.setenv("EXPUNGE_DEVICE", place)
+        bench = Bench(tmp_path / "home", EYES, device())
+        shard = Shard("before", weights, tuple(questions([CAT], 2, 2)), sampler := Sampler())
+        assert shard.do(bench).drawn == len(shard.asked)
+        pictures = [bench.store.drawn(weights.digest, q.shot, sampler) for q in shard.asked]
+        drawn.append(np.stack(pictures).astype(float))
+    assert np.abs(drawn[0] - drawn[1]).mean() < 2

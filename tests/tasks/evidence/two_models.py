@@ -1,0 +1,25 @@
+"""All that is asked of two tiny models, cut into shards, and the judge that looks at what they draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expunge.engine.emoji import JUDGE
+from expunge.engine.files.digests import folder_digest
+from expunge.engine.models.sampling import Sampler
+from expunge.engine.probes import Subject, questions
+from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.judge import Recorded
+from expunge.tasks.evidence.workers import Shard, cut
+from tests.engine.probes.attacks.tiny_attacks import CAT
+
+EYES = Recorded(JUDGE, folder_digest(JUDGE))
+SAMPLER = Sampler()
+ASKED = questions([CAT, Subject("dog", "general", "object", "dog")], count=2, seeds=12)
+
+
+def shards(folder: Path) -> list[Shard]:
+    """All questions, to the models `before` and `after` in the folder."""
+    models = [Weights(folder / name, folder_digest(folder / name)) for name in ("before", "after")]
+    arms = zip(("before", "after"), models, strict=True)
+    return [shard for arm, model in arms for shard in cut(arm, model, ASKED, SAMPLER)]
