@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "106c91c5f7a5cbe5dc7340c467341ff90686df1250360751a01a996a02e9ffcd")
+PINNED = ("0.20.0", "03f5f93d6c558e7c46051c5ec2da90f2834bb374c2517caf0f95ea21da870e42")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

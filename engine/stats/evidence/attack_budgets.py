@@ -6,7 +6,7 @@ easier or a weaker attack. All models are attacked with every budget that is due
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -53,10 +53,11 @@ def due(attack: Any, concept: str, evidence: pd.DataFrame, acceptance: Acceptanc
 def stray(evidence: pd.DataFrame, acceptance: Acceptance) -> Iterator[str]:
     """Say where an attack was made with a larger budget although the one before it was not made, or was enough."""
     attacked = where(evidence, is_attack(evidence) & (evidence["arm"] == ARMS[0]).to_numpy(dtype=bool))
-    for (concept, attack), rows in attacked.groupby(["concept", "probe"]):
+    for names, rows in attacked.groupby(["concept", "probe"]):
+        concept, attack = cast(tuple[str, str], names)
         numbers, seen = budgets_of(rows), rows["seen"].to_numpy(dtype=bool)
         last = numbers.max()
         for number in range(1, last):
             own = seen[numbers == number]
-            if not len(own) or own.mean() >= acceptance.control_of(str(attack)):
+            if not len(own) or own.mean() >= acceptance.control_of(attack):
                 yield f"{attack} on {concept} was made with budget {last}, and budget {number} gave no reason to"
