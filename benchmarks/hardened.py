@@ -46,7 +46,7 @@ from expunge.engine.probes.attacks import ATTACKS, Attack, reference_pictures
 from expunge.engine.probes.attacks.compared import COMPARED
 
 NEVER, UNEDITED, PLAIN = "never-trained", "unedited", "plain"
-EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun", "stereo")
+EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun", "stereo", "advunlearn")
 INVERSION: dict[int, dict[str, int]] = {1: {}, 4: {"steps": 400, "tokens": 4}, 16: {"steps": 1600, "tokens": 4}}
 SEEDS, APART = 3, 1000  # runs of an attack on a target, and how far apart their seeds are
 REFERENCES, PICTURES = 8, 16

@@ -2,18 +2,21 @@
 
 `train` gives an EditPlan like that of any editor, so it is saved, applied, undone and measured like one. It changes
 more than text projections: `esd` all of cross-attention, `stereo` all but that, `salun` half of all weights, `hardened`
-all. Its settings are checked the same way. Every file here that defines `TRAINER` is one.
+all, and `advunlearn` the text encoder. Its settings are checked the same way. Every file here that defines `TRAINER` is
+one.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from expunge.engine.discover import discover
 from expunge.engine.editors import checked_settings
@@ -43,7 +46,9 @@ def train(
     kept_in: Path | None = None,
     closed_form: ClosedForm = unplanned,
 ) -> EditPlan:
-    """Fine-tune a copy of the UNet by the editor that `spec` names; the pipeline is left as it was.
+    """Fine-tune a copy of the UNet, or of the text encoder, by the editor that `spec` names.
+
+    The pipeline is left as it was.
 
     All draws come from `spec.seed`. A processor trains on one thread, because many steps that round differently on two
     would end in other weights. Work in independent parts uses as many threads as there are. The plan's diagnostics give
@@ -68,12 +73,15 @@ def train(
     check(pipeline)
     check_apart(pipeline, spec)
     student = copy.copy(pipeline)
-    student.unet = copy.deepcopy(uncompiled(pipeline.unet)).float().requires_grad_(False).eval()
+    copied = ["unet", *(own for own in trainer.further(settings) if getattr(pipeline, own, None) is not None)]
+    for own in copied:
+        part = copy.deepcopy(uncompiled(getattr(pipeline, own)))
+        setattr(student, own, part.float().requires_grad_(False).eval())
     threads = torch.get_num_threads() if pipeline.unet.device.type == "cpu" else 1
     run = Run(_stopping(report), threads, _checkpoints(pipeline, spec, asdict(settings), kept_in), closed_form)
     with torch.enable_grad():
         steady(trainer.train)(pipeline, student, spec, settings, run)
-    return _plan(pipeline, student.unet, spec, asdict(settings))
+    return _plan(pipeline, student, copied, spec, asdict(settings))
 
 
 def _checkpoints(pipeline: Any, spec: EditSpec, settings: dict[str, Any], folder: Path | None) -> Checkpoints:
@@ -101,12 +109,11 @@ def _stopping(report: Report) -> Report:
 
 
 @torch.no_grad()
-def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any]) -> EditPlan:
+def _plan(pipeline: Any, student: Any, copied: Sequence[str], spec: EditSpec, settings: dict[str, Any]) -> EditPlan:
     deltas, diagnostics = {}, {}
-    trained = dict(student.named_parameters())
-    for own, weight in uncompiled(pipeline.unet).named_parameters():
-        name, before = f"unet.{plain_name(own)}", weight.cpu().double()  # moved first: not every device has float64
-        change = (trained[own].cpu().double() - before).float()
+    for name, weight, trained in _pairs(pipeline, student, copied):
+        before = weight.cpu().double()  # moved first: not every device has float64
+        change = (trained.cpu().double() - before).float()
         if change.any():
             if not change.isfinite().all():
                 raise EditError(name, "not finite after training; lower the rate")
@@ -115,3 +122,11 @@ def _plan(pipeline: Any, student: Any, spec: EditSpec, settings: dict[str, Any])
             diagnostics[name] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
     told = {"editor": spec.editor, "settings": settings, "diagnostics": diagnostics}
     return EditPlan(deltas, spec.digest, **origin(pipeline, deltas), **told)
+
+
+def _pairs(pipeline: Any, student: Any, copied: Sequence[str]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield each weight of the copied components with its name in a pipeline, as it was and as it is trained."""
+    for component in copied:
+        trained = dict(getattr(student, component).named_parameters())
+        for own, weight in uncompiled(getattr(pipeline, component)).named_parameters():
+            yield f"{component}.{plain_name(own)}", weight, trained[own]

@@ -58,7 +58,8 @@ class Trainer:
     """An editor that trains: `train(pipeline, student, spec, settings, run)` changes the UNet of `student` in place.
 
     `student` is the pipeline with a float32 copy of its UNet, in evaluation mode and without gradients. It shares all
-    else with the pipeline, which must be left as it was. It runs on one thread, and may share independent parts of its
+    else with the pipeline, which must be left as it was. `further(settings)` names components of which it has a copy
+    too, where the pipeline has them. It runs on one thread, and may share independent parts of its
     work among the threads of the run. The class `settings` raises SettingError for values that cannot be trained with.
     `declared(settings)` returns a function that says of a weight's name whether the trainer may change it.
     """
@@ -67,3 +68,4 @@ class Trainer:
     settings: type[Any]
     train: Callable[[Any, Any, EditSpec, Any, Run], None]
     declared: Callable[[Any], Callable[[str], bool]]
+    further: Callable[[Any], tuple[str, ...]] = lambda settings: ()

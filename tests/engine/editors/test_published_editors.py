@@ -125,6 +125,26 @@ WHOLE = {
         "inversion_rate": 5e-3,
         "parameters": "other",
     },
+    # the command of the README of OPTML-Group/AdvUnlearn (--attack_init random, --attack_step 30, --retain_train reg,
+    # --train_method text_encoder_full, --retain_loss_w 0.3) and the argument defaults of train-scripts/AdvUnlearn.py.
+    # The script walks a path anew in each step; so many paths are ours
+    "advunlearn": {
+        "iterations": 1000,
+        "warmup": 200,
+        "rate": 1e-5,
+        "eta": 1.0,
+        "keep": 0.3,
+        "batch": 5,
+        "vectors": 1,
+        "attack_steps": 30,
+        "attack_rate": 1e-3,
+        "paths": 32,
+        "steps": 50,
+        "alpha": 3.0,
+        "parameters": "text-encoder",
+        "layers": 0,
+        "bare": True,
+    },
     # SD/README.md of OPTML-Group/Unlearn-Saliency: --train_method full --alpha 0.5 --lr 1e-5 --epochs 5, the mask
     # with_0.5, 800 pictures of either kind; batches as in train-scripts/random_label.py. Steps and guidance are those
     # that Stable Diffusion draws with by default

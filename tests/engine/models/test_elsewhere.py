@@ -27,6 +27,7 @@ SHORT = {
     "esd": {"iterations": 2, "steps": 2},
     "salun": {"pictures": 2, "steps": 2, "epochs": 1, "batch": 2},
     "stereo": {"searches": 1, "iterations": 1, "steps": 3, "pictures": 2, "inversion_steps": 1},
+    "advunlearn": {"iterations": 2, "warmup": 1, "attack_steps": 1, "paths": 2, "steps": 2, "rate": 1e-3},
     "hardened": {**HARDENED.settings, "rounds": 1, "iterations": 1, "fresh": 1, "precision": "float32"},
 }
 PARTS = {"informax": 1.0, "spectral": 1.0, "geometry": 0.5, "default_anchor": "empty"}
