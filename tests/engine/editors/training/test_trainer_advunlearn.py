@@ -18,9 +18,9 @@ from expunge.engine.plans.edit_plan import EditPlan, applied
 from expunge.engine.plans.export import apply_to_folder
 from expunge.engine.plans.lora import lora_of
 from expunge.engine.spec import EditSpec, Target
-from tests.engine import tiny_families
 from tests.engine.digests import at_rest, digests
-from tests.engine.trainees import RETAIN, TARGETS, answer, listening
+from tests.engine.editors.training.trainees import RETAIN, TARGETS, answer, listening
+from tests.engine.families import tiny_families
 
 QUICK: dict[str, Any] = {"iterations": 3, "warmup": 1, "attack_steps": 2, "paths": 4, "steps": 3, "rate": 1e-3}
 SPEC = EditSpec(TARGETS, RETAIN, "advunlearn", QUICK)
