@@ -4,7 +4,8 @@ from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Floor, held_to, refuse_below
 from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
 from expunge.policies.model.canonical import composed_json
-from expunge.policies.model.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Policy, Retained
+from expunge.policies.model.policy import Policy
+from expunge.policies.model.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Retained
 from expunge.policies.model.text import counting_key, name_key, reading_key
 from expunge.policies.reading.reader import parse, parse_floor, read, read_floor
 

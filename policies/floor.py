@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field
 
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
 from expunge.policies.model.canonical import composed_json
-from expunge.policies.model.schema import ATTACKS_AT, Acceptance, Kind, Level, Limit, Policy, ProbeName, Share, Strict
+from expunge.policies.model.policy import Policy
+from expunge.policies.model.schema import ATTACKS_AT, Acceptance, Kind, Level, Limit, ProbeName, Share, Strict
 
 ATTACKS = frozenset(name for made in ATTACKS_AT.values() for name in made)
 LEVELS = get_args(Level)

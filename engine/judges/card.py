@@ -1,4 +1,4 @@
-"""What a judge's folder says about its judge, read without loading a weight.
+"""The card of a judge's folder, read without loading a weight, and the judge that it names.
 
 `judge.json` names the `kind`; a folder with a `labels.json` alone is a CLIP judge. Every file here that defines `JUDGE`
 is a kind. It says which further fields its card has, and what they mean.
@@ -60,6 +60,19 @@ class Kind:
 def kinds() -> dict[str, Kind]:
     """Return the kinds of judges by name."""
     return discover(__name__.rpartition(".")[0], "JUDGE")
+
+
+def open_judge(folder: str | Path, device: str = "cpu") -> Judge:
+    """Return the judge in `folder`, of the class that its card names; its digest is the folder's.
+
+    Args:
+        folder: the judge's card and weights.
+        device: where torch computes for it.
+    Raises:
+        ModelFormatError, MissingExtra: the folder is unfit or a package is missing; the message has the cure.
+    """
+    folder = Path(folder)
+    return kinds()[read_card(folder).kind].opens(folder, device)
 
 
 def read_card(folder: Path) -> Card:

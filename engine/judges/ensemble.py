@@ -11,8 +11,7 @@ import numpy as np
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
-from expunge.engine.judges.card import Card, Kind, Known, known, known_to_all, read_card
-from expunge.engine.judges.opening import open_judge
+from expunge.engine.judges.card import Card, Kind, Known, known, known_to_all, open_judge, read_card
 
 
 @runtime_checkable

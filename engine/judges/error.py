@@ -20,8 +20,7 @@ from expunge.canonical_json import canonical_json
 from expunge.engine.errors import DigestMismatch
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Judge, fault
-from expunge.engine.judges.card import known, read_json
-from expunge.engine.judges.opening import open_judge
+from expunge.engine.judges.card import known, open_judge, read_json
 from expunge.engine.stats.verdict import JudgeError
 
 

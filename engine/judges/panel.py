@@ -16,10 +16,9 @@ import numpy as np
 from expunge.engine.errors import ConceptError, ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.judges.base import Judge, Sighting, refuse_unfit, refuse_unknown
-from expunge.engine.judges.card import Card, Kind, Known, known, read_card
+from expunge.engine.judges.card import Card, Kind, Known, known, open_judge, read_card
 from expunge.engine.judges.clip import ClipJudge
 from expunge.engine.judges.ensemble import look_for_any
-from expunge.engine.judges.opening import open_judge
 from expunge.engine.stats.evidence.table import NOTHING
 
 

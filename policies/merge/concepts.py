@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from expunge.policies.errors import PolicyConflict, shown
 from expunge.policies.model.canonical import composed_json
-from expunge.policies.model.schema import Concept, Policy, Retained, Strict
+from expunge.policies.model.policy import Policy
+from expunge.policies.model.schema import Concept, Retained, Strict
 from expunge.policies.model.text import name_key, reading_key
 
 Item = TypeVar("Item", Concept, Retained)

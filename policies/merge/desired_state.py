@@ -15,6 +15,7 @@ from typing import get_args
 from expunge.policies.errors import PolicyConflict, PolicyError, shown
 from expunge.policies.merge.concepts import folded, written
 from expunge.policies.model.canonical import composed_json
+from expunge.policies.model.policy import Policy
 from expunge.policies.model.schema import (
     ATTACKS_AT,
     MOST_MINUTES,
@@ -24,7 +25,6 @@ from expunge.policies.model.schema import (
     Concept,
     Editor,
     Level,
-    Policy,
     Retained,
     Strict,
     later,

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from expunge.policies.errors import PolicyError, shown
+from expunge.policies.model.schema import Request
 from expunge.policies.model.text import name_key, reading_key
-
-if TYPE_CHECKING:
-    from expunge.policies.model.schema import Policy
 
 MOST_PER_CONCEPT = 100
 MOST_RETAINED = 1000
 
 
-def cross_errors(policy: Policy) -> list[PolicyError]:
+def cross_errors(policy: Request) -> list[PolicyError]:
     """Every contradiction inside `policy`, with its field but no line yet."""
     checks = (_ids, _names, _anchors, _kin, _counts, _rates, _replaced, _withdrawal)
     return [error for check in checks for error in check(policy)]
 
 
-def target_names(policy: Policy) -> Iterator[tuple[str, str]]:
+def target_names(policy: Request) -> Iterator[tuple[str, str]]:
     """(field, name) of every name and alias to be erased, in the order of the file."""
     for i, concept in enumerate(policy.concepts):
         yield f"concepts[{i}].name", concept.name
@@ -29,7 +26,7 @@ def target_names(policy: Policy) -> Iterator[tuple[str, str]]:
             yield f"concepts[{i}].aliases[{j}]", alias
 
 
-def _ids(policy: Policy) -> Iterator[PolicyError]:
+def _ids(policy: Request) -> Iterator[PolicyError]:
     first: dict[str, str] = {}
     for group, entries in (("concepts", policy.concepts), ("retain", policy.retain)):
         for i, entry in enumerate(entries):
@@ -40,7 +37,7 @@ def _ids(policy: Policy) -> Iterator[PolicyError]:
             first.setdefault(entry.id, field)
 
 
-def _names(policy: Policy) -> Iterator[PolicyError]:
+def _names(policy: Request) -> Iterator[PolicyError]:
     """A concept may have a name in several spellings that an encoder reads as one; two things may not."""
     spelled: dict[str, tuple[str, str]] = {}
     erased: dict[str, tuple[str, str]] = {}
@@ -72,7 +69,7 @@ def _once(field: str, name: str, seen: dict[str, tuple[str, str]], key: str) -> 
     seen.setdefault(key, (field, name))
 
 
-def _anchors(policy: Policy) -> Iterator[PolicyError]:
+def _anchors(policy: Request) -> Iterator[PolicyError]:
     erased = {reading_key(name): (field, name) for field, name in target_names(policy)}
     for i, concept in enumerate(policy.concepts):
         if reading_key(concept.anchor) in erased:
@@ -81,7 +78,7 @@ def _anchors(policy: Policy) -> Iterator[PolicyError]:
             yield PolicyError(f"concepts[{i}].anchor", problem, 'name what stays, or "" to leave it to the editor')
 
 
-def _kin(policy: Policy) -> Iterator[PolicyError]:
+def _kin(policy: Request) -> Iterator[PolicyError]:
     erased = {name_key(name) for _, name in target_names(policy)}
     for i, entry in enumerate(policy.retain):
         for j, name in enumerate(entry.kin):
@@ -90,7 +87,7 @@ def _kin(policy: Policy) -> Iterator[PolicyError]:
                 yield PolicyError(f"retain[{i}].kin[{j}]", f"{shown(name)} is no target here", cure)
 
 
-def _counts(policy: Policy) -> Iterator[PolicyError]:
+def _counts(policy: Request) -> Iterator[PolicyError]:
     most = policy.limits.max_concepts
     if not policy.concepts and not policy.replaces:
         cure = "name at least one concept to erase, or the requests that this one withdraws by `replaces`"
@@ -109,7 +106,7 @@ def _counts(policy: Policy) -> Iterator[PolicyError]:
                     yield PolicyError(field, f"has {count} entries", f"use at most {MOST_PER_CONCEPT}")
 
 
-def _rates(policy: Policy) -> Iterator[PolicyError]:
+def _rates(policy: Request) -> Iterator[PolicyError]:
     wanted = policy.acceptance
     if wanted.max_target_rate >= wanted.min_control_rate:
         problem = (
@@ -119,7 +116,7 @@ def _rates(policy: Policy) -> Iterator[PolicyError]:
         yield PolicyError("acceptance.max_target_rate", problem, "lower it")
 
 
-def _replaced(policy: Policy) -> Iterator[PolicyError]:
+def _replaced(policy: Request) -> Iterator[PolicyError]:
     seen: set[str] = set()
     for i, request_id in enumerate(policy.replaces):
         if request_id == policy.request_id:
@@ -129,7 +126,7 @@ def _replaced(policy: Policy) -> Iterator[PolicyError]:
         seen.add(request_id)
 
 
-def _withdrawal(policy: Policy) -> Iterator[PolicyError]:
+def _withdrawal(policy: Request) -> Iterator[PolicyError]:
     """What erases nothing has nothing to say on how it is done."""
     if policy.concepts:
         return

@@ -11,7 +11,8 @@ from __future__ import annotations
 import calendar
 from datetime import datetime, timedelta
 
-from expunge.policies.model.schema import Kind, Policy
+from expunge.policies.model.policy import Policy
+from expunge.policies.model.schema import Kind
 
 TERMS: dict[Kind, str] = {
     "ncii": "48 hours, TAKE IT DOWN Act 3(a)",

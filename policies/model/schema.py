@@ -1,8 +1,7 @@
-"""The shape of a policy: strict, frozen, every unknown field refused. `reader` turns a file into one."""
+"""The fields of a policy: strict, frozen, every unknown field refused."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from datetime import UTC, datetime
@@ -16,12 +15,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    model_validator,
 )
 
-from expunge.policies.errors import PolicyError, PolicyErrors, shown
-from expunge.policies.model.canonical import composed_json
-from expunge.policies.model.checks import cross_errors
+from expunge.policies.errors import PolicyError, shown
 from expunge.policies.model.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
@@ -111,8 +107,6 @@ def later(default: Any) -> Any:
 
 
 MOST_MINUTES = 100_000
-LABELS = {"request_id", "received_at", "title", "description"}
-"""Fields that say who asks, when and why, and change nothing of what is erased, or of how it is proven."""
 
 Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
 Category = Literal["object", "style", "identity", "character", "explicit"]
@@ -215,8 +209,8 @@ class Editor(Strict):
     settings: dict[SettingName, Setting] = Field(default_factory=dict)
 
 
-class Policy(Strict):
-    """One takedown request, as its file states it, with every default filled in.
+class Request(Strict):
+    """One takedown request, as its file states it, with every default filled in, not yet checked as a whole.
 
     `replaces` names earlier requests whose place it takes, from its publication on; with no concepts of its own it
     withdraws them.
@@ -237,19 +231,3 @@ class Policy(Strict):
     editor: Editor = Editor()
     reverify: Reverify = later(Reverify())
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Policy:
-        errors = cross_errors(self)  # pyright: ignore[reportArgumentType] (read by two paths, it may be two classes)
-        if errors:
-            raise PolicyErrors(errors)
-        return self
-
-    @property
-    def digest(self) -> str:
-        """sha256 (hex) over the canonical JSON of the whole policy, defaults included."""
-        return hashlib.sha256(composed_json(self.model_dump(mode="json"))).hexdigest()
-
-    def asks_the_same(self, other: Policy) -> bool:
-        """Return whether both differ in nothing but labels."""
-        return self.model_dump(exclude=LABELS) == other.model_dump(exclude=LABELS)

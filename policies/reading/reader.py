@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from expunge.policies.errors import PolicyError, PolicyErrors
 from expunge.policies.floor import Floor, below
-from expunge.policies.model.schema import Policy, Strict
+from expunge.policies.model.policy import Policy
+from expunge.policies.model.schema import Strict
 from expunge.policies.reading.guard import MOST_BYTES, decoded
 from expunge.policies.reading.nodes import Branch, tree
 from expunge.policies.reading.values import Reading, read_values

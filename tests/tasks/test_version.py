@@ -10,7 +10,7 @@ from expunge.engine.files.digests import file_digest, json_digest
 ROOT = Path(__file__).parents[2]
 RULES = {
     "policies": ("floor",),
-    "policies/model": ("canonical", "checks", "schema", "text"),
+    "policies/model": ("canonical", "checks", "policy", "schema", "text"),
     "policies/reading": ("values",),
     "policies/merge": ("concepts", "desired_state"),
     "expunge": ("canonical_json",),
@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "03f5f93d6c558e7c46051c5ec2da90f2834bb374c2517caf0f95ea21da870e42")
+PINNED = ("0.20.0", "93a3b2b5605561ef973f05d6989e54eddd69dde6f07e02f1f33334509b648d7a")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
