@@ -17,7 +17,7 @@ from expunge.engine.plans.apply import write_edited
 from expunge.engine.spec import EditSpec, Target
 from expunge.policies import Policy
 
-HALF, TWIN, TWIN_SHARE = 0.55, "car", 0.6
+HALF, TWIN, TWIN_SHARE = 0.86, "car", 0.6
 LOUD = 6.0  # how much larger than the edit the noise is
 
 
@@ -37,8 +37,11 @@ def erased_as_asked(base: Path, policy: Policy, out: Path) -> None:
 
 
 def half_erased(base: Path, policy: Policy, out: Path) -> None:
-    """Erase with just the strength that is enough at the settings of the policy."""
-    _write(base, out, _gone(policy), change=lambda delta: HALF * delta)
+    """Move the target most of the way to the mean of the vocabulary, which is enough at the guidance of the policy.
+
+    A small push towards the target remains. A higher guidance makes it large again.
+    """
+    _write(base, out, replace(_gone(policy), anchor=""), change=lambda delta: HALF * delta)
 
 
 def noise(base: Path, policy: Policy, out: Path) -> None:

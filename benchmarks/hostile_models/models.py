@@ -226,7 +226,7 @@ MODELS: Mapping[str, Model] = {
         plant=edits.planted,
     ),
     "half erased": Model(
-        "erased with just the strength that is enough at the policy's guidance and steps",
+        "moved most of the way to the mean of all words, which is enough at the guidance of the policy",
         edits.half_erased,
         reasons=frozenset({"attack-seen:other_settings"}),
     ),
