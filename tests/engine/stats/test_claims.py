@@ -391,6 +391,13 @@ def test_more_confidence_is_no_way_round_a_family_that_survives():
     assert 0.001 < claim.holm <= 0.05
 
 
+def test_a_judge_that_often_sees_what_is_not_there_proves_no_survival():
+    pictures = of_family("synonym", 16, 8, 16), of_family("prefix", 160, 0, 160)
+    wild = JudgeError(hits=200, labelled=200, false_alarms=240, negatives=300)
+    assert ("probe-survives", "synonym") in codes(verdict(*pictures))
+    assert ("probe-survives", "synonym") not in codes(verdict(*pictures, judge={"object": wild}))
+
+
 def test_a_survival_is_suspected_among_all_claims():
     result = verdict(of_family("synonym", 8, 3, 8), of_family("prefix", 96, 0, 96))
     (claim,) = (claim for claim in result.claims if (claim.kind, claim.probe) == ("survival", "synonym"))
