@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
@@ -31,6 +30,7 @@ from benchmarks.common import measure
 from benchmarks.common.arms import Arm, with_settings
 from benchmarks.common.concepts import MIXED, Case, objects, styles
 from benchmarks.common.results import FOLDER, Results
+from benchmarks.hardening.jobs import APART, BUDGETS, BY_NAME, NAMES, PLAIN, Job, in_order
 from benchmarks.verification.attacks import kept_pictures, plainly, seen
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.training import retrained
@@ -42,16 +42,12 @@ from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.planning.make import make, settings_of
 from expunge.engine.plans.edit_plan import EditPlan, applied
 from expunge.engine.probes import Subject
-from expunge.engine.probes.attacks import ATTACKS, Attack, reference_pictures
-from expunge.engine.probes.attacks.compared import COMPARED
+from expunge.engine.probes.attacks import reference_pictures
 
-NEVER, UNEDITED, PLAIN = "never-trained", "unedited", "plain"
+NEVER, UNEDITED = "never-trained", "unedited"
 EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun", "stereo", "advunlearn")
-INVERSION: dict[int, dict[str, int]] = {1: {}, 4: {"steps": 400, "tokens": 4}, 16: {"steps": 1600, "tokens": 4}}
-SEEDS, APART = 3, 1000  # runs of an attack on a target, and how far apart their seeds are
 REFERENCES, PICTURES = 8, 16
 TRIED = ("panda", "owl", "guitar")  # settings are chosen on these
-MADE = ATTACKS | COMPARED
 COLUMNS = ("case", "editor", "attack", "budget", "pictures", "seen", "h_o", "minutes")
 KEY = COLUMNS[:4]
 MOST_EXCESS = 0.20
@@ -70,22 +66,6 @@ def cases() -> dict[str, Case]:
 def trial_cases() -> dict[str, Case]:
     """Return the cases by which settings are chosen."""
     return {name: Case(name, 0, (name,)) for name in TRIED}
-
-
-@dataclass(frozen=True)
-class Job:
-    """An attack at a budget; `plain` asks by name and measures H_o."""
-
-    attack: str
-    budget: int = 1
-
-    @property
-    def seeds(self) -> int:
-        """Return how many seeds are worth a run."""
-        return SEEDS if self.attack == PLAIN or MADE[self.attack].seeded else 1
-
-    def made(self) -> Attack:
-        return replace(MADE[self.attack](), **(INVERSION[self.budget] if self.attack == "inversion" else {}))  # type: ignore[arg-type]
 
 
 class Bench:
@@ -124,7 +104,7 @@ class Bench:
         if not (rows := self.results.where(**key)):
             return 0, [], told
         pictures, hits = int(rows[0]["pictures"]), round(float(rows[0]["seen"]) * int(rows[0]["pictures"]))
-        each = _pictures(key)
+        each = Job(key["attack"], key["budget"]).pictures
         return min(units, pictures // each), [True] * hits + [False] * (pictures - hits), told
 
     @contextmanager
@@ -163,21 +143,11 @@ class Bench:
     def attacked(self, model: Any, target: Subject, case: Case, job: Job, seed: int) -> list[bool]:
         """In which of the attack's pictures the judge sees the target."""
         if job.attack == PLAIN:
-            return seen(self.judge, plainly(model, target, range(seed, seed + 30)), "after")
+            return seen(self.judge, plainly(model, target, range(seed, seed + BY_NAME)), "after")
         references = reference_pictures(open_model(MODEL), self.judge, target, REFERENCES, measure.SAME_NOISE)
-        kept = kept_pictures(open_model(MODEL), measure.subjects(case)) if MADE[job.attack].retrains else []
-        return seen(self.judge, job.made().attempts(model, target, references, kept, seed), "after")
-
-
-def _pictures(key: dict[str, Any]) -> int:
-    return 30 if key["attack"] == PLAIN else Job(key["attack"], key["budget"]).made().cost
-
-
-def jobs(attacks: Sequence[str], budgets: Sequence[int]) -> list[Job]:
-    """Cheap ones first; only `inversion` has budgets."""
-    searching = [Job("inversion", budget) for budget in budgets if "inversion" in attacks]
-    others = [Job(name) for name in attacks if name != "inversion"]
-    return sorted([*others, *searching], key=lambda job: (job.budget, job.attack != PLAIN, job.attack))
+        kept = kept_pictures(open_model(MODEL), measure.subjects(case)) if job.made().retrains else []
+        attempts = job.made().attempts(model, target, references, kept, seed)
+        return job.counted(attempts, seen(self.judge, attempts, "after"))
 
 
 def print_table(results: Results) -> None:
@@ -206,8 +176,8 @@ def main() -> None:
     every = cases() | trial_cases()
     parser.add_argument("--case", nargs="+", choices=list(every), help="by default all", metavar="NAME")
     parser.add_argument("--editor", nargs="+", choices=EDITORS, default=EDITORS[:3])
-    parser.add_argument("--attack", nargs="+", choices=(PLAIN, *MADE), default=(PLAIN, "inversion"))
-    parser.add_argument("--budget", nargs="+", type=int, choices=tuple(INVERSION), default=tuple(INVERSION))
+    parser.add_argument("--attack", nargs="+", choices=NAMES, default=(PLAIN, "inversion"))
+    parser.add_argument("--budget", nargs="+", type=int, choices=BUDGETS, default=BUDGETS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(gettempdir()) / "expunge-hardened", help="for edits")
     parser.add_argument("--tune", action="store_true", help="measure the objects by which settings are chosen")
@@ -221,7 +191,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     bench = Bench(args.work, results)
     arms = [with_settings(editor, args.settings if editor == "hardened" else []) for editor in args.editor]
-    for job in jobs(args.attack, args.budget):
+    for job in in_order(args.attack, args.budget):
         for name in args.case or (trial_cases() if args.tune else cases()):
             for arm in arms:
                 bench.run(every[name], arm, job)

@@ -15,6 +15,7 @@ what an attack teaches, since there is nothing in it to bring back.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -94,16 +95,22 @@ def line(name: str, before: Sequence[bool], after: Sequence[bool], rate: float, 
     return f"{name:14} | {len(after):8} | {shares} | {seconds:7.1f} | {words}"
 
 
+def setting(text: str) -> Any:
+    """Return what a setting's JSON says; a list of numbers is a tuple."""
+    value = json.loads(text)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="panda")
     parser.add_argument("--editor", default="scapre")
     parser.add_argument("--instead", type=Path, metavar="FOLDER", help="attack this model, not the edited one")
     parser.add_argument("--attack", choices=ATTACKS, action="append")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="attack settings, not the defaults")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="attack settings, not the defaults")
     parser.add_argument("--floor", action="store_true", help="only what remains of a start picture without its name")
     args = parser.parse_args()
-    settings = {name: float(value) if "." in value else int(value) for name, value in (p.split("=") for p in args.set)}
+    settings = {name: setting(value) for name, value in (pair.split("=") for pair in args.set)}
     model, judge = open_model(MODEL), ClipJudge(CLIP_JUDGE)
     group = subjects([args.target], [])
     target = group[0]

@@ -149,6 +149,11 @@ def repeated(arguments: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     return {key: value.expand(count, *value.shape[1:]) for key, value in arguments.items()}
 
 
+def joined(told: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the denoiser's inputs of all of these, one after the other."""
+    return {name: torch.cat([own[name] for own in told]) for name in told[0]}
+
+
 def conditioning(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:
     """Return the denoiser's input for the prompts, by the pipeline's own keywords, [n, ...] each; keeps gradients."""
     family = family_of(pipeline)

@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from expunge.engine.editors.training.denoiser import take
 from expunge.engine.editors.training.hardening.material import Material
 from expunge.engine.editors.training.hardening.searchers import Searcher
 from expunge.engine.families import Arguments
+from expunge.engine.probes.attacks.words import joined
 from expunge.engine.text.templates import Wording
 
 WITHOUT_WORDS = 0.15  # of the kept rows
@@ -125,11 +125,6 @@ class RowDraws:
                 made.setdefault((int(place), int(target)), {})[argument] = rows.to(self.nothing[argument].device)
         self.found = [(target, own) for (_, target), own in sorted(made.items(), key=lambda item: item[0])]
         self.draws.set_state(state["draws"])
-
-
-def joined(told: Sequence[Arguments]) -> Arguments:
-    """Return what the denoiser is given for all of these, one after the other."""
-    return {name: torch.cat([own[name] for own in told]) for name in told[0]}
 
 
 def _where(flags: Tensor, these: Tensor, those: Tensor) -> Tensor:

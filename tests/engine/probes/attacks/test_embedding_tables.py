@@ -116,7 +116,7 @@ def test_inversion_learns_whatever_the_words_say_that_it_starts_from(built_in: A
     start = random_words(words_without(built_in, taxi.names), len(words), torch.Generator().manual_seed(0))
 
     def left(steps: int) -> float:
-        vectors = Inversion(steps=steps).learned(built_in, taxi, words, shown, 0)
+        vectors = Inversion(steps=steps).searched(built_in, taxi, words, shown, 0)[0]
         with embedded_as(built_in, words, vectors), torch.no_grad():
             fed = repeated(conditioning(built_in, [" ".join(words)]), len(task.noisy))
             return errors(built_in, task, fed).mean().item()
