@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.flows import show
+from expunge.flows.cli import show
 from expunge.tasks.core.settings import SILENCE
 from tests.flows.conftest import NO_SERVICES, WritePolicy, edited_by, run_cli, run_process
 

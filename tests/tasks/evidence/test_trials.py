@@ -20,7 +20,7 @@ from expunge.engine.planning.make import make
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.spec import EditSpec, Target
 from expunge.engine.stats.evidence.table import Row
-from expunge.flows.show import print_plan
+from expunge.flows.cli.show import print_plan
 from expunge.policies import PolicyError, read
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.paths import TRIALS

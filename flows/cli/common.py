@@ -1,0 +1,53 @@
+"""What all commands share: common options, exit codes, and how a result is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expunge.flows.terminal import Console
+from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.private_home import private
+from expunge.tasks.core.settings import home_folder
+
+PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option(help="public key (PEM) of who signs the receipts, got from elsewhere; repeatable", exists=True),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn every expected failure into one clear message on stderr and an exit code of its own."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        code = exit_code_of(error)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"expunge: {error}", style="red", markup=False)
+        if code == 1:
+            Console(stderr=True).print_exception()
+        raise typer.Exit(code) from None
+
+
+@contextmanager
+def at_home() -> Iterator[None]:
+    """Do as `exit_codes` for a command that writes into the home: what it writes only its owner can read."""
+    with exit_codes(), private(home_folder()):
+        yield
+
+
+def say(as_json: bool, data: dict[str, Any], text: Callable[[dict[str, Any]], None]) -> None:
+    """Print a result: as one JSON object, or by `text` as people read it."""
+    if as_json:
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        text(data)

@@ -1,0 +1,56 @@
+"""Audit the record, or one bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.flows.cli import show
+from expunge.flows.cli.common import AsJson, Keys, exit_codes, say
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder
+
+GROUP = "Audit"
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=GROUP)
+def audit(
+    noted: Annotated[
+        list[str] | None,
+        typer.Option(help="digest of a receipt as it was noted elsewhere, which must still be on record; repeatable"),
+    ] = None,
+    key: Keys = None,
+    stored: Annotated[bool, typer.Option("--stored", help="compare with the copy in S3 too, which must be up")] = False,
+    indexed: Annotated[
+        bool, typer.Option("--indexed", help="compare with what MLflow shows too, which must be up")
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="look at this bundle alone, which needs a --key and no home", exists=True, file_okay=False),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="with --bundle: its base, of which its model is to be the edit and no more"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
+    with exit_codes():
+        from expunge.flows.history import audit as whole
+        from expunge.flows.history import audit_bundle
+
+        if base and not bundle:
+            raise UsageError("--base goes with --bundle: it is what the bundle's model is held against")
+        if bundle:
+            found, text = audit_bundle(bundle, noted or [], key or [], stored or indexed, base), show.print_bundle
+        else:
+            store = Settings.load(STORE) if stored else None
+            index = Settings.load(INDEX) if indexed else None
+            if index:
+                index.export()
+            found, text = whole(home_folder(), noted or [], key or [], store, index), show.print_audit
+        say(as_json, found, text)
+        raise typer.Exit(found["exit_code"])

@@ -1,0 +1,83 @@
+"""Handle a notice: check a policy, plan it, carry it out, and see what became of it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.flows.admission import refuse_early
+from expunge.flows.cli import show
+from expunge.flows.cli.common import AsJson, PolicyFile, at_home, exit_codes, say
+from expunge.policies import Policy, read
+from expunge.tasks.core.settings import Settings, home_folder
+from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
+
+GROUP = "Handle a notice"
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=GROUP)
+def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Check a policy file and say what it asks for; nothing is run."""
+    with exit_codes():
+        say(as_json, show.summary(read(policy, floor_in_force())), show.print_summary)
+
+
+@commands.command(rich_help_panel=GROUP)
+def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
+    with at_home():
+        known = read_to_submit(policy, home_folder())
+        from expunge.flows.dry import dry_run
+
+        say(as_json, dry_run(known, home_folder()), show.print_plan)
+
+
+@commands.command(rich_help_panel=GROUP)
+def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Take a policy through the whole pipeline: erase, prove, record, publish."""
+    with at_home():
+        known = read_to_submit(policy, home_folder())
+        settings = Settings.load()
+        settings.export()
+        refuse_early(policy, known, settings)
+        from expunge.flows.submission import submit as run
+
+        with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
+            outcome = run(policy, known, settings)
+        say(as_json, outcome, show.print_outcome)
+        raise typer.Exit(outcome["exit_code"])
+
+
+@commands.command(rich_help_panel=GROUP)
+def status(
+    policy: Annotated[Path | None, typer.Argument(help="a policy file; all requests if left out", exists=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happened to a request, or to all of them, from the receipts on disk."""
+    with exit_codes():
+        from expunge.flows.history import states
+
+        known: Policy | None = read(policy) if policy else None
+        told = states(home_folder(), known)
+        say(as_json, told, show.print_states)
+        raise typer.Exit(told["exit_code"])
+
+
+@commands.command(rich_help_panel=GROUP)
+def report(
+    policy: PolicyFile,
+    out: Annotated[Path | None, typer.Option(help="where to write the page; beside its evidence if left out")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a policy's last verification as one self-contained HTML page."""
+    with at_home():
+        from expunge.flows.history import write_report
+
+        say(
+            as_json, {"report": str(write_report(home_folder(), read(policy), out))}, lambda data: print(data["report"])
+        )
