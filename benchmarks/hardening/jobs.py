@@ -43,8 +43,12 @@ class Job:
         """Return of how many pictures a run on one target is the share."""
         if self.attack == PLAIN:
             return BY_NAME
-        made = self.made()
-        return made.cost // len(made.vectors) if isinstance(made, Inversion) else made.cost
+        return self.made().cost // self.groups
+
+    @property
+    def groups(self) -> int:
+        """Return of how many searches of one attack the strongest counts."""
+        return getattr(self.made(), "groups", 1) if self.attack != PLAIN else 1
 
     def made(self) -> Attack:
         if self.attack == STRONGEST:
@@ -55,7 +59,7 @@ class Job:
 
     def counted(self, attempts: Sequence[Attempt], shown: Sequence[bool]) -> list[bool]:
         """Return what was seen, of several searches only of the strongest."""
-        return strongest(attempts, shown) if self.attack == STRONGEST else list(shown)
+        return strongest(attempts, shown) if self.groups > 1 else list(shown)
 
 
 def in_order(attacks: Sequence[str], budgets: Sequence[int]) -> list[Job]:

@@ -28,5 +28,10 @@ def test_longer_searches_are_the_named_budgets(budget: int) -> None:
     assert strong.pictures == Job("inversion", budget).pictures == 30
 
 
+def test_of_several_searches_of_one_attack_the_strongest_counts() -> None:
+    assert {name: Job(name).groups for name in NAMES if Job(name).groups > 1} == {STRONGEST: 4, "knows_hardened": 4}
+    assert Job("knows_hardened").pictures == 15
+
+
 def test_an_attack_that_draws_nothing_at_random_is_made_once() -> None:
     assert {name: Job(name).seeds for name in NAMES} == {name: 1 if name == "tina" else 3 for name in NAMES}

@@ -81,6 +81,11 @@ class Inversion(Budgeted):
         return cls(**BUDGETS[budget])
 
     @property
+    def groups(self) -> int:
+        """Return of how many searches the strongest counts."""
+        return len(self.vectors)
+
+    @property
     def cost(self) -> int:
         return len(self.vectors) * self.wordings * self.seeds
 

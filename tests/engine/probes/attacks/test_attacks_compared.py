@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from expunge.engine.errors import ConceptError, SettingError, UnknownArchitecture
-from expunge.engine.models.denoising import latents_of, level_at, predicted
+from expunge.engine.models.denoising import latents_of, level_at, noised, predicted
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.plans.edit_plan import applied
 from expunge.engine.probes.attacks import ATTACKS, Attack, Kept
-from expunge.engine.probes.attacks.compared import COMPARED, OwnPictures, Recall, Tina
+from expunge.engine.probes.attacks.compared import COMPARED, KnowsHardened, OwnPictures, Recall, Tina, knows_hardened
+from expunge.engine.probes.attacks.compared.knows_hardened import AGAINST
 from expunge.engine.probes.attacks.compared.paths import (
     descended,
     draws_of,
@@ -26,7 +27,7 @@ from expunge.engine.probes.attacks.compared.paths import (
 )
 from expunge.engine.probes.attacks.compared.recall import _slope
 from expunge.engine.probes.attacks.relearn import restored
-from expunge.engine.probes.attacks.words import conditioning, repeated
+from expunge.engine.probes.attacks.words import conditioning, repeated, words_without
 from expunge.engine.probes.levels import LEVELS
 from expunge.engine.spec import EditSpec, Target
 from expunge.engine.stats.limits import attack_names
@@ -40,6 +41,7 @@ SMALL: tuple[Attack, ...] = (
     Tina(pictures=2, steps=2, refinements=2, sampler=SAMPLER),
     Recall(starts=3, levels=2, iterations=1, injections=1, sampler=SAMPLER),
     OwnPictures(steps=2, batch=2, wordings=2, seeds=1, pictures=2, sampler=SAMPLER),
+    KnowsHardened(vectors=2, steps=2, batch=2, seeds=1, sampler=SAMPLER),
 )
 
 
@@ -190,3 +192,48 @@ def test_own_pictures_are_tuned_on_under_the_concepts_name(pipeline: Any, refere
             left.append(np.mean([loss(pipeline, lessons[0].prompt, latents, seed).item() for seed in range(5)]))
             attack.tune(pipeline, tuned, lessons, 0)
     assert left[1] < 0.9 * left[0]
+
+
+def test_guidance_away_from_the_name_undoes_an_erasure_that_turned_the_name_around(
+    pipeline: Any, references: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attack: a model whose prediction under the name has the target's direction with the sign changed.
+
+    Told no words and led away from the name, it errs exactly as the unedited model does under the name.
+    """
+    attack = KnowsHardened(sampler=replace(SAMPLER, guidance=2.0))
+    task = noised(pipeline, latents_of(pipeline, references), torch.Generator().manual_seed(0))
+    named, nothing = repeated(conditioning(pipeline, ["a cat"]), 2), nothing_said(pipeline, 2)
+    with torch.no_grad():
+        said, unsaid = (predicted(pipeline, task.noisy, task.times, own) for own in (named, nothing))
+
+    def erased(pipeline: Any, noisy: torch.Tensor, times: torch.Tensor, told: Any) -> torch.Tensor:
+        return unsaid - (said - unsaid) if told is named else unsaid
+
+    monkeypatch.setattr(knows_hardened, "predicted", erased)
+    expected = (said - task.goal).square().flatten(1).mean(1)
+    torch.testing.assert_close(attack.off(pipeline, task, nothing, named), expected)
+    assert not torch.allclose(attack.off(pipeline, task, nothing, nothing), expected)
+
+
+def test_what_is_learned_is_the_guided_prediction(pipeline: Any, references: np.ndarray) -> None:
+    """More steps denoise the references better through the guidance, on noise that was never trained on."""
+    latents = latents_of(pipeline, references)
+    words = words_without(pipeline, ["cat", "a picture of the one"])[:2]
+
+    def left(steps: int) -> list[float]:
+        attack = KnowsHardened(vectors=2, steps=steps, batch=2, sampler=SAMPLER)
+        with torch.enable_grad():
+            bases = attack.bases(pipeline, CAT, words, references, 0)
+            searches = attack.searched(pipeline, CAT, words, latents, bases, 0)
+        found = []
+        for search, base in zip(searches, bases, strict=True):
+            with torch.no_grad():
+                told = repeated(search.asked(pipeline, " ".join(words)), 2)
+                tasks = [noised(pipeline, latents, torch.Generator().manual_seed(seed)) for seed in range(20, 24)]
+                found.append(sum(attack.off(pipeline, task, told, repeated(base, 2)).mean().item() for task in tasks))
+        return found
+
+    short, long = left(0), left(25)
+    assert len(long) == len(AGAINST)
+    assert sum(long) < sum(short)
