@@ -9,8 +9,8 @@ So the erased model has the target's direction still, with the sign changed. Who
 guidance that leads away from what was trained, e(b) + g (e(x_t, v) - e(b)), leads towards the target. b are the prompts
 that the editor trained against: the name, words found by an inversion of this model, other words, no words. For each of
 them vectors v are learned, so that the guided prediction, and not that of v alone, denoises the target's pictures. The
-levels of noise are evenly spread, as in the training. A search begins at the words of the name, from which the editor moved
-the model away. The pictures are drawn with the same guidance. Of the four the strongest counts.
+levels of noise are evenly spread, as in the training. A search begins at the words of the name, from which the editor
+moved the model away. The pictures are drawn with the same guidance. Of the four the strongest counts.
 
 No paper has it. The contest of `hardened` trains against single prompts, so this is what it never saw. On another
 editor it is an inversion through a negative prompt.
