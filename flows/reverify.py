@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from filelock import Timeout
 from prefect import flow
 from pydantic import Field
 
@@ -34,6 +33,7 @@ from expunge.tasks.reverify import (
     question_task,
     refuse,
 )
+from expunge.tasks.state.leases import LineBusy
 from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
 
 LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]
@@ -136,7 +136,7 @@ def _looked_at(line: str, settings: Settings) -> dict[str, Any]:
 def _told(line: str, settings: Settings) -> dict[str, Any]:
     """Why a line is suspect, or MLflow could not hear of it."""
     # a takedown or check that is under way tells MLflow itself; after a dry run the next night does
-    with _failure() as failed, suppress(Timeout), alone_on(line, settings.home, wait=False):
+    with _failure() as failed, suppress(LineBusy), alone_on(line, settings.home, wait=False):
         close_abandoned(line, settings.home)
         catch_up(line, settings)
     known = summary(settings.home, line)

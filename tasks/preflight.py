@@ -16,7 +16,10 @@ from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.signing import check_key
 from expunge.tasks.ledger.timestamps import check_server
+from expunge.tasks.state.database import Database
+from expunge.tasks.state.leases import Lease, is_fenced, mark_fenced
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.pointer import raise_fence
 from expunge.tasks.storage.record_replica import store, stored
 from expunge.tasks.storage.s3 import check_bucket, check_history, check_lock
 from expunge.tasks.tracking.abandoned_runs import close_abandoned
@@ -121,7 +124,8 @@ def secured(line: str, settings: Settings) -> Iterator[None]:
         return
     reach(settings)
     check_here(settings.home)
-    with alone_on(line, settings.home):
+    with alone_on(line, settings.home) as lease:
+        bar_earlier_workers(line, lease, settings)
         token = _HELD.set(_HELD.get() | {name})
         try:
             close_abandoned(line, settings.home)
@@ -130,3 +134,11 @@ def secured(line: str, settings: Settings) -> Iterator[None]:
                 yield
         finally:
             _HELD.reset(token)
+
+
+def bar_earlier_workers(line: str, lease: Lease, settings: Settings) -> None:
+    """Let the line's pointer refuse whoever held the line before, if it was taken from one who may only be paused."""
+    database = Database.of(settings.home)
+    if not is_fenced(database, lease):
+        raise_fence(settings, line, lease.token)
+        mark_fenced(database, lease)

@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from expunge.canonical_json import canonical_json, sha256
@@ -32,6 +32,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FILE_NAME = re.compile(r"(?P<sequence>\d{6})-(?P<digest>[0-9a-f]{64})\.json")
 LINE = re.compile(r"[a-z0-9-]{1,63}")  # shorter than a digest, so that the two are never taken for each other
 LOCK = ".lock"
+WRITING_SECONDS = 5  # far more than writing a receipt takes
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Receipt(BaseModel):
     versions: dict[str, str]
     verdict: dict[str, JsonValue] | None
     previous: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    fencing_token: int | None = Field(default=None, ge=1)
 
     @classmethod
     def of(cls, content: bytes) -> Receipt:
@@ -80,8 +82,9 @@ class Receipt(BaseModel):
 
     @cached_property
     def content(self) -> bytes:
-        """The canonical JSON that is stored."""
-        return canonical_json(self.model_dump())
+        """The canonical JSON that is stored. Receipts of up to version 0.20 have no fencing token."""
+        plain = self.model_dump()
+        return canonical_json({name: plain[name] for name in plain if name != "fencing_token" or plain[name]})
 
     @cached_property
     def digest(self) -> str:
@@ -111,8 +114,12 @@ class Receipt(BaseModel):
 class Seal(Protocol):
     """Sign the receipts of a line, and say what is wrong with the signatures of those that were read."""
 
-    def sign(self, receipt: Receipt) -> None:
-        """Called before a receipt is stored; what it raises leaves the receipt unwritten."""
+    def sign(self, receipt: Receipt) -> bytes:
+        """Return the receipt in its signed envelope; what it raises leaves the receipt unwritten."""
+        ...
+
+    def keep(self, receipt: Receipt, envelope: bytes) -> None:
+        """Store an envelope, before its receipt is stored."""
         ...
 
     def problems(self, chain: Sequence[Receipt]) -> list[str]:
@@ -128,18 +135,39 @@ class Seal(Protocol):
         ...
 
 
+class Head(Protocol):
+    """Decide which receipt is the next of a line, where several workers append."""
+
+    def turn(self) -> AbstractContextManager[int]:
+        """Be the line's only writer for a while; yields the fencing token, which grows with each writer."""
+        ...
+
+    def move(self, chain: Sequence[Receipt], envelope: bytes) -> None:
+        """Append the last of these receipts, which is on record from then on; what this raises leaves it unwritten."""
+        ...
+
+    def following(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
+        """Return the receipt that was appended to this chain and is not stored yet, with its envelope."""
+        ...
+
+    def settle(self, chain: Sequence[Receipt]) -> None:
+        """Learn of a chain that holds."""
+        ...
+
+
 class Ledger:
     """The receipts of one model line under `folder`. Raises ValueError on a line name that is not LINE.
 
-    With a `seal` each new receipt is signed before it is stored, and a chain holds only if its signatures do.
+    With a `seal` each new receipt is signed before it is stored, and a chain holds only if its signatures do. With a
+    `head` a receipt is on record once the head has moved to it; what is stored after that can be stored by anybody.
     """
 
-    def __init__(self, folder: Path, line: str, seal: Seal | None = None) -> None:
+    def __init__(self, folder: Path, line: str, seal: Seal | None = None, head: Head | None = None) -> None:
         if not LINE.fullmatch(line):
             raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
         self.line = line
         self.folder = folder / line
-        self._seal = seal
+        self._seal, self._head = seal, head
         self._lock = FileLock(self.folder / LOCK)  # the system frees it when its holder dies
 
     def append(
@@ -154,9 +182,10 @@ class Ledger:
         versions: Mapping[str, str] | None = None,
         verdict: Mapping[str, Any] | None = None,
     ) -> Receipt:
-        """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field."""
+        """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field, and
+        LeaseLost where another writer took over since this one began: then nothing is written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock:
+        with self._turn() as token:
             self.finish()
             chain = self.receipts()
             receipt = Receipt(
@@ -172,22 +201,41 @@ class Ledger:
                 versions=dict(versions or {}),
                 verdict=None if verdict is None else dict(verdict),
                 previous=chain[-1].digest if chain else "",
+                fencing_token=token,
             )
-            if self._seal is not None:
-                self._seal.sign(receipt)
-            self._store(receipt)
+            envelope = self._seal.sign(receipt) if self._seal else b""
+            if self._head is not None:
+                self._head.move([*chain, receipt], envelope)
+            self._store(receipt, envelope)
         return receipt
 
     def finish(self) -> None:
-        """Store what was signed and is not there: a kill came between, or somebody took the last receipts away."""
-        if self._seal is None or not self.folder.exists():
+        """Store what was appended or signed and is not there: a kill came between, or somebody took the last receipts
+        away. LedgerError where more is missing than can be put back."""
+        if self._seal is None or not (self._head or self.folder.exists()):
             return
-        with self._lock:
+        with self._turn():
             chain, problems = self._stored()
-            while not problems and (receipt := self._seal.following(chain)):
+            while not problems and (found := self._missing(chain)):
+                receipt, envelope = found
                 logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(receipt))
-                self._store(receipt)
+                self._store(receipt, envelope)
                 chain.append(receipt)
+            if self._head and chain and not (problems or self._seal.problems(chain)):
+                self._head.settle(chain)
+
+    def _missing(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
+        if self._seal and (receipt := self._seal.following(chain)):
+            return receipt, b""
+        return self._head.following(chain) if self._head else None
+
+    def _turn(self) -> AbstractContextManager[int | None]:
+        return self._head.turn() if self._head else self._alone()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            yield
 
     def receipts(self) -> list[Receipt]:
         """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
@@ -207,7 +255,7 @@ class Ledger:
         if self._seal is None:
             return receipts, problems
         if self.folder.exists() and self._seal.orphans(receipts):
-            with suppress(OSError), self._lock:  # unless another process is just writing the receipt
+            with suppress(OSError), self._lock.acquire(WRITING_SECONDS):  # unless another process is just writing it
                 receipts, problems = self._stored()
         return receipts, [*problems, *self._seal.problems(receipts), *self._seal.orphans(receipts)]
 
@@ -222,10 +270,28 @@ class Ledger:
                 problems.append(f"{path.name}: {error}")
         return receipts, problems + list(_broken_links(receipts))
 
-    def _store(self, receipt: Receipt) -> None:
-        for abandoned in self.folder.glob(PART + "*"):
-            abandoned.unlink()
-        write_new(self.folder / receipt.file_name, receipt.content, mode=0o444)
+    def _store(self, receipt: Receipt, envelope: bytes) -> None:
+        """Write envelope and receipt, whoever else writes the same; who is stopped in between keeps nobody waiting for
+        long."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):
+            self._lock.acquire(WRITING_SECONDS)
+        try:
+            for abandoned in self.folder.glob(PART + "*") if self._lock.is_locked else ():
+                abandoned.unlink()
+            if self._seal and envelope:
+                self._seal.keep(receipt, envelope)
+            self._write(receipt)
+        finally:
+            self._lock.release()
+
+    def _write(self, receipt: Receipt) -> None:
+        path = self.folder / receipt.file_name
+        try:
+            write_new(path, receipt.content, mode=0o444)
+        except FileExistsError:
+            if path.read_bytes() != receipt.content:
+                raise
 
 
 def of_step(chain: Iterable[Receipt], *steps: str) -> list[Receipt]:
@@ -257,7 +323,7 @@ def _open(path: Path, line: str) -> Receipt:
 
 
 def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
-    sequence, digest = 0, ""
+    sequence, digest, token = 0, "", 0
     for receipt in receipts:
         if receipt.sequence == sequence:
             yield f"{receipt.file_name}: forked, number {sequence} exists twice"
@@ -265,7 +331,9 @@ def _broken_links(receipts: list[Receipt]) -> Iterator[str]:
             yield f"{sequence + 1:06d} to {receipt.sequence - 1:06d}: deleted or unreadable"
         elif receipt.previous != digest:
             yield f"{receipt.file_name}: does not follow the receipt before it"
-        sequence, digest = receipt.sequence, receipt.digest
+        elif (receipt.fencing_token or 0) < token:
+            yield f"{receipt.file_name}: by a worker whose line another had taken over, by its fencing token"
+        sequence, digest, token = receipt.sequence, receipt.digest, max(token, receipt.fencing_token or 0)
 
 
 OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)

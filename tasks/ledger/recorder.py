@@ -18,6 +18,7 @@ from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import actor
 from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
+from expunge.tasks.ledger.line_head import LineHead
 from expunge.tasks.ledger.timestamps import stamping
 from expunge.tasks.ledger.trust import Signatures
 
@@ -58,7 +59,7 @@ class AtTheDoor:
 def journal(home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted: Collection[str] = ()) -> Ledger:
     """Return the ledger of a line, by which every receipt is written and read: what is written is signed, and what no
     trusted key signed does not count. `keys` and `noted` as `Signatures` has them."""
-    return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted))
+    return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted), LineHead(home, line))
 
 
 def written_by(work: Work) -> str:
@@ -80,6 +81,7 @@ def note(
     Of a bundle and its publication that is the last of the line, whatever work it was of.
     """
     ledger, settings = journal(work.home, work.line), {"work": work.key}
+    ledger.finish()
     last = ledger.last(step, None if step in (Step.BUNDLED, Step.PUBLISHED) else settings)
     same = (settings, dict(inputs), dict(outputs), verdict)
     if last is not None and (last.settings, last.inputs, last.outputs, last.verdict) == same:

@@ -39,12 +39,9 @@ SINCE = Version("0.3.0")
 """The first version that signs: a receipt that says it is of an older one may be without a signature."""
 
 
-def vouch(home: Path, receipt: Receipt) -> None:
-    """Sign a receipt, and leave the envelope and the public key in the home, durably.
-
-    Do so before the receipt is stored: a signature without a receipt says nothing, a receipt without one is suspect.
-    UsageError if there is no key to sign with.
-    """
+def signed(home: Path, receipt: Receipt) -> bytes:
+    """Return a receipt in a signed envelope, and leave the public key in the home, durably. UsageError if there is no
+    key to sign with."""
     key = _private_key(home)
     signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
     envelope.sign(signer)
@@ -52,7 +49,13 @@ def vouch(home: Path, receipt: Receipt) -> None:
     kept = home / "keys" / f"{signer.public_key.keyid}.pem"
     if not kept.exists() or kept.read_bytes() != public:
         write_whole(kept, public)
-    write_whole(_file(home, receipt), json.dumps(envelope.to_dict(), sort_keys=True).encode())
+    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
+
+
+def keep(home: Path, receipt: Receipt, envelope: bytes) -> None:
+    """Leave a receipt's signed envelope in the home, durably, before the receipt is stored: a receipt without a
+    signature is suspect."""
+    write_whole(_file(home, receipt), envelope)
 
 
 def _own(home: Path) -> Path:

@@ -41,9 +41,12 @@ class Signatures:
         self._home, self._folder, self._noted = home, home / "signatures" / line, noted
         self._by_home, self._keys = keys is None, keys
 
-    def sign(self, receipt: Receipt) -> None:
+    def sign(self, receipt: Receipt) -> bytes:
         stamp(self._home, receipt)  # first: what is signed counts as written, and is put back if it is missing
-        signing.vouch(self._home, receipt)
+        return signing.signed(self._home, receipt)
+
+    def keep(self, receipt: Receipt, envelope: bytes) -> None:
+        signing.keep(self._home, receipt, envelope)
 
     def problems(self, chain: Sequence[Receipt]) -> list[str]:
         if not chain:

@@ -53,13 +53,11 @@ class LeaseLost(ExpungeError):
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that was acquired. `token` grows with each acquisition; unless `fenced` an earlier holder may still move
-    the line's pointer in S3."""
+    """A lease that was acquired. `token` grows with each acquisition."""
 
     name: str
     holder: str
     token: int
-    fenced: bool
 
 
 _HELD: dict[tuple[str, str], Lease] = {}
@@ -109,14 +107,10 @@ def acquire(database: Database, name: str) -> Lease | None:
         if found and found.holder and found.expires > now and not is_dead(found.holder):
             return None
         free = found is None or found.holder is None
-        lease = Lease(
-            name,
-            new_holder(),
-            max(found.token + 1 if found else 1, int(now.timestamp() * 1000)),  # greater too where the database is new
-            fenced=found is None or (free and found.fenced),
-        )
-        values = {"holder": lease.holder, "token": lease.token, "fenced": lease.fenced}
-        values["expires"] = now + duration()
+        token = max(found.token + 1 if found else 1, int(now.timestamp() * 1000))  # grows where the database is new too
+        lease = Lease(name, new_holder(), token)
+        values = {"holder": lease.holder, "token": token, "expires": now + duration()}
+        values["fenced"] = found is None or (free and found.fenced)
         if found is None:
             connection.execute(insert(LEASES).values(name=name, **values))
         else:
@@ -140,8 +134,24 @@ def release(database: Database, lease: Lease) -> None:
         connection.execute(update(LEASES).where(mine).values(holder=None, expires=None))
 
 
-def mark_fenced(database: Database, lease: Lease, fenced: bool = True) -> None:
-    """Note whether what the lease protects outside of the database has seen its token."""
+def is_fenced(database: Database, lease: Lease) -> bool:
+    """Return whether all that the lease protects outside of the database refuses the tokens before this one."""
+    with database.transaction() as connection:
+        check_held(connection, lease, "the fence")
+        return bool(connection.execute(select(LEASES.c.fenced).where(LEASES.c.name == lease.name)).scalar_one())
+
+
+def mark_fenced(database: Database, lease: Lease) -> None:
+    """Note that it does."""
+    _mark(database, lease, True)
+
+
+def mark_unfenced(database: Database, lease: Lease) -> None:
+    """Note that an earlier holder may be at work of whom the database knows nothing."""
+    _mark(database, lease, False)
+
+
+def _mark(database: Database, lease: Lease, fenced: bool) -> None:
     with database.transaction() as connection:
         check_held(connection, lease, "the fence")
         connection.execute(update(LEASES).where(LEASES.c.name == lease.name).values(fenced=fenced))

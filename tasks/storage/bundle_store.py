@@ -14,6 +14,8 @@ from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
 from expunge.tasks.ledger.signing import public_key
+from expunge.tasks.state.database import Database
+from expunge.tasks.state.leases import renew, turn
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, parse, prefix
@@ -25,15 +27,19 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
 
     Returns the bundle's digest. Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the
     approved bundle is neither one of `follows` (None: whatever it is) nor this one; PointerMoved when another was
-    faster, ServiceUnreachable when S3 cannot be used, ValueError on a bad line name. None of these moves the pointer.
+    faster, LeaseLost when another took over the line, ServiceUnreachable when S3 cannot be used, ValueError on a bad
+    line name. None of these moves the pointer.
     """
     client = s3.client(settings)
     bundle = check_bundle(folder)
-    before = get_pointer(client, settings.bucket, line)
-    if follows is not None:
-        check_successor(line, before and before.bundle, {*follows, bundle.digest})
-    _upload(client, settings.bucket, bundle)
-    point(client, settings.bucket, line, bundle.digest, f"{prefix(bundle.digest)}/{MANIFEST}", before)
+    with turn(line, settings.home) as lease:
+        before = get_pointer(client, settings.bucket, line)
+        if follows is not None:
+            check_successor(line, before and before.bundle, {*follows, bundle.digest})
+        _upload(client, settings.bucket, bundle)
+        renew(Database.of(settings.home), lease)  # an upload takes its time; what comes after it is fenced by the token
+        manifest = f"{prefix(bundle.digest)}/{MANIFEST}"
+        point(client, settings.bucket, line, bundle.digest, manifest, before, lease.token)
     return bundle.digest
 
 
@@ -96,7 +102,7 @@ def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
             f"{line_or_digest!r} is neither a line, as `expunge status` names it, nor the 64 hex digits of a bundle"
         )
     pointer = get_pointer(client, bucket, line_or_digest)
-    if pointer is None:
+    if pointer is None or pointer.bundle is None:
         raise IntegrityError(f"line {line_or_digest} has no approved bundle: publish one first")
     return pointer.bundle
 

@@ -1,8 +1,13 @@
-"""The pointer of a line: a small object in S3 that names the approved bundle and moves only from what was read."""
+"""The pointer of a line: a small object in S3 that names the approved bundle and moves only from what was read.
+
+It states the fencing token of whoever moved it last, and nobody with a smaller one moves it. Whoever takes over a line
+raises the token before he begins: what a paused worker has read of the pointer is not what he finds there any more.
+"""
 
 import hashlib
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +21,7 @@ from expunge.errors import ExpungeError
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import LINE
+from expunge.tasks.state.leases import LeaseLost
 from expunge.tasks.storage import s3
 
 
@@ -27,17 +33,32 @@ class Pointer:
     etag: str
 
     @property
-    def bundle(self) -> str:
-        """The digest that it names; IntegrityError if it names none."""
+    def bundle(self) -> str | None:
+        """The digest that it names, None where it only bars earlier workers; IntegrityError if it names none."""
+        digest = self._said["bundle"]
+        if digest is None and self.fencing_token:
+            return None
+        if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+            raise IntegrityError(f"the line's pointer names {digest!r}, no digest: restore an earlier version of it")
+        return digest
+
+    @property
+    def fencing_token(self) -> int:
+        """The token of whoever moved it last, 0 where no version stated one yet; IntegrityError if it is no number."""
+        token = self._said.get("fencing_token", 0)
+        if type(token) is not int or token < 0:
+            raise IntegrityError(f"the line's pointer has {token!r} as its token: restore an earlier version of it")
+        return token
+
+    @property
+    def _said(self) -> dict[str, Any]:
         try:
-            digest = parse_json(self.body, SMALL)["bundle"]
+            told = parse_json(self.body, SMALL)
+            return {"bundle": told["bundle"], **told}
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"the line's pointer is no JSON with a bundle ({error}): restore an earlier version of it"
             ) from error
-        if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
-            raise IntegrityError(f"the line's pointer names {digest!r}, no digest: restore an earlier version of it")
-        return digest
 
 
 class PointerMoved(ExpungeError):
@@ -79,25 +100,54 @@ def get_pointer(client: Any, bucket: str, line: str) -> Pointer | None:
         return Pointer(answer["Body"].read(SMALL + 1), answer["ETag"])
 
 
-def point(client: Any, bucket: str, line: str, digest: str, manifest: str, before: Pointer | None) -> None:
+def point(
+    client: Any, bucket: str, line: str, digest: str, manifest: str, before: Pointer | None, token: int = 0
+) -> None:
     """Have the line name this bundle, whose `manifest` lies under that key, if it still names what it did `before`.
 
-    PointerMoved if another publisher was faster, with another bundle.
+    `token` is that of the line's lease; 0 moves only a pointer that states none. PointerMoved if another publisher was
+    faster, with another bundle; LeaseLost if that was a worker with a greater token.
     """
+    _refuse_late(line, before, token)
     if before is not None and before.bundle == digest:
         return
     told = {
-        "line": line,
-        "bundle": digest,
         "manifest": manifest,
         "previous": None if before is None else before.bundle,
         "published_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     try:
-        _swing(client, bucket, line, canonical_json(told), None if before is None else before.etag)
+        _swing(client, bucket, line, _body(line, digest, token, told), None if before is None else before.etag)
     except PointerMoved as moved:
+        _refuse_late(line, moved.winner, token)
         if moved.winner is None or moved.winner.bundle != digest:
             raise
+
+
+def raise_fence(settings: Settings, line: str, token: int) -> None:
+    """Let the pointer name what it names, with this token: no worker with a smaller one moves it from now on.
+
+    A line without a pointer gets one that names no bundle. LeaseLost where there is a greater token.
+    """
+    client = s3.client(settings)
+    for _ in range(s3.CONFLICT_TRIES):
+        before = get_pointer(client, settings.bucket, line)
+        _refuse_late(line, before, token)
+        said = {name: before._said.get(name) if before else None for name in ("manifest", "previous", "published_at")}
+        body = _body(line, before and before.bundle, token, said)
+        with suppress(PointerMoved):  # by one who is late, and is known then
+            return _swing(client, settings.bucket, line, body, None if before is None else before.etag)
+    raise ServiceUnreachable(f"s3://{settings.bucket}/{pointer_key(line)} is moved all the time: run again later")
+
+
+def _body(line: str, bundle: str | None, token: int, told: Mapping[str, Any]) -> bytes:
+    stated = {"fencing_token": token} if token else {}
+    return canonical_json({**told, "line": line, "bundle": bundle, **stated})
+
+
+def _refuse_late(line: str, found: Pointer | None, token: int) -> None:
+    if found is not None and found.fencing_token > token:
+        raise LeaseLost(line, "a publication")
 
 
 def _swing(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -> None:

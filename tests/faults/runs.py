@@ -87,8 +87,8 @@ def _submit(environ: dict[str, str], settings: Settings, policy: Path, die_at: s
 def _die_after(step: str) -> None:
     store = Ledger._store
 
-    def store_and_die(ledger: Ledger, receipt: Receipt) -> None:
-        store(ledger, receipt)
+    def store_and_die(ledger: Ledger, receipt: Receipt, envelope: bytes) -> None:
+        store(ledger, receipt, envelope)
         if receipt.step == step:
             os.kill(os.getpid(), signal.SIGKILL)
 

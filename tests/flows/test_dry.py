@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from filelock import Timeout
 
 from expunge.flows.dry import dry_run
 from expunge.policies import read
 from expunge.tasks.core.errors import NothingOnRecord
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.state.leases import LineBusy
 from tests.flows.conftest import policy_file
 
 
@@ -20,7 +20,7 @@ def test_nobody_else_works_on_the_line_meanwhile(tmp_path: Path, monkeypatch: py
     home, policy = tmp_path / "home", read(policy_file(tmp_path, "cd" * 32, "dry"))
 
     def planned(*_: object) -> NoReturn:
-        with pytest.raises(Timeout), alone_on(line_of(policy, home), home, wait=False):
+        with pytest.raises(LineBusy), alone_on(line_of(policy, home), home, wait=False):
             pass
         raise NothingOnRecord("this far")
 

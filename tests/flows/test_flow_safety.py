@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from filelock import Timeout
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -23,6 +22,7 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import refusals_end_plainly, step
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of, receipts
+from expunge.tasks.state.leases import LineBusy
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.abandoned_runs import mark_of
 from tests.flows.conftest import WritePolicy, prefect_at
@@ -66,7 +66,7 @@ def test_attack_two_runs_from_prefect_work_on_one_line(
     path = write_policy("alone-in-prefect")
 
     def held(*_: object) -> NoReturn:
-        with pytest.raises(Timeout), alone_on(line_of(read(path), home), home, wait=False):
+        with pytest.raises(LineBusy), alone_on(line_of(read(path), home), home, wait=False):
             pass
         raise NothingOnRecord("this far")
 

@@ -15,8 +15,10 @@ from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.ledger.ledger import Ledger, Receipt
+from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.state.database import FILE
 from tests.flows.conftest import policy_file
 
 LINE, WORK = "emoji-0", "ab" * 32
@@ -74,6 +76,7 @@ class Record:
         told = [json.loads(receipt.content) for receipt in self.chain if receipt.step != without]
         for folder in ("receipts", "signatures"):
             shutil.rmtree(self.home / folder, ignore_errors=True)
+        (self.home / FILE).unlink(missing_ok=True)  # which knows the last receipt, signed
         for receipt in told:
             forge(receipt)
             parts = {name: receipt[name] for name in ("request_id", "who", "inputs", "outputs", "settings", "verdict")}
@@ -104,10 +107,11 @@ def published(folder: Path) -> Record:
         "bundled": (("candidate", "verdict", "evidence"), ("bundle",), None),
         "published": (("policy", "state", "verdict"), ("bundle",), None),
     }
-    for step, (inputs, outputs, verdict) in steps.items():
-        named = ({name: made[name] for name in names} for names in (inputs, outputs))
-        told = dict(zip(("inputs", "outputs"), named, strict=True))
-        journal(home, LINE).append(
-            step, request_id="audited", who="x", settings={"work": WORK}, verdict=verdict, **told
-        )
+    with alone_on(LINE, home):
+        for step, (inputs, outputs, verdict) in steps.items():
+            named = ({name: made[name] for name in names} for names in (inputs, outputs))
+            told = dict(zip(("inputs", "outputs"), named, strict=True))
+            journal(home, LINE).append(
+                step, request_id="audited", who="x", settings={"work": WORK}, verdict=verdict, **told
+            )
     return Record(home)

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from filelock import Timeout
 
 from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.state.leases import LineBusy
 
 
 def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_the_second_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_two_names_of_one_base_wait_for_each_other(tmp_path: Path) -> None:
-    with alone_on("emoji-1", tmp_path), pytest.raises(Timeout), alone_on("model-1", tmp_path, wait=False):
+    with alone_on("emoji-1", tmp_path), pytest.raises(LineBusy), alone_on("model-1", tmp_path, wait=False):
         pass
 
 
