@@ -96,7 +96,7 @@ def test_attack_the_whole_record_is_written_anew_with_another_key(
     append(home)
     shutil.rmtree(home)
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(stranger[0]))
-    append(home, "forged")
+    append(home, "refused")
     assert doubts(home) == []  # the record alone does not show it
     assert doubts(home, operator) == ["is signed by none of the keys"]
 
