@@ -185,7 +185,7 @@ def test_of_two_publishers_at_once_exactly_one_moves_the_pointer(stack, tmp_path
     def attempt(folder: Path):
         """Publish from a home of its own, whose database knows nothing of the other's lease."""
         try:
-            return publish_bundle(folder, line, replace(stack, home=tmp_path / f"home-{folder.name}"))
+            return publish_bundle(folder, line, dataclasses.replace(stack, home=tmp_path / f"home-{folder.name}"))
         except (PointerMoved, LeaseLost) as lost:
             return lost
 
