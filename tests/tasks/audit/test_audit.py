@@ -250,11 +250,11 @@ def test_a_clock_that_was_set_back_is_noted_and_makes_the_record_no_less_whole(
     checked = record.chain[-1]
     append = journal(record.home, LINE).append
     how = {"request_id": "audited", "who": "clock", "inputs": checked.inputs, "outputs": {}}
-    append("looked", **how)
+    append("refused", **how)
     before = audit(record.home)
     assert before.remarks == ()
     monkeypatch.setattr(ledger, "datetime", Before)
-    append("looked", **how)
+    append("refused", **how)
     after = audit(record.home)
     assert after.problems == before.problems == ()
     (remark,) = after.remarks
