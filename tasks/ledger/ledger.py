@@ -82,7 +82,7 @@ class Receipt(BaseModel):
 
     @cached_property
     def content(self) -> bytes:
-        """The canonical JSON that is stored. Receipts of up to version 0.20 have no fencing token."""
+        """The canonical JSON that is stored. A receipt of before there were fencing tokens has none."""
         plain = self.model_dump()
         return canonical_json({name: plain[name] for name in plain if name != "fencing_token" or plain[name]})
 

@@ -44,7 +44,7 @@ class Pointer:
 
     @property
     def fencing_token(self) -> int:
-        """The token of whoever moved it last, 0 where no version stated one yet; IntegrityError if it is no number."""
+        """The token of whoever moved it last, 0 where it states none; IntegrityError if it is no number."""
         token = self._said.get("fencing_token", 0)
         if type(token) is not int or token < 0:
             raise IntegrityError(f"the line's pointer has {token!r} as its token: restore an earlier version of it")
