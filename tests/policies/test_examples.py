@@ -26,8 +26,8 @@ def dumped(policy: Policy) -> bytes:
     return expunge.policies.composed_json(policy.model_dump(mode="json"))
 
 
-def test_there_are_three_examples() -> None:
-    assert [path.stem for path in EXAMPLES] == ["demo", "five-objects", "one-object"]
+def test_there_are_four_examples() -> None:
+    assert [path.stem for path in EXAMPLES] == ["demo", "five-objects", "hardened", "one-object"]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_there_are_three_examples() -> None:
     [
         ("demo", "f6e87f4eab8900bf6221861a71012783ca74e4a2df93b8f6f9febf3a051100eb"),
         ("five-objects", "b272cd889c55aa73ba08f236a33ea21bbe1455b015f3bdbe9384b08abd88eae0"),
+        ("hardened", "057ee2c011a5543701c5446964042c368518ba1610c5acddb4aa117b9db710a1"),
         ("one-object", "c555b0cb893670997d294b4bad0c48ed051d4bdb1db6542c80ab4a056f062530"),
     ],
 )
@@ -75,6 +76,12 @@ def test_examples_name_what_the_built_in_model_draws(path: Path) -> None:
 def test_the_demo_erases_one_style_and_three_objects() -> None:
     concepts = expunge.policies.read(ROOT / "policies" / "examples" / "demo.yaml").concepts
     assert sorted(concept.category for concept in concepts) == ["object", "object", "object", "style"]
+
+
+def test_the_example_of_an_erasure_from_the_weights_waives_nothing_and_names_the_editor() -> None:
+    policy = expunge.policies.read(ROOT / "policies" / "examples" / "hardened.yaml")
+    assert (policy.acceptance.level, policy.editor.name) == ("adversarial", "hardened")
+    assert not policy.acceptance.probe_limits
 
 
 def test_the_digest_sees_content_and_not_spelling() -> None:

@@ -26,7 +26,7 @@ def loose(text: str, floor: Floor = FLOOR) -> dict[str, tuple[int | None, str]]:
     return {}
 
 
-@pytest.mark.parametrize("name", ["demo", "one-object", "five-objects"])
+@pytest.mark.parametrize("name", ["demo", "one-object", "five-objects", "hardened"])
 def test_the_examples_keep_the_built_in_floor(name: str) -> None:
     assert read(FOLDER / "examples" / f"{name}.yaml", FLOOR).concepts
 
