@@ -1,0 +1,17 @@
+"""Notices: what comes in, what each kind must contain, and the draft policy that follows from it."""
+
+from expunge.policies.notices.draft import draft_policy
+from expunge.policies.notices.notice import Notice
+from expunge.policies.notices.read_notice import read_notice
+from expunge.policies.notices.redaction import public_form
+from expunge.policies.notices.requirements import REQUIREMENTS, Element, missing_elements
+
+__all__ = [
+    "REQUIREMENTS",
+    "Element",
+    "Notice",
+    "draft_policy",
+    "missing_elements",
+    "public_form",
+    "read_notice",
+]

@@ -1,0 +1,59 @@
+"""The draft of a policy that follows from a notice: what is known is filled in, the rest says what to write."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from expunge.policies.errors import PolicyError
+from expunge.policies.model.text import checked_target
+from expunge.policies.notices.notice import PRIVATE_KINDS, Notice
+
+DRAFT = """\
+# Draft of a policy, from a notice that was received. Write over each FILL IN, then run `expunge validate` on it.
+{remarks}schema_version: "1"
+request_id: {request_id}
+kind: {kind}
+# The clock of the law runs from this moment: do not move it.
+received_at: {received_at}
+
+base:
+  # The model: "builtin:emoji", or "file:/absolute/path" of a folder in diffusers layout.
+  uri: "FILL IN"
+  # Its digest, 64 hex digits: docs/policy.md says how to compute it.
+  sha256: "FILL IN"
+
+concepts:
+  - id: target-1
+    # What the target is called in a prompt. A person decides this: the notice names a work, the model knows words.
+    name: {name}
+    # object, style, identity, character or explicit
+    category: "FILL IN"
+
+retain:
+  # What has to stay: best a near twin of the target.
+  - id: kept-1
+    name: "FILL IN"
+    kind: look_alike
+    category: "FILL IN"
+"""
+
+
+def draft_policy(notice: Notice, request_id: str, received_at: datetime) -> str:
+    """Return the text of a commented policy file, which `expunge validate` refuses until a person filled it in."""
+    shown = {} if notice.kind in PRIVATE_KINDS else notice.found
+    said = [f"# The notice's {name}: {text}\n" for name, text in shown.items() if text != "stated"]
+    return DRAFT.format(
+        remarks="".join(said),
+        request_id=json.dumps(request_id),
+        kind=notice.kind,
+        received_at=json.dumps(received_at.isoformat(timespec="seconds")),
+        name=json.dumps(_target(notice), ensure_ascii=False),
+    )
+
+
+def _target(notice: Notice) -> str:
+    try:
+        return checked_target(notice.concept)
+    except PolicyError:
+        return "FILL IN"
