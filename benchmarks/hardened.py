@@ -2,7 +2,8 @@
 
     python -m benchmarks.hardened [--case NAME ...] [--editor NAME ...] [--attack NAME ...] [--budget 1 4 16]
     python -m benchmarks.hardened --table      # what is measured so far, and the excess over the never-trained model
-    python -m benchmarks.hardened --tune [--with NAME=JSON ...]  # on objects that are not reported
+    python -m benchmarks.hardened --write      # the same as tables and a plot in docs/verification/measured.md
+    python -m benchmarks.hardened --tune [--with [EDITOR.]NAME=JSON ...]  # on objects that are not reported
 
 The cases are the ten objects that the shipped re-trained denoiser never saw, each erased alone, three styles, two sets
 of five objects and a mixed one. Editors are told what `benchmarks/common/measure.py` tells them. Each row of
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,9 @@ from benchmarks.common import measure
 from benchmarks.common.arms import Arm, with_settings
 from benchmarks.common.concepts import MIXED, Case, objects, styles
 from benchmarks.common.results import FOLDER, Results
+from benchmarks.hardening import report
 from benchmarks.hardening.jobs import APART, BUDGETS, BY_NAME, NAMES, PLAIN, Job, in_order
+from benchmarks.hardening.report import NEVER, UNEDITED
 from benchmarks.verification.attacks import kept_pictures, plainly, seen
 from expunge.engine.emoji import CLIP_JUDGE, MODEL
 from expunge.engine.emoji.training import retrained
@@ -44,7 +47,7 @@ from expunge.engine.plans.edit_plan import EditPlan, applied
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import reference_pictures
 
-NEVER, UNEDITED = "never-trained", "unedited"
+WITH = "a setting of hardened, or as EDITOR.NAME=JSON of another"
 EDITORS = ("hardened", NEVER, "scapre", UNEDITED, "esd", "salun", "stereo", "advunlearn")
 REFERENCES, PICTURES = 8, 16
 TRIED = ("panda", "owl", "guitar")  # settings are chosen on these
@@ -171,6 +174,12 @@ def print_table(results: Results) -> None:
             print(f"{editor:14} H_o {100 * mean(own):.1f} in {len(own)} cases; minutes {mean(minutes or [0]):.1f}")
 
 
+def own_settings(editor: str, given: Sequence[str]) -> list[str]:
+    """Return which of the settings NAME=JSON and EDITOR.NAME=JSON are an editor's own; without EDITOR, of hardened."""
+    owned = [text if "." in text.partition("=")[0] else f"hardened.{text}" for text in given]
+    return [text.removeprefix(f"{editor}.") for text in owned if text.startswith(f"{editor}.")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = cases() | trial_cases()
@@ -181,16 +190,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(gettempdir()) / "expunge-hardened", help="for edits")
     parser.add_argument("--tune", action="store_true", help="measure the objects by which settings are chosen")
-    parser.add_argument("--with", dest="settings", nargs="+", default=[], metavar="NAME=JSON", help="for hardened")
+    parser.add_argument("--with", dest="settings", nargs="+", default=[], metavar="NAME=JSON", help=WITH)
     parser.add_argument("--table", action="store_true", help="only print what is measured")
+    parser.add_argument("--write", action="store_true", help="only write tables and plot into docs/verification")
     args = parser.parse_args()
     results = Results(FOLDER / ("hardened_tuning.tsv" if args.tune else "hardened.tsv"), COLUMNS, KEY)
     if args.table:
         return print_table(results)
+    if args.write:
+        return report.write(results, retrained.without())
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     bench = Bench(args.work, results)
-    arms = [with_settings(editor, args.settings if editor == "hardened" else []) for editor in args.editor]
+    arms = [with_settings(editor, own_settings(editor, args.settings)) for editor in args.editor]
     for job in in_order(args.attack, args.budget):
         for name in args.case or (trial_cases() if args.tune else cases()):
             for arm in arms:

@@ -1,7 +1,7 @@
 """The whole way of the shipped policy for an erasure from the weights, with the real servers and a real training.
 
-It trains the built-in model's denoiser and makes every attack of `adversarial`, which takes from half an hour to hours
-of a processor. Nothing is made smaller than the policy says, because what it shows is that its PASS can be earned.
+It trains the built-in model's denoiser and makes every attack of `adversarial`, which may take hours of
+a processor. Nothing is made smaller than the policy says, because what it shows is that its PASS can be earned.
 """
 
 from __future__ import annotations
