@@ -19,7 +19,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo schedule test test-all coverage mutate lint docs bench up down clean
+.PHONY: help demo schedule test test-all test-images coverage mutate lint docs bench up down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test: $(INSTALLED)  ## the fast tests, on real servers
 
 test-all: $(INSTALLED)  ## every test, in random order, with faults and ten minutes of hostile files
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -p randomly
+
+test-images: $(INSTALLED)  ## build the container image and run it, without Docker; needs root, Debian and a network
+	nice -n 19 $(BIN)/python -m pytest tests/deployments/image_checks.py tests/deployments/test_compose.py -s
 
 coverage: $(INSTALLED)  ## every test, and which lines none of them runs; fails below 95 %
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov

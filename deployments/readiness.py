@@ -65,7 +65,7 @@ def s3_serves(settings: Settings, served: Path) -> bool:
     try:
         if served.exists() and not _returns(client):
             return False
-        _make_buckets(client, settings.bucket)
+        make_buckets(client, settings.bucket)
         client.put_object(Bucket=BUCKETS[0], Key=PROBE_KEY, Body=PROBE_BODY)
         if not _returns(client):
             return False
@@ -73,6 +73,14 @@ def s3_serves(settings: Settings, served: Path) -> bool:
         return False
     served.touch()
     return True
+
+
+def make_buckets(client: Any, versioned: str) -> None:
+    """Make the missing buckets of MLflow and of the record; `versioned` keeps versions and can lock them."""
+    have = {bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])}
+    for bucket in sorted({*BUCKETS, versioned} - have):
+        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=bucket == versioned)
+    client.put_bucket_versioning(Bucket=versioned, VersioningConfiguration={"Status": "Enabled"})
 
 
 def _status(url: str) -> int | None:
@@ -87,10 +95,3 @@ def _status(url: str) -> int | None:
 
 def _returns(client: Any) -> bool:
     return client.get_object(Bucket=BUCKETS[0], Key=PROBE_KEY)["Body"].read() == PROBE_BODY
-
-
-def _make_buckets(client: Any, versioned: str) -> None:
-    have = {bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])}
-    for bucket in {*BUCKETS} - have:
-        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=bucket == versioned)
-    client.put_bucket_versioning(Bucket=versioned, VersioningConfiguration={"Status": "Enabled"})

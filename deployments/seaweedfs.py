@@ -33,10 +33,13 @@ SERVERS = ("master", "volume", "filer", "admin")
 CALLED = (*SERVERS, "s3", "client", "worker", "mq", "msg_broker", "msg_agent")
 
 
-def weed_command(folder: Path, keys: Path, ports: dict[str, int], volumes: int = VOLUMES) -> tuple[str, ...]:
+def weed_command(
+    folder: Path, keys: Path, ports: dict[str, int], volumes: int = VOLUMES, bind: str = HOST
+) -> tuple[str, ...]:
     """Return the command of the server whose data lie in `folder`, where its settings are written.
 
     `keys` is the file of those who may use S3. Start it in `folder`: there it looks for its settings first.
+    It listens at the address `bind`.
     """
     write_private(folder / "security.toml", _security(*write_certificate(folder)))
     write_private(folder / "master.toml", "[master.volume_growth]\ncopy_1 = 1\n")  # volumes that a bucket gets at once
@@ -46,7 +49,7 @@ def weed_command(folder: Path, keys: Path, ports: dict[str, int], volumes: int =
         "mini",
         f"-dir={folder}",
         f"-ip={HOST}",
-        f"-ip.bind={HOST}",
+        f"-ip.bind={bind}",
         f"-s3.port={ports['s3']}",
         *(f"-{wish.name}={ports[wish.name]}" for wish in INNER_PORTS),
         f"-s3.config={keys}",

@@ -1,0 +1,1 @@
+"""The image, and the servers that the compose file starts around it."""
