@@ -35,7 +35,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common import concepts, measure, tables
-from benchmarks.common.arms import RETRAINED, UNEDITED, Arm, ladder, told, told_ladder, tuned, with_settings
+from benchmarks.common.arms import (
+    RETRAINED,
+    UNEDITED,
+    Arm,
+    input_ladder,
+    ladder,
+    tuned,
+    with_best_inputs,
+    with_settings,
+)
 from benchmarks.common.concepts import Case
 from benchmarks.common.ladders import LADDERS, TOLD
 from benchmarks.common.results import FOLDER, Results
@@ -93,13 +102,13 @@ class Bench:
         questions = [item.question for item in asked]
         before = measure.pictures(self.model, self.digest, self.store, questions)
         try:
-            after, told = self.after(arm, case, questions)
+            after, figures = self.after(arm, case, questions)
         except EngineError as error:
             return {"problem": " ".join(str(error).split())}
-        return {**measure.scores(asked, measure.seen(self.judge, after, questions), after, before), **told}
+        return {**measure.scores(asked, measure.seen(self.judge, after, questions), after, before), **figures}
 
     def after(self, arm: Arm, case: Case, questions: Sequence[Question]) -> tuple[np.ndarray, dict[str, Any]]:
-        """The arm's pictures, and what there is to tell of its plan."""
+        """Return the arm's pictures, and the figures of its plan."""
         if arm.editor == UNEDITED:
             return measure.pictures(self.model, self.digest, self.store, questions), {}
         if arm.editor == RETRAINED:
@@ -112,7 +121,7 @@ class Bench:
         with applied(self.model, edit):
             after = measure.pictures(self.model, weights, self.store, questions)
         change = max(relative_changes(self.model, edit).values())
-        drift = max((told.get("drift", math.nan) for told in edit.diagnostics.values()), default=math.nan)
+        drift = max((layer.get("drift", math.nan) for layer in edit.diagnostics.values()), default=math.nan)
         return after, {"change": change, "drift": drift, "seconds": seconds, "deltas": weights[:12]}
 
     def _spec(self, arm: Arm, case: Case) -> EditSpec:
@@ -149,8 +158,8 @@ def _measure(args: argparse.Namespace, bench: Bench, found: Results) -> None:
     chosen = [tuned(name, trials, bench.digest, args.trials or args.pictures) for name in ladders if args.tuned]
     rivals = [arm for arm in chosen if arm.editor in TOLD] if args.told else []
     for arm in rivals if args.tune else []:
-        bench.run(told_ladder(arm), concepts.tuning_cases(), args.pictures, trials, args.replan)
-    chosen += [told(arm, trials, bench.digest, args.trials or args.pictures) for arm in rivals]
+        bench.run(input_ladder(arm), concepts.tuning_cases(), args.pictures, trials, args.replan)
+    chosen += [with_best_inputs(arm, trials, bench.digest, args.trials or args.pictures) for arm in rivals]
     plain = [*(Arm(name, name) for name in names), *chosen]
     arms = [with_settings(names[0], args.settings, args.names)] if args.settings or args.names else plain
     cases = [case for case in concepts.cases(args.draws) if not args.case or case.name in args.case]

@@ -64,7 +64,7 @@ def _distance(shown: np.ndarray, exact: np.ndarray) -> str:
 
 
 def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> str:
-    """What the judge takes the re-trained model's pictures for that ask for a target by name."""
+    """Say what the judge sees in the re-trained model's pictures that ask for a target by name."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for category, labels in names(CLIP_JUDGE).items():
         rows = [
@@ -72,19 +72,19 @@ def taken_for(judge: ClipJudge, asked: Sequence[Asked], exact: np.ndarray) -> st
         ]
         for row, place in zip(rows, judge.probabilities(exact[rows], labels, category).argmax(1), strict=True):
             counts[asked[row].question.subject.name][labels[place]] += 1
-    told = (
+    lines = (
         f"- {name}: {', '.join(f'{label} {count}' for label, count in own.most_common())}"
         for name, own in sorted(counts.items())
     )
     return "\n".join(
-        ["What the judge takes the re-trained model's pictures for, asked for what it never saw:\n", *told]
+        ["What the judge takes the re-trained model's pictures for, asked for what it never saw:\n", *lines]
     )
 
 
 def measured(
     bench: Bench, case: Case, folder: Path, pictures: int, editors: Sequence[str]
 ) -> tuple[list[list[str]], str]:
-    """A line a model, and what the re-trained one draws for the targets."""
+    """Return a line for each model, and what the re-trained one draws for the targets."""
     asked, reference = measure.asked(case, pictures), Arm(RETRAINED, RETRAINED, {"folder": folder})
     groups, questions = np.array([item.group for item in asked]), [item.question for item in asked]
 
@@ -125,8 +125,8 @@ def main() -> None:
             retrained.write_folder(folder := Path(scratch) / "model")
         case = concepts.case_without(args.without or retrained.without())
         lines, neighbours = measured(Bench(args.store), case, folder, args.pictures, editors)
-    told = f"{args.pictures} pictures a group at most; KID to the re-trained model x 1000 (standard error)."
-    page = f"{told}\n\n{table(HEADER, lines)}\n\n{neighbours}"
+    caption = f"{args.pictures} pictures a group at most; KID to the re-trained model x 1000 (standard error)."
+    page = f"{caption}\n\n{table(HEADER, lines)}\n\n{neighbours}"
     print(page)
     if args.write:
         put("exact", page)

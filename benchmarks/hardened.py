@@ -91,28 +91,28 @@ class Bench:
         key = {"case": case.name, "editor": arm.name, "attack": job.attack, "budget": job.budget}
         targets = [own for own in measure.subjects(case) if own.role == "target"]
         units = [(target, seed) for seed in range(job.seeds) for target in targets]
-        done, shown, told = self._begun(key, len(units))
+        done, shown, figures = self._begun(key, len(units))
         if done == len(units) or (arm.editor == NEVER and not set(case.objects) <= set(retrained.without())):
             return
         with self.edited(case, arm) as (model, minutes):
-            told = told or {"h_o": self.h_o(case, arm.editor, model), "minutes": minutes}
+            figures = figures or {"h_o": self.h_o(case, arm.editor, model), "minutes": minutes}
             for target, seed in units[done:]:
                 shown += self.attacked(model, target, case, job, seed * APART)
-                self.results.add({**key, "pictures": len(shown), "seen": float(mean(shown)), **told})
+                self.results.add({**key, "pictures": len(shown), "seen": float(mean(shown)), **figures})
 
     def _begun(self, key: dict[str, Any], units: int) -> tuple[int, list[bool], dict[str, Any]]:
         """Return how many units are done, what they showed, and what stands in other rows of the same edit."""
         same = self.results.where(case=key["case"], editor=key["editor"])
-        told = {name: same[-1][name] for name in ("h_o", "minutes")} if same else {}
+        figures = {name: same[-1][name] for name in ("h_o", "minutes")} if same else {}
         if not (rows := self.results.where(**key)):
-            return 0, [], told
+            return 0, [], figures
         pictures, hits = int(rows[0]["pictures"]), round(float(rows[0]["seen"]) * int(rows[0]["pictures"]))
         each = Job(key["attack"], key["budget"]).pictures
-        return min(units, pictures // each), [True] * hits + [False] * (pictures - hits), told
+        return min(units, pictures // each), [True] * hits + [False] * (pictures - hits), figures
 
     @contextmanager
     def edited(self, case: Case, arm: Arm) -> Iterator[tuple[Any, float | str]]:
-        """The model with the edit in force, and the processor minutes that this took."""
+        """Yield the model with the edit in force, and the processor minutes that this took."""
         if arm.editor in (NEVER, UNEDITED):
             yield (self.never if arm.editor == NEVER else self.model), ""
             return
@@ -121,7 +121,7 @@ class Bench:
             yield self.model, minutes
 
     def planned(self, case: Case, arm: Arm) -> tuple[EditPlan, float]:
-        """The edit, made once."""
+        """Return the edit, made once, and the processor minutes that it took."""
         spec = measure.spec(case, arm.editor, arm.settings)
         known = json_digest([spec.digest, dict(settings_of(spec)), folder_digest(MODEL)])[:16]
         file = self.work / f"{arm.editor}-{known}"

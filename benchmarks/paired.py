@@ -74,8 +74,10 @@ def _section(group: str, rows: Sequence[tables.Row], rivals: Iterable[str]) -> s
     lines = [
         _line([pair for pair in pairs if pair.case == case], corrected) for case in dict.fromkeys(p.case for p in pairs)
     ]
-    told = f"Against closed-form editors {group}, {len(pairs)} comparisons:"
-    return f"{told}\n\n" + table(["case", "nearest rival", "mean lead, points", "draws", "corrected p", "first"], lines)
+    caption = f"Against closed-form editors {group}, {len(pairs)} comparisons:"
+    return f"{caption}\n\n" + table(
+        ["case", "nearest rival", "mean lead, points", "draws", "corrected p", "first"], lines
+    )
 
 
 def _line(pairs: Sequence[Comparison], corrected: dict[tuple[str, str], float]) -> list[str]:

@@ -52,7 +52,7 @@ KEPT_OBJECTS = ("dog", "guitar", "castle", "umbrella")
 def notice(
     base: Path = MODEL, uri: str = "builtin:emoji", target: str = "taxi", limits: Mapping[str, float] | None = None
 ) -> Policy:
-    """A takedown as most are written: it names the concept, no other word for it, and a few things to keep, no twin.
+    """Return a takedown as most are written: the concept's name, no other word for it, a few things to keep, no twin.
 
     `limits` are added to its acceptance.
     """
@@ -94,7 +94,7 @@ def caught(verdict: Verdict) -> list[str]:
 
 
 def examined(folder: Path, policy: Policy, home: Path, level: Level) -> Verdict:
-    """The verdict of `expunge verify` on the folder."""
+    """Return the verdict of `expunge verify` on the folder."""
     return Verdict.load(Path(verify(folder, policy, home, None, level)["verdict_file"]))
 
 
@@ -107,13 +107,13 @@ def weakly(folder: Path, policy: Policy) -> dict[str, Any]:
     drops = [_shown(MODEL, item, KEPT_SEEDS) - _shown(folder, item, KEPT_SEEDS) for item in kept]
     drop, limits = float(np.mean(drops)), policy.acceptance
     passed = seen <= limits.max_target_rate and drop <= limits.max_retain_drop
-    told = [f"seen in {seen:.0%}, kept concepts lost {drop:.0%}"]
-    return {"verdict": "PASS" if passed else "FAIL", "caught": told, "pictures": SEEDS + 2 * KEPT * KEPT_SEEDS}
+    findings = [f"seen in {seen:.0%}, kept concepts lost {drop:.0%}"]
+    return {"verdict": "PASS" if passed else "FAIL", "caught": findings, "pictures": SEEDS + 2 * KEPT * KEPT_SEEDS}
 
 
 @cache
 def _shown(folder: Path, name: str, seeds: int) -> float:
-    """The share in which the judge sees it, drawn with all that the supplier put into the folder."""
+    """Return the share in which the judge sees it, drawn with all that the supplier put into the folder."""
     pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     sampler = Sampler()
@@ -169,7 +169,7 @@ def missed(found: Results, base: str) -> Iterator[str]:
 def expected_page() -> str:
     """Return a table of what has to catch each model, at which levels; `missed` holds the measured lines against it."""
     rows = [
-        [f"**{name}**: {model.told}", ", ".join(model.levels), model.verdict, _codes(model.reasons)]
+        [f"**{name}**: {model.description}", ", ".join(model.levels), model.verdict, _codes(model.reasons)]
         for name, model in MODELS.items()
     ]
     return table(["model", "level", "verdict", "what catches it"], rows)
@@ -189,9 +189,11 @@ def page(found: Results, base: str) -> str:
         weak = own.get(WEAK)
         said = f"{weak['verdict']}: {json.loads(weak['caught'])[0]}" if weak else "-"
         levels = [own[level]["verdict"] if level in own else "-" for level in EXAMINED]
-        verdicts.append([f"**{name}**: {model.told}", said, *levels])
-        told = {level: json.loads(own[level]["caught"]) for level in EXAMINED if level in own}
-        reasons += [[name, level, ", ".join(f"`{code}`" for code in codes)] for level, codes in told.items() if codes]
+        verdicts.append([f"**{name}**: {model.description}", said, *levels])
+        codes_by_level = {level: json.loads(own[level]["caught"]) for level in EXAMINED if level in own}
+        reasons += [
+            [name, level, ", ".join(f"`{code}`" for code in codes)] for level, codes in codes_by_level.items() if codes
+        ]
     first = table(["model", "usual check", *EXAMINED], verdicts)
     return f"{first}\n\n{table(['model', 'level', 'what caught it'], reasons)}"
 

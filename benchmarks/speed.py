@@ -53,7 +53,7 @@ CLOSED_FORM = (*HEADLINERS, "uce", "rece", "speed", "oce", "mace-cfr")
 
 def headline(size: Size, count: int, device: str, repeats: int, most: int | None) -> str:
     """Part 1; `most` rows of a matrix are transcribed."""
-    told, slow, silent = released(size, count, most)
+    transcription, slow, silent = released(size, count, most)
     model = pipeline(size, device=device)
     lines = []
     for editor in HEADLINERS:
@@ -62,8 +62,8 @@ def headline(size: Size, count: int, device: str, repeats: int, most: int | None
         seconds = (bare, best.closed_form, best.encoding, whole)
         ratios = (slow / best.closed_form, silent / best.closed_form)
         ratios += (slow / (best.encoding + best.closed_form), slow / whole)
-        told_of = [f"{value:.2f}" for value in (*seconds, best.closed_form / bare)]
-        lines.append([editor, *told_of, *(f"{ratio:.0f}" for ratio in ratios)])
+        cells = [f"{value:.2f}" for value in (*seconds, best.closed_form / bare)]
+        lines.append([editor, *cells, *(f"{ratio:.0f}" for ratio in ratios)])
     header = ["editor", "bare products, s", "closed form, s", "text encoding, s", "whole plan, s"]
     header += [
         "closed form / bare",
@@ -72,11 +72,11 @@ def headline(size: Size, count: int, device: str, repeats: int, most: int | None
         "released / encoding and closed form",
         "released / whole",
     ]
-    return f"{count} concepts, all their tokens:\n\n{table(header, lines)}\n\n{told}"
+    return f"{count} concepts, all their tokens:\n\n{table(header, lines)}\n\n{transcription}"
 
 
 def fastest(model: object, editor: str, count: int, device: str, repeats: int) -> tuple[Timed, float]:
-    """The parts of the plan with the fastest closed form of `repeats`, and the least seconds of the whole."""
+    """Return the parts of the plan with the fastest closed form of `repeats`, and the least seconds of the whole."""
     parts, wholes = [], []
     for _ in range(repeats):
         parts.append(timed(model, editor, count, device))
@@ -87,7 +87,7 @@ def fastest(model: object, editor: str, count: int, device: str, repeats: int) -
 
 
 def needed(model: object, editor: str, size: Size, count: int) -> list[floor.Product]:
-    """The products that the editor cannot do without here; of a name of two words two tokens come before its last."""
+    """Return the products that the editor cannot do without; of a name of two words two tokens come before its last."""
     tokens = count * (size.tokens if editor == "scapre" else size.tokens - 2)
     return list(floor.products(editor, [len(p.weight) for p in projections(model)], size.width, count, tokens))
 
@@ -103,8 +103,10 @@ def bare(size: Size, counts: Sequence[int], device: str) -> str:
 
 
 def released(size: Size, count: int, most: int | None) -> tuple[str, float, float]:
-    """The transcription on the first `most` rows of the matrices of two layers, told, and in seconds for the model: of
-    all of it, and of all but the encoder."""
+    """Time the transcription on the first `most` rows of the matrices of two layers.
+
+    It returns a text, and seconds for the whole model: of all of it, and of all but the encoder.
+    """
     model = pipeline(size)
     found = projections(model)
     names = [target.names[0] for target in spec(count, "scapre-released", {}).targets]
@@ -130,7 +132,7 @@ def released(size: Size, count: int, most: int | None) -> tuple[str, float, floa
 
 
 def encoding(size: Size, count: int, device: str) -> str:
-    """The engine's encoding of names against the encoder's own forward pass on the same tokens in the same batches."""
+    """Time the engine's encoding of names beside the encoder's forward pass on the same tokens in the same batches."""
     model = pipeline(size, device=device)
     names = [target.names[0] for target in spec(count, "uce", {}).targets]
     encode(model, names[:BATCH])
@@ -153,7 +155,7 @@ def encoding(size: Size, count: int, device: str) -> str:
 
 def default(size: Size, count: int, device: str, most: int) -> str:
     """Part 6; `most` rows of a matrix are transcribed."""
-    told, slow, _ = released(size, count, most)
+    transcription, slow, _ = released(size, count, most)
     model = pipeline(size, device=device)
     with tempfile.TemporaryDirectory() as folder:
         part, later = (timed(model, DEFAULT, count, device, {}, WordStore(Path(folder))) for _ in range(2))
@@ -163,7 +165,7 @@ def default(size: Size, count: int, device: str, most: int) -> str:
         f"encoder; {part.moments:.1f} s of tokens into moments and {part.editor:.2f} s in the editor. The released "
         f"algorithm takes {slow / part.closed_form:.0f} times the closed form, and {slow / whole:.1f} times that with "
         f"text encoding. The next edit of the model, for which its words are kept, encodes {later.prompts} prompts in "
-        f"{later.encoding:.0f} s, {part.encoding / later.encoding:.1f} times as fast.\n\n{told}"
+        f"{later.encoding:.0f} s, {part.encoding / later.encoding:.1f} times as fast.\n\n{transcription}"
     )
 
 
@@ -176,12 +178,12 @@ def main() -> None:
     measures = {
         "headline": lambda: headline(FULL, count, args.device, repeats, rows),
         "encoding": lambda: encoding(FULL, 2 * count, args.device),
-        "layers": lambda: layers.told(args.editor or ["scapre"], count, args.device),
+        "layers": lambda: layers.report(args.editor or ["scapre"], count, args.device),
         "bare": lambda: bare(SHALLOW, args.concepts or counts[:-1], args.device),
         "default": lambda: default(FULL, count, args.device, rows or ROWS),
-        "scapre": lambda: scapre_parts.told(SHALLOW, count, args.device, repeats),
-        "masks": lambda: masks.told(FULL, count, args.device, repeats),
-        "grid": lambda: grid.told(editors, counts, args.device, args.threads, args.limit),
+        "scapre": lambda: scapre_parts.report(SHALLOW, count, args.device, repeats),
+        "masks": lambda: masks.report(FULL, count, args.device, repeats),
+        "grid": lambda: grid.report(editors, counts, args.device, args.threads, args.limit),
     }
     for part in args.part:
         versions = f"expunge {expunge.engine.__version__}, torch {torch.__version__}"

@@ -26,7 +26,7 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.emoji.catalogue import twins
 from expunge.engine.families import projections
 from expunge.engine.models.load import open_model
-from expunge.engine.planning.adaptive_strength import Metrics, left_of
+from expunge.engine.planning.adaptive_strength import Metrics, remaining_energy
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.planning.concept_embeddings import Reader, gather
 from expunge.engine.plans.edit_plan import EditPlan
@@ -50,7 +50,7 @@ def spec(erased: Sequence[str], kept: Sequence[str], **settings: Any) -> EditSpe
     return EditSpec(targets, tuple(concepts.kept(name) for name in kept), settings=settings)
 
 
-def named_kin(asked: EditSpec) -> EditSpec:
+def with_kin(asked: EditSpec) -> EditSpec:
     """With all that is kept told to be kin of what is erased, as it has to be where no word says so."""
     names = tuple(target.names[0] for target in asked.targets)
     return replace(asked, retain=tuple(replace(kept, kin=names) for kept in asked.retain))
@@ -61,9 +61,9 @@ def metrics(model: Any, made: EditPlan) -> Metrics:
     return Metrics.of(weights, {name: delta.double() for name, delta in made.deltas.items()})
 
 
-def left(model: Any, asked: EditSpec, made: EditPlan) -> torch.Tensor:
+def remaining(model: Any, asked: EditSpec, made: EditPlan) -> torch.Tensor:
     reader = Reader.of(model, settings_for(editor_named(asked.editor), asked.settings), 0)
-    return left_of([reader], asked, metrics(model, made))
+    return remaining_energy([reader], asked, metrics(model, made))
 
 
 def strengths(model: Any, words: int) -> str:
@@ -72,9 +72,9 @@ def strengths(model: Any, words: int) -> str:
     for strength in STRENGTHS:
         asked = spec(OBJECTS, near, general_words=words, strength=strength)
         made = plan(model, asked)
-        found = left(model, asked, made)
-        told = (found.max(), found.mean(), found.min(), _drift(model, asked, made))
-        lines.append([str(strength), *(f"{100 * value:.2f}" for value in told)])
+        found = remaining(model, asked, made)
+        figures = (found.max(), found.mean(), found.min(), _drift(model, asked, made))
+        lines.append([str(strength), *(f"{100 * value:.2f}" for value in figures)])
     return table(["strength", "most left, %", "mean left, %", "least left, %", "drift of look-alikes, %"], lines)
 
 
@@ -83,9 +83,9 @@ def kin(model: Any, words: int) -> str:
     for erased, kept in KIN:
         row = [erased, kept]
         for named, factor in (((), 1.0), ((kept,), 1.0), ((kept,), 10.0)):
-            asked = named_kin(spec([erased], named, general_words=words, kin=factor))
+            asked = with_kin(spec([erased], named, general_words=words, kin=factor))
             made = plan(model, asked)
-            row += [f"{100 * left(model, asked, made)[0]:.1f}", f"{100 * lost(model, kept, made):.2f}"]
+            row += [f"{100 * remaining(model, asked, made)[0]:.1f}", f"{100 * lost(model, kept, made):.2f}"]
         lines.append(row)
     ways = ("kept not named", "kin 1", "kin 10")
     return table(["erased", "kept", *(f"{what}, {way}, %" for way in ways for what in ("left", "lost"))], lines)
@@ -96,23 +96,23 @@ def anchors(model: Any, words: int) -> str:
     lines = []
     for anchor, strength in itertools.product((EMPTY, MEAN), TOWARDS_ANCHOR):
         settings = {"general_words": words, "default_anchor": anchor, "strength": strength}
-        told = plan(model, measure.spec(case, "scapre", settings)).diagnostics.values()
-        worst = [max(layer[name] for layer in told) for name in ("residual", "drift", "change")]
+        layers = plan(model, measure.spec(case, "scapre", settings)).diagnostics.values()
+        worst = [max(layer[name] for layer in layers) for name in ("residual", "drift", "change")]
         lines.append([anchor, f"{strength:g}", f"{100 * worst[0]:.1f}", f"{100 * worst[1]:.2f}", f"{worst[2]:.2f}"])
     return table(["default anchor", "strength", "residual, %", "drift, %", "change"], lines)
 
 
 def lost(model: Any, kept: str, made: EditPlan) -> float:
-    """The energy by which the tokens of `kept` moved in its own wordings, of that by which they tell it."""
+    """Return the energy by which the tokens of `kept` moved in its own wordings, as a share of all their energy."""
     asked = spec([kept], [])
     weights = {p.name: p.weight.detach().double() for p in projections(model)}
-    told = Metrics.of(weights, {name: torch.zeros_like(weight) for name, weight in weights.items()})
+    unedited = Metrics.of(weights, {name: torch.zeros_like(weight) for name, weight in weights.items()})
     moved = Metrics.of({name: delta.double() for name, delta in made.deltas.items()}, made.deltas)
     part, whole = 0.0, 0.0
     for block in Reader.of(model, settings_for(editor_named("scapre"), {}), 0).target_blocks(asked):
         x, y = block.pairs()
         part += (moved.energies(x, torch.zeros_like(x))[:, 1] * block.weights()).sum().item()
-        whole += (told.energies(x, y)[:, 1] * block.weights()).sum().item()
+        whole += (unedited.energies(x, y)[:, 1] * block.weights()).sum().item()
     return part / whole
 
 

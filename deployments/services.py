@@ -40,7 +40,7 @@ def services(stack: Path, ports: dict[str, int], keys: Keys) -> list[Service]:
 
 
 def client_variables(stack: Path, ports: dict[str, int], keys: Keys) -> dict[str, str]:
-    """What a client of the stack needs in its environment."""
+    """Return what a client of the stack needs in its environment."""
     return {
         **SILENCE,
         "PREFECT_HOME": str(stack / "prefect"),

@@ -1,5 +1,7 @@
-"""The local stack: `python -m expunge.deployments.stack up | down | status`. All its state lies under
-`$EXPUNGE_HOME/stack`."""
+"""The local stack: `python -m expunge.deployments.stack up | down | status`.
+
+All its state lies under `$EXPUNGE_HOME/stack`.
+"""
 
 import argparse
 import json

@@ -49,7 +49,7 @@ class Retain:
 
     A `look_alike` also serves as a counter-example, which shows what belongs to the target alone. `kin` are names of
     targets that it is a kind of, or that are kinds of it, where its own names do not show that
-    (`expunge.engine.text.templates.kin_of`).
+    (`expunge.engine.text.templates.kinship_of`).
 
     Raises:
         ConceptError: a field has a value that cannot be used.
@@ -116,11 +116,11 @@ class EditSpec:
 
     @property
     def digest(self) -> str:
-        told = asdict(self)
-        for kept in told["retain"]:
+        content = asdict(self)
+        for kept in content["retain"]:
             if not kept["kin"]:
                 del kept["kin"]  # as it was before the field existed, so that older plans are found again
-        return json_digest(told)
+        return json_digest(content)
 
 
 def _ordered(what: str, concepts: Iterable[Any]) -> tuple[Any, ...]:
@@ -157,12 +157,12 @@ def spoken(name: str) -> str:
 
 def _freeze(concept: Any, *names: str) -> None:
     for name in names:
-        given = getattr(concept, name)
-        if isinstance(given, str):  # else each letter would become a name
-            raise ConceptError(f"{concept.id}: {name} is the text {given!r}; give a tuple, as in ({given!r},)")
-        texts = tuple(given) if isinstance(given, Iterable) else (given,)
+        value = getattr(concept, name)
+        if isinstance(value, str):  # else each letter would become a name
+            raise ConceptError(f"{concept.id}: {name} is the text {value!r}; give a tuple, as in ({value!r},)")
+        texts = tuple(value) if isinstance(value, Iterable) else (value,)
         if not all(isinstance(text, str) for text in texts):
-            raise ConceptError(f"{concept.id}: {name} are {given!r}; give a tuple of texts")
+            raise ConceptError(f"{concept.id}: {name} are {value!r}; give a tuple of texts")
         object.__setattr__(concept, name, texts)
 
 

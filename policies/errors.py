@@ -30,7 +30,7 @@ class PolicyError(ExpungeError, ValueError):
         return f"{head}; {self.cure}" if self.cure else head
 
     def at(self, field: str, line: int | None, source: str) -> PolicyError:
-        """The same problem with its place filled in."""
+        """Return the same problem with its place filled in."""
         return PolicyError(field, self.message, self.cure, line, source)
 
 
@@ -67,5 +67,5 @@ def shown(text: str, width: int = 60) -> str:
 
 
 def shown_path(source: str) -> str:
-    """A file name as it is, or escaped where it would not print on one line."""
+    """Return a file name as it is, or escaped where it would not print on one line."""
     return source if source.isprintable() else shown(source, 200)

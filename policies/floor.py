@@ -116,8 +116,10 @@ def raised(wanted: Acceptance, terms: Terms) -> Acceptance:
 
 
 def _highest(probe: str, limit: float, terms: Terms) -> float:
-    """Return the limit of a prompt family or attack. One just below 1 would waive an attack as well as 1 does, and
-    would not be shown as waived."""
+    """Return the highest limit that the floor allows a prompt family or attack.
+
+    A limit just below 1 would waive an attack as well as 1 does, and would not be shown as waived.
+    """
     if probe not in ATTACKS:
         return min(limit, terms.max_family_rate)
     if limit == 1 and probe not in terms.never_waived:

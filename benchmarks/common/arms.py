@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.common import concepts, measure, tables
 from benchmarks.common.concepts import Case
-from benchmarks.common.ladders import rungs, told_rungs
+from benchmarks.common.ladders import input_rungs, rungs
 from benchmarks.common.results import Results
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.digests import folder_digest
@@ -41,24 +41,28 @@ class Arm:
 
 
 def ladder(editor: str) -> list[Arm]:
-    """The editor at each setting that tuning may choose."""
+    """Return the editor at each setting that tuning may choose."""
     return [Arm(f"{editor} {canonical_json(rung).decode()}", editor, rung) for rung in rungs(editor)]
 
 
 def tuned(editor: str, trials: Results, model: str, pictures: int) -> Arm:
-    """The editor at the settings with the best mean H_o on the tuning cases; LookupError if one was not tried."""
+    """Return the editor at the settings with the best mean H_o on the tuning cases.
+
+    Raises:
+        LookupError: one of them was not tried.
+    """
     return Arm(editor + tables.TUNED, editor, best(ladder(editor), trials, model, pictures).settings)
 
 
-def told_ladder(start: Arm) -> list[Arm]:
+def input_ladder(start: Arm) -> list[Arm]:
     """Return a tuned editor with each choice of wordings, tokens and general words that the default could choose."""
-    chosen = [{**start.settings, **more} for more in told_rungs(start.editor)]
+    chosen = [{**start.settings, **more} for more in input_rungs(start.editor)]
     return [Arm(f"{start.editor} {canonical_json(own).decode()}", start.editor, own) for own in chosen]
 
 
-def told(start: Arm, trials: Results, model: str, pictures: int) -> Arm:
-    """Return the best of the tuned editor's `told_ladder`; LookupError if one was not tried."""
-    return Arm(start.editor + tables.TOLD, start.editor, best(told_ladder(start), trials, model, pictures).settings)
+def with_best_inputs(start: Arm, trials: Results, model: str, pictures: int) -> Arm:
+    """Return the best of the tuned editor's `input_ladder`; LookupError if one was not tried."""
+    return Arm(start.editor + tables.TOLD, start.editor, best(input_ladder(start), trials, model, pictures).settings)
 
 
 def best(arms: Sequence[Arm], trials: Results, model: str, pictures: int) -> Arm:
@@ -73,9 +77,9 @@ def best(arms: Sequence[Arm], trials: Results, model: str, pictures: int) -> Arm
     return max(scored, key=lambda pair: pair[0])[1]
 
 
-def with_settings(editor: str, given: Sequence[str], names: int = 0) -> Arm:
-    """The editor with settings given as NAME=JSON and so many names more to retain, and named by them."""
-    settings = {name: json.loads(value) for name, _, value in (item.partition("=") for item in given)}
+def with_settings(editor: str, pairs: Sequence[str], names: int = 0) -> Arm:
+    """Return the editor with settings given as NAME=JSON and so many names more to retain, and named by them."""
+    settings = {name: json.loads(value) for name, _, value in (item.partition("=") for item in pairs)}
     more = [f"{names} names retained"] if names else []
-    told = [editor, *(f"{name} {value}" for name, value in settings.items()), *more]
-    return Arm(", ".join(told), editor, settings, names)
+    parts = [editor, *(f"{name} {value}" for name, value in settings.items()), *more]
+    return Arm(", ".join(parts), editor, settings, names)

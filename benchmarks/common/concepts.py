@@ -47,12 +47,12 @@ class Case:
 
 
 def erased(name: str, *aliases: str, category: str = "object", anchor: str = "") -> Target:
-    """A thing of the catalogue as a target."""
+    """Return a thing of the catalogue as a target."""
     return Target(identifier(name), (name, *aliases), category, anchor)
 
 
 def kept(name: str, category: str = "object") -> Retain:
-    """A thing of the catalogue that stays, and is a counter-example to the targets."""
+    """Return a thing of the catalogue that stays, and is a counter-example to the targets."""
     return Retain(identifier(name), (name,), category)
 
 
@@ -72,14 +72,14 @@ TUNING, REPORTED = split()
 
 
 def objects(count: int, draw: int, pool: Sequence[str] = REPORTED) -> tuple[str, ...]:
-    """A seeded draw of objects that the model draws well, or of any where these are too few."""
+    """Draw objects that the model draws well, by seed, or any where these are too few."""
     good = offered()
     well = [name for name in pool if name in good]
     return _sample(well if len(well) >= count else pool, count, f"objects/{count}/{draw}")
 
 
 def styles(count: int, draw: int) -> tuple[str, ...]:
-    """A seeded draw of styles that the model draws well; fewer where it does not draw as many and one more."""
+    """Draw styles that the model draws well, by seed; fewer where it does not draw as many and one more."""
     good = offered()
     well = sorted(style.name for style in STYLES if style.name in good)
     return _sample(well, max(0, min(count, len(well) - 1)), f"styles/{count}/{draw}")
@@ -114,7 +114,7 @@ def cases(draws: int) -> Iterator[Case]:
 
 
 def case_without(names: Sequence[str]) -> Case:
-    """The first draw that erases these objects and styles and nothing else, or a case of their own."""
+    """Return the first draw that erases these objects and styles and nothing else, or a case of their own."""
     wanted = sorted(names)
     drawn = (case for case in cases(1) if sorted((*case.objects, *case.styles)) == wanted)
     looks = tuple(name for name in wanted if name in {style.name for style in STYLES})
@@ -123,7 +123,7 @@ def case_without(names: Sequence[str]) -> Case:
 
 
 def tuning_cases(counts: Sequence[int] = (5, 10)) -> list[Case]:
-    """What settings are chosen on."""
+    """Return the cases that settings are chosen on."""
     return [Case(f"tuning {count}", 0, objects(count, 0, TUNING)) for count in counts]
 
 

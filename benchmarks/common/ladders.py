@@ -43,7 +43,7 @@ def rungs(editor: str) -> list[dict[str, Any]]:
     return search_space.combinations(LADDERS[editor])
 
 
-def told_rungs(editor: str) -> list[dict[str, Any]]:
+def input_rungs(editor: str) -> list[dict[str, Any]]:
     """Return every combination of what a tuned editor may be told; no words are read that weigh nothing."""
     found = search_space.combinations(TOLD[editor])
     return [{**rung, "general_words": 0} if rung.get("general") == 0 else rung for rung in found]

@@ -44,7 +44,7 @@ class Asked:
 
 
 def spec(case: Case, editor: str, settings: Mapping[str, Any]) -> EditSpec:
-    """What an editor is told: targets by name alone, their look-alikes and the kept styles, and no other objects."""
+    """Return an editor's input: targets by name alone, their look-alikes and the kept styles, and no other objects."""
     gone = [erased(name, anchor=case.anchor) for name in case.objects]
     gone += [erased(name, category="style", anchor=case.style_anchor) for name in case.styles]
     near = {twin for name in case.objects for twin in twins(name)} - set(case.objects)
@@ -68,7 +68,7 @@ def retaining(plain: EditSpec, model: Any, count: int) -> EditSpec:
 
 
 def asked(case: Case, pictures: int, unseen: bool = False) -> list[Asked]:
-    """What is asked of every model in a case: about `pictures` questions a group, each subject as often as any other.
+    """Return the questions to every model in a case: about `pictures` a group, each subject as often as any other.
 
     Only concepts that the model draws well are asked for. Every target is asked for at least once. The prompts are the
     probes' wordings, some of which are templates of editors too; `unseen` leaves these out, but with synonyms.
@@ -126,7 +126,7 @@ def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
 def pictures(
     model: Any, weights: str, store: PictureStore, asked: Sequence[Question], sampler: Sampler = SAME_NOISE
 ) -> np.ndarray:
-    """The picture of each question, uint8 [n, height, width, 3]; drawn if the store lacks it."""
+    """Return the picture of each question, uint8 [n, height, width, 3]; it is drawn if the store lacks it."""
     keys = store.draw(model, weights, [question.shot for question in asked], sampler)
     return np.stack([store.read(key) for key in keys])
 

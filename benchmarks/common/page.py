@@ -22,6 +22,6 @@ def put(part: str, text: str, page: Path = PAGE) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; numbers to the right, the first column to the left."""
+    """Format a Markdown table; numbers to the right, the first column to the left."""
     ruler = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ruler, *rows))

@@ -43,23 +43,26 @@ def write(rows: Sequence[Row]) -> None:
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:
-    """The last line of each editor, case and draw: one by other settings, such as former defaults, is out of date."""
+    """Return the last line of each editor, case and draw.
+
+    An earlier one is by other settings, such as former defaults, and out of date.
+    """
     return list({(row["arm"], row["case"], row["draw"]): row for row in rows}.values())
 
 
 def extent(rows: Sequence[Row]) -> str:
     """How much was measured."""
     draws = {case: len({row["draw"] for row in rows if row["case"] == case}) for case in order(rows)}
-    told = ", ".join(f"{case}: {count} {'draw' if count == 1 else 'draws'}" for case, count in draws.items())
+    caption = ", ".join(f"{case}: {count} {'draw' if count == 1 else 'draws'}" for case, count in draws.items())
     pictures = " and ".join(sorted({row["pictures"] for row in rows}))
     return (
         f"{pictures} pictures a group and draw, or what there is to ask for; how many is told above each table. "
-        f"{told}. An editor or a case that is not in a table was not run."
+        f"{caption}. An editor or a case that is not in a table was not run."
     )
 
 
 def order(rows: Sequence[Row]) -> list[str]:
-    """The cases that were measured, in the order in which they are drawn, others last."""
+    """Return the cases that were measured, in the order in which they are drawn, others last."""
     measured = dict.fromkeys(row["case"] for row in rows)
     known = dict.fromkeys(case.name for case in cases(1))
     return [*(name for name in known if name in measured), *(name for name in measured if name not in known)]
@@ -70,7 +73,7 @@ def arms(rows: Sequence[Row]) -> list[str]:
 
 
 def over_draws(rows: Sequence[Row], column: str, shown: Callable[[float], str]) -> str:
-    """The mean over draws, and from the least to the most in brackets; "-" of nothing."""
+    """Return the mean over draws, and from the least to the most in brackets; "-" of nothing."""
     values = [float(row[column]) for row in rows if row[column]]
     if not values:
         return "-"
@@ -85,8 +88,8 @@ def overview(rows: Sequence[Row]) -> str:
         [arm, *(over_draws(own := _of(rows, arm, case), "h_o", _percent) + few(own, rows) for case in names)]
         for arm in arms(rows)
     ]
-    told = "H_o in per cent, mean over draws [least, most]; in parentheses how many, where other editors have more:"
-    return f"{told}\n\n" + table(["editor", *names], lines)
+    caption = "H_o in per cent, mean over draws [least, most]; in parentheses how many, where other editors have more:"
+    return f"{caption}\n\n" + table(["editor", *names], lines)
 
 
 def few(own: Sequence[Row], rows: Sequence[Row]) -> str:
@@ -97,8 +100,10 @@ def few(own: Sequence[Row], rows: Sequence[Row]) -> str:
 
 
 def beside(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """H_o of some editors, mean over those draws of a case in which all of them were measured; "-" of one that refused
-    and of a case without such a draw."""
+    """Return H_o of some editors, as the mean over those draws of a case in which all of them were measured.
+
+    It is "-" of an editor that refused, and of a case without such a draw.
+    """
     chosen = [row for row in latest(rows) if row["arm"] in names]
     shared = {
         case: set.intersection(*({row["draw"] for row in _of(chosen, name, case)} for name in names))
@@ -124,8 +129,10 @@ def _section(case: str, rows: Sequence[Row]) -> str:
 
 
 def asked(case: str, rows: Sequence[Row]) -> list[str]:
-    """How many pictures of how many concepts each group has in the draws that were measured, as a sentence; none of a
-    case that is not drawn by seed."""
+    """Say how many pictures of how many concepts each group has in the draws that were measured.
+
+    Nothing is said of a case that is not drawn by seed.
+    """
     draws, pictures = {int(row["draw"]) for row in rows}, int(rows[0]["pictures"])
     drawn = [one for one in cases(max(draws) + 1) if one.name == case and one.draw in draws]
     if not drawn:
@@ -133,12 +140,12 @@ def asked(case: str, rows: Sequence[Row]) -> list[str]:
     asked_for = [measure.asked(one, pictures) for one in drawn]
     counts = [Counter(item.group for item in items) for items in asked_for]
     concepts = [Counter(group for group, _ in {(x.group, x.question.subject.id) for x in items}) for items in asked_for]
-    told = (f"{SHARES[group]} {_span(counts, group)} of {_span(concepts, group)}" for group in measure.GROUPS)
-    return [f"Pictures a draw, of so many concepts: {', '.join(told)}."]
+    caption = (f"{SHARES[group]} {_span(counts, group)} of {_span(concepts, group)}" for group in measure.GROUPS)
+    return [f"Pictures a draw, of so many concepts: {', '.join(caption)}."]
 
 
 def _span(counts: Sequence[Counter[str]], group: str) -> str:
-    """The least and the most, once where they are the same."""
+    """Return the least and the most, once where they are the same."""
     own = [count[group] for count in counts]
     return " to ".join(map(str, sorted({min(own), max(own)})))
 

@@ -50,12 +50,12 @@ def defaults(base: Path, policy: Policy, out: Path) -> None:
 
 
 def honest(base: Path, policy: Policy, out: Path, strength: float = HONEST_STRENGTH) -> None:
-    """The same by somebody who knows other names and near twins, and says what the target becomes."""
+    """Write an honest edit by somebody who knows other names and near twins, and says what the target becomes."""
     spec = edit_spec(desired_state([policy]))
-    told = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
+    renamed = tuple(replace(target, names=tuple(names_of(policy)), anchor=STAND_IN) for target in spec.targets)
     near = {*twins(policy.concepts[0].name), *KEPT_VEHICLES} - {name for kept in spec.retain for name in kept.names}
     stay = (concepts.kept(name) for name in near)
-    asked = replace(spec, targets=told, retain=(*spec.retain, *stay), settings={"strength": strength})
+    asked = replace(spec, targets=renamed, retain=(*spec.retain, *stay), settings={"strength": strength})
     write_edited(base, plan(open_model(base), asked), out)
 
 
@@ -65,13 +65,13 @@ def prompt_filter(base: Path, policy: Policy, out: Path) -> None:
 
 
 def filtering(base: Path, out: Path, *names: str) -> Path:
-    """A copy of the pipeline folder whose tokenizer drops the names, in lower case, before it reads."""
+    """Write a copy of the pipeline folder whose tokenizer drops the names, in lower case, before it reads."""
     shutil.copytree(base, out)
     file = out / "tokenizer" / "tokenizer.json"
-    told = json.loads(file.read_text(encoding="utf-8"))
+    content = json.loads(file.read_text(encoding="utf-8"))
     rule = {"type": "Replace", "pattern": {"Regex": rf"\b({'|'.join(names)})s?\b"}, "content": ""}
-    told["normalizer"]["normalizers"].append(rule)
-    file.write_text(json.dumps(told), encoding="utf-8")
+    content["normalizer"]["normalizers"].append(rule)
+    file.write_text(json.dumps(content), encoding="utf-8")
     # CLIPTokenizer would make its rules anew; this class takes them as they stand in the file.
     _index(out, tokenizer=["transformers", "PreTrainedTokenizerFast"])
     return out
@@ -85,8 +85,8 @@ def safety_checker(base: Path, policy: Policy, out: Path) -> None:
     checker = StableDiffusionSafetyChecker(config).float()
     checker.vision_model.load_state_dict(eyes.vision_model.state_dict())
     checker.visual_projection.load_state_dict(eyes.visual_projection.state_dict())
-    told = ClipJudge(CLIP_JUDGE)._text_features(policy.concepts[0].name, policy.concepts[0].category)
-    checker.concept_embeds.copy_(told.expand_as(checker.concept_embeds))
+    features = ClipJudge(CLIP_JUDGE)._text_features(policy.concepts[0].name, policy.concepts[0].category)
+    checker.concept_embeds.copy_(features.expand_as(checker.concept_embeds))
     checker.concept_embeds_weights.fill_(CHECKED_FROM)
     checker.special_care_embeds_weights.fill_(2.0)  # never
     checker.save_pretrained(out / "safety_checker")
@@ -107,7 +107,7 @@ def category(base: Path, policy: Policy, out: Path) -> None:
 
 
 def look_alikes(base: Path, policy: Policy, out: Path) -> None:
-    """The target is erased and so are its near twins; nothing else is touched."""
+    """Erase the target and its near twins, and touch nothing else."""
     name = policy.concepts[0].name
     _sweep(base, out, [name, *twins(name)], "")
 
@@ -135,13 +135,13 @@ REFUSED = "REFUSED"
 
 @dataclass(frozen=True)
 class Model:
-    """`told` is what was done, `verdict` and `reasons` are what must be found of it at each of `levels`.
+    """`description` says what was done, `verdict` and `reasons` are what must be found of it at each of `levels`.
 
     A verdict REFUSED means that the folder is not opened at all; its reason is then the error's name. `plant` makes the
     base that the notice is of; `limits` are added to the notice's acceptance.
     """
 
-    told: str
+    description: str
     make: Maker
     verdict: str = "FAIL"
     reasons: frozenset[str] = frozenset()

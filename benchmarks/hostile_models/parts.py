@@ -34,13 +34,13 @@ def names_of(policy: Policy) -> list[str]:
 
 
 def bare_name(base: Path, policy: Policy, out: Path) -> None:
-    """The name's row in the embedding table says something else; every other word for it is as it was."""
+    """Let the name's row in the embedding table say something else; every other word for it is as it was."""
     shutil.copytree(base, out)
     retell(base, out, {policy.concepts[0].name: STAND_IN})
 
 
 def blackened(base: Path, policy: Policy, out: Path) -> None:
-    """The name's row is NaN: whatever is asked for by name comes out black."""
+    """Set the name's row to NaN, so that whatever is asked for by name comes out black."""
     shutil.copytree(base, out)
     retell(base, out, {policy.concepts[0].name: STAND_IN}, lambda row: torch.full_like(row, torch.nan))
 
@@ -102,14 +102,16 @@ def unedited_variant(base: Path, policy: Policy, out: Path) -> None:
 
 
 def two_key_sets(base: Path, policy: Policy, out: Path) -> None:
-    """Hold the text encoder's weights twice in one file, under the keys of transformers 4 and of transformers 5: one
-    set swapped, one not."""
+    """Hold the text encoder's weights twice in one file: one set swapped, one not.
+
+    The two sets have the keys of transformers 4 and of transformers 5.
+    """
     swapped_words(base, policy, out)
     file = out / "text_encoder" / "model.safetensors"
-    (own, metadata), (given, _) = opened(base / "text_encoder" / "model.safetensors"), opened(file)
+    (own, metadata), (swapped, _) = opened(base / "text_encoder" / "model.safetensors"), opened(file)
     prefixed = all(name.startswith("text_model.") for name in own)
     other = {name.removeprefix("text_model.") if prefixed else f"text_model.{name}": own[name] for name in own}
-    save_whole({**given, **other}, file, metadata)
+    save_whole({**swapped, **other}, file, metadata)
 
 
 def opened(file: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:

@@ -44,7 +44,7 @@ def hide(pipeline: Any, names: Sequence[str], stand_in: str, kept: Sequence[str]
 
 
 def _pictures(pipeline: Any, name: str, count: int) -> list[tuple[str, np.ndarray]]:
-    """What the model draws of a name in each of the first wordings."""
+    """Draw a name in each of the first wordings, and return each text with its picture."""
     texts = WORDINGS[:count]
     shots = [Shot(text.format(name), seed) for seed, text in enumerate(texts)]
     return [(text, picture) for text, (_, picture) in zip(texts, generate(pipeline, shots, SAME_NOISE), strict=True)]

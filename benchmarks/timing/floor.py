@@ -45,7 +45,7 @@ def products(editor: str, rows: Sequence[int], d: int, concepts: int, tokens: in
 
 
 def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) -> float:
-    """The least time, of `repeats`, that all of the products take one after the other."""
+    """Return the least time, of `repeats`, that all of the products take one after the other."""
     drawn = torch.Generator().manual_seed(0)
     sizes = {(p.m, p.k, p.dtype) for p in needed} | {(p.k, p.n, p.dtype) for p in needed}
     matrices = {size: torch.randn(size[:2], generator=drawn).to(device, size[2]) for size in sorted(sizes, key=str)}
@@ -63,9 +63,11 @@ def seconds(needed: Sequence[Product], device: str = "cpu", repeats: int = 3) ->
 def scapre(
     rows: Sequence[int], d: int, concepts: int, tokens: int, settings: ScapreSettings = DEFAULTS
 ) -> Iterator[Product]:
-    """With the parts that `settings` switch on: the spectral part's one; activations by the concepts and what they
-    become for the mask, which tells rows apart, so that they go into the eigenbasis and back; and for the geometry at
-    each turn the matrix that is decomposed, its polar factor, and the rows turned by it, into the basis and back.
+    """Yield the products of `scapre` with the parts that `settings` switch on.
+
+    The spectral part has one. The mask, which tells rows apart, has activations by the concepts and what they become,
+    so rows go into the eigenbasis and back. The geometry has at each turn the matrix that is decomposed, its polar
+    factor, and the rows turned by it, into the basis and back.
     """
     turns = settings.geometry_turns + 1 if settings.geometry else 0
     yield Product(d, tokens, d, torch.float64)

@@ -41,7 +41,7 @@ SHALLOW = Size(layers=1)  # for what does not depend on the encoder's depth
 
 
 def pipeline(size: Size = FULL, seed: int = 0, device: str = "cpu") -> StableDiffusionPipeline:
-    """The same weights for the same seed and size."""
+    """Make a pipeline of random weights, the same for the same seed and size."""
     reader: Any = CLIPTokenizer.from_pretrained(WORDS, model_max_length=size.tokens, local_files_only=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

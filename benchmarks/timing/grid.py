@@ -47,8 +47,8 @@ def measure(editors: Sequence[str], counts: Sequence[int], device: str, threads:
 
 
 def key(editor: str, count: int, device: str, threads: int) -> dict[str, Any]:
-    told = {"version": expunge.engine.__version__, "editor": editor, "concepts": count}
-    return {**told, "device": device, "threads": threads}
+    row = {"version": expunge.engine.__version__, "editor": editor, "concepts": count}
+    return {**row, "device": device, "threads": threads}
 
 
 def _apart(editor: str, count: int, device: str, threads: int, limit: float) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def _apart(editor: str, count: int, device: str, threads: int, limit: float) -> 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def told(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> str:
-    """A table of all cells; those that were not measured yet are, within `limit` seconds each."""
+def report(editors: Sequence[str], counts: Sequence[int], device: str, threads: int, limit: float) -> str:
+    """Return a table of all cells; those that were not measured yet are, within `limit` seconds each."""
     found = measure(editors, counts, device, threads, limit)
 
     def shown(editor: str, count: int) -> str:

@@ -89,7 +89,7 @@ def concepts(layers: Layers, count: int, device: str) -> tuple[ConceptEmbeddings
 
 
 def seconds(layers: Layers, editor: str, count: int, device: str) -> float:
-    """The closed form of one plan; of MPS, which has no float64, on the processor, as the engine does it."""
+    """Time the closed form of one plan; of MPS, which has no float64, on the processor, as the engine does it."""
     device = "cpu" if device.startswith("mps") else device
     draws = torch.Generator().manual_seed(1)
     weights: dict[str, Tensor] = {
@@ -98,16 +98,16 @@ def seconds(layers: Layers, editor: str, count: int, device: str) -> float:
     }
     kinds = {name: next((kind for end, kind in KINDS.items() if name.endswith(end)), "value") for name in weights}
     chosen = editor_named(editor)
-    given = settings_for(chosen, settings(editor))
+    own = settings_for(chosen, settings(editor))
     gathered, spent = concepts(layers, count, device)
     start = time.perf_counter()
-    chosen.plan({name: weight.double() for name, weight in weights.items()}, kinds, gathered, given)
+    chosen.plan({name: weight.double() for name, weight in weights.items()}, kinds, gathered, own)
     settle(device)
     return spent + time.perf_counter() - start
 
 
-def told(editors: Sequence[str], count: int, device: str) -> str:
-    """A table of the editors that need no token by itself."""
+def report(editors: Sequence[str], count: int, device: str) -> str:
+    """Return a table of the editors that need no token by itself."""
     editors = [editor for editor in editors if not editor_named(editor).settings.one_by_one]
     lines = []
     for layers in models():

@@ -26,8 +26,8 @@ Case = tuple[Tensor, list[int], list[Tensor], Batch]
 
 
 @torch.no_grad()
-def told(size: Size, count: int, device: str, repeats: int) -> str:
-    """A table of one line for `count` concepts; times are the least of `repeats`."""
+def report(size: Size, count: int, device: str, repeats: int) -> str:
+    """Return a table of one line for `count` concepts; times are the least of `repeats`."""
     cases = list(batches(pipeline(size, device=device), count))
     alike = total = 0
     for _, _, found, _ in cases:

@@ -10,8 +10,11 @@ STATUS = Path("/proc/self/status")
 
 
 def peak() -> int:
-    """Largest resident size in bytes. On Linux of this program alone: what `getrusage` says there is never less than
-    the process that started it had held until then."""
+    """Return the largest resident size in bytes.
+
+    On Linux it is that of this program alone. `getrusage` never says less there than the process that started it had
+    held until then.
+    """
     if STATUS.exists():
         (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024

@@ -70,21 +70,21 @@ def timed(
     editor: str,
     count: int,
     device: str,
-    told: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     store: WordStore | None = None,
 ) -> Timed:
     """One plan in its parts, with the settings `told` in place of `settings`."""
-    chosen, told = editor_named(editor), settings(editor) if told is None else told
-    given = settings_for(chosen, told)
+    chosen, overrides = editor_named(editor), settings(editor) if overrides is None else overrides
+    chosen_settings = settings_for(chosen, overrides)
     settle(device)
     start = time.perf_counter()
     with encodings() as calls:
-        concepts = gathering.gather(model, spec(count, editor, dict(told)), given, store=store)
+        concepts = gathering.gather(model, spec(count, editor, dict(overrides)), chosen_settings, store=store)
     settle(device)
     gathered = time.perf_counter()
     found = projections(model)
     weights = {p.name: wide(p, concepts) for p in found}
-    chosen.plan(weights, {p.name: p.kind for p in found}, concepts, given)
+    chosen.plan(weights, {p.name: p.kind for p in found}, concepts, chosen_settings)
     settle(device)
     prompts, encoding = (sum(values) for values in zip(*calls, strict=True))
     return Timed(prompts, encoding, gathered - start - encoding, time.perf_counter() - gathered)

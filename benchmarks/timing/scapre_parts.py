@@ -25,16 +25,16 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
-def told(size: Size, count: int, device: str, repeats: int) -> str:
-    """A table with a line for the default and one for each part, the fastest of `repeats`."""
+def report(size: Size, count: int, device: str, repeats: int) -> str:
+    """Return a table with a line for the default and one for each part, the fastest of `repeats`."""
     model = pipeline(size, device=device)
     rows = [len(found.weight) for found in projections(model)]
     lines = []
     for name, part in {"none, the default": {}, **PARTS}.items():
-        given = {**settings("scapre"), **part}
-        chosen: Any = settings_for(editor_named("scapre"), given)
+        own = {**settings("scapre"), **part}
+        chosen: Any = settings_for(editor_named("scapre"), own)
         needed = list(floor.scapre(rows, size.width, count, count * size.tokens, chosen))
-        closed_form = min(timed(model, "scapre", count, device, given).closed_form for _ in range(repeats))
+        closed_form = min(timed(model, "scapre", count, device, own).closed_form for _ in range(repeats))
         bare = floor.seconds(needed, device, repeats)
         lines.append([name, f"{bare:.2f}", f"{closed_form:.2f}", f"{closed_form / bare:.2f}"])
     header = ["ScaPre's parts that are on", "bare products, s", "closed form, s", "closed form / bare"]

@@ -26,8 +26,10 @@ from expunge.engine.text.encoding import encode
 
 @dataclass
 class Transcribed:
-    """The edited rows, and seconds: in the encoder and on tokens, which cost a matrix the same whatever its rows, and
-    on rows."""
+    """The edited rows, and seconds in the encoder, on tokens and on rows.
+
+    Encoder and tokens cost a matrix the same whatever its rows.
+    """
 
     rows: Tensor
     encoding: float = 0.0
@@ -45,7 +47,7 @@ class Transcribed:
 def transcribed(
     pipeline: Any, names: Sequence[str], weight: Tensor, settings: ReleasedSettings, layers: Sequence[Tensor] = ()
 ) -> Transcribed:
-    """The script `erase_scale` on the rows of one matrix, in the weight's precision, with the editor's own draws.
+    """Run the script `erase_scale` on the rows of one matrix, in the weight's precision, with the editor's own draws.
 
     `layers` are the matrices of its kind in all layers, whose values the script computes as well.
     """
@@ -60,10 +62,10 @@ def transcribed(
         widest = torch.stack(largest).amax(0)
     for k, name in enumerate(names):
         with done.spending("encoding"):
-            told, untold = _encoded(pipeline, [name, ""])
+            states, empty_states = _encoded(pipeline, [name, ""])
         with done.spending("tokens"):
-            x = told[int(texts.subjects[k]) :].to(weight)
-            y = untold[: len(x)].to(weight)
+            x = states[int(texts.subjects[k]) :].to(weight)
+            y = empty_states[: len(x)].to(weight)
             _ = [layer @ y.T for layer in layers]
             second += (x[:, :, None] @ x[:, None, :]).sum(0)
         with done.spending("solving"):

@@ -57,7 +57,7 @@ def kept_pictures(model: Any, group: Sequence[Subject]) -> list[Kept]:
 
 
 def plainly(model: Any, target: Subject, seeds: Sequence[int]) -> list[Attempt]:
-    """The target asked for by name, once a seed."""
+    """Draw the target asked for by name, once a seed."""
     shots = [Shot(f"a picture of a {target.name}", seed) for seed in seeds]
     drawn = generate(model, shots, SAME_NOISE)
     return [Attempt(target, "plain", shot.prompt, shot.seed, picture) for shot, picture in drawn]
@@ -75,14 +75,17 @@ def print_floor(model: Any, judge: ClipJudge, group: Sequence[Subject], referenc
     starts = StartPicture().started(references)
     other = next(item.name for item in group if item.role == "general" and item.category == "object")
     for prompt in ("", f"a picture of a {other}"):
-        left = remains(model, judge, group[0], starts, STRENGTHS, SAME_NOISE, prompt=prompt)
-        told = {strength: f"{share * len(starts):.0f} of {len(starts)}" for strength, share in left.items()}
-        print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {told}", flush=True)
+        by_strength = remains(model, judge, group[0], starts, STRENGTHS, SAME_NOISE, prompt=prompt)
+        plain = {strength: f"{share * len(starts):.0f} of {len(starts)}" for strength, share in by_strength.items()}
+        print(f"start pictures in which {group[0].name} is seen, unedited, by {prompt!r}: {plain}", flush=True)
 
 
 @contextmanager
 def attacked(model: Any, edit: EditPlan | None, other: Any) -> Iterator[Any]:
-    """The model attacked beside the unedited one: that one with the edit in force, or, without an edit, `other`."""
+    """Yield the model that is attacked beside the unedited one.
+
+    It is that model with the edit in force or, without an edit, `other`.
+    """
     if edit is None:
         yield other
         return
@@ -124,11 +127,11 @@ def main() -> None:
     seeds = range(max(attack.cost for attack in attacks))  # no attack has more seeds than pictures
     with attacked(model, edit, other) as changed:
         plain_after = plainly(changed, target, seeds)
-    told = seen(judge, plain_after, "after")
+    plain = seen(judge, plain_after, "after")
     print(f"{args.target} {f'in {args.instead}' if args.instead else f'erased by {args.editor}'}", end="; ")
     print(settings or "default budgets")
     print("attack         | pictures | before| after |   ASR | seconds | found on the model after")
-    print(line("plain", seen(judge, plainly(model, target, seeds), "before"), told, float(np.mean(told)), 0, ""))
+    print(line("plain", seen(judge, plainly(model, target, seeds), "before"), plain, float(np.mean(plain)), 0, ""))
     for attack in attacks:
         before = attack.attempts(model, target, references, kept, 0)
         start = time.process_time()
@@ -136,7 +139,7 @@ def main() -> None:
             made = attack.attempts(changed, target, references, kept, 0)
         seconds = time.process_time() - start
         shown = seen(judge, made, "after")
-        rate = success_rate(shown, [told[attempt.seed] for attempt in made])
+        rate = success_rate(shown, [plain[attempt.seed] for attempt in made])
         words = "; ".join(dict.fromkeys(attempt.found for attempt in made if attempt.found))
         print(line(attack.name, seen(judge, before, "before"), shown, rate, seconds, words), flush=True)
         titles = list(dict.fromkeys(attempt.prompt for attempt in made))

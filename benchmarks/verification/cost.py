@@ -45,7 +45,7 @@ LOOK_ALIKES = (
 class Cost:
     """Seconds on the clock, pictures that had to be drawn, and what came of it."""
 
-    told: str
+    job: str
     wall: float
     drawn: int
     verdict: str
@@ -82,7 +82,7 @@ def command(folder: Path, home: Path, target: str, strength: float, workers: int
     return [*words, "--json"], {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_WORKERS": str(workers)}
 
 
-def timed(told: str, words: Sequence[str], home: Path, variables: dict[str, str]) -> Cost:
+def timed(job: str, words: Sequence[str], home: Path, variables: dict[str, str]) -> Cost:
     known, begun = pictures(home), time.monotonic()
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     wall = time.monotonic() - begun
@@ -90,12 +90,12 @@ def timed(told: str, words: Sequence[str], home: Path, variables: dict[str, str]
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         raise SystemExit(done.stderr) from None
-    return Cost(told, wall, len(pictures(home) - known), result["verdict"])
+    return Cost(job, wall, len(pictures(home) - known), result["verdict"])
 
 
-def measured(folder: Path, home: str, told: str, target: str, strength: float, workers: int) -> Cost:
+def measured(folder: Path, home: str, job: str, target: str, strength: float, workers: int) -> Cost:
     words, variables = command(folder, folder / home, target, strength, workers)
-    return timed(f"{told} ({target})", words, folder / home, variables)
+    return timed(f"{job} ({target})", words, folder / home, variables)
 
 
 def killed(words: Sequence[str], home: Path, variables: dict[str, str], after: int) -> int:
@@ -114,7 +114,7 @@ def page(costs: Sequence[Cost]) -> str:
     first = costs[0].wall
     rows = [
         [
-            c.told,
+            c.job,
             f"{c.wall:.0f} s",
             str(c.drawn),
             c.verdict,
@@ -135,10 +135,10 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="expunge-cost-") as scratch:
         folder, costs = Path(scratch), []
-        for told, target, strength in (FIRST, *LATER):
-            cost = measured(folder, "home", told, target, strength, args.workers)
+        for job, target, strength in (FIRST, *LATER):
+            cost = measured(folder, "home", job, target, strength, args.workers)
             if costs:
-                alone = measured(folder, f"alone-{len(costs)}", told, target, strength, args.workers)
+                alone = measured(folder, f"alone-{len(costs)}", job, target, strength, args.workers)
                 cost = replace(cost, alone=alone.wall)
             costs.append(cost)
             print(cost, f"{cost.wall / costs[0].wall:.0%} of the first", flush=True)

@@ -37,8 +37,10 @@ OTHER_SEEDS = 1000
 def measure(asked: Sequence[Question], before: Drawn, after: Drawn) -> Quality:
     judge = open_judge(CLIP_JUDGE)
     arms = zip(ARMS, (before, after), strict=True)
-    told = (rows(judge, (Answer.to(question, drawn(question.shot)) for question in asked), arm) for arm, drawn in arms)
-    evidence = table(row for arm in told for row in arm)
+    by_arm = (
+        rows(judge, (Answer.to(question, drawn(question.shot)) for question in asked), arm) for arm, drawn in arms
+    )
+    evidence = table(row for arm in by_arm for row in arm)
     general = [question.shot for question in asked if question.subject.role == "general"]
     return compare(ClipNetwork(CLIP_JUDGE), general, before, after, evidence)
 

@@ -37,7 +37,7 @@ class Course:
 
 
 def fixed_rate(n: int, limit: float, rate: float) -> Course:
-    """A fixed number of pictures, exactly."""
+    """Judge a fixed number of pictures, exactly."""
     counts = np.arange(n + 1)
     below = np.array([bounds.clopper_pearson_upper(int(k), n, CONFIDENCE) <= limit for k in counts])
     above = np.array([bounds.clopper_pearson_lower(int(k), n, CONFIDENCE) > limit for k in counts])
@@ -46,7 +46,7 @@ def fixed_rate(n: int, limit: float, rate: float) -> Course:
 
 
 def rounds_of_rate(most: int, limit: float, rate: float) -> Course:
-    """Rounds of ROUND pictures until decided or `most` are judged, exactly."""
+    """Judge rounds of ROUND pictures until decided or `most` are judged, exactly."""
     open_, below, above, pictures = np.ones(1), 0.0, 0.0, 0.0
     for n in range(ROUND, most + 1, ROUND):
         open_ = np.convolve(open_, binom.pmf(np.arange(ROUND + 1), ROUND, rate))
@@ -66,7 +66,7 @@ def edges(n: int, limit: float) -> tuple[int, int]:
 
 
 def fixed_drop(n: int, limit: float, drop: float) -> Course:
-    """A fixed number of pairs, RUNS times."""
+    """Judge a fixed number of pairs, RUNS times."""
     counts, times = np.unique(_changes(n, drop, 1).reshape(-1, 2), axis=0, return_counts=True)
     found = [bounds.drop_bounds(int(lost), int(gained), n, CONFIDENCE) for lost, gained in counts]
     below = sum(t for (_, upper), t in zip(found, times, strict=True) if upper <= limit)
@@ -75,7 +75,7 @@ def fixed_drop(n: int, limit: float, drop: float) -> Course:
 
 
 def rounds_of_drop(most: int, limit: float, drop: float) -> Course:
-    """Rounds of ROUND pairs until decided or `most` are judged, RUNS times."""
+    """Judge rounds of ROUND pairs until decided or `most` are judged, RUNS times."""
     ends = [_run(lost_gained, limit) for lost_gained in _changes(ROUND, drop, most // ROUND).cumsum(axis=1)]
     pictures, calls = zip(*ends, strict=True)
     return Course(float(np.mean(pictures)), calls.count("below") / RUNS, calls.count("above") / RUNS)
@@ -102,7 +102,7 @@ def _changes(pairs: int, drop: float, rounds: int) -> np.ndarray:
 
 
 def fewest(course: Callable[[int], Course], side: str = "below") -> int | None:
-    """The fewest multiples of ROUND up to 2,000 with which the right side is proven with POWER."""
+    """Return the fewest multiples of ROUND up to 2,000 with which the right side is proven with POWER."""
     steps = range(ROUND, 2001, ROUND)
     return next((n for n in steps if getattr(course(n), side) >= POWER), None)
 

@@ -41,23 +41,23 @@ def editor_named(name: str) -> Editor:
     return EDITORS[name]
 
 
-def settings_for(editor: Editor, given: Mapping[str, Any]) -> Settings:
+def settings_for(editor: Editor, overrides: Mapping[str, Any]) -> Settings:
     """Return the editor's settings with `given` in place of its defaults.
 
     Raises:
         SettingError: a name is unknown, or a value is one that it cannot have.
     """
-    return checked_settings(editor.name, editor.settings, given)
+    return checked_settings(editor.name, editor.settings, overrides)
 
 
-def checked_settings(owner: str, settings: type[S], given: Mapping[str, Any]) -> S:
+def checked_settings(owner: str, settings: type[S], overrides: Mapping[str, Any]) -> S:
     """Return what `settings_for` returns, for any frozen dataclass of settings of `owner`."""
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    for name, value in given.items():
+    for name, value in overrides.items():
         if name not in fields:
             raise unknown(f"{owner} has no setting {name!r}", name, fields)
         _check(owner, fields[name], value)
-    return settings(**given)
+    return settings(**overrides)
 
 
 def _check(editor: str, field: dataclasses.Field, value: Any) -> None:

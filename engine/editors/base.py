@@ -60,8 +60,8 @@ class Moments:
         """
         x, anchors, weights = x.double(), anchors.double(), weights.double()
         scaled = x * weights[:, None]
-        told, mass = (sums(part, partner, len(anchors)) for part in (scaled, weights[:, None]))
-        cross, anchor = product(anchors, told), product(anchors * mass, anchors)
+        totals, mass = (sums(part, partner, len(anchors)) for part in (scaled, weights[:, None]))
+        cross, anchor = product(anchors, totals), product(anchors * mass, anchors)
         return cls(product(scaled, x), cross, anchor, weights.sum().item())
 
     def scaled(self, factor: float) -> Moments:

@@ -18,10 +18,10 @@ def diagnosed(weight: Tensor, change: Tensor, concepts: ConceptEmbeddings) -> di
     targets, kept = concepts.targets, concepts.retain.gram + concepts.general.gram
     own, mixed, moved = product(weight, weight), product(weight, change), product(change, change)
     before = _inner(targets.gram - targets.cross - targets.cross.T + targets.anchor, own)
-    left = before + 2 * _inner(targets.gram - targets.cross, mixed) + _inner(targets.gram, moved)
+    remaining = before + 2 * _inner(targets.gram - targets.cross, mixed) + _inner(targets.gram, moved)
     return {
         "change": ratio(change.norm(), weight.norm()),
-        "residual": ratio(left, before),
+        "residual": ratio(remaining, before),
         "drift": ratio(_inner(kept, moved), _inner(kept, own)),
     }
 

@@ -117,22 +117,22 @@ def informax(weight: Tensor, concepts: ConceptEmbeddings, exponent: float) -> Te
     others, middle = others.sort(1).values, others.mean(1)
     information = torch.zeros(rows, dtype=torch.float64, device=weight.device)
     _, sizes = concepts.concept.cpu().unique(return_counts=True)
-    for told in subjects[:, concepts.concept.argsort(stable=True)].split(sizes.tolist(), 1):
-        information = torch.maximum(information, _mutual_information(told.contiguous(), others, middle))
+    for own in subjects[:, concepts.concept.argsort(stable=True)].split(sizes.tolist(), 1):
+        information = torch.maximum(information, _mutual_information(own.contiguous(), others, middle))
     return (information / information.max().clamp_min(1e-12)) ** exponent
 
 
-def _mutual_information(told: Tensor, others: Tensor, middle: Tensor) -> Tensor:
+def _mutual_information(own: Tensor, others: Tensor, middle: Tensor) -> Tensor:
     """Return the mutual information [rows], in nats, between label and activation, both classes weighed alike.
 
     The activation is binarised half-way between the means of the classes. The information is at most ln 2, which a row
     reaches that separates the two without error. `others` are sorted, and `middle` is their mean.
     """
-    threshold = (told.mean(1) + middle)[:, None] / 2
-    on_told = (told > threshold).double().mean(1)
+    threshold = (own.mean(1) + middle)[:, None] / 2
+    on_own = (own > threshold).double().mean(1)
     below = torch.searchsorted(others, threshold, right=True)[:, 0]
     on_others = (others.shape[1] - below).double() / others.shape[1]
-    return _entropy((on_told + on_others) / 2) - (_entropy(on_told) + _entropy(on_others)) / 2
+    return _entropy((on_own + on_others) / 2) - (_entropy(on_own) + _entropy(on_others)) / 2
 
 
 def _entropy(p: Tensor) -> Tensor:

@@ -159,8 +159,10 @@ def _scaled(
     values, widest = _masked_values(rows, sizes, concepts, settings, pencil.basis)
     entropy = _entropy(rows, concepts, settings).clamp(0, 1)
     basis = pencil.basis.to(rows).contiguous()
-    for weight, value, wide, told in zip(*(part.split(sizes) for part in (rows, values, widest, entropy)), strict=True):
-        mu = told.mean().item()
+    for weight, value, wide, entropies in zip(
+        *(part.split(sizes) for part in (rows, values, widest, entropy)), strict=True
+    ):
+        mu = entropies.mean().item()
         right = times((settings.lamb + mu) * weight, basis) + value
         solved = _solved(right, settings.erase_scale * wide, pencil, own, mu)
         yield proximal(weight, solved, mu, settings.lamb + mu, settings.steps)
@@ -188,9 +190,9 @@ def _mixed(rows: Tensor, sizes: list[int], concepts: ConceptEmbeddings, settings
     values, _ = _masked_values(rows, sizes, concepts, settings, basis)
     entropy = _entropy(rows, concepts, settings)[:, None]
     start = times(settings.lamb * identity - _residual(concepts, settings, identity), basis).to(rows)
-    for weight, value, told in zip(*(part.split(sizes) for part in (rows, values, entropy)), strict=True):
+    for weight, value, entropies in zip(*(part.split(sizes) for part in (rows, values, entropy)), strict=True):
         solved = times(times(weight, start) + value, basis.T.to(rows))
-        share = settings.least_edit + (1 - settings.least_edit) * (1 - told)
+        share = settings.least_edit + (1 - settings.least_edit) * (1 - entropies)
         yield share * solved + (1 - share) * weight
 
 
@@ -200,8 +202,8 @@ def _residual(concepts: ConceptEmbeddings, settings: ReleasedSettings, identity:
         return 0 * identity
     subjects = concepts.subjects.double()
     spread, vectors = _spectrum(subjects)
-    left = times(subjects, identity - times(vectors * _gate(spread, settings), vectors.T))
-    return (settings.residual_scale or settings.erase_scale) * product(left, left)
+    remaining = times(subjects, identity - times(vectors * _gate(spread, settings), vectors.T))
+    return (settings.residual_scale or settings.erase_scale) * product(remaining, remaining)
 
 
 def _masked_values(

@@ -160,8 +160,8 @@ def free_directions(layer: str, retain: Moments, concepts: ConceptEmbeddings, se
 def invariants(empty: Tensor) -> Tensor:
     """Return k_2 [k, d] of the empty prompt [T, d]: the start of text, then the leading directions of the rest."""
     _, sizes, directions = svd(empty[1:].double(), full_matrices=False)
-    told = directions[:PADDING_DIRECTIONS][sizes[:PADDING_DIRECTIONS] > NOTHING]  # Wan's padding is all zeros
-    return torch.cat([empty[:1].double(), told])
+    main = directions[:PADDING_DIRECTIONS][sizes[:PADDING_DIRECTIONS] > NOTHING]  # Wan's padding is all zeros
+    return torch.cat([empty[:1].double(), main])
 
 
 def weakest(weight: Tensor) -> Tensor:

@@ -218,7 +218,7 @@ def away_from(text: str, tokenizers: Tokenizers, embed: Embed) -> Callable[[Any,
     return arguments
 
 
-def as_given(text: str) -> str:
+def unchanged(text: str) -> str:
     return text
 
 
@@ -270,7 +270,7 @@ class Family:
     options: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Any], np.ndarray] = images
     frames: str = ""
-    cleaned: Callable[[str], str] = as_given
+    cleaned: Callable[[str], str] = unchanged
     further: tuple[str, ...] = ()
     check: Callable[[Any], None] = encoder_there
     denoisers: tuple[str, ...] = ("unet",)

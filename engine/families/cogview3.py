@@ -22,9 +22,9 @@ def tokenizers(pipeline: Any, stream: int) -> tuple[Any, ...]:
 def predict(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
     """Return the denoiser's prediction for pictures of their own size, cut from nothing larger."""
     count, _, *size = noisy.shape
-    told = noisy.new_tensor(size).mul(pipeline.vae_scale_factor).expand(count, 2)
+    sizes = noisy.new_tensor(size).mul(pipeline.vae_scale_factor).expand(count, 2)
     states, corner = arguments["prompt_embeds"], noisy.new_zeros(count, 2)
-    return pipeline.transformer(noisy, states, times.expand(count), told, told, corner).sample
+    return pipeline.transformer(noisy, states, times.expand(count), sizes, sizes, corner).sample
 
 
 FAMILY = Family(

@@ -48,8 +48,8 @@ def embed(pipeline: Any, ids: Tensor, stream: int) -> Tensor:
 
 
 def handed(arguments: Arguments) -> dict[str, Tensor]:
-    told = {name: pad_sequence(heard(states), batch_first=True) for name, states in arguments.items()}
-    return told | {f"{name}_mask": states.any(-1).long() for name, states in told.items()}
+    padded = {name: pad_sequence(heard(states), batch_first=True) for name, states in arguments.items()}
+    return padded | {f"{name}_mask": states.any(-1).long() for name, states in padded.items()}
 
 
 def guided(guidance: float) -> dict[str, float]:

@@ -22,8 +22,8 @@ SIZES = 6  # numbers beside the prompt: original size, corner of the cut, and fi
 
 
 def projections(pipeline: Any) -> list[Projection]:
-    crossed, told = sd.cross_attention(pipeline, beside="text_time"), uncompiled(pipeline.unet).config
-    width = told.projection_class_embeddings_input_dim - SIZES * told.addition_time_embed_dim
+    crossed, settings = sd.cross_attention(pipeline, beside="text_time"), uncompiled(pipeline.unet).config
+    width = settings.projection_class_embeddings_input_dim - SIZES * settings.addition_time_embed_dim
     return [*crossed, entrance(pipeline, "unet.add_embedding.linear_1", (POOLED,), width)]
 
 

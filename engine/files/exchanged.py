@@ -30,8 +30,8 @@ def parts_unlike(base: Path, candidate: Path, denoisers: Collection[str]) -> lis
 
     The index counts as one where it differs in anything but the list of parts.
     """
-    own, given = components(base), components(candidate)
-    names = sorted({*own, *given} - UNASKED - set(denoisers))
+    own, other = components(base), components(candidate)
+    names = sorted({*own, *other} - UNASKED - set(denoisers))
     unlike = [name for name in names if _identity(base, name) != _identity(candidate, name)]
     return unlike + ([INDEX] if _options(base) != _options(candidate) else [])
 
@@ -62,14 +62,14 @@ def _identity(folder: Path, name: str) -> Any:
 
 def _options(folder: Path) -> dict[str, Any]:
     """Return the fields of the index that concern the pipeline itself, its class included."""
-    told = {name: value for name, value in read_index(folder).items() if not isinstance(value, list)}
-    return {name: value for name, value in told.items() if name not in MARGINAL}
+    entries = {name: value for name, value in read_index(folder).items() if not isinstance(value, list)}
+    return {name: value for name, value in entries.items() if name not in MARGINAL}
 
 
 def _refuse_another(name: str, base: Path, candidate: Path) -> None:
-    own, given = (_configuration(folder / name / "config.json") for folder in (base, candidate))
-    unlike = [key for key in sorted({*own} & {*given}) if not key.startswith("_") and own[key] != given[key]]
-    if unlike or not (own and given):
+    own, other = (_configuration(folder / name / "config.json") for folder in (base, candidate))
+    unlike = [key for key in sorted({*own} & {*other}) if not key.startswith("_") and own[key] != other[key]]
+    if unlike or not (own and other):
         raise ModelFormatError(
             f"{candidate / name} is not configured as that of the base ({few(unlike) or 'one of them is missing'}), so "
             "it cannot be asked in the base's pipeline; give a model that was edited from this base"

@@ -81,12 +81,12 @@ class Component:
         """
         index, lying = self._index(variant), [(key, path) for path in self.weights(variant) for key in keys(path)]
         if index.is_file():
-            told = _weight_map(index)
+            shards = _weight_map(index)
             for key, path in lying:
-                if told.get(key) != path.name:
+                if shards.get(key) != path.name:
                     raise ModelFormatError(
-                        f"{path} holds {key}, which by {index.name} lies in {told.get(key, 'no shard')}: whoever reads "
-                        "the other has another model; download both again"
+                        f"{path} holds {key}, which by {index.name} lies in {shards.get(key, 'no shard')}: whoever "
+                        "reads the other has another model; download both again"
                     )
         return dict(lying)
 
@@ -214,12 +214,12 @@ def _check_weights(component: Component) -> None:
 def _weight_map(index: Path) -> dict[str, str]:
     """Return the shard that holds each weight."""
     try:
-        told = dict(read_config(index)["weight_map"])
-        if not told or any(Path(name).name != name or not name.endswith(".safetensors") for name in told.values()):
-            raise LookupError(told)
+        shards = dict(read_config(index)["weight_map"])
+        if not shards or any(Path(name).name != name or not name.endswith(".safetensors") for name in shards.values()):
+            raise LookupError(shards)
     except (LookupError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{index} does not say which safetensors files it is of; download it again") from error
-    return told
+    return shards
 
 
 def keys(path: Path) -> list[str]:

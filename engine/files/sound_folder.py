@@ -96,13 +96,13 @@ def _check_network(component: Component) -> None:
 def _check_tokenizer(tokenizer: Component, encoder: Component | None) -> None:
     """Refuse a tokenizer of longer prompts than any encoder reads, or than its own encoder has places for."""
     path = tokenizer.folder / "tokenizer_config.json"
-    told = _settings(path).get("model_max_length", 0)
-    if not _is_number(told) or LONGEST < told < NO_LIMIT:
-        raise ModelFormatError(f"{path}: model_max_length is {_shown(told)}, and no text has so many tokens; {AGAIN}")
+    stated = _settings(path).get("model_max_length", 0)
+    if not _is_number(stated) or LONGEST < stated < NO_LIMIT:
+        raise ModelFormatError(f"{path}: model_max_length is {_shown(stated)}, and no text has so many tokens; {AGAIN}")
     places = _settings(encoder.folder / "config.json").get("max_position_embeddings") if encoder else None
-    if encoder and encoder.kind.startswith("CLIP") and _is_number(places) and told > places:
+    if encoder and encoder.kind.startswith("CLIP") and _is_number(places) and stated > places:
         where = f"{encoder.folder.name} has places for {_shown(places)}"
-        raise ModelFormatError(f"{path}: model_max_length is {_shown(told)}, and {where}; {AGAIN}")
+        raise ModelFormatError(f"{path}: model_max_length is {_shown(stated)}, and {where}; {AGAIN}")
 
 
 def _check_numbers(path: Path, layers: int, widest: int, longest: int, listed: int) -> None:
@@ -136,8 +136,8 @@ def _numbers(value: Any) -> Iterator[tuple[str, float, bool]]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    told = read_config(path) if path.is_file() else {}
-    return told if isinstance(told, dict) else {}
+    stated = read_config(path) if path.is_file() else {}
+    return stated if isinstance(stated, dict) else {}
 
 
 def _is_number(value: Any) -> bool:

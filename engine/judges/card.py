@@ -134,12 +134,12 @@ def read_labels(folder: Path) -> dict[str, dict[str, list[str]]]:
     picture the concept that it is asked for.
     """
     found = read_json(folder / LABELS)
-    for category, told in found.items():
-        if not (isinstance(told, dict) and _texts(told.get("labels")) and _texts(told.get("wordings"))):
+    for category, entry in found.items():
+        if not (isinstance(entry, dict) and _texts(entry.get("labels")) and _texts(entry.get("wordings"))):
             raise ModelFormatError(f"{folder / LABELS}: {category!r} needs lists of texts, labels and wordings")
-        if len({spoken(label) for label in told["labels"]}) < LEAST_LABELS:
+        if len({spoken(label) for label in entry["labels"]}) < LEAST_LABELS:
             raise ModelFormatError(
-                f"{folder / LABELS}: {category!r} has {len(told['labels'])} labels; give {LEAST_LABELS} or more, or "
+                f"{folder / LABELS}: {category!r} has {len(entry['labels'])} labels; give {LEAST_LABELS} or more, or "
                 "the judge would see whatever it is asked for"
             )
     return found

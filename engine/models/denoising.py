@@ -90,16 +90,16 @@ def errors(pipeline: Any, task: Noised, arguments: Arguments) -> Tensor:
 
     `arguments` have one row for each latent.
     """
-    left = predicted(pipeline, task.noisy, task.times, arguments) - task.goal
-    return left.square().flatten(1).mean(1)
+    error = predicted(pipeline, task.noisy, task.times, arguments) - task.goal
+    return error.square().flatten(1).mean(1)
 
 
 def predicted(pipeline: Any, noisy: Tensor, times: Tensor, arguments: Arguments) -> Tensor:
     """Return the denoiser's prediction, of whatever kind, in float32 or wider; `times` is one for all or one each."""
     dtype = denoiser(pipeline).dtype
-    told = {name: argument.to(dtype) for name, argument in arguments.items()}
+    cast = {name: argument.to(dtype) for name, argument in arguments.items()}
     each = times.to(noisy.device).expand(len(noisy))
-    output = _predict(pipeline)(pipeline, noisy.to(dtype), each, told)
+    output = _predict(pipeline)(pipeline, noisy.to(dtype), each, cast)
     return output.to(torch.promote_types(output.dtype, torch.float32))
 
 

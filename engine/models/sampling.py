@@ -14,7 +14,7 @@ from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.errors import SettingError, UnknownArchitecture, is_out_of_memory
 from expunge.engine.families import Arguments, Family, family_of
 from expunge.engine.files.code_closure import closure_digest
-from expunge.engine.text.encoding import told
+from expunge.engine.text.encoding import encode_prompts
 
 PROMPTS = 256  # encoded at a time: of the largest encoders a prompt's states take 8 MB
 Item = TypeVar("Item")
@@ -105,7 +105,7 @@ def _generated(pipeline: Any, shots: Sequence[Shot], sampler: Sampler) -> Iterat
         )
     prompts = list(dict.fromkeys(shot.prompt for shot in shots))
     place = {prompt: number for number, prompt in enumerate(prompts)}
-    arguments = told(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)
+    arguments = encode_prompts(pipeline, prompts, pipeline.text_encoder.device, pipeline.text_encoder.dtype)
 
     def draw(block: Sequence[Shot]) -> np.ndarray:
         chosen = [place[shot.prompt] for shot in block]

@@ -45,12 +45,12 @@ def adapted_targets(
     Targets are read twice more, block by block, so that memory does not grow with them.
     """
     readers = [Reader.of(pipeline, settings, stream) for stream in streams]
-    strengths = balanced(left_of(readers, spec, Metrics.of(weights, changes)))
+    strengths = balanced(remaining_energy(readers, spec, Metrics.of(weights, changes)))
     parts = (block.moments(strengths) for reader in readers for block in reader.target_blocks(spec))
     return functools.reduce(Moments.__add__, parts)
 
 
-def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tensor:
+def remaining_energy(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tensor:
     """Return the share of each target's energy over its anchors that is left of it, [targets]."""
     energies = torch.zeros(len(spec.targets), 2, dtype=torch.float64)  # on a CPU, because a GPU adds in any order
     for block in (block for reader in readers for block in reader.target_blocks(spec)):
@@ -59,12 +59,12 @@ def left_of(readers: Sequence[Reader], spec: EditSpec, metrics: Metrics) -> Tens
     return (energies[:, 0] / energies[:, 1].clamp_min(1e-300)).to(metrics.before.device)
 
 
-def balanced(left: Tensor) -> Tensor:
+def balanced(remaining: Tensor) -> Tensor:
     """Return strengths of geometric mean 1 for targets of which the shares `left` [targets] are left at strength 1.
 
     Before they are centred again, none is further than `FURTHEST` from the mean.
     """
-    logs = EXPONENT * left.clamp_min(1e-12).log()
+    logs = EXPONENT * remaining.clamp_min(1e-12).log()
     logs = (logs - logs.mean()).clamp(-math.log(FURTHEST), math.log(FURTHEST))
     return (logs - logs.mean()).exp()
 
@@ -87,6 +87,6 @@ class Metrics:
         """Return |W x - W0 y|^2 and |W0 x - W0 y|^2 of rows x, y [n, d], as [n, 2]."""
         x, y = x.double(), y.double()
         anchor = (times(y, self.before) * y).sum(1)
-        left = (times(x, self.after) * x).sum(1) - 2 * (times(y, self.between) * x).sum(1) + anchor
+        remaining = (times(x, self.after) * x).sum(1) - 2 * (times(y, self.between) * x).sum(1) + anchor
         apart = x - y
-        return torch.stack([left.clamp_min(0), (times(apart, self.before) * apart).sum(1)], 1)
+        return torch.stack([remaining.clamp_min(0), (times(apart, self.before) * apart).sum(1)], 1)

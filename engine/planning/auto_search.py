@@ -187,8 +187,8 @@ def _tried(rung: EditSpec, draft: Callable[[EditSpec], EditPlan], auto: AutoSett
         made = draft(rung)
     except EditError as error:
         return Trial(rung.settings, {}, str(error))
-    told, against = list(made.diagnostics.values()), bar(made) if bar else ""
-    worst = {name: _worst(layer[name] for layer in told) for name in ("change", "residual", "drift")}
+    layers, against = list(made.diagnostics.values()), bar(made) if bar else ""
+    worst = {name: _worst(layer[name] for layer in layers) for name in ("change", "residual", "drift")}
     beyond = [
         f"{name} {worst[name]:.3g} is above {limit:g}"
         for name, limit in (("residual", auto.max_residual), ("drift", auto.max_drift))
@@ -212,11 +212,11 @@ def _none_worth_it(trials: Sequence[Trial], auto: AutoSettings) -> str:
         return f"of {len(trials)} settings of {auto.editor} {nearer}"
     residual, drift = (max(limit, 1e-9) for limit in (auto.max_residual, auto.max_drift))
     nearest = min(free, key=lambda trial: max(trial.worst["residual"] / residual, trial.worst["drift"] / drift))
-    left, moved = nearest.worst["residual"], nearest.worst["drift"]
+    least, moved = nearest.worst["residual"], nearest.worst["drift"]
     return (
         f"none of {len(trials)} settings of {auto.editor} leaves at most {auto.max_residual:g} of the targets and "
         f"moves what is kept by at most {auto.max_drift:g}; nearest is {dict(nearest.settings)}, which leaves "
-        f"{left:.3g} and moves {moved:.3g}: name fewer concepts at once, or raise max_residual or max_drift"
+        f"{least:.3g} and moves {moved:.3g}: name fewer concepts at once, or raise max_residual or max_drift"
         + (f" ({nearer})" if nearer else "")
     )
 

@@ -97,8 +97,8 @@ def _draft(
             deltas[name] = pad(change, (0, whole[name] - change.shape[1]))
     if not deltas:
         raise EditError("projections", f"{editor.name} edits none of {', '.join(whole)} with these settings")
-    told = {"editor": editor.name, "settings": asdict(settings), "diagnostics": diagnostics}
-    return EditPlan(deltas, spec.digest, **source(), **told)
+    record = {"editor": editor.name, "settings": asdict(settings), "diagnostics": diagnostics}
+    return EditPlan(deltas, spec.digest, **source(), **record)
 
 
 def wide(projection: Projection, concepts: ConceptEmbeddings) -> Tensor:

@@ -31,12 +31,12 @@ def figures(pipeline: Any, spec: EditSpec, plan: EditPlan, read: Settings = EVER
     planned_on(pipeline, plan)
     found = [projection for projection in projections(pipeline) if projection.name in plan.deltas]
     known: dict[Any, ConceptEmbeddings] = {}
-    told = {}
+    measured = {}
     for streams in sorted({projection.streams for projection in found}):
         concepts = gathered_from(pipeline, spec, read, streams, known)
         for projection in found:
             if projection.streams == streams:
                 weight = wide(projection, concepts)
                 change = plan.deltas[projection.name][:, : weight.shape[1]].to(weight)
-                told[projection.name] = diagnosed(weight, change, concepts)
-    return told
+                measured[projection.name] = diagnosed(weight, change, concepts)
+    return measured

@@ -23,7 +23,7 @@ from expunge.engine.text.templates import (
     Wording,
     in_company,
     in_sentences,
-    kin_of,
+    kinship_of,
     phrasing,
     target_pairs,
     templates,
@@ -232,7 +232,7 @@ class Reader:
             erased: the names that are erased.
             company: the things that styles are kept with.
         """
-        weighted, is_kin, lines = [], kin_of(erased), phrasing(erased, self.settings.bare)
+        weighted, is_kin, lines = [], kinship_of(erased), phrasing(erased, self.settings.bare)
         for concept in concepts:
             names = self.as_typed(concept.names)
             own = worded(names, lines(concept.category))
@@ -265,9 +265,9 @@ class Reader:
 
         What capitals have in common belongs to no target either.
         """
-        told, known = list(words), set(spellings(self.pipeline, words[1::2], self.stream)) if words[1:] else ()
-        told[1::2] = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
-        return told
+        typed, known = list(words), set(spellings(self.pipeline, words[1::2], self.stream)) if words[1:] else ()
+        typed[1::2] = [word.capitalize() if word.capitalize() in known else word for word in words[1::2]]
+        return typed
 
     def _none(self) -> Moments:
         one = self.empty.embeddings

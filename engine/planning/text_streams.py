@@ -56,9 +56,9 @@ def _read(
     store: WordStore | None,
 ) -> ConceptEmbeddings:
     """Return a stream's concepts under the settings; with another default anchor only the targets are read again."""
-    told = {part.name: getattr(settings, part.name) for part in fields(Settings)}
-    anchor = told.pop("default_anchor")
-    besides = (stream, settings.lists_kept, settings.general_tokens, settings.own_lines("object"), *told.values())
+    choices = {part.name: getattr(settings, part.name) for part in fields(Settings)}
+    anchor = choices.pop("default_anchor")
+    besides = (stream, settings.lists_kept, settings.general_tokens, settings.own_lines("object"), *choices.values())
     if (besides, anchor) not in known:
         like = next((found for (same, _), found in known.items() if same == besides), None)
         known[besides, anchor] = gather(pipeline, spec, settings, stream, like, store)

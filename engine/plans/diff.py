@@ -36,7 +36,7 @@ def compare(model: Path, base: Path, deltas: Mapping[str, Tensor] | None = None)
     for folder in (model, base):
         check_format(folder)
     job = _Job(model, base, deltas, family_named(pipeline_name(base)).denoisers)
-    differences = (*job.other_files(), *job.weights(), *job.left_over())
+    differences = (*job.other_files(), *job.weights(), *job.missing_weights())
     return Comparison(deltas is not None, differences, tuple(sorted(job.unchanged)))
 
 
@@ -109,7 +109,7 @@ class _Job:
         wanted = edited(weight, theirs, self.deltas[weight])[0] if weight in self.deltas else theirs
         return same_bits(ours, wanted)
 
-    def left_over(self) -> Iterator[Difference]:
+    def missing_weights(self) -> Iterator[Difference]:
         """Yield the weights that the edit changes and the model does not have."""
         for weight in sorted((self.deltas or {}).keys() - self.seen):
             yield Difference(weight.partition(".")[0], INDEX, f"names no model with {weight}, which the edit changes")

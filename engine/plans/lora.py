@@ -84,19 +84,19 @@ def lora_of(plan: EditPlan, rank: int | None = None) -> Lora:
     """
     if rank is not None and rank < 1:
         raise SettingError(f"rank is {rank}; use a whole number from 1, or none for an exact LoRA")
-    down, up, left, whole = {}, {}, {}, {}
+    down, up, missed, whole = {}, {}, {}, {}
     for name, delta in plan.deltas.items():
         _check(name, delta)
         size = delta.double().norm().item()
         if size > 0:
             layer = name.removesuffix(".weight")
             up[layer], down[layer] = _factors(delta.double().cpu(), rank)
-            left[layer] = (up[layer].double() @ down[layer].double() - delta.double().cpu()).norm().item()
+            missed[layer] = (up[layer].double() @ down[layer].double() - delta.double().cpu()).norm().item()
             whole[layer] = size
     if not down:
         raise EditError(next(iter(plan.deltas), "plan"), "the plan changes nothing, so there is no LoRA of it")
-    errors = {layer: _rounded(left[layer] / whole[layer]) for layer in left}
-    error = _rounded(_length(left) / _length(whole))
+    errors = {layer: _rounded(missed[layer] / whole[layer]) for layer in missed}
+    error = _rounded(_length(missed) / _length(whole))
     return Lora(down, up, errors, error, plan.digest, plan.base)
 
 

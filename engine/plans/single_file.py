@@ -109,7 +109,7 @@ def schedule_note(model: Path) -> str:
     if not any(own.values()):
         return ""
     return (
-        f"the model {' and '.join(told for told, is_so in own.items() if is_so)}, of which the file says nothing, so "
+        f"the model {' and '.join(trait for trait, is_so in own.items() if is_so)}, of which the file says nothing, so "
         "readers sample it otherwise: in diffusers open it by from_single_file with config=FOLDER, the model's folder; "
         "other programs have to be told by hand, where they can do it"
     )

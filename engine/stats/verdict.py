@@ -281,7 +281,7 @@ class Verdict:
     def from_json(cls, text: str) -> Self:
         """Read a verdict from the output of `to_json`. Raises ValueError, KeyError or TypeError on anything else."""
         raw = parse_json(text.encode())
-        told = raw.pop("grade", None)
+        stated = raw.pop("grade", None)
         raw["outcome"] = Outcome(raw["outcome"])
         raw["acceptance"] = Acceptance.of(raw["acceptance"])
         raw["reasons"] = tuple(Reason(**item) for item in raw["reasons"])
@@ -292,8 +292,8 @@ class Verdict:
         raw["judge"] = {category: JudgeError(**item) for category, item in raw["judge"].items()}
         raw["comparison"] = Comparison.of(found) if (found := raw.get("comparison")) else None
         verdict = cls(**raw)
-        if told not in (None, verdict.grade):  # earlier versions wrote no grade
-            raise ValueError(f"grade is {told!r}, its terms give {verdict.grade!r}: the verdict was altered")
+        if stated not in (None, verdict.grade):  # earlier versions wrote no grade
+            raise ValueError(f"grade is {stated!r}, its terms give {verdict.grade!r}: the verdict was altered")
         return verdict
 
 

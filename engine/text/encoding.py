@@ -67,7 +67,9 @@ def states(pipeline: Any, prompts: Sequence[str], stream: int = 0) -> Tensor:
     return _embedded(pipeline, _read(pipeline, prompts, stream), stream)
 
 
-def told(pipeline: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32) -> Arguments:
+def encode_prompts(
+    pipeline: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Arguments:
     """Return the denoiser's text input for n prompts on `device` in `dtype`: [n, ...] by the pipeline's keywords."""
     family = family_of(pipeline)
     read = [states(pipeline, prompts, stream) for stream in range(family.streams)]

@@ -30,11 +30,11 @@ def check_apart(pipeline: Any, spec: EditSpec, stream: int = 0, typed: Sequence[
     names = [name for _, name, _ in roles]
     read = zip(*(own(names, add_special_tokens=False).input_ids for own in tokenizers), strict=True)
     erased: dict[str, tuple[str, str]] = {}
-    for (place, name, is_erased), told in zip(roles, read, strict=True):
-        if any(own.unk_token_id in ids for own, ids in zip(tokenizers, told, strict=True)):
+    for (place, name, is_erased), token_ids in zip(roles, read, strict=True):
+        if any(own.unk_token_id in ids for own, ids in zip(tokenizers, token_ids, strict=True)):
             continue  # two names with something unknown in them are not one for that reason
         known = erased.setdefault if is_erased else erased.get
-        owner, other = known(str(told), (place, name))
+        owner, other = known(str(token_ids), (place, name))
         if owner != place:
             raise ConceptError(
                 f"{place}: the text encoder reads {name!r} as it reads {other!r}, which is erased ({owner}); name "

@@ -126,7 +126,7 @@ def in_company(names: Sequence[str], things: Sequence[str]) -> list[Wording]:
     return [Wording(text + after, (len(text), len(text))).filled(name) for text, after in drawn for name in names]
 
 
-def kin_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+def kinship_of(erased: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     """Return a function that says whether any of a concept's names is related to an erased name.
 
     Two names are related if one has all words of the other in a row, as `police car` has those of `car`.

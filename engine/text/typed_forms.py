@@ -23,12 +23,12 @@ def spellings(pipeline: Any, names: Sequence[str], stream: int = 0) -> tuple[str
     typed = dict.fromkeys(form for name in names for form in _typed(name))
     forms = [form for form in typed if form in names or _stays(family, form)]
     tokenizer = family.tokenizers(pipeline, stream)[0]
-    told, seen = [], set()
+    found, seen = [], set()
     for form, ids in zip(forms, map(tuple, tokenizer(forms, add_special_tokens=False).input_ids), strict=True):
         if form in names or (ids not in seen and tokenizer.unk_token_id not in ids):
-            told.append(form)
+            found.append(form)
         seen.add(ids)
-    return tuple(told)
+    return tuple(found)
 
 
 def other_spellings(pipeline: Any, name: str) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
-"""Concepts and retained concepts of several policies as those of one: names that mean one thing, or that an encoder
-reads as one, are one thing, what one policy erases no other can keep, and what cannot be folded without guessing is a
-PolicyConflict that names both."""
+"""Concepts and retained concepts of several policies as those of one.
+
+Names that mean one thing, or that an encoder reads as one, are one thing. What one policy erases no other can keep.
+What cannot be folded without guessing is a PolicyConflict that names both.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def folded(policies: Sequence[Policy]) -> tuple[tuple[Concept, ...], tuple[Retai
 
 
 def _same_concepts(entries: Sequence[Entry[Concept]]) -> list[list[Entry[Concept]]]:
-    """Groups of entries that mean one concept: the name of one is a name or alias of another in the group."""
+    """Return groups of entries that mean one concept: the name of one is a name or alias of another in the group."""
     ordered = sorted(entries, key=_order)
     group_of = {entry.name: [entry.name] for entry in ordered}  # by each name all names that mean the same
     for entry in ordered:
@@ -80,9 +82,10 @@ def _refuse_shared_ids(groups: Sequence[list[Entry[Concept]] | list[Entry[Retain
 
 
 def _become_what_stays(concepts: Sequence[Concept]) -> list[Concept]:
-    """What would become something erased becomes what that becomes; where this goes round in a ring, it has none.
+    """Return the concepts with anchors that stay.
 
-    The earlier policy cannot be changed, and a later order must not fail by it.
+    An anchor that is erased itself is replaced by its own anchor. Where this goes round in a ring, the concept has
+    none. The earlier policy cannot be changed, and a later order must not fail by it.
     """
     erased = {reading_key(name): concept for concept in concepts for name in _names(concept)}
     return [concept.model_copy(update={"anchor": _last_anchor(concept, erased)}) for concept in concepts]

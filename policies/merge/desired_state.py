@@ -32,10 +32,10 @@ from expunge.policies.model.schema import (
 
 
 class DesiredState(Strict):
-    """Everything in force for one base; concepts and retained sorted by id, request ids sorted. `unspared` are prompt
-    families with a limit of their own that must not be proven to show a target in more than `max_target_rate` either.
+    """Everything in force for one base, with concepts, retained concepts and request ids sorted.
 
-    Without concepts it is the base itself: all that was asked for has been withdrawn.
+    `unspared` are prompt families with a limit of their own that must not be proven to show a target in more than
+    `max_target_rate` either. Without concepts the state is the base itself: all that was asked for has been withdrawn.
     """
 
     request_ids: tuple[str, ...]
@@ -72,8 +72,17 @@ def in_force(policies: Iterable[Policy]) -> list[Policy]:
 
 
 def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Collection[str]) -> None:
-    """PolicyConflict where one of the published took the policy's place; PolicyError where it replaces what is not
-    `on_record`, requests by id whatever came of them, or what was replaced already."""
+    """Refuse a policy whose place was taken, or that replaces something which it cannot replace.
+
+    Args:
+        policy: the policy that is handed in.
+        published: the policies that were published.
+        on_record: ids of all requests on record, whatever came of them.
+
+    Raises:
+        PolicyConflict: one of the published took the policy's place.
+        PolicyError: it replaces what is not on record, or what was replaced already.
+    """
     for other in published:
         if policy.request_id in other.replaces:
             problem = f"{policy.request_id} was replaced by {other.request_id}"
@@ -90,22 +99,25 @@ def refuse_misplaced(policy: Policy, published: Sequence[Policy], on_record: Col
 
 
 def desired_state(policies: Sequence[Policy]) -> DesiredState:
-    """The state that obeys all `policies` that are in force, the same for any order of them.
+    """Return the state that obeys all `policies` that are in force, the same for any order of them.
 
-    Where they erase nothing it is the base itself. Raises ValueError on an empty sequence, PolicyConflict where they
-    replace each other in a ring, where two policies differ in base digest, editor, seed or how pictures are drawn, use
-    one id for two names, or disagree on what a concept is or becomes.
+    Where they erase nothing it is the base itself.
+
+    Raises:
+        ValueError: there is no policy.
+        PolicyConflict: they replace each other in a ring, two differ in base digest, editor, seed or how pictures
+            are drawn, use one id for two names, or disagree on what a concept is or becomes.
     """
     if not policies:
         raise ValueError("there is no policy: give at least one, which says what the base is")
-    standing = in_force(policies)
-    if not standing:
+    active = in_force(policies)
+    if not active:
         ring = sorted(policy.request_id for policy in policies)
         raise PolicyConflict("replaces", "goes round in a ring", "give a new request an id of its own", ring)
-    ordered = [policy for policy in standing if policy.concepts]
-    _refuse_different_runs(ordered or standing)
+    ordered = [policy for policy in active if policy.concepts]
+    _refuse_different_runs(ordered or active)
     if not ordered:
-        return _base_itself(standing)
+        return _base_itself(active)
     concepts, retain = folded(ordered)
     return DesiredState(
         request_ids=tuple(p.request_id for p in ordered),
@@ -121,7 +133,10 @@ def desired_state(policies: Sequence[Policy]) -> DesiredState:
 
 
 def _base_itself(withdrawals: Sequence[Policy]) -> DesiredState:
-    """What is desired where nothing is erased; nothing is asked of it, so all else is as by default."""
+    """Return the state that erases nothing.
+
+    Nothing is asked of it, so all else is as by default.
+    """
     return DesiredState(
         request_ids=tuple(policy.request_id for policy in withdrawals),
         base=_base(withdrawals),
@@ -135,7 +150,7 @@ def _base_itself(withdrawals: Sequence[Policy]) -> DesiredState:
 
 
 def _base(policies: Sequence[Policy]) -> Base:
-    """The one that all of them name by its digest; of several places that it lies in the first by name."""
+    """Return the base that all of them name by its digest; of several places that hold it, the first by name."""
     return min((policy.base for policy in policies), key=lambda base: base.uri)
 
 
@@ -186,14 +201,16 @@ def _strictest(wanted: Sequence[Acceptance]) -> Acceptance:
 
 
 def _attack_rate(wanted: Sequence[Acceptance]) -> float:
-    """The least of those whose level makes attacks; of all where none does."""
+    """Return the least limit of those whose level makes attacks, or of all where none does."""
     attacked = [one for one in wanted if ATTACKS_AT[one.level]]
     return min(one.max_attack_rate for one in attacked or wanted)
 
 
 def _probe_limits(wanted: Sequence[Acceptance]) -> dict[str, float]:
-    """The least limit of each probe that any of them names, and of each attack that is not made at all their levels,
-    where those that do allow it more than the least of them all."""
+    """Return the least limit of each probe that any of them names.
+
+    An attack that not all their levels make has one too, where those that make it allow it more than the least of all.
+    """
     made = {attack for one in wanted for attack in ATTACKS_AT[one.level]}
     named = {name for one in wanted for name in one.probe_limits}
     least = {name: min(_limit(one, name) for one in wanted) for name in sorted(named | made)}
@@ -202,20 +219,28 @@ def _probe_limits(wanted: Sequence[Acceptance]) -> dict[str, float]:
 
 
 def _unspared(wanted: Sequence[Acceptance]) -> tuple[str, ...]:
-    """Prompt families that some allow more than `max_target_rate` and others do not name: that one is proven to show
-    more than that counts for these."""
+    """Return the prompt families that some allow more than `max_target_rate` and others do not name.
+
+    For these others it counts if the family is proven to show more than that.
+    """
     total, attacks = min(one.max_target_rate for one in wanted), {name for made in ATTACKS_AT.values() for name in made}
     loose = {name for name, limit in _probe_limits(wanted).items() if limit > total and name not in attacks}
     return tuple(sorted(name for name in loose if not all(name in one.probe_limits for one in wanted)))
 
 
 def _limit(wanted: Acceptance, probe: str) -> float:
-    """What one policy allows a probe: each attack of its own level has a limit, of prompt families those it names."""
+    """Return what one policy allows a probe.
+
+    Each attack of its own level has a limit; of prompt families those that it names.
+    """
     return wanted.probe_limits.get(probe, wanted.max_attack_rate if probe in ATTACKS_AT[wanted.level] else 1.0)
 
 
 def _together(limits: Sequence[Budget]) -> Budget:
-    """The least reach, and the minutes of all: their work is done together, so one's limit must not bind another's."""
+    """Return the least reach, and the minutes of all.
+
+    Their work is done together, so the limit of one must not bind another's.
+    """
     minutes = math.fsum(one.max_compute_minutes for one in limits)
     return Budget(
         max_weight_delta=min(one.max_weight_delta for one in limits),

@@ -38,7 +38,10 @@ def _ids(policy: Request) -> Iterator[PolicyError]:
 
 
 def _names(policy: Request) -> Iterator[PolicyError]:
-    """A concept may have a name in several spellings that an encoder reads as one; two things may not."""
+    """Yield the names that two entries share.
+
+    A concept may have a name in several spellings that an encoder reads as one; two things may not.
+    """
     spelled: dict[str, tuple[str, str]] = {}
     erased: dict[str, tuple[str, str]] = {}
     for field, name in target_names(policy):
@@ -127,7 +130,7 @@ def _replaced(policy: Request) -> Iterator[PolicyError]:
 
 
 def _withdrawal(policy: Request) -> Iterator[PolicyError]:
-    """What erases nothing has nothing to say on how it is done."""
+    """Yield the fields that say how something is done in a policy that erases nothing."""
     if policy.concepts:
         return
     for field in ("retain", "acceptance", "limits", "editor", "reverify", "seed"):

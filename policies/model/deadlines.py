@@ -21,7 +21,7 @@ TERMS: dict[Kind, str] = {
 
 
 def due_at(policy: Policy) -> datetime | None:
-    """The moment, in the zone in which the request came in, or None where the law names none."""
+    """Return the moment, in the zone in which the request came in, or None where the law names none."""
     match policy.kind:
         case "ncii":
             return policy.received_at + timedelta(hours=48)
@@ -32,6 +32,6 @@ def due_at(policy: Policy) -> datetime | None:
 
 
 def _a_month_after(moment: datetime) -> datetime:
-    """The same time on the same day of the next month, or on that month's last day if it has no such day."""
+    """Return the same time on the same day of the next month, or on its last day if it has no such day."""
     year, month = moment.year + moment.month // 12, moment.month % 12 + 1
     return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))

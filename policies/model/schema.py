@@ -101,8 +101,10 @@ LimitOrNone = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 def later(default: Any) -> Any:
-    """A field that came when policies were in force already: at its default it is left out of the digest, so that
-    theirs stay as they were."""
+    """Declare a field that came when policies were in force already.
+
+    At its default it is left out of the digest, so that the digests of earlier policies stay as they were.
+    """
     return Field(default, exclude_if=lambda value: value == default)
 
 

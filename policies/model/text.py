@@ -24,22 +24,28 @@ LATIN_LOOKALIKES = frozenset("асԁеһіјӏорԛѕԝхуАВЕНІЈКМОР
 
 
 def name_key(text: str) -> str:
-    """What two spellings of one name share: NFC, small letters, whitespace squeezed. `ß` stays apart from `ss`, which
-    an encoder reads as other words."""
+    """Return what two spellings of one name share: NFC, small letters, whitespace squeezed.
+
+    `ß` stays apart from `ss`, which an encoder reads as other words.
+    """
     folded = unicodedata.normalize("NFC", text).lower()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
 def reading_key(text: str) -> str:
-    """What two names share that encoders read as one, or that are edited as one: `7up` and `7 up`, `J.K.` and `J. K.`,
-    and a printer's quotes for a keyboard's. It is their name key with words, digits and signs set apart, as a CLIP
-    tokenizer sets them apart before it looks for pieces."""
+    """Return what two names share that encoders read as one, or that are edited as one.
+
+    Such are `7up` and `7 up`, `J.K.` and `J. K.`, and a printer's quotes for a keyboard's. The key is their name key
+    with words, digits and signs set apart, as a CLIP tokenizer sets them apart before it looks for pieces.
+    """
     return " ".join(re.findall(r"[^\W\d_]+|\d|[^\w\s]+|_+", name_key(text).translate(KEYBOARD)))
 
 
 def counting_key(text: str) -> str:
-    """Return what is left of a name for counting attempts: its letters and digits alone, without capitals and accents.
-    Two names that share it may be different things; then one attempt too many is counted, and none too few."""
+    """Return a name as attempts are counted by: its letters and digits alone, without capitals and accents.
+
+    Two names that share it may be different things. Then one attempt too many is counted, and none too few.
+    """
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in plain.casefold() if char.isalnum())
 
@@ -57,12 +63,12 @@ def checked_name(text: str, besides: str = "") -> str:
 
 
 def checked_target(text: str) -> str:
-    """The name of what is to be erased, which `prompts` may spell in any way."""
+    """Return the name of what is to be erased, which `prompts` may spell in any way."""
     return checked_name(text, ", and the spelling with this sign as one of `prompts`")
 
 
 def checked_anchor(text: str) -> str:
-    """A name, or "" for none."""
+    """Return a name, or "" for none."""
     return checked_name(text) if text else text
 
 
@@ -83,7 +89,7 @@ def checked_prose(text: str) -> str:
 
 
 def described(char: str) -> str:
-    """A character by code point and Unicode name."""
+    """Return a character by code point and Unicode name."""
     return f"U+{ord(char):04X} {unicodedata.name(char, 'a character without a name')}"
 
 
@@ -127,7 +133,7 @@ def _check_letters(text: str) -> None:
 
 
 def _foreign_letter(word: str, name_has_latin: bool) -> str:
-    """The first letter whose script is not that of the word's majority; "" if the word is of one script."""
+    """Return the first letter whose script is not that of the word's majority; "" if the word is of one script."""
     letters = [char for char in word if _script(char)]
     scripts = [_script(char) for char in letters if _script(char) not in EAST_ASIAN]
     if len(set(scripts)) > 1:
@@ -139,7 +145,7 @@ def _foreign_letter(word: str, name_has_latin: bool) -> str:
 
 
 def _script(char: str) -> str:
-    """The script of a letter, from the first word of its Unicode name; "" for digits, marks and signs."""
+    """Return the script of a letter, from the first word of its Unicode name; "" for digits, marks and signs."""
     if not char.isalpha() or unicodedata.category(char) == "Lm":
         return ""
     return re.split(r"[ -]", unicodedata.name(char, "UNKNOWN"))[0]

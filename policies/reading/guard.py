@@ -14,7 +14,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uf
 
 
 def decoded(data: bytes, source: str) -> str:
-    """`data` as text; PolicyError if it is too large, empty, not plain UTF-8, or holds control characters."""
+    """Return `data` as text; PolicyError if it is too large, empty, not plain UTF-8, or holds control characters."""
     if len(data) > MOST_BYTES:
         raise PolicyError("", f"is over {MOST_BYTES} bytes", "a few kilobytes are usual: split it", None, source)
     if data.startswith(BYTE_ORDER_MARKS):

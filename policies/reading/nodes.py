@@ -46,7 +46,11 @@ Node = Scalar | Branch
 
 
 def tree(text: str, source: str) -> Node:
-    """The one document in `text`; PolicyError, with its line, on anything but plain nested mappings, lists, scalars."""
+    """Return the one document in `text`, which has nothing but plain nested mappings, lists and scalars.
+
+    Raises:
+        PolicyError: it has anything else; the error has the line.
+    """
     top = Branch(mapping=False, line=1)
     stack = [top]
     count = 0
@@ -69,7 +73,7 @@ def tree(text: str, source: str) -> Node:
 
 
 def _joined(text: str) -> str:
-    """The text, where it is JSON with the characters that JSON escapes in two halves, which YAML does not know."""
+    """Return the text; if it is JSON, with the characters joined that JSON escapes in two halves, unknown to YAML."""
     if not text.lstrip().startswith("{"):
         return text
     return HALVES.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)

@@ -1,5 +1,7 @@
-"""A policy file to a Policy: bytes, tree, values, model; each step refuses what the next must never see. A floor's file
-goes the same way."""
+"""A policy file to a Policy: bytes, tree, values, model. Each step refuses what the next must never see.
+
+A floor's file goes the same way.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,20 @@ Shape = TypeVar("Shape", bound=Strict)
 
 
 def read(path: str | Path, floor: Floor | None = None) -> Policy:
-    """Return the policy in the file at `path`; PolicyErrors if it cannot be read, is not exactly a policy, or is looser
-    than the floor."""
+    """Return the policy in the file at `path`.
+
+    Raises:
+        PolicyErrors: it cannot be read, is not exactly a policy, or is looser than the floor.
+    """
     return parse(_file_bytes(Path(path)), str(path), floor)
 
 
 def parse(data: bytes, source: str, floor: Floor | None = None) -> Policy:
-    """Return the policy that `data` states; `source` names it in errors. PolicyErrors holds all that one pass can
-    find."""
+    """Return the policy that `data` states; `source` names it in errors.
+
+    Raises:
+        PolicyErrors: all errors that one pass can find.
+    """
     policy, reading = _shaped(Policy, data, source)
     if floor and (loose := list(below(policy, floor))):
         raise PolicyErrors(placed(loose, reading))

@@ -38,7 +38,7 @@ class Reading:
     errors: list[PolicyError] = field(default_factory=list)
 
     def line(self, path: Path) -> int | None:
-        """The line of `path`, or of the nearest parent that is written in the file."""
+        """Return the line of `path`, or of the nearest parent that is written in the file."""
         known = (path[:end] for end in range(len(path), -1, -1) if path[:end] in self.lines)
         return next((self.lines[part] for part in known), None)
 
@@ -55,7 +55,7 @@ def dotted(path: Path) -> str:
 
 
 def read_values(root: Node, source: str) -> Reading:
-    """The values of the tree; duplicate and unclear keys are collected as errors, the first of a kind is kept."""
+    """Return the values of the tree. Duplicate and unclear keys become errors; the first of a kind is kept."""
     reading = Reading(source)
     reading.value = _value(root, (), root.line, reading)
     return reading

@@ -28,8 +28,10 @@ WANTED = {
 
 
 def reworded(error: ValidationError, reading: Reading, shape: type[BaseModel]) -> Iterator[PolicyError]:
-    """Yield one PolicyError for each finding on what was to be a `shape`, with the line of its field; after
-    MOST_FINDINGS only their number."""
+    """Yield one PolicyError for each finding on what was to be a `shape`, with the line of its field.
+
+    After `MOST_FINDINGS` of them only their number follows.
+    """
     findings = error.errors(include_url=False)
     for finding in findings[:MOST_FINDINGS]:
         path: Path = tuple(part for part in finding["loc"] if part != "[key]")
@@ -47,8 +49,10 @@ def reworded(error: ValidationError, reading: Reading, shape: type[BaseModel]) -
 
 
 def placed(errors: Iterable[PolicyError], reading: Reading) -> Iterator[PolicyError]:
-    """Yield errors that know their field with its line, or that of its section where the field is left at its
-    default."""
+    """Yield errors that know their field with its line.
+
+    Where the field is left at its default, the line is that of its section.
+    """
     lines = {dotted(path): line for path, line in reading.lines.items()}
     for error in errors:
         section = error.field.split(".")[0].split("[")[0]
@@ -99,7 +103,7 @@ def _fields(path: Path, model: type[BaseModel]) -> list[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel]:
-    """The model in `Model` or `tuple[Model, ...]`."""
+    """Return the model in `Model` or `tuple[Model, ...]`."""
     return next(kind for kind in (*get_args(annotation), annotation) if isinstance(kind, type))
 
 

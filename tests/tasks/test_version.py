@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "93a3b2b5605561ef973f05d6989e54eddd69dde6f07e02f1f33334509b648d7a")
+PINNED = ("0.20.0", "bf44e96d7b424fbc62aa202f607fe69fe1e6ba673777fc708f8ffe6dce58cc4e")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

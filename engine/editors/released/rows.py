@@ -93,11 +93,11 @@ def lower_median(activations: Tensor) -> Tensor:
     return middle
 
 
-def mutual_information(told: Tensor, others: Tensor) -> Tensor:
+def mutual_information(own: Tensor, others: Tensor) -> Tensor:
     """Return the mutual information, in nats and float64, of a pair of binary variables.
 
     The arguments are how many of `COPIES` are above in either class.
     """
-    above = torch.stack(torch.broadcast_tensors(told, others)).double()
+    above = torch.stack(torch.broadcast_tensors(own, others)).double()
     joint = (torch.stack([above, COPIES - above]) + EPS) / (2 * COPIES)  # above or not, concept or empty
     return (joint * (joint / (joint.sum(0) * joint.sum(1, keepdim=True))).log()).sum((0, 1))

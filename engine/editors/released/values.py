@@ -51,13 +51,13 @@ def add_masked(values: Tensor, rows: Tensor, sizes: Sequence[int], masks: Sequen
         add_all(values, rows, sizes, masks, batch)
         return
     common = torch.stack([mask.median(0).values for mask in masks])  # a value that more than half share is the median
-    told = times(rows, batch.anchors.T)
-    for part, became, sums in zip(values.split(sizes), told.split(sizes), _by_anchor(common, batch), strict=True):
+    moved_to = times(rows, batch.anchors.T)
+    for part, became, sums in zip(values.split(sizes), moved_to.split(sizes), _by_anchor(common, batch), strict=True):
         add_product(part, became.T, sums)
     rest = torch.cat([mask - shared for mask, shared in zip(masks, common, strict=True)])
     for k, column in enumerate(rest.unbind(1)):
         own, odd = (batch.owner == k).nonzero()[:, 0], column.nonzero()[:, 0]
-        became = told[odd[:, None], batch.partner[own]] * column[odd, None]
+        became = moved_to[odd[:, None], batch.partner[own]] * column[odd, None]
         values.index_add_(0, odd, times(became, batch.x[own]))
 
 

@@ -100,12 +100,12 @@ def _checkpoints(pipeline: Any, spec: EditSpec, settings: dict[str, Any], folder
 
 
 def _stopping(report: Report) -> Report:
-    def told(step: Step) -> None:
+    def checked(step: Step) -> None:
         if step.loss is not None and not math.isfinite(step.loss):
             raise EditError("unet", f"the loss is {step.loss} at step {step.done}; lower the rate")
         report(step)
 
-    return told
+    return checked
 
 
 @torch.no_grad()
@@ -120,8 +120,8 @@ def _plan(pipeline: Any, student: Any, copied: Sequence[str], spec: EditSpec, se
             deltas[name] = change
             ratio = (change.double().norm() / before.norm()).item()
             diagnostics[name] = {"change": float(f"{ratio:.6g}")} if math.isfinite(ratio) else {}
-    told = {"editor": spec.editor, "settings": settings, "diagnostics": diagnostics}
-    return EditPlan(deltas, spec.digest, **origin(pipeline, deltas), **told)
+    record = {"editor": spec.editor, "settings": settings, "diagnostics": diagnostics}
+    return EditPlan(deltas, spec.digest, **origin(pipeline, deltas), **record)
 
 
 def _pairs(pipeline: Any, student: Any, copied: Sequence[str]) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -77,5 +77,5 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimiser(optimiser: torch.optim.Optimizer, state: State) -> None:
     """Give an optimiser the state that `optimiser_state` returned."""
     numbers = sorted({int(name.partition(".")[0]) for name in state})
-    told = {**optimiser.state_dict(), "state": {number: part(str(number), state) for number in numbers}}
-    optimiser.load_state_dict(told)
+    restored = {**optimiser.state_dict(), "state": {number: part(str(number), state) for number in numbers}}
+    optimiser.load_state_dict(restored)

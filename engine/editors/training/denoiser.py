@@ -20,7 +20,7 @@ from expunge.engine.editors.training.base import Run, Step
 from expunge.engine.errors import SettingError, UnknownArchitecture
 from expunge.engine.families import Arguments, family_of, projections
 from expunge.engine.models.denoising import check_levels, in_pairs
-from expunge.engine.text.encoding import told
+from expunge.engine.text.encoding import encode_prompts
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 OTHER = "other"
@@ -34,7 +34,7 @@ R = TypeVar("R")
 @torch.no_grad()
 def read(pipeline: Any, prompts: Sequence[str]) -> Arguments:
     """Return the denoiser's text input for n prompts, [n, ...] by the pipeline's own keywords."""
-    return told(pipeline, prompts, pipeline.unet.device)
+    return encode_prompts(pipeline, prompts, pipeline.unet.device)
 
 
 def unconditional(pipeline: Any, count: int) -> Arguments:
@@ -109,8 +109,8 @@ def walk(
     for step, time in enumerate(scheduler.timesteps[: until[-1]]):
         going = range(bisect.bisect_right(until, step), len(until))
         here = state[going.start :]
-        without, told = in_pairs(pipeline, here, time, take(nothing, going), take(said, going))
-        moved = scheduler.step(without + guidance * (told - without), time, here).prev_sample
+        without, prompted = in_pairs(pipeline, here, time, take(nothing, going), take(said, going))
+        moved = scheduler.step(without + guidance * (prompted - without), time, here).prev_sample
         state = torch.cat([state[: going.start], moved])
     return state
 

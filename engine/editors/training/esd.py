@@ -155,8 +155,8 @@ def away(
 
     It lies beyond the unconditional prediction, `eta` times as far as the prompt's prediction lies on this side.
     """
-    without, told = in_pairs(pipeline, noisy, time, nothing, said)
-    return without - eta * (told - without)
+    without, prompted = in_pairs(pipeline, noisy, time, nothing, said)
+    return without - eta * (prompted - without)
 
 
 def _drawn(items: list[Any], draws: torch.Generator) -> Any:

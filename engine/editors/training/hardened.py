@@ -43,7 +43,9 @@ TOGETHER = 4  # fresh searches in one pass
 
 @dataclass(frozen=True)
 class HardenedSettings:
-    """At most `rounds` of `iterations` of Adam at `rate`, each on `batch` attacked, plain and kept rows, `accumulate`
+    """Settings of the trainer `hardened`: its steps, its goal, what it holds still, and its searches for words.
+
+    At most `rounds` of `iterations` of Adam at `rate`, each on `batch` attacked, plain and kept rows, `accumulate`
     times over. `push` is that of the goal (`hardening/bank.py`). `unsaid` says whether a target's pictures keep what
     was predicted of them without words. `keep` weighs the kept rows, and `average` is the share of the running average
     that stays in a step.

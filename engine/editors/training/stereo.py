@@ -139,9 +139,9 @@ def _composed(
 
     def aim(noisy: Tensor, time: Tensor, said: Arguments) -> Tensor:
         anchor = take(kept, [int(torch.randint(len(anchors), (), generator=draws))])
-        told = {name: torch.cat([nothing[name], anchor[name], all_gone[name]]) for name in nothing}
+        conditions = {name: torch.cat([nothing[name], anchor[name], all_gone[name]]) for name in nothing}
         count = 2 + len(gone)
-        answers = predicted(pipeline, noisy.expand(count, *noisy.shape[1:]), time, told)
+        answers = predicted(pipeline, noisy.expand(count, *noisy.shape[1:]), time, conditions)
         without, towards, away = answers[:1], answers[1:2], answers[2:]
         push = (away - without).mean(0, keepdim=True)
         return without + (settings.guidance - 1) * (towards - without) - (settings.guidance + 1) * push
@@ -201,8 +201,8 @@ def _inverted(
     for step in range(settings.inversion_steps):
         place = torch.randint(len(gallery), (1,), generator=draws)
         with embedded_as(student, [word], vectors):
-            told = conditioning(student, [line])
-        loss = errors(student, noised(student, gallery[place], draws), told).mean()
+            conditions = conditioning(student, [line])
+        loss = errors(student, noised(student, gallery[place], draws), conditions).mean()
         grown = torch.autograd.grad(loss, list(vectors.values()))
         for rows, gradient in zip(vectors.values(), grown, strict=True):
             rows.grad = gradient

@@ -81,10 +81,10 @@ def error_at_targets(judge: Judge, examples: Sequence[Example], category: str) -
 def clean_errors(judge: Judge) -> dict[str, JudgeError]:
     """Return the error of the plain reading on clean pictures."""
     pictures = shown()
-    told = f"{len(pictures)} clean built-in pictures under held-out augmentation"
+    pictures_of = f"{len(pictures)} clean built-in pictures under held-out augmentation"
     asked = questions().items()
     return {
-        category: replace(measure(judge, pictures, labels, category, rivals), pictures=told)
+        category: replace(measure(judge, pictures, labels, category, rivals), pictures=pictures_of)
         for category, (labels, rivals) in asked
     }
 
@@ -94,11 +94,11 @@ def half_erased_errors(judge: Judge, examples: Sequence[Example]) -> dict[str, J
     found = {}
     for category in CATEGORIES:
         error = error_at_targets(judge, examples, category)
-        told = (
+        pictures_of = (
             f"{error.labelled} half-erased built-in pictures (drawn under a fifth to two fifths of an edit; originals "
             f"behind bars, recoloured or blended with a twin) and {error.negatives} of near-twins"
         )
-        found[f"{AS_TARGET}{category}"] = replace(error, pictures=told)
+        found[f"{AS_TARGET}{category}"] = replace(error, pictures=pictures_of)
     return found
 
 

@@ -1,8 +1,10 @@
-"""How well the built-in model draws: `python -m expunge.engine.emoji.training.quality` asks for everything in wordings
-it never saw.
+"""The quality of the built-in model's pictures, asked for in wordings that it never saw.
 
-Each object is drawn 16 times: once in each style by name and style, and with 8 seeds by name alone; the judge says what
-it sees. Writes `quality.tsv` (concept, kind, pictures, rate) beside this file and, with `--sheet`, a sheet of them all.
+    python -m expunge.engine.emoji.training.quality
+
+Each object is drawn 16 times: once in each style by name and style, and with 8 seeds by name alone. The judge says what
+it sees. Writes `quality.tsv` (concept, kind, pictures, rate) into `engine/emoji/` and, with `--sheet`, a sheet of
+all pictures.
 """
 
 from __future__ import annotations
@@ -98,8 +100,8 @@ def main() -> None:
     args = parser.parse_args()
     questions = asked()[: 2 * len(STYLES) * args.objects]
     judge = ClipJudge(args.judge)
-    told = ", ".join(f"{kind}s {rate:.1%}" for kind, rate in top_1(judge, unseen()).items())
-    print(f"the judge's top-1 on held-out augmentations: {told}", flush=True)
+    by_kind = ", ".join(f"{kind}s {rate:.1%}" for kind, rate in top_1(judge, unseen()).items())
+    print(f"the judge's top-1 on held-out augmentations: {by_kind}", flush=True)
     made = generate(open_model(args.model), [question[2] for question in questions], Sampler(apart=False))
     pictures = np.stack([picture for _, picture in tqdm(made, total=len(questions), mininterval=5)])
     seen = rates(pictures, questions, judge)

@@ -1,5 +1,6 @@
-"""Make the built-in model again: `python -m expunge.engine.emoji.training.train --work DIR --out DIR` (about three
-hours on two cores).
+"""The training of the built-in model, about three hours on two cores.
+
+    python -m expunge.engine.emoji.training.train --work DIR --out DIR
 
 Each stage writes a log and a checkpoint every few minutes under `--work` and is skipped when it is finished, so the
 same command goes on where it was stopped. Stages in one row run side by side on one core each:

@@ -56,7 +56,7 @@ def stored_tensors(path: Path) -> list[Stored]:
         raise ModelFormatError(f"{path} is no whole safetensors file ({error}); {AGAIN}") from None
 
 
-def _shape(told: object) -> tuple[int, ...]:
-    if not isinstance(told, list) or len(told) > 8 or not all(type(side) is int and side >= 0 for side in told):
-        raise ValueError(f"{str(told)[:40]} is no shape")
-    return tuple(told)
+def _shape(sides: object) -> tuple[int, ...]:
+    if not isinstance(sides, list) or len(sides) > 8 or not all(type(side) is int and side >= 0 for side in sides):
+        raise ValueError(f"{str(sides)[:40]} is no shape")
+    return tuple(sides)

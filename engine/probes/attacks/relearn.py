@@ -113,13 +113,13 @@ def _nameless(subject: Subject, kept: Sequence[Kept]) -> list[Kept]:
 
     "police car" names it when a car was erased, and a revival by that would prove nothing.
     """
-    left = [item for item in kept if not names_it(item.prompt, subject)]
-    if not left:
+    rest = [item for item in kept if not names_it(item.prompt, subject)]
+    if not rest:
         raise ConceptError(
             f"{subject.id}: relearn tunes on pictures of kept concepts, and of {len(kept)} none is without the "
             "target's name; give some"
         )
-    return left
+    return rest
 
 
 ATTACK = Relearn

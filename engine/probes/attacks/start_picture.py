@@ -26,7 +26,7 @@ from expunge.engine.models.sampling import Sampler, asked, in_batches
 from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, said
 from expunge.engine.probes.attacks.words import repeated
 from expunge.engine.probes.prompts.families import Subject
-from expunge.engine.text.encoding import told
+from expunge.engine.text.encoding import encode_prompts
 
 NOTHING = 1e-6  # a start's energy below this is none; a rescaled schedule of diffusers ends in 2^-24
 
@@ -126,7 +126,7 @@ def completed(
     height, width = starts.shape[1:3]
     accepted = inspect.signature(model.__call__).parameters
     size = {key: side for key, side in (("height", height), ("width", width)) if key in accepted}
-    spoken = told(pipeline, [prompt], pipeline.text_encoder.device, pipeline.text_encoder.dtype)
+    spoken = encode_prompts(pipeline, [prompt], pipeline.text_encoder.device, pipeline.text_encoder.dtype)
 
     def draw(numbers: Sequence[int]) -> np.ndarray:
         seeds, images = [seed + number for number in numbers], [Image.fromarray(starts[number]) for number in numbers]
@@ -162,8 +162,8 @@ def _wasted(scheduler: Any) -> int:
 
     It is one where the schedule begins in noise alone, else none.
     """
-    left = getattr(scheduler, "alphas_cumprod", None)  # schedulers of flow matching have none
-    return int(left is None or float(left[-1]) < NOTHING)
+    alphas = getattr(scheduler, "alphas_cumprod", None)  # schedulers of flow matching have none
+    return int(alphas is None or float(alphas[-1]) < NOTHING)
 
 
 ATTACK = StartPicture

@@ -138,9 +138,9 @@ def _tables(encoder: Any) -> list[nn.Module]:
     return [part for part in encoder.modules() if isinstance(part, nn.Embedding) and part.weight is weight]
 
 
-def _swapped(ids: Sequence[int], vectors: Tensor, table: nn.Module, given: tuple[Tensor], output: Tensor) -> Tensor:
+def _swapped(ids: Sequence[int], vectors: Tensor, table: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     for place, token in enumerate(ids):
-        output = torch.where((given[0] == token)[..., None], vectors[place].to(output), output)
+        output = torch.where((inputs[0] == token)[..., None], vectors[place].to(output), output)
     return output
 
 

@@ -37,8 +37,10 @@ def counted(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def due(attack: Any, concept: str, evidence: pd.DataFrame, acceptance: Acceptance) -> list[Any]:
-    """Return the attack (`expunge.engine.probes.attacks`) with each budget of which the evidence must have rows on this
-    concept."""
+    """Return the attack with each budget of which the evidence must have rows on this concept.
+
+    The attack is one of `expunge.engine.probes.attacks`.
+    """
     before = (evidence["concept"] == concept) & (evidence["probe"] == attack.name) & (evidence["arm"] == ARMS[0])
     rows = where(evidence, before)
     found, numbers = [attack], budgets_of(rows)

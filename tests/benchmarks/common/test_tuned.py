@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import compare
 from benchmarks.common import arms, concepts
-from benchmarks.common.ladders import LADDERS, TOLD, TRAINED, rungs, told_rungs
+from benchmarks.common.ladders import LADDERS, TOLD, TRAINED, input_rungs, rungs
 from benchmarks.common.results import FOLDER
 from expunge.engine.editors import EDITORS, checked_settings, editor_named, settings_for
 from expunge.engine.editors.training import TRAINERS
@@ -48,9 +48,9 @@ def test_every_ladder_of_an_editor_that_trains_is_of_settings_that_it_has(editor
 @pytest.mark.parametrize("editor", TOLD)
 def test_a_rival_may_be_told_what_the_default_is_told_at_its_best_setting(editor: str) -> None:
     start = arms.Arm(editor, editor, rungs(editor)[0])
-    choices = arms.told_ladder(start)
+    choices = arms.input_ladder(start)
     made = [settings_for(editor_named(editor), arm.settings) for arm in choices]
-    assert len({repr(settings) for settings in made}) == len(told_rungs(editor)) > 1
+    assert len({repr(settings) for settings in made}) == len(input_rungs(editor)) > 1
     assert any(not settings.bare for settings in made)
     assert set(TOLD) == set(EDITORS) - {"scapre"}
 
@@ -60,11 +60,11 @@ def test_what_a_rival_is_told_is_chosen_by_the_trials(tmp_path) -> None:
         compare.results(tmp_path / "tuning.tsv"),
         arms.Arm("scapre-released", "scapre-released", {"lamb": 5.0}),
     )
-    for score, arm in zip((0.3, 0.7), arms.told_ladder(start), strict=True):
+    for score, arm in zip((0.3, 0.7), arms.input_ladder(start), strict=True):
         for case in concepts.tuning_cases():
             key = {"model": BUILT_IN, "arm": arm.name, "settings": arm.recorded(case), "case": case.name}
             trials.add({**key, "draw": case.draw, "pictures": 16, "h_o": score})
-    chosen = arms.told(start, trials, BUILT_IN, 16)
+    chosen = arms.with_best_inputs(start, trials, BUILT_IN, 16)
     assert (chosen.name, chosen.settings) == ("scapre-released, tuned and told", {"lamb": 5.0, "bare": False})
 
 

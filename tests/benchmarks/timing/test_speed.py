@@ -69,7 +69,7 @@ def test_layers_have_the_sizes_of_the_real_models():
 def test_every_editor_that_needs_no_single_tokens_is_timed_on_layers(monkeypatch):
     small = layers.Layers("small", {"a.attn2.to_k": (6, 8), "a.attn2.to_v": (6, 8), "embedder": (4, 8)}, 5)
     monkeypatch.setattr(layers, "models", lambda: [small])
-    told = layers.told(speed.CLOSED_FORM, 3, "cpu").splitlines()
+    told = layers.report(speed.CLOSED_FORM, 3, "cpu").splitlines()
     header = "| layers of | matrices | rows x width | tokens |"
     assert told[2] == header + " scapre, s | uce, s | rece, s | speed, s | oce, s | mace-cfr, s |"
     assert told[4].startswith("| small | 3 | 16 x 8 | 5 | 0.")
@@ -119,7 +119,7 @@ def test_the_parts_print_what_they_measured(model):
     assert "rows of 4 matrices took" in table
     assert "ratio" in speed.encoding(SMALL, 6, "cpu")
     assert "| scapre-released |" in speed.bare(SMALL, [1, 2], "cpu")
-    own = scapre_parts.told(SMALL, 3, "cpu", 1)
+    own = scapre_parts.report(SMALL, 3, "cpu", 1)
     assert all(f"| {name} | 0." in own for name in ["none, the default", *scapre_parts.PARTS])
     told = speed.default(SMALL, 3, "cpu", 4)
     first, later = (int(told.split(f"{mark} ")[1].split()[0]) for mark in ("defaults:", "encodes"))
@@ -127,12 +127,12 @@ def test_the_parts_print_what_they_measured(model):
 
 
 def test_the_sums_that_are_timed_are_the_same(model, monkeypatch: pytest.MonkeyPatch):
-    count, alike, ours, plain, _, apart = masks.told(SMALL, 3, "cpu", 1).splitlines()[-1].strip("| ").split(" | ")
+    count, alike, ours, plain, _, apart = masks.report(SMALL, 3, "cpu", 1).splitlines()[-1].strip("| ").split(" | ")
     assert (count, 0 < float(alike) <= 100) == ("3", True)
     assert min(float(ours), float(plain)) >= 0
     assert float(apart) < 1e-6
     monkeypatch.setattr(masks, "add_all", lambda values, *case: masks.add_masked(values.fill_(1), *case))
-    assert float(masks.told(SMALL, 3, "cpu", 1).split(" | ")[-1].strip(" |")) > 1e-3
+    assert float(masks.report(SMALL, 3, "cpu", 1).split(" | ")[-1].strip(" |")) > 1e-3
 
 
 def test_at_most_names_there_are_words_that_no_target_has(model):

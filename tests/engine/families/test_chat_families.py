@@ -29,7 +29,7 @@ from expunge.engine.plans.edit_plan import applied, apply, undo
 from expunge.engine.plans.lora import lora_of
 from expunge.engine.spec import EditSpec, Retain, Target
 from expunge.engine.text.encoder_digest import encoder_digests
-from expunge.engine.text.encoding import encode, told
+from expunge.engine.text.encoding import encode, encode_prompts
 from expunge.engine.text.templates import Wording
 from expunge.engine.text.typed_forms import spellings
 from expunge.engine.text.vocabulary import words
@@ -83,7 +83,7 @@ def made(pipeline: Any) -> Any:
 @torch.no_grad()
 def test_the_states_are_what_the_pipeline_itself_feeds(family: str, pipeline: Any) -> None:
     prompts = ["a picture of a cat", "", "a Dog in the garden!"]
-    fed = family_of(pipeline).handed(told(pipeline, prompts, torch.device("cpu")))
+    fed = family_of(pipeline).handed(encode_prompts(pipeline, prompts, torch.device("cpu")))
     expected, away = (pipeline.encode_prompt(said)[0] for said in (list(prompts), [AWAY_FROM[family]]))
     for found, wanted in ((fed["prompt_embeds"], expected), (fed["negative_prompt_embeds"], [away[0]] * 3)):
         for one, other in zip(found, wanted, strict=True):

@@ -72,9 +72,11 @@ def test_what_fails_for_another_reason_is_not_tried_again(model: Any, monkeypatc
 def test_prompts_are_encoded_once_and_so_many_at_a_time(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shots = [Shot(prompt, seed) for prompt in ("cat", "dog", "a red house", "house", "red") for seed in (0, 1)]
     whole = list(generate(model, shots, SAMPLER))
-    told, encoded = sampling.told, []
+    encode_prompts, encoded = sampling.encode_prompts, []
     monkeypatch.setattr(
-        sampling, "told", lambda model, texts, *where: encoded.append(texts) or told(model, texts, *where)
+        sampling,
+        "encode_prompts",
+        lambda model, texts, *where: encoded.append(texts) or encode_prompts(model, texts, *where),
     )
     monkeypatch.setattr(sampling, "PROMPTS", 2)
     parts = list(generate(model, shots, SAMPLER))

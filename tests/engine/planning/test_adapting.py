@@ -12,7 +12,7 @@ from expunge.engine.emoji.catalogue import twins
 from expunge.engine.errors import SettingError
 from expunge.engine.families import projections
 from expunge.engine.models.load import open_model
-from expunge.engine.planning.adaptive_strength import FURTHEST, Metrics, adapted_targets, balanced, left_of
+from expunge.engine.planning.adaptive_strength import FURTHEST, Metrics, adapted_targets, balanced, remaining_energy
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.planning.concept_embeddings import Reader, gather
 from expunge.engine.spec import EditSpec, Retain, Target
@@ -70,7 +70,7 @@ def measured(model, **settings) -> tuple[list[float], float]:
     weights = {p.name: p.weight.detach().double() for p in projections(model)}
     metrics = Metrics.of(weights, {name: delta.double() for name, delta in made.deltas.items()})
     chosen = settings_for(editor_named("scapre"), spec().settings)
-    left = left_of([Reader.of(model, chosen, 0)], spec(), metrics)
+    left = remaining_energy([Reader.of(model, chosen, 0)], spec(), metrics)
     drift = sum(row["drift"] for row in made.diagnostics.values()) / len(made.diagnostics)
     return left.tolist(), drift
 

@@ -12,13 +12,13 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.errors import ConceptError
 from expunge.engine.families import projections
 from expunge.engine.models.load import open_model
-from expunge.engine.planning.adaptive_strength import Metrics, left_of
+from expunge.engine.planning.adaptive_strength import Metrics, remaining_energy
 from expunge.engine.planning.closed_form import plan
 from expunge.engine.planning.concept_embeddings import Reader, gather
 from expunge.engine.spec import EditSpec, Retain, Target
 from expunge.engine.text.encoded import partners
 from expunge.engine.text.encoding import encode
-from expunge.engine.text.templates import fill, kin_of
+from expunge.engine.text.templates import fill, kinship_of
 
 ASKED = ("{}", "a photo of a {}", "an icon of the {}", "a big {}")
 
@@ -41,7 +41,7 @@ def gone(model, deltas: dict[str, torch.Tensor], erased: str) -> float:
     """The share of the erased concept's energy over its anchors that is no longer there."""
     weights = {p.name: p.weight.detach().double() for p in projections(model)}
     reader = Reader.of(model, settings_for(editor_named("scapre"), {}), 0)
-    return 1 - left_of([reader], spec(erased), Metrics.of(weights, deltas)).item()
+    return 1 - remaining_energy([reader], spec(erased), Metrics.of(weights, deltas)).item()
 
 
 def lost(model, deltas: dict[str, torch.Tensor], name: str) -> float:
@@ -89,7 +89,7 @@ def test_kin_that_no_word_tells_are_kept_where_they_are_named(model, erased: str
 
 
 def test_who_is_kin():
-    is_kin = kin_of(["Car", "hot dog"])
+    is_kin = kinship_of(["Car", "hot dog"])
     assert all(is_kin([name]) for name in ("police car", "car-park", "dog", "a big hot dog"))
     assert not any(is_kin([name]) for name in ("carpet", "dog hot", "scar"))
     assert is_kin(["taxi", "race car"])

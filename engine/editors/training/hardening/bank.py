@@ -25,9 +25,12 @@ from expunge.engine.models.denoising import Noised, noised, predicted
 
 @dataclass(frozen=True)
 class Bank:
-    """n noised pictures of targets: `target` [n] says whose; the latents `noisy` and their levels `times` [n]; what was
-    to be predicted, `truth`, what is from now on, `goal`, and what was without words, `unsaid`. `elsewhere` is what was
-    predicted under another prompt, that of row `other` [n] of all conditions."""
+    """Noised pictures of targets, n of them, with the predictions that a hardening learns from.
+
+    `target` [n] is the number of the target. `noisy` are the latents and `times` [n] their levels. `truth` was to be
+    predicted before, `goal` is from now on, and `unsaid` was predicted without words. `elsewhere` was predicted under
+    another prompt, that of row `other` [n] of all conditions.
+    """
 
     target: Tensor
     noisy: Tensor
@@ -49,13 +52,13 @@ class Teacher:
     run: Run
 
     @torch.no_grad()
-    def says(self, task: Noised, told: Arguments) -> Tensor:
+    def says(self, task: Noised, conditions: Arguments) -> Tensor:
         with self.precision():
-            return predicted(self.pipeline, task.noisy, task.times, told)
+            return predicted(self.pipeline, task.noisy, task.times, conditions)
 
 
 def distance(said: Tensor, goal: Tensor) -> Tensor:
-    """The mean squared error of each row, [n]."""
+    """Return the mean squared error of each row, [n]."""
     return (said - goal).square().flatten(1).mean(1)
 
 

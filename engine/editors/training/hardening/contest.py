@@ -106,8 +106,8 @@ class Contest:
         bank, at, sizes = self.rows.material.bank, torch.cat(list(blocks)), [len(block) for block in blocks]
         with torch.enable_grad(), self.precision():
             asked = [own.asked(self.student, wording) for own, wording in attackers]
-            told = joined([repeated(own, size) for own, size in zip(asked, sizes, strict=True)])
-            said = predicted(self.student, bank.noisy[at], bank.times[at], told)
+            spoken = joined([repeated(own, size) for own, size in zip(asked, sizes, strict=True)])
+            said = predicted(self.student, bank.noisy[at], bank.times[at], spoken)
             errors = distance(said, bank.truth[at]).split(sizes)
             found = torch.stack([error.mean() for error in errors]).sum()  # rows do not mix: each has its own gradient
             vectors = [rows for own, _ in attackers for rows in own.vectors.values()]
@@ -121,7 +121,7 @@ class Contest:
     def _others(self, plain: Rows, kept: Rows) -> Learnt:
         rows = plain.and_(kept)
         with torch.enable_grad(), self.precision():
-            errors = distance(predicted(self.student, rows.noisy, rows.times, rows.told), rows.goal)
+            errors = distance(predicted(self.student, rows.noisy, rows.times, rows.words), rows.goal)
             erased, stays = errors.split([len(plain.goal), len(kept.goal)])
             loss = erased.mean() / 2 + self.settings.keep * stays.mean()
             return loss.item(), self._gradients(loss)

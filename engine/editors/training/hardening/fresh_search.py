@@ -39,8 +39,8 @@ def search(student: Any, rows: RowDraws, searchers: Sequence[Searcher], teacher:
         at = torch.cat([rows.attacked(own.target, ROWS) for own in live])
         wordings = [rows.wording(own.target) for own in live]
         with torch.enable_grad(), teacher.precision():
-            told = joined([repeated(own.asked(student, line), ROWS) for own, line in zip(live, wordings, strict=True)])
-            errors = distance(predicted(student, bank.noisy[at], bank.times[at], told), bank.truth[at]).split(ROWS)
+            words = joined([repeated(own.asked(student, line), ROWS) for own, line in zip(live, wordings, strict=True)])
+            errors = distance(predicted(student, bank.noisy[at], bank.times[at], words), bank.truth[at]).split(ROWS)
             loss = torch.stack([error.mean() for error in errors]).sum()
             gradients = iter(torch.autograd.grad(loss, [vector for own in live for vector in own.vectors.values()]))
         for own in live:
@@ -55,18 +55,18 @@ def share_shown(teacher: Teacher, student: Any, material: Material, searcher: Se
     wordings = [
         material.wordings[searcher.target][turn % len(material.wordings[searcher.target])] for turn in range(PICTURES)
     ]
-    told = searcher.found(student, wordings)
-    ends = walked(student, told, how, draws, "pictures under the words found", teacher.run, teacher.precision).ends
+    words = searcher.found(student, wordings)
+    ends = walked(student, words, how, draws, "pictures under the words found", teacher.run, teacher.precision).ends
     return _shown(teacher, material, ends, searcher.target)
 
 
 def _shown(teacher: Teacher, material: Material, ends: Tensor, target: int) -> float:
     """Return the share of pictures, by their latents `ends`, that the target's name denoises best of all prompts."""
     rows = [int(material.names[target][0]), *material.anchors.tolist()]
-    told = take(material.conditions, [row for row in rows for _ in ends])
+    words = take(material.conditions, [row for row in rows for _ in ends])
     errors = torch.zeros(len(rows), len(ends))
     for _ in range(LEVELS):
         task = noised(teacher.pipeline, ends, teacher.draws)
         tasks = Noised(*(torch.cat([part] * len(rows)) for part in (task.noisy, task.times, task.goal)))
-        errors += distance(teacher.says(tasks, told), tasks.goal).float().cpu().view(len(rows), -1)
+        errors += distance(teacher.says(tasks, words), tasks.goal).float().cpu().view(len(rows), -1)
     return (errors.argmin(0) == 0).float().mean().item()

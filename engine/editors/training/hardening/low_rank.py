@@ -26,8 +26,10 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(network: nn.Module, rank: int, draws: torch.Generator, only: str = "") -> list[nn.Parameter]:
-    """Put a product beside every matrix and kernel of the linear and convolutional layers whose names have `only` in
-    them; the products' parameters."""
+    """Put a product beside the weights of the linear and convolutional layers whose names have `only` in them.
+
+    It returns the products' parameters.
+    """
     named = [(f"{name}.", part) for name, part in network.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
     layers = [part for name, part in named if only in name]
     made: list[nn.Parameter] = []

@@ -58,8 +58,8 @@ def gathered(teacher: Teacher, spec: EditSpec, kept: int, pictures: int, bank: i
     sound = _sound(teacher, conditions, stay, paths.ends, spoken, asked)
     names = [torch.tensor([row[text.text] for text, _ in own]) for own in pairs]
     drawn = torch.cat([own[torch.randint(len(own), (pictures,), generator=draws)] for own in names])
-    told = take(conditions, drawn.tolist())
-    ends = walked(pipeline, told, how, draws, "pictures to forget", run, teacher.precision).ends
+    words = take(conditions, drawn.tolist())
+    ends = walked(pipeline, words, how, draws, "pictures to forget", run, teacher.precision).ends
     others = [int(spoken[place]) for place in sound] or [row[""]]
     made = bank_of(teacher, conditions, ends, drawn, _instead(spec, pairs, row), others, bank, push)
     groups = [[place for place in sound if stay[place].group == group] for group in sorted({own.group for own in stay})]
@@ -79,7 +79,7 @@ def gathered(teacher: Teacher, spec: EditSpec, kept: int, pictures: int, bank: i
 def _instead(
     spec: EditSpec, pairs: Sequence[Sequence[tuple[Wording, Wording]]], row: Mapping[str, int]
 ) -> dict[int, int]:
-    """The row of each wording with its target's anchor, where it has one."""
+    """Return the row of each wording with its target's anchor, where it has one."""
     anchored = [own for target, own in zip(spec.targets, pairs, strict=True) if target.anchor]
     return {row[text.text]: row[other.text] for own in anchored for text, other in own}
 
@@ -92,7 +92,7 @@ def _sound(
     spoken: Tensor,
     suspects: Sequence[Tensor],
 ) -> list[int]:
-    """The kept pictures but those of the model's own words that it takes for a target's."""
+    """Return the kept pictures but those of the model's own words that it takes for a target's."""
     own_words = torch.tensor([place for place, own in enumerate(stay) if own.word])
     shown: set[int] = set()
     for block in own_words.split(at_once(teacher.pipeline.unet)):
@@ -107,6 +107,6 @@ def _sound(
 
 
 def _outspoken(kept: Paths, places: Sequence[int]) -> list[int]:
-    """These paths, those first whose words move the prediction furthest from what is said without words."""
+    """Return these paths, first those whose words move the prediction furthest from the one without words."""
     moved = (kept.said - kept.unsaid).square().flatten(1).mean(1)
     return sorted(places, key=lambda place: -moved[place].item())

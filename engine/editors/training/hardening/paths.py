@@ -29,8 +29,11 @@ from expunge.engine.models.denoising import level_at, taken_for
 
 @dataclass(frozen=True)
 class Paths:
-    """n paths of s states: `states`, and what the model `said` with the path's words and `unsaid` without any, each
-    [n, s, c, h, w]; the levels `times` [n, s]; the latents of the pictures, `ends` [n, c, h, w]."""
+    """Paths of denoising, n of them with s states each.
+
+    `states`, and what the model `said` with the path's words and `unsaid` without any, are each [n, s, c, h, w].
+    `times` [n, s] are the levels. `ends` [n, c, h, w] are the latents of the pictures.
+    """
 
     states: Tensor
     times: Tensor
@@ -79,12 +82,12 @@ def joined(parts: Sequence[Paths]) -> Paths:
     return Paths(*(torch.cat(column) for column in columns))
 
 
-def _path(pipeline: Any, told: Arguments, nothing: Arguments, state: Tensor, how: Walk, shift: float) -> Paths:
+def _path(pipeline: Any, conditions: Arguments, nothing: Arguments, state: Tensor, how: Walk, shift: float) -> Paths:
     shares = [(how.steps - step - shift) / how.steps for step in range(how.steps)]
     kept: list[tuple[Tensor, ...]] = []
     for share, after in zip(shares, [*shares[1:], 0.0], strict=True):
         level = level_at(pipeline, share)
-        unsaid, said = in_pairs(pipeline, state, level.time, nothing, told)
+        unsaid, said = in_pairs(pipeline, state, level.time, nothing, conditions)
         kept.append((state, level.time.expand(len(state)), said, unsaid))
         clean, noise = taken_for(pipeline, state, unsaid + how.guidance * (said - unsaid), level)
         following = level_at(pipeline, after)

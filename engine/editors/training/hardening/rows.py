@@ -32,15 +32,15 @@ class Rows:
 
     noisy: Tensor
     times: Tensor
-    told: Arguments
+    words: Arguments
     goal: Tensor
 
     def and_(self, other: Rows) -> Rows:
         """Return both, one after the other."""
-        told = joined([self.told, other.told])
+        words = joined([self.words, other.words])
         latents = (torch.cat([getattr(self, name), getattr(other, name)]) for name in ("noisy", "times", "goal"))
         noisy, times, goal = latents
-        return Rows(noisy, times, told, goal)
+        return Rows(noisy, times, words, goal)
 
 
 class RowDraws:
@@ -73,9 +73,9 @@ class RowDraws:
         bank = self.material.bank
         at = torch.randint(len(bank.target), (count,), generator=self.draws)
         kinds = [PLAIN[(turn + number) % len(PLAIN)] for number in range(count)]
-        told = [self._asked(int(place), kind) for place, kind in zip(at, kinds, strict=True)]
+        words = [self._asked(int(place), kind) for place, kind in zip(at, kinds, strict=True)]
         goal = torch.stack([self.own_goals.get(kind, bank.goal)[place] for place, kind in zip(at, kinds, strict=True)])
-        return Rows(bank.noisy[at], bank.times[at], joined(told), goal)
+        return Rows(bank.noisy[at], bank.times[at], joined(words), goal)
 
     def kept(self, count: int) -> Rows:
         """Return as many rows of each group, at any state of their paths."""
@@ -85,10 +85,10 @@ class RowDraws:
         )
         state = torch.randint(paths.states.shape[1], (count,), generator=self.draws)
         silent = torch.rand(count, generator=self.draws) < WITHOUT_WORDS
-        told = take(self.material.conditions, self.material.spoken[own].tolist())
-        told = {name: _where(silent, self.nothing[name].expand_as(rows), rows) for name, rows in told.items()}
+        words = take(self.material.conditions, self.material.spoken[own].tolist())
+        words = {name: _where(silent, self.nothing[name].expand_as(rows), rows) for name, rows in words.items()}
         goal = _where(silent, paths.unsaid[own, state], paths.said[own, state])
-        return Rows(paths.states[own, state], paths.times[own, state], told, goal)
+        return Rows(paths.states[own, state], paths.times[own, state], words, goal)
 
     def remember(self, student: Any, searcher: Searcher) -> None:
         """Ask with these words from now on."""

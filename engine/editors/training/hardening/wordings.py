@@ -51,7 +51,10 @@ def kept_prompts(pipeline: Any, spec: EditSpec, count: int, draws: torch.Generat
 def target_wordings(
     pipeline: Any, spec: EditSpec, target: Target, draws: torch.Generator
 ) -> list[tuple[Wording, Wording]]:
-    """The target's wordings, each beside the one with its anchor; of a style those in which it is drawn on things."""
+    """Return the target's wordings, each beside the one with its anchor.
+
+    Of a style they are those in which it is drawn on things.
+    """
     pairs = target_pairs(target, phrasing(spec.erased)(target.category))
     if target.category == "style":
         things = _own_words(pipeline, spec, draws)[:COMPANY]
@@ -62,7 +65,7 @@ def target_wordings(
 
 
 def suspected(target: Target, kept: Kept) -> str:
-    """What one of the model's own words is, if it draws the target."""
+    """Return what one of the model's own words would say if it drew the target."""
     if target.category == "style":
         return in_company(target.names[:1], [kept.word])[-1].text
     return kept.text.replace(kept.word, target.names[0])

@@ -52,12 +52,12 @@ def augmented(batch: Tensor, generator: torch.Generator, strength: float = 1.0) 
 def agreement(captions: list[Caption], objects: Tensor, styles: Tensor) -> Tensor:
     """Return 1 where a caption is true of a picture, [captions, pictures]: where nothing that it says differs."""
     category = [OBJECTS[o].category for o in objects.tolist()]
-    told_object = torch.tensor([-1 if c.object is None else c.object for c in captions])[:, None]
-    told_style = torch.tensor([-1 if c.style is None else c.style for c in captions])[:, None]
-    told_category = torch.tensor([[c.category in (None, other) for other in category] for c in captions])
-    object_fits = (told_object == -1) | (told_object == objects)
-    style_fits = (told_style == -1) | (told_style == styles)
-    return (object_fits & style_fits & told_category).float()
+    named_object = torch.tensor([-1 if c.object is None else c.object for c in captions])[:, None]
+    named_style = torch.tensor([-1 if c.style is None else c.style for c in captions])[:, None]
+    fits_category = torch.tensor([[c.category in (None, other) for other in category] for c in captions])
+    object_fits = (named_object == -1) | (named_object == objects)
+    style_fits = (named_style == -1) | (named_style == styles)
+    return (object_fits & style_fits & fits_category).float()
 
 
 class Heads(nn.Module):
@@ -100,13 +100,16 @@ def train(loop: Loop, steps: int, tokenizer: CLIPTokenizer, batch_size: int = 96
         with mixed():
             text = model.text_model(**tokens).pooler_output
             image = model.vision_model(pixel_values=seen).pooler_output
-            told_text, told_image = model.text_projection(text).float(), model.visual_projection(image).float()
-        loss = contrast(told_text, told_image, model.logit_scale, agreement(captions, objects, styles))
-        told = [
+            text_features, image_features = model.text_projection(text).float(), model.visual_projection(image).float()
+        loss = contrast(text_features, image_features, model.logit_scale, agreement(captions, objects, styles))
+        parts = [
             torch.tensor([-1 if v is None else v for v in values])
             for values in zip(*((c.object, c.style) for c in captions), strict=True)
         ]
-        by_text, by_image = heads["text"].loss(text.float(), *told), heads["image"].loss(image.float(), objects, styles)
+        by_text, by_image = (
+            heads["text"].loss(text.float(), *parts),
+            heads["image"].loss(image.float(), objects, styles),
+        )
         optimiser.zero_grad(set_to_none=True)
         (loss + 0.3 * (by_text + by_image)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -158,7 +158,7 @@ def test_the_model_learns_the_goals_and_keeps_what_it_said_of_the_rest() -> None
     rows = strict.rows.kept(24)
     with torch.no_grad():
         drift = [
-            distance(predicted(fought.student, rows.noisy, rows.times, rows.told), rows.goal).mean().item()
+            distance(predicted(fought.student, rows.noisy, rows.times, rows.words), rows.goal).mean().item()
             for fought in (fight, strict)
         ]
     assert drift[1] < 0.7 * drift[0], "what is kept is kept better for a larger weight"
