@@ -58,7 +58,7 @@ def status(
     policy: Annotated[Path | None, typer.Argument(help="a policy file; all requests if left out", exists=True)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What happened to a request, or to all of them, from the receipts on disk."""
+    """Show what happened to a request, or to all of them, from the receipts on disk."""
     with exit_codes():
         from expunge.flows.history import states
 

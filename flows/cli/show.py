@@ -18,7 +18,7 @@ COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yell
 
 
 def summary(policy: Policy) -> dict[str, Any]:
-    """What a policy asks for."""
+    """Return what a policy asks for."""
     due = due_at(policy)
     return {
         "request_id": policy.request_id,
@@ -188,7 +188,7 @@ def _of_an_edit(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _of_a_base(row: dict[str, Any]) -> tuple[str, ...]:
-    """It is looked at, and the look leaves no trace."""
+    """Return the cells of a base: it is looked at, and the look leaves no trace."""
     bad = "not as published" if row["exit_code"] == IntegrityError.exit_code else "not checked"
     told, looked = (f"[bold red]{bad}[/]", "never") if row["problem"] else ("the base", "now")
     return told, row["bundle"][:16], looked, "nothing to prove"

@@ -1,8 +1,8 @@
-"""A bundle by itself, for whoever has it and the public key and nothing else: its files, who vouches for it, and
-whether its verdict passes and follows from its evidence.
+"""A check of a bundle by itself, for whoever has the bundle and the public key and nothing else.
 
+It reads the bundle's files and who vouches for it, and whether its verdict passes and follows from its evidence.
 Limits, what was planned and the judge's error are as the verdict has them, for the policies are in the home; so these
-are told, to be held against the policy, as is the model of a base that was restored, of which there is no verdict. To
+are shown, to be held against the policy. So is the model of a base that was restored, of which there is no verdict. To
 whoever has the base, too, it is shown that the model is the base with the edit that lies beside it, and nothing else.
 """
 
@@ -29,9 +29,12 @@ from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 
 @dataclass(frozen=True)
 class Found:
-    """What is in the bundle: `model` is the digest of the model's folder, `verdict` None of a base as it was.
-    `rederived`: whether the verdict was worked out anew, which takes the version that came to it. `base`: the digest of
-    the base that the model was held against, None of none."""
+    """The content of a bundle, and what is wrong with it.
+
+    `model` is the digest of the model's folder. `verdict` is None of a base as it was. `rederived` says whether the
+    verdict was worked out anew, which takes the version that came to it. `base` is the digest of the base that the
+    model was held against, None of none.
+    """
 
     bundle: str
     model: str
@@ -43,10 +46,12 @@ class Found:
 
 
 def look(folder: Path, keys: Collection[Path], base: Path | None = None) -> Found:
-    """What is in the bundle, its model held against that in the folder `base`, where one is given.
+    """Return what is in the bundle, its model held against that in the folder `base`, where one is given.
 
-    IntegrityError where the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot
-    be read: then nothing that it says is worth a look. ModelFormatError for a base that is no whole model.
+    Raises:
+        IntegrityError: the bundle differs from its manifest, none of the keys vouches for it, or its verdict cannot be
+            read. Then nothing that it says is worth a look.
+        ModelFormatError: the base is no whole model.
     """
     bundle = check_bundle(folder)
     receipt = receipt_of(folder, bundle.digest, [public_key(path) for path in keys])

@@ -18,8 +18,10 @@ Shown = tuple[str, str]  # verdict and state
 
 
 def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: Settings) -> Iterator[str]:
-    """What is shown otherwise than it is on record, and which publications are not shown, in words. Checks and refusals
-    that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable."""
+    """Yield what is shown otherwise than it is on record, and which publications are not shown, in words.
+
+    Checks and refusals that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable.
+    """
     for line, chain in chains.items():
         standing = Standing.by(home, chain)
         for problem in [*_of_runs(line, chain, standing, settings), *_of_alias(line, standing, settings)]:
@@ -49,7 +51,7 @@ def _of_alias(line: str, standing: Standing | None, settings: Settings) -> Itera
 
 
 def _on_record(chain: Sequence[Receipt], standing: Standing | None) -> dict[str, Shown]:
-    """What each run has to show, by the receipt that it names."""
+    """Return what each run has to show, by the receipt that it names."""
     verdicts, found = dict[str, str](), dict[str, Shown]()
     replaced = standing.replaced if standing else {}
     for receipt in chain:

@@ -28,7 +28,7 @@ OUTCOMES = {Step.VERIFIED: "PASS", Step.GATED: "open"}
 
 
 def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
-    """What is missing under a publication, or speaks against it."""
+    """Yield what is missing under a publication, or speaks against it."""
     known, own = published.digests, [r for r in before if r.settings == published.settings]
     for step, names in (GROUNDS_OF_A_BASE if is_of_a_base(published) else GROUNDS).items():
         tied = [r for r in own if r.step == step and _says(r, {name: known.get(name) for name in names})]

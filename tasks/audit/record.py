@@ -53,8 +53,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: every line, and every `problem` in words, the line it belongs to in front; `remarks` are what an
-    auditor should know and is no proof of anything; `unchecked` is what could not be looked at."""
+    """What was found: every line, and every `problem` in words, the line it belongs to in front.
+
+    `remarks` are what an auditor should know and is no proof of anything; `unchecked` is what could not be looked at.
+    """
 
     lines: tuple[Line, ...]
     problems: tuple[str, ...]
@@ -63,13 +65,18 @@ class Audit:
 
 
 def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), stored: bool = False) -> Audit:
-    """Read the whole record of a home; `noted` are digests of receipts that must be in it, `keys` files of the public
-    keys of which one must vouch for each receipt. Without any those are taken that the home trusts, or of a copy
-    without its key those that lie beside the record; they prove that nothing was damaged, not who wrote it. `stored`:
-    whether the copy in S3 and what is served there are compared as well, by `stored_otherwise`.
+    """Read the whole record of a home.
 
-    NothingOnRecord where there is none: what is not there is not whole. UsageError if one of `noted` is no digest, or
-    one of `keys` no key.
+    Args:
+        home: the home.
+        noted: digests of receipts that must be in the record.
+        keys: files of the public keys of which one must vouch for each receipt. Without any those are taken that the
+            home trusts, or of a copy without its key those that lie beside the record. They prove that nothing was
+            damaged, not who wrote it.
+        stored: whether the copy in S3 and what is served there are compared as well, by `stored_otherwise`.
+    Raises:
+        NothingOnRecord: there is no record. What is not there is not whole.
+        UsageError: one of `noted` is no digest, or one of `keys` no key.
     """
     if wrong := [digest for digest in noted if not DIGEST.fullmatch(digest)]:
         raise UsageError(f"{wrong[0]!r} is no digest of a receipt, which has 64 hex digits: note all of it")
@@ -136,7 +143,7 @@ def _line(name: str, chain: Sequence[Receipt], signatures: Sequence[str]) -> Lin
 
 
 def _latest(chain: Sequence[Receipt]) -> dict[tuple[str, str], Receipt]:
-    """The last receipt of each work and step."""
+    """Return the last receipt of each work and step."""
     return {(receipt.work, receipt.step): receipt for receipt in chain}
 
 

@@ -71,7 +71,7 @@ def has_verdict(receipt: Receipt) -> bool:
 
 
 def changed(work: Path, receipt: Receipt) -> Iterator[str]:
-    """What lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
+    """Yield what lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
     told = receipt.digests
     if receipt.step == Step.CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
@@ -92,7 +92,7 @@ def changed(work: Path, receipt: Receipt) -> Iterator[str]:
 
 
 def _other(path: Path, wanted: str, found_in: Callable[[Path], str]) -> str:
-    """What is wrong with a file or folder in which this should be found, "" if nothing is."""
+    """Return what is wrong with a file or folder in which this should be found, "" if nothing is."""
     try:
         return "" if (found := found_in(path)) == wanted else f"has changed: it is {found}, on record is {wanted}"
     except FileNotFoundError:

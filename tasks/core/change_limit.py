@@ -8,7 +8,7 @@ from expunge.tasks.core.errors import LimitExceeded
 
 
 def beyond(reach: Mapping[str, float], limit: float) -> str:
-    """What is wrong with `reach`, each layer's relative change, or "" if none is above the limit."""
+    """Return what is wrong with `reach`, each layer's relative change, or "" if none is above the limit."""
     over = {name: change for name, change in reach.items() if not change <= limit}  # NaN is beyond any limit
     if not over:
         return ""

@@ -8,12 +8,15 @@ SECONDS = 5
 
 
 def shown(url: str) -> str:
-    """The address without the name and password that may be in it."""
+    """Return the address without the name and password that may be in it."""
     return url.replace(f"{_account(url)}@", "") if _account(url) else url
 
 
 def told(error: Exception, url: str) -> str:
-    """What an error says, or the failed connection behind it, on one line and without the password of an address."""
+    """Return what an error, or the failed connection behind it, says on one line.
+
+    The password of an address is not in it.
+    """
     behind: BaseException | None = error
     while behind and not isinstance(behind, ConnectionError | TimeoutError):
         behind = behind.__cause__ or behind.__context__

@@ -16,7 +16,11 @@ PROCESSOR = "cpu"
 
 
 def device() -> str:
-    """A device as torch calls it: "cpu", "cuda", "cuda:1" or "mps". UsageError if this machine has none such."""
+    """Return the device to compute on, as torch calls it: "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        UsageError: this machine has none such.
+    """
     value = os.environ.get("EXPUNGE_DEVICE") or PROCESSOR
     kind, _, number = value.partition(":")
     there = {

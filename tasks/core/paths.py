@@ -22,7 +22,7 @@ BUNDLE = "bundle"
 
 
 def words_folder(home: Path) -> Path:
-    """What models make of their own words."""
+    """Return what models make of their own words."""
     return home / "words"
 
 

@@ -52,8 +52,11 @@ def _editor(state: DesiredState) -> tuple[str, Mapping[str, Any]]:
 
 
 def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
-    """The names of each concept by its id. An alias of two, which two policies may give, is the first one's, in every
-    spelling: erased by one it is gone for both, and neither policy could be changed for the other's sake."""
+    """Return the names of each concept by its id.
+
+    An alias of two, which two policies may give, is the first one's, in every spelling: erased by one it is gone for
+    both, and neither policy could be changed for the other's sake.
+    """
     owners = {reading_key(concept.name): concept.id for concept in concepts}
     for concept in concepts:
         for alias in concept.aliases:

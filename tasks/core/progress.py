@@ -12,7 +12,10 @@ from expunge.engine.editors.training.base import Report, Step
 
 @contextmanager
 def bars() -> Iterator[Report]:
-    """What to call after each step; an editor in closed form never calls it, and then nothing is shown."""
+    """Yield the function to call after each step.
+
+    An editor in closed form never calls it, and then nothing is shown.
+    """
     shown: dict[str, tqdm] = {}
     with ExitStack() as stack:
 

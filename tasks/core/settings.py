@@ -84,12 +84,12 @@ def _read(name: str) -> Environment:
 
 
 def stack_file(home: Path) -> Path:
-    """The local stack's record of its own addresses and keys (mode 0600, gone when the stack is down)."""
+    """Return the local stack's record of its own addresses and keys (mode 0600, gone when the stack is down)."""
     return home / "stack" / "env.json"
 
 
 def stack_variables(home: Path) -> dict[str, str]:
-    """What the local stack's record says, nothing while it is down; UsageError if it cannot be read."""
+    """Return what the local stack's record says, nothing while it is down; UsageError if it cannot be read."""
     file = stack_file(home)
     try:
         return read_json(file, SMALL) if file.exists() else {}
@@ -125,7 +125,11 @@ class Settings:
 
     @classmethod
     def of(cls, home: Path, variables: Mapping[str, str], needed: Collection[str] = SERVERS) -> "Settings":
-        """Settings from environment variables by their names; raises ServiceUnreachable naming what is missing."""
+        """Return settings from environment variables by their names.
+
+        Raises:
+            ServiceUnreachable: some are missing; it names them.
+        """
         for name in needed:
             _need(variables, name)
         found = Environment.read({name: value for name, value in variables.items() if name != "EXPUNGE_WORKERS"})
@@ -155,7 +159,7 @@ class Settings:
         os.environ.update(merged)
 
     def variables(self) -> dict[str, str]:
-        """The settings as environment variables."""
+        """Return the settings as environment variables."""
         named = {
             "EXPUNGE_HOME": str(self.home),
             "EXPUNGE_BUCKET": self.bucket,
@@ -173,7 +177,10 @@ class Settings:
 
 
 def _merged(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
-    """The environment wins by variable, but the address of a server and its keys go together."""
+    """Return the variables of the environment and of the stack, merged.
+
+    The environment wins by variable, but the address of a server and its keys go together.
+    """
     own = {name: value for name, value in environ.items() if value}
     for address, *keys in GROUPS:
         group, same = (address, *keys), address in stack and own.get(address) == stack[address]

@@ -47,8 +47,10 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class AttackShard:
-    """`references` and `kept` are shots that the model `base` was drawn with, by the attack's own sampler; the attack
-    reads with its tokenizers."""
+    """`references` and `kept` are shots that the model `base` was drawn with, by the attack's own sampler.
+
+    The attack reads with its tokenizers.
+    """
 
     arm: str
     model: Weights
@@ -103,7 +105,7 @@ class AttackShard:
         write_whole(self._record(store), canonical_json(told))
 
     def attempts(self, store: PictureStore) -> list[Attempt]:
-        """What it came to, with the words that were found; FileNotFoundError if it was not done yet."""
+        """Return what it came to, with the words that were found; FileNotFoundError if it was not done yet."""
         with readable(self._record(store)):
             return [
                 Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
@@ -160,7 +162,9 @@ def is_lesson(shot: Shot, targets: Sequence[Subject]) -> bool:
 
 
 def attack_work(shards: Sequence[AttackShard], store: PictureStore) -> list[Sequence[Work]]:
-    """The shards in at most two goes: the searches that are lacking beside what waits for none, then what waits.
+    """Return the shards in at most two goes.
+
+    The searches that are lacking beside what waits for none, then what waits.
 
     The longest go first, so that no worker is left with one while the others are done; of those that take as long the
     model that is open goes first.
@@ -178,19 +182,24 @@ def _longest_first(work: Sequence[AttackShard | Search]) -> list[Work]:
 
 
 def _known(shown: pd.DataFrame) -> dict[bool, tuple[Shot, ...]]:
-    """The pictures a target is known by, for attacks that learn from them those in which the judge is surest, for
-    others various ones."""
+    """Return the pictures that a target is known by, by whether an attack learns from them.
+
+    For attacks that learn they are those in which the judge is surest, for others various ones.
+    """
     surest = shown.sort_values(["score", "prompt", "seed"], ascending=[False, True, True])
     return {True: tuple(_once(surest)[:REFERENCES]), False: tuple(_shots(shown, "prompt")[:REFERENCES])}
 
 
 def _shots(rows: pd.DataFrame, by: str) -> list[Shot]:
-    """The shots of the rows, each once: one of every value of `by` in turn, so that the first few hold all of them."""
+    """Return the shots of the rows, each once.
+
+    They come one of every value of `by` in turn, so that the first few hold all of them.
+    """
     groups = [_once(own) for _, own in rows.groupby(by, sort=True)]
     return list(dict.fromkeys(shot for turn in zip_longest(*groups) for shot in turn if shot is not None))
 
 
 def _once(rows: pd.DataFrame) -> list[Shot]:
-    """The shots of the rows in their order, each once."""
+    """Return the shots of the rows in their order, each once."""
     shots = (Shot(str(prompt), int(seed)) for prompt, seed in zip(rows["prompt"], rows["seed"], strict=True))
     return list(dict.fromkeys(shots))

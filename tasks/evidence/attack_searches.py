@@ -63,7 +63,7 @@ class Search:
         return Done([], 0, sum(lacking.values()))
 
     def found(self, bench: Bench) -> str:
-        """The prompt, as it was found before or now."""
+        """Return the prompt, as it was found before or now."""
         file = self._file(bench.store)
         if not file.exists():
             write_whole(file, self._find(bench).encode())
@@ -82,7 +82,7 @@ class Search:
 
 @contextmanager
 def reading(bench: Bench, model: Weights, base: Weights) -> Iterator[Any]:
-    """The model, with the tokenizers, the VAE and the scheduler of the base while it lasts."""
+    """Yield the model, with the tokenizers, the VAE and the scheduler of the base while it lasts."""
     opened = bench.model(model)
     if model.digest == base.digest:
         yield opened

@@ -49,8 +49,9 @@ WHATEVER_THE_EDIT = ("-control", "-too-few", "-impossible")
 
 
 def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
-    """The plan with the least change, within the policy's limit, that pictures accept; all that was tried is left in
-    the order's `tuning.json`.
+    """Return the plan with the least change, within the policy's limit, that pictures accept.
+
+    All that was tried is left in the order's `tuning.json`.
 
     Raises NothingAccepted where they accept none, LimitExceeded where drawing takes longer than the policy allows, and
     PolicyError before anything is drawn where no model could be proven.
@@ -84,8 +85,11 @@ def proving(order: Order) -> Iterator[Judgement]:
 
 
 def trial_of(exam: Examination, seeds: int) -> Examination:
-    """The same questions and attacks with the seeds after the verification's, which takes `seeds` of them for its
-    prompts and at most one for each picture of an attack. Attacks on which nothing hangs are left out."""
+    """Return the same questions and attacks with seeds after those of the verification.
+
+    The verification takes `seeds` for its prompts and at most one for each picture of an attack. Attacks on which
+    nothing hangs are left out.
+    """
     after = max([seeds, *(attack.cost for attack in exam.level.attacks)])
     later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + after)) for asked in exam.questions]
     plan = exam.plan.assign(seed=exam.plan["seed"] + after)
@@ -94,7 +98,7 @@ def trial_of(exam: Examination, seeds: int) -> Examination:
 
 
 def attacked_by(exam: Examination, attacks: Sequence[Attack]) -> Examination:
-    """The same prompts and limits with these attacks alone."""
+    """Return the same prompts and limits with these attacks alone."""
     names = [attack.name for attack in attacks]
     limits = {
         probe: limit for probe, limit in exam.acceptance.probe_limits.items() if probe in names or probe not in ATTACKS
@@ -104,7 +108,7 @@ def attacked_by(exam: Examination, attacks: Sequence[Attack]) -> Examination:
 
 
 def _against(order: Order, exam: Examination, do: Examiner, budget: Budget, folder: Path, made: EditPlan) -> str:
-    """What stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
+    """Return what stands between the plan and a PASS, as far as another setting could help it; "" if nothing does."""
     write_edited(order.base_folder, made, folder)
     models = models_of(order, Weights(folder, folder_digest(folder)))
     with budget.at_work():
@@ -129,13 +133,13 @@ def keep(order: Order, trials: Sequence[Trial], plan: str) -> None:
 
 
 def trials_file(order: Order) -> Path | None:
-    """What `keep` left; None where no setting had to be chosen."""
+    """Return what `keep` left; None where no setting had to be chosen."""
     file = order.folder / TRIALS
     return file if file.exists() else None
 
 
 def tried(order: Order) -> list[dict[str, Any]]:
-    """The trials of an order as data; IntegrityError if their file cannot be read."""
+    """Return the trials of an order as data; IntegrityError if their file cannot be read."""
     if (file := trials_file(order)) is None:
         return []
     with readable(file):

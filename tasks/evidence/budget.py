@@ -33,12 +33,12 @@ class Budget:
         self._since: float | None = clock()
 
     def pause(self) -> None:
-        """What is done from here on is no drawing, and says nothing about its pace."""
+        """Stop the clock: what is done from here on is no drawing, and says nothing about its pace."""
         self._before, self._since = self.seconds, None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The time runs inside, and is paused afterwards."""
+        """Run the clock inside, and pause it afterwards."""
         self._since = self._clock()
         try:
             yield
@@ -79,7 +79,7 @@ class Budget:
 
 
 def minutes(pace: float, effort: float) -> float:
-    """What work worth so many pictures takes at `pace` seconds each."""
+    """Return what work worth so many pictures takes at `pace` seconds each."""
     return pace * effort / 60
 
 
@@ -117,7 +117,7 @@ def spend(folder: Path, budget: Budget) -> None:
 
 
 def spent(folder: Path) -> Cost:
-    """The account of a work folder, empty if nothing had to be drawn for it; a spoilt one is begun anew."""
+    """Return the account of a work folder, empty if nothing had to be drawn for it; a spoilt one is begun anew."""
     try:
         return Cost(**json.loads((folder / "cost.json").read_bytes()))
     except (OSError, ValueError, TypeError):

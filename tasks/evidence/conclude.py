@@ -18,7 +18,7 @@ from expunge.tasks.evidence.quality import measure_quality
 
 
 def reach_verdict(order: Order, model: Weights, comparison: Ref, table: Ref) -> Ref:
-    """The statistics of the evidence on a model against the policy's acceptance, and what the model is, beside it."""
+    """Write the verdict: the evidence on a model against the policy's acceptance, and what the model is, beside it."""
     exam, frame, found = examination(order), evidence.read(table.path), Comparison.load(comparison.path)
     path = order.folder / VERDICT
     verdict = decide(frame, exam.rows(frame, arms_of(order, model)), exam.acceptance, exam.judge, found)

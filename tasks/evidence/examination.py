@@ -97,7 +97,7 @@ class Examination:
 def examination(order: Order) -> Examination:
     """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened.
 
-    PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
+    Raises PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
     """
     state = drawn_anew(order.desired, order.attempt)
     wanted, limits, by = state.acceptance, acceptance(state, order.attempt), sampler(state)
@@ -133,8 +133,10 @@ def _examined(
     state: DesiredState,
     labels: Mapping[str, Sequence[str]],
 ) -> list[Subject]:
-    """The policy's concepts with what is known of them, and those of the judge's `labels` that the level wants examined
-    for damage as well."""
+    """Return the policy's concepts with what is known of them, and further ones to examine for damage.
+
+    The further ones are those of the judge's `labels` that the level wants.
+    """
     given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
     given = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in given]
     erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}

@@ -15,14 +15,20 @@ from expunge.tasks.evidence.examination import Examination
 
 
 def best_case(exam: Examination) -> Verdict:
-    """The verdict on a model that shows nothing erased and all that is kept; if not PASS, no model can pass."""
+    """Return the verdict on a model that shows nothing erased and all that is kept; if not PASS, no model can pass."""
     rows = list(_rows(exam))
     return decide(table(rows), len(rows), exam.acceptance, exam.judge)
 
 
 def refuse_unprovable(exam: Examination) -> None:
-    """PolicyError where the policy wants something proven that is not asked: a probe by a wrong name, or of a higher
-    level, or an attack that has nothing to train on. It would otherwise be told when all is drawn."""
+    """Refuse a policy that wants something proven which is not asked.
+
+    Such is a probe by a wrong name, or of a higher level, or an attack that has nothing to train on. It would otherwise
+    come out when all is drawn.
+
+    Raises:
+        PolicyError: the policy wants such a proof.
+    """
     best = best_case(exam)
     if best.outcome is Outcome.ERROR:
         reasons = "; ".join(reason.message for reason in best.reasons)

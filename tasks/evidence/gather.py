@@ -52,7 +52,7 @@ def gather_evidence(order: Order, candidate: Weights) -> Ref:
 def ask(
     do: Examiner, order: Order, exam: Examination, models: Sequence[tuple[str, Weights]], budget: Budget
 ) -> list[Row]:
-    """The rows of all rounds of questions to all models, (arm, model)."""
+    """Return the rows of all rounds of questions to all models, (arm, model)."""
     rows, table, turn = [], evidence.table([]), models  # the model drawn with last, which is open, goes first next
     while len(due := next_round(exam.plan, table, exam.acceptance, exam.judge)):
         round_of = [exam.questions[place] for place in due.index]
@@ -99,7 +99,7 @@ def due_shards(
 
 
 def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
-    """The rows of all work, with progress, within the budget."""
+    """Return the rows of all work, with progress, within the budget."""
     store, rows = picture_store(order.home), []
     budget.expect(sum({key: worth for part in work for key, worth in part.lacks(store).items()}.values()))
     with tqdm(total=sum(part.size for part in work), desc=title, unit="picture", mininterval=1) as bar:

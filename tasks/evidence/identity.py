@@ -42,8 +42,10 @@ def compare_with_base(order: Order, candidate: Weights, plan: Path | None) -> Re
 
 
 def compared(model: Path, base: Path, plan: Path | None) -> Comparison:
-    """Return how the model differs from its base with the edit in the file `plan`, which may reach no further than its
-    editor declares; None for an edit that is not known."""
+    """Return how the model differs from its base with the edit in the file `plan`; None for an edit that is not known.
+
+    The edit may reach no further than its editor declares.
+    """
     if plan is None:
         return compare(model, base)
     edit = EditPlan.load(plan)
@@ -52,7 +54,7 @@ def compared(model: Path, base: Path, plan: Path | None) -> Comparison:
 
 
 def _compared(work: Callable[[], Comparison], declared: bool) -> Comparison:
-    """The comparison, or why it failed, which is no PASS."""
+    """Return the comparison, or why it failed, which is no PASS."""
     try:
         return work()
     except (EngineError, SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:

@@ -24,7 +24,7 @@ class Recorded:
         return cls(order.judge_folder, order.judge)
 
     def open(self) -> Judge:
-        """The judge, read and digested once in each process; DigestMismatch if the folder holds another one."""
+        """Return the judge, read and digested once in each process; DigestMismatch if the folder holds another one."""
         return _opened(self)
 
 

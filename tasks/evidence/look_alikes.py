@@ -52,7 +52,10 @@ def neighbours(
 def _shown(
     order: Order, base: Any, shots: Mapping[Subject, Sequence[Shot]], sampler: Sampler
 ) -> dict[Subject, np.ndarray]:
-    """The first pictures of each target by the unedited model, every prompt once before any comes a second time."""
+    """Return the first pictures of each target by the unedited model.
+
+    Every prompt comes once before any comes a second time.
+    """
     store = picture_store(order.home)
     in_turn = {target: sorted(own, key=lambda shot: (shot.seed, shot.prompt)) for target, own in shots.items()}
     first = {target: own[:LOOKED_AT] for target, own in in_turn.items()}

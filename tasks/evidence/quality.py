@@ -42,7 +42,7 @@ def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
 
 
 def read_quality(folder: Path) -> tuple[Quality | None, str]:
-    """The figures in a work folder, or None and why there are none."""
+    """Return the figures in a work folder, or None and why there are none."""
     path = folder / QUALITY
     if not path.exists():
         return None, "this order was verified before quality was measured: verify it again"
@@ -61,7 +61,7 @@ def _compared(order: Order, candidate: str, frame: pd.DataFrame) -> Quality:
 
 
 def kept_shots(frame: pd.DataFrame) -> list[Shot]:
-    """The shots of what must stay, of prompts with two seeds or more: one picture says nothing of diversity."""
+    """Return the shots of what must stay, of prompts with two seeds or more: one picture says nothing of diversity."""
     kept = where(frame, (frame["role"] != "target") & (frame["arm"] == ARMS[0]))
     shots = {Shot(str(prompt), int(seed)) for prompt, seed in zip(kept["prompt"], kept["seed"], strict=True)}
     seeds = Counter(shot.prompt for shot in shots)

@@ -55,7 +55,10 @@ class Bench:
         self._weights, self._model = None, None
 
     def model(self, weights: Weights) -> Any:
-        """The one before is let go first: two of them may be more than a device holds."""
+        """Return the opened model of these weights.
+
+        The one before is let go first, because two of them may be more than a device holds.
+        """
         if weights != self._weights:
             self._weights = self._model = None
             self._model = open_model(weights.folder, weights.digest, self.on)
@@ -72,7 +75,7 @@ class Work(Protocol):
         ...
 
     def lacks(self, store: PictureStore) -> dict[str, float]:
-        """The keys of what has to be made for it, with the worth of each in plain pictures."""
+        """Return the keys of what has to be made for it, with the worth of each in plain pictures."""
         ...
 
     def do(self, bench: Bench) -> Done: ...
@@ -110,15 +113,18 @@ class Shard:
 
 
 def picture_store(home: Path) -> PictureStore:
-    """All pictures of a home, whoever asked for them; those of another kind of device or of other libraries lie apart,
-    for they differ in rounding, and a picture before and one after the edit are to differ by the edit alone."""
+    """Return the store of all pictures of a home, whoever asked for them.
+
+    Those of another kind of device or of other libraries lie apart. They differ in rounding, and a picture before and
+    one after the edit are to differ by the edit alone.
+    """
     kind = device().partition(":")[0]
     return PictureStore(home / "pictures" / f"{kind}-{libraries()}")
 
 
 @cache
 def libraries() -> str:
-    """What computes a picture: libraries with versions, how a processor lays weights out, and our own code."""
+    """Return what computes a picture: libraries with versions, how a processor lays weights out, and our own code."""
     return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT, drawing_digest()[:12]])
 
 
@@ -172,7 +178,10 @@ _bench: Callable[[], Bench] | None = None  # one for each worker process
 
 
 def _begin(home: Path, judge: Recorded, workers: int, on: str) -> None:
-    """What fails here breaks the pool and says nothing, so the bench is made with the first work."""
+    """Prepare a worker process.
+
+    What fails here breaks the pool and says nothing, so the bench is made with the first work.
+    """
     global _bench
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
@@ -185,7 +194,7 @@ def _do(work: Work) -> Done:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
+    """End this worker when its parent ends. It would wait for work forever if the parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

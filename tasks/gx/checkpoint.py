@@ -99,7 +99,10 @@ def validate(
 
 
 def failures(name: str, result: ExpectationSuiteValidationResult, expected: int) -> Iterator[str]:
-    """What speaks against the result, its overall `success` apart, which is True for a suite without expectations."""
+    """Yield what speaks against the result, without its overall `success`.
+
+    That is True for a suite without expectations.
+    """
     if expected == 0 or len(result.results) != expected:
         yield f"{name}: {len(result.results)} expectations were evaluated of {expected}"
     for item in result.results:
@@ -126,8 +129,10 @@ def _unproven(evidence: pd.DataFrame, terms: Terms, verdict: Verdict) -> Iterato
 
 
 def open_context(folder: Path) -> FileDataContext:
-    """A new file context in `folder/gx`, silent, with its pages in `folder/data_docs`: of one that was left, files may
-    have been cut short."""
+    """Return a new file context in `folder/gx`, silent, with its pages in `folder/data_docs`.
+
+    One that an earlier run left is removed, because its files may have been cut short.
+    """
     shutil.rmtree(folder / "gx", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="file", project_root_dir=folder)

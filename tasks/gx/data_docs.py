@@ -37,7 +37,7 @@ def make_self_contained(site: Path) -> Path:
 
 
 def _index(site: Path) -> str:
-    """Validations, the newest first; their folders are validations/<suite>/<run>/<time>."""
+    """Return a page of all validations, the newest first; their folders are validations/<suite>/<run>/<time>."""
     pages = sorted(site.glob("validations/*/*/*/*.html"), key=lambda page: page.parent.name, reverse=True)
     links = (
         f'<li><a href="{html.escape(page.relative_to(site).as_posix())}">'

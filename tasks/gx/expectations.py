@@ -53,7 +53,10 @@ class Statement:
 
 
 def evidence_expectations(planned: int) -> list[Expectation]:
-    """The table is complete, typed, unique and without a gap; the range of the score alone would pass on NaN."""
+    """Return the expectations on the evidence: the table is complete, typed, unique and without a gap.
+
+    The range of the score alone would pass on NaN.
+    """
     kinds = {name: "str" if dtype == "string" else dtype for name, dtype in DTYPES.items()}
     told = {name: f"every judged picture has its {words}" for name, words in WORDS.items()}
     return [
@@ -86,7 +89,7 @@ def evidence_expectations(planned: int) -> list[Expectation]:
 
 
 def state(verdict: Verdict, limits: Acceptance, names: Mapping[str, str]) -> Iterator[Statement]:
-    """The numbers that the verdict rests on, with the limits of the policy they must keep.
+    """Yield the numbers that the verdict rests on, with the limits of the policy they must keep.
 
     A concept is told by its name, or by its id where `names` has none, or the same for another.
     """
@@ -140,7 +143,10 @@ def limits_table(statements: tuple[Statement, ...], verdict: Verdict) -> pd.Data
 
 
 def limits_expectations(statements: tuple[Statement, ...]) -> list[Expectation]:
-    """A maximum, because it fails on NaN and an empty table, and shows its number."""
+    """Return the expectations that the verdict's numbers keep their limits.
+
+    Each is on a maximum, because that fails on NaN and an empty table, and shows its number.
+    """
     return [
         gxe.ExpectTableRowCountToEqual(value=1, description="there is one verdict"),
         gxe.ExpectTableColumnCountToEqual(

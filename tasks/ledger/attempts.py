@@ -38,11 +38,11 @@ def questions_digest(state: DesiredState) -> str:
 
 
 def attempt_number(home: Path, chain: Sequence[Receipt], policy: Policy, drawn: Drawn) -> int:
-    """Return the number of an attempt that `policy` makes on a line with these receipts: of its targets, that which was
-    tried for most often decides.
+    """Return the number of an attempt that `policy` makes on a line with these receipts.
 
-    A target is the same by any name or alias that one policy gives it, in any spelling. What is only in force beside
-    the policy's targets was not asked for by it and does not count.
+    Of its targets, that which was tried for most often decides. A target is the same by any name or alias that one
+    policy gives it, in any spelling. What is only in force beside the policy's targets was not asked for by it and does
+    not count.
     """
     known = [(attempt, _keys(home, attempt)) for attempt in of_step(chain, Step.ATTEMPTED)]
     numbers = []

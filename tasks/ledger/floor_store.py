@@ -27,8 +27,13 @@ def floor_in_force() -> Floor:
 
 
 def read_to_submit(path: Path, home: Path) -> Policy:
-    """Return the policy in the file; PolicyErrors below the floor, unless the policy was published here already: it
-    cannot be changed any more, and is raised to the floor."""
+    """Return the policy in the file, raised to the floor if it was published here already.
+
+    A policy that was published cannot be changed any more.
+
+    Raises:
+        PolicyErrors: it is below the floor and was not published here.
+    """
     try:
         return read(path, floor_in_force())
     except PolicyErrors:
@@ -41,8 +46,10 @@ def read_to_submit(path: Path, home: Path) -> Policy:
 
 
 def keep_floor(home: Path) -> Floor:
-    """Keep the file of the floor in force in the home, also in the place of a copy that was altered; return the
-    floor."""
+    """Keep the file of the floor in force in the home, and return the floor.
+
+    A copy that was altered is replaced.
+    """
     floor = floor_in_force()
     if _kept(home, floor.digest) is None:
         write_whole(_path(home, floor.digest), floor_file().read_bytes())

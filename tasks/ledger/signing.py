@@ -86,7 +86,10 @@ def _private_key(home: Path) -> PrivateKeyTypes:
 
 
 def _refuse_another(home: Path, own: Path) -> None:
-    """A worker that was not told the operator's key must not go on with one that lies in the home, or a new one."""
+    """Refuse to sign with a key of the home's own where the record is signed by another.
+
+    A worker that does not know the operator's key must not go on with one that lies in the home, or a new one.
+    """
     known = {key.keyid for key in own_keys(home)}
     if known - ({_id_of(own)} if own.exists() else set()):
         raise UsageError(
@@ -100,8 +103,11 @@ def _id_of(private: Path) -> str:
 
 
 def signing_key(home: Path) -> list[SSlibKey]:
-    """Return the public half of the key that signs here; none as long as nothing was signed by a key of the home's own,
-    or where this user may not read it. UsageError if EXPUNGE_SIGNING_KEY names no key."""
+    """Return the public half of the key that signs here.
+
+    None as long as nothing was signed by a key of the home's own, or where this user may not read it. UsageError if
+    EXPUNGE_SIGNING_KEY names no key.
+    """
     if os.environ.get("EXPUNGE_SIGNING_KEY"):
         return [CryptoSigner(_private_key(home)).public_key]
     with suppress(OSError, ValueError, TypeError, UnsupportedAlgorithm):
@@ -110,7 +116,7 @@ def signing_key(home: Path) -> list[SSlibKey]:
 
 
 def public_key(path: Path) -> SSlibKey:
-    """The public key in a PEM file; UsageError if there is none."""
+    """Return the public key in a PEM file; UsageError if there is none."""
     try:
         return SSlibKey.from_crypto(load_pem_public_key(path.read_bytes()))
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -120,7 +126,10 @@ def public_key(path: Path) -> SSlibKey:
 
 
 def own_keys(home: Path) -> list[SSlibKey]:
-    """The public keys of all that signed here, as the home itself has them; a file that is none by now is left out."""
+    """Return the public keys of all that signed here, as the home itself has them.
+
+    A file that is none by now is left out.
+    """
     keys = []
     for path in sorted((home / "keys").glob("*.pem")):
         with suppress(UsageError):
@@ -129,12 +138,15 @@ def own_keys(home: Path) -> list[SSlibKey]:
 
 
 def checked(home: Path, chain: Sequence[Receipt], keys: Sequence[SSlibKey]) -> list[str]:
-    """What is wrong with the signature of each receipt: "" if one of the keys made it, UNSIGNED if there is none."""
+    """Return what is wrong with the signature of each receipt.
+
+    It is "" if one of the keys made it, and UNSIGNED if there is none.
+    """
     return [_problem(home, receipt, keys) for receipt in chain]
 
 
 def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> Iterator[tuple[Receipt, str]]:
-    """The receipts that a key should vouch for and none does, with what `checked` found.
+    """Yield the receipts that a key should vouch for and none does, with what `checked` found.
 
     A receipt of before there were signatures is vouched for by the next that has one. If `strict` there must be one:
     that no version signed yet is what somebody without a key says too.
@@ -149,13 +161,16 @@ def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> I
 
 
 def envelope(home: Path, receipt: Receipt) -> bytes | None:
-    """A receipt in its signed envelope, as the home has it; None if it was never signed."""
+    """Return a receipt in its signed envelope, as the home has it; None if it was never signed."""
     file = _file(home, receipt)
     return file.read_bytes() if file.exists() else None
 
 
 def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:
-    """The receipt in an envelope that one of the keys signed; ValueError says what is wrong with it, in words."""
+    """Return the receipt in an envelope that one of the keys signed.
+
+    Raises ValueError, which says what is wrong with it.
+    """
     read = _read(signed)
     if read.payload_type != TYPE:
         raise ValueError("has the signature of something else")

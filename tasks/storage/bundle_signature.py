@@ -24,8 +24,11 @@ from expunge.tasks.storage.manifest import prefix
 
 
 def deliver(published: Receipt, settings: Settings) -> None:
-    """Put the signed receipt of a publication beside its bundle in S3. The first one stays, whoever published the same
-    again; of before there were signatures there is none. Raises ServiceUnreachable."""
+    """Put the signed receipt of a publication beside its bundle in S3.
+
+    The first one stays, whoever published the same again; of before there were signatures there is none. Raises
+    ServiceUnreachable.
+    """
     signed = signing.envelope(settings.home, published)
     client, key = s3.client(settings), f"{prefix(published.outputs['bundle'])}/{VOUCHER}"
     if signed is not None and not s3.is_there(client, settings.bucket, key):
@@ -33,8 +36,11 @@ def deliver(published: Receipt, settings: Settings) -> None:
 
 
 def check_delivered(published: Receipt, folder: Path, settings: Settings) -> None:
-    """IntegrityError unless what was fetched to `folder` is vouched for by a key that this home trusts, if it signed
-    this."""
+    """Refuse what was fetched to `folder` unless a key that this home trusts vouches for it, if it signed this.
+
+    Raises:
+        IntegrityError: no such key does.
+    """
     if signing.envelope(settings.home, published) is None:
         return
     try:
@@ -44,9 +50,9 @@ def check_delivered(published: Receipt, folder: Path, settings: Settings) -> Non
 
 
 def receipt_of(folder: Path, digest: str, keys: Sequence[SSlibKey]) -> Receipt:
-    """The receipt in a bundle's folder by which one of these keys vouches for the bundle of this digest.
+    """Return the receipt in a bundle's folder by which one of these keys vouches for the bundle of this digest.
 
-    IntegrityError if none does.
+    Raises IntegrityError if none does.
     """
     try:
         return _vouching((folder / VOUCHER).read_bytes(), digest, keys)

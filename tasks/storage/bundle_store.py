@@ -44,8 +44,9 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
 
 
 def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Collection[Path] = ()) -> Bundle:
-    """Download the approved bundle of a line, or one by its digest, into `folder`; every file's sha256 is checked, and
-    where public `keys` are given that one of them vouches for it.
+    """Download the approved bundle of a line, or one by its digest, into `folder`.
+
+    Every file's sha256 is checked, and where public `keys` are given that one of them vouches for it.
 
     The folder appears whole or not at all; one that is there and right is left alone.
     Raises IntegrityError when anything is missing or differs, ServiceUnreachable when S3 cannot be used, UsageError for
@@ -78,8 +79,10 @@ def is_published(digest: str, settings: Settings) -> bool:
 
 
 def published_files(digest: str, settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of a bundle, none unless the store holds all of them. IntegrityError if an object of it
-    has other bytes than the manifest, which is known by its own digest, says."""
+    """Return the sha256 of each file of a bundle, none unless the store holds all of them.
+
+    Raises IntegrityError if an object of it has other bytes than the manifest, which is known by its own digest, says.
+    """
     client, place = s3.client(settings), prefix(digest)
     if not s3.holds(client, settings.bucket, f"{place}/{MANIFEST}", digest):
         return {}
@@ -136,7 +139,7 @@ def _check_vouched(folder: Path, digest: str, keys: Collection[Path], asked: str
 
 @contextmanager
 def _new(folder: Path) -> Iterator[Path]:
-    """An empty folder beside it, which takes its name at the end, or is gone if there was an error."""
+    """Yield an empty folder beside it, which takes its name at the end, or is gone if there was an error."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))

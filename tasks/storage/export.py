@@ -19,8 +19,10 @@ from expunge.tasks.storage.manifest import listed
 
 
 def export_edit(source: Path, to: str, out: Path, base: str | None, rank: int | None) -> dict[str, Any]:
-    """Write the edit in `source`, a plan or a bundle, to `out`; what was written, how near it is and what to know
-    when opening it, as data."""
+    """Write the edit in `source`, a plan or a bundle, to `out`.
+
+    What was written, how near it is and what to know when opening it, as data.
+    """
     if (source / MANIFEST).is_file() and DELTAS not in listed(source):
         raise UsageError(f"{source} holds a base as it was, and no edit: take its folder {MODEL}/")
     with meant_as_options():
@@ -51,7 +53,7 @@ def apply_edit(delta: Path, to: str, out: Path) -> dict[str, Any]:
 
 
 def model_folder(uri: str) -> Path:
-    """The folder that a model is in; `uri` is a path or the name of a built-in model."""
+    """Return the folder that a model is in; `uri` is a path or the name of a built-in model."""
     if uri in BUILT_IN:
         return BUILT_IN[uri][0]
     folder = Path(uri.removeprefix("file:"))

@@ -18,7 +18,7 @@ RESULTS = (VERDICT, EVIDENCE, QUALITY, REPORT)
 
 
 def given_model(folder: Path, published: str = "") -> tuple[Weights, str]:
-    """The model to question, and the bundle's digest, "" if it is no bundle.
+    """Return the model to question, and the bundle's digest, "" if it is no bundle.
 
     A bundle is checked file by file first: IntegrityError names what is missing, changed or extra, and a bundle that is
     another than `published`, the digest that a receipt names: a manifest alone vouches for itself. ModelFormatError if
@@ -47,13 +47,15 @@ def declared_edit(folder: Path) -> Path | None:
 
 
 def weights_of(bundle: Bundle) -> Weights:
-    """The model in a bundle, which was checked file by file: its digest is that of what the manifest says."""
+    """Return the model in a bundle, which was checked file by file: its digest is that of what the manifest says."""
     return Weights(bundle.model, model_digest(bundle.files))
 
 
 def folder_for(out: Path | None, given: Path) -> None:
-    """Make the folder for results, if one is named, before hours are spent on them. UsageError if it cannot be made, or
-    lies in the model under examination, which would then be another."""
+    """Make the folder for results, if one is named, before hours are spent on them.
+
+    Raises UsageError if it cannot be made, or lies in the model under examination, which would then be another.
+    """
     if out is None:
         return
     if out.resolve().is_relative_to(given.resolve()):

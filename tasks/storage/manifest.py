@@ -36,7 +36,7 @@ def check_bundle(folder: Path) -> Bundle:
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """What a bundle folder's manifest lists, unchecked; IntegrityError as `parse`."""
+    """Return what a bundle folder's manifest lists, unchecked; IntegrityError as `parse`."""
     manifest = folder / MANIFEST
     return parse(manifest.read_bytes(), str(manifest))
 
@@ -55,6 +55,6 @@ def prefix(digest: str) -> str:
 
 
 def model_digest(files: Mapping[str, str]) -> str:
-    """The folder digest of a bundle's model, from the sha256 of each of the bundle's files."""
+    """Return the folder digest of a bundle's model, from the sha256 of each of the bundle's files."""
     folder = f"{MODEL}/"
     return json_digest({path.removeprefix(folder): files[path] for path in files if path.startswith(folder)})

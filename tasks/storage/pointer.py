@@ -83,13 +83,13 @@ def pointer_uri(line: str, settings: Settings) -> str:
 
 
 def approved(line: str, settings: Settings) -> str | None:
-    """The digest of the line's approved bundle, None before its first publication."""
+    """Return the digest of the line's approved bundle, None before its first publication."""
     pointer = get_pointer(s3.client(settings), settings.bucket, line)
     return None if pointer is None else pointer.bundle
 
 
 def get_pointer(client: Any, bucket: str, line: str) -> Pointer | None:
-    """The line's pointer as it stands, None before its first publication."""
+    """Return the line's pointer as it stands, None before its first publication."""
     with s3.reaching(client):
         try:
             answer = client.get_object(Bucket=bucket, Key=pointer_key(line))

@@ -47,7 +47,7 @@ NUMBER, RECORDS = "number", "record/"
 def stored(settings: Settings) -> Iterator[None]:
     """Copy what is on record afterwards, also if the work failed; that it cannot be copied hides no other failure.
 
-    ServiceUnreachable if all went well but this.
+    Raises ServiceUnreachable if all went well but this.
     """
     try:
         yield
@@ -80,9 +80,10 @@ def store(settings: Settings) -> int:
 
 
 def differences(settings: Settings) -> Iterator[str]:
-    """What receipts and signatures the home has otherwise than S3, in words; there each is written once, and locked if
-    that is asked for. Of keys and policies the audit itself knows what they have to be. NothingOnRecord if no copy
-    is known.
+    """Yield what receipts and signatures the home has otherwise than S3, in words.
+
+    There each is written once, and locked if that is asked for. Of keys and policies the audit itself knows what they
+    have to be. NothingOnRecord if no copy is known.
     """
     client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
     check_bucket(client, bucket)
@@ -140,8 +141,10 @@ def _written(client: Any, bucket: str, prefix: str) -> tuple[Counter[str], Count
 
 
 def _files(home: Path, folders: Iterable[str], place: str) -> dict[str, Path]:
-    """The record's files by their keys in this place. Receipts are listed first: each is written
-    after what it names, so that all it names is listed too."""
+    """Return the record's files by their keys in this place.
+
+    Receipts are listed first: each is written after what it names, so that all it names is listed too.
+    """
     found: list[tuple[str, Path]] = []
     for folder in reversed(list(folders)):
         below = [path for path in (home / folder).rglob("*") if path.is_file() and not path.is_symlink()]

@@ -34,7 +34,10 @@ CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzCon
 
 
 def client(settings: Settings) -> Any:
-    """A boto3 S3 client for the settings' endpoint, with short time-outs; ServiceUnreachable if there can be none."""
+    """Return a boto3 S3 client for the settings' endpoint, with short time-outs.
+
+    Raises ServiceUnreachable if there can be none.
+    """
     config = Config(
         signature_version="s3v4",
         connect_timeout=5,
@@ -101,7 +104,7 @@ def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
 
 
 def read(s3: Any, bucket: str, key: str) -> bytes:
-    """The bytes under `key`, a small object; raises IntegrityError when there are none, or far too many."""
+    """Return the bytes under `key`, a small object; raises IntegrityError when there are none, or far too many."""
     with reaching(s3):
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"]
@@ -213,7 +216,7 @@ def _absence(error: ClientError, bucket: str, key: str) -> Exception:
 
 
 def as_base64(hexdigest: str) -> str:
-    """A digest as S3 wants it."""
+    """Return a digest as S3 wants it."""
     return base64.b64encode(bytes.fromhex(hexdigest)).decode()
 
 
@@ -229,7 +232,7 @@ def code(error: ClientError) -> str:
 
 
 def status(error: ClientError) -> int:
-    """The HTTP status that S3 answered with, 0 if it did not say."""
+    """Return the HTTP status that S3 answered with, 0 if it did not say."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 

@@ -21,8 +21,10 @@ def mark_of(line: str, home: Path) -> str:
 
 
 def mark_run(line: str, home: Path, *tags: str) -> None:
-    """Give the flow run that calls this the line's tag, and further ones; call it, as `close_abandoned`, while the line
-    is held."""
+    """Give the flow run that calls this the line's tag, and further ones.
+
+    Call it, as `close_abandoned`, while the line is held.
+    """
     from prefect.client.orchestration import get_client
     from prefect.runtime import flow_run
 

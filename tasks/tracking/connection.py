@@ -9,8 +9,11 @@ MLFLOW = "`make up`, or set MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME an
 
 
 def ask_mlflow(url: str) -> None:
-    """ServiceUnreachable, with the cure, unless MLflow lets its own client in within seconds; the client's retries
-    would take minutes to say so."""
+    """Refuse to go on unless MLflow lets its own client in within seconds; the client's retries would take minutes.
+
+    Raises:
+        ServiceUnreachable: it does not; the error has the cure.
+    """
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 

@@ -35,7 +35,7 @@ def withdraw(settings: Settings, line: str) -> None:
 
 
 def model_name(settings: Settings, line: str) -> str:
-    """A line's registered model: that of its bucket, for installations on one base may share a server."""
+    """Return a line's registered model: that of its bucket, for installations on one base may share a server."""
     return f"{settings.bucket}.{line}"
 
 

@@ -114,13 +114,13 @@ class Indexed:
 
 
 def recorded_publications(settings: Settings, line: str) -> dict[str, str]:
-    """The ids of the finished runs by which a line's publications are recorded, by the digest of the receipt."""
+    """Return the ids of the finished runs by which a line's publications are recorded, by the digest of the receipt."""
     no_checks = [f"tags.`{STATE_TAG}` != '{state}'" for state in OF_CHECKS]
     return {run.receipt: run.id for run in runs_of(settings, line, *no_checks)}
 
 
 def runs_of(settings: Settings, line: str, *only: str) -> list[Indexed]:
-    """The finished runs of a line in this bucket, as far as they meet the conditions of `only`."""
+    """Return the finished runs of a line in this bucket, as far as they meet the conditions of `only`."""
     query = " and ".join([f"params.line = '{line}'", "attributes.status = 'FINISHED'", *only])
     with reaching(settings) as client:
         experiment, found, token = _experiment(client), list[Run](), None
@@ -141,14 +141,16 @@ def _indexed(run: Run) -> Indexed:
 
 
 def recorded_run(settings: Settings, receipt: str) -> str | None:
-    """The id of the finished run that records the work that ended with this receipt; None if there is none."""
+    """Return the id of the finished run that records the work that ended with this receipt; None if there is none."""
     run = _recorded(settings, receipt)
     return run.run_id if run else None
 
 
 def page_of(settings: Settings, receipt: str) -> str:
-    """Where people see the run that records the work that ended with this receipt; the server's own page if there is no
-    such run, or it does not answer."""
+    """Return the address of the run that records the work that ended with this receipt.
+
+    It is the server's own page if there is no such run, or it does not answer.
+    """
     server = shown(settings.mlflow_tracking_uri).rstrip("/")
     try:
         run = _recorded(settings, receipt)
@@ -230,7 +232,11 @@ def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
 
 @contextmanager
 def reaching(settings: Settings) -> Iterator[MlflowClient]:
-    """A client of a server that lets us in now; what it refuses all the same is ServiceUnreachable, with its words."""
+    """Yield a client of a server that lets us in now.
+
+    Raises:
+        ServiceUnreachable: it does not, or refuses something later; the error has its words.
+    """
     url = settings.mlflow_tracking_uri
     ask_mlflow(url)
     try:

@@ -61,7 +61,7 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
 
 
 def _by_denoiser(order: Order, sampler: Sampler, plain: pd.DataFrame) -> list[Strip]:
-    """The targets once more where the edited denoiser was asked in the base's pipeline too."""
+    """Return the targets once more where the edited denoiser was asked in the base's pipeline too."""
     alone = exchanged(order) if DENOISER in arms_in(plain) else None
     if alone is None:
         return []
@@ -82,7 +82,7 @@ class _Shots:
 
 
 def _by_concept(shots: _Shots, rows: pd.DataFrame, prompts: int) -> list[Strip]:
-    """The first prompts of each concept, those that speak most against the edit leading."""
+    """Return the first prompts of each concept, those that speak most against the edit leading."""
     return [
         _strip(shots, str(prompt), own)
         for _, concept in rows.groupby("concept")
@@ -97,7 +97,7 @@ def _against(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, prompts: int = 4) -> list[Strip]:
-    """The kept concept that lost most, the prompt and the seed at which it lost most first."""
+    """Return the kept concept that lost most, the prompt and the seed at which it lost most first."""
     try:
         worst = worst_kept(table)
     except QualityError:  # unfit evidence, which the verdict says, or nothing that must stay

@@ -18,8 +18,10 @@ RULES = {
 
 
 def judge_facts(order: Order, verdict: Verdict) -> dict[str, Any]:
-    """Return the judge's kind and rule and, for targets and kept concepts of each category, its own error with bounds;
-    None where it was not measured."""
+    """Return the judge's kind and rule, and its own error with bounds for targets and kept concepts of each category.
+
+    The error is None where it was not measured.
+    """
     kind = read_card(order.judge_folder).kind
     gone, stayed = ({result.category for result in part} for part in (verdict.targets, verdict.retained))
     readings = [

@@ -16,8 +16,10 @@ HEAD = "| concept | role | before | after | bound | limit |\n|---|---|---|---|--
 
 
 def show_verdict(order: Order, verdict: Ref, named: bool) -> None:
-    """Put the verdict on the run's page, with figures and reasons where concepts may be `named`: no name of a person
-    leaves the home. A page that cannot be written stops no work."""
+    """Put the verdict on the run's page, with figures and reasons where concepts may be `named`.
+
+    No name of a person leaves the home. A page that cannot be written stops no work.
+    """
     try:
         known = Verdict.load(verdict.path)
         page, key = verdict_page(order, known, named), artifact_key("verdict", order.request_id)

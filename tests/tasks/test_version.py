@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "bf44e96d7b424fbc62aa202f607fe69fe1e6ba673777fc708f8ffe6dce58cc4e")
+PINNED = ("0.20.0", "e4a0e65167d8594fcfb35e19b6b9fb7a50b031c6618a3a004c1ea2b6d0f39f8f")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
