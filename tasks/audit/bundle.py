@@ -88,15 +88,15 @@ def _unlike_base(bundle: Bundle, base: Path, edited: bool) -> Iterator[str]:
     yield from (reason.message for reason in identity_reasons(compared(bundle.model, base, bundle.folder / DELTAS)))
 
 
-def _against(bundle: Bundle, receipt: Receipt, told: Verdict, again: bool) -> Iterator[str]:
+def _against(bundle: Bundle, receipt: Receipt, verdict: Verdict, again: bool) -> Iterator[str]:
     if bundle.files.get(VERDICT) != receipt.inputs.get("verdict"):
         yield f"{VERDICT} is not the one that the receipt names"
-    if told.outcome is not Outcome.PASS:
-        yield f"{VERDICT} says {told.outcome.value}"
+    if verdict.outcome is not Outcome.PASS:
+        yield f"{VERDICT} says {verdict.outcome.value}"
     if not again:
         return  # another version's evidence may be of another shape
     try:
-        against = unlike(told, evidence.read(bundle.folder / EVIDENCE), told.acceptance)
+        against = unlike(verdict, evidence.read(bundle.folder / EVIDENCE), verdict.acceptance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         against = f"cannot be worked out from its evidence: {error}"
     if against:

@@ -23,37 +23,37 @@ def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: S
     Checks and refusals that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable.
     """
     for line, chain in chains.items():
-        standing = Standing.by(home, chain)
-        for problem in [*_of_runs(line, chain, standing, settings), *_of_alias(line, standing, settings)]:
+        status = Standing.by(home, chain)
+        for problem in [*_of_runs(line, chain, status, settings), *_of_alias(line, status, settings)]:
             yield f"MLflow, {line}: {problem}"
 
 
-def _of_runs(line: str, chain: Sequence[Receipt], standing: Standing | None, settings: Settings) -> Iterator[str]:
-    wanted, missing = _on_record(chain, standing), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
+def _of_runs(line: str, chain: Sequence[Receipt], status: Standing | None, settings: Settings) -> Iterator[str]:
+    wanted, missing = _on_record(chain, status), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
     for run in runs_of(settings, line):
         missing.discard(run.receipt)
-        if (told := wanted.get(run.receipt)) is None:
+        if (expected := wanted.get(run.receipt)) is None:
             yield f"run {run.id} names the receipt {run.receipt or 'none'}, which ends no work here"
-        elif told != run.shown:
-            yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(told)}"
+        elif expected != run.shown:
+            yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(expected)}"
     for receipt in sorted(missing):
         yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
 
 
-def _of_alias(line: str, standing: Standing | None, settings: Settings) -> Iterator[str]:
-    if standing is None:
+def _of_alias(line: str, status: Standing | None, settings: Settings) -> Iterator[str]:
+    if status is None:
         return
-    named = is_registered(settings, line, bundle_uri(standing.proof.bundle, settings))
-    if named and standing.doubts:
+    named = is_registered(settings, line, bundle_uri(status.proof.bundle, settings))
+    if named and status.doubts:
         yield "the alias names what is suspect"
-    elif not named and not standing.doubts:
+    elif not named and not status.doubts:
         yield "the alias names another bundle than was published last, or none"
 
 
-def _on_record(chain: Sequence[Receipt], standing: Standing | None) -> dict[str, Shown]:
+def _on_record(chain: Sequence[Receipt], status: Standing | None) -> dict[str, Shown]:
     """Return what each run has to show, by the receipt that it names."""
     verdicts, found = dict[str, str](), dict[str, Shown]()
-    replaced = standing.replaced if standing else {}
+    replaced = status.replaced if status else {}
     for receipt in chain:
         if receipt.step == Step.VERIFIED:
             verdicts[receipt.work] = str(receipt.outcome)

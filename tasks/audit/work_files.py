@@ -72,14 +72,14 @@ def has_verdict(receipt: Receipt) -> bool:
 
 def changed(work: Path, receipt: Receipt) -> Iterator[str]:
     """Yield what lies no longer in the folder of the work where the receipt's step left it, or is another by now."""
-    told = receipt.digests
+    recorded = receipt.digests
     if receipt.step == Step.CHECKED and not has_verdict(receipt):
         return  # what was served was not what was published, so nothing was asked
     left_out = SOMETIMES | ({"verdict", "evidence"} if is_of_a_base(receipt) else set())
     for path, name, digest_of in FILES_OF_STEP.get(receipt.step, ()):
-        if name not in told and name in left_out:
+        if name not in recorded and name in left_out:
             continue
-        if problem := _other(work / path, told.get(name, "nothing"), digest_of):
+        if problem := _other(work / path, recorded.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
     said = [(str(receipt.outcome), _outcome)] if has_verdict(receipt) else []
     of_verdict = receipt.verdict or {}

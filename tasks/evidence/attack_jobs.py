@@ -98,18 +98,18 @@ class AttackShard:
         return Done(made, len(lacking), sum(lacking.values()))
 
     def keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
-        """Pictures first and the record last; after a power loss there may be a record and an empty picture."""
+        """Write pictures first and the record last; after a power loss there may be a record and an empty picture."""
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
-        told = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
-        write_whole(self._record(store), canonical_json(told))
+        records = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
+        write_whole(self._record(store), canonical_json(records))
 
     def attempts(self, store: PictureStore) -> list[Attempt]:
         """Return what it came to, with the words that were found; FileNotFoundError if it was not done yet."""
         with readable(self._record(store)):
             return [
-                Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **told)
-                for number, told in enumerate(json.loads(self._record(store).read_bytes()))
+                Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **record)
+                for number, record in enumerate(json.loads(self._record(store).read_bytes()))
             ]
 
     def _record(self, store: PictureStore) -> Path:

@@ -128,8 +128,8 @@ def _reasons(exam: Examination, rows: Sequence[Row]) -> str:
 
 def keep(order: Order, trials: Sequence[Trial], plan: str) -> None:
     """Leave what was tried, and the digest of the plan that was chosen, "" if none was."""
-    told = [{**asdict(trial), "worst": {name: _finite(x) for name, x in trial.worst.items()}} for trial in trials]
-    write_whole(order.folder / TRIALS, canonical_json({"plan": plan, "trials": told}))
+    results = [{**asdict(trial), "worst": {name: _finite(x) for name, x in trial.worst.items()}} for trial in trials]
+    write_whole(order.folder / TRIALS, canonical_json({"plan": plan, "trials": results}))
 
 
 def trials_file(order: Order) -> Path | None:

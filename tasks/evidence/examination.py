@@ -128,7 +128,7 @@ def _refuse_unattackable(level: Level, base: Any) -> None:
 def _examined(
     order: Order,
     base: Any,
-    given: Sequence[Subject],
+    asked: Sequence[Subject],
     level: Level,
     state: DesiredState,
     labels: Mapping[str, Sequence[str]],
@@ -137,27 +137,30 @@ def _examined(
 
     The further ones are those of the judge's `labels` that the level wants.
     """
-    given = [_told(subject) for subject in given] if order.base_folder == emoji.MODEL else list(given)
-    given = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in given]
-    erased = {spoken(name) for subject in given if subject.role == "target" for name in subject.names}
+    asked = [_with_synonyms(subject) for subject in asked] if order.base_folder == emoji.MODEL else list(asked)
+    asked = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in asked]
+    erased = {spoken(name) for subject in asked if subject.role == "target" for name in subject.names}
     pools = {category: [name for name in own if spoken(name) not in erased] for category, own in labels.items()}
-    plain = questions_at("quick", given, state.acceptance.prompts, state.acceptance.seeds, state.seed)
+    plain = questions_at("quick", asked, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
-    return given + retained_subjects(given, near, pools, level.name, state.seed)
+    return asked + retained_subjects(asked, near, pools, level.name, state.seed)
 
 
-def _as_judged(given: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
-    """With the aliases that the judge knows as `labels`: what it calls by one is the target, and no rival of it."""
+def _as_judged(asked: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
+    """Return the subjects with the aliases that the judge knows as `labels`.
+
+    What the judge calls by an alias is the target, and no rival of it.
+    """
 
     def known(subject: Subject) -> tuple[str, ...]:
         aliases = {spoken(alias) for alias in subject.aliases}
         return tuple(label for label in labels.get(subject.category, ()) if spoken(label) in aliases)
 
-    return [replace(subject, seen_as=known(subject)) for subject in given]
+    return [replace(subject, seen_as=known(subject)) for subject in asked]
 
 
-def _told(subject: Subject) -> Subject:
-    """With the synonyms and clues that the built-in model was trained on; of a style it knows no clues."""
+def _with_synonyms(subject: Subject) -> Subject:
+    """Return the subject with the synonyms and clues that the built-in model learnt; of a style it knows no clues."""
     known = {spoken(item.name): item for item in {"object": OBJECTS, "style": STYLES}.get(subject.category, ())}
     entry = known.get(spoken(subject.name))
     if entry is None or subject.role != "target":

@@ -34,10 +34,10 @@ def measure_quality(order: Order, candidate: str, table: Ref) -> Ref:
     """Write `quality.json`; `candidate` is the digest of the edited model that the evidence `table` is of."""
     path = order.folder / QUALITY
     try:
-        told = _compared(order, candidate, evidence.read(table.path)).to_json()
+        content = _compared(order, candidate, evidence.read(table.path)).to_json()
     except QualityError as error:
-        told = canonical_json({UNMEASURED: str(error)}).decode()
-    write_whole(path, told.encode())
+        content = canonical_json({UNMEASURED: str(error)}).decode()
+    write_whole(path, content.encode())
     return Ref.of(path)
 
 

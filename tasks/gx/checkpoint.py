@@ -107,7 +107,7 @@ def failures(name: str, result: ExpectationSuiteValidationResult, expected: int)
         yield f"{name}: {len(result.results)} expectations were evaluated of {expected}"
     for item in result.results:
         if item.success is not True:
-            yield f"{name}: {_told(item.expectation_config)}"
+            yield f"{name}: {_description(item.expectation_config)}"
 
 
 def _unproven(evidence: pd.DataFrame, terms: Terms, verdict: Verdict) -> Iterator[str]:
@@ -149,7 +149,7 @@ def open_context(folder: Path) -> FileDataContext:
     return context
 
 
-def _told(configuration: ExpectationConfiguration | None) -> str:
+def _description(configuration: ExpectationConfiguration | None) -> str:
     if configuration is None:
         return "an expectation that says not what it expects"
     statement = (configuration.meta or {}).get("statement")

@@ -58,7 +58,7 @@ def evidence_expectations(planned: int) -> list[Expectation]:
     The range of the score alone would pass on NaN.
     """
     kinds = {name: "str" if dtype == "string" else dtype for name, dtype in DTYPES.items()}
-    told = {name: f"every judged picture has its {words}" for name, words in WORDS.items()}
+    texts = {name: f"every judged picture has its {words}" for name, words in WORDS.items()}
     return [
         gxe.ExpectTableRowCountToEqual(value=planned, description=f"{planned} pictures were planned and judged"),
         gxe.ExpectTableRowCountToBeBetween(min_value=1, description="there is a judged picture at all"),
@@ -66,10 +66,10 @@ def evidence_expectations(planned: int) -> list[Expectation]:
             column_set=COLUMNS, exact_match=True, description="each picture's record has its parts and no others"
         ),
         *(
-            gxe.ExpectColumnValuesToBeOfType(column=name, type_=kind, description=f"{told[name]} as {kind}")
+            gxe.ExpectColumnValuesToBeOfType(column=name, type_=kind, description=f"{texts[name]} as {kind}")
             for name, kind in kinds.items()
         ),
-        *(gxe.ExpectColumnValuesToNotBeNull(column=name, description=told[name]) for name in COLUMNS),
+        *(gxe.ExpectColumnValuesToNotBeNull(column=name, description=texts[name]) for name in COLUMNS),
         gxe.ExpectColumnValuesToBeBetween(
             column="score", min_value=0, max_value=1, description="the judge's score of every picture lies in [0, 1]"
         ),

@@ -67,8 +67,8 @@ def stray_attempt(home: Path, attempt: Receipt, before: Sequence[Receipt]) -> st
         return "it names no policy"
     except IntegrityError:
         return ""  # it is lost, which is told for itself
-    told, due = (attempt.verdict or {}).get("attempt"), attempt_number(home, before, policy, _drawn(attempt))
-    return "" if told == due else f"by the receipts before it this is attempt {due}, on record is {told}"
+    stated, due = (attempt.verdict or {}).get("attempt"), attempt_number(home, before, policy, _drawn(attempt))
+    return "" if stated == due else f"by the receipts before it this is attempt {due}, on record is {stated}"
 
 
 def stray_verdict(home: Path, verified: Receipt, before: Sequence[Receipt]) -> str:
@@ -77,8 +77,8 @@ def stray_verdict(home: Path, verified: Receipt, before: Sequence[Receipt]) -> s
     counted = [one for one in own if one.inputs.get("candidate") == verified.inputs.get("candidate")]
     if not counted:
         return "its attempt was never counted"
-    due, told = (counted[-1].verdict or {}).get("attempt"), (verified.verdict or {}).get("attempt")
-    return "" if told == due else f"it is of attempt {told}, counted was {due}"
+    due, stated = (counted[-1].verdict or {}).get("attempt"), (verified.verdict or {}).get("attempt")
+    return "" if stated == due else f"it is of attempt {stated}, counted was {due}"
 
 
 def _drawn(attempt: Receipt) -> Drawn:

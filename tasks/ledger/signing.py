@@ -68,10 +68,10 @@ def check_key(home: Path) -> None:
 
 
 def _private_key(home: Path) -> PrivateKeyTypes:
-    given = os.environ.get("EXPUNGE_SIGNING_KEY")
-    path = Path(given) if given else _own(home)
+    named = os.environ.get("EXPUNGE_SIGNING_KEY")
+    path = Path(named) if named else _own(home)
     try:
-        if not given:
+        if not named:
             _refuse_another(home, path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
@@ -80,7 +80,7 @@ def _private_key(home: Path) -> PrivateKeyTypes:
         return key
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(
-            f"{'EXPUNGE_SIGNING_KEY is ' if given else ''}{path}, which is no private key in PEM without a password "
+            f"{'EXPUNGE_SIGNING_KEY is ' if named else ''}{path}, which is no private key in PEM without a password "
             f"that can be read and sign ({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
         ) from None
 

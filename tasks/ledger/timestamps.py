@@ -124,8 +124,8 @@ def _verify(
 ) -> None:
     builder = VerifierBuilder(roots=list(roots), nonce=nonce)
     builder.build().verify_message(answer, content)
-    if abs((told := answer.tst_info.gen_time) - at) > APART:
-        raise ValueError(f"it is of {told:%Y-%m-%dT%H:%M:%SZ}, and the receipt says {at:%Y-%m-%dT%H:%M:%SZ}")
+    if abs((stamped := answer.tst_info.gen_time) - at) > APART:
+        raise ValueError(f"it is of {stamped:%Y-%m-%dT%H:%M:%SZ}, and the receipt says {at:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _roots() -> list[Certificate]:

