@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge.policies import Policy
 from expunge.tasks.core.connection import shown
-from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, UsageError
+from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import queries as history
+from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.recorder import journal
 
 if TYPE_CHECKING:
@@ -23,14 +26,36 @@ def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
     which nothing can be told. The exit code is another than 0 where there are some, and where what is published is
     suspect, or was not proven again in time. NothingOnRecord if the request is on record by a policy that says
-    something else."""
+    something else.
+
+    All is told from receipts. Where the database has something else, `database` says so, and the exit code is not 0.
+    """
     chains, problems = history.read(home)
     requests = history.states_of(home, chains, policy.digest if policy else None)
     unproven = any(row["state"] == "suspect" or row["proof_late"] for row in requests)
-    code = IntegrityError.exit_code if problems else EXIT_CODE_OF["FAIL"] if unproven else 0
+    database = _database_otherwise(home, chains)
+    code = IntegrityError.exit_code if problems or database else EXIT_CODE_OF["FAIL"] if unproven else 0
     if policy and not requests and not problems:
         _refuse_changed(home, policy, history.states_of(home, chains))
-    return {"requests": requests, "problems": problems, "exit_code": code}
+    return {"requests": requests, "problems": problems, "database": database, "exit_code": code}
+
+
+def _database_otherwise(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> list[str]:
+    """Say what the database has otherwise; a server that does not answer keeps nobody from reading the record."""
+    from expunge.tasks.ledger.rebuild import disagreements
+
+    try:
+        return list(disagreements(home, chains))
+    except ServiceUnreachable as error:
+        logging.getLogger(__name__).warning("%s", error)
+        return []
+
+
+def rebuild(home: Path) -> dict[str, Any]:
+    """Write the database anew from the receipts; how many rows it has, and how many lines were otherwise."""
+    from expunge.tasks.ledger.rebuild import rebuild as write_anew
+
+    return write_anew(home)
 
 
 def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Audit the record, or one bundle."""
+"""Audit the record, or one bundle; write the database anew from the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from expunge.flows.cli import show
-from expunge.flows.cli.common import AsJson, Keys, exit_codes, say
+from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, say
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder
 
@@ -54,3 +54,12 @@ def audit(
             found, text = whole(home_folder(), noted or [], key or [], store, index), show.print_audit
         say(as_json, found, text)
         raise typer.Exit(found["exit_code"])
+
+
+@commands.command(rich_help_panel=GROUP)
+def rebuild(as_json: AsJson = False) -> None:
+    """Write the database of leases and states anew from the receipts, which it repeats."""
+    with at_home():
+        from expunge.flows.history import rebuild as write_anew
+
+        say(as_json, write_anew(home_folder()), show.print_fields)

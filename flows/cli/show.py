@@ -140,6 +140,8 @@ def _print_verdict(data: dict[str, Any]) -> None:
 def print_states(data: dict[str, Any]) -> None:
     for problem in data["problems"]:
         console.print(f"[bold red]nothing can be told of a line[/]: {escape(problem)}; see `expunge audit`")
+    for problem in data["database"]:
+        console.print(f"[bold yellow]{escape(problem)}[/]")
     if not data["requests"]:
         console.print("No request is on record here.")
         return
