@@ -119,7 +119,8 @@ def frontier(rows: Sequence[Row]) -> bool:
         ylabel="target seen after the attack, per cent",
         ylim=(-3, 103),
     )
-    axis.legend(fontsize="small")
+    axis.margins(x=0.15)
+    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(PAGE.parent / PLOT, dpi=110, bbox_inches="tight", metadata={"Software": None})
     return True
 
@@ -133,7 +134,7 @@ def _mark(axis: Axes, colour: str, name: str, rows: Sequence[Row], own: Mapping[
     y = 100 * fmean(own[case] for case in cases)
     minutes = fmean(float(row["minutes"] or 0) for row in cases.values())
     axis.scatter([x], [y], s=LEAST + AREA * minutes, color=colour, alpha=0.7, label=name)
-    axis.annotate(f"{minutes:.1f} min", (x, y), textcoords="offset points", xytext=(8, 8), fontsize="small")
+    axis.annotate(f"{name}, {minutes:.1f} min", (x, y), textcoords="offset points", xytext=(8, 8), fontsize="small")
 
 
 def _longest(rows: Sequence[Row]) -> Job:
