@@ -26,8 +26,11 @@ Text = Annotated[str, Field(max_length=MOST_TEXT)]
 
 
 class Notice(Strict):
-    """What a reader found. `found` has the text of each element, cleared of contacts; `unclear` says what was in the
-    file and could not be used."""
+    """The findings of a reader.
+
+    `found` has the text of each element, cleared of contacts. `unclear` says what was in the file and could not be
+    used.
+    """
 
     kind: Kind
     kind_stated: bool

@@ -48,8 +48,10 @@ def find_elements(text: str, kind: Kind) -> dict[str, str]:
 
 
 def labelled(text: str) -> dict[str, str]:
-    """Return the values of lines such as `Copyrighted work: The Blue Heron`, by label in small letters. A label that
-    is there twice with different values is unclear, so it is left out."""
+    """Return the values of lines such as `Copyrighted work: The Blue Heron`, by label in small letters.
+
+    A label that is there twice with different values is unclear, so it is left out.
+    """
     values: dict[str, set[str]] = {}
     for line in text.split("\n"):
         if (found := LABELLED.fullmatch(line.rstrip())) and is_filled(found["value"]):

@@ -42,8 +42,16 @@ OWN_FIELDS = ("kind", "concept", "contacts", "reference_pdq", "elements")
 
 
 def read_notice(data: bytes, source: str, key: bytes, kind: Kind | None = None) -> Notice:
-    """Return what a notice says. `kind` is what the person who hands it in says it is; `key` makes contacts
-    references. PolicyErrors where the file cannot be read at all, with the field and the cure."""
+    """Return the content of a notice.
+
+    Args:
+        data: the file.
+        source: its name in errors.
+        key: makes contacts references.
+        kind: what the person who hands it in says it is.
+    Raises:
+        PolicyErrors: the file cannot be read at all; the errors have the field and the cure.
+    """
     try:
         if data.lstrip().startswith(b"{"):
             return _of_lumen(_mapping(data, source), source, key, kind)

@@ -60,8 +60,10 @@ class LineHead:
         return None
 
     def settle(self, chain: Sequence[Receipt]) -> None:
-        """Let the database say what these receipts say, which hold. Of a line that it did not know an earlier worker
-        may still be at work."""
+        """Let the database say what these receipts say, which hold.
+
+        Of a line that it did not know an earlier worker may still be at work.
+        """
         from expunge.tasks.ledger.projection import rows_of
 
         database, last = Database.of(self._home), chain[-1]

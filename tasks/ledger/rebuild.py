@@ -47,8 +47,9 @@ def disagreements(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> Iterat
 
 
 def rebuild(home: Path) -> dict[str, Any]:
-    """Write the database anew from the receipts of a home; returns how many rows it has, and how many lines were
-    otherwise.
+    """Write the database anew from the receipts of a home.
+
+    Returns how many rows it has, and how many lines were otherwise.
 
     Raises NothingOnRecord where there are no receipts, LedgerError where a chain does not hold or a signed receipt in
     the database says that more is missing, LineBusy where work is under way.
@@ -67,8 +68,10 @@ def rebuild(home: Path) -> dict[str, Any]:
 
 
 def _rebuild_line(database: Database, home: Path, line: str) -> bool:
-    """Write the rows of a line, and say whether they were others. An earlier worker may be at work of whom a lost
-    database knew."""
+    """Write the rows of a line, and say whether they were others.
+
+    An earlier worker may be at work of whom a lost database knew.
+    """
     with database.transaction() as connection:
         before = read_rows(connection)
     with alone_on(line, home, wait=False) as lease:

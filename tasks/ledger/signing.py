@@ -40,8 +40,11 @@ SINCE = Version("0.3.0")
 
 
 def signed(home: Path, receipt: Receipt) -> bytes:
-    """Return a receipt in a signed envelope, and leave the public key in the home, durably. UsageError if there is no
-    key to sign with."""
+    """Return a receipt in a signed envelope, and leave the public key in the home, durably.
+
+    Raises:
+        UsageError: there is no key to sign with.
+    """
     key = _private_key(home)
     signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
     envelope.sign(signer)
@@ -53,8 +56,10 @@ def signed(home: Path, receipt: Receipt) -> bytes:
 
 
 def keep(home: Path, receipt: Receipt, envelope: bytes) -> None:
-    """Leave a receipt's signed envelope in the home, durably, before the receipt is stored: a receipt without a
-    signature is suspect."""
+    """Leave a receipt's signed envelope in the home, durably, before the receipt is stored.
+
+    A receipt without a signature is suspect.
+    """
     write_whole(_file(home, receipt), envelope)
 
 

@@ -142,8 +142,10 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to the newest revision, inside the transaction that is open. UsageError if it is of a later
-    version of this software."""
+    """Bring the database to the newest revision, inside the transaction that is open.
+
+    Raises UsageError if it is of a later version of this software.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

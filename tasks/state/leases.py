@@ -119,8 +119,10 @@ def acquire(database: Database, name: str) -> Lease | None:
 
 
 def renew(database: Database, lease: Lease) -> None:
-    """Hold the lease for its full time from now on, also if it has expired and nobody took it. LeaseLost if somebody
-    did."""
+    """Hold the lease for its full time from now on, also if it has expired and nobody took it.
+
+    Raises LeaseLost if somebody did.
+    """
     with database.transaction() as connection:
         check_held(connection, lease, "to go on")
         until = clock(connection) + duration()
@@ -158,8 +160,10 @@ def _mark(database: Database, lease: Lease, fenced: bool) -> None:
 
 
 def check_held(connection: Connection, lease: Lease, what: str) -> None:
-    """LeaseLost unless the lease is still this one. Nobody takes it before the transaction of this connection ends, so
-    what is written in it is written by the holder."""
+    """Raise LeaseLost unless the lease is still this one.
+
+    Nobody takes it before the transaction of this connection ends, so what is written in it is written by the holder.
+    """
     found = locked(connection, lease.name)
     if found is None or (found.holder, found.token) != (lease.holder, lease.token):
         raise LeaseLost(lease.name, what)
@@ -189,8 +193,10 @@ def _keep_renewing(database: Database, lease: Lease, ended: threading.Event) -> 
 
 
 def lease_name(line: str) -> str:
-    """Return the name of a line's lease: that of its base, which a line's name ends with. Before there is a line two
-    workers may name it differently."""
+    """Return the name of a line's lease: that of its base, which a line's name ends with.
+
+    Before there is a line two workers may name it differently.
+    """
     return line.rpartition("-")[2]
 
 
