@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expunge.flows.notices import NOTICES, notice_rows, refuse_no_home
 from expunge.policies import Policy
 from expunge.tasks.core.connection import shown
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError
@@ -30,14 +31,17 @@ def states(home: Path, policy: Policy | None) -> dict[str, Any]:
 
     All is told from receipts. Where the database has something else, `database` says so, and the exit code is not 0.
     """
+    refuse_no_home(home)
     chains, problems = history.read(home)
     requests = history.states_of(home, chains, policy.digest if policy else None)
+    notices = notice_rows(home) if NOTICES in chains and policy is None else []
     unproven = any(row["state"] == "suspect" or row["proof_late"] for row in requests)
     database = _database_otherwise(home, chains)
     code = IntegrityError.exit_code if problems or database else EXIT_CODE_OF["FAIL"] if unproven else 0
     if policy and not requests and not problems:
         _refuse_changed(home, policy, history.states_of(home, chains))
-    return {"requests": requests, "problems": problems, "database": database, "exit_code": code}
+    found = {"home": str(home), "notices": notices, "requests": requests}
+    return {**found, "problems": problems, "database": database, "exit_code": code}
 
 
 def _database_otherwise(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> list[str]:

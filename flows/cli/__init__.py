@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from expunge.flows.cli import checks, edits, record, requests
+from expunge.flows.cli import checks, edits, notices, record, requests
 from expunge.flows.terminal import guard
 from expunge.tasks.core.settings import keep_silent, spare_proxy
 
 app = typer.Typer(
-    help="Take concepts out of text-to-image models by policy, prove it, publish it, and keep the proof.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (requests, checks, record, edits):  # the order of the help
+for group in (notices, requests, checks, record, edits):  # the order of the help
     app.add_typer(group.commands)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"expunge {version('expunge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Take concepts out of text-to-image models by policy, prove it, publish it, and keep the proof."""
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def print_plan(data: dict[str, Any]) -> None:
         console.print(f"base {data['base']}", style="dim")
         return
     console.print(f"[bold]{escape(data['request_id'])}[/]: {data['editor']} would change {len(data['layers'])} weights")
-    table = _table("weight", ">change", ">residual", ">drift")
+    table = make_table("weight", ">change", ">residual", ">drift")
     for layer in data["layers"]:
         figures = (layer.get(key) for key in ("change", "residual", "drift"))  # training tells of the change alone
         table.add_row(layer["name"], *("-" if figure is None else f"{figure:.3f}" for figure in figures))
@@ -128,7 +128,7 @@ def _print_verdict(data: dict[str, Any]) -> None:
     colour = COLOURS.get(data["verdict"], "white")
     console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
     console.print(f"grade    {escape(data['grade'])}")
-    table = _table("concept", "role", ">before", ">after", ">bound", ">limit")
+    table = make_table("concept", "role", ">before", ">after", ">bound", ">limit")
     for row in data["concepts"]:
         figures = (
             "none" if row[key] is None else f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit")
@@ -138,14 +138,16 @@ def _print_verdict(data: dict[str, Any]) -> None:
 
 
 def print_states(data: dict[str, Any]) -> None:
+    console.print(f"home {escape(data['home'])}", style="dim")
     for problem in data["problems"]:
         console.print(f"[bold red]nothing can be told of a line[/]: {escape(problem)}; see `expunge audit`")
     for problem in data["database"]:
         console.print(f"[bold yellow]{escape(problem)}[/]")
+    _print_notices(data["notices"])
     if not data["requests"]:
         console.print("No request is on record here.")
         return
-    table = _table("request", "line", "state", "verdict", "at", "due", "receipt", "proven again by")
+    table = make_table("request", "line", "state", "verdict", "at", "due", "receipt", "proven again by")
     for row in data["requests"]:
         state = "[bold red]suspect[/]" if row["state"] == "suspect" else row["state"]
         cells = [escape(row["request_id"]), escape(row["line"]), state, row["verdict"] or "", row["at"]]
@@ -156,6 +158,16 @@ def print_states(data: dict[str, Any]) -> None:
             console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
         for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced", "repeated") else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
+
+
+def _print_notices(notices: list[dict[str, Any]]) -> None:
+    if not notices:
+        return
+    table = make_table("notice", "kind", "state", "received", "due", "missing")
+    for row in notices:
+        cells = (row["kind"], row["state"], row["received_at"], row["due"] or "", ", ".join(row["missing"]))
+        table.add_row(escape(row["request_id"]), *cells)
+    console.print(table)
 
 
 def _due(row: dict[str, Any]) -> str:
@@ -172,7 +184,7 @@ def print_checks(data: dict[str, Any]) -> None:
     if not data["lines"]:
         console.print("Nothing is due.")
         return
-    table = _table("line", "outcome", "bundle", "checked", "proven again by")
+    table = make_table("line", "outcome", "bundle", "checked", "proven again by")
     for row in data["lines"]:
         table.add_row(row["line"], *(_of_a_base(row) if row["restored"] else _of_an_edit(row)))
     console.print(table)
@@ -197,7 +209,7 @@ def _of_a_base(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def print_audit(data: dict[str, Any]) -> None:
-    table = _table("line", ">receipts", ">signed", ">concluded", ">rederived", ">published", "head")
+    table = make_table("line", ">receipts", ">signed", ">concluded", ">rederived", ">published", "head")
     for line in data["lines"]:
         counts = (str(line[name]) for name in ("receipts", "signed", "concluded", "rederived", "published"))
         table.add_row(escape(line["line"]), *counts, line["head"])
@@ -227,7 +239,8 @@ def print_fields(data: dict[str, Any]) -> None:
         console.print(f"{name:<8} {escape(str(value))}")
 
 
-def _table(*titles: str) -> Table:
+def make_table(*titles: str) -> Table:
+    """Return an empty table; a title that begins with > is of a column of figures."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for title in titles:
         table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left")

@@ -22,11 +22,16 @@ TERMS: dict[Kind, str] = {
 
 def due_at(policy: Policy) -> datetime | None:
     """Return the moment, in the zone in which the request came in, or None where the law names none."""
-    match policy.kind:
+    return due_after(policy.kind, policy.received_at)
+
+
+def due_after(kind: Kind, received_at: datetime) -> datetime | None:
+    """Return by when a request of this kind, received then, has to be carried out; None where no law names a time."""
+    match kind:
         case "ncii":
-            return policy.received_at + timedelta(hours=48)
+            return received_at + timedelta(hours=48)
         case "privacy_erasure":
-            return _a_month_after(policy.received_at)
+            return _a_month_after(received_at)
         case _:
             return None
 

@@ -24,6 +24,7 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step, named, of_step
 from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
+from expunge.tasks.ledger.notices import kept_notice
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import is_line, lines
 from expunge.tasks.ledger.recorder import journal
@@ -201,8 +202,8 @@ def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
 
 
 def _lost(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Policies and floors that receipts name and the home has no more."""
-    for name, kept in (("policy", kept_policy), ("floor", kept_floor)):
+    """Policies, floors and notices that receipts name and the home has no more."""
+    for name, kept in (("policy", kept_policy), ("floor", kept_floor), ("notice", kept_notice)):
         for digest in dict.fromkeys(receipt.inputs[name] for receipt in receipts if name in receipt.inputs):
             try:
                 kept(home, digest)

@@ -40,8 +40,9 @@ logger = logging.getLogger(__name__)
 class Step(StrEnum):
     """What a receipt is of: a takedown from reading its policy to its publication; a refusal, or the finding that
     another request has published the same, which end it; and the checks of what is published. An attempt begins before
-    anything is drawn of the candidate."""
+    anything is drawn of the candidate. A notice is received before there is a policy."""
 
+    RECEIVED = "received"
     READ = "read"
     PLANNED = "planned"
     ERASED = "erased"

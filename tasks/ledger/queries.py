@@ -133,7 +133,7 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}
     for receipt in chain.from_iterable(chains.values()):
-        if receipt.step == Step.CHECKED:
+        if receipt.step in (Step.CHECKED, Step.RECEIVED):
             continue
         key = receipt.work
         if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:

@@ -31,6 +31,7 @@ ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
 RECORD = {
     "policies": r"[0-9a-f]{64}\.yaml",
     "floors": r"[0-9a-f]{64}\.yaml",
+    "notices": r"[0-9a-f]{64}\.json",
     "keys": r"[0-9a-f]{64}\.pem",
     "timestamps": ONE_OF_A_LINE.replace(r"\.json", r"\.tsr"),
     "signatures": ONE_OF_A_LINE,

@@ -91,11 +91,14 @@ def test_a_home_that_is_a_file_is_2_with_its_cure(write_policy: WritePolicy, tmp
     assert "Traceback" not in done.err
 
 
-def test_no_library_is_loaded_before_it_was_told_to_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_library_is_loaded_before_it_was_told_to_report_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Prefect reports its first import to its makers, unless it was told not to."""
     for name in SILENCE:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DO_NOT_TRACK", "1")
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
     program = f"""
 import os, sys
 from expunge.flows import cli
@@ -119,12 +122,14 @@ def test_a_long_request_id_is_shown_whole_in_a_pipe(capsys: pytest.CaptureFixtur
         "at": "2026-01-01T00:00:00Z",
     }
     row |= {"due": "2026-01-02T00:00:00Z", "term": "", "met": "", "late": True, "receipt": "a" * 64}
-    show.print_states({"problems": [], "requests": [defaultdict(str, row)]})
+    show.print_states({"home": "home", "notices": [], "problems": [], "requests": [defaultdict(str, row)]})
     assert "r" * 64 in capsys.readouterr().out
 
 
-def test_an_empty_record_is_an_empty_list() -> None:
-    assert run_cli("status", "--json").data == {"requests": [], "problems": [], "exit_code": 0}
+def test_an_empty_record_is_an_empty_list(tmp_path: Path) -> None:
+    (home := tmp_path / "home").mkdir()
+    empty = {"home": str(home), "notices": [], "requests": [], "problems": [], "exit_code": 0}
+    assert run_cli("status", "--json").data == empty
 
 
 def test_a_report_of_nothing_is_refused(write_policy: WritePolicy) -> None:

@@ -1,0 +1,103 @@
+"""Take in a notice, and see what is due."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.markup import escape
+
+from expunge.flows.cli.common import AsJson, at_home, exit_codes, say
+from expunge.flows.cli.show import console, make_table
+from expunge.policies import Policy
+from expunge.policies.model.schema import Kind
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.settings import home_folder
+
+GROUP = "Handle a notice"
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge receive mail.eml --kind copyright")
+def receive(
+    file: Annotated[
+        Path, typer.Argument(help="an e-mail as text, a Lumen notice (JSON), or our YAML", exists=True, dir_okay=False)
+    ],
+    kind: Annotated[str | None, typer.Option(help=f"what it is: {', '.join(get_args(Kind))}")] = None,
+    received: Annotated[
+        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where to write the draft policy; the home if left out")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a notice on record at once, complete or not: its clock starts. Says what is missing and drafts the policy."""
+    with at_home():
+        from expunge.flows.notices import take_in
+
+        say(as_json, take_in(file, _kind(kind), _moment(received), out, home_folder()), print_receipt)
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge due || echo 'something is late'")
+def due(as_json: AsJson = False) -> None:
+    """List what is late and what is next, with the days that are left; exit code 4 if anything is late."""
+    with exit_codes():
+        from expunge.flows.notices import list_due
+
+        found = list_due(home_folder())
+        say(as_json, found, print_due)
+        raise typer.Exit(found["exit_code"])
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge schema > policy.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of a policy, by which editors complete and check the file."""
+    print(policy_schema(), end="")
+
+
+def policy_schema() -> str:
+    """Return the JSON Schema of a policy as the committed file has it."""
+    return json.dumps(Policy.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _kind(text: str | None) -> Kind | None:
+    if text is not None and text not in get_args(Kind):
+        raise UsageError(f"--kind {text!r} is none of the kinds: use one of {', '.join(get_args(Kind))}")
+    return text  # pyright: ignore[reportReturnType] (one of them, by the check)
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--received {text!r} is no moment: write 2026-01-31T09:30:00+01:00") from None
+
+
+def print_receipt(data: dict[str, Any]) -> None:
+    console.print(f"[bold]{escape(data['request_id'])}[/] is on record: {data['state']}, {data['kind']}")
+    console.print(f"received {data['received_at']}\ndue      {data['due'] or 'without delay, no law names a time'}")
+    console.print(f"draft    {escape(data['draft'])}\nreceipt  {data['receipt']}")
+    if data["missing"]:
+        console.print("[bold yellow]missing[/], so send back:")
+    for one in data["missing"]:
+        console.print(f"- {escape(one['ask'])} ({escape(one['element'])}, {escape(one['source'])})")
+    for remark in data["unclear"]:
+        console.print(f"note: {escape(remark)}")
+
+
+def print_due(data: dict[str, Any]) -> None:
+    console.print(f"home {escape(data['home'])}", style="dim")
+    for problem in data["problems"]:
+        console.print(f"[bold red]nothing can be told of a line[/]: {escape(problem)}; see `expunge audit`")
+    if not data["due"]:
+        console.print("Nothing is due.")
+        return
+    table = make_table("request", "kind", "state", "due", ">days left", "missing")
+    for row in data["due"]:
+        left = "" if row["days_left"] is None else f"{row['days_left']:g}"
+        when = row["due"] or "without delay"
+        shown = (f"[bold red]{when} late[/]", f"[bold red]{left}[/]") if row["late"] else (when, left)
+        table.add_row(escape(row["request_id"]), row["kind"] or "", row["state"], *shown, ", ".join(row["missing"]))
+    console.print(table)

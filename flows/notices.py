@@ -1,0 +1,110 @@
+"""Intake: a notice is put on record with its draft of a policy, and what is due is listed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from expunge.policies.model.schema import Kind
+from expunge.policies.notices import draft_policy
+from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
+from expunge.tasks.ledger import queries
+from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.notices import LINE as NOTICES
+from expunge.tasks.ledger.notices import receive, received_at, received_notices, what_is_missing, write_draft
+
+MOST_BYTES = 10_000_001
+ENDED = ("published", "repeated", "replaced", "restored", "suspect")
+"""States of a request of which something was published."""
+DAY = 86_400
+
+
+def take_in(file: Path, kind: Kind | None, at: datetime | None, out: Path | None, home: Path) -> dict[str, Any]:
+    """Record a notice and write the draft of a policy; return what a person has to know of it."""
+    with file.open("rb") as handle:
+        data = handle.read(MOST_BYTES)
+    receipt, notice = receive(home, data, str(file), kind, at)
+    draft = out or home / "drafts" / f"{receipt.request_id}.yaml"
+    write_draft(draft, draft_policy(notice, receipt.request_id, received_at(receipt)), chosen=out is not None)
+    missing = [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
+    return {
+        "request_id": receipt.request_id,
+        "state": receipt.outcome,
+        "kind": notice.kind,
+        "received_at": receipt.settings["received_at"],
+        "due": receipt.settings["due_at"],
+        "receipt": receipt.digest,
+        "draft": str(draft),
+        "missing": missing,
+        "unclear": list(notice.unclear),
+    }
+
+
+def notice_rows(home: Path) -> list[dict[str, Any]]:
+    """Return one row a notice, by its last receipt."""
+    rows = {}
+    for receipt in received_notices(home):
+        rows[receipt.request_id] = _row(receipt)
+    return list(rows.values())
+
+
+def _row(receipt: Receipt) -> dict[str, Any]:
+    told = receipt.settings
+    return {
+        "request_id": receipt.request_id,
+        "state": receipt.outcome,
+        "kind": told["kind"],
+        "received_at": told["received_at"],
+        "due": told["due_at"],
+        "missing": (receipt.verdict or {}).get("reasons", []),
+        "receipt": receipt.digest,
+    }
+
+
+def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
+    """Return all that waits to be carried out, the most urgent first; the exit code tells whether anything is late.
+
+    The clock of a notice holds for the policy that came of it, whatever moment that policy names. NothingOnRecord
+    where there is no home. What no law sets a time for comes last.
+    """
+    refuse_no_home(home)
+    now = now or datetime.now(UTC)
+    chains, problems = queries.read(home)
+    open_rows: dict[str, dict[str, Any]] = {}
+    if NOTICES in chains:
+        open_rows = {row["request_id"]: row for row in notice_rows(home)}
+    requests = queries.states_of(home, chains, now=now)
+    for row in requests:
+        notice = open_rows.get(row["request_id"])
+        dues = [str(due) for due in (row["due"], notice and notice["due"]) if due]
+        due = min(dues, key=datetime.fromisoformat, default=None)
+        kept = {name: row[name] for name in ("request_id", "state", "receipt")}
+        open_rows[row["request_id"]] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
+    for row in requests:
+        if row["state"] in ENDED:
+            open_rows.pop(row["request_id"], None)
+    rows = sorted(
+        ({**row, **_left(row["due"], now)} for row in open_rows.values()),
+        key=lambda row: (row["due"] is None, row["days_left"] or 0.0, row["request_id"]),
+    )
+    late = EXIT_CODE_OF["FAIL"] if any(row["late"] for row in rows) else 0
+    return {
+        "home": str(home),
+        "due": rows,
+        "problems": problems,
+        "exit_code": LedgerError.exit_code if problems else late,
+    }
+
+
+def _left(due: str | None, now: datetime) -> dict[str, Any]:
+    if due is None:
+        return {"days_left": None, "late": False}
+    seconds = (datetime.fromisoformat(due) - now).total_seconds()
+    return {"days_left": round(seconds / DAY, 1), "late": seconds < 0}
+
+
+def refuse_no_home(home: Path) -> None:
+    """Raise NothingOnRecord where there is no home: an empty list would say that nothing is due."""
+    if not home.is_dir():
+        raise NothingOnRecord(f"EXPUNGE_HOME is {home}, and there is no such folder: set it to the home that is meant")

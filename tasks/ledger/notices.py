@@ -1,0 +1,141 @@
+"""Notices as they were received: each is on record at once, complete or not, and its clock runs from then on.
+
+The record has what a reader found, contacts as references, and the digest of the file; never the file itself. Keep it
+where such letters are kept. The receipts lie in a line of their own, so the audit reads them like those of any model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import expunge.engine
+from expunge.canonical_json import canonical_json, sha256
+from expunge.engine.files.atomic import write_new, write_once, write_whole
+from expunge.policies.model.deadlines import due_after
+from expunge.policies.model.schema import Kind
+from expunge.policies.notices import Notice, missing_elements, read_notice
+from expunge.tasks.core.errors import IntegrityError, UsageError
+from expunge.tasks.core.settings import actor
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.ledger.timestamps import stamping
+
+LINE = "notices"
+KIND_UNKNOWN = "kind"
+
+
+def receive(home: Path, data: bytes, source: str, kind: Kind | None, at: datetime | None) -> tuple[Receipt, Notice]:
+    """Put a notice on record, and return its receipt with what was found. The same file twice has one receipt.
+
+    Args:
+        kind: what the person who hands it in says it is; None leaves it to what the notice itself says.
+        at: when it came in; None is now, or for a file that is on record when that came in.
+
+    Raises:
+        PolicyErrors: the file cannot be read at all.
+        UsageError: `at` has no time zone, or lies in the future.
+    """
+    now = datetime.now(UTC)
+    if at and (at.tzinfo is None or at > now):
+        raise UsageError("--received needs date, time and zone, and lies in the past: write 2026-01-31T09:30:00+01:00")
+    notice, file = read_notice(data, source, _contact_key(home), kind), sha256(data)
+    with alone_on(LINE, home):
+        before = [one for one in received_notices(home) if one.inputs["file"] == file]
+        if before and (kind is None or before[-1].settings["kind"] == kind) and not _is_earlier(at, before):
+            return before[-1], kept_notice(home, before[-1].inputs["notice"])
+        earliest = min([at or now, *(received_at(one) for one in before)])
+        return _recorded(home, notice, file, earliest, before), notice
+
+
+def received_notices(home: Path) -> list[Receipt]:
+    """Return the receipts of all notices, the latest last. LedgerError where the chain does not hold."""
+    return of_step(journal(home, LINE).receipts(), Step.RECEIVED)
+
+
+def received_at(receipt: Receipt) -> datetime:
+    """Return when the notice came in, by its receipt."""
+    return datetime.fromisoformat(str(receipt.settings["received_at"]))
+
+
+def kept_notice(home: Path, digest: str) -> Notice:
+    """Return what was found in a notice; IntegrityError if that is not there, or says something else by now."""
+    path = _path(home, digest)
+    try:
+        content = path.read_bytes()
+        if sha256(content) == digest:
+            return Notice.model_validate_json(content)
+    except (OSError, ValueError):
+        pass
+    raise IntegrityError(f"{path} is not the notice that was received: restore it from a backup")
+
+
+def what_is_missing(notice: Notice) -> list[tuple[str, str, str]]:
+    """Return name, source and the sentence to send back of all that a notice lacks."""
+    unknown = (KIND_UNKNOWN, "intake", "Please say on which law or right you rely, so that we know its rules.")
+    found = notice.found.keys() - ({"due_at"} if _ordered(notice) is None else set())
+    lacking = missing_elements(notice.kind, found)
+    return [*([] if notice.kind_stated else [unknown]), *((one.name, one.source, one.ask) for one in lacking)]
+
+
+def write_draft(draft: Path, text: str, chosen: bool) -> None:
+    """Write the draft; one that is there already is left as a person has it by now, unless another place was chosen."""
+    try:
+        if not chosen:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+        write_new(draft, text.encode())
+    except FileExistsError:
+        if chosen:
+            raise UsageError(f"--out {draft} is there already: the notice is on record; name a new file") from None
+    except FileNotFoundError:
+        raise UsageError(f"--out {draft} is in no folder: the notice is on record; name a file in one") from None
+
+
+def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Sequence[Receipt]) -> Receipt:
+    content = canonical_json(notice.model_dump(mode="json"))
+    write_whole(_path(home, sha256(content)), content)
+    due = _ordered(notice) or due_after(notice.kind, at)
+    missing = [name for name, _, _ in what_is_missing(notice)]
+    settings = {"kind": notice.kind, "received_at": at.isoformat(), "due_at": due and due.isoformat()}
+    return journal(home, LINE).append(
+        Step.RECEIVED,
+        request_id=before[0].request_id if before else f"notice-{at:%Y%m%d}-{file[:12]}",
+        who=actor(),
+        inputs={"file": file, "notice": sha256(content)},
+        outputs={},
+        settings={"work": file, **settings},
+        versions={"expunge": expunge.engine.__version__, **stamping()},
+        verdict={"outcome": "defective" if missing else "received", "reasons": missing},
+    )
+
+
+def _is_earlier(at: datetime | None, before: Sequence[Receipt]) -> bool:
+    """Return whether a notice came in before the record says. No later moment ever counts: the clock is not reset."""
+    return at is not None and at < min(received_at(one) for one in before)
+
+
+def _ordered(notice: Notice) -> datetime | None:
+    """Return the date that a court set, if the order gives a moment that has no two readings."""
+    if notice.kind != "court_order":
+        return None
+    try:
+        moment = datetime.fromisoformat(notice.found.get("due_at", ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _contact_key(home: Path) -> bytes:
+    path = home / "private" / "contacts.key"
+    home.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    write_once(path, lambda: secrets.token_bytes(32))
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _path(home: Path, digest: str) -> Path:
+    return home / "notices" / f"{digest}.json"
