@@ -122,13 +122,15 @@ def test_a_long_request_id_is_shown_whole_in_a_pipe(capsys: pytest.CaptureFixtur
         "at": "2026-01-01T00:00:00Z",
     }
     row |= {"due": "2026-01-02T00:00:00Z", "term": "", "met": "", "late": True, "receipt": "a" * 64}
-    show.print_states({"home": "home", "notices": [], "problems": [], "requests": [defaultdict(str, row)]})
+    show.print_states(
+        {"home": "home", "notices": [], "problems": [], "database": [], "requests": [defaultdict(str, row)]}
+    )
     assert "r" * 64 in capsys.readouterr().out
 
 
 def test_an_empty_record_is_an_empty_list(tmp_path: Path) -> None:
     (home := tmp_path / "home").mkdir()
-    empty = {"home": str(home), "notices": [], "requests": [], "problems": [], "exit_code": 0}
+    empty = {"home": str(home), "notices": [], "requests": [], "problems": [], "database": [], "exit_code": 0}
     assert run_cli("status", "--json").data == empty
 
 
