@@ -21,7 +21,7 @@ from expunge.errors import ExpungeError
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import home_folder
 
-S3 = Wish("s3", 8333)
+S3 = Wish("s3", 8333, "EXPUNGE_S3_PORT")
 EVERY_ADDRESS = "0.0.0.0"
 SHORTEST = 16
 ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")

@@ -23,6 +23,7 @@ from expunge.deployments.containers import s3
 from expunge.deployments.processes import launch, stop
 from expunge.deployments.readiness import answers, make_buckets
 from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.settings import SILENCE
 from tests.deployments.variables import unknown
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,11 @@ def test_the_page_of_operations_makes_every_secret() -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     (made,) = re.findall(r"for name in ([A-Z0-9_\s\\]+); do", page)
     assert set(made.replace("\\", " ").split()) == secrets()
+
+
+def test_the_image_lets_no_library_report_its_use() -> None:
+    recipe = (FOLDER / "Containerfile").read_text(encoding="utf-8")
+    assert [name for name, value in SILENCE.items() if not re.search(rf"\b{name}={value}\b", recipe)] == []
 
 
 def test_the_image_has_the_version_of_the_project() -> None:
