@@ -27,12 +27,14 @@ def _record_refusal(path: Path, policy: Policy, settings: Settings) -> None:
     from expunge.tasks.ledger.admission import admitting
     from expunge.tasks.ledger.line_lock import alone_on
     from expunge.tasks.ledger.queries import line_of
+    from expunge.tasks.ledger.recorder import journal
     from expunge.tasks.storage.record_replica import store, stored
 
     data, home = path.read_bytes(), settings.home
     if parse(data, str(path)).digest != policy.digest:
         raise IntegrityError(f"{path.name} changed since it was read: submit it again")
-    with alone_on(line_of(policy, home), home):
+    line = line_of(policy, home)
+    with alone_on(line, home):
         store(settings)
-        with stored(settings), admitting(policy, data, home):
+        with stored(settings), admitting(policy, data, home, journal(home, line)):
             refuse_too_large(locate(policy)[0])

@@ -149,12 +149,13 @@ def _unchecked(found: Found, noted: list[str]) -> list[str]:
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     """The report of the policy's last verification, rendered anew; returns where it is."""
+    from expunge.tasks.ledger.case import open_case
     from expunge.tasks.report import rerender
 
     order = history.last_order(home, policy.digest)
     if order is None or not (order.folder / VERDICT).exists():
         raise NothingOnRecord(_why_none(home, policy))
-    page = rerender(order)
+    page = rerender(open_case(order))
     try:
         return Path(shutil.copyfile(page, out)) if out else page
     except OSError as error:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.publish import publish_task
 from expunge.tasks.restore import base_bundle_task, record_base_task
 
 
-def restore(order: Order, settings: Settings) -> str:
-    """Publish the base of a work order that erases nothing; returns the order's key."""
-    bundle = base_bundle_task(order)
-    release = publish_task(order, settings, bundle)
-    record_base_task(order, settings, release)
-    return order.key
+def restore(case: Case) -> Case:
+    """Publish the base of a case in which nothing is erased any more; returns the case."""
+    bundle = base_bundle_task(case)
+    release = publish_task(case, bundle)
+    record_base_task(case, release)
+    return case

@@ -17,10 +17,11 @@ from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.private_home import private
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import refusals_end_plainly
-from expunge.tasks.ledger.ledger import LINE
+from expunge.tasks.ledger.ledger import LINE, Ledger
 from expunge.tasks.ledger.line_lock import alone_on
-from expunge.tasks.ledger.line_status import is_restored, summary
+from expunge.tasks.ledger.line_status import Standing, summary
 from expunge.tasks.ledger.queries import is_to_check, lines_to_check
+from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.preflight import check_here, prefect_staying, reach, secured
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import (
@@ -51,26 +52,27 @@ def reverify(line: LineName, home: Path) -> str:
     copies the record, whoever starts it.
     """
     settings = replace(Settings.load(), home=home)
-    with private(home), secured(line, settings):
+    with private(home), secured(line, settings) as ledger:
         mark_run(line, home, "reverify")
-        return _questioned(line, settings)
+        return _questioned(ledger, settings)
 
 
-def _questioned(line: str, settings: Settings) -> str:
-    if is_restored(settings.home, line):
-        key = look_task(line, settings)
-        catch_up(line, settings)
+def _questioned(ledger: Ledger, settings: Settings) -> str:
+    standing = Standing.by(settings.home, ledger.chain)
+    if standing is not None and standing.restored:
+        key = look_task(ledger, settings)
+        catch_up(ledger, settings)
         return key
-    check = open_task(line, str(settings.home))
-    model = fetch_task(check, settings)
+    check = open_task(ledger, settings)
+    model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
     try:
-        finding_task(check, receipt, evidence, settings)
+        finding_task(check, receipt, evidence)
     except Exception:
-        refuse(line, receipt)  # what was found goes before what MLflow says
+        refuse(ledger.line, receipt)  # what was found goes before what MLflow says
         raise
-    refuse(line, receipt)
+    refuse(ledger.line, receipt)
     return check.order.key
 
 
@@ -138,7 +140,7 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
     # a takedown or check that is under way tells MLflow itself; after a dry run the next night does
     with _failure() as failed, suppress(LineBusy), alone_on(line, settings.home, wait=False):
         close_abandoned(line, settings.home)
-        catch_up(line, settings)
+        catch_up(journal(settings.home, line), settings)
     known = summary(settings.home, line)
     if known["suspect"]:
         failed = _suspicion(known)
@@ -146,12 +148,12 @@ def _told(line: str, settings: Settings) -> dict[str, Any]:
 
 
 def _checked(line: str, settings: Settings, due: bool) -> dict[str, Any]:
-    with _failure() as failed, secured(line, settings):
+    with _failure() as failed, secured(line, settings) as ledger:
         until = datetime.now(UTC) + AHEAD if due else None
         if is_to_check(settings.home, line, until) or is_changed(line, settings):
             with prefect_staying(settings.prefect_api_url):
                 reverify(line, settings.home)
-            catch_up(line, settings)
+            catch_up(ledger, settings)
     known = summary(settings.home, line)
     if known["suspect"] and not failed["exit_code"]:  # another run found it so while this one waited
         failed = _suspicion(known)

@@ -13,9 +13,9 @@ from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, verdict_of
 from expunge.tasks.intake import note_repeated, repeated
-from expunge.tasks.ledger.ledger import Receipt
-from expunge.tasks.ledger.line_status import Standing
-from expunge.tasks.ledger.queries import line_of, publication
+from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.ledger import Ledger, Receipt
+from expunge.tasks.ledger.queries import line_of, publication_in
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.reverify import catch_up
@@ -32,44 +32,43 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     data = path.read_bytes()
     if parse(data, str(path)).digest != policy.digest:
         raise IntegrityError(f"{path.name} changed since it was read: submit it again")
-    with secured(line_of(policy, settings.home), settings):
-        return _submit(path, data, policy, settings)
+    with secured(line_of(policy, settings.home), settings) as ledger:
+        return _submit(path, data, policy, ledger, settings)
 
 
-def _submit(path: Path, data: bytes, policy: Policy, settings: Settings) -> dict[str, Any]:
-    line = line_of(policy, settings.home)
-    receipt = publication(settings.home, line, policy.digest)
-    if receipt is not None and _is_done(receipt, settings):
-        order = Order.load(settings.home, receipt.work)
-        return outcome(order, settings, receipt, repeated=True)
-    if (first := repeated(policy, settings.home)) and _is_done(first, settings):
-        note_repeated(policy, data, settings.home, first)
-        known = outcome(Order.load(settings.home, first.work), settings, first, repeated=True)
-        return known | {"request_id": policy.request_id, "same_as": first.request_id}
+def _submit(path: Path, data: bytes, policy: Policy, ledger: Ledger, settings: Settings) -> dict[str, Any]:
+    receipt = publication_in(ledger.chain, policy.digest)
+    if receipt is not None and (done := _done(receipt, ledger, settings)):
+        return outcome(done, receipt, repeated=True)
+    first = repeated(policy, ledger, settings.home)
+    if first is not None and (done := _done(first, ledger, settings)):
+        note_repeated(policy, data, settings.home, first, ledger)
+        return outcome(done, first, repeated=True) | {"request_id": policy.request_id, "same_as": first.request_id}
     with prefect_staying(settings.prefect_api_url):
-        key = takedown(path.absolute(), hashlib.sha256(data).hexdigest(), settings.home)
-    receipt = publication(settings.home, line, policy.digest)
+        case = takedown(path.absolute(), hashlib.sha256(data).hexdigest(), settings.home)
+    receipt = publication_in(case.chain, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
-    return outcome(Order.load(settings.home, key), settings, receipt, repeated=False)
+    return outcome(case, receipt, repeated=False)
 
 
-def _is_done(receipt: Receipt, settings: Settings) -> bool:
-    """Whether the home has the work, S3 serves what the line came to, and MLflow has heard of both; it is told here if
-    it has not."""
-    kept = Order.is_kept(settings.home, receipt.work)
-    if not (kept and _is_in_force(receipt, settings) and still_in_place(receipt.line, settings)):
-        return False
+def _done(receipt: Receipt, ledger: Ledger, settings: Settings) -> Case | None:
+    """The case of what was published, if the home has the work, S3 serves what the line came to, and MLflow has heard
+    of both; it is told here if it has not."""
+    case = None
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
-        order = Order.load(settings.home, receipt.work)
-        if not order.desired.restores:
-            verdict_of(order)
-        catch_up(receipt.line, settings)
-        return recorded_run(settings, receipt.digest) is not None
-    return False
+        case = open_case(Order.load(settings.home, receipt.work), settings, ledger)
+    if case is None or not (_is_in_force(receipt, case) and still_in_place(ledger, settings)):
+        return None
+    with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):
+        if not case.order.desired.restores:
+            verdict_of(case.order)
+        catch_up(ledger, settings)
+        return case if recorded_run(settings, receipt.digest) else None
+    return None
 
 
-def _is_in_force(receipt: Receipt, settings: Settings) -> bool:
+def _is_in_force(receipt: Receipt, case: Case) -> bool:
     """Whether no other request has taken the place of what this receipt published. False too where a published policy
     is lost: the flow must run then, which restores it from the file that was handed in, or refuses another."""
-    standing = Standing.of(settings.home, receipt.line)
+    standing = case.standing
     return standing is not None and not standing.lost and receipt.request_id not in standing.replaced

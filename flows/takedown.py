@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from pydantic import Field, FilePath
 
 from expunge.flows.restore import restore
-from expunge.policies import PolicyErrors, read
+from expunge.policies import Policy, PolicyErrors, read
 from expunge.tasks.bundle import bundle_task
 from expunge.tasks.core.private_home import private
 from expunge.tasks.core.run_progress import progress_of
@@ -23,8 +23,10 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import refusals_end_plainly
 from expunge.tasks.edit import edit_task, plan_task
 from expunge.tasks.gate import gate_task, refuse
-from expunge.tasks.intake import read_policy
+from expunge.tasks.intake import read_task
 from expunge.tasks.ledger.admission import received
+from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.preflight import secured
 from expunge.tasks.publish import follow_task, publish_task
@@ -50,41 +52,41 @@ def request_name() -> str:
 
 @flow(name="takedown", flow_run_name=request_name, persist_result=False)
 @refusals_end_plainly
-def takedown(policy: FilePath, sha256: Sha256, home: Path) -> str:
+def takedown(policy: FilePath, sha256: Sha256, home: Path) -> Case:
     """Take the policy file at path `policy`, whose bytes have this sha256, through the whole pipeline.
 
-    Returns the key of the work order, whose folder under `home` holds all that was made. Ends Failed, with the reason
+    Returns the case, whose work folder under `home` holds all that was made. Ends Failed, with the reason
     as its message, if anything is refused or the verdict is not PASS; then nothing has been published. The flow holds
     its line, checks the services and copies the record, whoever starts it.
     """
-    asked, settings = received(policy, sha256)[0], replace(Settings.load(), home=home)
+    (asked, data), settings = received(policy, sha256), replace(Settings.load(), home=home)
     line = line_of(asked, home)
-    with private(home), secured(line, settings):
+    with private(home), secured(line, settings) as ledger:
         mark_run(line, home, "takedown", f"request:{asked.request_id}")
         with progress_of(asked.request_id, STEPS):
-            return _carried_out(policy, sha256, settings)
+            return _carried_out(asked, data, ledger, settings)
 
 
-def _carried_out(policy: Path, sha256: str, settings: Settings) -> str:
-    order = read_policy(str(policy), sha256, str(settings.home))
-    follow_task(order, settings)
-    if order.desired.restores:
-        return restore(order, settings)
-    plan = plan_task(order)
-    candidate = edit_task(order, plan)
-    comparison = compare_task(order, candidate)
-    order = attempt_task(order, candidate)
-    evidence = verify_task(order, candidate)
-    verdict = verdict_task(order, candidate, comparison, evidence)
-    gate = gate_task(order, candidate, evidence, verdict)
-    show_verdict(order, verdict, named=not is_of_a_person(order))
+def _carried_out(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -> Case:
+    case = read_task(policy, data, ledger, settings)
+    follow_task(case)
+    if case.order.desired.restores:
+        return restore(case)
+    plan = plan_task(case)
+    candidate = edit_task(case, plan)
+    comparison = compare_task(case, plan, candidate)
+    case = attempt_task(case, candidate)
+    evidence = verify_task(case, candidate)
+    verdict = verdict_task(case, candidate, comparison, evidence)
+    gate = gate_task(case, candidate, comparison, evidence, verdict)
+    show_verdict(case.order, verdict, named=not is_of_a_person(case))
     if gate.shut:
         with suppress(Exception):  # what was found goes before what MLflow says, which Prefect has of the task
-            report_task(order, candidate, verdict, evidence)
-            record_task(order, settings, verdict, evidence, gate.receipt, None)
+            report_task(case, candidate, verdict, evidence)
+            record_task(case, verdict, evidence, gate.receipt, None)
         refuse(verdict, gate)
-    bundle = bundle_task(order, plan, candidate, verdict, evidence)
-    release = publish_task(order, settings, bundle, verdict)
-    report_task(order, candidate, verdict, evidence)
-    record_task(order, settings, verdict, evidence, release.receipt, release)
-    return order.key
+    bundle = bundle_task(case, plan, candidate, verdict, evidence)
+    release = publish_task(case, bundle, verdict)
+    report_task(case, candidate, verdict, evidence)
+    record_task(case, verdict, evidence, release.receipt, release)
+    return case

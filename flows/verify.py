@@ -31,6 +31,7 @@ def verify(
     from expunge.tasks.evidence.gather import gather_evidence
     from expunge.tasks.evidence.identity import compare_with_base, refuse_unreadable
     from expunge.tasks.intake import order_for
+    from expunge.tasks.ledger.case import open_case
     from expunge.tasks.report import write_report
     from expunge.tasks.views.outcome import examined
 
@@ -40,5 +41,5 @@ def verify(
     comparison = compare_with_base(order, model, declared_edit(folder.absolute()))
     evidence = gather_evidence(order, model)
     verdict = conclude(order, model, comparison, evidence).verdict
-    write_report(order, model.digest, verdict, evidence)
+    write_report(open_case(order), model.digest, verdict, evidence)
     return examined(order, verdict, model.digest, bundle, hand_out(order, out))

@@ -11,23 +11,25 @@ from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Ref, Weights
 from expunge.tasks.evidence.identity import compared
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.ledger.recorder import note
 from expunge.tasks.report import render_card
 from expunge.tasks.storage.manifest import listed, model_digest
 
 
-def make_bundle(order: Order, verdict: Verdict, table: Path) -> str:
+def make_bundle(case: Case, verdict: Verdict, table: Path) -> str:
     """Assemble `bundle/` in the order's folder and return its digest, the sha256 of its manifest."""
+    order = case.order
     extras: dict[str, Path | bytes] = {
         DELTAS: order.folder / DELTAS,
         EVIDENCE: table,
         VERDICT: order.folder / VERDICT,
         QUALITY: order.folder / QUALITY,
-        "README.md": render_card(order, verdict),
+        "README.md": render_card(case, verdict),
     }
     return assemble(order.folder / CANDIDATE, extras, order.folder / BUNDLE)
 
@@ -48,10 +50,13 @@ def check_edited(bundle: Path, base: Path) -> None:
 
 
 @step("assemble the bundle")
-def bundle_task(order: Order, plan: Ref, candidate: str, verdict: Ref, table: Ref) -> str:
-    digest = make_bundle(order, Verdict.load(verdict.path), table.path)
-    check_proven(order.folder / BUNDLE, candidate, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
-    check_edited(order.folder / BUNDLE, order.base_folder)
-    inputs = {"candidate": candidate, "verdict": verdict.sha256, "evidence": table.sha256}
-    note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
+def bundle_task(case: Case, plan: Ref, candidate: Weights, verdict: Ref, table: Ref) -> str:
+    """Return the digest of the bundle, which holds what was verified and nothing else."""
+    folder = case.order.folder / BUNDLE
+    digest = make_bundle(case, Verdict.load(verdict.path), table.path)
+    check_proven(folder, candidate.digest, {DELTAS: plan, EVIDENCE: table, VERDICT: verdict})
+    check_edited(folder, case.order.base_folder)
+    inputs = {"candidate": candidate.digest, "verdict": verdict.sha256, "evidence": table.sha256}
+    case.note(Step.BUNDLED, inputs, outputs={"bundle": digest})
+    tell(f"assembled: bundle {digest[:12]}")
     return digest

@@ -25,13 +25,14 @@ from expunge.tasks.core.errors import LimitExceeded
 from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.progress import bars
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 
 
 def plan_edit(order: Order) -> Ref:
@@ -69,21 +70,21 @@ def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
         return make(base, spec, report, WordStore(words_folder(order.home)), order.folder / TRAINING)
 
 
-def write_candidate(order: Order, made: Ref) -> tuple[Path, str]:
-    """The edited model's folder and digest; written once, then found again by the receipt that says what this plan
-    came to."""
+def write_candidate(case: Case, made: Ref) -> Weights:
+    """The edited model; written once, then found again by the receipt that says what this plan came to."""
+    order = case.order
     folder = order.folder / CANDIDATE
-    erased = journal(order.home, order.line).last(Step.ERASED, {"work": order.key})
+    erased = case.ledger.last(Step.ERASED, {"work": order.key})
     if erased and folder.exists():
         digest = folder_digest(folder)
         is_told = erased.outputs.items() <= _written(order, digest).items()
         if is_told and (made.sha256, digest) == (erased.inputs.get("plan"), erased.outputs.get("candidate")):
-            return folder, digest
+            return Weights(folder, digest)
     shutil.rmtree(folder, ignore_errors=True)
     lost = write_edited(order.base_folder, EditPlan.load(made.path), folder)
     largest = float(f"{max(lost.values(), default=0.0):.6g}")
     write_whole(order.folder / ROUNDING, canonical_json({"largest": largest}))
-    return folder, folder_digest(folder)
+    return Weights(folder, folder_digest(folder))
 
 
 def _written(order: Order, candidate: str) -> dict[str, str]:
@@ -106,22 +107,26 @@ def remove_candidate(order: Order) -> None:
 
 
 @step("plan the edit")
-def plan_task(order: Order) -> Ref:
+def plan_task(case: Case) -> Ref:
+    """Return the file of the edit as data; the model is not touched."""
+    order = case.order
     inputs = {"state": order.state, "base": order.base}
-    with refusals_noted(order, inputs):
+    with case.refusals_noted(inputs):
         refuse_unprovable(examination(order))
         made = plan_edit(order)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}
-    note(order, Step.PLANNED, inputs, outputs)
+    case.note(Step.PLANNED, inputs, outputs)
+    tell(f"planned: {made.bytes / 2**20:.1f} MiB of changes, {made.sha256[:12]}")
     return made
 
 
 @step("write the candidate")
-def edit_task(order: Order, made: Ref) -> str:
-    """Returns the candidate's folder digest."""
-    inputs = {"base": order.base, "plan": made.sha256}
-    with refusals_noted(order, inputs):
-        _, digest = write_candidate(order, made)
-    note(order, Step.ERASED, inputs, outputs=_written(order, digest))
-    return digest
+def edit_task(case: Case, made: Ref) -> Weights:
+    """Return the candidate: the base with the planned edit."""
+    inputs = {"base": case.order.base, "plan": made.sha256}
+    with case.refusals_noted(inputs):
+        candidate = write_candidate(case, made)
+    case.note(Step.ERASED, inputs, outputs=_written(case.order, candidate.digest))
+    tell(f"written: candidate {candidate.digest[:12]}")
+    return candidate

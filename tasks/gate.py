@@ -9,14 +9,15 @@ from expunge.engine.files.comparison import Comparison
 from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
-from expunge.tasks.core.paths import CANDIDATE, COMPARISON, GATE
+from expunge.tasks.core.paths import GATE
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.arms import arms_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.gx.checkpoint import GateResult, Terms, gate
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.ledger.recorder import note
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,21 @@ class Gated:
 
 
 @step("gate")
-def gate_task(order: Order, candidate: str, table: Ref, verdict: Ref) -> Gated:
+def gate_task(case: Case, candidate: Weights, comparison: Ref, table: Ref, verdict: Ref) -> Gated:
     """Its receipt says whether it opened, and what it doubts if not."""
-    result = run_gate(order, Weights(order.folder / CANDIDATE, candidate), table, verdict)
+    result = run_gate(case.order, candidate, comparison, table, verdict)
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}
-    receipt = note(order, Step.GATED, inputs, outputs={}, verdict=opened)
+    receipt = case.note(Step.GATED, inputs, outputs={}, verdict=opened)
+    tell(f"gate {opened['outcome']}")
     return Gated(not result.passed, tuple(result.failed_expectations), receipt.digest)
 
 
-def run_gate(order: Order, model: Weights, table: Ref, verdict: Ref) -> GateResult:
+def run_gate(order: Order, model: Weights, comparison: Ref, table: Ref, verdict: Ref) -> GateResult:
     """Great Expectations over evidence on a model and its verdict; its Data Docs are kept in `gate/data_docs`."""
     exam, frame = examination(order), evidence.read(table.path)
-    planned, comparison = exam.rows(frame, arms_of(order, model)), Comparison.load(order.folder / COMPARISON)
-    terms = Terms(planned, exam.acceptance, exam.plan, exam.judge, exam.names, comparison)
+    planned, compared = exam.rows(frame, arms_of(order, model)), Comparison.load(comparison.path)
+    terms = Terms(planned, exam.acceptance, exam.plan, exam.judge, exam.names, compared)
     return gate(frame, terms, Verdict.load(verdict.path), order.folder / GATE)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import expunge.engine
 from expunge.canonical_json import canonical_json
@@ -24,49 +25,53 @@ from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
+from expunge.tasks.core.run_progress import tell
+from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.admission import admitting, keep_received, received
+from expunge.tasks.ledger.admission import admitting, keep_received
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.floor_store import floor_in_force
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
-from expunge.tasks.ledger.policy_store import same_in_force, state_with
+from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
+from expunge.tasks.ledger.policy_store import published_policies, same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
-from expunge.tasks.ledger.recorder import AtTheDoor, journal, note
+from expunge.tasks.ledger.recorder import AtTheDoor, note
 
 
-def intake(policy: Policy, home: Path) -> Order:
+def intake(policy: Policy, ledger: Ledger, settings: Settings, floor: Floor) -> Case:
     """Find the policy's base and its judge, and fold it with what is in force; all of it is on disk then.
 
     What is in force is raised to the floor, for it cannot be changed; the policy itself is refused below it. Raises
     PolicyError, PolicyErrors or PolicyConflict on the policy, IntegrityError where the base is another.
     """
-    floor = floor_in_force()
-    chain = journal(home, line_of(policy, home)).receipts()
-    published = of_step(chain, Step.PUBLISHED)
+    home, chain = settings.home, ledger.chain
+    published, policies = of_step(chain, Step.PUBLISHED), published_policies(home, chain)
     if policy.digest not in {receipt.inputs["policy"] for receipt in published}:
         refuse_below(policy, floor)
-    state = state_with(policy, home, chain, floor)
-    order = _saved(policy, state, home, floor, follows=published[-1].outputs["bundle"] if published else "")
+    state = state_with(policy, policies, chain, floor)
+    follows = published[-1].outputs["bundle"] if published else ""
+    order = _saved(policy, state, ledger.line, home, floor, follows)
     refuse_too_large(order.base_folder)
-    return order
+    known = {one.digest: one for one in (*policies, policy)}
+    return Case(order, MappingProxyType(known), ledger, settings)
 
 
-def repeated(policy: Policy, home: Path) -> Receipt | None:
+def repeated(policy: Policy, ledger: Ledger, home: Path) -> Receipt | None:
     """Return the publication of the request that asked the same first and is in force.
 
     None too where the policy cannot be compared, or is below the floor: the flow says why it is refused.
     """
     with suppress(IntegrityError, PolicyError, PolicyErrors):
         refuse_below(policy, floor_in_force())
-        return same_in_force(policy, home, journal(home, line_of(policy, home)).receipts())
+        return same_in_force(policy, home, ledger.chain)
     return None
 
 
-def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt) -> Receipt:
+def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt, ledger: Ledger) -> Receipt:
     """Leave a receipt that says which request was published for the same. `data` is the file that was handed in."""
-    inputs = keep_received(policy, data, home) | {"publication": first.digest}
+    inputs = keep_received(policy, data, home)[0] | {"publication": first.digest}
     told = {"outcome": "repeated", "request": first.request_id, "reasons": [f"{first.request_id} asked the same"]}
-    return note(AtTheDoor(home, line_of(policy, home), policy), Step.REPEATED, inputs, {}, told)
+    return note(AtTheDoor(home, ledger.line, policy), Step.REPEATED, inputs, {}, told, ledger)
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
@@ -80,12 +85,12 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
     floor = floor_in_force()
     refuse_below(policy.model_copy(update={"acceptance": wanted}), floor)
     state = desired_state([policy]).model_copy(update={"acceptance": wanted})
-    return _saved(policy, state, home, floor, further={"model": model})
+    return _saved(policy, state, line_of(policy, home), home, floor, further={"model": model})
 
 
-def order_again(policy: Policy, state: DesiredState, home: Path, floor: Floor, bundle: str) -> Order:
+def order_again(policy: Policy, state: DesiredState, line: str, home: Path, floor: Floor, bundle: str) -> Order:
     """The order for questioning a published bundle again by this state; `policy` is one of those in force."""
-    return _saved(policy, state, home, floor, further={"bundle": bundle})
+    return _saved(policy, state, line, home, floor, further={"bundle": bundle})
 
 
 def refuse_undrawn(base: Path) -> None:
@@ -128,6 +133,7 @@ def refuse_unknown_editor(state: DesiredState) -> None:
 def _saved(
     policy: Policy,
     state: DesiredState,
+    line: str,
     home: Path,
     floor: Floor,
     follows: str = "",
@@ -153,7 +159,7 @@ def _saved(
     key = json_digest(identity)
     order = Order(
         request_id=policy.request_id,
-        line=line_of(policy, home),
+        line=line,
         key=key,
         home=home,
         policy=policy.digest,
@@ -168,7 +174,7 @@ def _saved(
     )
     order.save()
     write_whole(order.folder / STATE, canonical_json(state.model_dump(mode="json")))
-    return order
+    return order.holding(state)
 
 
 def _counted(home: Path, key: str) -> int:
@@ -179,10 +185,14 @@ def _counted(home: Path, key: str) -> int:
 
 
 @step("read the policy")
-def read_policy(path: str, sha256: str, home: str) -> Order:
-    """One receipt: which policy on which base came to which desired state, or why it was turned away."""
-    asked, data = received(Path(path), sha256)
-    with admitting(asked, data, Path(home)) as inputs:
-        order = intake(asked, Path(home))
-    note(order, Step.READ, inputs=inputs, outputs={"state": order.state, "work": order.key})
-    return order
+def read_task(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -> Case:
+    """Open the case of a policy, whose file says `data`.
+
+    One receipt: which policy on which base came to which desired state, or why it was turned away.
+    """
+    with admitting(policy, data, settings.home, ledger) as (inputs, floor):
+        case = intake(policy, ledger, settings, floor)
+    case.note(Step.READ, inputs, outputs={"state": case.order.state, "work": case.order.key})
+    concepts = len(case.order.desired.concepts)
+    tell(f"{policy.request_id} on {ledger.line}: {concepts} concepts in force, work {case.order.key[:12]}")
+    return case

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 
 from expunge.engine.files.digests import files
 from expunge.errors import ExpungeError
 from expunge.tasks.core.connection import SECONDS, shown, told
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signing import check_key
 from expunge.tasks.ledger.timestamps import check_server
 from expunge.tasks.state.database import Database
@@ -108,30 +111,32 @@ def check_room(home: Path, base: Path) -> None:
         )
 
 
-_HELD: ContextVar[frozenset[str]] = ContextVar("lines held", default=frozenset())
+_HELD: ContextVar[Mapping[str, Ledger]] = ContextVar("lines held", default=MappingProxyType({}))
 
 
 @contextmanager
-def secured(line: str, settings: Settings) -> Iterator[None]:
+def secured(line: str, settings: Settings) -> Iterator[Ledger]:
     """Run what is inside alone on its line, with all services reached before and the record copied to S3 after.
 
-    What could not be put on record in the end is not begun. Entered again on the same line inside itself, it does
-    nothing more, so that a flow is as safe by itself as within a command.
+    Gives the line's ledger. What could not be put on record in the end is not begun. Entered again on the same line
+    inside itself, it gives the same ledger and does nothing more, so that a flow is as safe by itself as within a
+    command.
     """
     name = f"{settings.home.resolve()}/{line.rpartition('-')[2]}"  # by its base, as the lock is
-    if name in _HELD.get():
-        yield
+    if held := _HELD.get().get(name):
+        yield held
         return
     reach(settings)
     check_here(settings.home)
     with alone_on(line, settings.home) as lease:
         bar_earlier_workers(line, lease, settings)
-        token = _HELD.set(_HELD.get() | {name})
+        ledger = journal(settings.home, line)
+        token = _HELD.set({**_HELD.get(), name: ledger})
         try:
             close_abandoned(line, settings.home)
             store(settings)
             with stored(settings):
-                yield
+                yield ledger
         finally:
             _HELD.reset(token)
 

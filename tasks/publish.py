@@ -8,13 +8,13 @@ from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Ref
 from expunge.tasks.edit import remove_candidate
-from expunge.tasks.ledger.ledger import Step, of_step
-from expunge.tasks.ledger.queries import publications
-from expunge.tasks.ledger.recorder import journal, note
+from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.ledger import Ledger, Step, of_step
 from expunge.tasks.preflight import check_room
 from expunge.tasks.storage.bundle_signature import deliver
 from expunge.tasks.storage.bundle_store import bundle_uri, is_published, publish_bundle
@@ -33,48 +33,52 @@ class Release:
 
 
 @step("look at the line", seconds=LONGEST_CALL)
-def follow_task(order: Order, settings: Settings) -> None:
+def follow_task(case: Case) -> None:
     """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
     ServiceUnreachable if it could not be recorded, NoRoom if it could not be written."""
+    order = case.order
     check_room(order.home, order.base_folder)
-    check_successor(order.line, approved(order.line, settings), _predecessors(order))
-    check_experiment(settings)
+    check_successor(order.line, approved(order.line, case.settings), _predecessors(case))
+    check_experiment(case.settings)
 
 
-def _predecessors(order: Order) -> set[str]:
+def _predecessors(case: Case) -> set[str]:
     """The bundles that may be approved when this order's takes their place: the one published last, and those that this
     policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
-    steps = journal(order.home, order.line).receipts()
-    works = {read.work for read in of_step(steps, Step.READ) if read.inputs["policy"] == order.policy}
-    own = [step for step in of_step(steps, Step.BUNDLED, Step.PUBLISHED) if step.work in works]
+    order = case.order
+    works = {read.work for read in of_step(case.chain, Step.READ) if read.inputs["policy"] == order.policy}
+    own = [step for step in of_step(case.chain, Step.BUNDLED, Step.PUBLISHED) if step.work in works]
     last = {step.outputs["bundle"]: step.step for step in own}
     return {order.follows, *(bundle for bundle, step in last.items() if step == Step.BUNDLED)}
 
 
 @step("publish", seconds=LONGEST_CALL)
-def publish_task(order: Order, settings: Settings, bundle: str, verdict: Ref | None = None) -> Release:
+def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release:
     """Content first, pointer last; the receipt names the policy, which is in force from here on.
 
     Without a verdict the base itself is published.
     """
+    order, settings = case.order, case.settings
     folder = order.folder / BUNDLE
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
     store(settings)  # so that whoever has but S3's copy of the record knows what the pointer names, and can go on
-    publish_bundle(folder, order.line, settings, _predecessors(order))
+    publish_bundle(folder, order.line, settings, _predecessors(case))
     inputs = {
         "policy": order.policy,
         "state": order.state,
         "floor": order.floor,
         **({"verdict": verdict.sha256} if verdict else {}),
     }
-    receipt = note(order, Step.PUBLISHED, inputs, outputs={"bundle": bundle})
+    receipt = case.note(Step.PUBLISHED, inputs, outputs={"bundle": bundle})
     deliver(receipt, settings)
     remove_candidate(order)  # the bundle has it
-    return Release(bundle, bundle_uri(bundle, settings), receipt.digest)
+    release = Release(bundle, bundle_uri(bundle, settings), receipt.digest)
+    tell(f"published: {release.uri}")
+    return release
 
 
-def still_in_place(line: str, settings: Settings) -> bool:
+def still_in_place(ledger: Ledger, settings: Settings) -> bool:
     """Whether the line serves what was published on it last, and S3 has all of it."""
-    last = publications(settings.home, line)[-1].outputs["bundle"]
+    line, last = ledger.line, of_step(ledger.chain, Step.PUBLISHED)[-1].outputs["bundle"]
     return approved(line, settings) == last and is_published(last, settings)

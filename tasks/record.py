@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
-from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import trials_file
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.gx.checkpoint import DATA_DOCS
-from expunge.tasks.ledger.line_status import Standing
-from expunge.tasks.ledger.policy_store import kept_policy, published_policies
-from expunge.tasks.ledger.recorder import journal, written_by
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.publish import Release
 from expunge.tasks.tracking.metrics import metrics
 from expunge.tasks.tracking.registry import register, withdraw
@@ -27,30 +26,28 @@ PERSONAL = {"ncii", "privacy_erasure"}
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def record_task(
-    order: Order, settings: Settings, verdict: Ref, table: Ref, receipt: str, release: Release | None
-) -> str:
+def record_task(case: Case, verdict: Ref, table: Ref, receipt: str, release: Release | None) -> str:
     """Index the order in MLflow under its last receipt, a released bundle in the registry too; returns the run id."""
     reached = Verdict.load(verdict.path)
     if release:
-        return enter_edit(order, settings, reached, table.path, release)
-    return record(settings, run_record(order, settings, reached, table.path, receipt, "none", "rejected"))
+        return enter_edit(case, reached, table.path, release)
+    return record(case.settings, run_record(case, reached, table.path, receipt, "none", "rejected"))
 
 
-def enter_edit(order: Order, settings: Settings, verdict: Verdict, table: Path, release: Release) -> str:
+def enter_edit(case: Case, verdict: Verdict, table: Path, release: Release) -> str:
     """The run of a published edit and its place in the registry; returns the run id."""
-    what = run_record(order, settings, verdict, table, release.receipt, release.bundle, "published")
-    return enter(order, settings, what, release)
+    return enter(case, run_record(case, verdict, table, release.receipt, release.bundle, "published"), release)
 
 
-def enter(order: Order, settings: Settings, what: RunRecord, release: Release) -> str:
+def enter(case: Case, what: RunRecord, release: Release) -> str:
     """The run of a publication and its place in the registry; returns the run id.
 
     MLflow hears first of the requests whose place it took: without a run all of this is done again. Where something
     else is served by now, as MLflow was out of reach at the time, it has no place.
     """
-    supersede(settings, order.line, kept_policy(order.home, order.policy).replaces, order.request_id)
-    run, standing = record(settings, what), Standing.of(order.home, order.line)
+    order, settings = case.order, case.settings
+    supersede(settings, order.line, case.policy.replaces, order.request_id)
+    run, standing = record(settings, what), case.standing
     if standing and (by := standing.replaced.get(order.request_id)):
         supersede(settings, order.line, [order.request_id], by.request_id)
     if standing and standing.proof.publication.digest != release.receipt:
@@ -62,18 +59,17 @@ def enter(order: Order, settings: Settings, what: RunRecord, release: Release) -
     return run
 
 
-def run_record(
-    order: Order, settings: Settings, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str
-) -> RunRecord:
+def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
     """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
+    order = case.order
     quality, _ = read_quality(order.folder)
     tags = {VERDICT_TAG: verdict.outcome.value, GRADE_TAG: verdict.grade, STATE_TAG: outcome}
-    shown = not is_of_a_person(order)
+    shown = not is_of_a_person(case)
     return RunRecord(
         key=order.key,
         request_id=order.request_id,
         receipt_digest=receipt,
-        identity={**identity(order, settings, bundle), **_drawn(order)},
+        identity={**identity(case, bundle), **_drawn(order)},
         metrics=metrics(verdict, quality, spent(order.folder)),
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
@@ -84,24 +80,29 @@ def run_record(
     )
 
 
-def is_of_a_person(order: Order) -> bool:
-    """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home."""
-    published = published_policies(order.home, journal(order.home, order.line).receipts())
-    asked = {policy.request_id: policy.kind for policy in (*published, kept_policy(order.home, order.policy))}
-    return not PERSONAL.isdisjoint(asked[request] for request in order.desired.request_ids)
+def is_of_a_person(case: Case) -> bool:
+    """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home.
+
+    IntegrityError where a published policy is lost, so that nobody can tell.
+    """
+    if case.lost:
+        raise IntegrityError(case.lost[0])
+    asked = {policy.request_id: policy.kind for policy in (*case.policies.values(), case.policy)}
+    return not PERSONAL.isdisjoint(asked[request] for request in case.order.desired.request_ids)
 
 
-def identity(order: Order, settings: Settings, bundle: str) -> dict[str, str]:
+def identity(case: Case, bundle: str) -> dict[str, str]:
     """Return what sets the work of an order apart from any other in MLflow."""
+    order = case.order
     return {
         "line": order.line,
-        "bucket": settings.bucket,
+        "bucket": case.settings.bucket,
         "policy": order.policy,
         "desired_state": order.state,
         "base": order.base,
-        "engine_version": written_by(order),
+        "engine_version": case.version,
         "bundle": bundle,
-        **_replacing(order),
+        **_replacing(case.policy.replaces),
     }
 
 
@@ -117,8 +118,7 @@ def _drawn(order: Order) -> dict[str, str]:
     }
 
 
-def _replacing(order: Order) -> dict[str, str]:
+def _replacing(ids: Sequence[str]) -> dict[str, str]:
     """Which requests this one takes the place of, as far as MLflow shows them whole."""
-    ids = kept_policy(order.home, order.policy).replaces
     named = ", ".join(ids)
     return {"replaces": named if len(named) <= LONGEST_VALUE else f"{len(ids)} requests"} if ids else {}

@@ -22,18 +22,15 @@ from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.durable_files import readable
-from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref, verdict_of
+from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import read_quality
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
-from expunge.tasks.ledger.line_status import Standing
-from expunge.tasks.ledger.policy_store import kept_policy
-from expunge.tasks.ledger.recorder import journal, written_by
 from expunge.tasks.views.closest_attempts import Tried, ranked_attempts
 from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thumbnail
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
@@ -62,8 +59,9 @@ BOUNDS = {
 """What the bounds of each way of sampling are."""
 
 
-def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
+def facts(case: Case, verdict: Verdict) -> dict[str, Any]:
     """What report and model card say, as data; the same work gives the same."""
+    order = case.order
     exam = examination(order)
     quality, unmeasured = read_quality(order.folder)
     return {
@@ -82,7 +80,7 @@ def facts(order: Order, verdict: Verdict) -> dict[str, Any]:
         "bounds": BOUNDS[verdict.acceptance.sampling],
         "edit": edit_facts(order.folder),
         "trials": tried(order),
-        "engine_version": written_by(order),
+        "engine_version": case.version,
     }
 
 
@@ -112,54 +110,42 @@ def _rounding(path: Path) -> float | None:
         return float(json.loads(path.read_bytes())["largest"])
 
 
-def write_report(order: Order, candidate: str, verdict: Ref, table: Ref) -> Path:
+def write_report(case: Case, candidate: str, verdict: Ref, table: Ref) -> Path:
     """Contact sheets, what came closest to each target, and the page; `candidate` is the digest of the judged model."""
+    order = case.order
     rows = evidence.read(table.path)
     ranked = ranked_attempts(order, candidate, rows)
     keep_closest(order, candidate, rows, ranked)
     sheets = contact_sheets(order, candidate, table.path, ranked)
     write_whole(_closest_file(order), canonical_json([_closest(*key, tried) for key, tried in ranked.items()]))
-    return render_report(order, Verdict.load(verdict.path), sheets)
+    return render_report(case, Verdict.load(verdict.path), sheets)
 
 
-def rerender(order: Order) -> Path:
+def rerender(case: Case) -> Path:
     """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
-    return render_report(order, verdict_of(order), {path.stem: path for path in (order.folder / SHEETS).glob("*.png")})
+    sheets = {path.stem: path for path in (case.order.folder / SHEETS).glob("*.png")}
+    return render_report(case, verdict_of(case.order), sheets)
 
 
-def render_report(order: Order, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
+def render_report(case: Case, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
     """Write `report.html` into the order's folder."""
+    order, standing, own = case.order, case.standing, case.policies.get(case.order.policy)
     closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
-    receipts = [r for r in journal(order.home, order.line).receipts() if r.work == order.key]
     page = PAGES.get_template("report.html").render(
-        **facts(order, verdict),
+        **facts(case, verdict),
         closest={(each["concept"], each["attack"]): each for each in closest},
         nearest=read_closest(order),
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in TITLES.items() if name in sheets},
         cost=spent(order.folder),
-        receipts=receipts,
-        replaces=_replaces(order),
-        replaced=_replaced(order),
-        check=next(iter(of_step(receipts, Step.CHECKED)), None),
-        doubts=doubts(receipts),
+        receipts=case.receipts,
+        replaces=own.replaces if own else (),  # nobody submitted what was only examined
+        replaced=standing.replaced.get(order.request_id) if standing else None,
+        check=next(iter(of_step(case.receipts, Step.CHECKED)), None),
+        doubts=doubts(case.receipts),
     )
     path = order.folder / REPORT
     write_whole(path, page.encode())
     return path
-
-
-def _replaces(order: Order) -> tuple[str, ...]:
-    """The requests that this one takes the place of; none can be told of a model that was only examined."""
-    try:
-        return kept_policy(order.home, order.policy).replaces
-    except IntegrityError:
-        return ()
-
-
-def _replaced(order: Order) -> Receipt | None:
-    """The publication that took this request's place, if one did."""
-    standing = Standing.of(order.home, order.line)
-    return standing.replaced.get(order.request_id) if standing else None
 
 
 def doubts(receipts: Sequence[Receipt]) -> list[str]:
@@ -175,9 +161,9 @@ def doubts(receipts: Sequence[Receipt]) -> list[str]:
     return [str(doubt) for doubt in failed] if failed and isinstance(failed, list) else ["it stayed shut"]
 
 
-def render_card(order: Order, verdict: Verdict) -> bytes:
+def render_card(case: Case, verdict: Verdict) -> bytes:
     """The model card that travels in the bundle."""
-    return PAGES.get_template("model_card.md").render(**facts(order, verdict)).encode()
+    return PAGES.get_template("model_card.md").render(**facts(case, verdict)).encode()
 
 
 def _closest_file(order: Order) -> Path:
@@ -202,5 +188,5 @@ def _encoded(content: bytes) -> str:
 
 
 @step("write the report")
-def report_task(order: Order, candidate: str, verdict: Ref, table: Ref) -> Ref:
-    return Ref.of(write_report(order, candidate, verdict, table))
+def report_task(case: Case, candidate: Weights, verdict: Ref, table: Ref) -> Ref:
+    return Ref.of(write_report(case, candidate.digest, verdict, table))

@@ -10,10 +10,9 @@ from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.ledger import Ledger, Step, of_step
 from expunge.tasks.ledger.policy_store import kept_policy
-from expunge.tasks.ledger.queries import publications
-from expunge.tasks.ledger.recorder import note, refusals_noted
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter, identity
 from expunge.tasks.report import PAGES
@@ -40,19 +39,19 @@ def assemble_base(order: Order) -> str:
 
 
 @step("assemble the base")
-def base_bundle_task(order: Order) -> str:
-    inputs = {"candidate": order.base}
-    with refusals_noted(order, inputs):
-        digest = assemble_base(order)
-    note(order, Step.BUNDLED, inputs, outputs={"bundle": digest})
+def base_bundle_task(case: Case) -> str:
+    inputs = {"candidate": case.order.base}
+    with case.refusals_noted(inputs):
+        digest = assemble_base(case.order)
+    case.note(Step.BUNDLED, inputs, outputs={"bundle": digest})
     return digest
 
 
 @step("look at the base", seconds=LONGEST_CALL)
-def look_task(line: str, settings: Settings) -> str:
+def look_task(ledger: Ledger, settings: Settings) -> str:
     """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
     then and the model is the base, which is all that there is to check."""
-    last = publications(settings.home, line)[-1]
+    line, last = ledger.line, of_step(ledger.chain, Step.PUBLISHED)[-1]
     bundle = last.outputs["bundle"]
     check_served(line, bundle, settings)
     if not (listed := published_files(bundle, settings)):
@@ -66,18 +65,18 @@ def look_task(line: str, settings: Settings) -> str:
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def record_base_task(order: Order, settings: Settings, release: Release) -> None:
-    enter_base(order, settings, release)
+def record_base_task(case: Case, release: Release) -> None:
+    enter_base(case, release)
 
 
-def enter_base(order: Order, settings: Settings, release: Release) -> None:
+def enter_base(case: Case, release: Release) -> None:
     """A run without figures, for nothing was measured, and the approved version."""
     what = RunRecord(
-        key=order.key,
-        request_id=order.request_id,
+        key=case.order.key,
+        request_id=case.order.request_id,
         receipt_digest=release.receipt,
-        identity=identity(order, settings, release.bundle),
+        identity=identity(case, release.bundle),
         metrics={},
         tags={VERDICT_TAG: "none", STATE_TAG: "published"},
     )
-    enter(order, settings, what, release)
+    enter(case, what, release)

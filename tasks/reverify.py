@@ -12,12 +12,14 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from expunge.engine.errors import EngineError
 from expunge.engine.models.format import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref, Weights
@@ -26,12 +28,12 @@ from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
+from expunge.tasks.ledger.case import Case, open_case
 from expunge.tasks.ledger.floor_store import keep_floor
-from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
+from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, is_of_a_base
 from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, weights_by_bundle
-from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import publications
-from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.ledger.trust import trusted_keys
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter_edit, run_record
@@ -48,10 +50,19 @@ from expunge.tasks.tracking.runs import SUSPECT, record, recorded_publications, 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a line: the order that says what it asks, and the bundle that the line has to serve."""
+    """One check of a line: the case whose order says what it asks, and the publication that it has to serve."""
 
-    order: Order
-    bundle: str
+    case: Case
+    published: Receipt
+
+    @property
+    def order(self) -> Order:
+        return self.case.order
+
+    @property
+    def bundle(self) -> str:
+        """The digest of the bundle that the line has to serve."""
+        return self.published.outputs.get("bundle", "")
 
     @property
     def folder(self) -> Path:
@@ -59,27 +70,28 @@ class Check:
         return self.order.home / "served" / self.order.line
 
 
-def next_check(line: str, home: Path) -> Check:
+def next_check(ledger: Ledger, settings: Settings) -> Check:
     """The check that is due next; the same one until it is concluded.
 
     NothingOnRecord if nothing was published on the line, IntegrityError where a policy or the base is not as it was.
     """
-    chain = journal(home, line).receipts()
-    proof = Proof.of(chain)
+    home, line, proof = settings.home, ledger.line, Proof.of(ledger.chain)
     if proof is None:
         raise NothingOnRecord(f"nothing is published on a line {line!r} here: `expunge status` names the lines")
-    floor = keep_floor(home)
-    policy, state = kept_policy(home, proof.publication.inputs.get("policy", "")), state_to_check(home, chain, floor)
+    policies, floor = published_policies(home, ledger.chain), keep_floor(home)
+    known = MappingProxyType({policy.digest: policy for policy in policies})
+    state = state_to_check(policies, ledger.chain, floor)
     if state.restores:
         raise NothingOnRecord(f"{line} serves its base: all requests are withdrawn, so there is nothing to prove")
-    return Check(order_again(policy, state, home, floor, proof.bundle), proof.bundle)
+    order = order_again(known[proof.publication.inputs["policy"]], state, line, home, floor, proof.bundle)
+    return Check(Case(order, known, ledger, settings), proof.publication)
 
 
-def fetch_served(check: Check, settings: Settings) -> Weights:
+def fetch_served(check: Check) -> Weights:
     """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
     was published, or not whole, or nobody vouches for it any more."""
     remove(check)
-    published = publications(check.order.home, check.order.line)[-1]
+    published, settings = check.published, check.case.settings
     check_served(check.order.line, check.bundle, settings)
     deliver(published, settings)
     bundle = fetch_bundle(check.bundle, check.folder, settings)
@@ -114,10 +126,10 @@ def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
     order = check.order
     comparison = compare_with_base(order, model, check.folder / DELTAS)
     known = conclude(order, model, comparison, table)
-    doubts = run_gate(order, model, table, known.verdict).failed_expectations
+    doubts = run_gate(order, model, comparison, table, known.verdict).failed_expectations
     told = {**known.told, "doubts": [] if known.told["reasons"] else list(doubts)}
-    receipt = note(order, Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)
-    write_report(order, model.digest, known.verdict, table)
+    receipt = check.case.note(Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)
+    write_report(check.case, model.digest, known.verdict, table)
     return receipt
 
 
@@ -132,21 +144,21 @@ def _asked(check: Check) -> dict[str, str]:
     }
 
 
-def record_finding(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
+def record_finding(check: Check, receipt: Receipt, table: Ref) -> None:
     """MLflow has the check as a run, and what it proved is the approved version, what it did not is none."""
-    order, doubts = check.order, doubts_of(receipt)
+    order, settings, doubts = check.order, check.case.settings, doubts_of(receipt)
     if doubts:
         withdraw(settings, order.line)
     verdict, state = Verdict.load(order.folder / VERDICT), SUSPECT if doubts else str(Step.CHECKED)
-    run = record(settings, run_record(order, settings, verdict, table.path, receipt.digest, check.bundle, state))
+    run = record(settings, run_record(check.case, verdict, table.path, receipt.digest, check.bundle, state))
     if not doubts:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
 
 
-def catch_up(line: str, settings: Settings) -> None:
+def catch_up(ledger: Ledger, settings: Settings) -> None:
     """Tell MLflow what it failed to hear of what was published on a line, and of the last check; and S3 the receipts of
     the former, if that is what was cut short."""
-    proof = Proof.of(journal(settings.home, line).receipts())
+    line, proof = ledger.line, Proof.of(ledger.chain)
     if proof is None:
         return
     for published in proof.published:
@@ -155,10 +167,10 @@ def catch_up(line: str, settings: Settings) -> None:
     for published in proof.published[:-1]:
         with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # nothing is left of its work to tell of
             if published.digest not in runs:
-                enter_again(published, settings)
+                enter_again(published, ledger, settings)
     uri, run = bundle_uri(proof.bundle, settings), runs.get(proof.publication.digest)
     if run is None:
-        enter_again(proof.publication, settings)
+        enter_again(proof.publication, ledger, settings)
     elif not proof.doubts and not is_registered(settings, line, uri):
         register(settings, uri, run, line, proof.bundle)
     if proof.doubts:
@@ -166,27 +178,27 @@ def catch_up(line: str, settings: Settings) -> None:
     check = proof.check
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
     if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
-        order = Order.load(settings.home, check.work)
-        table = Ref.of(order.folder / EVIDENCE)
-        if not (order.folder / REPORT).exists():
-            write_report(order, check.inputs["candidate"], Ref.of(order.folder / VERDICT), table)
-        record_finding(Check(order, proof.bundle), check, table, settings)
+        case = open_case(Order.load(settings.home, check.work), settings, ledger)
+        table = Ref.of(case.order.folder / EVIDENCE)
+        if not (case.order.folder / REPORT).exists():
+            write_report(case, check.inputs["candidate"], Ref.of(case.order.folder / VERDICT), table)
+        record_finding(Check(case, proof.publication), check, table)
 
 
-def enter_again(published: Receipt, settings: Settings) -> None:
+def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
     """Enter a publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
     IntegrityError if its verdict is another by now."""
-    order, bundle = Order.load(settings.home, published.work), published.outputs["bundle"]
+    case, bundle = open_case(Order.load(settings.home, published.work), settings, ledger), published.outputs["bundle"]
+    order = case.order
     release = Release(bundle, bundle_uri(bundle, settings), published.digest)
     if is_of_a_base(published):
-        return enter_base(order, settings, release)
+        return enter_base(case, release)
     made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
     if made.sha256 != published.inputs["verdict"]:
         raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
     if not (order.folder / REPORT).exists():
-        model = weights_by_bundle(journal(settings.home, order.line).receipts())[bundle]
-        write_report(order, model, made, table)
-    enter_edit(order, settings, Verdict.load(made.path), table.path, release)
+        write_report(case, weights_by_bundle(case.chain)[bundle], made, table)
+    enter_edit(case, Verdict.load(made.path), table.path, release)
 
 
 def refuse(line: str, receipt: Receipt) -> None:
@@ -198,20 +210,24 @@ def refuse(line: str, receipt: Receipt) -> None:
 
 
 @step("open the check")
-def open_task(line: str, home: str) -> Check:
-    return next_check(line, Path(home))
+def open_task(ledger: Ledger, settings: Settings) -> Check:
+    """Open the case of the check that is due next."""
+    check = next_check(ledger, settings)
+    tell(f"{ledger.line} serves bundle {check.bundle[:12]}: check {check.order.key[:12]}")
+    return check
 
 
 @step("fetch what is served", seconds=LONGEST_CALL)
-def fetch_task(check: Check, settings: Settings) -> Weights:
+def fetch_task(check: Check) -> Weights:
     """What is not as it was published leaves a receipt, and then the alias goes."""
     try:
-        return fetch_served(check, settings)
+        return fetch_served(check)
     except IntegrityError as error:
         remove(check)
-        note(check.order, Step.CHECKED, _asked(check), {}, {"outcome": "ERROR", "reasons": [str(error)], "doubts": []})
+        found = {"outcome": "ERROR", "reasons": [str(error)], "doubts": []}
+        check.case.note(Step.CHECKED, _asked(check), {}, found)
         try:
-            withdraw(settings, check.order.line)
+            withdraw(check.case.settings, check.order.line)
         except Exception as unheard:  # what was found goes before what MLflow says
             logging.getLogger(__name__).warning("the alias was not withdrawn, the next night does it: %s", unheard)
         raise
@@ -226,9 +242,10 @@ def question_task(check: Check, model: Weights) -> Ref:
 def conclude_task(check: Check, model: Weights, table: Ref) -> Receipt:
     receipt = conclude_check(check, model, table)
     remove(check)
+    tell(f"verdict {receipt.outcome}")
     return receipt
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
-def finding_task(check: Check, receipt: Receipt, table: Ref, settings: Settings) -> None:
-    record_finding(check, receipt, table, settings)
+def finding_task(check: Check, receipt: Receipt, table: Ref) -> None:
+    record_finding(check, receipt, table)

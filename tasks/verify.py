@@ -5,52 +5,51 @@ First the prompts, round by round where the policy samples in sequence, then the
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from expunge.tasks.core.paths import CANDIDATE, DELTAS
+from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.steps import step
-from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.core.work_order import Ref, Weights
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.ledger.attempts import attempt_number, questions_digest
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Step
-from expunge.tasks.ledger.policy_store import kept_policy
-from expunge.tasks.ledger.recorder import journal, note, refusals_noted
+
+
+@step("compare with the base")
+def compare_task(case: Case, plan: Ref, candidate: Weights) -> Ref:
+    """Return how the candidate differs from its base with the planned edit."""
+    with case.refusals_noted({"candidate": candidate.digest, "base": case.order.base}):
+        return compare_with_base(case.order, candidate, plan.path)
 
 
 @step("count the attempt")
-def attempt_task(order: Order, candidate: str) -> Order:
-    """Return the order with the number of this attempt, which is on record before a picture of the candidate is
+def attempt_task(case: Case, candidate: Weights) -> Case:
+    """Return the case with the number of this attempt, which is on record before a picture of the candidate is
     drawn."""
-    policy, questions = kept_policy(order.home, order.policy), questions_digest(order.desired)
-    chain = journal(order.home, order.line).receipts()
-    number = attempt_number(order.home, chain, policy, (candidate, questions))
-    counted = replace(order, attempt=number)
-    inputs = {"policy": order.policy, "base": order.base, "candidate": candidate, "questions": questions}
-    note(counted, Step.ATTEMPTED, inputs, outputs={}, verdict={"attempt": number})
-    counted.save()
+    order, questions = case.order, questions_digest(case.order.desired)
+    number = attempt_number(order.home, case.chain, case.policy, (candidate.digest, questions))
+    inputs = {"policy": order.policy, "base": order.base, "candidate": candidate.digest, "questions": questions}
+    counted = case.counted(number)
+    counted.note(Step.ATTEMPTED, inputs, outputs={}, verdict={"attempt": number})
+    counted.order.save()
+    tell(f"attempt {number}")
     return counted
 
 
 @step("gather evidence")
-def verify_task(order: Order, digest: str) -> Ref:
-    """Takes the candidate's digest, returns the evidence table."""
-    with refusals_noted(order, {"candidate": digest, "base": order.base}):
-        return gather_evidence(order, Weights(order.folder / CANDIDATE, digest))
-
-
-@step("compare with the base")
-def compare_task(order: Order, digest: str) -> Ref:
-    """Takes the candidate's digest, returns how the candidate differs from its base with the planned edit."""
-    with refusals_noted(order, {"candidate": digest, "base": order.base}):
-        return compare_with_base(order, Weights(order.folder / CANDIDATE, digest), order.folder / DELTAS)
+def verify_task(case: Case, candidate: Weights) -> Ref:
+    """Return the evidence table: one row a picture, of the unedited and of the edited model."""
+    with case.refusals_noted({"candidate": candidate.digest, "base": case.order.base}):
+        return gather_evidence(case.order, candidate)
 
 
 @step("reach the verdict")
-def verdict_task(order: Order, candidate: str, comparison: Ref, table: Ref) -> Ref:
+def verdict_task(case: Case, candidate: Weights, comparison: Ref, table: Ref) -> Ref:
     """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
-    known = conclude(order, Weights(order.folder / CANDIDATE, candidate), comparison, table)
-    inputs = {"candidate": candidate, "base": order.base, "judge": order.judge}
-    note(order, Step.VERIFIED, inputs, known.outputs, verdict={**known.told, "attempt": order.attempt})
+    order = case.order
+    known = conclude(order, candidate, comparison, table)
+    inputs = {"candidate": candidate.digest, "base": order.base, "judge": order.judge}
+    case.note(Step.VERIFIED, inputs, known.outputs, verdict={**known.told, "attempt": order.attempt})
+    tell(f"verdict {known.told['outcome']}, {known.told['grade']}")
     return known.verdict

@@ -29,7 +29,7 @@ from expunge.tasks.ledger.attempts import stray_attempt, stray_verdict
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
-from expunge.tasks.ledger.policy_store import kept_policy, same_in_force, state_with
+from expunge.tasks.ledger.policy_store import kept_policy, published_policies, same_in_force, state_with
 
 LAST_PLACE = 2e-6  # a verdict has six
 
@@ -54,7 +54,8 @@ def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt])
 
 def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequence[Receipt]) -> str:
     def state() -> DesiredState:
-        return state_with(kept_policy(home, receipt.inputs["policy"]), home, before, _floor(home, receipt))
+        policy, published = kept_policy(home, receipt.inputs["policy"]), published_policies(home, before)
+        return state_with(policy, published, before, _floor(home, receipt))
 
     return _otherwise(state, told, "its policy and those in force come to")
 
@@ -63,8 +64,11 @@ def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
     """How the state of a check is not that of what was in force, with the seed of its number, in words."""
     if Proof.of(before) is None:
         return ""  # it is of nothing, which is told for itself
-    words = "by the policies in force it has to ask for"
-    return _otherwise(lambda: state_to_check(home, before, _floor(home, check)), check.inputs.get("state"), words)
+
+    def state() -> DesiredState:
+        return state_to_check(published_policies(home, before), before, _floor(home, check))
+
+    return _otherwise(state, check.inputs.get("state"), "by the policies in force it has to ask for")
 
 
 def stray_repetition(home: Path, repeated: Receipt, before: Sequence[Receipt]) -> str:

@@ -18,6 +18,8 @@ from expunge.tasks.core.errors import IntegrityError
 LARGEST_OBJECT = 5 * 2**30  # what S3 takes in one request, which alone it can make conditional and check by a sha256
 
 
+STAMP = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+_DIGESTS: dict[tuple[object, ...], str] = {}
 BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
 
@@ -50,13 +52,25 @@ def locate(policy: Policy) -> tuple[Path, Path]:
     if not base.is_dir():
         cure = "give the one that holds model_index.json, or by EXPUNGE_BASES the folder in which it lies here"
         raise PolicyError("base.uri", f"{shown(str(base))} is no folder", cure)
-    check_sound(base)
-    if (found := folder_digest(base)) != policy.base.sha256:
+    if (found := _digest(base)) != policy.base.sha256:
         raise IntegrityError(
             f"base.sha256: {uri} has the digest {found}, the policy names {policy.base.sha256}: fetch the model that "
             "is meant, or write the digest of this one"
         )
     return base, judge
+
+
+def _digest(base: Path) -> str:
+    """Return the digest of a base whose files are sound. A file that nobody touched since is read once in a process.
+
+    A file's stamp holds the time of its last change, which no user can set back. Whoever opens the base digests it
+    again, and so does its comparison with the candidate.
+    """
+    stamp = tuple((path, *(getattr(path.stat(), name) for name in STAMP)) for path in files(base))
+    if stamp not in _DIGESTS:
+        check_sound(base)
+        _DIGESTS[stamp] = folder_digest(base)
+    return _DIGESTS[stamp]
 
 
 def refuse_too_large(base: Path) -> None:

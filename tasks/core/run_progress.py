@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
 
 
 @dataclass
@@ -36,11 +38,17 @@ def progress_of(request: str, steps: int) -> Iterator[None]:
         _PROGRESS.reset(token)
 
 
-def advance(*_: Any) -> None:
-    """Move the bar on by one step; a hook of Prefect's, which ends each step with it."""
+def advance() -> None:
+    """Move the bar on by one step."""
     if bar := _PROGRESS.get():
         bar.done += 1
         update_progress_artifact(bar.artifact, min(99.0, 100 * bar.done / bar.steps))
+
+
+def tell(progress: str) -> None:
+    """Say on the run's page how far it is; outside of a run nobody looks at one."""
+    with suppress(MissingContextError):
+        get_run_logger().info(progress)
 
 
 def artifact_key(kind: str, request: str) -> str:

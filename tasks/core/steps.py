@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
@@ -29,20 +29,31 @@ def is_service_error(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.data, ServiceUnreachable)
 
 
-def step(name: str, seconds: float | None = None) -> Any:
+def step(name: str, seconds: float | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task called `name`, which is tried again where a service does not answer.
 
-    Each step finds what it made before, so trying again costs only what was not finished. `seconds` bound one try.
+    Each step finds what it made before, so trying again costs only what was not finished. `seconds` bound one try. Its
+    end moves the run's bar on.
     """
-    return task(
-        name=name,
-        cache_policy=NO_CACHE,
-        retries=len(RETRY_SECONDS),
-        retry_delay_seconds=list(RETRY_SECONDS),
-        retry_condition_fn=is_service_error,
-        timeout_seconds=seconds,
-        on_completion=[advance],
-    )
+
+    def made(work: Callable[P, R]) -> Task[P, R]:
+        @wraps(work)
+        def done(*args: P.args, **kwargs: P.kwargs) -> R:
+            result = work(*args, **kwargs)
+            advance()
+            return result
+
+        return Task(
+            done,
+            name=name,
+            cache_policy=NO_CACHE,
+            retries=len(RETRY_SECONDS),
+            retry_delay_seconds=list(RETRY_SECONDS),
+            retry_condition_fn=is_service_error,
+            timeout_seconds=seconds,
+        )
+
+    return made
 
 
 def refusals_end_plainly(work: Callable[P, R]) -> Callable[P, R]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -80,6 +80,16 @@ class Order:
         if state.digest != self.state:
             raise IntegrityError(f"{path} does not hold the desired state {self.state}: submit the policy again")
         return state
+
+    def holding(self, state: DesiredState) -> Order:
+        """Return the order with its desired state at hand, which is not read again then."""
+        made = replace(self, state=state.digest)
+        vars(made)["desired"] = state
+        return made
+
+    def counted(self, attempt: int) -> Order:
+        """Return the order as this attempt."""
+        return replace(self, attempt=attempt).holding(self.desired)
 
     def save(self) -> None:
         """Write `order.json` into the folder, which is made if need be."""

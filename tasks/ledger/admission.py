@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expunge.policies import Policy, parse
+from expunge.policies import Floor, Policy, parse
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.floor_store import keep_floor
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.policy_store import keep_policy
-from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import AtTheDoor, refusals_noted
 
 
@@ -24,20 +24,24 @@ def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
     return parse(data, str(path)), data
 
 
-def keep_received(policy: Policy, data: bytes, home: Path) -> dict[str, str]:
-    """Keep a policy and the floor, and return what a receipt names of them as inputs. `data` is the policy's file."""
+def keep_received(policy: Policy, data: bytes, home: Path) -> tuple[dict[str, str], Floor]:
+    """Keep a policy and the floor; return what a receipt names of them as inputs, and the floor. `data` is the policy's
+    file."""
     keep_policy(home, policy.digest, data)
-    return {
+    floor = keep_floor(home)
+    inputs = {
         "policy": policy.digest,
         "file": hashlib.sha256(data).hexdigest(),
         "base": policy.base.sha256,
-        "floor": keep_floor(home).digest,
+        "floor": floor.digest,
     }
+    return inputs, floor
 
 
 @contextmanager
-def admitting(policy: Policy, data: bytes, home: Path) -> Iterator[dict[str, str]]:
-    """Keep a policy and the floor; yield what its receipt names as inputs. What refuses it inside leaves a receipt."""
-    inputs = keep_received(policy, data, home)
-    with refusals_noted(AtTheDoor(home, line_of(policy, home), policy), inputs):
-        yield inputs
+def admitting(policy: Policy, data: bytes, home: Path, ledger: Ledger) -> Iterator[tuple[dict[str, str], Floor]]:
+    """Keep a policy and the floor; yield what its receipt names as inputs, and the floor. What refuses it inside leaves
+    a receipt."""
+    inputs, floor = keep_received(policy, data, home)
+    with refusals_noted(AtTheDoor(home, ledger.line, policy), inputs, ledger):
+        yield inputs, floor

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -161,6 +161,8 @@ class Ledger:
 
     With a `seal` each new receipt is signed before it is stored, and a chain holds only if its signatures do. With a
     `head` a receipt is on record once the head has moved to it; what is stored after that can be stored by anybody.
+    Whoever holds the line reads the chain once and asks `chain` from then on: each receipt that is added proves it
+    anew.
     """
 
     def __init__(self, folder: Path, line: str, seal: Seal | None = None, head: Head | None = None) -> None:
@@ -170,6 +172,12 @@ class Ledger:
         self.folder = folder / line
         self._seal, self._head = seal, head
         self._lock = FileLock(self.folder / LOCK)  # the system frees it when its holder dies
+        self._chain: list[Receipt] | None = None
+
+    @property
+    def chain(self) -> Sequence[Receipt]:
+        """The receipts as this ledger read them last, or added to them since; LedgerError as `receipts`."""
+        return self.receipts() if self._chain is None else self._chain
 
     def append(
         self,
@@ -182,13 +190,20 @@ class Ledger:
         settings: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
         verdict: Mapping[str, Any] | None = None,
+        unless: Callable[[Sequence[Receipt]], Receipt | None] = lambda chain: None,
     ) -> Receipt:
-        """Write the next receipt, durably. Raises LedgerError on a broken chain, ValueError on a bad field, and
-        LeaseLost where another writer took over since this one began: then nothing is written."""
+        """Write the next receipt, durably, upon a chain that is read and proven for it.
+
+        If `unless` finds a receipt in this chain that already says all of it, that one is returned, and none written.
+        Raises LedgerError on a broken chain, ValueError on a bad field, and LeaseLost where another writer took over
+        since this one began: then nothing is written.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._turn() as token:
             self.finish()
             chain = self.receipts()
+            if known := unless(chain):
+                return known
             receipt = Receipt(
                 line=self.line,
                 sequence=len(chain) + 1,
@@ -208,6 +223,7 @@ class Ledger:
             if self._head is not None:
                 self._head.move([*chain, receipt], envelope)
             self._store(receipt, envelope)
+            self._chain = [*chain, receipt]
         return receipt
 
     def finish(self) -> None:
@@ -243,11 +259,12 @@ class Ledger:
         receipts, problems = self.read()
         if problems:
             raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
+        self._chain = receipts
         return receipts
 
     def last(self, step: str, settings: Mapping[str, Any] | None = None) -> Receipt | None:
-        """The latest receipt of this step, with these settings if any are given, or None."""
-        found = (one for one in reversed(self.receipts()) if one.step == step)
+        """Return the latest receipt of this step in `chain`, with these settings if any are given, or None."""
+        found = (one for one in reversed(self.chain) if one.step == step)
         return next((one for one in found if settings is None or one.settings == dict(settings)), None)
 
     def read(self) -> tuple[list[Receipt], list[str]]:

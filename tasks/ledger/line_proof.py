@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from expunge.engine.files.digests import json_digest
-from expunge.policies import DesiredState, Floor, desired_state, held_to
+from expunge.policies import DesiredState, Floor, Policy, desired_state, held_to
 from expunge.tasks.ledger.ledger import Receipt, Step, of_step
-from expunge.tasks.ledger.policy_store import published_policies
 
 SEEDS = 2**62
 
@@ -81,13 +79,13 @@ def doubts_of(check: Receipt) -> list[str]:
     return found or [f"it came to {check.outcome}"]
 
 
-def state_to_check(home: Path, chain: Sequence[Receipt], floor: Floor) -> DesiredState:
-    """Return what the next check of a line with these receipts asks for: the policies in force, none of them below the
-    floor, with a seed of its own.
+def state_to_check(published: Sequence[Policy], chain: Sequence[Receipt], floor: Floor) -> DesiredState:
+    """Return what the next check of a line with these receipts asks for: the policies in force of those `published` on
+    it, none of them below the floor, with a seed of its own.
 
-    IntegrityError if a published policy is not as it was received, ValueError if none is published.
+    ValueError if none is published.
     """
-    state = desired_state([held_to(policy, floor) for policy in published_policies(home, chain)])
+    state = desired_state([held_to(policy, floor) for policy in published])
     number = 1 + len(of_step(chain, Step.CHECKED))
     seed = int(json_digest({"state": state.digest, "check": number}), 16) % SEEDS
     return state.model_copy(update={"seed": seed})

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy, in_force
-from expunge.tasks.core.errors import IntegrityError, LedgerError
+from expunge.tasks.core.errors import LedgerError
 from expunge.tasks.core.paths import REPORT, work_folder
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.ledger import Receipt, Step, of_step
 from expunge.tasks.ledger.line_proof import Proof
-from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.policy_store import kept_policies
 from expunge.tasks.ledger.recorder import journal
 
 A_DAY = timedelta(days=1)
@@ -42,10 +42,18 @@ class Standing:
     @classmethod
     def by(cls, home: Path, chain: Sequence[Receipt]) -> Standing | None:
         """That of a line whose receipts were read."""
+        published = dict.fromkeys(receipt.inputs.get("policy", "") for receipt in of_step(chain, Step.PUBLISHED))
+        return cls.among(chain, *kept_policies(home, published))
+
+    @classmethod
+    def among(cls, chain: Sequence[Receipt], policies: Mapping[str, Policy], lost: Sequence[str]) -> Standing | None:
+        """Return how a line stands whose receipts and policies were read, the latter by digest; what is missing of the
+        published ones is `lost`, in words."""
         proof = Proof.of(chain)
         if proof is None:
             return None
-        kept, lost = _kept(home, proof)
+        digests = dict.fromkeys(receipt.inputs.get("policy", "") for receipt in proof.published)
+        kept = {digest: policies[digest] for digest in digests if digest in policies}
         replaced: dict[str, Receipt] = {}
         for receipt in proof.published:
             policy = kept.get(receipt.inputs.get("policy", ""))
@@ -53,7 +61,7 @@ class Standing:
                 replaced.setdefault(gone, receipt)
         erasing = [policy for policy in in_force(kept.values()) if policy.concepts]
         days = min((policy.reverify.max_age_days for policy in erasing), default=None)
-        return cls(proof, tuple(policy.request_id for policy in erasing), days, replaced, lost)
+        return cls(proof, tuple(policy.request_id for policy in erasing), days, replaced, tuple(lost))
 
     @property
     def restored(self) -> bool:
@@ -82,17 +90,6 @@ class Standing:
             return None
         at, now = datetime.fromisoformat(receipt.at), datetime.now(UTC)
         return now - A_DAY if at > now + A_DAY else at + timedelta(self.days)
-
-
-def _kept(home: Path, proof: Proof) -> tuple[dict[str, Policy], tuple[str, ...]]:
-    """The published policies by their digests, and what is missing of them, in words."""
-    kept, lost = {}, []
-    for digest in dict.fromkeys(receipt.inputs.get("policy", "") for receipt in proof.published):
-        try:
-            kept[digest] = kept_policy(home, digest)
-        except IntegrityError as error:
-            lost.append(str(error))
-    return kept, tuple(lost)
 
 
 def is_restored(home: Path, line: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,19 +38,29 @@ def kept_policy(home: Path, digest: str) -> Policy:
     return policy
 
 
+def kept_policies(home: Path, digests: Iterable[str]) -> tuple[dict[str, Policy], tuple[str, ...]]:
+    """Return the policies of these digests, and what is missing of them, in words."""
+    kept, lost = {}, []
+    for digest in digests:
+        try:
+            kept[digest] = kept_policy(home, digest)
+        except IntegrityError as error:
+            lost.append(str(error))
+    return kept, tuple(lost)
+
+
 def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:
     """The policies that a line with these receipts has published; IntegrityError if one is not as it was received."""
     digests = {receipt.inputs["policy"] for receipt in of_step(chain, Step.PUBLISHED)}
     return [kept_policy(home, digest) for digest in sorted(digests)]
 
 
-def state_with(policy: Policy, home: Path, chain: Sequence[Receipt], floor: Floor) -> DesiredState:
-    """Return what a policy comes to together with all that a line with these receipts has published, none of it below
+def state_with(policy: Policy, published: Sequence[Policy], chain: Sequence[Receipt], floor: Floor) -> DesiredState:
+    """Return what a policy comes to together with all that a line with these receipts has `published`, none of it below
     the floor.
 
-    PolicyError or PolicyConflict where it has no place among them, IntegrityError if one is not as it was received.
+    PolicyError or PolicyConflict where it has no place among them.
     """
-    published = published_policies(home, chain)
     refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
     state = desired_state([held_to(one, floor) for one in (*published, policy)])
     if state.restores and not any(other.concepts for other in published):

@@ -221,5 +221,10 @@ def publications(home: Path, line: str) -> list[Receipt]:
 
 def publication(home: Path, line: str, policy: str) -> Receipt | None:
     """The receipt by which what a policy came to was published last on a line, if it was."""
-    found = [one for one in publications(home, line) if one.inputs["policy"] == policy]
+    return publication_in(journal(home, line).receipts(), policy)
+
+
+def publication_in(chain: Sequence[Receipt], policy: str) -> Receipt | None:
+    """The receipt in this chain by which what a policy came to was published last, if it was."""
+    found = [one for one in of_step(chain, Step.PUBLISHED) if one.inputs["policy"] == policy]
     return found[-1] if found else None

@@ -62,31 +62,28 @@ def journal(home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted
     return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted), LineHead(home, line))
 
 
-def written_by(work: Work) -> str:
-    """The version of this software that did a work: the one at hand, if no receipt names another."""
-    own = (receipt.versions for receipt in journal(work.home, work.line).receipts() if receipt.work == work.key)
-    return next(own, {}).get("expunge", expunge.engine.__version__)
-
-
 def note(
     work: Work,
     step: str,
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     verdict: Mapping[str, Any] | None = None,
+    ledger: Ledger | None = None,
 ) -> Receipt:
-    """The receipt of this step: the last one there is, if it says the same, or a new one.
+    """The receipt of this step: the last one there is, if it says the same, or a new one. `ledger`: the line's, by who
+    holds it.
 
     An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
     Of a bundle and its publication that is the last of the line, whatever work it was of.
     """
-    ledger, settings = journal(work.home, work.line), {"work": work.key}
-    ledger.finish()
-    last = ledger.last(step, None if step in (Step.BUNDLED, Step.PUBLISHED) else settings)
+    line, settings = ledger or journal(work.home, work.line), {"work": work.key}
     same = (settings, dict(inputs), dict(outputs), verdict)
-    if last is not None and (last.settings, last.inputs, last.outputs, last.verdict) == same:
-        return last
-    return ledger.append(
+
+    def said(_: Sequence[Receipt]) -> Receipt | None:
+        last = line.last(step, None if step in (Step.BUNDLED, Step.PUBLISHED) else settings)
+        return last if last and (last.settings, last.inputs, last.outputs, last.verdict) == same else None
+
+    return line.append(
         step,
         request_id=work.request_id,
         who=actor(),
@@ -95,11 +92,12 @@ def note(
         settings=settings,
         versions={"expunge": expunge.engine.__version__, **{name: version(name) for name in PACKAGES}, **stamping()},
         verdict=verdict,
+        unless=said,
     )
 
 
 @contextmanager
-def refusals_noted(work: Work, inputs: Mapping[str, str]) -> Iterator[None]:
+def refusals_noted(work: Work, inputs: Mapping[str, str], ledger: Ledger | None = None) -> Iterator[None]:
     """Leave a receipt that says why, where the policy, its limits, the model or the mathematics refuse a step.
 
     No refusal is what the next run may find gone: a service that does not answer, a library that is not installed, a
@@ -110,12 +108,12 @@ def refusals_noted(work: Work, inputs: Mapping[str, str]) -> Iterator[None]:
     except MissingExtra:
         raise
     except REFUSALS as error:
-        if not _is_published(work):
-            note(work, Step.REFUSED, inputs, {}, {"outcome": "refused", "reasons": [str(error)]})
+        line = ledger or journal(work.home, work.line)
+        if not _is_published(work, line.chain):
+            note(work, Step.REFUSED, inputs, {}, {"outcome": "refused", "reasons": [str(error)]}, line)
         raise
 
 
-def _is_published(work: Work) -> bool:
+def _is_published(work: Work, chain: Sequence[Receipt]) -> bool:
     """Whether this order was published, or, of a policy at the door, any order that it came to."""
-    published = of_step(journal(work.home, work.line).receipts(), Step.PUBLISHED)
-    return any(work.key in (receipt.work, receipt.inputs["policy"]) for receipt in published)
+    return any(work.key in (receipt.work, receipt.inputs["policy"]) for receipt in of_step(chain, Step.PUBLISHED))

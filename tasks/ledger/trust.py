@@ -43,7 +43,10 @@ class Signatures:
 
     def sign(self, receipt: Receipt) -> bytes:
         stamp(self._home, receipt)  # first: what is signed counts as written, and is put back if it is missing
-        return signing.signed(self._home, receipt)
+        envelope = signing.signed(self._home, receipt)
+        if self._by_home:
+            self._keys = None  # the first signature makes the home's own key
+        return envelope
 
     def keep(self, receipt: Receipt, envelope: bytes) -> None:
         signing.keep(self._home, receipt, envelope)

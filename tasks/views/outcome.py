@@ -9,11 +9,10 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.connection import shown
 from expunge.tasks.core.errors import EXIT_CODE_OF
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
-from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref, verdict_of
 from expunge.tasks.evidence.examination import examination
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.ledger import Receipt
-from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.queries import elsewhere
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.storage.pointer import pointer_uri
@@ -21,12 +20,12 @@ from expunge.tasks.tracking.runs import page_of
 from expunge.tasks.views.findings import Findings
 
 
-def outcome(order: Order, settings: Settings, published: Receipt, repeated: bool) -> dict[str, Any]:
+def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
     """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
     base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is what the
     line serves: where the order's own is `superseded`, one that was made for it and for later requests. `same_as` has
     the id of another request, where that one asked the same first."""
-    standing = Standing.of(order.home, order.line)
+    order, settings, standing = case.order, case.settings, case.standing
     assert standing is not None, "the order was published"
     verdict = None if standing.restored or order.desired.restores else verdict_of(order)
     doubts = standing.proof.doubts

@@ -58,7 +58,7 @@ def reset(line: Settings, name: str, kept: Path) -> None:
     for receipt in publications(line.home, name):
         publish_bundle(line.home / "work" / receipt.work / "bundle", name, line)
     store(line)
-    catch_up(name, line)
+    catch_up(journal(line.home, name), line)
 
 
 def _forget_in_mlflow(line: Settings, name: str) -> None:
@@ -83,7 +83,7 @@ def is_sound(line: Settings, name: str, *requests: str) -> bool:
         and not standing.doubts
         and all(map(Path.exists, works))
         and is_registered(line, name, uri)
-        and still_in_place(name, line)
+        and still_in_place(journal(line.home, name), line)
     )
 
 

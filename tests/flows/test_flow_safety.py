@@ -20,6 +20,7 @@ from expunge.policies import PolicyErrors, read
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.steps import refusals_end_plainly, step
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.line_lock import alone_on
 from expunge.tasks.ledger.queries import line_of, receipts
 from expunge.tasks.state.leases import LineBusy
@@ -35,7 +36,7 @@ def run_named(name: str) -> FlowRun:
     return runs[-1]
 
 
-def started_from_prefect(path: Path, home: Path) -> str:
+def started_from_prefect(path: Path, home: Path) -> Case:
     return takedown(path, hashlib.sha256(path.read_bytes()).hexdigest(), home)
 
 

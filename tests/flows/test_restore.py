@@ -101,7 +101,7 @@ def test_a_restored_base_is_looked_at_every_night_and_nothing_is_asked(line: Set
     assert (chosen(line.home, name, due=True), reverify_due()) == ([name], [name])
     assert list(receipts(line.home)) == before
     with pytest.raises(NothingOnRecord, match=f"{name} serves its base: all requests are withdrawn"):
-        next_check(name, line.home)
+        next_check(journal(line.home, name), line)
 
 
 @pytest.mark.usefixtures("restored")
@@ -135,7 +135,7 @@ def test_a_base_that_is_another_model_is_told(line: Settings, name: str, tmp_pat
     publish_bundle(fetch_bundle(edited, tmp_path / "edited", line).folder, name, line)
     try:
         with pytest.raises(IntegrityError, match=f"{name} serves the model .*, its base is {folder_digest(MODEL)}"):
-            look_task.fn(name, replace(Settings.load(), home=copy))
+            look_task.fn(journal(copy, name), replace(Settings.load(), home=copy))
     finally:
         publish_bundle(fetch_bundle(base, tmp_path / "base", line).folder, name, line)
 

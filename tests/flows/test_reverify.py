@@ -36,11 +36,12 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.intake import intake
 from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.line_proof import Proof, state_to_check
+from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
+from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.reverify import Check, catch_up, fetch_served, is_changed
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
@@ -49,6 +50,7 @@ from expunge.tasks.tracking.abandoned_runs import MESSAGE, close_abandoned, mark
 from expunge.tasks.tracking.registry import is_registered, model_name, withdraw
 from expunge.tasks.tracking.runs import recorded_run
 from tests.flows.conftest import FEW, policy_file, run_cli, submitted, withdrawal
+from tests.tasks.handed_in import order_of
 from tests.tasks.storage.bundles import make_bundle
 
 OTHER = {"name": "scapre", "settings": {"strength": 10.0}}
@@ -166,7 +168,7 @@ def test_what_mlflow_shows_is_held_against_the_record(line: Settings, name: str)
     withdraw(line, name)
     (problem,) = run_cli("audit", "--indexed", "--json").data["problems"]
     assert "the alias names another bundle than was published last, or none" in problem
-    catch_up(name, line)
+    catch_up(journal(line.home, name), line)
     assert run_cli("audit", "--indexed").code == 0
 
 
@@ -328,7 +330,7 @@ def test_a_request_in_its_place_cures_what_is_suspect(line: Settings, name: str,
     assert shown - hidden == {"contact_sheets", "report.html"}, "no picture of a person leaves the home"
     earlier = proof(line).published[-2]
     MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, earlier).info.run_id)
-    catch_up(name, line)
+    catch_up(journal(line.home, name), line)
     assert run_of(line, earlier).data.tags["expunge.state"] == "replaced", "what it never heard of, it hears late"
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
     again = run_cli("submit", str(line.home.parent / "checked.yaml"))
@@ -367,7 +369,7 @@ def test_attack_an_unsigned_pass_overrides_what_was_signed_and_nobody_takes_it(l
         assert not is_registered(line, name, bundle_uri(served, line))
     finally:
         (line.home / "receipts" / name / forged.file_name).unlink()
-    catch_up(name, line)
+    catch_up(journal(line.home, name), line)
     assert is_registered(line, name, bundle_uri(served, line))
 
 
@@ -519,7 +521,7 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
     alone = policy_file(line.home.parent / "alone", base_digest, "alone", "umbrella", **{**FEW, "seeds": 4})
     alone.write_text(json.dumps({**json.loads(alone.read_text()), "editor": OTHER}))
     served_plan = line.home / "work" / done["work"] / "deltas.safetensors"
-    fresh = plan_edit(intake(read(alone), line.home.parent / "alone" / "home"))
+    fresh = plan_edit(order_of(read(alone), line.home.parent / "alone" / "home"))
     assert fresh.sha256 == file_digest(served_plan), "the edit is as if what was withdrawn had never been asked for"
     (checked,) = check([name], line)
     assert (checked["exit_code"], audit(line.home).problems) == (0, ())
@@ -528,13 +530,14 @@ def test_a_withdrawal_gives_back_what_it_names_and_keeps_the_rest_erased(
 def test_what_is_proven_no_more_is_suspect(line: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The unedited model shows all that was erased; that another than the published one was asked the audit sees."""
 
-    def unedited(own: Check, settings: Settings) -> Weights:
-        fetch_served(own, settings)
+    def unedited(own: Check) -> Weights:
+        fetch_served(own)
         return Weights(MODEL, folder_digest(MODEL))
 
     monkeypatch.setattr("expunge.tasks.reverify.fetch_served", unedited)
     monkeypatch.setattr("expunge.tasks.reverify.withdraw", unreachable)
-    (erased,) = state_to_check(line.home, list(receipts(line.home)), keep_floor(line.home)).concepts
+    chain = list(receipts(line.home))
+    (erased,) = state_to_check(published_policies(line.home, chain), chain, keep_floor(line.home)).concepts
     (told,) = check([name], line)
     assert (told["exit_code"], state_of(line)) == (4, "suspect")
     assert told["problem"].startswith(f"FAIL, what {name} serves is suspect:")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.atomic import write_whole
@@ -68,8 +69,13 @@ class Record:
             ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
             ("published", {"policy": policy, "state": state.digest}, {"bundle": bundle}),
         ):
-            told = {"inputs": inputs, "outputs": outputs, "settings": {"work": work}, "versions": {"expunge": version}}
-            journal(self.home, LINE).append(step, request_id="away", who="x", **told)
+            told: dict[str, Any] = {
+                "inputs": inputs,
+                "outputs": outputs,
+                "settings": {"work": work},
+                "versions": {"expunge": version},
+            }
+            journal(self.home, LINE).append(step, request_id="away", who="x", versions={"expunge": version}, **told)
 
     def rewrite(self, forge: Callable[[dict], None], without: str = "") -> None:
         """Write the chain anew as somebody would who knows the format: every receipt follows the one before it."""

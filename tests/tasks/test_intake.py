@@ -16,12 +16,14 @@ from expunge.policies.model.schema import Base
 from expunge.tasks.core.base_model import refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import refuse_unserved
 from expunge.tasks.intake import intake, order_for
+from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import line_of
-from expunge.tasks.ledger.recorder import note
+from expunge.tasks.ledger.recorder import journal, note
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.records import Work
 
@@ -33,7 +35,8 @@ def base() -> str:
 
 def taken_in(path: Path, home: Path) -> Order:
     """The order of a policy, of which a copy is kept then, as the flow's first task keeps one."""
-    order = intake(read(path), home)
+    policy, settings = read(path), Settings(home, "", "", "")
+    order = intake(policy, journal(home, line_of(policy, home)), settings, floor_in_force()).order
     keep_policy(home, order.policy, path.read_bytes())
     return order
 

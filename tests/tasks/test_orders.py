@@ -23,8 +23,9 @@ from expunge.tasks.audit.work_files import changed
 from expunge.tasks.core.change_limit import check_reach
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded, NothingOnRecord
 from expunge.tasks.core.paths import DELTAS
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.edit import edit_task, plan_edit, write_candidate
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.publish import _predecessors
 from expunge.tasks.report import edit_facts
@@ -61,13 +62,16 @@ def test_an_order_follows_its_own_bundle_that_a_crash_left_without_a_receipt_in_
     for work, bundle in ((former, "1" * 64), (stranger, "2" * 64)):
         note(work, "read", {"policy": work.policy}, {"state": work.state, "work": work.key})
         note(work, "bundled", {"candidate": bundle}, {"bundle": bundle})
-    assert _predecessors(order) == {"f" * 64, "1" * 64}
+    both = {"f" * 64, "1" * 64}
+    assert _predecessors(open_case(order)) == both
     note(stranger, "published", {"policy": stranger.policy}, {"bundle": "1" * 64})
-    assert _predecessors(order) == {"f" * 64, "1" * 64}, "a withdrawal comes to the very bundle that was there before"
+    assert _predecessors(open_case(order)) == {"f" * 64, "1" * 64}, (
+        "a withdrawal comes to the very bundle that was there before"
+    )
     note(former, "published", {"policy": order.policy}, {"bundle": "1" * 64})
-    assert _predecessors(order) == {"f" * 64}
+    assert _predecessors(open_case(order)) == {"f" * 64}
     note(former, "bundled", {"candidate": "1" * 64}, {"bundle": "1" * 64})
-    assert _predecessors(order) == {"f" * 64, "1" * 64}, "it is on its way to be published once more"
+    assert _predecessors(open_case(order)) == {"f" * 64, "1" * 64}, "it is on its way to be published once more"
 
 
 def test_what_is_published_once_more_after_another_is_on_record_once_more(order: Order) -> None:
@@ -86,16 +90,17 @@ def test_a_candidate_is_taken_for_that_of_a_plan_only_by_its_receipt(order: Orde
     spec = EditSpec((Target("cat", ("cat",)),), settings={"general_words": 20})
     plan(open_model(base), spec).save(order.folder / DELTAS)
     made = Ref.of(order.folder / DELTAS)
-    folder, own = write_candidate(order, made)
+    written = write_candidate(open_case(order), made)
+    folder, own = written.folder, written.digest
     (folder / "scheduler" / "scheduler_config.json").unlink()
-    assert write_candidate(order, made) == (folder, own)
+    assert write_candidate(open_case(order), made) == Weights(folder, own)
     note(order, "erased", {"base": order.base, "plan": made.sha256}, {"candidate": own})
-    (written := folder / "model_index.json").touch()
-    before = written.stat().st_mtime_ns
-    assert write_candidate(order, made) == (folder, own)
-    assert written.stat().st_mtime_ns == before, "it is not written again"
+    (index := folder / "model_index.json").touch()
+    before = index.stat().st_mtime_ns
+    assert write_candidate(open_case(order), made) == Weights(folder, own)
+    assert index.stat().st_mtime_ns == before, "it is not written again"
     plan(open_model(base), replace(spec, seed=1)).save(order.folder / DELTAS)
-    assert write_candidate(order, Ref.of(order.folder / DELTAS))[1] != own
+    assert write_candidate(open_case(order), Ref.of(order.folder / DELTAS)).digest != own
 
 
 @pytest.mark.parametrize(("dtype", "least", "most"), [(torch.float32, 0.0, 1e-5), (torch.bfloat16, 1e-3, 1.0)])
@@ -110,7 +115,7 @@ def test_what_rounding_took_of_the_edit_is_on_record_and_in_the_report(
     assert known is not None
     assert known["rounding"] is None, "as in the folders of earlier versions"
     for _ in range(2):
-        edit_task.fn(order, made)
+        edit_task.fn(open_case(order), made)
     (erased,) = [receipt for receipt in journal(order.home, order.line).receipts() if receipt.step == "erased"]
     assert erased.outputs["rounding"] == file_digest(order.folder / "rounding.json")
     known = edit_facts(order.folder)
@@ -120,7 +125,7 @@ def test_what_rounding_took_of_the_edit_is_on_record_and_in_the_report(
     assert not list(changed(order.folder, erased))
     (order.folder / "rounding.json").write_text('{"largest":0.0}')
     assert [problem for problem in changed(order.folder, erased) if "rounding.json has changed" in problem]
-    edit_task.fn(order, made)
+    edit_task.fn(open_case(order), made)
     assert not list(changed(order.folder, erased)), "it is written again, and comes to the same"
 
 

@@ -16,13 +16,14 @@ from expunge.policies import read
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.intake import intake
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.publish import publish_task
 from expunge.tasks.record import is_of_a_person
 from expunge.tasks.storage.pointer import pointer_key
 from tests.flows.conftest import policy_file, withdrawal
+from tests.tasks.handed_in import order_of
 from tests.tasks.storage.bundles import make_bundle
 from tests.tasks.storage.puts import hook_puts
 
@@ -52,14 +53,14 @@ def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
     note(order, "read", {"policy": order.policy, "base": order.base}, {"state": order.state})
     note(order, "bundled", {}, {"bundle": bundle})
     hook_puts(monkeypatch, sent.append)
-    publish_task.fn(order, Settings.load(), bundle)
+    publish_task.fn(open_case(order, Settings.load()), bundle)
     receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{order.line}/", key)]
     assert len(receipts) == 2
     assert max(receipts) < sent.index(pointer_key(order.line))
 
 
 def published(path: Path, home: Path) -> Order:
-    order = intake(read(path), home)
+    order = order_of(read(path), home)
     keep_policy(home, order.policy, path.read_bytes())
     note(order, "published", {"policy": order.policy}, {"bundle": order.key})
     return order
@@ -71,7 +72,7 @@ def test_an_order_is_of_a_person_as_long_as_a_request_about_one_is_in_force(tmp_
     files = [policy_file(tmp_path, base, request, erase) for request, erase in (("a", "rainbow"), ("b", "bicycle"))]
     about = policy_file(tmp_path, base, "about", "umbrella")
     about.write_text(about.read_text().replace('"trademark"', f'"{kind}"'))
-    assert not is_of_a_person(published(files[0], home))
-    assert is_of_a_person(published(about, home))
-    assert is_of_a_person(published(files[1], home)), "the model is edited, and questioned, for all of them"
-    assert not is_of_a_person(published(withdrawal(files[0], "back", "about"), home))
+    assert not is_of_a_person(open_case(published(files[0], home)))
+    assert is_of_a_person(open_case(published(about, home)))
+    assert is_of_a_person(open_case(published(files[1], home))), "the model is edited, and questioned, for all of them"
+    assert not is_of_a_person(open_case(published(withdrawal(files[0], "back", "about"), home)))

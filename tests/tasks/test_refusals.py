@@ -25,6 +25,7 @@ from expunge.tasks.core.errors import IntegrityError, LedgerError, LimitExceeded
 from expunge.tasks.core.paths import DELTAS
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import edit_task, plan_task
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.queries import last_order, receipts, states
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
@@ -64,7 +65,7 @@ def accepted(folder: Path, *aliases: str) -> Order:
 def test_an_alias_longer_than_the_encoder_reads_is_rejected_with_the_reason(tmp_path: Path) -> None:
     order = accepted(tmp_path, " ".join(["velocipede"] * 15))
     with pytest.raises(ConceptError, match="tokens"):
-        plan_task.fn(order)
+        plan_task.fn(open_case(order))
     last = chain(order)[-1]
     assert (last.step, last.inputs) == ("refused", {"state": order.state, "base": order.base})
     assert last.verdict is not None
@@ -78,7 +79,7 @@ def test_a_policy_of_which_nothing_can_be_proven_is_refused_before_anything_is_p
     path.write_text(json.dumps({**json.loads(path.read_text()), "retain": []}))
     order = handed_in(path, tmp_path / "home")
     with pytest.raises(PolicyError, match="nothing could be proven: no retained concept"):
-        plan_task.fn(order)
+        plan_task.fn(open_case(order))
     assert [(row["state"], len(row["reasons"])) for row in states(order.home)] == [("rejected", 1)]
     assert not (order.folder / DELTAS).exists()
 
@@ -135,7 +136,7 @@ def test_a_plan_that_was_altered_is_rejected_with_the_reason(order: Order) -> No
     reference = Ref.of(made)
     made.write_bytes(b"another")
     with pytest.raises(IntegrityError):
-        edit_task.fn(order, reference)
+        edit_task.fn(open_case(order), reference)
     assert [row["state"] for row in states(order.home)] == ["rejected"]
     assert "submit again" in str(chain(order)[-1].verdict)
 
@@ -194,11 +195,11 @@ def test_a_base_that_is_made_whole_again_is_taken_up_where_it_was_refused(tmp_pa
     shutil.copytree(MODEL, folder := tmp_path / "base")
     (folder / "unet" / "config.json").write_text("{}")
     with pytest.raises(DigestMismatch):
-        plan_task.fn(replace(order, base_folder=folder))
+        plan_task.fn(open_case(replace(order, base_folder=folder)))
     (row,) = states(order.home)
     assert row["state"] == "rejected"
     assert row["reasons"] == chain(order)[-1].verdict["reasons"]  # type: ignore[index]
-    plan_task.fn(order)
+    plan_task.fn(open_case(order))
     assert [receipt.step for receipt in chain(order)] == ["read", "refused", "planned"]
     (row,) = states(order.home)
     assert (row["state"], row["reasons"]) == ("planned", [])

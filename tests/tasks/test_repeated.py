@@ -44,15 +44,20 @@ def publish(path: Path, home: Path) -> Policy:
     return read(path)
 
 
+def found_for(path: Path, home: Path) -> Receipt | None:
+    policy = read(path)
+    return repeated(policy, journal(home, line_of(policy, home)), home)
+
+
 def first_of(path: Path, home: Path) -> str | None:
-    found = repeated(read(path), home)
+    found = found_for(path, home)
     return found and found.request_id
 
 
 def set_aside(path: Path, home: Path) -> Receipt:
-    found = repeated(read(path), home)
+    found, policy = found_for(path, home), read(path)
     assert found is not None
-    return note_repeated(read(path), path.read_bytes(), home, found)
+    return note_repeated(policy, path.read_bytes(), home, found, journal(home, line_of(policy, home)))
 
 
 def problems(home: Path) -> list[str]:
@@ -113,7 +118,7 @@ def test_attack_the_first_request_is_withdrawn_so_that_the_second_is_forgotten(t
     publish(withdrawal(path, "away", "first"), home)
     told = {row["request_id"]: (row["state"], row["reasons"]) for row in states(home)}
     assert told["second"] == ("replaced", ["by away, as first, which asked the same"])
-    assert repeated(read(second), home) is None
+    assert found_for(second, home) is None
     publish(second, home)
     told = {row["request_id"]: row["state"] for row in states(home)}
     assert told == {"first": "replaced", "away": "published", "second": "published"}

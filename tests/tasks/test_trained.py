@@ -17,9 +17,10 @@ from expunge.policies import PolicyError, read
 from expunge.tasks.core.exit_codes import exit_code_of
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import plan_edit, write_candidate
-from expunge.tasks.intake import intake
+from expunge.tasks.ledger.case import open_case
 from tests.engine.editors.training.trainees import HARDENED
 from tests.flows.conftest import edited_by, policy_file, run_cli
+from tests.tasks.handed_in import order_of
 
 SMALL: dict[str, dict[str, Any]] = {
     "esd": {"iterations": 2, "steps": 2, "rate": 1e-4},
@@ -31,7 +32,7 @@ TRAINERS = pytest.mark.parametrize("editor", list(SMALL))
 
 def taken_in(folder: Path, editor: str, settings: dict[str, Any]) -> Order:
     path = written(folder, editor, settings)
-    return intake(read(path), folder / "home")
+    return order_of(read(path), folder / "home")
 
 
 def written(folder: Path, editor: str, settings: dict[str, Any]) -> Path:
@@ -48,7 +49,8 @@ def test_it_is_planned_once_written_and_bundled(tmp_path: Path, editor: str, cap
     assert plan_edit(order) == made
     assert capsys.readouterr().err == "", "the plan that was kept is not made again"
     plan = EditPlan.load(made.path)
-    folder, digest = write_candidate(order, made)
+    candidate = write_candidate(open_case(order), made)
+    folder, digest = candidate.folder, candidate.digest
     assert digest != order.base
     edited, base = open_model(folder, digest).unet, open_model(MODEL).unet
     name = next(name for name in plan.deltas if ".attn2.to_q" in name).removeprefix("unet.")

@@ -22,10 +22,10 @@ from expunge.engine.plans.edit_plan import applied
 from expunge.engine.plans.export import apply_to_folder
 from expunge.engine.spec import EditSpec, Target
 from expunge.policies import PolicyError, read
-from expunge.tasks.intake import intake
 from tests.engine import tiny
 from tests.engine.families import tiny_families
 from tests.flows.conftest import policy_file
+from tests.tasks.handed_in import order_of
 
 SPEC = EditSpec((Target("cat", ("cat",), anchor="dog"),), editor="uce")
 BUILDERS: dict[str, Callable[[], Any]] = {
@@ -114,4 +114,4 @@ def test_a_takedown_on_what_cannot_be_asked_is_refused_before_any_work(
     path.write_text(json.dumps(raw))
     monkeypatch.setenv("EXPUNGE_JUDGE", str(tmp_path))
     with pytest.raises(PolicyError, match=r"base\.uri: a StableDiffusionInpaintPipeline is asked in another way"):
-        intake(read(path), tmp_path / "home")
+        order_of(read(path), tmp_path / "home")

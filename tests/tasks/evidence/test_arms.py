@@ -97,9 +97,10 @@ def test_evidence_that_leaves_the_second_time_out_is_an_error_and_the_gate_stays
     table = evidence.read(Path(result["evidence"]))
     cut = order.folder / "evidence.parquet"
     evidence.write(where(table, table["arm"] != DENOISER), cut)
-    known = conclude(order, swapped, compare_with_base(order, swapped, None), Ref.of(cut))
+    comparison = compare_with_base(order, swapped, None)
+    known = conclude(order, swapped, comparison, Ref.of(cut))
     assert Verdict.load(known.verdict.path).outcome == Outcome.ERROR
-    doubts = run_gate(order, swapped, Ref.of(cut), known.verdict).failed_expectations
+    doubts = run_gate(order, swapped, comparison, Ref.of(cut), known.verdict).failed_expectations
     assert any("rows, planned" in doubt for doubt in doubts)
 
 

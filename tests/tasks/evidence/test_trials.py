@@ -31,11 +31,12 @@ from expunge.tasks.evidence.auto_tuning import keep, proving, trial_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.judge import Recorded
 from expunge.tasks.evidence.workers import Done, Examiner, Work, picture_store
-from expunge.tasks.intake import intake
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.report import rerender, write_report
 from expunge.tasks.views.plan_summary import preview
 from tests.flows.conftest import edited_by, policy_file
 from tests.tasks.evidence.examined import CANDIDATE, Seen, made_up, new_order, verified
+from tests.tasks.handed_in import order_of
 
 ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max_drift": 1.0}
 """Five strengths to choose from, none too weak by its proxies."""
@@ -44,7 +45,7 @@ ONE_AXIS = {"default_anchor": "mean", "general": 60.0, "max_residual": 1.0, "max
 def taken_in(folder: Path, settings: dict[str, Any], **acceptance: Any) -> Order:
     asked = {"prompts": 2, "seeds": 1, "steps": 6, "max_retain_drop": 0.5, **acceptance}
     path = policy_file(folder, folder_digest(MODEL), "searched", **asked)
-    return intake(read(edited_by(path, "auto", settings)), folder / "home")
+    return order_of(read(edited_by(path, "auto", settings)), folder / "home")
 
 
 def trace(order: Order) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def test_the_least_change_that_pictures_accept_is_chosen_and_the_others_say_what
 
 def test_the_report_shows_what_was_tried(tmp_path: Path) -> None:
     order = new_order(tmp_path)
-    before = write_report(order, CANDIDATE, *verified(order)).read_text(encoding="utf-8")
+    before = write_report(open_case(order), CANDIDATE, *verified(order)).read_text(encoding="utf-8")
     assert "Settings that were tried" not in before
     trials = [
         Trial({"strength": 1.0}, {"change": 0.5, "residual": 0.6, "drift": math.nan}, "residual 0.6 is above 0.07"),
@@ -96,7 +97,7 @@ def test_the_report_shows_what_was_tried(tmp_path: Path) -> None:
         Trial({"strength": 9.0}, {"change": 0.9, "residual": 0.1, "drift": 0.1}, "", True),
     ]
     keep(order, trials, "f" * 64)
-    page = rerender(order).read_text(encoding="utf-8")
+    page = rerender(open_case(order)).read_text(encoding="utf-8")
     assert "Settings that were tried" in page
     assert page.count(">not drawn<") == page.count(">refused<") == page.count(">accepted<") == 1
     assert "&lt;b&gt;bicycle&lt;/b&gt; is still seen" in page

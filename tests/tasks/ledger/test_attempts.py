@@ -12,16 +12,17 @@ import pytest
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import Policy, desired_state, parse
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.intake import intake
 from expunge.tasks.ledger.attempts import attempt_number, next_number, questions_digest
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.ledger import Step
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import states
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.verify import attempt_task
 from tests.flows.conftest import policy_file
+from tests.tasks.handed_in import order_of
 from tests.tasks.records import LINE, Work
 
 
@@ -125,14 +126,19 @@ def order(tmp_path: Path) -> Order:
     path = policy_file(tmp_path, folder_digest(MODEL), "counted")
     policy = parse(path.read_bytes(), "counted")
     keep_policy(tmp_path / "home", policy.digest, path.read_bytes())
-    return intake(policy, tmp_path / "home")
+    return order_of(policy, tmp_path / "home")
+
+
+def attempted(order: Order, candidate: str) -> Order:
+    """The order as the flow goes on with it when the attempt with this candidate is counted."""
+    return attempt_task.fn(open_case(order), Weights(order.folder, candidate * 64)).order
 
 
 def test_an_attempt_is_on_record_before_anything_is_drawn_and_decides_confidence_and_seeds(order: Order) -> None:
-    first = attempt_task.fn(order, "a" * 64)
+    first = attempted(order, "a")
     assert (first.attempt, examination(first).acceptance.confidence) == (1, 0.9625)
     assert not (order.folder / "evidence.parquet").exists()
-    second = attempt_task.fn(order, "b" * 64)
+    second = attempted(order, "b")
     assert (second.attempt, examination(second).acceptance.confidence) == (2, 0.99375)
     one, two = ({question.shot.seed for question in examination(each).questions} for each in (first, second))
     assert min(one) == order.desired.seed
@@ -144,9 +150,9 @@ def test_an_attempt_is_on_record_before_anything_is_drawn_and_decides_confidence
 
 def test_attack_a_run_is_broken_off_before_its_verdict(order: Order) -> None:
     """Whoever watches the pictures and ends the run before it fails has used up an attempt."""
-    attempt_task.fn(order, "a" * 64)
-    assert attempt_task.fn(order, "b" * 64).attempt == 2
-    assert attempt_task.fn(order, "b" * 64).attempt == 2, "and to go on with it is none"
+    attempted(order, "a")
+    assert attempted(order, "b").attempt == 2
+    assert attempted(order, "b").attempt == 2, "and to go on with it is none"
 
 
 def test_what_is_only_examined_is_no_attempt_and_keeps_its_confidence(order: Order) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyErrors, desired_state, held_to, parse, read
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.intake import intake, order_for, read_policy
+from expunge.tasks.intake import order_for
 from expunge.tasks.ledger.floor_store import BUILT_IN, floor_in_force, keep_floor, kept_floor, read_to_submit
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import line_of, receipts
 from expunge.tasks.ledger.recorder import note
 from tests.flows.conftest import policy_file, run_cli, run_process
+from tests.tasks.handed_in import handed_in, order_of
 from tests.tasks.records import LINE, Record, Work
 
 LOOSE: dict[str, Any] = {"confidence": 0.51, "max_target_rate": 0.87, "min_control_rate": 0.9}
@@ -77,9 +77,8 @@ def test_a_floor_that_cannot_be_read_lets_nothing_through(
 def test_attack_the_flow_is_started_without_the_command(tmp_path: Path, base: str, built_in: None) -> None:
     """Prefect runs the flow by its own means, so the flow looks itself, and leaves a receipt."""
     path = policy_file(tmp_path, base, "loose", **LOOSE)
-    data = path.read_bytes()
     with pytest.raises(PolicyErrors, match="looser than the floor"):
-        read_policy.fn(str(path), sha256(data).hexdigest(), str(tmp_path / "home"))
+        handed_in(path, tmp_path / "home")
     (receipt,) = receipts(tmp_path / "home")
     assert (receipt.step, receipt.inputs["floor"]) == ("refused", floor_in_force().digest)
 
@@ -108,10 +107,10 @@ def test_a_policy_in_force_is_raised_when_its_line_is_computed_anew(tmp_path: Pa
     published(home, old := policy_file(tmp_path, base, "old", **LOOSE))
     monkeypatch.delenv("EXPUNGE_FLOOR")
     other = policy_file(tmp_path, base, "new", "umbrella", seeds=8)
-    state = intake(read_to_submit(other, home), home).desired
+    state = order_of(read_to_submit(other, home), home).desired
     assert state.request_ids == ("new", "old")
     assert (state.acceptance.confidence, state.acceptance.max_target_rate) == (0.95, 0.2)
-    again = intake(read_to_submit(old, home), home).desired
+    again = order_of(read_to_submit(old, home), home).desired
     assert again.acceptance.confidence == 0.9, "it was published, so it may be submitted again, raised"
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from expunge.flows.reverify import AHEAD
-from expunge.policies import desired_state, parse
+from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Receipt, Step
 from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check
 from expunge.tasks.ledger.line_status import Standing, summary
-from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.policy_store import keep_policy, published_policies
 from expunge.tasks.ledger.queries import lines_to_check, publication, states
 from expunge.tasks.ledger.recorder import journal, note
 from tests.flows.conftest import policy_file, run_cli
@@ -39,12 +39,17 @@ def publish(home: Path, erase: str = "bicycle", days: int = 30, bundle: str = BU
 
 def check(home: Path, outcome: str = "PASS", **told: Any) -> Receipt:
     """The receipt of a check of what is in force, as a flow would leave it."""
-    state = state_to_check(home, chain(home), keep_floor(home))
+    state = checked_state(home)
     inputs = {"bundle": str(summary(home, LINE)["bundle"]), "state": state.digest, "floor": keep_floor(home).digest}
     if outcome != "ERROR":
         inputs["candidate"] = "aa" * 32
     verdict = {"outcome": outcome, "reasons": [], "doubts": [], **told}
     return note(Work(home, key=state.digest, request_id="check"), Step.CHECKED, inputs, {}, verdict)
+
+
+def checked_state(home: Path) -> DesiredState:
+    """What the next check asks for."""
+    return state_to_check(published_policies(home, chain(home)), chain(home), keep_floor(home))
 
 
 def chain(home: Path) -> list[Receipt]:
@@ -137,10 +142,8 @@ def test_every_check_has_a_seed_of_its_own_and_asks_for_the_same(tmp_path: Path)
     wanted = desired_state([parse(path.read_bytes(), "policy")])
     asked = []
     for _ in range(3):
-        state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
-        assert state == state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path)), (
-            "until it is concluded it stays the same check"
-        )
+        state = checked_state(tmp_path)
+        assert state == checked_state(tmp_path), "until it is concluded it stays the same check"
         assert state.model_copy(update={"seed": wanted.seed}) == wanted
         asked.append(state.seed)
         check(tmp_path)
@@ -237,9 +240,7 @@ def test_a_request_that_was_replaced_says_by_which_and_its_terms_count_no_more(t
     assert (old["state"], old["reasons"], old["proof_due"]) == ("replaced", ["by instead"], None)
     assert (new["state"], new["replaces"]) == ("published", ["takes-bicycle"])
     assert of(tmp_path).days == 30
-    assert [item.name for item in state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path)).concepts] == [
-        "umbrella"
-    ]
+    assert [item.name for item in checked_state(tmp_path).concepts] == ["umbrella"]
 
 
 def test_what_came_to_nothing_is_replaced_too_and_no_longer_late(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_attack_a_check_is_made_up_without_evidence(tmp_path: Path) -> None:
 
 def test_attack_a_check_asks_for_less_than_is_in_force(tmp_path: Path) -> None:
     publish(tmp_path, "bicycle")
-    softer = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
+    softer = checked_state(tmp_path)
     publish(tmp_path, "umbrella")
     told = {"outcome": "ERROR", "reasons": ["x"]}
     asked = {"bundle": BUNDLE, "state": softer.digest, "floor": keep_floor(tmp_path).digest}
@@ -342,7 +343,7 @@ def test_attack_a_check_asks_for_less_than_is_in_force(tmp_path: Path) -> None:
 
 def test_attack_a_check_is_of_another_bundle_than_was_published(tmp_path: Path) -> None:
     publish(tmp_path)
-    state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
+    state = checked_state(tmp_path)
     told = {"outcome": "ERROR", "reasons": ["x"]}
     asked = {"bundle": "ee" * 32, "state": state.digest, "floor": keep_floor(tmp_path).digest}
     note(Work(tmp_path, request_id="check"), Step.CHECKED, asked, {}, told)
@@ -354,7 +355,7 @@ def test_attack_a_check_is_of_another_model_or_of_evidence_that_was_there(tmp_pa
     bundled(tmp_path, BUNDLE, "aa" * 32)
     publish(tmp_path)
     note(Work(tmp_path), "verified", {"candidate": "aa" * 32}, {"evidence": "e" * 64}, {"outcome": "PASS"})
-    state = state_to_check(tmp_path, chain(tmp_path), keep_floor(tmp_path))
+    state = checked_state(tmp_path)
     inputs = {"bundle": BUNDLE, "state": state.digest, "candidate": "ff" * 32}
     told = {"outcome": "PASS", "reasons": [], "doubts": []}
     note(Work(tmp_path, key="1" * 64, request_id="check"), Step.CHECKED, inputs, {"evidence": "e" * 64}, told)

@@ -12,6 +12,7 @@ import pytest
 
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import IntegrityError, LedgerError
+from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import signing
 from expunge.tasks.ledger.ledger import Ledger, Receipt
 from expunge.tasks.ledger.line_lock import alone_on
@@ -63,7 +64,12 @@ def refused(home: Path, problem: str) -> None:
         done = run_cli(command)
         assert (done.code, problem in done.out.replace("\n", "")) == (6, True), done.out + done.err
     assert "suspect" not in run_cli("status").out
-    for read in (journal(home, LINE).receipts, lambda: Standing.of(home, LINE), lambda: next_check(LINE, home)):
+    nowhere = Settings(home, "", "", "")
+    for read in (
+        journal(home, LINE).receipts,
+        lambda: Standing.of(home, LINE),
+        lambda: next_check(journal(home, LINE), nowhere),
+    ):
         with pytest.raises(LedgerError, match="does not hold"):
             read()
     with pytest.raises(LedgerError), alone_on(LINE, home):
@@ -132,7 +138,7 @@ def test_attack_the_receipt_of_a_failure_is_removed_and_its_signature_stays(home
         done = run_cli(command)
         assert (done.code, f"{path.name} is the signature of a receipt that is not there" in done.out) == (6, True)
     with pytest.raises(LedgerError, match="signature of a receipt that is not there"):
-        next_check(LINE, home)
+        next_check(journal(home, LINE), Settings(home, "", "", ""))
     with alone_on(LINE, home):
         assert path.exists(), "the next run puts it back from its signature"
     assert [row["state"] for row in states(home)] == ["suspect"]
@@ -201,10 +207,9 @@ def test_attack_a_copy_without_a_key_is_called_whole_though_nobody_can_tell_who_
 
 def test_attack_an_alias_would_be_set_by_an_unsigned_pass(home: Path) -> None:
     """MLflow hears of a line only what its receipts say, and these are not read at all."""
-    from expunge.tasks.core.settings import Settings
     from expunge.tasks.reverify import catch_up
 
     told(unsigned(home), "PASS", [])
     with pytest.raises(LedgerError, match="has no signature"):
-        catch_up(LINE, Settings.of(home, {}, needed=()))
+        catch_up(journal(home, LINE), Settings.of(home, {}, needed=()))
     assert not issubclass(LedgerError, IntegrityError), "no step may take it for a refusal and write on"

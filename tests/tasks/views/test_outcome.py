@@ -9,6 +9,7 @@ import pytest
 
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import note
@@ -36,13 +37,14 @@ def settings(home: Path) -> Settings:
 
 def test_it_names_the_bundle_that_is_served_and_not_one_that_another_followed(order: Order) -> None:
     own = published(order, "a")
-    told = outcome(order, settings(order.home), own, repeated=True)
+    told = outcome(open_case(order, settings(order.home)), own, repeated=True)
     assert (told["superseded"], told["bundle"]) == (False, f"s3://expunge/bundles/{'a' * 64}")
     published(replace(order, key="2" * 64), "b")
-    told = outcome(order, settings(order.home), own, repeated=True)
+    told = outcome(open_case(order, settings(order.home)), own, repeated=True)
     assert (told["superseded"], told["bundle"]) == (True, f"s3://expunge/bundles/{'b' * 64}")
 
 
 def test_it_tells_no_password_of_an_address(order: Order) -> None:
-    told = outcome(order, settings(order.home), published(order, "a"), repeated=False)
+    own = published(order, "a")
+    told = outcome(open_case(order, settings(order.home)), own, repeated=False)
     assert told["prefect"] == "http://here"

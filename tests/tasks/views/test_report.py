@@ -25,6 +25,7 @@ from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.budget import Cost
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import kept_shots, measure_quality, read_quality
+from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.report import render_card, render_report, rerender, write_report
 from expunge.tasks.tracking.metrics import metrics
@@ -43,7 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     order = new_order(tmp_path_factory.mktemp("shown"))
     verdict, table = verified(order)
     measure_quality(order, CANDIDATE, table)
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     return order, verdict, table
 
 
@@ -91,7 +92,7 @@ def test_the_page_opens_with_the_edited_pictures_closest_to_each_target_and_thei
 def test_pictures_in_which_the_judge_sees_the_target_come_first_whatever_their_score(tmp_path: Path) -> None:
     order = new_order(tmp_path, "quick", seeds=6, prompts=5)
     verdict, table = verified(order, lambda row: row.seed == 0 if row.role == "target" else True)
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     opening = page_of(order).split("Check the judge yourself")[1].split("What had to go")[0]
     assert [bool(mark) for mark in re.findall(r'<img class="(seen)?"', opening)] == [True] * 5 + [False] * 19
 
@@ -102,11 +103,11 @@ def test_what_took_the_targets_place_is_told_and_noise_is_called_noise(tmp_path:
     frame = evidence.read(table.path)
     frame["shows"] = ["nothing recognisable" if seed % 2 else "car" for seed in frame["seed"]]
     limits = replace(examination(order).acceptance, max_noise_rate=0.2)
-    page = render_report(order, decide(frame, len(frame), limits), {}).read_text(encoding="utf-8")
+    page = render_report(open_case(order), decide(frame, len(frame), limits), {}).read_text(encoding="utf-8")
     row = row_of(page[page.index("What took its place") :], "bicycle", "car 15")
     assert f"30 {share(0.5)} {share(0.5)}" in row
     assert f"{share(0.2)} missed" in row
-    card = render_card(order, decide(frame, len(frame), limits)).decode()
+    card = render_card(open_case(order), decide(frame, len(frame), limits)).decode()
     assert "- bicycle: noise in 50.0 %, car in 15 of 30" in card
 
 
@@ -143,7 +144,7 @@ def test_concepts_are_called_by_name_those_that_the_level_added_too(done: Done) 
     order, _, _ = done
     added = [subject for subject in examination(order).subjects if subject.id.startswith("auto.")]
     assert added
-    for page in (page_of(order), render_card(order, Verdict.load(done[1].path)).decode()):
+    for page in (page_of(order), render_card(open_case(order), Verdict.load(done[1].path)).decode()):
         assert "auto.object" not in page
     row_of(page_of(order), added[0].name)
 
@@ -153,7 +154,7 @@ def test_the_page_is_written_anew_without_store_or_models(done: Done) -> None:
     before, pictures = page_of(order), order.home / "pictures"
     hidden = pictures.rename(pictures.with_name("elsewhere"))
     try:
-        rerender(order)
+        rerender(open_case(order))
     finally:
         hidden.rename(pictures)
     assert page_of(order) == before
@@ -165,10 +166,10 @@ def test_what_rounding_took_of_the_edit_is_told_beside_what_it_changes(done: Don
     assert "the model's own type" not in text_of(page_of(order)), "a folder of earlier versions"
     rounding.write_text('{"largest":0.172345}')
     try:
-        told = text_of(rerender(order).read_text(encoding="utf-8"))
+        told = text_of(rerender(open_case(order)).read_text(encoding="utf-8"))
     finally:
         rounding.unlink()
-        rerender(order)
+        rerender(open_case(order))
     assert "Writing the weights in the model's own type lost 17 % of a change at most." in told
 
 
@@ -190,7 +191,9 @@ def test_the_footer_names_the_bounds_that_were_used(done: Done, sampling: str, t
     order, _, table = done
     exam, frame = examination(order), evidence.read(table.path)
     limits = replace(exam.acceptance, sampling=sampling)
-    page = text_of(render_report(order, decide(frame, len(frame), limits, exam.judge), {}).read_text(encoding="utf-8"))
+    page = text_of(
+        render_report(open_case(order), decide(frame, len(frame), limits, exam.judge), {}).read_text(encoding="utf-8")
+    )
     footer = page[page.index(f"expunge {expunge.engine.__version__}. ") :]
     assert told in footer
     assert untold not in footer
@@ -199,15 +202,17 @@ def test_the_footer_names_the_bounds_that_were_used(done: Done, sampling: str, t
 def test_the_limits_of_the_judge_are_told(done: Done) -> None:
     order, _, table = done
     exam, frame = examination(order), evidence.read(table.path)
-    counted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance, exam.judge), {}).read_text())
+    counted = text_of(
+        render_report(open_case(order), decide(frame, len(frame), exam.acceptance, exam.judge), {}).read_text()
+    )
     for error in (exam.judge["object"], exam.judge["target/object"]):
         assert f"{error.hits} of {error.labelled}" in counted
         assert error.pictures in counted
     assert "the share that shows the concept" in counted
-    uncounted = text_of(render_report(order, decide(frame, len(frame), exam.acceptance), {}).read_text())
+    uncounted = text_of(render_report(open_case(order), decide(frame, len(frame), exam.acceptance), {}).read_text())
     assert "error was not measured" in uncounted
     assert exam.judge["object"].pictures not in uncounted
-    card = render_card(order, decide(frame, len(frame), exam.acceptance, exam.judge)).decode()
+    card = render_card(open_case(order), decide(frame, len(frame), exam.acceptance, exam.judge)).decode()
     assert f"measured on {exam.judge['target/object'].pictures}" in card
     assert "A target counts as seen after the edit where any of its judges" in card
 
@@ -216,12 +221,12 @@ def test_of_a_model_that_draws_videos_page_and_card_say_which_frames_were_judged
     tiny_families.unet3d().save_pretrained(folder := tmp_path / "video")
     order = replace(new_order(tmp_path, "quick"), base=folder_digest(folder), base_folder=folder)
     verdict, table = verified(order)
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     told = "The model draws videos. What was judged is the frame in the middle of each video: nothing is said of motion"
     assert told in text_of(page_of(order))
-    assert told in render_card(order, Verdict.load(verdict.path)).decode()
+    assert told in render_card(open_case(order), Verdict.load(verdict.path)).decode()
     assert "draws videos" not in page_of(done[0])
-    assert "draws videos" not in render_card(done[0], Verdict.load(done[1].path)).decode()
+    assert "draws videos" not in render_card(open_case(done[0]), Verdict.load(done[1].path)).decode()
 
 
 def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
@@ -231,7 +236,7 @@ def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
         "concept_vector": lambda row: row.arm == "before" or row.seed < 9,
     }
     verdict, table = verified(order, lambda row: weak.get(row.probe, seen)(row))
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     page = page_of(order)
     assert "missed" in row_of(page, "bicycle", "concept_vector")
     assert "seen as bicycle" in row_of(page, "bicycle", "concept_vector")
@@ -252,11 +257,13 @@ def test_a_missed_limit_and_a_missed_control_are_marked(tmp_path: Path) -> None:
 def test_an_attack_without_a_limit_is_shown_and_marked_as_deciding_nothing(tmp_path: Path) -> None:
     order = new_order(tmp_path, probe_limits={"start_picture": 1.0})
     verdict, table = verified(order, lambda row: row.probe == "start_picture" or seen(row))
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     assert "attack" not in {reason.code.split("-")[0] for reason in Verdict.load(verdict.path).reasons}
     assert "100.0 % 100.0 % none shown only no claim" in row_of(page_of(order), "bicycle", "start_picture")
     assert "met yes" in row_of(page_of(order), "bicycle", "concept_vector")
-    assert re.search(r"start_picture \|.*\| none \|", render_card(order, Verdict.load(verdict.path)).decode())
+    assert re.search(
+        r"start_picture \|.*\| none \|", render_card(open_case(order), Verdict.load(verdict.path)).decode()
+    )
     limits = {row["name"]: row["limit"] for row in figures(order, Verdict.load(verdict.path))}
     assert (limits["bicycle by start_picture"], limits["bicycle by concept_vector"]) == (None, 0.25)
 
@@ -265,7 +272,7 @@ def test_a_target_that_was_never_shown_is_told_and_the_page_has_no_attack(tmp_pa
     order = new_order(tmp_path, seeds=2, prompts=2)
     verdict, table = verified(order, lambda row: row.role != "target")
     assert Verdict.load(verdict.path).outcome == "INCONCLUSIVE"
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     assert "the unedited model never shows bicycle, so no attack could be aimed at it" in text_of(page_of(order))
     assert "no attack was counted, and the reasons above say why" in text_of(page_of(order))
 
@@ -275,15 +282,15 @@ def test_a_pass_that_the_gate_doubts_is_no_pass_on_the_page(tmp_path: Path) -> N
     verdict, table = verified(order, lambda row: row.arm == "before" or row.role != "target")
     assert Verdict.load(verdict.path).outcome == "PASS"
     note(order, "gated", {}, {}, verdict={"outcome": "shut", "failed": ["the verdict does not follow from it"]})
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     page = text_of(page_of(order))
     assert page.lstrip().startswith(f"ERROR: takedown {order.request_id}")
     assert "doubts it: the verdict does not follow from it" in page
     note(order, "gated", {"evidence": "2" * 64}, {}, verdict={"outcome": "shut", "failed": []})
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     assert "doubts it: it stayed shut" in text_of(page_of(order))
     note(order, "gated", {"evidence": "1" * 64}, {}, verdict={"outcome": "open", "failed": []})
-    write_report(order, CANDIDATE, verdict, table)
+    write_report(open_case(order), CANDIDATE, verdict, table)
     assert text_of(page_of(order)).lstrip().startswith("PASS: takedown")
 
 
@@ -295,7 +302,7 @@ def test_unfit_evidence_gives_a_page_with_the_reasons_and_no_figure(tmp_path: Pa
     error = decide(evidence.read(table_path), len(frame), examination(order).acceptance)
     (order.folder / "verdict.json").write_text(error.to_json(), encoding="utf-8")
     measure_quality(order, CANDIDATE, Ref.of(table_path))
-    write_report(order, CANDIDATE, Ref.of(order.folder / "verdict.json"), Ref.of(table_path))
+    write_report(open_case(order), CANDIDATE, Ref.of(order.folder / "verdict.json"), Ref.of(table_path))
     page = text_of(page_of(order))
     assert "black picture" in page
     assert "No figure can be given: the evidence is unfit" in page
@@ -312,7 +319,7 @@ def test_quality_is_measured_on_what_the_verification_drew(done: Done) -> None:
     assert (quality.worst.concept, quality.worst.seen.after) == ("castle", 0.5)
     told = f"{quality.clip_score.before:.2f} before, {quality.clip_score.after:.2f} after"
     assert told in text_of(page_of(order))
-    assert f"KID {quality.kid:.4f}" in render_card(order, Verdict.load(verdict.path)).decode()
+    assert f"KID {quality.kid:.4f}" in render_card(open_case(order), Verdict.load(verdict.path)).decode()
     first = (order.folder / "quality.json").read_bytes()
     assert measure_quality(order, CANDIDATE, table).path.read_bytes() == first
 
@@ -364,6 +371,6 @@ def test_a_name_is_no_markdown_in_the_card(done: Done, monkeypatch: pytest.Monke
     exam = examination(order)
     told = tuple(replace(subject, name=name) if subject.role == "target" else subject for subject in exam.subjects)
     monkeypatch.setattr("expunge.tasks.report.examination", lambda _: replace(exam, subjects=told))
-    card = render_card(order, Verdict.load(verdict.path)).decode()
+    card = render_card(open_case(order), Verdict.load(verdict.path)).decode()
     assert r"\[Free\]\(https:evil.example\) \*\*PASS\*\*" in card
     assert name not in card
