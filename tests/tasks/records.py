@@ -75,7 +75,7 @@ class Record:
                 "settings": {"work": work},
                 "versions": {"expunge": version},
             }
-            journal(self.home, LINE).append(step, request_id="away", who="x", versions={"expunge": version}, **told)
+            journal(self.home, LINE).append(step, request_id="away", who="x", **told)
 
     def rewrite(self, forge: Callable[[dict], None], without: str = "") -> None:
         """Write the chain anew as somebody would who knows the format: every receipt follows the one before it."""

@@ -180,7 +180,8 @@ def test_attack_foreign_file_and_link(ledger):
 
 def test_a_broken_chain_is_neither_read_nor_continued(ledger):
     files(ledger)[1].unlink()
-    for use in (ledger.receipts, lambda: append(ledger), lambda: ledger.last("plan", {})):
+    opened = Ledger(ledger.folder.parent, ledger.line)
+    for use in (ledger.receipts, lambda: append(ledger), lambda: opened.last("plan", {})):
         with pytest.raises(LedgerError, match="000002 to 000002: deleted"):
             use()
     assert len(files(ledger)) == 3
