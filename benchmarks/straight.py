@@ -11,6 +11,7 @@ calls     functions that are entered from another file
 files     files that they are in
 returns   times that the next function is in a file which was left before
 loads     times that order, state, policy, settings, record or verdict are read from disk or environment
+proofs    loads that prove something: a receipt is added to a chain only after that was read and checked
 
 `--write` appends the figures to `measured/straight.tsv`, under the commit that is checked out.
 """
@@ -46,6 +47,7 @@ LOADS = {
     ("tasks/ledger/policy_store.py", "kept_policy"),
 }
 """What reads something that a case could hold."""
+PROVING = "Ledger.append"
 POLICY = {
     "schema_version": "1",
     "request_id": "straight",
@@ -70,6 +72,7 @@ class Trail:
 
     entered: dict[tuple[str, str], None] = field(default_factory=dict)
     loads: Counter[tuple[str, str]] = field(default_factory=Counter)
+    proofs: int = 0
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
         """Take one event of `sys.setprofile`."""
@@ -77,6 +80,7 @@ class Trail:
             return
         if (place := (file, frame.f_code.co_qualname)) in LOADS:
             self.loads[place] += 1
+            self.proofs += frame.f_back is not None and frame.f_back.f_code.co_qualname == PROVING
         caller = frame.f_back
         while caller is not None and _own(caller) is None:
             caller = caller.f_back
@@ -85,9 +89,10 @@ class Trail:
 
     @property
     def figures(self) -> dict[str, int]:
-        """Return calls, files, returns and loads."""
-        files, loads = [file for file, _ in self.entered], self.loads.total()
-        return {"calls": len(files), "files": len(set(files)), "returns": returns(files), "loads": loads}
+        """Return calls, files, returns, loads and proofs."""
+        files = [file for file, _ in self.entered]
+        read = {"loads": self.loads.total(), "proofs": self.proofs}
+        return {"calls": len(files), "files": len(set(files)), "returns": returns(files), **read}
 
 
 def returns(files: Sequence[str]) -> int:
@@ -164,7 +169,9 @@ def main() -> None:
     if asked.write:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         row = (commit.stdout.strip(), *map(str, trail.figures.values()))
-        known = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "commit\tcalls\tfiles\treturns\tloads\n"
+        known = (
+            TABLE.read_text(encoding="utf-8") if TABLE.exists() else "commit\tcalls\tfiles\treturns\tloads\tproofs\n"
+        )
         TABLE.write_text(known + "\t".join(row) + "\n", encoding="utf-8")
 
 

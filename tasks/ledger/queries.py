@@ -13,7 +13,7 @@ from expunge.policies.model.deadlines import due_at
 from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.ledger import LINE, Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import LINE, Ledger, Receipt, Step, of_step
 from expunge.tasks.ledger.line_status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.recorder import journal
@@ -40,11 +40,15 @@ def receipts(home: Path) -> Iterator[Receipt]:
     return chain.from_iterable(chains.values())
 
 
-def read(home: Path) -> tuple[dict[str, list[Receipt]], list[str]]:
-    """By line the receipts of those whose chain holds; and why others do not: nothing can be told of these, and no
-    other line waits for that."""
+def read(home: Path, without: str = "") -> tuple[dict[str, list[Receipt]], list[str]]:
+    """Return by line the receipts of those whose chain holds, `without` one line; and why others do not.
+
+    Nothing can be told of these, and no other line waits for that.
+    """
     found, problems = {}, []
     for line in lines(home):
+        if line == without:
+            continue
         try:
             found[line] = journal(home, line).receipts()
         except LedgerError as error:
@@ -198,13 +202,13 @@ def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> 
     return told | {"replaces": list(policy.replaces)}
 
 
-def elsewhere(home: Path, line: str, request_id: str) -> dict[str, list[str]]:
+def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str]]:
     """What is in force on other lines, by line, as long as no other request was published on this one: none of it
     holds for a base that has another digest, were it the same model with another README."""
-    if {receipt.request_id for receipt in publications(home, line)} - {request_id}:
+    if {receipt.request_id for receipt in of_step(ledger.chain, Step.PUBLISHED)} - {request_id}:
         return {}
-    chains, _ = read(home)
-    others = {other: Standing.by(home, own) for other, own in chains.items() if other != line}
+    chains, _ = read(home, without=ledger.line)
+    others = {other: Standing.by(home, own) for other, own in chains.items()}
     return {other: list(found.in_force) for other, found in others.items() if found and found.in_force}
 
 

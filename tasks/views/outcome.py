@@ -45,7 +45,7 @@ def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
         "mlflow": page_of(settings, published.digest),
         "prefect": shown(settings.prefect_api_url).removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
-        "elsewhere": elsewhere(order.home, order.line, order.request_id),
+        "elsewhere": elsewhere(order.home, case.ledger, order.request_id),
         "work": order.key,
     }
 

@@ -14,6 +14,7 @@ from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import best_case
 from expunge.tasks.evidence.workers import picture_store
 from expunge.tasks.ledger.queries import elsewhere
+from expunge.tasks.ledger.recorder import journal
 
 
 def preview(order: Order, made: Ref) -> dict[str, Any]:
@@ -46,5 +47,5 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "pictures_in_store": stored,
         "minutes": None if pace is None else round(minutes(pace, effort), 1),
         "minutes_limit": limits.max_compute_minutes,
-        "elsewhere": elsewhere(order.home, order.line, order.request_id),
+        "elsewhere": elsewhere(order.home, journal(order.home, order.line), order.request_id),
     }

@@ -19,7 +19,7 @@ from expunge.tasks.core.errors import NothingOnRecord
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.queries import elsewhere, states
-from expunge.tasks.ledger.recorder import note
+from expunge.tasks.ledger.recorder import journal, note
 from tests.flows.conftest import policy_file, run_cli
 from tests.tasks.handed_in import handed_in, on_a_folder
 
@@ -108,15 +108,15 @@ def test_the_first_request_on_a_base_is_told_what_holds_for_others_and_not_for_i
     path.write_text(json.dumps(policy | {"base": policy["base"] | {"uri": f"file:{base}"}}))
     monkeypatch.setenv("EXPUNGE_JUDGE", str(JUDGE))
     second = handed_in(path, home)
-    assert elsewhere(home, second.line, second.request_id) == {}, "nothing was published yet"
+    assert elsewhere(home, journal(home, second.line), second.request_id) == {}, "nothing was published yet"
     published = {"bundle": "b" * 64}
     note(order, "published", {"policy": order.policy}, published)
-    assert elsewhere(home, second.line, second.request_id) == {order.line: [order.request_id]}
-    assert elsewhere(home, order.line, order.request_id) == {}
+    assert elsewhere(home, journal(home, second.line), second.request_id) == {order.line: [order.request_id]}
+    assert elsewhere(home, journal(home, order.line), order.request_id) == {}
     note(second, "published", {"policy": second.policy}, published)
-    assert elsewhere(home, second.line, second.request_id) == {order.line: [order.request_id]}
+    assert elsewhere(home, journal(home, second.line), second.request_id) == {order.line: [order.request_id]}
     note(replace(second, key="3" * 64, request_id="three"), "published", {"policy": second.policy}, published)
-    assert elsewhere(home, second.line, second.request_id) == {}, "it is no first request any more"
+    assert elsewhere(home, journal(home, second.line), second.request_id) == {}, "it is no first request any more"
 
 
 def test_what_the_gate_doubts_is_the_reason_where_the_verdict_has_none(tmp_path: Path) -> None:
