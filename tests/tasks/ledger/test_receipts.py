@@ -66,7 +66,7 @@ def test_a_receipt_may_be_read_by_all_and_written_by_nobody(ledger):
 
 def test_what_nobody_vouches_for_is_not_written(tmp_path):
     class NoKey(Signatures):
-        def sign(self, receipt: Receipt) -> None:
+        def sign(self, receipt: Receipt) -> bytes:
             raise PermissionError("no key")
 
     ledger = Ledger(tmp_path, "emoji", NoKey(tmp_path, "emoji"))
