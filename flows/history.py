@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 def states(home: Path, policy: Policy | None) -> dict[str, Any]:
-    """The state of all requests, or of one policy's, an empty list of an unknown one; and the problems of lines of
-    which nothing can be told. The exit code is another than 0 where there are some, and where what is published is
-    suspect, or was not proven again in time. NothingOnRecord if the request is on record by a policy that says
-    something else.
+    """Return the state of all requests, or of one policy's, an empty list of an unknown one.
 
-    All is told from receipts. Where the database has something else, `database` says so, and the exit code is not 0.
+    It has the problems of lines of which nothing can be said as well. The exit code is another than 0 where there are
+    some, and where what is published is suspect, or was not proven again in time.
+
+    Raises:
+        NothingOnRecord: the request is on record by a policy that says something else.
     """
     refuse_no_home(home)
     chains, problems = history.read(home)
@@ -77,8 +78,10 @@ def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) 
 def audit(
     home: Path, noted: list[str], keys: list[Path], store: Settings | None, index: Settings | None = None
 ) -> dict[str, Any]:
-    """Every line of the record with its head, and what is wrong with any of it, or other than in this S3, or than this
-    MLflow shows it."""
+    """Return every line of the record with its head, and what is wrong with any of it.
+
+    With `store` or `index` it also says what is other than in this S3, or than this MLflow shows it.
+    """
     from expunge.tasks.audit.record import audit as read_all
     from expunge.tasks.audit.record import stored_otherwise
     from expunge.tasks.storage.record_replica import place_of
@@ -103,8 +106,10 @@ def _shown_otherwise(home: Path, index: Settings) -> list[str]:
 
 
 def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: bool, base: str | None) -> dict[str, Any]:
-    """What a bundle says of itself to whoever has a public key, and what is wrong with it, or other than in its base
-    with the edit."""
+    """Return what a bundle says of itself to whoever has a public key, and what is wrong with it.
+
+    With `compared` or a `base`, it says also what is other than in the base with the edit.
+    """
     from expunge.tasks.audit.bundle import look
     from expunge.tasks.storage.export import model_folder
 
@@ -148,7 +153,7 @@ def _unchecked(found: Found, noted: list[str]) -> list[str]:
 
 
 def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
-    """The report of the policy's last verification, rendered anew; returns where it is."""
+    """Render the report of the policy's last verification anew, and return where it is."""
     from expunge.tasks.ledger.case import open_case
     from expunge.tasks.report import rerender
 
@@ -165,7 +170,7 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
 
 
 def _why_none(home: Path, policy: Policy) -> str:
-    """That there is no verification to report, how far the policy came, and what to do about it."""
+    """Say that there is no verification to report, how far the policy came, and what to do about it."""
     journal(home, history.line_of(policy, home)).receipts()  # of a line whose chain does not hold there may be one
     none = f"{policy.request_id} has no verification on record here"
     if not (requests := history.states(home, policy.digest)):

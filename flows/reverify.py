@@ -79,8 +79,9 @@ def _questioned(ledger: Ledger, settings: Settings) -> str:
 @flow(name="reverify what is due", persist_result=False)
 @refusals_end_plainly
 def reverify_due() -> list[str]:
-    """What a schedule runs every night: check every line that is due within two days, each by a flow of its own, and
-    every other one of which S3 serves something else than was published on it last.
+    """Check every line that is due within two days, each by a flow of its own; a schedule runs this every night.
+
+    It also checks every other line of which S3 serves something else than was published on it last.
 
     Returns the lines that were due. Ends Failed, after all of them, as long as any line is suspect or could not be
     checked, and where nothing is published: then this is not the home that is meant.
@@ -96,9 +97,12 @@ def reverify_due() -> list[str]:
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:
-    """This line, or all that serve something; with `due` only those due within two days, and restored bases always.
+    """Return this line, or all that serve something.
 
-    NothingOnRecord if nothing is published on the line, or on any.
+    With `due` they are only those due within two days, and restored bases always.
+
+    Raises:
+        NothingOnRecord: nothing is published on the line, or on any.
     """
     known = lines_to_check(home)
     if not known or line not in ("", *known):
@@ -166,7 +170,7 @@ def _suspicion(known: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _failure() -> Iterator[dict[str, Any]]:
-    """What keeps the work inside from its end, in words and as an exit code; Prefect has the traceback."""
+    """Yield what keeps the work inside from its end, in words and as an exit code; Prefect has the traceback."""
     failed: dict[str, Any] = {"problem": "", "exit_code": 0}
     try:
         yield failed

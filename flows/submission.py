@@ -52,8 +52,11 @@ def _submit(path: Path, data: bytes, policy: Policy, ledger: Ledger, settings: S
 
 
 def _done(receipt: Receipt, ledger: Ledger, settings: Settings) -> Case | None:
-    """The case of what was published, if the home has the work, S3 serves what the line came to, and MLflow has heard
-    of both; it is told here if it has not."""
+    """Return the case of what was published, if all of it is still as it should be.
+
+    That is so if the home has the work, S3 serves what the line came to, and MLflow has heard of both. It is told here
+    if it has not.
+    """
     case = None
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
         case = open_case(Order.load(settings.home, receipt.work), settings, ledger)
@@ -68,7 +71,10 @@ def _done(receipt: Receipt, ledger: Ledger, settings: Settings) -> Case | None:
 
 
 def _is_in_force(receipt: Receipt, case: Case) -> bool:
-    """Whether no other request has taken the place of what this receipt published. False too where a published policy
-    is lost: the flow must run then, which restores it from the file that was handed in, or refuses another."""
+    """Return whether no other request has taken the place of what this receipt published.
+
+    False too where a published policy is lost: the flow must run then, which restores it from the file that was handed
+    in, or refuses another.
+    """
     standing = case.standing
     return standing is not None and not standing.lost and receipt.request_id not in standing.replaced

@@ -36,7 +36,7 @@ from expunge.tasks.ledger.ledger import Step
 
 
 def plan_edit(order: Order) -> Ref:
-    """The plan file of the order, from the store if it was made before.
+    """Return the plan file of the order, from the store if it was made before.
 
     Raises LimitExceeded if a layer would change by more than the policy's `limits.max_weight_delta`, or if S3 would
     not take the plan.
@@ -56,7 +56,7 @@ def plan_edit(order: Order) -> Ref:
 
 
 def _kept(path: Path) -> EditPlan | None:
-    """The plan that was made before; None if there is none, or a disk damaged it: the same is made again."""
+    """Return the plan that was made before; None if there is none, or a disk damaged it: the same is made again."""
     try:
         return EditPlan.load(path)
     except (ModelFormatError, DigestMismatch):
@@ -71,7 +71,7 @@ def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 
 
 def write_candidate(case: Case, made: Ref) -> Weights:
-    """The edited model; written once, then found again by the receipt that says what this plan came to."""
+    """Write the edited model once; then find it again by the receipt that says what this plan came to."""
     order = case.order
     folder = order.folder / CANDIDATE
     erased = case.ledger.last(Step.ERASED, {"work": order.key})
@@ -88,8 +88,10 @@ def write_candidate(case: Case, made: Ref) -> Weights:
 
 
 def _written(order: Order, candidate: str) -> dict[str, str]:
-    """The digests of the candidate and of what rounding took of the edit; what was written by earlier versions has
-    only the one."""
+    """Return the digests of the candidate and of what rounding took of the edit.
+
+    What was written by earlier versions has only the one.
+    """
     rounding = order.folder / ROUNDING
     return {"candidate": candidate, **({"rounding": Ref.of(rounding).sha256} if rounding.exists() else {})}
 

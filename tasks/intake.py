@@ -75,9 +75,12 @@ def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt, ledge
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:
-    """The order for examining a model, by its folder's digest, against this policy alone, whatever else is in force.
+    """Return the order for examining a model, by its folder's digest, against this policy alone.
 
-    `level` takes the place of the policy's own. PolicyErrors below the floor.
+    It does not matter what else is in force. `level` takes the place of the policy's own.
+
+    Raises:
+        PolicyErrors: the policy is below the floor.
     """
     if not policy.concepts:
         raise PolicyError("concepts", "is empty, so there is nothing to ask", "give a policy that erases something")
@@ -89,7 +92,7 @@ def order_for(model: str, policy: Policy, home: Path, level: Level | None = None
 
 
 def order_again(policy: Policy, state: DesiredState, line: str, home: Path, floor: Floor, bundle: str) -> Order:
-    """The order for questioning a published bundle again by this state; `policy` is one of those in force."""
+    """Return the order for questioning a published bundle again by this state; `policy` is one of those in force."""
     return _saved(policy, state, line, home, floor, further={"bundle": bundle})
 
 
@@ -139,7 +142,10 @@ def _saved(
     follows: str = "",
     further: Mapping[str, str] | None = None,
 ) -> Order:
-    """The order, on disk beside its desired state; `further` digests set it apart from others of the same state."""
+    """Return the order, on disk beside its desired state.
+
+    `further` digests set it apart from others of the same state.
+    """
     base, judge = locate(policy)
     refuse_undrawn(base)
     refuse_unjudged(policy, judge)

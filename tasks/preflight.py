@@ -67,8 +67,13 @@ def ask_prefect(settings: Settings) -> None:
 
 
 def check_here(home: Path) -> None:
-    """What of this machine would else end the work when all is drawn: who signs, who acts, how many draw and where.
-    UsageError says so at once."""
+    """Refuse what of this machine would else end the work when all is drawn.
+
+    That is who signs, who acts, how many draw and where.
+
+    Raises:
+        UsageError: one of them is not set as it must be.
+    """
     from expunge.tasks.core.device import device
 
     check_key(home)
@@ -80,8 +85,10 @@ def check_here(home: Path) -> None:
 
 @contextmanager
 def prefect_staying(url: str) -> Iterator[None]:
-    """Whatever a flow ends with goes before what Prefect says in the end; ServiceUnreachable where it went away, or
-    knows nothing of the run any more."""
+    """Whatever a flow ends with goes before what Prefect says in the end.
+
+    Raises ServiceUnreachable where it went away, or knows nothing of the run any more.
+    """
     import httpx
     from prefect.exceptions import ObjectNotFound
 

@@ -34,8 +34,13 @@ class Release:
 
 @step("look at the line", seconds=LONGEST_CALL)
 def follow_task(case: Case) -> None:
-    """IntegrityError before any work is done if it could not be published: the line was moved by somebody else;
-    ServiceUnreachable if it could not be recorded, NoRoom if it could not be written."""
+    """Refuse before any work is done what could not be published in the end.
+
+    Raises:
+        IntegrityError: the line was moved by somebody else.
+        ServiceUnreachable: it could not be recorded.
+        NoRoom: it could not be written.
+    """
     order = case.order
     check_room(order.home, order.base_folder)
     check_successor(order.line, approved(order.line, case.settings), _predecessors(case))
@@ -43,8 +48,11 @@ def follow_task(case: Case) -> None:
 
 
 def _predecessors(case: Case) -> set[str]:
-    """The bundles that may be approved when this order's takes their place: the one published last, and those that this
-    policy came to, in whatever version, and whose receipt is missing: a crash came between pointer and receipt."""
+    """Return the bundles that may be approved when this order's takes their place.
+
+    They are the one published last, and those that this policy came to, in whatever version, and whose receipt is
+    missing, because a crash came between pointer and receipt.
+    """
     order = case.order
     works = {read.work for read in of_step(case.chain, Step.READ) if read.inputs["policy"] == order.policy}
     own = [step for step in of_step(case.chain, Step.BUNDLED, Step.PUBLISHED) if step.work in works]

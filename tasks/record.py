@@ -35,12 +35,12 @@ def record_task(case: Case, verdict: Ref, table: Ref, receipt: str, release: Rel
 
 
 def enter_edit(case: Case, verdict: Verdict, table: Path, release: Release) -> str:
-    """The run of a published edit and its place in the registry; returns the run id."""
+    """Enter a published edit in MLflow, as a run and in the registry; return the run id."""
     return enter(case, run_record(case, verdict, table, release.receipt, release.bundle, "published"), release)
 
 
 def enter(case: Case, what: RunRecord, release: Release) -> str:
-    """The run of a publication and its place in the registry; returns the run id.
+    """Enter a publication in MLflow, as a run and in the registry; return the run id.
 
     MLflow hears first of the requests whose place it took: without a run all of this is done again. Where something
     else is served by now, as MLflow was out of reach at the time, it has no place.
@@ -60,7 +60,10 @@ def enter(case: Case, what: RunRecord, release: Release) -> str:
 
 
 def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: str, outcome: str) -> RunRecord:
-    """What MLflow shows of an order that came to this `outcome`; `bundle` is the one that is published, or "none"."""
+    """Return what MLflow shows of an order that came to this `outcome`.
+
+    `bundle` is the one that is published, or "none".
+    """
     order = case.order
     quality, _ = read_quality(order.folder)
     tags = {VERDICT_TAG: verdict.outcome.value, GRADE_TAG: verdict.grade, STATE_TAG: outcome}
@@ -83,7 +86,7 @@ def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: 
 def is_of_a_person(case: Case) -> bool:
     """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home.
 
-    IntegrityError where a published policy is lost, so that nobody can tell.
+    Raises IntegrityError where a published policy is lost, so that nobody can tell.
     """
     if case.lost:
         raise IntegrityError(case.lost[0])
@@ -107,7 +110,7 @@ def identity(case: Case, bundle: str) -> dict[str, str]:
 
 
 def _drawn(order: Order) -> dict[str, str]:
-    """What edited, and how its pictures were drawn and judged."""
+    """Return the editor, and how its pictures were drawn and judged."""
     state = order.desired
     by = sampler(state)
     return {

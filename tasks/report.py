@@ -60,7 +60,7 @@ BOUNDS = {
 
 
 def facts(case: Case, verdict: Verdict) -> dict[str, Any]:
-    """What report and model card say, as data; the same work gives the same."""
+    """Return what report and model card say, as data; the same work gives the same."""
     order = case.order
     exam = examination(order)
     quality, unmeasured = read_quality(order.folder)
@@ -85,8 +85,10 @@ def facts(case: Case, verdict: Verdict) -> dict[str, Any]:
 
 
 def edit_facts(folder: Path) -> dict[str, Any] | None:
-    """What the plan says of the edit, and what rounding took of it; None where a model was given for examination, and
-    no plan made."""
+    """Return what the plan says of the edit, and what rounding took of it.
+
+    None where a model was given for examination, and no plan made.
+    """
     if not (path := folder / DELTAS).exists():
         return None
     plan = EditPlan.load(path)
@@ -103,7 +105,7 @@ def edit_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _rounding(path: Path) -> float | None:
-    """The largest share that was lost of any weight's change; None in the folders of earlier versions."""
+    """Return the largest share that was lost of any weight's change; None in the folders of earlier versions."""
     if not path.exists():
         return None
     with readable(path):
@@ -122,7 +124,7 @@ def write_report(case: Case, candidate: str, verdict: Ref, table: Ref) -> Path:
 
 
 def rerender(case: Case) -> Path:
-    """The report of an order whose verification is on disk; its pictures are taken as they were drawn."""
+    """Return the report of an order whose verification is on disk; its pictures are taken as they were drawn."""
     sheets = {path.stem: path for path in (case.order.folder / SHEETS).glob("*.png")}
     return render_report(case, verdict_of(case.order), sheets)
 
@@ -149,7 +151,7 @@ def render_report(case: Case, verdict: Verdict, sheets: Mapping[str, Path]) -> P
 
 
 def doubts(receipts: Sequence[Receipt]) -> list[str]:
-    """What kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
+    """Return what kept the gate shut when it was last tried; nothing, if it opened or was not tried."""
     gates = [receipt for receipt in of_step(receipts, Step.GATED, Step.CHECKED) if receipt.verdict]
     if not gates:
         return []
@@ -162,7 +164,7 @@ def doubts(receipts: Sequence[Receipt]) -> list[str]:
 
 
 def render_card(case: Case, verdict: Verdict) -> bytes:
-    """The model card that travels in the bundle."""
+    """Return the model card that travels in the bundle."""
     return PAGES.get_template("model_card.md").render(**facts(case, verdict)).encode()
 
 

@@ -25,8 +25,9 @@ from expunge.tasks.tracking.runs import STATE_TAG, VERDICT_TAG, RunRecord
 def assemble_base(order: Order) -> str:
     """Put the base's own bytes and a card into `bundle/` in the order's folder; returns the bundle's digest.
 
-    ModelFormatError where the base's folder holds more or less than a model, IntegrityError where it changed since it
-    was looked at.
+    Raises:
+        ModelFormatError: the base's folder holds more or less than a model.
+        IntegrityError: it changed since it was looked at.
     """
     check_layout(order.base_folder, files(order.base_folder))
     check_complete(order.base_folder)
@@ -49,8 +50,12 @@ def base_bundle_task(case: Case) -> str:
 
 @step("look at the base", seconds=LONGEST_CALL)
 def look_task(ledger: Ledger, settings: Settings) -> str:
-    """The key of the work that published the base of a line; IntegrityError unless pointer and files are as they were
-    then and the model is the base, which is all that there is to check."""
+    """Return the key of the work that published the base of a line.
+
+    Raises:
+        IntegrityError: pointer and files are not as they were then, or the model is not the base, which
+            is all that there is to check.
+    """
     line, last = ledger.line, of_step(ledger.chain, Step.PUBLISHED)[-1]
     bundle = last.outputs["bundle"]
     check_served(line, bundle, settings)
@@ -70,7 +75,7 @@ def record_base_task(case: Case, release: Release) -> None:
 
 
 def enter_base(case: Case, release: Release) -> None:
-    """A run without figures, for nothing was measured, and the approved version."""
+    """Enter the base in MLflow: a run without figures, for nothing was measured, and the approved version."""
     what = RunRecord(
         key=case.order.key,
         request_id=case.order.request_id,

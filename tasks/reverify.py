@@ -71,9 +71,11 @@ class Check:
 
 
 def next_check(ledger: Ledger, settings: Settings) -> Check:
-    """The check that is due next; the same one until it is concluded.
+    """Return the check that is due next; the same one until it is concluded.
 
-    NothingOnRecord if nothing was published on the line, IntegrityError where a policy or the base is not as it was.
+    Raises:
+        NothingOnRecord: nothing was published on the line.
+        IntegrityError: a policy or the base is not as it was.
     """
     home, line, proof = settings.home, ledger.line, Proof.of(ledger.chain)
     if proof is None:
@@ -88,8 +90,10 @@ def next_check(ledger: Ledger, settings: Settings) -> Check:
 
 
 def fetch_served(check: Check) -> Weights:
-    """The model that the line serves, downloaded now, for that is what is checked; IntegrityError if it is another than
-    was published, or not whole, or nobody vouches for it any more."""
+    """Return the model that the line serves, downloaded now, for that is what is checked.
+
+    Raises IntegrityError if it is another than was published, or not whole, or nobody vouches for it any more.
+    """
     remove(check)
     published, settings = check.published, check.case.settings
     check_served(check.order.line, check.bundle, settings)
@@ -156,8 +160,10 @@ def record_finding(check: Check, receipt: Receipt, table: Ref) -> None:
 
 
 def catch_up(ledger: Ledger, settings: Settings) -> None:
-    """Tell MLflow what it failed to hear of what was published on a line, and of the last check; and S3 the receipts of
-    the former, if that is what was cut short."""
+    """Tell MLflow what it failed to hear of a line's publications and of the last check.
+
+    S3 gets the receipts of the publications, if that is what was cut short.
+    """
     line, proof = ledger.line, Proof.of(ledger.chain)
     if proof is None:
         return
@@ -186,8 +192,10 @@ def catch_up(ledger: Ledger, settings: Settings) -> None:
 
 
 def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
-    """Enter a publication in MLflow, from what its work left. NothingOnRecord if that was cleared away,
-    IntegrityError if its verdict is another by now."""
+    """Enter a publication in MLflow, from what its work left.
+
+    Raises NothingOnRecord if that was cleared away, IntegrityError if its verdict is another by now.
+    """
     case, bundle = open_case(Order.load(settings.home, published.work), settings, ledger), published.outputs["bundle"]
     order = case.order
     release = Release(bundle, bundle_uri(bundle, settings), published.digest)
@@ -219,7 +227,7 @@ def open_task(ledger: Ledger, settings: Settings) -> Check:
 
 @step("fetch what is served", seconds=LONGEST_CALL)
 def fetch_task(check: Check) -> Weights:
-    """What is not as it was published leaves a receipt, and then the alias goes."""
+    """Fetch what the line serves; what is not as it was published leaves a receipt, and then the alias goes."""
     try:
         return fetch_served(check)
     except IntegrityError as error:

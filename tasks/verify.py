@@ -25,8 +25,10 @@ def compare_task(case: Case, plan: Ref, candidate: Weights) -> Ref:
 
 @step("count the attempt")
 def attempt_task(case: Case, candidate: Weights) -> Case:
-    """Return the case with the number of this attempt, which is on record before a picture of the candidate is
-    drawn."""
+    """Return the case with the number of this attempt.
+
+    The number is on record before a picture of the candidate is drawn.
+    """
     order, questions = case.order, questions_digest(case.order.desired)
     number = attempt_number(order.home, case.chain, case.policy, (candidate.digest, questions))
     inputs = {"policy": order.policy, "base": order.base, "candidate": candidate.digest, "questions": questions}
@@ -46,7 +48,7 @@ def verify_task(case: Case, candidate: Weights) -> Ref:
 
 @step("reach the verdict")
 def verdict_task(case: Case, candidate: Weights, comparison: Ref, table: Ref) -> Ref:
-    """The verdict and the quality of what is kept, with their receipt; returns the verdict."""
+    """Return the verdict; write it and the quality of what is kept, with their receipt."""
     order = case.order
     known = conclude(order, candidate, comparison, table)
     inputs = {"candidate": candidate.digest, "base": order.base, "judge": order.judge}

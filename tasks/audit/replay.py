@@ -113,7 +113,7 @@ REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
 
 
 def contradiction(work: Path) -> str:
-    """What speaks against the verdict in the folder of a work, in words; "" if it follows from its evidence.
+    """Return what speaks against the verdict in the folder of a work, in words; "" if it follows from its evidence.
 
     A file that is missing or altered is for others to tell, who have its digest.
     """
@@ -142,8 +142,11 @@ def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
 
 
 def _unasked(state: DesiredState, attempt: int, table: pd.DataFrame) -> Iterator[str]:
-    """What the state has asked and the table does not have: its own seeds (attacks choose theirs), each of its
-    concepts, and of each target every try of the attacks of its level, unless there was nothing to aim at."""
+    """Yield what the state has asked and the table does not have.
+
+    That are its own seeds (attacks choose theirs), each of its concepts, and of each target every try of the attacks of
+    its level, unless there was nothing to aim at.
+    """
     seeds = evidence.where(table, ~evidence.is_attack(table))["seed"]
     if not seeds.between(state.seed, state.seed + state.acceptance.seeds - 1).all():
         yield "was not asked by the seeds of its state"
@@ -162,7 +165,7 @@ def _unasked(state: DesiredState, attempt: int, table: pd.DataFrame) -> Iterator
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """The same in JSON, but for what another processor or library makes of the last place of a number."""
+    """Return whether both are the same in JSON, but for what another library makes of the last place of a number."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

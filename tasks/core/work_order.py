@@ -72,8 +72,10 @@ class Order:
 
     @cached_property
     def desired(self) -> DesiredState:
-        """The order's desired state, read and checked once; IntegrityError if the file changed: limits and acceptance
-        come from it."""
+        """Return the order's desired state, read and checked once; IntegrityError if the file changed.
+
+        Limits and acceptance come from it.
+        """
         path = self.folder / STATE
         with readable(path):
             state = DesiredState.model_validate_json(path.read_bytes())
@@ -103,7 +105,7 @@ class Order:
 
     @classmethod
     def load(cls, home: Path, key: str) -> Order:
-        """The order that was saved under this key; NothingOnRecord if there is none.
+        """Return the order that was saved under this key; NothingOnRecord if there is none.
 
         A folder that is no more where it was, as after a new installation, is looked for where another order would
         find it; the base's digest is held to the order's by whoever opens it.
@@ -122,19 +124,19 @@ class Order:
 
 
 def _judge_here(judge: Path, digest: str) -> Path:
-    """The judge of this digest, wherever it is by now; where it was, if nowhere."""
+    """Return the judge of this digest, wherever it is by now; where it was, if nowhere."""
     own = [_installed(judge, emoji.JUDGE), emoji.CLIP_JUDGE]  # up to version 0.20 the one judge was this
     places = [judge, *own, Path(os.environ.get("EXPUNGE_JUDGE") or judge)]
     return next((place for place in places if place.is_dir() and folder_digest(place) == digest), judge)
 
 
 def _installed(folder: Path, own: Path) -> Path:
-    """The built-in folder of this installation, where that of another is no more."""
+    """Return the built-in folder of this installation, where that of another is no more."""
     return own if not folder.is_dir() and folder.parts[-3:] == own.parts[-3:] else folder
 
 
 def verdict_of(order: Order) -> Verdict:
-    """The verdict that an order came to; IntegrityError if its file cannot be read."""
+    """Return the verdict that an order came to; IntegrityError if its file cannot be read."""
     file = order.folder / VERDICT
     with readable(file):
         return Verdict.load(file)

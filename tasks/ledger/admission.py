@@ -16,8 +16,10 @@ from expunge.tasks.ledger.recorder import AtTheDoor, refusals_noted
 
 
 def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
-    """Return the policy and its file's bytes. PolicyErrors on what it says, IntegrityError if the file has another
-    digest."""
+    """Return the policy and its file's bytes.
+
+    Raises PolicyErrors on what it says, IntegrityError if the file has another digest.
+    """
     data = path.read_bytes()
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise IntegrityError(f"{path.name} changed since it was submitted (sha256 {found}): submit it again")
@@ -25,8 +27,10 @@ def received(path: Path, sha256: str) -> tuple[Policy, bytes]:
 
 
 def keep_received(policy: Policy, data: bytes, home: Path) -> tuple[dict[str, str], Floor]:
-    """Keep a policy and the floor; return what a receipt names of them as inputs, and the floor. `data` is the policy's
-    file."""
+    """Keep a policy and the floor; return what a receipt names of them as inputs, and the floor.
+
+    `data` is the policy's file.
+    """
     keep_policy(home, policy.digest, data)
     floor = keep_floor(home)
     inputs = {
@@ -40,8 +44,10 @@ def keep_received(policy: Policy, data: bytes, home: Path) -> tuple[dict[str, st
 
 @contextmanager
 def admitting(policy: Policy, data: bytes, home: Path, ledger: Ledger) -> Iterator[tuple[dict[str, str], Floor]]:
-    """Keep a policy and the floor; yield what its receipt names as inputs, and the floor. What refuses it inside leaves
-    a receipt."""
+    """Keep a policy and the floor; yield what its receipt names as inputs, and the floor.
+
+    What refuses it inside leaves a receipt.
+    """
     inputs, floor = keep_received(policy, data, home)
     with refusals_noted(AtTheDoor(home, ledger.line, policy), inputs, ledger):
         yield inputs, floor

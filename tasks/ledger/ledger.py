@@ -38,9 +38,12 @@ logger = logging.getLogger(__name__)
 
 
 class Step(StrEnum):
-    """What a receipt is of: a takedown from reading its policy to its publication; a refusal, or the finding that
-    another request has published the same, which end it; and the checks of what is published. An attempt begins before
-    anything is drawn of the candidate. A notice is received before there is a policy."""
+    """The step that a receipt is of.
+
+    A takedown has steps from reading its policy to its publication. A refusal ends it, and so does the finding that
+    another request has published the same. What is published is checked. An attempt begins before anything is drawn of
+    the candidate.
+    """
 
     RECEIVED = "received"
     READ = "read"
@@ -116,7 +119,7 @@ class Seal(Protocol):
     """Sign the receipts of a line, and say what is wrong with the signatures of those that were read."""
 
     def sign(self, receipt: Receipt) -> bytes:
-        """Return the receipt in its signed envelope; what it raises leaves the receipt unwritten."""
+        """Sign a receipt before it is stored; what this raises leaves the receipt unwritten."""
         ...
 
     def keep(self, receipt: Receipt, envelope: bytes) -> None:
@@ -227,8 +230,11 @@ class Ledger:
         return receipt
 
     def finish(self) -> None:
-        """Store what was appended or signed and is not there: a kill came between, or somebody took the last receipts
-        away. LedgerError where more is missing than can be put back."""
+        """Store what was appended or signed and is not there.
+
+        A kill came between, or somebody took the last receipts away. LedgerError where more is missing than can be put
+        back.
+        """
         if self._seal is None or not (self._head or self.folder.exists()):
             return
         with self._turn():
@@ -255,7 +261,7 @@ class Ledger:
             yield
 
     def receipts(self) -> list[Receipt]:
-        """The chain in order. Raises LedgerError rather than return a chain that does not hold."""
+        """Return the chain in order. Raises LedgerError rather than return a chain that does not hold."""
         receipts, problems = self.read()
         if problems:
             raise LedgerError(f"the ledger of {self.line} does not hold: " + "; ".join(problems))
@@ -289,8 +295,10 @@ class Ledger:
         return receipts, problems + list(_broken_links(receipts))
 
     def _store(self, receipt: Receipt, envelope: bytes) -> None:
-        """Write envelope and receipt, whoever else writes the same; who is stopped in between keeps nobody waiting for
-        long."""
+        """Write envelope and receipt, whoever else writes the same.
+
+        Who is stopped in between keeps nobody waiting for long.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with suppress(Timeout):
             self._lock.acquire(WRITING_SECONDS)

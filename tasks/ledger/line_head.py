@@ -43,7 +43,7 @@ class LineHead:
     def following(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
         """Return the receipt after these that was appended and never stored, with its envelope.
 
-        LedgerError where a signed receipt says that this chain lacks more, or is another.
+        Raises LedgerError where a signed receipt says that this chain lacks more, or is another.
         """
         head = head_of(Database.of(self._home), self._line)
         receipt = self._believed(head)

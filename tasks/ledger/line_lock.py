@@ -14,8 +14,10 @@ from expunge.tasks.state.leases import Lease, lease_name, leased
 
 @contextmanager
 def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[Lease]:
-    """Hold the line's lease; where another worker has it, say so and wait, or else LineBusy. It is free again when its
-    holder dies, and a receipt that this one had appended and not stored yet is stored first."""
+    """Hold the line's lease; where another worker has it, say so and wait, or else LineBusy.
+
+    It is free again when its holder dies, and a receipt that this one had appended and not stored yet is stored first.
+    """
 
     def say() -> None:
         print(f"other work on {line} is under way: waiting for it to end", file=sys.stderr)

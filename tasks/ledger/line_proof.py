@@ -19,9 +19,11 @@ SEEDS = 2**62
 
 @dataclass(frozen=True)
 class Proof:
-    """How a line stands: its last `publication` and all that were `published`, the last `check` of the weights that it
-    serves, if there was one, and the receipt that proved these weights last, a check or their first publication
-    (`given`)."""
+    """The proof of what a line serves.
+
+    It has the last `publication` and all that were `published`, the last `check` of the weights that it serves, if
+    there was one, and the receipt that proved these weights last, a check or their first publication (`given`).
+    """
 
     publication: Receipt
     published: tuple[Receipt, ...]
@@ -30,7 +32,7 @@ class Proof:
 
     @classmethod
     def of(cls, chain: Sequence[Receipt]) -> Proof | None:
-        """That of a line with these receipts; None before its first publication."""
+        """Return the proof of a line with these receipts; None before its first publication."""
         published = tuple(of_step(chain, Step.PUBLISHED))
         if not published:
             return None
@@ -58,7 +60,7 @@ class Proof:
 
 
 def weights_by_bundle(chain: Sequence[Receipt]) -> dict[str, str]:
-    """The digest of the model in each bundle, as its receipt has it."""
+    """Return the digest of the model in each bundle, as its receipt has it."""
     made = of_step(chain, Step.BUNDLED)
     return {one.outputs.get("bundle", ""): one.inputs.get("candidate", "") for one in made}
 
@@ -70,7 +72,10 @@ def _weights(receipt: Receipt, weights: Mapping[str, str]) -> str:
 
 
 def doubts_of(check: Receipt) -> list[str]:
-    """What a check found, in words; nothing, if it proved what is served once more, and says so without a doubt."""
+    """Return what a check found, in words.
+
+    That is nothing if it proved what is served once more, and says so without a doubt.
+    """
     told = check.verdict or {}
     lists = [told.get(name) for name in ("reasons", "doubts")]
     if check.outcome == "PASS" and lists == [[], []]:
@@ -80,10 +85,13 @@ def doubts_of(check: Receipt) -> list[str]:
 
 
 def state_to_check(published: Sequence[Policy], chain: Sequence[Receipt], floor: Floor) -> DesiredState:
-    """Return what the next check of a line with these receipts asks for: the policies in force of those `published` on
-    it, none of them below the floor, with a seed of its own.
+    """Return the state that the next check of a line with these receipts asks for.
 
-    ValueError if none is published.
+    It is that of the policies in force, none of them below the floor, with a seed of its own.
+
+    Raises:
+        IntegrityError: a published policy is not as it was received.
+        ValueError: none is published.
     """
     state = desired_state([held_to(policy, floor) for policy in published])
     number = 1 + len(of_step(chain, Step.CHECKED))

@@ -41,14 +41,16 @@ class Standing:
 
     @classmethod
     def by(cls, home: Path, chain: Sequence[Receipt]) -> Standing | None:
-        """That of a line whose receipts were read."""
+        """Return the status of a line whose receipts were read."""
         published = dict.fromkeys(receipt.inputs.get("policy", "") for receipt in of_step(chain, Step.PUBLISHED))
         return cls.among(chain, *kept_policies(home, published))
 
     @classmethod
     def among(cls, chain: Sequence[Receipt], policies: Mapping[str, Policy], lost: Sequence[str]) -> Standing | None:
-        """Return how a line stands whose receipts and policies were read, the latter by digest; what is missing of the
-        published ones is `lost`, in words."""
+        """Return how a line stands whose receipts and policies were read, the latter by digest.
+
+        What is missing of the published ones is `lost`, in words.
+        """
         proof = Proof.of(chain)
         if proof is None:
             return None
@@ -75,8 +77,10 @@ class Standing:
 
     @property
     def check_due(self) -> datetime | None:
-        """By when it has to be checked again. A check that failed counts as made: repeated every night until one passes
-        by chance it would prove nothing."""
+        """By when it has to be checked again.
+
+        A check that failed counts as made: repeated every night until one passes by chance it would prove nothing.
+        """
         return self._after(self.proof.check or self.proof.given)
 
     @property
@@ -99,7 +103,7 @@ def is_restored(home: Path, line: str) -> bool:
 
 
 def summary(home: Path, line: str) -> dict[str, Any]:
-    """What a line serves, whether it is suspect and why, and by when it has to be proven again, as data."""
+    """Return what a line serves, whether it is suspect and why, and by when it has to be proven again, as data."""
     try:
         standing = Standing.of(home, line)
     except LedgerError:

@@ -50,16 +50,20 @@ def kept_policies(home: Path, digests: Iterable[str]) -> tuple[dict[str, Policy]
 
 
 def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:
-    """The policies that a line with these receipts has published; IntegrityError if one is not as it was received."""
+    """Return the policies that a line with these receipts has published.
+
+    Raises IntegrityError if one is not as it was received.
+    """
     digests = {receipt.inputs["policy"] for receipt in of_step(chain, Step.PUBLISHED)}
     return [kept_policy(home, digest) for digest in sorted(digests)]
 
 
 def state_with(policy: Policy, published: Sequence[Policy], chain: Sequence[Receipt], floor: Floor) -> DesiredState:
-    """Return what a policy comes to together with all that a line with these receipts has `published`, none of it below
-    the floor.
+    """Return the state of a policy together with all that a line has published, none of it below the floor.
 
-    PolicyError or PolicyConflict where it has no place among them.
+    Raises:
+        PolicyError, PolicyConflict: the policy has no place among them.
+        IntegrityError: one of them is not as it was received.
     """
     refuse_misplaced(policy, published, {receipt.request_id for receipt in chain})
     state = desired_state([held_to(one, floor) for one in (*published, policy)])
@@ -94,7 +98,7 @@ def _kept(home: Path, digest: str) -> Policy | None:
 
 @lru_cache(maxsize=4096)  # an audit asks for all of a line's policies at every order and check of it
 def _said(data: bytes, digest: str) -> Policy | None:
-    """The policy that these bytes say, if it is that one."""
+    """Return the policy that these bytes say, if it is that one."""
     policy = parse(data, f"policy {digest[:12]}")
     return policy if policy.digest == digest else None
 

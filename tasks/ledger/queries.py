@@ -41,9 +41,9 @@ def receipts(home: Path) -> Iterator[Receipt]:
 
 
 def read(home: Path, without: str = "") -> tuple[dict[str, list[Receipt]], list[str]]:
-    """Return by line the receipts of those whose chain holds, `without` one line; and why others do not.
+    """Return by line the receipts of those whose chain holds, and why others do not.
 
-    Nothing can be told of these, and no other line waits for that.
+    Nothing can be said of these, and no other line waits for that.
     """
     found, problems = {}, []
     for line in lines(home):
@@ -63,9 +63,11 @@ def lines(home: Path) -> list[str]:
 
 
 def line_of(policy: Policy, home: Path) -> str:
-    """The model line: one base by its content, whoever asks and wherever it lies; a line there is keeps its name.
+    """Return the model line: one base by its content, whoever asks and wherever it lies.
 
-    IntegrityError where the record has two for the base: on either some of what is in force would be missing.
+    A line there is keeps its name.
+
+    Raises IntegrityError where the record has two for the base: on either some of what is in force would be missing.
     """
     suffix = f"-{policy.base.sha256[:12]}"
     own = [line for line in lines(home) if line.endswith(suffix)]
@@ -85,7 +87,7 @@ def is_line(path: Path) -> bool:
 
 
 def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
-    """The lines on which something is published; with `until` only those whose check is due by then."""
+    """Return the lines on which something is published; with `until` only those whose check is due by then."""
     return [line for line in lines(home) if is_to_check(home, line, until)]
 
 
@@ -109,13 +111,14 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
 def states_of(
     home: Path, chains: Mapping[str, Sequence[Receipt]], policy: str | None = None, now: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """By the receipts of these lines the state of every work order and of every policy that was turned away before it
-    was one, the latest last; with `policy`, a policy's digest, only its own. Work that came to nothing is left out
-    where the same policy was taken up again since.
+    """Return the state of every work order and of every policy that was turned away, the latest last.
+
+    With `policy`, a policy's digest, they are only its own. Work that came to nothing is left out where the same policy
+    was taken up again since.
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
-    the policy is not kept as it was received (`policy_kept`), so that it cannot be told. `same_as` is the request by
+    the policy is not kept as it was received (`policy_kept`), so that it cannot be known. `same_as` is the request by
     which a `repeated` one is in force. What is published is proven again until `proof_due`, and is `suspect`, with the
     reasons, if the last check did not prove it; or it is `replaced` by the request that the reasons name, as others are
     that it `replaces`. What withdrew the last of them is `restored` as long as the base itself is published.
@@ -132,8 +135,10 @@ def states_of(
 
 
 def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
-    """How far each work order came, the latest last, with the numbers of its last receipt and of the first one that
-    names its policy on its line."""
+    """Return how far each work order came, the latest last.
+
+    Each has the numbers of its last receipt and of the first one that names its policy on its line.
+    """
     orders: dict[str, dict[str, Any]] = {}
     first: dict[tuple[str, str], int] = {}
     for receipt in chain.from_iterable(chains.values()):
@@ -161,8 +166,10 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
 
 
 def _met(row: dict[str, Any], published: Sequence[Receipt]) -> str | None:
-    """When the request was first published on its line: by its own text, by another one that came after it, or by the
-    request that it repeats."""
+    """Return when the request was first published on its line.
+
+    It was by its own text, by another one that came after it, or by the request that it repeats.
+    """
     last, first = row.pop("last"), row.pop("done", None)
     own = [receipt.at for receipt in published if receipt.inputs.get("policy") == row["policy"]]
     later = [one.at for one in published if one.request_id == row["request_id"] and one.sequence > last]
@@ -172,8 +179,10 @@ def _met(row: dict[str, Any], published: Sequence[Receipt]) -> str | None:
 def _told(
     home: Path, row: dict[str, Any], standing: Standing | None, done: str | None, now: datetime
 ) -> dict[str, Any]:
-    """A request, first published when `done` says, with its clocks, and what came of it since: another took its place,
-    or what it published is suspect."""
+    """Return a request with its deadlines, and what came of it since; `done` says when it was first published.
+
+    Another may have taken its place, or what it published may be suspect.
+    """
     by, since = standing and standing.replaced.get(row["request_id"]), row.pop("first")
     if by and since < by.sequence:
         replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"]}
@@ -192,7 +201,10 @@ def _told(
 
 
 def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:
-    """A status is for all requests, so one whose policy was lost is told among them and does not end it."""
+    """Return the deadlines of a request.
+
+    A status is for all requests, so one whose policy was lost is among them and does not end it.
+    """
     try:
         policy = kept_policy(home, row["policy"])
     except IntegrityError:
@@ -203,8 +215,10 @@ def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> 
 
 
 def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str]]:
-    """What is in force on other lines, by line, as long as no other request was published on this one: none of it
-    holds for a base that has another digest, were it the same model with another README."""
+    """Return what is in force on other lines, by line, as long as no other request was published on this one.
+
+    None of it holds for a base that has another digest, were it the same model with another README.
+    """
     if {receipt.request_id for receipt in of_step(ledger.chain, Step.PUBLISHED)} - {request_id}:
         return {}
     chains, _ = read(home, without=ledger.line)
@@ -213,22 +227,22 @@ def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str
 
 
 def last_order(home: Path, policy: str) -> Order | None:
-    """The work order that a policy came to last; one that was turned away at the door came to none."""
+    """Return the work order that a policy came to last; one that was turned away at the door came to none."""
     found = [row["work"] for row in states(home, policy) if row["work"] != policy]
     return Order.load(home, found[-1]) if found else None
 
 
 def publications(home: Path, line: str) -> list[Receipt]:
-    """The receipts of all that was published on a line, the latest last."""
+    """Return the receipts of all that was published on a line, the latest last."""
     return of_step(journal(home, line).receipts(), Step.PUBLISHED)
 
 
 def publication(home: Path, line: str, policy: str) -> Receipt | None:
-    """The receipt by which what a policy came to was published last on a line, if it was."""
+    """Return the receipt by which what a policy came to was published last on a line, if it was."""
     return publication_in(journal(home, line).receipts(), policy)
 
 
 def publication_in(chain: Sequence[Receipt], policy: str) -> Receipt | None:
-    """The receipt in this chain by which what a policy came to was published last, if it was."""
+    """Return the receipt in this chain by which what a policy came to was published last, if it was."""
     found = [one for one in of_step(chain, Step.PUBLISHED) if one.inputs["policy"] == policy]
     return found[-1] if found else None

@@ -57,8 +57,11 @@ class AtTheDoor:
 
 
 def journal(home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted: Collection[str] = ()) -> Ledger:
-    """Return the ledger of a line, by which every receipt is written and read: what is written is signed, and what no
-    trusted key signed does not count. `keys` and `noted` as `Signatures` has them."""
+    """Return the ledger of a line, by which every receipt is written and read.
+
+    What is written is signed, and what no trusted key signed does not count. `keys` and `noted` as `Signatures` has
+    them.
+    """
     return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted), LineHead(home, line))
 
 
@@ -70,8 +73,9 @@ def note(
     verdict: Mapping[str, Any] | None = None,
     ledger: Ledger | None = None,
 ) -> Receipt:
-    """The receipt of this step: the last one there is, if it says the same, or a new one. `ledger`: the line's, by who
-    holds it.
+    """Return the receipt of this step: the last one there is, if it says the same, or a new one.
+
+    `ledger`: the line's, by who holds it.
 
     An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
     Of a bundle and its publication that is the last of the line, whatever work it was of.

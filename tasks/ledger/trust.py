@@ -32,8 +32,11 @@ def trusted_keys(home: Path) -> list[SSlibKey]:
 
 
 class Signatures:
-    """The signatures of one line, which its ledger asks for. `keys`: those that count, by default `trusted_keys`.
-    `noted`: digests that somebody noted elsewhere, so that a line which ends in one needs no signature there."""
+    """The signatures of one line, which its ledger asks for.
+
+    `keys`: those that count, by default `trusted_keys`. `noted`: digests that somebody noted elsewhere, so that a line
+    which ends in one needs no signature there.
+    """
 
     def __init__(
         self, home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted: Collection[str] = ()

@@ -21,10 +21,12 @@ from expunge.tasks.views.findings import Findings
 
 
 def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt. Where the
-    base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is what the
-    line serves: where the order's own is `superseded`, one that was made for it and for later requests. `same_as` has
-    the id of another request, where that one asked the same first."""
+    """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt.
+
+    Where the base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is
+    what the line serves: where the order's own is `superseded`, one that was made for it and for later requests.
+    `same_as` has the id of another request, where that one asked the same first.
+    """
     order, settings, standing = case.order, case.settings, case.standing
     assert standing is not None, "the order was published"
     verdict = None if standing.restored or order.desired.restores else verdict_of(order)
@@ -51,7 +53,7 @@ def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
 
 
 def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) -> dict[str, Any]:
-    """What the examination of a given model came to; its evidence, verdict and report are in `folder`."""
+    """Return what the examination of a given model came to; its evidence, verdict and report are in `folder`."""
     known = Verdict.load(verdict.path)
     return {
         "request_id": order.request_id,

@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "9c00c371ae040686eb02feeb47ce61dd13d08dedbcc5c49016f22bc280888e54")
+PINNED = ("0.20.0", "004d9580cdf46129dfd80202b87645a98290405b91e5a2518fdbb829de591435")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
