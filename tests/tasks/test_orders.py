@@ -191,10 +191,11 @@ def test_an_order_that_cannot_be_read_is_no_missing_one(order: Order, content: s
 
 def test_a_step_that_ends_as_before_leaves_one_receipt_and_otherwise_another(order: Order) -> None:
     inputs = {"evidence": "1" * 64}
-    shut = note(order, "gated", inputs, {}, {"outcome": "shut"})
-    assert note(order, "gated", inputs, {}, {"outcome": "shut"}) == shut
-    opened = note(order, "gated", inputs, {}, {"outcome": "open"})
-    assert opened.verdict == {"outcome": "open"}
+    closed, passing = {"outcome": "shut", "failed": ["evidence"]}, {"outcome": "open", "failed": []}
+    shut = note(order, "gated", inputs, {}, closed)
+    assert note(order, "gated", inputs, {}, closed) == shut
+    opened = note(order, "gated", inputs, {}, passing)
+    assert opened.verdict == passing
     assert [receipt.verdict for receipt in journal(order.home, order.line).receipts()] == [shut.verdict, opened.verdict]
 
 

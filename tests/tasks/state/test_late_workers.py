@@ -48,8 +48,8 @@ EACH = [place if place in TELLING else pytest.param(place, marks=pytest.mark.slo
 def note(home: Path, line: str, step: str, bundle: str) -> None:
     """Append the receipt of a step of somebody's work."""
     inputs = {"policy": "c" * 64} if step == "published" else {}
-    told = {"inputs": inputs, "outputs": {"bundle": bundle}, "settings": {"work": bundle}}
-    journal(home, line).append(step, request_id=bundle[:12], who="x", **told)
+    outputs, settings = {"bundle": bundle}, {"work": bundle}
+    journal(home, line).append(step, request_id=bundle[:12], who="x", inputs=inputs, outputs=outputs, settings=settings)
 
 
 def publish(settings: Settings, line: str, folder: Path, begun: Callable[[], None] = lambda: None) -> str:
