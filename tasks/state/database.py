@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ REVISION = "0001"
 """The newest migration: a database that has it needs none, which is known without loading Alembic."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 ONE_MIGRATION_AT_A_TIME = 0x65787075  # the key of PostgreSQL's advisory lock
+ONE_THREAD_MIGRATES = threading.Lock()
+"""Alembic keeps what it works on in one place for the whole process."""
 BUSY_SECONDS = 30
 CURE = f"take {VARIABLE} away, or give postgresql://USER:PASSWORD@HOST/NAME or sqlite:////FOLDER/FILE"
 POSTGRES_OPTIONS = (
@@ -72,8 +75,9 @@ class Database:
         with self._connected() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_MIGRATION_AT_A_TIME})
-            if revision_of(connection) != REVISION:
-                migrate(connection)
+            with ONE_THREAD_MIGRATES:
+                if revision_of(connection) != REVISION:
+                    migrate(connection)
         self._ready = True
 
     @contextmanager

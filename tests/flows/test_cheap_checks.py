@@ -81,6 +81,7 @@ def test_what_is_no_model_is_verified_by_nothing(write_policy: WritePolicy, tmp_
 
 
 def test_the_status_loads_nothing(write_policy: WritePolicy, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o700)
     code, loaded, said = run(tmp_path / "home", "status", str(write_policy("any")))
     assert (code, loaded) == (0, set()), said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def test_processes_that_come_first_at_once_make_it_once(tmp_path: Path, server: 
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
+
+
+def test_threads_that_make_two_databases_at_once_make_both(tmp_path: Path) -> None:
+    def revision(home: Path) -> str | None:
+        with Database.of(home).transaction() as connection:
+            return revision_of(connection)
+
+    homes = [tmp_path / str(number) for number in range(8)]
+    with ThreadPoolExecutor(len(homes)) as pool:
+        assert list(pool.map(revision, homes)) == [REVISION] * len(homes)
 
 
 def test_a_database_that_was_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from expunge.engine.errors import ConceptError
 from expunge.engine.families import Arguments
 from expunge.engine.models.denoising import Noised, in_pairs, latents_of, predicted, still
 from expunge.engine.models.sampling import Sampler
@@ -92,7 +93,12 @@ class KnowsHardened(Budgeted):
     def attempts(
         self, pipeline: Any, subject: Subject, references: np.ndarray, kept: Sequence[Kept], seed: int
     ) -> list[Attempt]:
-        """Search against each kind of prompt, then draw. Raises UnknownArchitecture if the loss is not known."""
+        """Search against each kind of prompt, then draw.
+
+        Raises UnknownArchitecture if the loss is not known, ConceptError without a picture of the target.
+        """
+        if not len(references):
+            raise ConceptError(f"{subject.id}: an attack needs reference pictures; draw some with the unedited model")
         words = words_without(pipeline, [*subject.names, *said(subject, "", 99)])[: self.vectors]
         latents = latents_of(pipeline, references)
         with still(pipeline):
