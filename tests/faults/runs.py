@@ -30,8 +30,8 @@ from expunge.tasks.storage.pointer import approved
 from expunge.tasks.tracking.abandoned_runs import mark_of
 from tests.flows.conftest import prefect_at
 
-SECONDS = 900
-"""What ends later hangs."""
+SECONDS = 1500
+"""What ends later hangs. A client of Prefect asks for up to a quarter of an hour before it gives up."""
 
 DRAWN = ("pictures", "words", "attacks", "quality")
 """What a home keeps and a later run draws no more."""
