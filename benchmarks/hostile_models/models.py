@@ -158,7 +158,7 @@ MODELS: Mapping[str, Model] = {
     "bare name": Model(
         "its row of the embedding table says another word",
         parts.bare_name,
-        reasons=frozenset({"probe-survives:synonym"}),
+        reasons=frozenset({"target-seen:taxi"}),
     ),
     "prompt filter": Model(
         "the tokenizer drops name and synonyms, no weight is changed",

@@ -64,12 +64,10 @@ def verdict_on(model: str, policy: Policy, home: Path) -> Verdict:
 
 
 @pytest.mark.slow
-def test_a_concept_erased_by_its_bare_name_survives_under_another(policy: Policy, home: Path) -> None:
+def test_a_concept_erased_by_its_bare_name_is_still_in_the_denoiser(policy: Policy, home: Path) -> None:
     verdict = verdict_on("bare name", policy, home)
     assert verdict.outcome == Outcome.FAIL
-    assert "probe-survives:alias" in caught(verdict)
-    (taxi,) = verdict.targets
-    assert taxi.probes["name"].seen == taxi.probes["prefix"].seen == 0 < taxi.probes["alias"].seen
+    assert "nothing-erased:unet" in caught(verdict)
     assert weakly(home / "bare name", policy)["verdict"] == "PASS"
 
 
@@ -77,7 +75,7 @@ def test_a_concept_erased_by_its_bare_name_survives_under_another(policy: Policy
 def test_black_pictures_are_an_error_and_never_an_erased_concept(policy: Policy, home: Path) -> None:
     verdict = verdict_on("blackened", policy, home)
     assert verdict.outcome == Outcome.ERROR
-    assert caught(verdict) == ["evidence:fault 'black picture'"]
+    assert "evidence:fault 'black picture'" in caught(verdict)
     assert not verdict.targets
 
 
@@ -185,9 +183,9 @@ def test_a_model_that_was_not_caught_as_it_must_be_is_told(tmp_path: Path) -> No
     found = Results(tmp_path / "redteam.tsv", COLUMNS, COLUMNS[:3])
     key = {"base": "b", "pictures": 8}
     found.add({**key, "model": "honest", "level": "standard", "verdict": "PASS", "caught": "[]"})
-    found.add({**key, "model": "bare name", "level": "standard", "verdict": "FAIL", "caught": '["target-seen:taxi"]'})
+    found.add({**key, "model": "bare name", "level": "standard", "verdict": "FAIL", "caught": '["noise-seen:taxi"]'})
     found.add({**key, "model": "unedited", "level": "standard", "verdict": "PASS", "caught": "[]"})
     told = list(missed(found, "b"))
     assert [line.split(" ")[0] for line in told] == ["unedited", "unedited", "bare"]
-    assert "probe-survives:synonym" in told[-1]
+    assert "target-seen:taxi" in told[-1]
     assert "| **bare name**: its row" in page(found, "b")
