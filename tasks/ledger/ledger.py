@@ -110,7 +110,7 @@ class Receipt(BaseModel):
 
     @property
     def outcome(self) -> str | None:
-        """What was decided, if anything was."""
+        """Return what was decided, if anything was."""
         told = (self.verdict or {}).get("outcome")
         return None if told is None else str(told)
 
@@ -203,8 +203,7 @@ class Ledger:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._turn() as token:
-            self.finish()
-            chain = self.receipts()
+            chain = self._proven()
             if known := unless(chain):
                 return known
             receipt = Receipt(
@@ -238,17 +237,33 @@ class Ledger:
         if self._seal is None or not (self._head or self.folder.exists()):
             return
         with self._turn():
-            chain, problems = self._stored()
-            while not problems and (found := self._missing(chain)):
-                receipt, envelope = found
-                logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(receipt))
-                self._store(receipt, envelope)
-                chain.append(receipt)
-            if self._head and chain and not (problems or self._seal.problems(chain)):
-                self._head.settle(chain)
+            self._repair(self._seal)
 
-    def _missing(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
-        if self._seal and (receipt := self._seal.following(chain)):
+    def _proven(self) -> list[Receipt]:
+        """Return the chain upon which a receipt is added, with what was missing put back; LedgerError as `receipts`."""
+        if self._seal is None:
+            return self.receipts()
+        chain, problems = self._repair(self._seal)
+        if problems or self._seal.orphans(chain):
+            return self.receipts()  # which says what is wrong, unless another process was just writing it
+        self._chain = chain
+        return chain
+
+    def _repair(self, seal: Seal) -> tuple[list[Receipt], list[str]]:
+        """Put back what is missing; return the receipts and what is wrong with chain and signatures, in words."""
+        chain, problems = self._stored()
+        while not problems and (found := self._missing(seal, chain)):
+            receipt, envelope = found
+            logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(receipt))
+            self._store(receipt, envelope)
+            chain.append(receipt)
+        problems = [*problems, *seal.problems(chain)]
+        if self._head and chain and not problems:
+            self._head.settle(chain)
+        return chain, problems
+
+    def _missing(self, seal: Seal, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
+        if receipt := seal.following(chain):
             return receipt, b""
         return self._head.following(chain) if self._head else None
 
@@ -366,7 +381,7 @@ OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
 
 
 def is_of_a_base(receipt: Receipt) -> bool:
-    """Whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
+    """Return whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
     return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
 
 

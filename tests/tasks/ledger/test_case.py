@@ -60,13 +60,13 @@ def test_a_receipt_takes_one_reading_of_the_chain_and_a_question_none(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_again = list[str]()
-    receipts = Ledger.receipts
+    stored = Ledger._stored
 
     def counted(ledger: Ledger) -> Any:
         read_again.append(ledger.line)
-        return receipts(ledger)
+        return stored(ledger)
 
-    monkeypatch.setattr(Ledger, "receipts", counted)
+    monkeypatch.setattr(Ledger, "_stored", counted)
     made = case.note("planned", {"state": case.order.state}, {})
     assert (len(read_again), case.receipts[-1]) == (1, made)
     assert (case.note("planned", {"state": case.order.state}, {}), len(read_again)) == (made, 2)
