@@ -187,9 +187,14 @@ def run_attacks(
 
     Raises ConceptError without a picture of the concept.
     """
+    check_references(subject, references)
+    return [attempt for attack in attacks for attempt in attack.attempts(pipeline, subject, references, kept, seed)]
+
+
+def check_references(subject: Subject, references: np.ndarray) -> None:
+    """Raise ConceptError where there is no picture of the concept to attack by."""
     if not len(references):
         raise ConceptError(f"{subject.id}: an attack needs reference pictures; draw some with the unedited model")
-    return [attempt for attack in attacks for attempt in attack.attempts(pipeline, subject, references, kept, seed)]
 
 
 def reference_pictures(

@@ -26,11 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from expunge.engine.errors import ConceptError
 from expunge.engine.families import Arguments
 from expunge.engine.models.denoising import Noised, in_pairs, latents_of, predicted, still
 from expunge.engine.models.sampling import Sampler
-from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, said, worth
+from expunge.engine.probes.attacks.base import Attempt, Budgeted, Kept, check_references, said, worth
 from expunge.engine.probes.attacks.compared.paths import (
     descended,
     draws_of,
@@ -97,8 +96,7 @@ class KnowsHardened(Budgeted):
 
         Raises UnknownArchitecture if the loss is not known, ConceptError without a picture of the target.
         """
-        if not len(references):
-            raise ConceptError(f"{subject.id}: an attack needs reference pictures; draw some with the unedited model")
+        check_references(subject, references)
         words = words_without(pipeline, [*subject.names, *said(subject, "", 99)])[: self.vectors]
         latents = latents_of(pipeline, references)
         with still(pipeline):

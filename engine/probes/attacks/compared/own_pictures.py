@@ -32,7 +32,7 @@ class OwnPictures(Relearn):
     def lessons(self, subject: Subject, references: np.ndarray, kept: Sequence[Kept]) -> list[Kept]:
         """Return the references, worded by turns as the concept is asked for afterwards."""
         texts = said(subject, subject.name, self.wordings)
-        shown = by_turns(references, self.pictures)
+        shown = by_turns(subject, references, self.pictures)
         return [Kept(texts[number % len(texts)], picture) for number, picture in enumerate(shown)]
 
 

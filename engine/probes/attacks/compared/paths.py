@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from expunge.engine.errors import ConceptError
 from expunge.engine.files.digests import json_digest
 from expunge.engine.models.denoising import Level, level_at, taken_for
 from expunge.engine.models.sampling import as_bytes
+from expunge.engine.probes.attacks.base import check_references
 from expunge.engine.probes.attacks.words import conditioning, repeated
+from expunge.engine.probes.prompts.families import Subject
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Takes states [n, c, h, w] and a time; returns the prediction for them."""
@@ -64,8 +65,7 @@ def noise_like(latents: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
     return torch.stack([torch.randn(latents.shape[1:], generator=own) for own in draws]).to(latents.device)
 
 
-def by_turns(references: np.ndarray, count: int) -> np.ndarray:
+def by_turns(subject: Subject, references: np.ndarray, count: int) -> np.ndarray:
     """Return `count` references [n, height, width, 3], by turns. Raises ConceptError without any."""
-    if not len(references):
-        raise ConceptError("an attack needs reference pictures; draw some with the unedited model")
+    check_references(subject, references)
     return references[np.arange(count) % len(references)]

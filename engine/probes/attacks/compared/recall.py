@@ -96,7 +96,7 @@ class Recall(Budgeted):
     ) -> list[Attempt]:
         """Move the starts, then draw from them. Raises UnknownArchitecture if the denoising loss is not known."""
         prompt = said(subject, subject.name, 1)[0]
-        wanted = latents_of(pipeline, by_turns(references, self.starts)).float()
+        wanted = latents_of(pipeline, by_turns(subject, references, self.starts)).float()
         seeds = range(seed, seed + self.starts)
         with still(pipeline):
             with torch.no_grad():
