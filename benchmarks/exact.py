@@ -48,7 +48,7 @@ def later(question: Question) -> Question:
 
 
 def line(name: str, groups: np.ndarray, shown: np.ndarray, exact: np.ndarray) -> list[str]:
-    """How far features `shown` are from `exact`, both [n, width], in each of the `groups` [n] that the rows belong to.
+    """Return how far features `shown` are from `exact`, both [n, width], in each of the rows' `groups` [n].
 
     "-" where a group's pictures are too few to tell a distance.
     """

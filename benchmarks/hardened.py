@@ -57,7 +57,7 @@ MOST_EXCESS = 0.20
 
 
 def cases() -> dict[str, Case]:
-    """By name, the objects that were never seen first."""
+    """Return the cases by name; those of objects that were never seen come first."""
     alone = [Case(name, 0, (name,)) for name in retrained.without()]
     looks = [Case(name, 0, (), (name,)) for name in styles(3, 0)]
     sets = [Case(f"5 objects #{draw}", draw, objects(5, draw)) for draw in (0, 1)]

@@ -57,7 +57,7 @@ def start(
 
 
 def is_running(launched: Launched) -> bool:
-    """Whether the very process that we started is alive, and not another under its reused id."""
+    """Return whether the very process that we started is alive, and not another under its reused id."""
     try:
         process = psutil.Process(launched.pid)
         return _is_alive(process) and launched.mark in _marks(process, MARK)

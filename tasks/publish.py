@@ -87,6 +87,6 @@ def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release
 
 
 def still_in_place(ledger: Ledger, settings: Settings) -> bool:
-    """Whether the line serves what was published on it last, and S3 has all of it."""
+    """Return whether the line serves what was published on it last, and S3 has all of it."""
     line, last = ledger.line, of_step(ledger.chain, Step.PUBLISHED)[-1].outputs["bundle"]
     return approved(line, settings) == last and is_published(last, settings)

@@ -84,7 +84,7 @@ def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: 
 
 
 def is_of_a_person(case: Case) -> bool:
-    """Whether any request that the order is of wants a person kept out of pictures: then none leaves the home.
+    """Return whether any request that the order is of wants a person kept out of pictures: then none leaves the home.
 
     Raises IntegrityError where a published policy is lost, so that nobody can tell.
     """
@@ -122,6 +122,6 @@ def _drawn(order: Order) -> dict[str, str]:
 
 
 def _replacing(ids: Sequence[str]) -> dict[str, str]:
-    """Which requests this one takes the place of, as far as MLflow shows them whole."""
+    """Return which requests this one takes the place of, as far as MLflow shows them whole."""
     named = ", ".join(ids)
     return {"replaces": named if len(named) <= LONGEST_VALUE else f"{len(ids)} requests"} if ids else {}

@@ -66,7 +66,7 @@ class Check:
 
     @property
     def folder(self) -> Path:
-        """Where the bundle lies while it is questioned."""
+        """Return where the bundle lies while it is questioned."""
         return self.order.home / "served" / self.order.line
 
 

@@ -132,7 +132,7 @@ def pictures(
 
 
 def seen(judge: ClipJudge, shown: np.ndarray, asked: Sequence[Question]) -> np.ndarray:
-    """Whether the judge sees what each question asks for, bool [n]."""
+    """Return whether the judge sees what each question asks for, bool [n]."""
     found = np.zeros(len(asked), bool)
     for category in {question.subject.category for question in asked}:
         places = [place for place, question in enumerate(asked) if question.subject.category == category]

@@ -51,7 +51,7 @@ def latest(rows: Sequence[Row]) -> list[Row]:
 
 
 def extent(rows: Sequence[Row]) -> str:
-    """How much was measured."""
+    """Return how much was measured."""
     draws = {case: len({row["draw"] for row in rows if row["case"] == case}) for case in order(rows)}
     caption = ", ".join(f"{case}: {count} {'draw' if count == 1 else 'draws'}" for case, count in draws.items())
     pictures = " and ".join(sorted({row["pictures"] for row in rows}))
@@ -93,7 +93,7 @@ def overview(rows: Sequence[Row]) -> str:
 
 
 def few(own: Sequence[Row], rows: Sequence[Row]) -> str:
-    """How many draws of a case an editor's lines are of, where there are more among `rows`."""
+    """Return how many draws of a case an editor's lines are of, where there are more among `rows`."""
     draws = {row["draw"] for row in own}
     most = {row["draw"] for row in rows if own and row["case"] == own[0]["case"]}
     return f" ({len(draws)})" if draws < most else ""

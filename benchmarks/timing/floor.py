@@ -40,7 +40,10 @@ class Product:
 
 
 def products(editor: str, rows: Sequence[int], d: int, concepts: int, tokens: int) -> Iterator[Product]:
-    """Of one plan: matrices of `rows` by d, `concepts` of `tokens` tokens in all. KeyError where no floor is stated."""
+    """Return the products of one plan: matrices of `rows` by d, `concepts` of `tokens` tokens in all.
+
+    Raises KeyError where no floor is stated.
+    """
     yield from {"scapre": scapre, "scapre-released": _released}[editor](rows, d, concepts, tokens)
 
 

@@ -84,7 +84,7 @@ def transcribed(
 
 
 def _encoded(pipeline: Any, texts: Sequence[str]) -> Tensor:
-    """By the encoder itself, on all the threads it may have, as the script calls it; [texts, tokens, d]."""
+    """Encode by the encoder itself, on all the threads it may have, as the script calls it; [texts, tokens, d]."""
     ids = pipeline.tokenizer(list(texts), padding="max_length", return_tensors="pt").input_ids
     return pipeline.text_encoder(ids).last_hidden_state
 
@@ -94,7 +94,10 @@ def _copies(use: str, subjects: Tensor, settings: ReleasedSettings) -> Tensor:
 
 
 def _mean_entropy(weight: Tensor, subjects: Tensor, settings: ReleasedSettings) -> float:
-    """Of the rows' activations by noisy copies of the concepts, in units of the logarithm of the number of bins."""
+    """Return the mean entropy of the rows' activations by noisy copies of the concepts.
+
+    Its unit is the logarithm of the number of bins.
+    """
     shape = (len(subjects), settings.entropy_samples, weight.shape[1])
     drawn = settings.noise * noise("entropy", settings.seed, shape, weight)
     samples = (subject + copy for subject, copies in zip(subjects, drawn, strict=True) for copy in copies)

@@ -42,7 +42,7 @@ def subjects(names: Sequence[str]) -> list[Subject]:
 
 
 def responses(judge: ClipJudge, drawn: np.ndarray, asked: Sequence[Question]) -> dict[str, list[bool]]:
-    """Whether the judge sees each picture's subject, by family."""
+    """Return whether the judge sees each picture's subject, by family."""
     sightings = judge.look(drawn, [question.subject.name for question in asked], "object")
     seen: dict[str, list[bool]] = defaultdict(list)
     for question, sighting in zip(asked, sightings, strict=True):

@@ -25,7 +25,7 @@ class PictureStore:
         return self.folder / key[:2] / f"{key}.png"
 
     def __contains__(self, key: str) -> bool:
-        """Whether it is there and whole: what a power loss or a bad disk left is drawn again."""
+        """Return whether it is there and whole: what a power loss or a bad disk left is drawn again."""
         try:
             self._whole(key)
         except FileNotFoundError:

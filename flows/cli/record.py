@@ -37,7 +37,7 @@ def audit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
+    """Check whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
     with exit_codes():
         from expunge.flows.history import audit as whole
         from expunge.flows.history import audit_bundle

@@ -56,7 +56,7 @@ class DesiredState(Strict):
 
     @property
     def restores(self) -> bool:
-        """Whether nothing is erased, so that what is desired is the base itself."""
+        """Return whether nothing is erased, so that what is desired is the base itself."""
         return not self.concepts
 
 

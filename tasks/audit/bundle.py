@@ -79,7 +79,7 @@ def _verdict(bundle: Bundle) -> Verdict:
 
 
 def _unlike_base(bundle: Bundle, base: Path, edited: bool) -> Iterator[str]:
-    """How the model is not the base, or not the base with the edit in the bundle."""
+    """Say how the model is not the base, or not the base with the edit in the bundle."""
     if not edited:
         yield from map(str, compare(bundle.model, base, {}).differences)
         return

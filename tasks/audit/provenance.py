@@ -44,7 +44,7 @@ def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iter
 
 
 def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:
-    """How a model that was published without a verdict is not the base, or the policies in force erase something."""
+    """Say how a model published without a verdict is not the base, or that the policies in force erase something."""
     try:
         known = published_policies(home, chain)
         policies = in_force(known)

@@ -167,7 +167,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
-    """How a check is not of what was served then, or asked nothing anew."""
+    """Say how a check is not of what was served then, or asked nothing anew."""
     proof = Proof.of(before)
     if proof is None:
         yield "nothing was published before it"

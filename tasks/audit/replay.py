@@ -35,12 +35,12 @@ LAST_PLACE = 2e-6  # a verdict has six
 
 
 def can_be_rederived(receipt: Receipt) -> bool:
-    """Whether this version wrote the receipt."""
+    """Return whether this version wrote the receipt."""
     return receipt.versions.get("expunge") == expunge.engine.__version__
 
 
 def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
-    """How the state of a receipt `read` is not that of its policy and those in force, in words; "" if it is.
+    """Say how the state of a receipt `read` is not that of its policy and those in force, in words; "" if it is.
 
     `before` are the receipts of its line until then.
     """
@@ -48,7 +48,7 @@ def stray_order(home: Path, read: Receipt, before: Sequence[Receipt]) -> str:
 
 
 def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
-    """How what was published is not the state of its policy and those in force by then, in words."""
+    """Say how what was published is not the state of its policy and those in force by then, in words."""
     return _not_in_force(home, published, published.inputs.get("state"), before)
 
 
@@ -61,7 +61,7 @@ def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequen
 
 
 def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
-    """How the state of a check is not that of what was in force, with the seed of its number, in words."""
+    """Say how the state of a check is not that of what was in force, with the seed of its number, in words."""
     if Proof.of(before) is None:
         return ""  # it is of nothing, which is told for itself
 
@@ -72,7 +72,7 @@ def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
 
 
 def stray_repetition(home: Path, repeated: Receipt, before: Sequence[Receipt]) -> str:
-    """How a request that was set aside was not in force already, by the publication that the receipt names."""
+    """Say how a request that was set aside was not in force already, by the publication that the receipt names."""
     try:
         first = same_in_force(kept_policy(home, repeated.inputs["policy"]), home, before)
     except IntegrityError:
@@ -89,7 +89,7 @@ def _floor(home: Path, receipt: Receipt) -> Floor:
 
 
 def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: str) -> str:
-    """How the state that is worked out is not the one on record."""
+    """Say how the state that is worked out is not the one on record."""
     try:
         state = work_out().digest
     except IntegrityError:
@@ -133,7 +133,7 @@ def contradiction(work: Path) -> str:
 
 
 def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
-    """How a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
+    """Say how a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
     again = decide(table, told.planned, limits, told.judge, told.comparison)
     if _is_same(json.loads(again.to_json()), json.loads(told.to_json())):
         return ""

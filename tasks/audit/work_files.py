@@ -65,7 +65,7 @@ SOMETIMES = {"trials", "quality", "rounding", "comparison"}
 
 
 def has_verdict(receipt: Receipt) -> bool:
-    """Whether it is of a verdict that rests on evidence: of a check whose bundle was not as published there is none."""
+    """Return whether it is of a verdict that rests on evidence. A check of a bundle not as published has none."""
     nothing_to_judge = not receipt.outputs and receipt.outcome == "ERROR"
     return receipt.step == Step.VERIFIED or (receipt.step == Step.CHECKED and not nothing_to_judge)
 

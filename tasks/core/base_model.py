@@ -24,7 +24,7 @@ BUILT_IN = {"builtin:emoji": (emoji.MODEL, emoji.JUDGE)}
 
 
 def too_large(size: int) -> str:
-    """How a file of so many bytes is more than S3 takes, which it would say after hours of proof; "" if it is not."""
+    """Say how a file of so many bytes is more than S3 takes, before hours of proof; "" if it is not."""
     if size <= LARGEST_OBJECT:
         return ""
     return f"has {size / 2**30:.1f} GiB, and S3 takes {LARGEST_OBJECT // 2**30} a file"

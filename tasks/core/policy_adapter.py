@@ -98,7 +98,7 @@ def drawn_anew(state: DesiredState, attempt: int) -> DesiredState:
 
 
 def sampler(state: DesiredState) -> Sampler:
-    """How every picture of a desired state's examination is drawn."""
+    """Return how every picture of a desired state's examination is drawn."""
     return Sampler(steps=state.acceptance.steps, guidance=state.acceptance.guidance)
 
 

@@ -100,7 +100,7 @@ class Order:
 
     @staticmethod
     def is_kept(home: Path, key: str) -> bool:
-        """Whether the home has the order of this key: of a home that was restored from S3's record it has none."""
+        """Return whether the home has the order of this key; a home that was restored from S3's record has none."""
         return (work_folder(home, key) / ORDER).exists()
 
     @classmethod

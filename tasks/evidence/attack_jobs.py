@@ -74,7 +74,7 @@ class AttackShard:
 
     @property
     def searches(self) -> list[Search]:
-        """What must be searched for before anything is drawn; the searches are work of their own."""
+        """Return what must be searched for before anything is drawn; the searches are work of their own."""
         if not isinstance(self.attack, Searching):
             return []
         parts = (self.model, self.base, self.attack, self.subject)
@@ -157,7 +157,7 @@ def attack_shards(
 
 
 def is_lesson(shot: Shot, targets: Sequence[Subject]) -> bool:
-    """Whether a model may be trained on a picture of what is kept: its prompt names no target."""
+    """Return whether a model may be trained on a picture of what is kept: its prompt names no target."""
     return not any(names_it(shot.prompt, target) for target in targets)
 
 

@@ -99,5 +99,5 @@ def _parts(base: Weights) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def encoders_digest(folder: Path, digest: str) -> str:
-    """Of all text encoders of the model in `folder`, whose own digest is `digest`."""
+    """Return the digest of all text encoders of the model in `folder`, whose own digest is `digest`."""
     return json_digest({path.name: folder_digest(path) for path in folder.glob("text_encoder*") if path.is_dir()})

@@ -71,7 +71,7 @@ def chosen(order: Order, base: Any, spec: EditSpec) -> EditPlan:
 
 @contextmanager
 def proving(order: Order) -> Iterator[Judgement]:
-    """Who draws with a plan and says what the policy has against it, as often as asked, within one budget."""
+    """Yield what draws with a plan and says what the policy has against it, as often as asked, within one budget."""
     state, folder = order.desired, order.folder / "trial"
     exam = trial_of(examination(replace(order, attempt=0)), state.acceptance.seeds)  # a plan hangs on no attempt
     budget = Budget(state.limits.max_compute_minutes)

@@ -64,7 +64,7 @@ class Examination:
 
     @property
     def names(self) -> dict[str, str]:
-        """What people call each concept, by id."""
+        """Return what people call each concept, by id."""
         return {subject.id: subject.name for subject in self.subjects}
 
     @property
@@ -74,13 +74,13 @@ class Examination:
 
     @property
     def effort(self) -> float:
-        """What all attacks on all targets of both models are worth, in pictures; their searches serve both."""
+        """Return what all attacks on all targets of both models are worth, in pictures; their searches serve both."""
         attacks = self.level.attacks
         once = [len(ARMS) * attack.effort - (len(ARMS) - 1) * search_effort(attack) for attack in attacks]
         return len(self.targets) * sum(once)
 
     def rows(self, evidence: pd.DataFrame, arms: Sequence[str] = ARMS) -> int:
-        """How many rows there must be: all arms of every question the rule asks for, and of every attack's tries.
+        """Return how many rows there must be: all arms of every question of the rule, and of every attack's tries.
 
         A target that the unedited model was asked for and never showed cannot be attacked, so it has no tries.
         """

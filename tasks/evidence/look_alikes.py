@@ -30,7 +30,9 @@ def neighbours(
     count: int,
     sampler: Sampler,
 ) -> dict[str, list[LookAlike]]:
-    """By target of the plain questions `asked`, nearest first; `pools` are the judge's labels by category.
+    """Return each target's neighbours, nearest first, from the plain questions `asked`.
+
+    `pools` are the judge's labels by category.
 
     A judge that does not tell how it chooses among labels, as all but a CLIP judge, confuses nothing; of a panel its
     first CLIP judge is asked.

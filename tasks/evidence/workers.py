@@ -138,10 +138,10 @@ Examiner = Callable[[Sequence[Work]], Iterator[Done]]
 
 @contextmanager
 def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
-    """Who does all work given to them, in its order; each of several `workers` is a process with its share of cores.
+    """Yield what does all work given to it, in its order.
 
-    They stay from one round to the next, with the judge and the model that they hold. NoRoom where memory is too small
-    for the least part, or for so many workers.
+    Each of several `workers` is a process with its share of cores. They stay from one round to the next, with the judge
+    and the model that they hold. NoRoom where memory is too small for the least part, or for so many workers.
     """
     with _in_memory():
         if workers == 1:

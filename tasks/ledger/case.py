@@ -62,7 +62,7 @@ class Case:
 
     @property
     def standing(self) -> Standing | None:
-        """How the line stands by now; None before its first publication."""
+        """Return how the line stands by now; None before its first publication."""
         return Standing.among(self.chain, self.policies, self.lost)
 
     def note(

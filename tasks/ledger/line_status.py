@@ -67,17 +67,17 @@ class Standing:
 
     @property
     def restored(self) -> bool:
-        """Whether nothing is erased any more, so that there is nothing to prove."""
+        """Return whether nothing is erased any more, so that there is nothing to prove."""
         return self.days is None and not self.lost
 
     @property
     def proof_due(self) -> datetime | None:
-        """By when what is served has to be proven again; None if it cannot be told."""
+        """Return by when what is served has to be proven again; None if it cannot be told."""
         return self._after(self.proof.given)
 
     @property
     def check_due(self) -> datetime | None:
-        """By when it has to be checked again.
+        """Return by when it has to be checked again.
 
         A check that failed counts as made: repeated every night until one passes by chance it would prove nothing.
         """
@@ -97,7 +97,7 @@ class Standing:
 
 
 def is_restored(home: Path, line: str) -> bool:
-    """Whether a line serves its base, for all requests on it are withdrawn."""
+    """Return whether a line serves its base, for all requests on it are withdrawn."""
     standing = Standing.of(home, line)
     return standing is not None and standing.restored
 

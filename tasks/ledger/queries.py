@@ -82,7 +82,7 @@ def line_of(policy: Policy, home: Path) -> str:
 
 
 def is_line(path: Path) -> bool:
-    """Whether a folder of a home's receipts can be that of a line; others are somebody's copies."""
+    """Return whether a folder of a home's receipts can be that of a line; others are somebody's copies."""
     return path.is_dir() and LINE.fullmatch(path.name) is not None
 
 
@@ -92,7 +92,7 @@ def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
 
 
 def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
-    """Whether a line is one of these. Of one whose chain does not hold nobody can tell, so it is."""
+    """Return whether a line is one of these. Of one whose chain does not hold nobody can tell, so it is."""
     try:
         standing = Standing.of(home, line)
     except LedgerError:

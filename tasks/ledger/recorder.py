@@ -119,5 +119,5 @@ def refusals_noted(work: Work, inputs: Mapping[str, str], ledger: Ledger | None 
 
 
 def _is_published(work: Work, chain: Sequence[Receipt]) -> bool:
-    """Whether this order was published, or, of a policy at the door, any order that it came to."""
+    """Return whether this order was published, or, of a policy at the door, any order that it came to."""
     return any(work.key in (receipt.work, receipt.inputs["policy"]) for receipt in of_step(chain, Step.PUBLISHED))

@@ -93,6 +93,6 @@ class Signatures:
 
 
 def _is_scratch(path: Path) -> bool:
-    """Whether a kill left it while the file was being written."""
+    """Return whether a kill left it while the file was being written."""
     written = SCRATCH.fullmatch(path.name)
     return written is not None and FILE_NAME.fullmatch(written["name"]) is not None

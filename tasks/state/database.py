@@ -53,7 +53,7 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Whether there may be something to read; a database on a server always may."""
+        """Return whether there may be something to read; a database on a server always may."""
         return self.file is None or self.file.is_file()
 
     @contextmanager

@@ -69,12 +69,12 @@ def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Co
 
 
 def bundle_uri(digest: str, settings: Settings) -> str:
-    """Where a bundle lies, or would."""
+    """Return where a bundle lies, or would."""
     return f"s3://{settings.bucket}/{prefix(digest)}"
 
 
 def is_published(digest: str, settings: Settings) -> bool:
-    """Whether the store holds the whole bundle; IntegrityError as `published_files`."""
+    """Return whether the store holds the whole bundle; IntegrityError as `published_files`."""
     return bool(published_files(digest, settings))
 
 

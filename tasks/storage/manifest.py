@@ -50,7 +50,7 @@ def parse(content: bytes, where: str) -> dict[str, str]:
 
 
 def prefix(digest: str) -> str:
-    """Where in a bucket a bundle lies."""
+    """Return where in a bucket a bundle lies."""
     return f"bundles/{digest}"
 
 

@@ -168,7 +168,7 @@ def _swing(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -
 
 
 def _put_if(client: Any, bucket: str, line: str, body: bytes, etag: str | None) -> bool:
-    """Whether S3 took the body upon this etag."""
+    """Return whether S3 took the body upon this etag."""
     condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
     checksum = s3.as_base64(hashlib.sha256(body).hexdigest())
     with s3.reaching(client):

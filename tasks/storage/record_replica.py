@@ -106,7 +106,7 @@ def differences(settings: Settings) -> Iterator[str]:
 
 
 def place_of(home: Path) -> str:
-    """Where in the bucket a home's record is, `record/NUMBER/` by a number of its own, for homes may share a bucket."""
+    """Return where in the bucket a home's record is: `record/NUMBER/`, for several homes may share a bucket."""
     path = home / NUMBER
     if not path.is_file():
         raise NothingOnRecord(
@@ -132,7 +132,7 @@ def _unequal(client: Any, bucket: str, key: str, path: Path) -> str:
 
 
 def _written(client: Any, bucket: str, prefix: str) -> tuple[Counter[str], Counter[str]]:
-    """How often each key was written, and how often deleted."""
+    """Return how often each key was written, and how often deleted."""
     versions, deletions = Counter[str](), Counter[str]()
     with s3.reaching(client):
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):

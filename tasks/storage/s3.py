@@ -62,12 +62,12 @@ def client(settings: Settings) -> Any:
 
 
 def is_there(s3: Any, bucket: str, key: str) -> bool:
-    """Whether anything is under `key`."""
+    """Return whether anything is under `key`."""
     return _find(s3, bucket, key) is not None
 
 
 def is_locked(s3: Any, bucket: str, key: str) -> bool:
-    """Whether S3 keeps the object whoever asks for what."""
+    """Return whether S3 keeps the object whoever asks for what."""
     found = _find(s3, bucket, key)
     return found is not None and found.get("ObjectLockMode") == "COMPLIANCE"
 
@@ -96,7 +96,7 @@ def put_once(
 
 
 def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
-    """Whether there is an object under `key`; IntegrityError if there is, with other bytes than `sha256` says."""
+    """Return whether there is an object under `key`; IntegrityError if it has other bytes than `sha256` says."""
     found = _find(s3, bucket, key)
     if found is not None:
         _must_equal(s3, bucket, key, sha256, found)

@@ -10,7 +10,10 @@ from expunge.tasks.evidence.budget import Cost
 
 
 def metrics(verdict: Verdict, quality: Quality | None, cost: Cost) -> dict[str, float]:
-    """By `<concept>/<measure>`, `<concept>/<attack>/<measure>`, `claims/...`, `quality/...` and `cost/...`."""
+    """Return the numbers by name.
+
+    A name is `<concept>/<measure>`, `<concept>/<attack>/<measure>`, `claims/...`, `quality/...` or `cost/...`.
+    """
     return dict([*_of_verdict(verdict), *_of_claims(verdict), *(_of_quality(quality) if quality else ()), *_of(cost)])
 
 

@@ -40,7 +40,7 @@ def model_name(settings: Settings, line: str) -> str:
 
 
 def is_registered(settings: Settings, line: str, uri: str) -> bool:
-    """Whether the registry's approved version of the line is the bundle that lies there."""
+    """Return whether the registry's approved version of the line is the bundle that lies there."""
     with reaching(settings) as client:
         version = _approved(client, model_name(settings, line))
         return version is not None and version.source == uri

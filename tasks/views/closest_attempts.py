@@ -45,7 +45,7 @@ class Tried:
 
 
 def ranked_attempts(order: Order, candidate: str, table: pd.DataFrame) -> dict[tuple[str, str], list[Tried]]:
-    """By target and attack all attempts, what came closest to the target after the edit first.
+    """Return by target and attack all attempts; what came closest to the target after the edit first.
 
     `candidate` is the digest of the model that the evidence `table` is of. Nothing is drawn: an attack that the
     evidence has rows of was kept.

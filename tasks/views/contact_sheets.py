@@ -116,7 +116,7 @@ def _strip(shots: _Shots, prompt: str, rows: pd.DataFrame, first: int | None = N
 
 
 def _shares(rows: pd.DataFrame) -> tuple[float, float]:
-    """How often the concept is seen before and after."""
+    """Return how often the concept is seen before and after."""
     before, after = (float(where(rows, rows["arm"] == arm)["seen"].to_numpy(bool).mean()) for arm in ARMS)
     return before, after
 

@@ -76,7 +76,7 @@ class Stayed:
 
     @property
     def shown(self) -> bool:
-        """Whether the unedited model shows it: what was not there cannot be lost, and was not kept either."""
+        """Return whether the unedited model shows it: what was not there cannot be lost, and was not kept either."""
         return self.drop.before >= GROUP_CONTROL
 
     @property

@@ -33,7 +33,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "004d9580cdf46129dfd80202b87645a98290405b91e5a2518fdbb829de591435")
+PINNED = ("0.20.0", "a7b6ddd97e3dc8f9f92e21fec502c1006e0ac98747c49019cfa26523dcc16590")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
