@@ -17,7 +17,7 @@ from expunge.deployments.processes import start, stop
 from expunge.deployments.stack import servers
 from expunge.errors import ExpungeError
 from expunge.flows.terminal import Console
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings, home_folder, spare_proxy, stack_variables
 
 ROOT = Path(__file__).parents[1]

@@ -19,9 +19,8 @@ from expunge.deployments.processes import Launched, is_running, launch, stop
 from expunge.deployments.services import PORTS, PUBLIC_PORTS, Service, client_variables, services
 from expunge.errors import ExpungeError
 from expunge.flows.terminal import Console
-from expunge.tasks.core.errors import ServiceUnreachable, UsageError
-from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.errors import ServiceUnreachable, UsageError, exit_code_of
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import home_folder, spare_proxy, stack_file, stack_variables
 
 READY_SECONDS = 300.0  # a minute is usual even on a busy machine; a server that dies is noticed at once

@@ -25,7 +25,7 @@ def refuse_early(path: Path, policy: Policy, settings: Settings) -> None:
 def _record_refusal(path: Path, policy: Policy, settings: Settings) -> None:
     """Raise the refusal again, with a receipt. What could not be put on record in the end is not begun."""
     from expunge.tasks.ledger.admission import admitting
-    from expunge.tasks.ledger.line_lock import alone_on
+    from expunge.tasks.ledger.line.lock import alone_on
     from expunge.tasks.ledger.queries import line_of
     from expunge.tasks.ledger.recorder import journal
     from expunge.tasks.storage.record_replica import store, stored

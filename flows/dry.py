@@ -11,9 +11,9 @@ from typing import Any
 from expunge.policies import Policy
 from expunge.tasks.core.base_model import locate
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.attempts import next_number
 from expunge.tasks.ledger.floor_store import floor_in_force
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line.attempts import next_number
+from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import journal
 

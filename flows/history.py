@@ -16,7 +16,7 @@ from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRec
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger import queries as history
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def states(home: Path, policy: Policy | None) -> dict[str, Any]:
 
 def _database_otherwise(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> list[str]:
     """Say what the database has otherwise; a server that does not answer keeps nobody from reading the record."""
-    from expunge.tasks.ledger.rebuild import disagreements
+    from expunge.tasks.ledger.line.rebuild import disagreements
 
     try:
         return list(disagreements(home, chains))
@@ -58,7 +58,7 @@ def _database_otherwise(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> 
 
 def rebuild(home: Path) -> dict[str, Any]:
     """Write the database anew from the receipts; how many rows it has, and how many lines were otherwise."""
-    from expunge.tasks.ledger.rebuild import rebuild as write_anew
+    from expunge.tasks.ledger.line.rebuild import rebuild as write_anew
 
     return write_anew(home)
 

@@ -10,9 +10,9 @@ from expunge.policies.model.schema import Kind
 from expunge.policies.notices import draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries
-from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.notices import receive, received_at, received_notices, what_is_missing, write_draft
+from expunge.tasks.ledger.receipt import Receipt
 
 MOST_BYTES = 10_000_001
 ENDED = ("published", "repeated", "replaced", "restored", "suspect")

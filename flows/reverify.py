@@ -12,16 +12,17 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord
-from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord, exit_code_of
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import refusals_end_plainly
-from expunge.tasks.ledger.ledger import LINE, Ledger
-from expunge.tasks.ledger.line_lock import alone_on
-from expunge.tasks.ledger.line_status import Standing, summary
+from expunge.tasks.core.workflow.steps import refusals_end_plainly
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.line.status import Standing, summary
 from expunge.tasks.ledger.queries import is_to_check, lines_to_check
+from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.ledger.state.leases import LineBusy
 from expunge.tasks.preflight import check_here, prefect_staying, reach, secured
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import (
@@ -34,7 +35,6 @@ from expunge.tasks.reverify import (
     question_task,
     refuse,
 )
-from expunge.tasks.state.leases import LineBusy
 from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
 
 LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]

@@ -14,8 +14,9 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, verdict_of
 from expunge.tasks.intake import note_repeated, repeated
 from expunge.tasks.ledger.case import Case, open_case
-from expunge.tasks.ledger.ledger import Ledger, Receipt
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.queries import line_of, publication_in
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.reverify import catch_up

@@ -17,10 +17,10 @@ from pydantic import Field, FilePath
 from expunge.flows.restore import restore
 from expunge.policies import Policy, PolicyErrors, read
 from expunge.tasks.bundle import bundle_task
-from expunge.tasks.core.private_home import private
-from expunge.tasks.core.run_progress import progress_of
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import refusals_end_plainly
+from expunge.tasks.core.workflow.run_progress import progress_of
+from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.edit import edit_task, plan_task
 from expunge.tasks.gate import gate_task, refuse
 from expunge.tasks.intake import read_task

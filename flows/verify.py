@@ -8,7 +8,7 @@ from typing import Any
 from expunge.policies import Policy
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.base_model import locate
-from expunge.tasks.core.fork_server import start_fork_server
+from expunge.tasks.core.machine.fork_server import start_fork_server
 from expunge.tasks.core.settings import workers
 from expunge.tasks.storage.external_model import declared_edit, folder_for, given_model, hand_out
 

@@ -11,12 +11,12 @@ from expunge.engine.stats.identity import identity_reasons
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE, CANDIDATE, DELTAS, EVIDENCE, QUALITY, VERDICT
-from expunge.tasks.core.run_progress import tell
-from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Ref, Weights
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.report import render_card
 from expunge.tasks.storage.manifest import listed, model_digest
 

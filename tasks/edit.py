@@ -20,19 +20,19 @@ from expunge.engine.plans.edit_plan import EditPlan, relative_changes
 from expunge.engine.spec import EditSpec
 from expunge.tasks.core.base_model import too_large
 from expunge.tasks.core.change_limit import check_reach
-from expunge.tasks.core.device import PROCESSOR, device
 from expunge.tasks.core.errors import LimitExceeded
+from expunge.tasks.core.machine.device import PROCESSOR, device
 from expunge.tasks.core.paths import CANDIDATE, DELTAS, ROUNDING, TRAINING, words_folder
 from expunge.tasks.core.policy_adapter import edit_spec
-from expunge.tasks.core.progress import bars
-from expunge.tasks.core.run_progress import tell
-from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import step
+from expunge.tasks.core.workflow.training_progress import bars
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.receipt import Step
 
 
 def plan_edit(order: Order) -> Ref:

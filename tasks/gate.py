@@ -10,14 +10,14 @@ from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import VerdictNotPassed
 from expunge.tasks.core.paths import GATE
-from expunge.tasks.core.run_progress import tell
-from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.arms import arms_of
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import step
+from expunge.tasks.evidence.drawing.arms import arms_of
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.gx.checkpoint import GateResult, Terms, gate
+from expunge.tasks.evidence.gx.checkpoint import GateResult, Terms, gate
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.receipt import Step
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,17 @@ from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
-from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.ledger.admission import admitting, keep_received
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.floor_store import floor_in_force
-from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.policy_store import published_policies, same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import AtTheDoor, note
 
 

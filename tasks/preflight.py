@@ -15,12 +15,12 @@ from expunge.tasks.core.connection import SECONDS, shown, told
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.signing import check_key
-from expunge.tasks.ledger.timestamps import check_server
-from expunge.tasks.state.database import Database
-from expunge.tasks.state.leases import Lease, is_fenced, mark_fenced
+from expunge.tasks.ledger.signatures.signing import check_key
+from expunge.tasks.ledger.signatures.timestamps import check_server
+from expunge.tasks.ledger.state.database import Database
+from expunge.tasks.ledger.state.leases import Lease, is_fenced, mark_fenced
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import raise_fence
 from expunge.tasks.storage.record_replica import store, stored
@@ -74,7 +74,7 @@ def check_here(home: Path) -> None:
     Raises:
         UsageError: one of them is not set as it must be.
     """
-    from expunge.tasks.core.device import device
+    from expunge.tasks.core.machine.device import device
 
     check_key(home)
     check_server()

@@ -8,13 +8,14 @@ from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
-from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Ref
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Ledger, Step, of_step
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.preflight import check_room
 from expunge.tasks.storage.bundle_signature import deliver
 from expunge.tasks.storage.bundle_store import bundle_uri, is_published, publish_bundle

@@ -9,12 +9,12 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
-from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.evidence.auto_tuning import trials_file
 from expunge.tasks.evidence.budget import spent
+from expunge.tasks.evidence.gx.checkpoint import DATA_DOCS
 from expunge.tasks.evidence.quality import read_quality
-from expunge.tasks.gx.checkpoint import DATA_DOCS
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.publish import Release
 from expunge.tasks.tracking.metrics import metrics

@@ -21,16 +21,15 @@ from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.durable_files import readable
-from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS
-from expunge.tasks.core.steps import step
+from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS, readable
 from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
+from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.views.closest_attempts import Tried, ranked_attempts
 from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thumbnail
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
@@ -38,7 +37,7 @@ from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
 
 PAGES = Environment(
-    loader=PackageLoader("expunge.tasks", "pages"),
+    loader=PackageLoader("expunge.tasks.views", "pages"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -8,11 +8,12 @@ from expunge.engine.files.model_layout import check_complete, check_layout
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Ledger, Step, of_step
+from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter, identity
 from expunge.tasks.report import PAGES

@@ -19,10 +19,10 @@ from expunge.engine.models.format import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT
-from expunge.tasks.core.run_progress import tell
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import LONGEST_CALL, step
 from expunge.tasks.core.work_order import Order, Ref, Weights
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
@@ -30,11 +30,12 @@ from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
 from expunge.tasks.ledger.case import Case, open_case
 from expunge.tasks.ledger.floor_store import keep_floor
-from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, is_of_a_base
-from expunge.tasks.ledger.line_proof import Proof, doubts_of, state_to_check, weights_by_bundle
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.proof import Proof, doubts_of, state_to_check, weights_by_bundle
 from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import publications
-from expunge.tasks.ledger.trust import trusted_keys
+from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base
+from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter_edit, run_record
 from expunge.tasks.report import write_report

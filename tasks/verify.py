@@ -5,15 +5,15 @@ First the prompts, round by round where the policy samples in sequence, then the
 
 from __future__ import annotations
 
-from expunge.tasks.core.run_progress import tell
-from expunge.tasks.core.steps import step
 from expunge.tasks.core.work_order import Ref, Weights
+from expunge.tasks.core.workflow.run_progress import tell
+from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.evidence.conclude import conclude
 from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
-from expunge.tasks.ledger.attempts import attempt_number, questions_digest
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.line.attempts import attempt_number, questions_digest
+from expunge.tasks.ledger.receipt import Step
 
 
 @step("compare with the base")

@@ -34,12 +34,12 @@ from expunge.policies import PolicyErrors, parse
 from expunge.policies.reading.reader import parse_floor
 from expunge.tasks.audit.bundle import look
 from expunge.tasks.core.errors import ExpungeError
-from expunge.tasks.ledger import signing
+from expunge.tasks.ledger.signatures import signing
 from expunge.tasks.storage.external_model import given_model
 from expunge.tasks.storage.pointer import Pointer
 from tests.engine import tiny
 from tests.tasks.audit.test_vouched import PASSED, TABLE, bundle_of, receipt_for
-from tests.tasks.ledger.keys import write_key
+from tests.tasks.ledger.signatures.keys import write_key
 
 ROOT = Path(__file__).parents[1]
 SHORT = 5.0

@@ -13,9 +13,9 @@ import sys
 from expunge.deployments.readiness import make_buckets
 from expunge.deployments.schedule import enter
 from expunge.errors import ExpungeError
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings, home_folder, spare_proxy
-from expunge.tasks.state.database import Database
+from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.storage import s3
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from expunge.flows.terminal import Console
-from expunge.tasks.core.exit_codes import exit_code_of
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.errors import exit_code_of
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import home_folder
 
 PolicyFile = Annotated[Path, typer.Argument(help="the policy file", exists=True, dir_okay=False, readable=True)]

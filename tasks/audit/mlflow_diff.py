@@ -7,9 +7,9 @@ from pathlib import Path
 
 from expunge.tasks.audit.work_files import has_verdict
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base, of_step
-from expunge.tasks.ledger.line_proof import doubts_of
-from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.line.proof import doubts_of
+from expunge.tasks.ledger.line.status import Standing
+from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, of_step
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.tracking.registry import is_registered
 from expunge.tasks.tracking.runs import SUSPECT, runs_of

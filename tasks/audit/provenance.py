@@ -7,8 +7,8 @@ from pathlib import Path
 
 from expunge.policies import PolicyConflict, in_force
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base, named, of_step
 from expunge.tasks.ledger.policy_store import published_policies
+from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, named, of_step
 
 GROUNDS = {
     Step.BUNDLED: ("bundle", "verdict"),

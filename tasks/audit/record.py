@@ -22,15 +22,15 @@ from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageErro
 from expunge.tasks.core.paths import receipts_folder, work_folder
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.floor_store import kept_floor
-from expunge.tasks.ledger.ledger import Receipt, Step, named, of_step
-from expunge.tasks.ledger.line_proof import Proof, weights_by_bundle
+from expunge.tasks.ledger.line.proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.notices import kept_notice
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import is_line, lines
+from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.signing import checked, own_keys, public_key
-from expunge.tasks.ledger.timestamps import ROOT, stamp_problems, unchecked_stamps
-from expunge.tasks.ledger.trust import trusted_keys
+from expunge.tasks.ledger.signatures.signing import checked, own_keys, public_key
+from expunge.tasks.ledger.signatures.timestamps import ROOT, stamp_problems, unchecked_stamps
+from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.storage.served import served_otherwise
 

@@ -25,11 +25,11 @@ from expunge.policies import DesiredState, Floor, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import EVIDENCE, STATE, VERDICT
 from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, level_of, subjects
-from expunge.tasks.ledger.attempts import stray_attempt, stray_verdict
 from expunge.tasks.ledger.floor_store import kept_floor
-from expunge.tasks.ledger.ledger import Receipt, Step
-from expunge.tasks.ledger.line_proof import Proof, state_to_check
+from expunge.tasks.ledger.line.attempts import stray_attempt, stray_verdict
+from expunge.tasks.ledger.line.proof import Proof, state_to_check
 from expunge.tasks.ledger.policy_store import kept_policy, published_policies, same_in_force, state_with
+from expunge.tasks.ledger.receipt import Receipt, Step
 
 LAST_PLACE = 2e-6  # a verdict has six
 

@@ -12,7 +12,7 @@ from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.files.reading.strict_json import read_json
 from expunge.policies import DesiredState
 from expunge.tasks.core.paths import BUNDLE, COMPARISON, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
-from expunge.tasks.ledger.ledger import Receipt, Step, is_of_a_base
+from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base
 
 
 def _state(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Core."""
+"""The base of all tasks: settings, errors, paths and the work order."""

@@ -1,7 +1,9 @@
-"""What a task may refuse or fail with, each with the exit code that the command line returns for it."""
+"""Errors of tasks, each with the exit code that the command line returns for it."""
 
+import errno
 from collections.abc import Collection, Mapping
 
+from expunge.engine.errors import is_out_of_memory
 from expunge.errors import ExpungeError
 
 
@@ -72,3 +74,17 @@ class LedgerError(ExpungeError):
     """The chain does not hold; the message lists what is wrong with it."""
 
     exit_code = 6
+
+
+UNEXPECTED = ExpungeError.exit_code
+REFUSED_BY_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""No rights, a disk that is only read, no room: what whoever runs the command can cure."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return what the command line returns: the code of an expected error, that of no room, or 1 for the unexpected."""
+    if isinstance(error, OSError) and error.errno in REFUSED_BY_DISK:
+        return NoRoom.exit_code
+    if isinstance(error, ExpungeError) and error.exit_code != UNEXPECTED:
+        return error.exit_code
+    return NoRoom.exit_code if is_out_of_memory(error) else UNEXPECTED

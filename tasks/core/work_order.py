@@ -15,9 +15,8 @@ from expunge.engine.files.reading.strict_json import SMALL, read_json
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState
 from expunge.tasks.core.base_model import here
-from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
-from expunge.tasks.core.paths import STATE, VERDICT, work_folder
+from expunge.tasks.core.paths import STATE, VERDICT, readable, work_folder
 
 ORDER = "order.json"
 

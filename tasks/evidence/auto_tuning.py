@@ -32,17 +32,16 @@ from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.evidence.table import Row
 from expunge.engine.stats.limits.attack_names import ATTACKS
 from expunge.tasks.core.change_limit import beyond
-from expunge.tasks.core.durable_files import readable
-from expunge.tasks.core.paths import TRIALS, words_folder
+from expunge.tasks.core.paths import TRIALS, readable, words_folder
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Weights
-from expunge.tasks.evidence.arms import models_of
 from expunge.tasks.evidence.budget import Budget, spend
+from expunge.tasks.evidence.drawing.arms import models_of
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import Examiner, crew
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
 from expunge.tasks.evidence.gather import ask, attack
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import Examiner, crew
 
 WHATEVER_THE_EDIT = ("-control", "-too-few", "-impossible")
 """Reasons that no other setting could take away: what the unedited model does not show, and how much is asked."""

@@ -12,7 +12,7 @@ from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.arms import arms_of
+from expunge.tasks.evidence.drawing.arms import arms_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import measure_quality
 

@@ -33,7 +33,7 @@ from expunge.engine.stats.sampling_plan import asked, plan_of
 from expunge.engine.stats.verdict import JudgeError
 from expunge.engine.text.typed_forms import other_spellings
 from expunge.policies import DesiredState, PolicyError
-from expunge.tasks.core.device import device
+from expunge.tasks.core.machine.device import device
 from expunge.tasks.core.policy_adapter import acceptance, drawn_anew, level_of, sampler, subjects
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.evidence.look_alikes import neighbours

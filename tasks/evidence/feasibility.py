@@ -10,7 +10,7 @@ from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence.table import ARMS, Row, table
 from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.policies import PolicyError
-from expunge.tasks.evidence.attack_jobs import is_lesson
+from expunge.tasks.evidence.attacks.jobs import is_lesson
 from expunge.tasks.evidence.examination import Examination
 
 

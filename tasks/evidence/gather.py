@@ -17,13 +17,13 @@ from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
 from expunge.tasks.core.settings import workers
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.arms import models_of
-from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
+from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.budget import Budget, remember_pace, spend
+from expunge.tasks.evidence.drawing.arms import models_of
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import Examiner, Work, crew, cut, picture_store
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import Examiner, Work, crew, cut, picture_store
 
 
 def gather_evidence(order: Order, candidate: Weights) -> Ref:

@@ -16,8 +16,8 @@ from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes import Question, Subject
 from expunge.engine.probes.look_alikes import Chooser, LookAlike, confusions, look_alikes, union
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import picture_store
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import picture_store
 
 LOOKED_AT = 8  # pictures of a target
 

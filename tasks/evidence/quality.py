@@ -20,12 +20,11 @@ from expunge.engine.judges.quality.compare import Drawn, Quality, compare
 from expunge.engine.models.sampling import Shot
 from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.evidence.table import ARMS, where
-from expunge.tasks.core.durable_files import readable
-from expunge.tasks.core.paths import QUALITY
+from expunge.tasks.core.paths import QUALITY, readable
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.work_order import Order, Ref
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import picture_store
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import picture_store
 
 UNMEASURED = "not_measured"
 

@@ -16,9 +16,10 @@ import expunge.engine
 from expunge.policies import Policy
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
-from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.status import Standing
 from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
 
 

@@ -20,10 +20,10 @@ from expunge.policies.model.schema import Kind
 from expunge.policies.notices import Notice, missing_elements, read_notice
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import actor
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.timestamps import stamping
+from expunge.tasks.ledger.signatures.timestamps import stamping
 
 LINE = "notices"
 KIND_UNKNOWN = "kind"

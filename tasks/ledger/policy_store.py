@@ -20,7 +20,7 @@ from expunge.policies import (
     refuse_misplaced,
 )
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.ledger.ledger import Receipt, Step, of_step
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
 
 def keep_policy(home: Path, digest: str, data: bytes) -> None:

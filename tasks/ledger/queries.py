@@ -13,9 +13,10 @@ from expunge.policies.model.deadlines import due_at
 from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.ledger import LINE, Ledger, Receipt, Step, of_step
-from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.status import Standing
 from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.receipt import LINE, Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
 
 STATES = {

@@ -17,10 +17,11 @@ from expunge.policies import Policy, PolicyError, PolicyErrors
 from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import actor
-from expunge.tasks.ledger.ledger import Ledger, Receipt, Step, of_step
-from expunge.tasks.ledger.line_head import LineHead
-from expunge.tasks.ledger.timestamps import stamping
-from expunge.tasks.ledger.trust import Signatures
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.head import LineHead
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
+from expunge.tasks.ledger.signatures.timestamps import stamping
+from expunge.tasks.ledger.signatures.trust import Signatures
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "prefect")
 REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyErrors)

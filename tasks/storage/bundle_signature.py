@@ -16,9 +16,9 @@ from expunge.canonical_json import sha256
 from expunge.engine.files.bundle import VOUCHER
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger import signing
-from expunge.tasks.ledger.ledger import Receipt, Step
-from expunge.tasks.ledger.trust import trusted_keys
+from expunge.tasks.ledger.receipt import Receipt, Step
+from expunge.tasks.ledger.signatures import signing
+from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.manifest import prefix
 

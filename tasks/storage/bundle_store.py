@@ -12,10 +12,10 @@ from typing import Any
 from expunge.engine.files.bundle import DIGEST, MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import LINE
-from expunge.tasks.ledger.signing import public_key
-from expunge.tasks.state.database import Database
-from expunge.tasks.state.leases import renew, turn
+from expunge.tasks.ledger.receipt import LINE
+from expunge.tasks.ledger.signatures.signing import public_key
+from expunge.tasks.ledger.state.database import Database
+from expunge.tasks.ledger.state.leases import renew, turn
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, parse, prefix

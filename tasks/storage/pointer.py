@@ -20,8 +20,8 @@ from expunge.engine.files.reading.strict_json import SMALL, parse_json
 from expunge.errors import ExpungeError
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import LINE
-from expunge.tasks.state.leases import LeaseLost
+from expunge.tasks.ledger.receipt import LINE
+from expunge.tasks.ledger.state.leases import LeaseLost
 from expunge.tasks.storage import s3
 
 

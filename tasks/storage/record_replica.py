@@ -23,7 +23,7 @@ from expunge.engine.files.atomic import write_once
 from expunge.engine.files.digests import file_digest
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import FILE_NAME, LINE
+from expunge.tasks.ledger.receipt import FILE_NAME, LINE
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.s3 import check_bucket
 

@@ -11,7 +11,7 @@ from securesystemslib.signer import SSlibKey
 from expunge.engine.files.bundle import MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import voucher_in
 from expunge.tasks.storage.manifest import parse, prefix

@@ -18,7 +18,7 @@ from requests import RequestException
 from expunge.tasks.core.connection import shown, told
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import Step
+from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.tracking.connection import MLFLOW, ask_mlflow
 
 EXPERIMENT = "takedowns"

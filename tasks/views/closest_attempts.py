@@ -14,11 +14,11 @@ from expunge.engine.stats.evidence.table import ARMS, DENOISER, arms_in, is_atta
 from expunge.engine.stats.pairing import edited_rows, worst_of
 from expunge.tasks.core.paths import CANDIDATE
 from expunge.tasks.core.work_order import Order, Weights
-from expunge.tasks.evidence.arms import exchanged
-from expunge.tasks.evidence.attack_jobs import AttackShard
+from expunge.tasks.evidence.attacks.jobs import AttackShard
+from expunge.tasks.evidence.drawing.arms import exchanged
+from expunge.tasks.evidence.drawing.workers import picture_store
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.gather import due_shards
-from expunge.tasks.evidence.workers import picture_store
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Shot
 from expunge.engine.stats.evidence.table import ARMS, DENOISER, is_attack, where
 from expunge.engine.stats.pairing import edited_rows, worst_of
-from expunge.tasks.core.durable_files import readable
+from expunge.tasks.core.paths import readable
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.evidence.arms import exchanged
+from expunge.tasks.evidence.drawing.arms import exchanged
+from expunge.tasks.evidence.drawing.workers import picture_store
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.workers import picture_store
 from expunge.tasks.views.closest_attempts import Tried
 
 COUNT = 24

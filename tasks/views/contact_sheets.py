@@ -17,9 +17,9 @@ from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.evidence.table import ARMS, DENOISER, arms_in, is_attack, where
 from expunge.tasks.core.paths import SHEETS
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.evidence.arms import exchanged
+from expunge.tasks.evidence.drawing.arms import exchanged
+from expunge.tasks.evidence.drawing.workers import picture_store
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.workers import picture_store
 from expunge.tasks.views.closest_attempts import Tried
 
 SEEDS = 6

@@ -12,8 +12,8 @@ from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.work_order import Order, Ref, verdict_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.queries import elsewhere
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.storage.pointer import pointer_uri
 from expunge.tasks.tracking.runs import page_of

@@ -10,9 +10,9 @@ from expunge.engine.stats.evidence.table import ARMS
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import known_pace, minutes
+from expunge.tasks.evidence.drawing.workers import picture_store
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import best_case
-from expunge.tasks.evidence.workers import picture_store
 from expunge.tasks.ledger.queries import elsewhere
 from expunge.tasks.ledger.recorder import journal
 

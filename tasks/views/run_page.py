@@ -8,8 +8,8 @@ import re
 from prefect.artifacts import create_markdown_artifact
 
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.run_progress import artifact_key
 from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.workflow.run_progress import artifact_key
 from expunge.tasks.views.outcome import figures
 
 HEAD = "| concept | role | before | after | bound | limit |\n|---|---|---|---|---|---|"

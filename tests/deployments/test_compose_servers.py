@@ -28,7 +28,7 @@ from expunge.deployments.processes import Launched, launch, stop
 from expunge.deployments.readiness import answers
 from expunge.tasks.core.settings import SILENCE
 from tests.deployments.test_compose import FOLDER, ROOT, SERVICES, TEXT
-from tests.tasks.state.conftest import BINARIES
+from tests.tasks.ledger.state.conftest import BINARIES
 
 pytestmark = pytest.mark.slow
 HOSTS = {"postgres": 5432, "s3": 8333, "mlflow": 5000, "prefect": 4200}

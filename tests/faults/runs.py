@@ -20,11 +20,12 @@ from prefect.settings import temporary_settings
 from expunge.flows.submission import submit
 from expunge.policies import read
 from expunge.tasks.audit.record import audit, stored_otherwise
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.ledger import Ledger, Receipt
-from expunge.tasks.ledger.line_proof import weights_by_bundle
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.proof import weights_by_bundle
 from expunge.tasks.ledger.queries import publications, states
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.storage.pointer import approved
 from expunge.tasks.tracking.abandoned_runs import mark_of

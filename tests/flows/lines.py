@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.line_status import Standing
+from expunge.tasks.ledger.line.status import Standing
 from expunge.tasks.ledger.queries import publications, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.publish import still_in_place

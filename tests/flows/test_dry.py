@@ -10,9 +10,9 @@ import pytest
 from expunge.flows.dry import dry_run
 from expunge.policies import read
 from expunge.tasks.core.errors import NothingOnRecord
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import line_of
-from expunge.tasks.state.leases import LineBusy
+from expunge.tasks.ledger.state.leases import LineBusy
 from tests.flows.conftest import policy_file
 
 

@@ -19,11 +19,11 @@ from expunge.flows.takedown import takedown
 from expunge.policies import PolicyErrors, read
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.steps import refusals_end_plainly, step
+from expunge.tasks.core.workflow.steps import refusals_end_plainly, step
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import line_of, receipts
-from expunge.tasks.state.leases import LineBusy
+from expunge.tasks.ledger.state.leases import LineBusy
 from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.abandoned_runs import mark_of
 from tests.flows.conftest import WritePolicy, prefect_at

@@ -37,10 +37,11 @@ from expunge.tasks.core.work_order import Order, Weights
 from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.floor_store import keep_floor
-from expunge.tasks.ledger.ledger import Ledger, Receipt
-from expunge.tasks.ledger.line_proof import Proof, state_to_check
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.proof import Proof, state_to_check
 from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.reverify import Check, catch_up, fetch_served, is_changed
 from expunge.tasks.storage import s3

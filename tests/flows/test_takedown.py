@@ -35,7 +35,7 @@ from expunge.tasks.storage.record_replica import differences
 from expunge.tasks.tracking.registry import model_name
 from expunge.tasks.tracking.runs import page_of, recorded_run
 from tests.flows.conftest import FEW, Finished, WritePolicy, edited_by, policy_file, prefect_at, run_cli, run_process
-from tests.tasks.ledger.keys import write_key
+from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.storage.bundles import make_bundle
 
 

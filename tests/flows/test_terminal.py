@@ -13,7 +13,7 @@ import pytest
 
 from expunge.engine.errors import ModelFormatError, is_out_of_memory
 from expunge.flows.terminal import Console, Plain, plain
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.ledger.recorder import note
 from tests.flows.conftest import run_process
 from tests.tasks.records import Work

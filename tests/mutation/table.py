@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 STATS, TASKS, POLICIES = "tests/engine/stats", "tests/tasks", "tests/policies"
 LEDGER, AUDIT, STORAGE = f"{TASKS}/ledger", f"{TASKS}/audit", f"{TASKS}/storage"
+SIGNATURES = f"{LEDGER}/signatures"
 OF_A_JUDGE = ("tests/engine/judges/test_judge_error.py",)
 
 
@@ -14,6 +15,7 @@ def _files(folder: str, *names: str) -> tuple[str, ...]:
 
 
 OF_VERDICTS = _files(STATS, "verdict", "claims", "coverage", "grade", "controls", "noise", "pairing", "identity")
+OF_RECEIPTS = _files(LEDGER, "receipts") + _files(AUDIT, "audit")
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "engine/stats/verdict.py": OF_VERDICTS,
@@ -28,16 +30,19 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
     "tasks/gate.py": (f"{TASKS}/test_gate.py", f"{TASKS}/evidence/test_arms.py"),
-    "tasks/ledger/ledger.py": _files(LEDGER, "receipts", "signing", "trust") + _files(AUDIT, "audit"),
-    "tasks/ledger/signing.py": _files(LEDGER, "signing", "trust") + _files(AUDIT, "vouched"),
-    "tasks/ledger/trust.py": _files(LEDGER, "trust", "signing"),
+    "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
+    + _files(SIGNATURES, "signing", "trust")
+    + _files(AUDIT, "audit"),
+    "tasks/ledger/receipt.py": OF_RECEIPTS,
+    "tasks/ledger/signatures/signing.py": _files(SIGNATURES, "signing", "trust") + _files(AUDIT, "vouched"),
+    "tasks/ledger/signatures/trust.py": _files(SIGNATURES, "trust", "signing"),
     "tasks/audit/record.py": _files(AUDIT, "audit", "audit_rederived", "audit_restored")
-    + _files(LEDGER, "trust", "timestamps"),
-    "tasks/record.py": _files(TASKS, "record", "publication"),
-    "tasks/publish.py": _files(TASKS, "publication", "orders"),
+    + _files(SIGNATURES, "trust", "timestamps"),
+    "tasks/record.py": (f"{TASKS}/tracking/test_runs.py", *_files(TASKS, "publication")),
+    "tasks/publish.py": (f"{TASKS}/core/test_work_order.py", *_files(TASKS, "publication")),
     "tasks/storage/pointer.py": _files(STORAGE, "pointer", "publish") + _files(TASKS, "publication"),
     "tasks/storage/bundle_store.py": _files(STORAGE, "publish") + _files(AUDIT, "vouched"),
-    "tasks/storage/s3.py": _files(STORAGE, "publish", "pointer", "kept_checksums") + _files(TASKS, "health"),
+    "tasks/storage/s3.py": _files(STORAGE, "publish", "pointer", "kept_checksums") + _files(TASKS, "preflight"),
     "tasks/reverify.py": ("tests/flows/test_reverify.py",),
 }
 """By module the files of its tests; those of `tests/flows` need minutes each time."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.ledger.keys import write_key
+from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.records import Record, published
 
 

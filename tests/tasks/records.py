@@ -15,11 +15,12 @@ from expunge.engine.files.bundle import assemble
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
-from expunge.tasks.ledger.ledger import Ledger, Receipt
-from expunge.tasks.ledger.line_lock import alone_on
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.state.database import FILE
+from expunge.tasks.ledger.state.database import FILE
 from tests.flows.conftest import policy_file
 
 LINE, WORK = "emoji-0", "ab" * 32

@@ -13,8 +13,8 @@ from expunge.engine.stats.decide import decide
 from expunge.engine.stats.evidence.table import table
 from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import JudgeError, Outcome, Verdict
-from expunge.tasks.gx.checkpoint import Terms, failures, gate, open_context, validate
-from expunge.tasks.gx.expectations import Statement, evidence_expectations, state
+from expunge.tasks.evidence.gx.checkpoint import Terms, failures, gate, open_context, validate
+from expunge.tasks.evidence.gx.expectations import Statement, evidence_expectations, state
 from tests.engine.stats.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)

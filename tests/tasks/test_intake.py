@@ -14,8 +14,7 @@ from expunge.engine.files.digests import folder_digest
 from expunge.policies import PolicyError, PolicyErrors, read
 from expunge.policies.model.schema import Base
 from expunge.tasks.core.base_model import refuse_too_large
-from expunge.tasks.core.errors import IntegrityError, LimitExceeded
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import IntegrityError, LimitExceeded, exit_code_of
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import refuse_unserved

@@ -14,7 +14,7 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.load import open_model
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.policies import PolicyError, read
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.edit import plan_edit, write_candidate
 from expunge.tasks.ledger.case import open_case

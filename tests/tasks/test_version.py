@@ -29,11 +29,12 @@ RULES = {
     "engine/stats/evidence": ("attack_budgets", "table"),
     "engine/stats/limits": ("acceptance", "attack_names", "attempts", "grade"),
     "engine/probes": ("levels",),
-    "tasks/ledger": ("attempts", "line_proof", "policy_store"),
+    "tasks/ledger": ("policy_store",),
+    "tasks/ledger/line": ("attempts", "proof"),
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "a7b6ddd97e3dc8f9f92e21fec502c1006e0ac98747c49019cfa26523dcc16590")
+PINNED = ("0.20.0", "b8933785846f2bc36ae36c66fde4193b30121cdd8487e7b4de672c7047a6d4d3")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

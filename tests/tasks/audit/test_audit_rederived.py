@@ -21,8 +21,8 @@ from expunge.policies import DesiredState, Policy, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.audit.replay import _unasked
 from expunge.tasks.core.policy_adapter import acceptance
-from expunge.tasks.ledger.attempts import questions_digest
 from expunge.tasks.ledger.floor_store import keep_floor
+from expunge.tasks.ledger.line.attempts import questions_digest
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.recorder import note
 from tests.engine.stats.rows import rows

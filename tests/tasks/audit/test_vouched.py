@@ -18,14 +18,14 @@ from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.tasks.audit.bundle import look
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger import signing
-from expunge.tasks.ledger.ledger import Receipt
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import note
+from expunge.tasks.ledger.signatures import signing
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import deliver
 from expunge.tasks.storage.bundle_store import fetch_bundle, publish_bundle
 from tests.engine.stats.rows import rows
-from tests.tasks.ledger.keys import write_key
+from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.records import LINE, Work
 from tests.tasks.storage.bundles import make_bundle
 

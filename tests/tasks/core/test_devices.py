@@ -11,11 +11,10 @@ import torch
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import questions
-from expunge.tasks.core.device import device
-from expunge.tasks.core.errors import UsageError
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import UsageError, exit_code_of
+from expunge.tasks.core.machine.device import device
 from expunge.tasks.core.work_order import Weights
-from expunge.tasks.evidence.workers import Bench, Shard, picture_store
+from expunge.tasks.evidence.drawing.workers import Bench, Shard, picture_store
 from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
 from tests.tasks.evidence.two_models import EYES
@@ -51,7 +50,7 @@ def test_a_bench_opens_models_on_its_device(weights: Weights, tmp_path: Path) ->
 def test_pictures_of_another_kind_of_device_lie_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folders = set()
     for place in ("cpu", "cuda", "cuda:1", "mps"):
-        monkeypatch.setattr("expunge.tasks.evidence.workers.device", lambda place=place: place)
+        monkeypatch.setattr("expunge.tasks.evidence.drawing.workers.device", lambda place=place: place)
         folders.add(picture_store(tmp_path).folder.name.partition("-")[0])
     assert folders == {"cpu", "cuda", "mps"}
 

@@ -9,9 +9,8 @@ import pytest
 
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.sampling import Sampler
-from expunge.tasks.core.durable_files import readable
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.core.paths import QUALITY
+from expunge.tasks.core.paths import QUALITY, readable
 from expunge.tasks.evidence.budget import Budget, Cost, known_pace, remember_pace, spend, spent
 from expunge.tasks.evidence.quality import read_quality
 

@@ -23,8 +23,8 @@ from expunge.tasks.core.errors import (
     NothingOnRecord,
     ServiceUnreachable,
     VerdictNotPassed,
+    exit_code_of,
 )
-from expunge.tasks.core.exit_codes import exit_code_of
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from expunge.tasks.core.errors import UsageError
-from expunge.tasks.core.private_home import private
+from expunge.tasks.core.machine.private_home import private
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from prefect.states import Failed
 
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
-from expunge.tasks.core.steps import ENGINE, RUNS, STEPS, PlainErrors, is_service_error, refusals_end_plainly
+from expunge.tasks.core.workflow.steps import ENGINE, RUNS, STEPS, PlainErrors, is_service_error, refusals_end_plainly
 
 
 def logged(name: str, error: Exception) -> logging.LogRecord:

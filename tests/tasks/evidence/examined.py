@@ -26,9 +26,9 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.policies import read
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards
+from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards
+from expunge.tasks.evidence.drawing.workers import Shard, Work, picture_store
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.workers import Shard, Work, picture_store
 from expunge.tasks.intake import order_for
 from tests.flows.conftest import policy_file
 

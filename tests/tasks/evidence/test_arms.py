@@ -21,11 +21,11 @@ from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.flows.verify import verify
 from expunge.policies import Policy, read
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.arms import arms_of, exchange, models_of
-from expunge.tasks.evidence.attack_jobs import AttackShard
+from expunge.tasks.evidence.attacks.jobs import AttackShard
 from expunge.tasks.evidence.conclude import conclude
+from expunge.tasks.evidence.drawing.arms import arms_of, exchange, models_of
+from expunge.tasks.evidence.drawing.workers import Bench
 from expunge.tasks.evidence.identity import compare_with_base
-from expunge.tasks.evidence.workers import Bench
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_for
 from tests.engine import tiny

@@ -23,9 +23,9 @@ from expunge.engine.probes.attacks import ConceptVector, Inversion, Relearn, Sta
 from expunge.engine.stats.evidence.table import Row, table
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.work_order import Weights
-from expunge.tasks.evidence.attack_jobs import AttackShard, attack_shards, attack_work
-from expunge.tasks.evidence.attack_searches import reading
-from expunge.tasks.evidence.workers import Bench
+from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards, attack_work
+from expunge.tasks.evidence.attacks.searches import reading
+from expunge.tasks.evidence.drawing.workers import Bench
 from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
 from tests.tasks.evidence.two_models import EYES
@@ -198,8 +198,8 @@ def test_what_other_code_or_libraries_found_is_made_anew(
     by_words.do(bench)
     work = [by_words, *by_words.searches]
     assert not any(part.lacks(bench.store) for part in work)
-    for module in ("attack_jobs", "attack_searches"):
-        monkeypatch.setattr(f"expunge.tasks.evidence.{module}.{name}", lambda: "another")
+    for module in ("jobs", "searches"):
+        monkeypatch.setattr(f"expunge.tasks.evidence.attacks.{module}.{name}", lambda: "another")
     assert all(replace(part).lacks(bench.store) for part in work)
 
 

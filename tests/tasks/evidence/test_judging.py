@@ -16,10 +16,10 @@ from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import questions
 from expunge.engine.stats.evidence import table as evidence
 from expunge.tasks.core.work_order import Order, Ref, Weights
-from expunge.tasks.evidence.judge import Recorded, _opened
+from expunge.tasks.evidence.drawing.judge import Recorded, _opened
+from expunge.tasks.evidence.drawing.workers import Bench, Shard, cut, examine
 from expunge.tasks.evidence.look_alikes import neighbours
 from expunge.tasks.evidence.quality import measure_quality
-from expunge.tasks.evidence.workers import Bench, Shard, cut, examine
 from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
 
@@ -45,7 +45,7 @@ def shards(folder: Path) -> list[Shard]:
 
 
 def test_a_judge_works_on_the_device_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("expunge.tasks.evidence.judge.device", lambda: "meta")
+    monkeypatch.setattr("expunge.tasks.evidence.drawing.judge.device", lambda: "meta")
     _opened.cache_clear()
     judge = Recorded(JUDGE, folder_digest(JUDGE)).open()
     _opened.cache_clear()

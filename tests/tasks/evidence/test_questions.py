@@ -18,9 +18,9 @@ from expunge.engine.stats.evidence.table import ARMS, Row, table
 from expunge.engine.stats.limits.attack_names import ATTACKS
 from expunge.policies import Policy, PolicyError, read
 from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.drawing.workers import cut, picture_store
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.look_alikes import LOOKED_AT, neighbours
-from expunge.tasks.evidence.workers import cut, picture_store
 from expunge.tasks.intake import order_for
 from tests.engine.families import tiny_families
 from tests.flows.conftest import policy_file

@@ -22,7 +22,7 @@ from expunge.engine.models.sampling import Shot
 from expunge.engine.probes import Question, questions
 from expunge.tasks.core.errors import NoRoom
 from expunge.tasks.core.work_order import Weights
-from expunge.tasks.evidence.workers import SHARD, Bench, Done, cut, examine, picture_store
+from expunge.tasks.evidence.drawing.workers import SHARD, Bench, Done, cut, examine, picture_store
 from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
 from tests.tasks.evidence.two_models import ASKED, EYES, SAMPLER, shards
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
-from expunge.tasks.evidence.workers import examine
+from expunge.tasks.evidence.drawing.workers import examine
 from tests.tasks.evidence.two_models import EYES, shards
 
 if __name__ == "__main__":
@@ -51,7 +51,7 @@ def test_one_model_is_let_go_before_the_next_is_opened(
         opened.append(weakref.ref(made.unet))
         return made
 
-    monkeypatch.setattr("expunge.tasks.evidence.workers.open_model", opening)
+    monkeypatch.setattr("expunge.tasks.evidence.drawing.workers.open_model", opening)
     bench = Bench(tmp_path, EYES)
     before, after = (Weights(models / name, folder_digest(models / name)) for name in ("before", "after"))
     for weights in (before, before, after, before):
@@ -122,7 +122,7 @@ def test_killed_half_way_it_loses_at_most_one_shard_and_draws_nothing_twice(mode
 
 def test_pictures_of_other_libraries_lie_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = picture_store(tmp_path).folder
-    monkeypatch.setattr("expunge.tasks.evidence.workers.libraries", lambda: "torch-1.0-diffusers-0.1")
+    monkeypatch.setattr("expunge.tasks.evidence.drawing.workers.libraries", lambda: "torch-1.0-diffusers-0.1")
     assert picture_store(tmp_path).folder != known
     monkeypatch.undo()
     assert all(f"{name}-{version(name)}" in known.name for name in ("torch", "diffusers"))

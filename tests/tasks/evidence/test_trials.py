@@ -22,15 +22,15 @@ from expunge.engine.spec import EditSpec, Target
 from expunge.engine.stats.evidence.table import Row
 from expunge.flows.cli.show import print_plan
 from expunge.policies import PolicyError, read
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.core.paths import TRIALS
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.edit import plan_edit
-from expunge.tasks.evidence.attack_jobs import AttackShard
+from expunge.tasks.evidence.attacks.jobs import AttackShard
 from expunge.tasks.evidence.auto_tuning import keep, proving, trial_of
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import Done, Examiner, Work, picture_store
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import Done, Examiner, Work, picture_store
 from expunge.tasks.ledger.case import open_case
 from expunge.tasks.report import rerender, write_report
 from expunge.tasks.views.plan_summary import preview

@@ -9,8 +9,8 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import Subject, questions
 from expunge.tasks.core.work_order import Weights
-from expunge.tasks.evidence.judge import Recorded
-from expunge.tasks.evidence.workers import Shard, cut
+from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.workers import Shard, cut
 from tests.engine.probes.attacks.tiny_attacks import CAT
 
 EYES = Recorded(JUDGE, folder_digest(JUDGE))

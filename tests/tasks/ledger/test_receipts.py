@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from expunge.canonical_json import canonical_json, sha256
 from expunge.tasks.core.errors import LedgerError
-from expunge.tasks.ledger.ledger import Ledger, Receipt
-from expunge.tasks.ledger.trust import Signatures
+from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.ledger.signatures.trust import Signatures
 
 A, B = sha256(b"a"), sha256(b"b")
 

@@ -18,8 +18,7 @@ import pytest
 from expunge.engine.files.digests import MOST_FILES
 from expunge.engine.files.reading.strict_json import MOST_BYTES, JsonError, parse_json
 from expunge.engine.models.load import open_model
-from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.core.exit_codes import exit_code_of
+from expunge.tasks.core.errors import IntegrityError, exit_code_of
 from expunge.tasks.storage.external_model import given_model
 from expunge.tasks.storage.manifest import parse
 from expunge.tasks.storage.pointer import Pointer

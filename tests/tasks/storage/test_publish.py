@@ -17,7 +17,7 @@ from urllib3 import HTTPResponse
 from expunge.canonical_json import sha256
 from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable, UsageError
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.state.leases import LeaseLost
+from expunge.tasks.ledger.state.leases import LeaseLost
 from expunge.tasks.storage import bundle_store as publish
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import fetch_bundle, is_published, publish_bundle

@@ -10,8 +10,8 @@ import pytest
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.case import open_case
-from expunge.tasks.ledger.ledger import Receipt
 from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.views.outcome import outcome
 from tests.tasks.evidence.examined import new_order, verified

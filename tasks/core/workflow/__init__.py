@@ -1,0 +1,1 @@
+"""Steps as Prefect runs them, and how far a run is."""

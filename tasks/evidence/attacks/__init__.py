@@ -1,0 +1,1 @@
+"""Attacks as jobs: which are made on which model, and how their searches run."""

@@ -1,0 +1,1 @@
+"""Drawing and judging pictures in several processes."""

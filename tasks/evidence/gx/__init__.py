@@ -1,0 +1,1 @@
+"""Great Expectations: what the gate expects of the evidence, and how that is checked and shown."""

@@ -1,0 +1,1 @@
+"""One line: who may write it, what its receipts prove, and the database's rows of it."""

@@ -1,0 +1,1 @@
+"""Signatures and time stamps of receipts, and whose signatures count."""
