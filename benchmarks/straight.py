@@ -5,9 +5,10 @@
 
 One policy with few pictures goes through the whole pipeline on the local stack, in a home and bucket of its own, while
 `sys.setprofile` notes each function of `flows` and `tasks` at its first call from another file of ours. Later calls of
-the same function are not counted: a reader knows it by then. Four figures come out:
+the same function are not counted: a reader knows it by then. These figures come out:
 
-calls     functions that are entered from another file
+calls     functions that are entered from another file, properties and one-line helpers among them
+bodies    calls whose function has more than one statement, so that a reader has to open it
 files     files that they are in
 returns   times that the next function is in a file which was left before
 loads     times that order, state, policy, settings, record or verdict are read from disk or environment
@@ -19,6 +20,7 @@ proofs    loads that prove something: a receipt is added to a chain only after t
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -43,11 +45,11 @@ LOADS = {
     ("tasks/core/work_order.py", "Order.desired"),
     ("tasks/core/work_order.py", "verdict_of"),
     ("tasks/ledger/floor_store.py", "kept_floor"),
-    ("tasks/ledger/ledger.py", "Ledger.receipts"),
+    ("tasks/ledger/ledger.py", "Ledger._stored"),
     ("tasks/ledger/policy_store.py", "kept_policy"),
 }
 """What reads something that a case could hold."""
-PROVING = "Ledger.append"
+PROVING = "Ledger._repair"
 POLICY = {
     "schema_version": "1",
     "request_id": "straight",
@@ -89,21 +91,43 @@ class Trail:
 
     @property
     def figures(self) -> dict[str, int]:
-        """Return calls, files, returns, loads and proofs."""
+        """Return calls, bodies, files, returns, loads and proofs."""
         files = [file for file, _ in self.entered]
         read = {"loads": self.loads.total(), "proofs": self.proofs}
-        return {"calls": len(files), "files": len(set(files)), "returns": returns(files), **read}
+        bodies = len(self.entered.keys() - one_liners(set(files)))
+        return {"calls": len(files), "bodies": bodies, "files": len(set(files)), "returns": returns(files), **read}
 
 
 def returns(files: Sequence[str]) -> int:
     """Return how often the next file is one that was left before."""
-    left, last, count = set[str](), "", 0
+    known, last, count = set[str](), "", 0
     for file in files:
         if file != last:
-            count += file in left
-            left.add(last)
+            count += file in known
+            known.add(last)
             last = file
     return count
+
+
+def one_liners(files: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the functions of these files that are one statement beside their docstring, by file and qualified name."""
+    found = set()
+    for file in files:
+        if file.endswith(".py"):
+            tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+            found |= {(file, name) for name, body in _functions(tree, "") if len(body) == 1}
+    return found
+
+
+def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Yield each function with the statements of its body; a compound statement counts with all that is in it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.FunctionDef):
+            body = child.body[1:] if ast.get_docstring(child) is not None else child.body
+            yield prefix + child.name, [each for each in ast.walk(ast.Module(body, [])) if isinstance(each, ast.stmt)]
+            yield from _functions(child, f"{prefix}{child.name}.<locals>.")
 
 
 def _own(frame: FrameType) -> str | None:
@@ -158,21 +182,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="append the figures to measured/straight.tsv")
     parser.add_argument("--trail", action="store_true", help="print each function in order")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         trail = follow_one_policy(Path(folder))
-    for file, function in trail.entered if asked.trail else ():
+    for file, function in trail.entered if options.trail else ():
         print(f"{file}\t{function}")
-    for (file, function), count in trail.loads.most_common() if asked.trail else ():
+    for (file, function), count in trail.loads.most_common() if options.trail else ():
         print(f"{file}\t{function}\t{count}")
     print(json.dumps(trail.figures))
-    if asked.write:
+    if options.write:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         row = (commit.stdout.strip(), *map(str, trail.figures.values()))
-        known = (
-            TABLE.read_text(encoding="utf-8") if TABLE.exists() else "commit\tcalls\tfiles\treturns\tloads\tproofs\n"
-        )
-        TABLE.write_text(known + "\t".join(row) + "\n", encoding="utf-8")
+        TABLE.write_text(TABLE.read_text(encoding="utf-8") + "\t".join(row) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

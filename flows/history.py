@@ -1,4 +1,4 @@
-"""What is on record, for `expunge status`, `expunge audit` and `expunge report`: read from files, no server needed."""
+"""The record as `expunge status`, `expunge audit` and `expunge report` show it: read from files, without a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from expunge.flows.notices import NOTICES, notice_rows, refuse_no_home
 from expunge.policies import Policy
-from expunge.tasks.core.connection import shown
+from expunge.tasks.core.connection import without_password
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
@@ -34,13 +34,13 @@ def states(home: Path, policy: Policy | None) -> dict[str, Any]:
     """
     refuse_no_home(home)
     chains, problems = history.read(home)
-    requests = history.states_of(home, chains, policy.digest if policy else None)
+    requests = history.states_in(home, chains, policy.digest if policy else None)
     notices = notice_rows(home) if NOTICES in chains and policy is None else []
     unproven = any(row["state"] == "suspect" or row["proof_late"] for row in requests)
     database = _database_otherwise(home, chains)
     code = IntegrityError.exit_code if problems or database else EXIT_CODE_OF["FAIL"] if unproven else 0
     if policy and not requests and not problems:
-        _refuse_changed(home, policy, history.states_of(home, chains))
+        _refuse_changed(home, policy, history.states_in(home, chains))
     found = {"home": str(home), "notices": notices, "requests": requests}
     return {**found, "problems": problems, "database": database, "exit_code": code}
 
@@ -93,7 +93,7 @@ def audit(
         places.append(f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}")
     if index:
         problems += _shown_otherwise(home, index)
-        places.append(f"MLflow at {shown(index.mlflow_tracking_uri)}")
+        places.append(f"MLflow at {without_password(index.mlflow_tracking_uri)}")
     code = IntegrityError.exit_code if problems else 0
     return {**asdict(found), "problems": problems, "compared_with": ", ".join(places) or None, "exit_code": code}
 
@@ -121,12 +121,12 @@ def audit_bundle(folder: Path, noted: list[str], keys: list[Path], compared: boo
     receipt, problems = found.receipt, list(found.problems)
     if noted and receipt.digest not in noted:
         problems.append(f"its receipt {receipt.digest} is none of those noted")
-    told = {name: getattr(receipt, name) for name in ("line", "request_id", "at", "who")}
+    named = {name: getattr(receipt, name) for name in ("line", "request_id", "at", "who")}
     return {
         "bundle": found.bundle,
         "model": found.model,
         "base": found.base,
-        **told,
+        **named,
         "receipt": receipt.digest,
         "verdict": found.verdict.outcome.value if found.verdict else "none: a base as it was",
         "grade": found.verdict.grade if found.verdict else None,

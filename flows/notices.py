@@ -50,13 +50,13 @@ def notice_rows(home: Path) -> list[dict[str, Any]]:
 
 
 def _row(receipt: Receipt) -> dict[str, Any]:
-    told = receipt.settings
+    settings = receipt.settings
     return {
         "request_id": receipt.request_id,
         "state": receipt.outcome,
-        "kind": told["kind"],
-        "received_at": told["received_at"],
-        "due": told["due_at"],
+        "kind": settings["kind"],
+        "received_at": settings["received_at"],
+        "due": settings["due_at"],
         "missing": (receipt.verdict or {}).get("reasons", []),
         "receipt": receipt.digest,
     }
@@ -74,7 +74,7 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
     open_rows: dict[str, dict[str, Any]] = {}
     if NOTICES in chains:
         open_rows = {row["request_id"]: row for row in notice_rows(home)}
-    requests = queries.states_of(home, chains, now=now)
+    requests = queries.states_in(home, chains, now=now)
     for row in requests:
         notice = open_rows.get(row["request_id"])
         dues = [str(due) for due in (row["due"], notice and notice["due"]) if due]

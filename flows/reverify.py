@@ -1,4 +1,4 @@
-"""Verification once more: what every line serves is questioned again, on a schedule, for as long as it is published."""
+"""Verification of what every line serves, again and again on a schedule, for as long as it is published."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
-from expunge.tasks.ledger.line.status import Standing, summary
-from expunge.tasks.ledger.queries import is_to_check, lines_to_check
+from expunge.tasks.ledger.line.status import LineStatus
+from expunge.tasks.ledger.queries import is_to_check, lines_to_check, summary
 from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.state.leases import LineBusy
@@ -58,8 +58,8 @@ def reverify(line: LineName, home: Path) -> str:
 
 
 def _questioned(ledger: Ledger, settings: Settings) -> str:
-    standing = Standing.by(settings.home, ledger.chain)
-    if standing is not None and standing.restored:
+    status = LineStatus.by(settings.home, ledger.chain)
+    if status is not None and status.restored:
         key = look_task(ledger, settings)
         catch_up(ledger, settings)
         return key

@@ -77,5 +77,5 @@ def _is_in_force(receipt: Receipt, case: Case) -> bool:
     False too where a published policy is lost: the flow must run then, which restores it from the file that was handed
     in, or refuses another.
     """
-    standing = case.standing
-    return standing is not None and not standing.lost and receipt.request_id not in standing.replaced
+    status = case.status
+    return status is not None and not status.lost and receipt.request_id not in status.replaced

@@ -59,12 +59,12 @@ def takedown(policy: FilePath, sha256: Sha256, home: Path) -> Case:
     as its message, if anything is refused or the verdict is not PASS; then nothing has been published. The flow holds
     its line, checks the services and copies the record, whoever starts it.
     """
-    (asked, data), settings = received(policy, sha256), replace(Settings.load(), home=home)
-    line = line_of(asked, home)
+    (request, data), settings = received(policy, sha256), replace(Settings.load(), home=home)
+    line = line_of(request, home)
     with private(home), secured(line, settings) as ledger:
-        mark_run(line, home, "takedown", f"request:{asked.request_id}")
-        with progress_of(asked.request_id, STEPS):
-            return _carried_out(asked, data, ledger, settings)
+        mark_run(line, home, "takedown", f"request:{request.request_id}")
+        with progress_of(request.request_id, STEPS):
+            return _carried_out(request, data, ledger, settings)
 
 
 def _carried_out(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -> Case:

@@ -1,4 +1,4 @@
-"""The one way to a terminal: whatever file a text comes from, no sign in it moves the cursor, hides or reorders words.
+"""Print to the terminal safely: whatever file a text comes from, no sign in it moves the cursor or hides words.
 
 Everything that is printed goes through here, on stdout and on stderr: results, errors, tracebacks, and what libraries
 print. Control characters and those that turn the direction of writing are shown as JSON writes them, `\\u001b`, so that

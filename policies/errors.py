@@ -1,4 +1,4 @@
-"""What is wrong with a policy, where it is written, and what to do about it."""
+"""Errors in a policy: what is wrong, where it is written, and what to do about it."""
 
 from __future__ import annotations
 

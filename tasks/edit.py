@@ -27,7 +27,7 @@ from expunge.tasks.core.policy_adapter import edit_spec
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import step
-from expunge.tasks.core.workflow.training_progress import bars
+from expunge.tasks.core.workflow.training_progress import show_training_progress
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
@@ -66,7 +66,7 @@ def _kept(path: Path) -> EditPlan | None:
 def _made(order: Order, base: Any, spec: EditSpec) -> EditPlan:
     if spec.editor == AUTO:
         return chosen(order, base, spec)
-    with bars() as report:
+    with show_training_progress() as report:
         return make(base, spec, report, WordStore(words_folder(order.home)), order.folder / TRAINING)
 
 

@@ -1,4 +1,4 @@
-"""What an order comes to at the gate: a receipt, and where it stays shut the exception that ends the flow."""
+"""The gate: it opens on proof alone, leaves a receipt, and ends the flow where it stays shut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from expunge.tasks.ledger.receipt import Step
 
 @dataclass(frozen=True)
 class Gated:
-    """Whether the gate stayed shut, what it doubts, and the digest of the receipt that says so."""
+    """The gate's decision: whether it stayed shut, the expectations that failed, and its receipt's digest."""
 
     shut: bool
     failed: tuple[str, ...]
@@ -31,7 +31,7 @@ class Gated:
 
 @step("gate")
 def gate_task(case: Case, candidate: Weights, comparison: Ref, table: Ref, verdict: Ref) -> Gated:
-    """Its receipt says whether it opened, and what it doubts if not."""
+    """Return whether the gate opened, and leave the receipt that says so."""
     result = run_gate(case.order, candidate, comparison, table, verdict)
     inputs = {"evidence": table.sha256, "verdict": verdict.sha256}
     opened = {"outcome": "open" if result.passed else "shut", "failed": list(result.failed_expectations)}

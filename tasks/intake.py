@@ -71,8 +71,8 @@ def repeated(policy: Policy, ledger: Ledger, home: Path) -> Receipt | None:
 def note_repeated(policy: Policy, data: bytes, home: Path, first: Receipt, ledger: Ledger) -> Receipt:
     """Leave a receipt that says which request was published for the same. `data` is the file that was handed in."""
     inputs = keep_received(policy, data, home)[0] | {"publication": first.digest}
-    told = {"outcome": "repeated", "request": first.request_id, "reasons": [f"{first.request_id} asked the same"]}
-    return note(AtTheDoor(home, ledger.line, policy), Step.REPEATED, inputs, {}, told, ledger)
+    verdict = {"outcome": "repeated", "request": first.request_id, "reasons": [f"{first.request_id} asked the same"]}
+    return note(AtTheDoor(home, ledger.line, policy), Step.REPEATED, inputs, {}, verdict, ledger)
 
 
 def order_for(model: str, policy: Policy, home: Path, level: Level | None = None) -> Order:

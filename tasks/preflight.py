@@ -1,4 +1,4 @@
-"""Are the services there, and room on the disk? Asked before any work, so that nobody waits for minutes to hear no."""
+"""Preflight: check services, keys and disk before any work, so that nobody waits for minutes to hear no."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from expunge.engine.files.digests import files
 from expunge.errors import ExpungeError
-from expunge.tasks.core.connection import SECONDS, shown, told
+from expunge.tasks.core.connection import SECONDS, describe_error, without_password
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.ledger import Ledger
@@ -63,7 +63,9 @@ def ask_prefect(settings: Settings) -> None:
             client.read_flows(limit=1)
     except Exception as error:  # the library raises every kind there is
         cure = "`make up`, or set PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING if it wants one"
-        raise ServiceUnreachable(f"Prefect at {shown(url)} does not let us in ({told(error, url)}): {cure}") from None
+        raise ServiceUnreachable(
+            f"Prefect at {without_password(url)} does not let us in ({describe_error(error, url)}): {cure}"
+        ) from None
 
 
 def check_here(home: Path) -> None:
@@ -103,8 +105,8 @@ def prefect_staying(url: str) -> Iterator[None]:
         if behind:
             raise behind from None
         raise ServiceUnreachable(
-            f"Prefect at {shown(url)} went away ({told(error, url)}): what was done is on record, as `expunge status` "
-            "tells, and the same command goes on with it"
+            f"Prefect at {without_password(url)} went away ({describe_error(error, url)}): what was done is on record, "
+            "as `expunge status` tells, and the same command goes on with it"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Publication: whether it will be possible is looked at before any work, and it is done at the end of all."""
+"""Publish: check before any work that it will be possible, and do it when all is proven."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow is told of a work order: a run of what it came to, and of what was published a place in the registry."""
+"""Record in MLflow: a run for each work order, and a version in the registry for what was published."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def enter(case: Case, what: RunRecord, release: Release) -> str:
     """
     order, settings = case.order, case.settings
     supersede(settings, order.line, case.policy.replaces, order.request_id)
-    run, standing = record(settings, what), case.standing
-    if standing and (by := standing.replaced.get(order.request_id)):
+    run, status = record(settings, what), case.status
+    if status and (by := status.replaced.get(order.request_id)):
         supersede(settings, order.line, [order.request_id], by.request_id)
-    if standing and standing.proof.publication.digest != release.receipt:
+    if status and status.proof.publication.digest != release.receipt:
         return run
-    if standing and standing.proof.doubts:
+    if status and status.proof.doubts:
         withdraw(settings, order.line)  # the weights are back that a check found wanting
     else:
         register(settings, release.uri, run, order.line, release.bundle)
@@ -89,9 +89,9 @@ def is_of_a_person(case: Case) -> bool:
     Raises IntegrityError where a published policy is lost, so that nobody can tell.
     """
     if case.lost:
-        raise IntegrityError(case.lost[0])
-    asked = {policy.request_id: policy.kind for policy in (*case.policies.values(), case.policy)}
-    return not PERSONAL.isdisjoint(asked[request] for request in case.order.desired.request_ids)
+        raise IntegrityError(next(iter(case.lost.values())))
+    kinds = {policy.request_id: policy.kind for policy in (*case.policies.values(), case.policy)}
+    return not PERSONAL.isdisjoint(kinds[request] for request in case.order.desired.request_ids)
 
 
 def identity(case: Case, bundle: str) -> dict[str, str]:

@@ -130,7 +130,7 @@ def rerender(case: Case) -> Path:
 
 def render_report(case: Case, verdict: Verdict, sheets: Mapping[str, Path]) -> Path:
     """Write `report.html` into the order's folder."""
-    order, standing, own = case.order, case.standing, case.policies.get(case.order.policy)
+    order, status, own = case.order, case.status, case.policies.get(case.order.policy)
     closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
     page = PAGES.get_template("report.html").render(
         **facts(case, verdict),
@@ -140,7 +140,7 @@ def render_report(case: Case, verdict: Verdict, sheets: Mapping[str, Path]) -> P
         cost=spent(order.folder),
         receipts=case.receipts,
         replaces=own.replaces if own else (),  # nobody submitted what was only examined
-        replaced=standing.replaced.get(order.request_id) if standing else None,
+        replaced=status.replaced.get(order.request_id) if status else None,
         check=next(iter(of_step(case.receipts, Step.CHECKED)), None),
         doubts=doubts(case.receipts),
     )
@@ -154,8 +154,8 @@ def doubts(receipts: Sequence[Receipt]) -> list[str]:
     gates = [receipt for receipt in of_step(receipts, Step.GATED, Step.CHECKED) if receipt.verdict]
     if not gates:
         return []
-    last, told = gates[-1], gates[-1].verdict or {}
-    failed = told.get("failed", told.get("doubts"))
+    last, verdict = gates[-1], gates[-1].verdict or {}
+    failed = verdict.get("failed", verdict.get("doubts"))
     shut = last.outcome != "open" if last.step == Step.GATED else bool(failed)
     if not shut:
         return []

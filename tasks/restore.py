@@ -1,4 +1,4 @@
-"""Restoration: where nothing is left to erase the base itself is published, and its digest is all the proof needed."""
+"""Restoration: where nothing is to be erased any more the base itself is published, and its digest is the proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Once more, for as long as it is published: the bundle that a line serves, as S3 has it, is questioned again.
+"""Verify again what is published: the bundle that a line serves, as S3 has it, is examined anew.
 
 What does not pass is suspect: the receipt says why, then MLflow's alias `approved` is withdrawn until a check passes or
 another bundle takes its place. The pointer stays where it is: every earlier bundle erases less than the suspect one. If
@@ -132,8 +132,8 @@ def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
     comparison = compare_with_base(order, model, check.folder / DELTAS)
     known = conclude(order, model, comparison, table)
     doubts = run_gate(order, model, comparison, table, known.verdict).failed_expectations
-    told = {**known.told, "doubts": [] if known.told["reasons"] else list(doubts)}
-    receipt = check.case.note(Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, told)
+    verdict = {**known.summary, "doubts": [] if known.summary["reasons"] else list(doubts)}
+    receipt = check.case.note(Step.CHECKED, {**_asked(check), "candidate": model.digest}, known.outputs, verdict)
     write_report(check.case, model.digest, known.verdict, table)
     return receipt
 
@@ -213,8 +213,8 @@ def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
 def refuse(line: str, receipt: Receipt) -> None:
     """VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
     if found := doubts_of(receipt):
-        told = str(receipt.outcome)
-        outcome = "ERROR" if told == "PASS" else told
+        outcome = str(receipt.outcome)
+        outcome = "ERROR" if outcome == "PASS" else outcome
         raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, what {line} serves is suspect:", *found]))
 
 

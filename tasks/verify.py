@@ -52,6 +52,6 @@ def verdict_task(case: Case, candidate: Weights, comparison: Ref, table: Ref) ->
     order = case.order
     known = conclude(order, candidate, comparison, table)
     inputs = {"candidate": candidate.digest, "base": order.base, "judge": order.judge}
-    case.note(Step.VERIFIED, inputs, known.outputs, verdict={**known.told, "attempt": order.attempt})
-    tell(f"verdict {known.told['outcome']}, {known.told['grade']}")
+    case.note(Step.VERIFIED, inputs, known.outputs, verdict={**known.summary, "attempt": order.attempt})
+    tell(f"verdict {known.summary['outcome']}, {known.summary['grade']}")
     return known.verdict

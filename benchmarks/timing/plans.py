@@ -28,7 +28,7 @@ def settle(device: str) -> None:
 
 @dataclass(frozen=True)
 class Timed:
-    """Of one plan: prompts, and seconds of the encoder and tokenizer, of tokens into moments, and of the editor."""
+    """The cost of one plan: prompts, and seconds of encoder, of tokens into moments, and of the editor."""
 
     prompts: int
     encoding: float

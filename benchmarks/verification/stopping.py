@@ -29,7 +29,7 @@ ROUND = 10
 
 @dataclass(frozen=True)
 class Course:
-    """What a design comes to at one true rate: mean pictures, and the shares of runs that end below and above."""
+    """The outcome of a design at one true rate: mean pictures, and the shares of runs that end below and above."""
 
     pictures: float
     below: float

@@ -20,7 +20,7 @@ from expunge.tasks.storage import s3
 
 
 def set_up(settings: Settings, buckets: bool) -> None:
-    """Make buckets if asked, then tables, then pool and deployments. ExpungeError names the server that refuses."""
+    """Make buckets if options, then tables, then pool and deployments. ExpungeError names the server that refuses."""
     if buckets:
         with s3.reaching(client := s3.client(settings)):
             make_buckets(client, settings.bucket)
@@ -33,11 +33,11 @@ def main() -> int:
     """Set up, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m expunge.deployments.containers.setup", description=__doc__)
     parser.add_argument("--buckets", action="store_true", help="make the buckets of the record and of MLflow, too")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     spare_proxy()
     try:
         with private(home_folder()):
-            set_up(Settings.load(), asked.buckets)
+            set_up(Settings.load(), options.buckets)
     except ExpungeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -63,9 +63,9 @@ def status(
         from expunge.flows.history import states
 
         known: Policy | None = read(policy) if policy else None
-        told = states(home_folder(), known)
-        say(as_json, told, show.print_states)
-        raise typer.Exit(told["exit_code"])
+        found = states(home_folder(), known)
+        say(as_json, found, show.print_states)
+        raise typer.Exit(found["exit_code"])
 
 
 @commands.command(rich_help_panel=GROUP)

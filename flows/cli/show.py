@@ -196,16 +196,16 @@ def print_checks(data: dict[str, Any]) -> None:
 
 def _of_an_edit(row: dict[str, Any]) -> tuple[str, ...]:
     bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
-    told = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
+    result = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"
     bundle = row["bundle"] or "not known"
-    return told, bundle[:16], row["checked"] or "never", row["proof_due"] or "not known"
+    return result, bundle[:16], row["checked"] or "never", row["proof_due"] or "not known"
 
 
 def _of_a_base(row: dict[str, Any]) -> tuple[str, ...]:
     """Return the cells of a base: it is looked at, and the look leaves no trace."""
     bad = "not as published" if row["exit_code"] == IntegrityError.exit_code else "not checked"
-    told, looked = (f"[bold red]{bad}[/]", "never") if row["problem"] else ("the base", "now")
-    return told, row["bundle"][:16], looked, "nothing to prove"
+    result, looked = (f"[bold red]{bad}[/]", "never") if row["problem"] else ("the base", "now")
+    return result, row["bundle"][:16], looked, "nothing to prove"
 
 
 def print_audit(data: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What no single field can tell: names and ids that collide, and limits that contradict each other."""
+"""Checks across fields: names and ids that collide, and limits that contradict each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By when a request has to be carried out, where a law says so. What is computed here is no legal advice.
+"""Deadlines: by when a request has to be carried out, where a law says so. This is no legal advice.
 
 ncii              48 hours (TAKE IT DOWN Act, section 3(a))
 privacy_erasure   one month (GDPR, article 12(3); two more only with notice and reasons)

@@ -1,4 +1,4 @@
-"""Which texts may name a concept, and when two names are the same name."""
+"""Names of concepts: which texts are allowed, and when two names are the same."""
 
 from __future__ import annotations
 

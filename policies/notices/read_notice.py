@@ -1,4 +1,4 @@
-"""A file to a Notice: an e-mail as plain text, a notice in the JSON of Lumen, or our own YAML.
+"""Turn a file into a Notice: an e-mail as plain text, a notice in the JSON of Lumen, or our own YAML.
 
 A reader takes what it can and guesses nothing. Input is hostile: it is bounded before it is parsed, pictures and other
 attachments are never kept, and what is written only in HTML, where text can be hidden, is not read.

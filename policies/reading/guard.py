@@ -1,4 +1,4 @@
-"""What is refused before any YAML is parsed: by size, encoding and bytes."""
+"""Refuse files by size, encoding and bytes, before any YAML is parsed."""
 
 from __future__ import annotations
 

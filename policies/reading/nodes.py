@@ -1,4 +1,4 @@
-"""YAML text to a plain tree of nodes that know their lines, without recursion, aliases, anchors or tags.
+"""Turn YAML text into a plain tree of nodes that know their lines, without recursion, aliases, anchors or tags.
 
 The tree is built from parser events, so a refusal happens at the event that earns it and nothing is ever expanded.
 """

@@ -1,4 +1,4 @@
-"""A policy file to a Policy: bytes, tree, values, model. Each step refuses what the next must never see.
+"""Turn a policy file into a Policy: bytes, tree, values, model. Each step refuses what the next must never see.
 
 A floor's file goes the same way.
 """

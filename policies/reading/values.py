@@ -1,4 +1,4 @@
-"""A tree of nodes to plain values, never guessing: what YAML would read as something else stays `Unclear`."""
+"""Turn a tree of nodes into plain values, never guessing: what YAML would read as something else stays `Unclear`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pydantic's findings, said in the words of a policy's author: field, line, problem, cure."""
+"""Turn pydantic's findings into messages for a policy's author: field, line, problem, cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow shows of a home's lines, held against the receipts: whoever may write there can make a FAIL a PASS."""
+"""Compare what MLflow shows with the receipts: whoever may write there can make a FAIL a PASS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from expunge.tasks.audit.work_files import has_verdict
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.line.proof import doubts_of
-from expunge.tasks.ledger.line.status import Standing
+from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, of_step
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.tracking.registry import is_registered
@@ -23,12 +23,12 @@ def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: S
     Checks and refusals that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable.
     """
     for line, chain in chains.items():
-        status = Standing.by(home, chain)
+        status = LineStatus.by(home, chain)
         for problem in [*_of_runs(line, chain, status, settings), *_of_alias(line, status, settings)]:
             yield f"MLflow, {line}: {problem}"
 
 
-def _of_runs(line: str, chain: Sequence[Receipt], status: Standing | None, settings: Settings) -> Iterator[str]:
+def _of_runs(line: str, chain: Sequence[Receipt], status: LineStatus | None, settings: Settings) -> Iterator[str]:
     wanted, missing = _on_record(chain, status), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
     for run in runs_of(settings, line):
         missing.discard(run.receipt)
@@ -40,7 +40,7 @@ def _of_runs(line: str, chain: Sequence[Receipt], status: Standing | None, setti
         yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
 
 
-def _of_alias(line: str, status: Standing | None, settings: Settings) -> Iterator[str]:
+def _of_alias(line: str, status: LineStatus | None, settings: Settings) -> Iterator[str]:
     if status is None:
         return
     named = is_registered(settings, line, bundle_uri(status.proof.bundle, settings))
@@ -50,7 +50,7 @@ def _of_alias(line: str, status: Standing | None, settings: Settings) -> Iterato
         yield "the alias names another bundle than was published last, or none"
 
 
-def _on_record(chain: Sequence[Receipt], status: Standing | None) -> dict[str, Shown]:
+def _on_record(chain: Sequence[Receipt], status: LineStatus | None) -> dict[str, Shown]:
     """Return what each run has to show, by the receipt that it names."""
     verdicts, found = dict[str, str](), dict[str, Shown]()
     replaced = status.replaced if status else {}

@@ -1,4 +1,4 @@
-"""What a publication rests on: step by step backwards to its policy, or, of a base that was restored, on no verdict."""
+"""The provenance of a publication: step by step backwards to its policy; that of a restored base has no verdict."""
 
 from __future__ import annotations
 

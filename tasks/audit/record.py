@@ -1,4 +1,4 @@
-"""Whether the record is whole: chain and signatures of the receipts, what they name, and what publications rest on.
+"""The audit of the record: chain and signatures of the receipts, what they name, and what publications rest on.
 
 It reads files, works verdicts out anew and asks no server. A chain cannot show that its end was cut off, so digests
 of receipts that were noted elsewhere (MLflow has that of each publication) are looked for in it. Nor can it show that
@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: every line, and every `problem` in words, the line it belongs to in front.
+    """The findings of an audit: every line, and every `problem` in words, the line it belongs to in front.
 
     `remarks` are what an auditor should know and is no proof of anything; `unchecked` is what could not be looked at.
     """

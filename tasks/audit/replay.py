@@ -1,4 +1,4 @@
-"""What the record says was concluded, concluded once more: a state from the policies, a verdict from its evidence.
+"""Replay: what the record concluded is concluded once more, a state from the policies, a verdict from its evidence.
 
 How many rows there had to be and the judge's own error are taken as the verdict has them, for they come from base and
 judge, which are not in the record. Another version may conclude otherwise, so only what this one did is done again.
@@ -52,12 +52,12 @@ def stray_publication(home: Path, published: Receipt, before: Sequence[Receipt])
     return _not_in_force(home, published, published.inputs.get("state"), before)
 
 
-def _not_in_force(home: Path, receipt: Receipt, told: str | None, before: Sequence[Receipt]) -> str:
+def _not_in_force(home: Path, receipt: Receipt, recorded: str | None, before: Sequence[Receipt]) -> str:
     def state() -> DesiredState:
         policy, published = kept_policy(home, receipt.inputs["policy"]), published_policies(home, before)
         return state_with(policy, published, before, _floor(home, receipt))
 
-    return _otherwise(state, told, "its policy and those in force come to")
+    return _otherwise(state, recorded, "its policy and those in force come to")
 
 
 def stray_check(home: Path, check: Receipt, before: Sequence[Receipt]) -> str:
@@ -80,15 +80,17 @@ def stray_repetition(home: Path, repeated: Receipt, before: Sequence[Receipt]) -
     except (KeyError, PolicyError) as error:
         return f"nobody can tell whether another request asked the same: {error}"
     found = first and (first.digest, first.request_id)
-    told = repeated.inputs.get("publication"), (repeated.verdict or {}).get("request")
-    return "" if found == told else "no request in force that it names had asked the same, so it was never carried out"
+    recorded = repeated.inputs.get("publication"), (repeated.verdict or {}).get("request")
+    return (
+        "" if found == recorded else "no request in force that it names had asked the same, so it was never carried out"
+    )
 
 
 def _floor(home: Path, receipt: Receipt) -> Floor:
     return kept_floor(home, receipt.inputs["floor"])
 
 
-def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: str) -> str:
+def _otherwise(work_out: Callable[[], DesiredState], recorded: str | None, words: str) -> str:
     """Say how the state that is worked out is not the one on record."""
     try:
         state = work_out().digest
@@ -98,7 +100,7 @@ def _otherwise(work_out: Callable[[], DesiredState], told: str | None, words: st
         return "it or a publication before it names no policy, or it names no floor"
     except (PolicyError, PolicyErrors) as error:
         return f"{words} no state: {error}"
-    return "" if state == told else f"{words} the state {state}, on record is {told}"
+    return "" if state == recorded else f"{words} the state {state}, on record is {recorded}"
 
 
 REDERIVE: Mapping[str, Callable[[Path, Receipt, Sequence[Receipt]], str]] = {
@@ -118,11 +120,11 @@ def contradiction(work: Path) -> str:
     A file that is missing or altered is for others to tell, who have its digest.
     """
     try:
-        told = Verdict.load(work / VERDICT)
+        recorded = Verdict.load(work / VERDICT)
         state = DesiredState.model_validate_json((work / STATE).read_bytes())
         table = evidence.read(work / EVIDENCE)
-        attempt = told.acceptance.attempt
-        against = unlike(told, table, acceptance(state, attempt))
+        attempt = recorded.acceptance.attempt
+        against = unlike(recorded, table, acceptance(state, attempt))
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -132,13 +134,13 @@ def contradiction(work: Path) -> str:
     return f"{work / VERDICT} {against}" if against else ""
 
 
-def unlike(told: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
+def unlike(recorded: Verdict, table: pd.DataFrame, limits: Acceptance) -> str:
     """Say how a verdict is not the one that its evidence comes to by these limits, in words; "" if it is."""
-    again = decide(table, told.planned, limits, told.judge, told.comparison)
-    if _is_same(json.loads(again.to_json()), json.loads(told.to_json())):
+    again = decide(table, recorded.planned, limits, recorded.judge, recorded.comparison)
+    if _is_same(json.loads(again.to_json()), json.loads(recorded.to_json())):
         return ""
     found = f"by the table and the policies' limits it is {again.outcome.value}"
-    return f"says {told.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
+    return f"says {recorded.outcome.value} and does not follow from its evidence: {found}, or otherwise so"
 
 
 def _unasked(state: DesiredState, attempt: int, table: pd.DataFrame) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What each step of a work left in its folder, and whether it is still there as the step's receipt says."""
+"""The files that each step left in its work folder, compared with the digests in its receipt."""
 
 from __future__ import annotations
 

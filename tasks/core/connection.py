@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 SECONDS = 5
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """Return the address without the name and password that may be in it."""
     return url.replace(f"{_account(url)}@", "") if _account(url) else url
 
 
-def told(error: Exception, url: str) -> str:
+def describe_error(error: Exception, url: str) -> str:
     """Return what an error, or the failed connection behind it, says on one line.
 
     The password of an address is not in it.

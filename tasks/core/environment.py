@@ -35,7 +35,7 @@ Count = Annotated[int, BeforeValidator(_decimal)]
 
 
 class Environment(BaseSettings):
-    """What the environment says; a variable that is set to nothing counts as unset.
+    """Settings from the environment; a variable that is set to nothing counts as unset.
 
     Without S3 keys, boto3's own chain (an instance or pod role) finds them.
     """

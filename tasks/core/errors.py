@@ -48,7 +48,7 @@ class VerdictNotPassed(ExpungeError):
 
 
 class ChecksFailed(ExpungeError):
-    """Of the lines that were checked again some are suspect, or could not be checked; the message says which and why.
+    """Lines that are suspect or could not be checked; the message says which and why.
 
     `problems`: by line what is wrong; `codes`: the exit codes of these, of which the highest counts.
     """
@@ -59,7 +59,7 @@ class ChecksFailed(ExpungeError):
 
 
 class NothingOnRecord(ExpungeError):
-    """What is asked for was never made here."""
+    """A request, work or line that this record does not have."""
 
     exit_code = 2
 

@@ -43,7 +43,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Order:
-    """What one policy file comes to: all that identifies the work, by digest; `key` stands for the whole.
+    """The work that one policy file comes to: all that identifies the work, by digest; `key` stands for the whole.
 
     `folder` holds everything made for this key, so that the same work is found and never done again. `follows` is the
     bundle that was published last on the line when the policy was folded with those in force, empty before the first:

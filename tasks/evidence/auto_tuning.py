@@ -90,7 +90,7 @@ def trial_of(exam: Examination, seeds: int) -> Examination:
     nothing hangs are left out.
     """
     after = max([seeds, *(attack.cost for attack in exam.level.attacks)])
-    later = [replace(asked, shot=replace(asked.shot, seed=asked.shot.seed + after)) for asked in exam.questions]
+    later = [replace(one, shot=replace(one.shot, seed=one.shot.seed + after)) for one in exam.questions]
     plan = exam.plan.assign(seed=exam.plan["seed"] + after)
     shifted = replace(exam, questions=tuple(later), plan=plan, seed=exam.seed + after)
     return attacked_by(shifted, [attack for attack in exam.level.attacks if exam.acceptance.decides(attack.name)])

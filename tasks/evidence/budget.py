@@ -102,7 +102,7 @@ def _pace(home: Path, base: str, sampler: Sampler) -> Path:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an examination took in all its runs: pictures drawn, those of attacks among them, and seconds."""
+    """The cost of an examination in all its runs: pictures drawn, those of attacks among them, and seconds."""
 
     pictures: int = 0
     seconds: float = 0.0

@@ -28,11 +28,11 @@ def reach_verdict(order: Order, model: Weights, comparison: Ref, table: Ref) -> 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What evidence came to: the verdict's file, and what a receipt says of it, digests and words."""
+    """The conclusion from evidence: the verdict's file, and what its receipt says: digests and a summary."""
 
     verdict: Ref
     outputs: dict[str, str]
-    told: dict[str, Any]
+    summary: dict[str, Any]
 
 
 def conclude(order: Order, model: Weights, comparison: Ref, table: Ref) -> Conclusion:

@@ -1,4 +1,4 @@
-"""What a desired state has a model asked: the policy's own concepts, what its level adds, and how many pictures.
+"""The examination of a model: the policy's own concepts, what its level adds, and how many pictures.
 
 It follows from state, base and judge alone. So every step that needs it works it out anew, and no file between two
 steps says how little was to be asked.
@@ -128,7 +128,7 @@ def _refuse_unattackable(level: Level, base: Any) -> None:
 def _examined(
     order: Order,
     base: Any,
-    asked: Sequence[Subject],
+    subjects: Sequence[Subject],
     level: Level,
     state: DesiredState,
     labels: Mapping[str, Sequence[str]],
@@ -137,16 +137,16 @@ def _examined(
 
     The further ones are those of the judge's `labels` that the level wants.
     """
-    asked = [_with_synonyms(subject) for subject in asked] if order.base_folder == emoji.MODEL else list(asked)
-    asked = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in asked]
-    erased = {spoken(name) for subject in asked if subject.role == "target" for name in subject.names}
+    subjects = [_with_synonyms(subject) for subject in subjects] if order.base_folder == emoji.MODEL else list(subjects)
+    subjects = [replace(subject, spellings=other_spellings(base, subject.name)) for subject in subjects]
+    erased = {spoken(name) for subject in subjects if subject.role == "target" for name in subject.names}
     pools = {category: [name for name in own if spoken(name) not in erased] for category, own in labels.items()}
-    plain = questions_at("quick", asked, state.acceptance.prompts, state.acceptance.seeds, state.seed)
+    plain = questions_at("quick", subjects, state.acceptance.prompts, state.acceptance.seeds, state.seed)
     near = neighbours(order, base, plain, pools, level.look_alikes, sampler(state)) if level.look_alikes else {}
-    return asked + retained_subjects(asked, near, pools, level.name, state.seed)
+    return subjects + retained_subjects(subjects, near, pools, level.name, state.seed)
 
 
-def _as_judged(asked: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
+def _as_judged(subjects: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
     """Return the subjects with the aliases that the judge knows as `labels`.
 
     What the judge calls by an alias is the target, and no rival of it.
@@ -156,7 +156,7 @@ def _as_judged(asked: Sequence[Subject], labels: Mapping[str, Sequence[str]]) ->
         aliases = {spoken(alias) for alias in subject.aliases}
         return tuple(label for label in labels.get(subject.category, ()) if spoken(label) in aliases)
 
-    return [replace(subject, seen_as=known(subject)) for subject in asked]
+    return [replace(subject, seen_as=known(subject)) for subject in subjects]
 
 
 def _with_synonyms(subject: Subject) -> Subject:

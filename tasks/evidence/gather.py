@@ -87,15 +87,15 @@ def due_shards(
     exam: Examination, models: Sequence[tuple[str, Weights]], plain: pd.DataFrame, attacked: pd.DataFrame
 ) -> list[AttackShard]:
     """Return every attack on every target and model with each budget that what was `attacked` so far asks for."""
-    asked = {
+    due_attacks = {
         (target.id, made.digest): made
         for target in exam.targets
         for attack in exam.level.attacks
         for made in due(attack, target.id, attacked, exam.acceptance)
     }
-    budgets = {made.digest: made for made in asked.values()}
+    budgets = {made.digest: made for made in due_attacks.values()}
     shards = attack_shards(list(budgets.values()), exam.targets, models, plain, exam.seed)
-    return [shard for shard in shards if (shard.subject.id, shard.attack.digest) in asked]
+    return [shard for shard in shards if (shard.subject.id, shard.attack.digest) in due_attacks]
 
 
 def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:

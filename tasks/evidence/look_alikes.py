@@ -1,4 +1,4 @@
-"""Which concepts lie near each target: by the text encoder, and by the judge, who mixes them up in the unedited model.
+"""The concepts that lie near each target: by the text encoder, and by what the judge confuses in the unedited model.
 
 The pictures are the first that the target is asked for by the policy alone, of an object anyway, so that the same
 policy, base and judge always find the same neighbours.
@@ -25,12 +25,12 @@ LOOKED_AT = 8  # pictures of a target
 def neighbours(
     order: Order,
     base: Any,
-    asked: Sequence[Question],
+    questions: Sequence[Question],
     pools: Mapping[str, Sequence[str]],
     count: int,
     sampler: Sampler,
 ) -> dict[str, list[LookAlike]]:
-    """Return each target's neighbours, nearest first, from the plain questions `asked`.
+    """Return each target's neighbours, nearest first, from the plain `questions`.
 
     `pools` are the judge's labels by category.
 
@@ -38,7 +38,7 @@ def neighbours(
     first CLIP judge is asked.
     """
     shots: dict[Subject, list[Shot]] = {}
-    for question in asked:
+    for question in questions:
         if question.subject.role == "target":
             shots.setdefault(question.subject, []).append(question.shot)
     judge, found = Recorded.of(order).open(), {}

@@ -1,4 +1,4 @@
-"""What the edit did to what stays: measured on the pictures that the verification drew, and written beside the verdict.
+"""The quality of what stays: measured on the pictures of the verification, and written beside the verdict.
 
 Where it cannot be had the file says why. No limit hangs on it, so a takedown never fails for want of it.
 """

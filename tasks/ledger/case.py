@@ -17,7 +17,7 @@ from expunge.policies import Policy
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line.status import Standing
+from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
@@ -28,7 +28,7 @@ class Case:
     """The work order of a request, with the line's record and the services.
 
     `policies`: by digest the order's own policy and all that were published on the line, as far as they are kept;
-    `lost` says in words which are not. `ledger`: the line's, whose `chain` is as of the last receipt.
+    `lost` says in words, by digest, which are not. `ledger`: the line's, whose `chain` is as of the last receipt.
 
     Prefect walks through what a task is handed, and would keep what can be pickled. So the policies are no dictionary:
     it goes past them, and nobody can pickle the case.
@@ -38,7 +38,7 @@ class Case:
     policies: MappingProxyType[str, Policy] = field(repr=False)
     ledger: Ledger = field(repr=False)
     settings: Settings = field(repr=False)
-    lost: tuple[str, ...] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -62,9 +62,9 @@ class Case:
         return first.get("expunge", expunge.engine.__version__)
 
     @property
-    def standing(self) -> Standing | None:
-        """Return how the line stands by now; None before its first publication."""
-        return Standing.among(self.chain, self.policies, self.lost)
+    def status(self) -> LineStatus | None:
+        """The status of the line by now; None before its first publication."""
+        return LineStatus.among(self.chain, self.policies, self.lost)
 
     def note(
         self,

@@ -38,15 +38,20 @@ def kept_policy(home: Path, digest: str) -> Policy:
     return policy
 
 
-def kept_policies(home: Path, digests: Iterable[str]) -> tuple[dict[str, Policy], tuple[str, ...]]:
-    """Return the policies of these digests, and what is missing of them, in words."""
-    kept, lost = {}, []
+def kept_policies(home: Path, digests: Iterable[str]) -> tuple[dict[str, Policy], dict[str, str]]:
+    """Return the policies of these digests; and by digest, in words, those that are missing."""
+    kept, lost = {}, {}
     for digest in digests:
         try:
             kept[digest] = kept_policy(home, digest)
         except IntegrityError as error:
-            lost.append(str(error))
-    return kept, tuple(lost)
+            lost[digest] = str(error)
+    return kept, lost
+
+
+def named_policies(chain: Iterable[Receipt]) -> set[str]:
+    """Return the digests of all policies that these receipts name."""
+    return {receipt.inputs["policy"] for receipt in chain if "policy" in receipt.inputs}
 
 
 def published_policies(home: Path, chain: Sequence[Receipt]) -> Sequence[Policy]:

@@ -1,38 +1,23 @@
-"""What the receipts say of each request: the only source for its state, whether or not any server is up."""
+"""Queries on the record: the state of each request, from receipts alone, whether or not any server is up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
-from expunge.policies.model.deadlines import due_at
 from expunge.tasks.core.errors import IntegrityError, LedgerError
-from expunge.tasks.core.paths import receipts_folder
+from expunge.tasks.core.paths import REPORT, receipts_folder, work_folder
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line.status import Standing
-from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.line.requests import states_of
+from expunge.tasks.ledger.line.status import LineStatus
+from expunge.tasks.ledger.policy_store import kept_policies, named_policies
 from expunge.tasks.ledger.receipt import LINE, Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
-
-STATES = {
-    Step.READ: "accepted",
-    Step.PLANNED: "planned",
-    Step.ERASED: "erased",
-    Step.ATTEMPTED: "attempted",
-    Step.VERIFIED: "verified",
-    Step.GATED: "gated",
-    Step.BUNDLED: "validated",
-    Step.PUBLISHED: "published",
-    Step.REFUSED: "rejected",
-    Step.REPEATED: "repeated",
-}
-
-UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 
 def receipts(home: Path) -> Iterator[Receipt]:
@@ -92,127 +77,33 @@ def lines_to_check(home: Path, until: datetime | None = None) -> list[str]:
     return [line for line in lines(home) if is_to_check(home, line, until)]
 
 
+def line_status(home: Path, line: str) -> LineStatus | None:
+    """Return the status of a line; None before its first publication. LedgerError where its chain does not hold."""
+    return LineStatus.by(home, journal(home, line).receipts())
+
+
 def is_to_check(home: Path, line: str, until: datetime | None = None) -> bool:
     """Return whether a line is one of these. Of one whose chain does not hold nobody can tell, so it is."""
     try:
-        standing = Standing.of(home, line)
+        status = line_status(home, line)
     except LedgerError:
         return True
-    if standing is None or until is None:
-        return standing is not None
-    return standing.check_due is None or standing.check_due <= until
+    if status is None or until is None:
+        return status is not None
+    return status.check_due is None or status.check_due <= until
 
 
 def states(home: Path, policy: str | None = None, now: datetime | None = None) -> list[dict[str, Any]]:
-    """`states_of` the whole record as it is on disk."""
-    chains, _ = read(home)
-    return states_of(home, chains, policy, now)
+    """Return the state of each request of the whole record, as `states_of` has it."""
+    return states_in(home, read(home)[0], policy, now)
 
 
-def states_of(
+def states_in(
     home: Path, chains: Mapping[str, Sequence[Receipt]], policy: str | None = None, now: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """Return the state of every work order and of every policy that was turned away, the latest last.
-
-    With `policy`, a policy's digest, they are only its own. Work that came to nothing is left out where the same policy
-    was taken up again since.
-
-    `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
-    wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
-    the policy is not kept as it was received (`policy_kept`), so that it cannot be known. `same_as` is the request by
-    which a `repeated` one is in force. What is published is proven again until `proof_due`, and is `suspect`, with the
-    reasons, if the last check did not prove it; or it is `replaced` by the request that the reasons name, as others are
-    that it `replaces`. What withdrew the last of them is `restored` as long as the base itself is published.
-    """
-    now = now or datetime.now(UTC)
-    standings = {line: Standing.by(home, own) for line, own in chains.items()}
-    orders, published = _orders(chains), {line: of_step(own, Step.PUBLISHED) for line, own in chains.items()}
-    last = {row["policy"]: row["work"] for row in orders}
-    return [
-        _told(home, row, standings[row["line"]], _met(row, published[row["line"]]), now)
-        for row in orders
-        if policy in (None, row["policy"]) and (row["state"] == "published" or last[row["policy"]] == row["work"])
-    ]
-
-
-def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
-    """Return how far each work order came, the latest last.
-
-    Each has the numbers of its last receipt and of the first one that names its policy on its line.
-    """
-    orders: dict[str, dict[str, Any]] = {}
-    first: dict[tuple[str, str], int] = {}
-    for receipt in chain.from_iterable(chains.values()):
-        if receipt.step in (Step.CHECKED, Step.RECEIVED):
-            continue
-        key = receipt.work
-        if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:
-            continue  # it stays so, whatever a later run of the same work meets
-        unknown = {"policy": "", "same_as": None, "verdict": None, "grade": None, "reasons": []}
-        new = {"request_id": receipt.request_id, "line": receipt.line, **unknown}
-        row = orders[key] = orders.pop(key, new)
-        row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
-        row["first"] = first.setdefault((receipt.line, row["policy"]), receipt.sequence)
-        row["last"] = receipt.sequence
-        row |= {"state": STATES[Step(receipt.step)], "at": receipt.at, "receipt": receipt.digest, "work": key}
-        same = (receipt.verdict or {}).get("request") if receipt.step == Step.REPEATED else None
-        row |= {"same_as": same, "done": same and receipt.inputs.get("publication")}
-        if receipt.step == Step.VERIFIED:
-            row |= {"verdict": receipt.outcome, "grade": (receipt.verdict or {}).get("grade")}
-        if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
-            row["reasons"] = (receipt.verdict or {}).get("reasons", [])
-        if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":
-            row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
-    return list(orders.values())
-
-
-def _met(row: dict[str, Any], published: Sequence[Receipt]) -> str | None:
-    """Return when the request was first published on its line.
-
-    It was by its own text, by another one that came after it, or by the request that it repeats.
-    """
-    last, first = row.pop("last"), row.pop("done", None)
-    own = [receipt.at for receipt in published if receipt.inputs.get("policy") == row["policy"]]
-    later = [one.at for one in published if one.request_id == row["request_id"] and one.sequence > last]
-    return next(iter(own + later + [one.at for one in published if one.digest == first]), None)
-
-
-def _told(
-    home: Path, row: dict[str, Any], standing: Standing | None, done: str | None, now: datetime
-) -> dict[str, Any]:
-    """Return a request with its deadlines, and what came of it since; `done` says when it was first published.
-
-    Another may have taken its place, or what it published may be suspect.
-    """
-    by, since = standing and standing.replaced.get(row["request_id"]), row.pop("first")
-    if by and since < by.sequence:
-        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"]}
-        return row | _clock(home, row, done or by.at, now) | UNPROVEN | replaced
-    if standing and row["same_as"] and (by := standing.replaced.get(row["same_as"])):
-        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}, as {row['same_as']}, which asked the same"]}
-        return row | _clock(home, row, done, now) | UNPROVEN | replaced
-    if row["state"] not in ("published", "repeated") or standing is None:
-        return row | _clock(home, row, done, now) | UNPROVEN
-    due, check = standing.proof_due, standing.proof.check
-    again = {"proof_due": due and due.isoformat(), "proof_late": due and due < now, "checked": check and check.at}
-    state = {"state": "suspect", "reasons": standing.doubts} if standing.doubts else {}
-    if standing.restored and row["receipt"] == standing.proof.publication.digest:
-        state = {"state": "restored"}
-    return row | _clock(home, row, done, now) | again | state
-
-
-def _clock(home: Path, row: dict[str, Any], done: str | None, now: datetime) -> dict[str, Any]:
-    """Return the deadlines of a request.
-
-    A status is for all requests, so one whose policy was lost is among them and does not end it.
-    """
-    try:
-        policy = kept_policy(home, row["policy"])
-    except IntegrityError:
-        return {"due": None, "late": None, "policy_kept": False, "replaces": None}
-    due, at = due_at(policy), datetime.fromisoformat(done) if done else now
-    told = {"due": due and due.isoformat(), "late": due and at > due, "policy_kept": True}
-    return told | {"replaces": list(policy.replaces)}
+    """Return the states of the requests in these chains, with the policies that the home keeps."""
+    kept, lost = kept_policies(home, named_policies(chain.from_iterable(chains.values())))
+    return states_of(chains, kept, lost, policy, now)
 
 
 def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str]]:
@@ -223,7 +114,7 @@ def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str
     if {receipt.request_id for receipt in of_step(ledger.chain, Step.PUBLISHED)} - {request_id}:
         return {}
     chains, _ = read(home, without=ledger.line)
-    others = {other: Standing.by(home, own) for other, own in chains.items()}
+    others = {other: LineStatus.by(home, own) for other, own in chains.items()}
     return {other: list(found.in_force) for other, found in others.items() if found and found.in_force}
 
 
@@ -247,3 +138,31 @@ def publication_in(chain: Sequence[Receipt], policy: str) -> Receipt | None:
     """Return the receipt in this chain by which what a policy came to was published last, if it was."""
     found = [one for one in of_step(chain, Step.PUBLISHED) if one.inputs["policy"] == policy]
     return found[-1] if found else None
+
+
+def is_restored(home: Path, line: str) -> bool:
+    """Return whether a line serves its base, for all requests on it are withdrawn."""
+    status = line_status(home, line)
+    return status is not None and status.restored
+
+
+def summary(home: Path, line: str) -> dict[str, Any]:
+    """Return what a line serves, whether it is suspect and why, and by when it has to be proven again, as data."""
+    try:
+        status = line_status(home, line)
+    except LedgerError:
+        status = None
+    if status is None:
+        unknown = dict.fromkeys(("bundle", "checked", "report", "proof_due"))
+        return {"line": line, **unknown, "suspect": [], "restored": False}
+    proof, due = status.proof, status.proof_due
+    report = work_folder(home, (proof.check or proof.publication).work) / REPORT
+    return {
+        "line": line,
+        "bundle": proof.bundle,
+        "checked": proof.check and proof.check.at,
+        "report": str(report) if report.exists() else None,
+        "suspect": status.doubts,
+        "restored": status.restored,
+        "proof_due": due and due.isoformat(),
+    }

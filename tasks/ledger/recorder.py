@@ -1,4 +1,4 @@
-"""What happened, receipt by receipt: each step of a work order is written once, however often it runs."""
+"""Write receipts: each step of a work order has one, however often it runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUSALS = (LimitExceeded, IntegrityError, EngineError, PolicyError, PolicyError
 
 
 class Work(Protocol):
-    """What a receipt is of: a work order, or a policy that is none yet."""
+    """The subject of a receipt: a work order, or a policy that is none yet."""
 
     @property
     def home(self) -> Path: ...
@@ -78,8 +78,8 @@ def note(
 
     `ledger`: the line's, by who holds it.
 
-    An earlier one that says the same does not count: what was done since is undone by this, and that has to be told.
-    Of a bundle and its publication that is the last of the line, whatever work it was of.
+    Only the last receipt counts: what was done since an earlier one is undone by this step, and the record must show
+    that. For a bundle and its publication it is the last of the line, for any other step the last of this work.
     """
     line, settings = ledger or journal(work.home, work.line), {"work": work.key}
     same = (settings, dict(inputs), dict(outputs), verdict)

@@ -1,1 +1,1 @@
-"""Storage."""
+"""Storage: bundles, pointers and the record's copy in S3."""

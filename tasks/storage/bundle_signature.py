@@ -1,4 +1,4 @@
-"""Who vouches for a bundle: the signed receipt of its publication, which lies beside its manifest.
+"""The signature of a bundle: the signed receipt of its publication, which lies beside its manifest.
 
 The manifest vouches for the files, and for itself. That they passed, and who published them, the receipt says, to
 whoever has the bundle and the public key and nothing else of the home. It comes after the manifest, so it is not in it.

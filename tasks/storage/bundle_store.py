@@ -110,14 +110,14 @@ def _resolve(client: Any, bucket: str, line_or_digest: str) -> str:
     return pointer.bundle
 
 
-def _download(client: Any, bucket: str, digest: str, folder: Path, keys: Collection[Path], asked: str) -> None:
+def _download(client: Any, bucket: str, digest: str, folder: Path, keys: Collection[Path], named: str) -> None:
     content = s3.read(client, bucket, f"{prefix(digest)}/{MANIFEST}")
     if hashlib.sha256(content).hexdigest() != digest:
         raise IntegrityError(f"the manifest of bundle {digest} in s3://{bucket} was changed: publish it again")
     with _new(folder) as part:
         _add_voucher(client, bucket, digest, part)
         if keys:
-            _check_vouched(part, digest, keys, asked)
+            _check_vouched(part, digest, keys, named)
         for path, sha256 in parse(content, f"bundle {digest}").items():
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             if s3.download(client, bucket, f"{prefix(digest)}/{path}", part / path) != sha256:
@@ -130,11 +130,11 @@ def _add_voucher(client: Any, bucket: str, digest: str, folder: Path) -> None:
         (folder / VOUCHER).write_bytes(s3.read(client, bucket, key))
 
 
-def _check_vouched(folder: Path, digest: str, keys: Collection[Path], asked: str) -> None:
+def _check_vouched(folder: Path, digest: str, keys: Collection[Path], named: str) -> None:
     """Whoever can write to the bucket can point a line at a bundle of another, which was signed as well."""
     line = receipt_of(folder, digest, [public_key(path) for path in keys]).line
-    if asked not in (line, digest):
-        raise IntegrityError(f"{asked} names bundle {digest}, which was published on {line}: see `expunge status`")
+    if named not in (line, digest):
+        raise IntegrityError(f"{named} names bundle {digest}, which was published on {line}: see `expunge status`")
 
 
 @contextmanager

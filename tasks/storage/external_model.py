@@ -51,14 +51,14 @@ def weights_of(bundle: Bundle) -> Weights:
     return Weights(bundle.model, model_digest(bundle.files))
 
 
-def folder_for(out: Path | None, given: Path) -> None:
+def folder_for(out: Path | None, model: Path) -> None:
     """Make the folder for results, if one is named, before hours are spent on them.
 
     Raises UsageError if it cannot be made, or lies in the model under examination, which would then be another.
     """
     if out is None:
         return
-    if out.resolve().is_relative_to(given.resolve()):
+    if out.resolve().is_relative_to(model.resolve()):
         raise UsageError(f"--out {out} lies inside the model under examination; name a folder elsewhere")
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ class Pointer:
     @property
     def bundle(self) -> str | None:
         """The digest that it names, None where it only bars earlier workers; IntegrityError if it names none."""
-        digest = self._said["bundle"]
+        digest = self._content["bundle"]
         if digest is None and self.fencing_token:
             return None
         if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
@@ -45,16 +45,16 @@ class Pointer:
     @property
     def fencing_token(self) -> int:
         """The token of whoever moved it last, 0 where it states none; IntegrityError if it is no number."""
-        token = self._said.get("fencing_token", 0)
+        token = self._content.get("fencing_token", 0)
         if type(token) is not int or token < 0:
             raise IntegrityError(f"the line's pointer has {token!r} as its token: restore an earlier version of it")
         return token
 
     @property
-    def _said(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         try:
-            told = parse_json(self.body, SMALL)
-            return {"bundle": told["bundle"], **told}
+            content = parse_json(self.body, SMALL)
+            return {"bundle": content["bundle"], **content}
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"the line's pointer is no JSON with a bundle ({error}): restore an earlier version of it"
@@ -111,13 +111,13 @@ def point(
     _refuse_late(line, before, token)
     if before is not None and before.bundle == digest:
         return
-    told = {
+    content = {
         "manifest": manifest,
         "previous": None if before is None else before.bundle,
         "published_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     try:
-        _swing(client, bucket, line, _body(line, digest, token, told), None if before is None else before.etag)
+        _swing(client, bucket, line, _body(line, digest, token, content), None if before is None else before.etag)
     except PointerMoved as moved:
         _refuse_late(line, moved.winner, token)
         if moved.winner is None or moved.winner.bundle != digest:
@@ -133,16 +133,18 @@ def raise_fence(settings: Settings, line: str, token: int) -> None:
     for _ in range(s3.CONFLICT_TRIES):
         before = get_pointer(client, settings.bucket, line)
         _refuse_late(line, before, token)
-        said = {name: before._said.get(name) if before else None for name in ("manifest", "previous", "published_at")}
-        body = _body(line, before and before.bundle, token, said)
+        content = {
+            name: before._content.get(name) if before else None for name in ("manifest", "previous", "published_at")
+        }
+        body = _body(line, before and before.bundle, token, content)
         with suppress(PointerMoved):  # by one who is late, and is known then
             return _swing(client, settings.bucket, line, body, None if before is None else before.etag)
     raise ServiceUnreachable(f"s3://{settings.bucket}/{pointer_key(line)} is moved all the time: run again later")
 
 
-def _body(line: str, bundle: str | None, token: int, told: Mapping[str, Any]) -> bytes:
+def _body(line: str, bundle: str | None, token: int, content: Mapping[str, Any]) -> bytes:
     stated = {"fencing_token": token} if token else {}
-    return canonical_json({**told, "line": line, "bundle": bundle, **stated})
+    return canonical_json({**content, "line": line, "bundle": bundle, **stated})
 
 
 def _refuse_late(line: str, found: Pointer | None, token: int) -> None:

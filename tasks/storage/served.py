@@ -1,4 +1,4 @@
-"""What S3 serves on a line, held against what was published on it last."""
+"""Compare what S3 serves on a line with what was published on it last."""
 
 from __future__ import annotations
 

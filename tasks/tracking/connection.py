@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expunge.tasks.core.connection import SECONDS, shown, told
+from expunge.tasks.core.connection import SECONDS, describe_error, without_password
 from expunge.tasks.core.errors import ServiceUnreachable
 
 MLFLOW = "`make up`, or set MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN if it wants them"
@@ -24,4 +24,6 @@ def ask_mlflow(url: str) -> None:
         )
         verify_rest_response(answer, ask)
     except Exception as error:  # the library raises every kind there is
-        raise ServiceUnreachable(f"MLflow at {shown(url)} does not let us in ({told(error, url)}): {MLFLOW}") from None
+        raise ServiceUnreachable(
+            f"MLflow at {without_password(url)} does not let us in ({describe_error(error, url)}): {MLFLOW}"
+        ) from None

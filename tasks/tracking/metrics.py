@@ -1,4 +1,4 @@
-"""What MLflow plots of a verification: numbers by concept, attack and claim, of what is kept, and what it cost."""
+"""Metrics of a verification for MLflow: numbers by concept, attack and claim, of what is kept, and what it cost."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from expunge.tasks.core.connection import shown, told
+from expunge.tasks.core.connection import describe_error, without_password
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import Step
@@ -37,7 +37,7 @@ LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) wi
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one request's run shows.
+    """The contents of one request's run.
 
     key: what makes the request the same request again; a second record with it and the same last receipt re-uses the
     run, another outcome (a machine that could prove what the first could not) has a run of its own.
@@ -151,7 +151,7 @@ def page_of(settings: Settings, receipt: str) -> str:
 
     It is the server's own page if there is no such run, or it does not answer.
     """
-    server = shown(settings.mlflow_tracking_uri).rstrip("/")
+    server = without_password(settings.mlflow_tracking_uri).rstrip("/")
     try:
         run = _recorded(settings, receipt)
     except ServiceUnreachable:
@@ -242,4 +242,6 @@ def reaching(settings: Settings) -> Iterator[MlflowClient]:
     try:
         yield MlflowClient(tracking_uri=url, registry_uri=url)
     except (MlflowException, RequestException, Boto3Error, BotoCoreError, ClientError) as error:  # S3 may be its store
-        raise ServiceUnreachable(f"MLflow at {shown(url)} does not serve ({told(error, url)}): {MLFLOW}") from None
+        raise ServiceUnreachable(
+            f"MLflow at {without_password(url)} does not serve ({describe_error(error, url)}): {MLFLOW}"
+        ) from None

@@ -1,1 +1,1 @@
-"""Views."""
+"""Views: what people see of a verdict, in report, terminal and MLflow."""

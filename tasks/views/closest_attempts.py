@@ -1,4 +1,4 @@
-"""What each attack came to, attempt by attempt: the words it found and the pictures, nearest to the concept first."""
+"""The attempts of each attack: the words it found and the pictures, nearest to the concept first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verdict found, one row a statement: the rows that report, model card, MLflow and terminal all show."""
+"""The findings of a verdict, one row a statement, as report, model card, MLflow and terminal show them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLES = {"look_alike": "look-alikes", "general": "others"}
 
 @dataclass(frozen=True)
 class Gone:
-    """What must be seen no more: a target, in all prompts or by one limited prompt family or attack (`probe`).
+    """A target that must be seen no more, in all prompts or by one limited prompt family or attack (`probe`).
 
     `control` is the share that the unedited model must show; `families` are the rates by prompt family, `silent` those
     to which the unedited model does not respond, so that they prove nothing.
@@ -54,7 +54,7 @@ class Gone:
 
 @dataclass(frozen=True)
 class Stayed:
-    """What must stay: a group of `members`, whose drop is to be proven small, or one concept, which may not collapse.
+    """A group of `members` whose drop is to be proven small, or one concept that must stay and may not collapse.
 
     The claim of a group is that it stayed, that of a concept that it collapsed, which may be `suspected` without proof.
     """
@@ -88,7 +88,7 @@ class Stayed:
 
 @dataclass(frozen=True)
 class Replaced:
-    """What took a target's place: the rate of pictures that show nothing recognisable, and what others show most."""
+    """The substitutes of a target: the rate of pictures that show nothing recognisable, and what others show most."""
 
     concept: str
     name: str

@@ -1,4 +1,4 @@
-"""What report and model card say of the judge: how it is read, and how often it errs."""
+"""Facts on the judge for report and model card: how it is read, and how often it errs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished work order comes to, as data: the same for terminal, `--json` and a repeated submission."""
+"""The outcome of a finished work order, as data: the same for terminal, `--json` and a repeated submission."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.connection import shown
+from expunge.tasks.core.connection import without_password
 from expunge.tasks.core.errors import EXIT_CODE_OF
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.work_order import Order, Ref, verdict_of
@@ -27,25 +27,25 @@ def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
     what the line serves: where the order's own is `superseded`, one that was made for it and for later requests.
     `same_as` has the id of another request, where that one asked the same first.
     """
-    order, settings, standing = case.order, case.settings, case.standing
-    assert standing is not None, "the order was published"
-    verdict = None if standing.restored or order.desired.restores else verdict_of(order)
-    doubts = standing.proof.doubts
+    order, settings, status = case.order, case.settings, case.status
+    assert status is not None, "the order was published"
+    verdict = None if status.restored or order.desired.restores else verdict_of(order)
+    doubts = status.proof.doubts
     return {
         "request_id": order.request_id,
         "repeated": repeated,
         "same_as": None,
-        "restored": standing.restored,
+        "restored": status.restored,
         "verdict": verdict and verdict.outcome.value,
         "grade": verdict and verdict.grade,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
         "concepts": figures(order, verdict) if verdict else [],
-        "bundle": bundle_uri(standing.proof.bundle, settings),
-        "superseded": published.outputs["bundle"] != standing.proof.bundle,
+        "bundle": bundle_uri(status.proof.bundle, settings),
+        "superseded": published.outputs["bundle"] != status.proof.bundle,
         "pointer": pointer_uri(order.line, settings),
         "mlflow": page_of(settings, published.digest),
-        "prefect": shown(settings.prefect_api_url).removesuffix("/api"),
+        "prefect": without_password(settings.prefect_api_url).removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
         "elsewhere": elsewhere(order.home, case.ledger, order.request_id),
         "work": order.key,

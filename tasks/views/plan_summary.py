@@ -1,4 +1,4 @@
-"""What a planned edit would change and what its verification would cost, as data."""
+"""The summary of a plan: what the edit would change and what its verification would cost, as data."""
 
 from __future__ import annotations
 

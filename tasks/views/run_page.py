@@ -1,4 +1,4 @@
-"""What Prefect's page of a run shows of its verdict."""
+"""The verdict on Prefect's page of a run."""
 
 from __future__ import annotations
 

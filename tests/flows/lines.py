@@ -10,8 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.line.status import Standing
-from expunge.tasks.ledger.queries import publications, states
+from expunge.tasks.ledger.queries import line_status, publications, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.reverify import catch_up
@@ -73,14 +72,14 @@ def _forget_in_mlflow(line: Settings, name: str) -> None:
 
 def is_sound(line: Settings, name: str, *requests: str) -> bool:
     """Whether these requests and no others are on record, and what they came to is served, approved and no suspect."""
-    standing = Standing.of(line.home, name)
-    assert standing is not None
+    status = line_status(line.home, name)
+    assert status is not None
     known = [row["request_id"] for row in states(line.home)]
-    uri = bundle_uri(standing.proof.bundle, line)
+    uri = bundle_uri(status.proof.bundle, line)
     works = [line.home / "work" / receipt.work / "bundle" for receipt in publications(line.home, name)]
     return (
         known == list(requests)
-        and not standing.doubts
+        and not status.doubts
         and all(map(Path.exists, works))
         and is_registered(line, name, uri)
         and still_in_place(journal(line.home, name), line)

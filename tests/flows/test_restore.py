@@ -17,8 +17,7 @@ from expunge.policies import PolicyConflict
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import ChecksFailed, IntegrityError, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.line.status import is_restored
-from expunge.tasks.ledger.queries import lines_to_check, receipts, states
+from expunge.tasks.ledger.queries import is_restored, lines_to_check, receipts, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import next_check

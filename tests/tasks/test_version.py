@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "b8933785846f2bc36ae36c66fde4193b30121cdd8487e7b4de672c7047a6d4d3")
+PINNED = ("0.20.0", "c52b880543209b27b1e95a3544d1e2c7ab401edb921c0c5055d7bc6bc99cb441")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

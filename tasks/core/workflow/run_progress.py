@@ -1,4 +1,4 @@
-"""How far a run is, as Prefect's page shows it: a bar that each step moves on."""
+"""The progress of a run on Prefect's page: a bar that each step moves on."""
 
 from __future__ import annotations
 

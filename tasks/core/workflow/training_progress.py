@@ -11,7 +11,7 @@ from expunge.engine.editors.training.base import Report, Step
 
 
 @contextmanager
-def bars() -> Iterator[Report]:
+def show_training_progress() -> Iterator[Report]:
     """Yield the function to call after each step.
 
     An editor in closed form never calls it, and then nothing is shown.
@@ -19,7 +19,7 @@ def bars() -> Iterator[Report]:
     shown: dict[str, tqdm] = {}
     with ExitStack() as stack:
 
-        def told(step: Step) -> None:
+        def show(step: Step) -> None:
             if step.stage not in shown:
                 shown[step.stage] = stack.enter_context(tqdm(total=step.whole, desc=step.stage, mininterval=1))
             bar = shown[step.stage]
@@ -27,4 +27,4 @@ def bars() -> Iterator[Report]:
                 bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
             bar.update(step.done - bar.n)
 
-        yield told
+        yield show

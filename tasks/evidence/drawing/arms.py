@@ -1,4 +1,4 @@
-"""Which models are asked: the unedited one, the edited one, and its denoiser in the base's pipeline where that differs.
+"""The models under examination: unedited, edited, and where that differs its denoiser in the base's pipeline.
 
 It follows from the files of base and model alone, so the gate works out again how many arms there had to be.
 """

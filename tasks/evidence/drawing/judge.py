@@ -1,4 +1,4 @@
-"""The judge of an order, by what is on record: whoever judges with another one writes it up under the wrong name."""
+"""The judge of an order, held to the digest on record: another one would be written up under the wrong name."""
 
 from __future__ import annotations
 

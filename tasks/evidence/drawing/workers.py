@@ -48,7 +48,7 @@ class Done:
 
 
 class Bench:
-    """What one process works with: the store, the judge, and the model that it drew with last, on its device."""
+    """The means of one process: the store, the judge, and the model that it drew with last, on its device."""
 
     def __init__(self, home: Path, judge: Recorded, on: str = PROCESSOR) -> None:
         self.store, self.judge, self.on = picture_store(home), judge.open(), on
@@ -87,20 +87,20 @@ class Shard:
 
     arm: str
     model: Weights
-    asked: tuple[Question, ...]
+    questions: tuple[Question, ...]
     sampler: Sampler
 
     @property
     def size(self) -> int:
-        return len(self.asked)
+        return len(self.questions)
 
     def lacks(self, store: PictureStore) -> dict[str, float]:
-        return {key: 1.0 for question in self.asked if (key := self._key(question)) not in store}
+        return {key: 1.0 for question in self.questions if (key := self._key(question)) not in store}
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
         if lacking:  # a model is opened only to draw with it
-            shots = [question.shot for question in self.asked]
+            shots = [question.shot for question in self.questions]
             bench.store.draw(bench.model(self.model), self.model.digest, shots, self.sampler)
         return Done(self._judged(bench), len(lacking), len(lacking))
 
@@ -108,7 +108,7 @@ class Shard:
         return picture_key(self.model.digest, question.shot, self.sampler)
 
     def _judged(self, bench: Bench) -> list[Row]:
-        answers = [Answer.to(question, bench.store.read(self._key(question))) for question in self.asked]
+        answers = [Answer.to(question, bench.store.read(self._key(question))) for question in self.questions]
         return list(rows(bench.judge, answers, self.arm))
 
 
@@ -128,9 +128,11 @@ def libraries() -> str:
     return "-".join([*(f"{name}-{version(name)}" for name in LIBRARIES), LAYOUT, drawing_digest()[:12]])
 
 
-def cut(arm: str, model: Weights, asked: Sequence[Question], sampler: Sampler) -> list[Shard]:
+def cut(arm: str, model: Weights, questions: Sequence[Question], sampler: Sampler) -> list[Shard]:
     """Shards of `SHARD` questions, whatever they are about, in their order."""
-    return [Shard(arm, model, tuple(asked[start : start + SHARD]), sampler) for start in range(0, len(asked), SHARD)]
+    return [
+        Shard(arm, model, tuple(questions[start : start + SHARD]), sampler) for start in range(0, len(questions), SHARD)
+    ]
 
 
 Examiner = Callable[[Sequence[Work]], Iterator[Done]]

@@ -34,7 +34,7 @@ SITE, DATA_DOCS = "local_site", "data_docs"
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether the gate opened; if not, what failed, in words. `data_docs` is the index page."""
+    """The gate's decision, and the names of what failed. `data_docs` is the index page."""
 
     passed: bool
     failed_expectations: tuple[str, ...]
@@ -43,7 +43,7 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the gate holds evidence and verdict against, taken from the policy and never from the verdict.
+    """The terms to which the gate holds evidence and verdict, taken from the policy and never from the verdict.
 
     `planned` is the number of rows the probes were to make, `plan` the questions by round
     (`expunge.engine.stats.sampling_plan.plan_of`), without which evidence sampled in rounds is not believed; `judge`

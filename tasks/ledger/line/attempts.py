@@ -1,4 +1,4 @@
-"""How often a target was tried for on a base, from the record: who tries often enough passes once by chance.
+"""Attempts on a target, counted from the record: who tries often enough passes once by chance.
 
 An attempt is on record before its first picture is drawn, so that one which is broken off counts. A submission that
 changes nothing is the same attempt: the same candidate, questioned by the same pictures.
@@ -16,7 +16,7 @@ from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
 Drawn = tuple[str | None, str | None]
-"""A candidate, and the digest of what it was asked, by which one attempt is told from another."""
+"""A candidate and the digest of its questions: what sets one attempt apart from another."""
 
 LIMITS = (
     *("max_target_rate", "max_attack_rate", "max_retain_drop", "max_noise_rate", "min_control_rate", "probe_limits"),
@@ -30,11 +30,11 @@ def questions_digest(state: DesiredState) -> str:
     Limits do not. Nor does in rounds how many seeds there are at most: bounds that hold at every look hold as well
     where a plan goes on.
     """
-    asked = state.model_dump(mode="json", exclude={"request_ids", "limits", "unspared"})
-    rounds = asked["acceptance"]["sampling"] == "sequential"
+    questions = state.model_dump(mode="json", exclude={"request_ids", "limits", "unspared"})
+    rounds = questions["acceptance"]["sampling"] == "sequential"
     for name in (*LIMITS, *(("seeds",) if rounds else ())):
-        asked["acceptance"].pop(name, None)
-    return json_digest(asked)
+        questions["acceptance"].pop(name, None)
+    return json_digest(questions)
 
 
 def attempt_number(home: Path, chain: Sequence[Receipt], policy: Policy, drawn: Drawn) -> int:

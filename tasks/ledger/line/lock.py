@@ -1,4 +1,4 @@
-"""One takedown or check at a time on a model line: each follows from what is in force, so it must see others end."""
+"""The lock of a line: one takedown or check at a time, for each follows from what the one before left in force."""
 
 from __future__ import annotations
 

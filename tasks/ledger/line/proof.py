@@ -22,13 +22,13 @@ class Proof:
     """The proof of what a line serves.
 
     It has the last `publication` and all that were `published`, the last `check` of the weights that it serves, if
-    there was one, and the receipt that proved these weights last, a check or their first publication (`given`).
+    there was one, and the receipt that proved these weights last, a check or their first publication (`proven_by`).
     """
 
     publication: Receipt
     published: tuple[Receipt, ...]
     check: Receipt | None
-    given: Receipt
+    proven_by: Receipt
 
     @classmethod
     def of(cls, chain: Sequence[Receipt]) -> Proof | None:
@@ -45,8 +45,8 @@ class Proof:
             for one in of_step(chain, Step.CHECKED)
             if (_weights(one, weights) == served if "candidate" in one.inputs else one.sequence > last.sequence)
         ]
-        given = [one for one in checks if not doubts_of(one)]
-        return cls(last, published, checks[-1] if checks else None, given[-1] if given else first)
+        proofs = [one for one in checks if not doubts_of(one)]
+        return cls(last, published, checks[-1] if checks else None, proofs[-1] if proofs else first)
 
     @property
     def bundle(self) -> str:
@@ -76,8 +76,8 @@ def doubts_of(check: Receipt) -> list[str]:
 
     That is nothing if it proved what is served once more, and says so without a doubt.
     """
-    told = check.verdict or {}
-    lists = [told.get(name) for name in ("reasons", "doubts")]
+    verdict = check.verdict or {}
+    lists = [verdict.get(name) for name in ("reasons", "doubts")]
     if check.outcome == "PASS" and lists == [[], []]:
         return []
     found = [str(each) for listed in lists if isinstance(listed, list) for each in listed]

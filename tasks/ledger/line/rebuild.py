@@ -1,4 +1,4 @@
-"""The database held against the receipts, and written anew from them: it repeats what they say, and proves nothing."""
+"""Compare the database with the receipts, and write it anew from them: it repeats them, and proves nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from expunge.tasks.core.errors import LedgerError, NothingOnRecord
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.line.projection import rows_of
+from expunge.tasks.ledger.policy_store import kept_policies, named_policies
 from expunge.tasks.ledger.queries import read
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
@@ -82,7 +83,8 @@ def _rebuild_line(database: Database, home: Path, line: str) -> bool:
 
 
 def _rows(home: Path, chain: Sequence[Receipt]) -> Rows:
-    return rows_of(home, chain, signing.envelope(home, chain[-1]) or b"")
+    policies, lost = kept_policies(home, named_policies(chain))
+    return rows_of(chain, signing.envelope(home, chain[-1]) or b"", policies, lost)
 
 
 def _wrong(rows: Rows, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

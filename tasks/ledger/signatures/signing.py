@@ -1,4 +1,4 @@
-"""Who vouches for a receipt: beside every ledger a signed envelope (DSSE) of each of its receipts.
+"""Signatures: beside every ledger lies a signed envelope (DSSE) of each of its receipts.
 
 A chain shows no change to whoever writes all of it anew. Without the private key nobody can sign what he wrote, and
 since a receipt names the one before it, the signature of the last one is for all. Give the key's file by

@@ -93,8 +93,8 @@ def _problem(home: Path, receipt: Receipt, roots: Sequence[Certificate]) -> str:
 
 def _token(content: bytes, at: datetime) -> bytes:
     roots, url = _roots(), os.environ[SERVER]
-    asked = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True)
-    request = asked.cert_request(cert_request=True).build()
+    builder = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True)
+    request = builder.cert_request(cert_request=True).build()
     answer = _ask(url, request.as_bytes())
     try:
         _verify(decode_timestamp_response(answer), content, roots, at, request.nonce)

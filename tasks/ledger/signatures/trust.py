@@ -1,4 +1,4 @@
-"""Which receipts count: those that a trusted key signed, whoever reads them and wherever they lie.
+"""Trust: a receipt counts if a trusted key signed it, whoever reads it and wherever it lies.
 
 A home trusts the public half of the key that signs here, and the keys that `$EXPUNGE_TRUSTED_KEYS` names: files of
 public keys in PEM, with a colon between two. It does not trust `keys/`, for whoever can write a receipt into the home
@@ -59,8 +59,8 @@ class Signatures:
             return []
         found = signing.checked(self._home, chain, self._trusted())
         doubted = signing.doubts(chain, found, strict=chain[-1].digest not in self._noted)
-        told = [f"{named(receipt)} {problem}" for receipt, problem in doubted]
-        return [*told, CURE] if told and self._by_home else told
+        problems = [f"{named(receipt)} {problem}" for receipt, problem in doubted]
+        return [*problems, CURE] if problems and self._by_home else problems
 
     def orphans(self, chain: Sequence[Receipt]) -> list[str]:
         return [

@@ -35,7 +35,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the receipts of one line say, as rows by the names of their columns."""
+    """The receipts of one line as rows, by the names of their columns."""
 
     line: Mapping[str, Any]
     requests: Sequence[Mapping[str, Any]]

@@ -64,7 +64,7 @@ def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
         monkeypatch.setenv("EXPUNGE_DEVICE", place)
         bench = Bench(tmp_path / "home", EYES, device())
         shard = Shard("before", weights, tuple(questions([CAT], 2, 2)), sampler := Sampler())
-        assert shard.do(bench).drawn == len(shard.asked)
-        pictures = [bench.store.drawn(weights.digest, q.shot, sampler) for q in shard.asked]
+        assert shard.do(bench).drawn == len(shard.questions)
+        pictures = [bench.store.drawn(weights.digest, q.shot, sampler) for q in shard.questions]
         drawn.append(np.stack(pictures).astype(float))
     assert np.abs(drawn[0] - drawn[1]).mean() < 2

@@ -104,7 +104,7 @@ def made_up(part: Work, store: PictureStore, saw: Seen = seen) -> list[Row]:
 
 def _asked(shard: Shard, store: PictureStore, saw: Seen) -> list[Row]:
     rows = []
-    for question in shard.asked:
+    for question in shard.questions:
         shot = question.shot
         store.write(picture_key(shard.model.digest, shot, shard.sampler), made := picture(shard.model.digest, shot))
         subject = question.subject

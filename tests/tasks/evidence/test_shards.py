@@ -76,9 +76,9 @@ def start(folder: Path, models: Path, home: Path, workers: int) -> subprocess.Po
 
 def test_every_question_is_in_one_shard_and_none_is_larger_than_what_a_kill_may_lose() -> None:
     made = cut("before", Weights(Path("model"), "0" * 64), ASKED, SAMPLER)
-    assert [question for shard in made for question in shard.asked] == ASKED
+    assert [question for shard in made for question in shard.questions] == ASKED
     assert [shard.size for shard in made[:-1]] == [SHARD] * (len(ASKED) // SHARD)
-    assert len({question.subject for question in made[2].asked}) > 1
+    assert len({question.subject for question in made[2].questions}) > 1
 
 
 def test_every_question_gets_a_row_in_each_arm_and_the_second_time_nothing_is_drawn(
@@ -131,7 +131,7 @@ def test_pictures_of_other_libraries_lie_apart(tmp_path: Path, monkeypatch: pyte
 def test_several_workers_do_the_same_work(models: Path, tmp_path: Path) -> None:
     todo = shards(models)
     done = list(examine(todo, tmp_path, EYES, workers=2))
-    asked = [[(part.arm, question.shot) for question in part.asked] for part in todo]
+    asked = [[(part.arm, question.shot) for question in part.questions] for part in todo]
     assert [[(row.arm, Shot(row.prompt, row.seed)) for row in part.rows] for part in done] == asked
     assert sum(part.drawn for part in examine(todo, tmp_path, EYES)) == 0
 

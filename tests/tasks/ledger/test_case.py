@@ -19,8 +19,10 @@ from expunge.tasks.core.base_model import locate
 from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.intake import read_task
+from expunge.tasks.ledger import policy_store
 from expunge.tasks.ledger.case import Case, open_case
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.recorder import journal
 from tests.flows.conftest import policy_file
@@ -112,3 +114,27 @@ def test_attack_a_weight_is_exchanged_after_the_first_look_and_its_time_is_set_b
     assert (weights.stat().st_size, weights.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     with pytest.raises(IntegrityError, match=r"base\.sha256"):
         locate(read(path))
+
+
+def test_a_receipt_reads_no_policy_that_an_earlier_one_read(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.note("planned", {"state": case.order.state, "policy": case.order.policy}, {})
+    opened, kept = list[str](), policy_store._kept
+
+    def counted(home: Path, digest: str) -> Policy | None:
+        opened.append(digest)
+        return kept(home, digest)
+
+    monkeypatch.setattr(policy_store, "_kept", counted)
+    case.note("erased", {"state": case.order.state, "policy": case.order.policy}, {})
+    assert opened == []
+
+
+def test_attack_a_published_policy_that_nobody_hands_over_is_missing(case: Case) -> None:
+    """A status is never worked out as if a policy that was published were none."""
+    case.note("published", {"policy": case.order.policy}, {"bundle": "0" * 64})
+    assert case.status is not None
+    assert case.status.lost == ()
+    status = LineStatus.among(case.chain, {}, {})
+    assert status is not None
+    assert not status.restored
+    assert case.order.policy in status.lost[0]

@@ -14,9 +14,9 @@ from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
 from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.line.proof import Proof, doubts_of, state_to_check
-from expunge.tasks.ledger.line.status import Standing, summary
+from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.policy_store import keep_policy, published_policies
-from expunge.tasks.ledger.queries import lines_to_check, publication, states
+from expunge.tasks.ledger.queries import line_status, lines_to_check, publication, states, summary
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
 from tests.flows.conftest import policy_file, run_cli
@@ -56,15 +56,15 @@ def chain(home: Path) -> list[Receipt]:
     return journal(home, LINE).receipts()
 
 
-def of(home: Path) -> Standing:
-    standing = Standing.of(home, LINE)
-    assert standing is not None
-    return standing
+def of(home: Path) -> LineStatus:
+    status = line_status(home, LINE)
+    assert status is not None
+    return status
 
 
 def doubted(home: Path, line: str) -> list[str]:
-    standing = Standing.of(home, line)
-    return standing.proof.doubts if standing else []
+    status = line_status(home, line)
+    return status.proof.doubts if status else []
 
 
 def moment(receipt: Receipt) -> datetime:
@@ -95,7 +95,7 @@ def test_a_check_that_proves_nothing_makes_the_proof_no_younger_and_is_not_made_
 ) -> None:
     publish(tmp_path, days=7)
     failed = check(tmp_path, "INCONCLUSIVE", reasons=["more pictures are needed"])
-    assert of(tmp_path).proof.given.step == "published"
+    assert of(tmp_path).proof.proven_by.step == "published"
     assert of(tmp_path).proof_due == moment(chain(tmp_path)[0]) + timedelta(days=7)
     assert of(tmp_path).check_due == moment(failed) + timedelta(days=7)
 
@@ -272,7 +272,7 @@ def test_attack_the_suspect_weights_are_published_again_under_another_id_to_be_r
     check(tmp_path, "FAIL", reasons=["bicycle is seen"])
     publish(tmp_path, "umbrella", bundle="cc" * 32)
     assert doubted(tmp_path, LINE) == ["bicycle is seen"]
-    assert of(tmp_path).proof.given == chain(tmp_path)[3], "the same weights on the same pictures are no new proof"
+    assert of(tmp_path).proof.proven_by == chain(tmp_path)[3], "the same weights on the same pictures are no new proof"
     publish(tmp_path, "rainbow", bundle="dd" * 32)
     assert doubted(tmp_path, LINE) == []
     publish(tmp_path, "panda", bundle=BUNDLE)

@@ -15,8 +15,7 @@ from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
-from expunge.tasks.ledger.line.status import Standing
-from expunge.tasks.ledger.queries import lines, states
+from expunge.tasks.ledger.queries import line_status, lines, states
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures import signing
@@ -68,7 +67,7 @@ def refused(home: Path, problem: str) -> None:
     nowhere = Settings(home, "", "", "")
     for read in (
         journal(home, LINE).receipts,
-        lambda: Standing.of(home, LINE),
+        lambda: line_status(home, LINE),
         lambda: next_check(journal(home, LINE), nowhere),
     ):
         with pytest.raises(LedgerError, match="does not hold"):
