@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
@@ -20,9 +21,6 @@ from expunge.tasks.publish import Release
 from expunge.tasks.tracking.metrics import metrics
 from expunge.tasks.tracking.registry import register, withdraw
 from expunge.tasks.tracking.runs import GRADE_TAG, LONGEST_VALUE, STATE_TAG, VERDICT_TAG, RunRecord, record, supersede
-
-PERSONAL = {"ncii", "privacy_erasure"}
-"""Kinds of requests by which a person is to be seen no more."""
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
@@ -91,7 +89,7 @@ def is_of_a_person(case: Case) -> bool:
     if case.lost:
         raise IntegrityError(next(iter(case.lost.values())))
     kinds = {policy.request_id: policy.kind for policy in (*case.policies.values(), case.policy)}
-    return not PERSONAL.isdisjoint(kinds[request] for request in case.order.desired.request_ids)
+    return not set(PRIVATE_KINDS).isdisjoint(kinds[request] for request in case.order.desired.request_ids)
 
 
 def identity(case: Case, bundle: str) -> dict[str, str]:

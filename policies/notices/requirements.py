@@ -1,4 +1,4 @@
-"""What each kind of notice must contain, with its source. To add a kind or an element, change this table alone.
+"""Required elements of each kind of notice, with their sources. To add an element, change this table alone.
 
 This is a working aid and no legal advice: check the official text before you rely on it.
 """
