@@ -81,7 +81,7 @@ def _section(group: str, rows: Sequence[tables.Row], rivals: Iterable[str]) -> s
 
 
 def _line(pairs: Sequence[Comparison], corrected: dict[tuple[str, str], float]) -> list[str]:
-    """One case: the rival with the least mean lead, the fewest draws and the largest p of all rivals, and the claim."""
+    """Return the line of one case: the least mean lead, the fewest draws, the largest p of all rivals, the claim."""
     met = [pair for pair in pairs if pair.leads]
     if not met:
         return [pairs[0].case, "-", "-", "0", "-", "not shown"]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord, exit_code_of
 from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings
@@ -26,7 +27,6 @@ from expunge.tasks.ledger.state.leases import LineBusy
 from expunge.tasks.preflight import check_here, prefect_staying, reach, secured
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import (
-    catch_up,
     conclude_task,
     fetch_task,
     finding_task,

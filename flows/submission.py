@@ -9,6 +9,7 @@ from typing import Any
 
 from expunge.flows.takedown import takedown
 from expunge.policies import Policy, parse
+from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, verdict_of
@@ -19,7 +20,6 @@ from expunge.tasks.ledger.queries import line_of, publication_in
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
-from expunge.tasks.reverify import catch_up
 from expunge.tasks.tracking.runs import recorded_run
 from expunge.tasks.views.outcome import outcome
 
@@ -55,8 +55,8 @@ def _submit(path: Path, data: bytes, policy: Policy, ledger: Ledger, settings: S
 def _done(receipt: Receipt, ledger: Ledger, settings: Settings) -> Case | None:
     """Return the case of what was published, if all of it is still as it should be.
 
-    That is so if the home has the work, S3 serves what the line came to, and MLflow has heard of both. It is told here
-    if it has not.
+    That is so if the home has the work, S3 serves what the line came to, and MLflow has both. What MLflow
+    lacks is entered here.
     """
     case = None
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again

@@ -35,7 +35,7 @@ def make_bundle(case: Case, verdict: Verdict, table: Path) -> str:
 
 
 def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None:
-    """IntegrityError unless the bundle holds what was verified: the proof may have taken hours, by other processes."""
+    """Raise IntegrityError unless the bundle holds what was verified, for the proof may have taken hours."""
     changed = [name for name, proven in files.items() if file_digest(bundle / name) != proven.sha256]
     if model_digest(listed(bundle)) != candidate:
         changed.append(MODEL)
@@ -44,7 +44,7 @@ def check_proven(bundle: Path, candidate: str, files: Mapping[str, Ref]) -> None
 
 
 def check_edited(bundle: Path, base: Path) -> None:
-    """IntegrityError unless the model in the bundle is the base with the edit that lies beside it, and nothing else."""
+    """Raise IntegrityError unless the model in the bundle is the base with the edit beside it, and nothing else."""
     for reason in identity_reasons(compared(bundle / MODEL, base, bundle / DELTAS)):
         raise IntegrityError(f"{bundle} cannot be published: {reason.message}")
 

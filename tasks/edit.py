@@ -97,14 +97,14 @@ def _written(order: Order, candidate: str) -> dict[str, str]:
 
 
 def refuse_unserved(made: Ref) -> None:
-    """LimitExceeded on an edit that S3 would not take: one that trains may change every weight."""
+    """Raise LimitExceeded on an edit that S3 would not take: one that trains may change every weight."""
     if problem := too_large(made.bytes):
         cure = "take an editor in closed form, or one that trains cross-attention alone"
         raise LimitExceeded(f"the edit {problem}: {cure}")
 
 
 def remove_candidate(order: Order) -> None:
-    """Nobody reads it any more; if the work is done again it is written again."""
+    """Remove the candidate, which nobody reads any more; if the work is done again it is written again."""
     shutil.rmtree(order.folder / CANDIDATE, ignore_errors=True)
 
 

@@ -98,7 +98,7 @@ def order_again(policy: Policy, state: DesiredState, line: str, home: Path, floo
 
 
 def refuse_undrawn(base: Path) -> None:
-    """PolicyError on a model that nothing can be proven of, since it is not asked by words alone."""
+    """Raise PolicyError on a model that nothing can be proven of, since it is not asked by words alone."""
     name = pipeline_name(base)
     if name in (family := family_named(name)).further:
         what = f"a {name} is asked in another way than a {family.pipelines[0]}, so nothing can be proven of it"
@@ -106,7 +106,7 @@ def refuse_undrawn(base: Path) -> None:
 
 
 def refuse_unjudged(policy: Policy, judge: Path) -> None:
-    """PolicyErrors naming each concept that this judge cannot judge: nothing could be proven of it."""
+    """Raise PolicyErrors naming each concept that this judge cannot judge: nothing could be proven of it."""
     names = known(judge)
     errors = [
         PolicyError(f"{group}[{i}].{field}", f"the judge knows no {field} {value!r}", f"use one of {', '.join(usable)}")
@@ -127,7 +127,7 @@ def refuse_unjudged(policy: Policy, judge: Path) -> None:
 
 
 def refuse_unknown_editor(state: DesiredState) -> None:
-    """PolicyError if there is no such editor, or it cannot have a setting that it is given."""
+    """Raise PolicyError if there is no such editor, or it cannot have a setting that it is given."""
     try:
         settings_of(edit_spec(state))
     except SettingError as error:

@@ -111,7 +111,7 @@ def prefect_staying(url: str) -> Iterator[None]:
 
 
 def check_room(home: Path, base: Path) -> None:
-    """NoRoom unless the home's disk takes what a takedown writes: the edited model, and the bundle with it."""
+    """Raise NoRoom unless the home's disk takes what a takedown writes: the edited model, and the bundle with it."""
     needed, free = 2 * sum(path.stat().st_size for path in files(base)), shutil.disk_usage(home).free
     if free < needed:
         raise NoRoom(

@@ -63,7 +63,7 @@ def _predecessors(case: Case) -> set[str]:
 
 @step("publish", seconds=LONGEST_CALL)
 def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release:
-    """Content first, pointer last; the receipt names the policy, which is in force from here on.
+    """Publish the content first and move the pointer last; the receipt puts the policy in force.
 
     Without a verdict the base itself is published.
     """

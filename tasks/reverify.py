@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from expunge.engine.errors import EngineError
 from expunge.engine.models.format import check_format
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, VerdictNotPassed
-from expunge.tasks.core.paths import DELTAS, EVIDENCE, REPORT, VERDICT
+from expunge.tasks.core.paths import DELTAS, VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.core.workflow.run_progress import tell
@@ -28,25 +27,23 @@ from expunge.tasks.evidence.gather import gather_evidence
 from expunge.tasks.evidence.identity import compare_with_base
 from expunge.tasks.gate import run_gate
 from expunge.tasks.intake import order_again
-from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line.proof import Proof, doubts_of, state_to_check, weights_by_bundle
+from expunge.tasks.ledger.line.proof import Proof, doubts_of, state_to_check
 from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import publications
-from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base
+from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.signatures.trust import trusted_keys
-from expunge.tasks.publish import Release
-from expunge.tasks.record import enter_edit, run_record
+from expunge.tasks.record import run_record
 from expunge.tasks.report import write_report
-from expunge.tasks.restore import enter_base
 from expunge.tasks.storage.bundle_signature import check_delivered, deliver
 from expunge.tasks.storage.bundle_store import bundle_uri, fetch_bundle
 from expunge.tasks.storage.external_model import weights_of
 from expunge.tasks.storage.pointer import check_served
 from expunge.tasks.storage.served import served_otherwise
-from expunge.tasks.tracking.registry import is_registered, register, withdraw
-from expunge.tasks.tracking.runs import SUSPECT, record, recorded_publications, recorded_run
+from expunge.tasks.tracking.registry import register, withdraw
+from expunge.tasks.tracking.runs import SUSPECT, record
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def remove(check: Check) -> None:
 
 
 def conclude_check(check: Check, model: Weights, table: Ref) -> Receipt:
-    """Verdict, quality and gate as before a publication, and the receipt that says what they came to."""
+    """Return the receipt of a check: verdict, quality and gate as before a publication."""
     order = check.order
     comparison = compare_with_base(order, model, check.folder / DELTAS)
     known = conclude(order, model, comparison, table)
@@ -150,7 +147,7 @@ def _asked(check: Check) -> dict[str, str]:
 
 
 def record_finding(check: Check, receipt: Receipt, table: Ref) -> None:
-    """MLflow has the check as a run, and what it proved is the approved version, what it did not is none."""
+    """Record a check in MLflow as a run; approve the version that it proved, and withdraw one that it did not."""
     order, settings, doubts = check.order, check.case.settings, doubts_of(receipt)
     if doubts:
         withdraw(settings, order.line)
@@ -160,58 +157,8 @@ def record_finding(check: Check, receipt: Receipt, table: Ref) -> None:
         register(settings, bundle_uri(check.bundle, settings), run, order.line, check.bundle)
 
 
-def catch_up(ledger: Ledger, settings: Settings) -> None:
-    """Tell MLflow what it failed to hear of a line's publications and of the last check.
-
-    S3 gets the receipts of the publications, if that is what was cut short.
-    """
-    line, proof = ledger.line, Proof.of(ledger.chain)
-    if proof is None:
-        return
-    for published in proof.published:
-        deliver(published, settings)
-    runs = recorded_publications(settings, line)
-    for published in proof.published[:-1]:
-        with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # nothing is left of its work to tell of
-            if published.digest not in runs:
-                enter_again(published, ledger, settings)
-    uri, run = bundle_uri(proof.bundle, settings), runs.get(proof.publication.digest)
-    if run is None:
-        enter_again(proof.publication, ledger, settings)
-    elif not proof.doubts and not is_registered(settings, line, uri):
-        register(settings, uri, run, line, proof.bundle)
-    if proof.doubts:
-        withdraw(settings, line)
-    check = proof.check
-    examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
-    if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
-        case = open_case(Order.load(settings.home, check.work), settings, ledger)
-        table = Ref.of(case.order.folder / EVIDENCE)
-        if not (case.order.folder / REPORT).exists():
-            write_report(case, check.inputs["candidate"], Ref.of(case.order.folder / VERDICT), table)
-        record_finding(Check(case, proof.publication), check, table)
-
-
-def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
-    """Enter a publication in MLflow, from what its work left.
-
-    Raises NothingOnRecord if that was cleared away, IntegrityError if its verdict is another by now.
-    """
-    case, bundle = open_case(Order.load(settings.home, published.work), settings, ledger), published.outputs["bundle"]
-    order = case.order
-    release = Release(bundle, bundle_uri(bundle, settings), published.digest)
-    if is_of_a_base(published):
-        return enter_base(case, release)
-    made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
-    if made.sha256 != published.inputs["verdict"]:
-        raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
-    if not (order.folder / REPORT).exists():
-        write_report(case, weights_by_bundle(case.chain)[bundle], made, table)
-    enter_edit(case, Verdict.load(made.path), table.path, release)
-
-
 def refuse(line: str, receipt: Receipt) -> None:
-    """VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
+    """Raise VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
     if found := doubts_of(receipt):
         outcome = str(receipt.outcome)
         outcome = "ERROR" if outcome == "PASS" else outcome

@@ -110,7 +110,7 @@ def subjects(case: Case) -> list[Subject]:
 
 
 def balanced(pool: Sequence[Question], count: int, seed: str) -> list[Question]:
-    """At most `count` questions, drawn by `seed`, one of each subject in turn."""
+    """Return at most `count` questions, drawn by `seed`, one of each subject in turn."""
     order = random.Random(seed)
     own: dict[str, list[Question]] = defaultdict(list)
     for question in pool:

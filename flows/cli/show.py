@@ -234,7 +234,7 @@ def print_bundle(data: dict[str, Any]) -> None:
 
 
 def print_fields(data: dict[str, Any]) -> None:
-    """One line a field."""
+    """Print one line a field."""
     for name, value in data.items():
         console.print(f"{name:<8} {escape(str(value))}")
 

@@ -1,4 +1,4 @@
-"""The base that a policy names: where it lies, that it is the one that is meant, and that its files can be published.
+"""The base that a policy names: find it, compare its digest, and refuse files that S3 would not take.
 
 Nothing here loads a library for models, so that what is refused is refused within a second.
 """

@@ -17,6 +17,6 @@ def beyond(reach: Mapping[str, float], limit: float) -> str:
 
 
 def check_reach(reach: Mapping[str, float], limit: float) -> None:
-    """LimitExceeded if a layer's relative change is above the limit."""
+    """Raise LimitExceeded if a layer's relative change is above the limit."""
     if found := beyond(reach, limit):
         raise LimitExceeded(f"{found}: ask for fewer concepts at once, lower the strength, or raise the limit")

@@ -82,7 +82,7 @@ REFUSED_BY_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.E
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Return what the command line returns: the code of an expected error, that of no room, or 1 for the unexpected."""
+    """Return the exit code of the command line: that of an expected error or of no room, or 1 for the unexpected."""
     if isinstance(error, OSError) and error.errno in REFUSED_BY_DISK:
         return NoRoom.exit_code
     if isinstance(error, ExpungeError) and error.exit_code != UNEXPECTED:

@@ -40,7 +40,7 @@ def receipts_folder(home: Path) -> Path:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """IntegrityError where what a verdict rests on is there and cannot be read: it is never taken for absent."""
+    """Raise IntegrityError where what a verdict rests on is there and cannot be read: it is never taken for absent."""
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:

@@ -69,7 +69,7 @@ def _names(concepts: Sequence[Concept]) -> dict[str, tuple[str, ...]]:
 
 
 def subjects(state: DesiredState) -> list[Subject]:
-    """Everything to be examined: targets first, then what must be kept."""
+    """Return everything to be examined: targets first, then what must be kept."""
     targets = [_target(concept) for concept in state.concepts]
     kept = [Subject(c.id, c.kind, c.category, c.name, (), _said(c.prompts, (c.name,))) for c in state.retain]
     return targets + kept

@@ -59,7 +59,7 @@ class Budget:
         return self.seconds / self.done if self.done else 0.0
 
     def drew(self, pictures: int, effort: float) -> None:
-        """So many were drawn, by work that was worth `effort` plain ones.
+        """Count so many pictures as drawn, by work that was worth `effort` plain ones.
 
         LimitExceeded as soon as the time spent and the time that the rest would take, together, are over the limit.
         After the first of the time that is an estimate (`TRIAL`), at the last minute a deadline.

@@ -36,7 +36,7 @@ class Conclusion:
 
 
 def conclude(order: Order, model: Weights, comparison: Ref, table: Ref) -> Conclusion:
-    """Verdict and quality of a model, written beside the evidence."""
+    """Return the conclusion on a model; write verdict and quality beside the evidence."""
     made = reach_verdict(order, model, comparison, table)
     verdict, quality = Verdict.load(made.path), measure_quality(order, model.digest, table)
     outputs = {

@@ -95,7 +95,7 @@ class Examination:
 
 @lru_cache(maxsize=4)
 def examination(order: Order) -> Examination:
-    """All that is asked of each model for this order; at a level that adds to the policy, the base has to be opened.
+    """Return the examination of each model for this order; a level that adds to the policy opens the base.
 
     Raises PolicyError where the level makes an attack that cannot be made on such a model, or in so few steps.
     """

@@ -202,7 +202,7 @@ class Ledger:
         return next((one for one in found if settings is None or one.settings == dict(settings)), None)
 
     def read(self) -> tuple[list[Receipt], list[str]]:
-        """Every receipt that can be read, in order, and what is wrong with chain and signatures, in words."""
+        """Return every receipt that can be read, in order, and what is wrong with chain and signatures, in words."""
         receipts, problems = self._stored()
         if self._seal is None:
             return receipts, problems

@@ -30,7 +30,7 @@ def keep_policy(home: Path, digest: str, data: bytes) -> None:
 
 
 def kept_policy(home: Path, digest: str) -> Policy:
-    """IntegrityError if it is not there, or says something else by now."""
+    """Return the policy of this digest; IntegrityError if it is not there, or says something else by now."""
     policy = _kept(home, digest)
     if policy is None:
         path = _path(home, digest)

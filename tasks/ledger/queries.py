@@ -21,7 +21,7 @@ from expunge.tasks.ledger.recorder import journal
 
 
 def receipts(home: Path) -> Iterator[Receipt]:
-    """All receipts of all lines whose chain holds, each line in order."""
+    """Return all receipts of all lines whose chain holds, each line in order."""
     chains, _ = read(home)
     return chain.from_iterable(chains.values())
 
@@ -43,7 +43,7 @@ def read(home: Path, without: str = "") -> tuple[dict[str, list[Receipt]], list[
 
 
 def lines(home: Path) -> list[str]:
-    """All lines on record, by name; one of which only signatures are there too, for its receipts were removed."""
+    """Return the names of all lines on record, also of one with signatures alone, whose receipts were removed."""
     folders = [folder for folder in (receipts_folder(home), home / "signatures") if folder.is_dir()]
     return sorted({path.name for folder in folders for path in folder.iterdir() if is_line(path)})
 

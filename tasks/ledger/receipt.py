@@ -70,7 +70,7 @@ class Receipt(BaseModel):
 
     @cached_property
     def content(self) -> bytes:
-        """The canonical JSON that is stored. A receipt of before there were fencing tokens has none."""
+        """The canonical JSON that is stored. A receipt from before fencing tokens has none."""
         plain = self.model_dump()
         return canonical_json({name: plain[name] for name in plain if name != "fencing_token" or plain[name]})
 
@@ -84,7 +84,7 @@ class Receipt(BaseModel):
 
     @property
     def work(self) -> str:
-        """The key of the work that it is of; "" where it names none."""
+        """The key of its work; "" where it names none."""
         return str(self.settings.get("work", ""))
 
     @property

@@ -131,7 +131,7 @@ def _add_voucher(client: Any, bucket: str, digest: str, folder: Path) -> None:
 
 
 def _check_vouched(folder: Path, digest: str, keys: Collection[Path], named: str) -> None:
-    """Whoever can write to the bucket can point a line at a bundle of another, which was signed as well."""
+    """Refuse a signed bundle of another line: whoever can write to the bucket can point this line at it."""
     line = receipt_of(folder, digest, [public_key(path) for path in keys]).line
     if named not in (line, digest):
         raise IntegrityError(f"{named} names bundle {digest}, which was published on {line}: see `expunge status`")

@@ -64,7 +64,7 @@ def model_folder(uri: str) -> Path:
 
 @contextmanager
 def meant_as_options() -> Iterator[None]:
-    """UsageError on settings that were given on the command line, and in no policy."""
+    """Raise UsageError on settings that were given on the command line, and in no policy."""
     try:
         yield
     except SettingError as error:

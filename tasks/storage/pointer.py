@@ -72,7 +72,7 @@ class PointerMoved(ExpungeError):
 
 
 def pointer_key(line: str) -> str:
-    """ValueError on a name that no line can have."""
+    """Raise ValueError on a name that no line can have."""
     if not LINE.fullmatch(line):
         raise ValueError(f"line {line!r}: use 1 to 63 lowercase letters, digits and dashes")
     return f"lines/{line}/approved.json"
@@ -191,7 +191,7 @@ def _put_if(client: Any, bucket: str, line: str, body: bytes, etag: str | None) 
 
 
 def check_served(line: str, bundle: str, settings: Settings) -> None:
-    """IntegrityError unless the line's pointer names this bundle, which was published on it last."""
+    """Raise IntegrityError unless the line's pointer names this bundle, which was published on it last."""
     if (served := approved(line, settings)) != bundle:
         raise IntegrityError(
             f"{line} serves {served or 'nothing'}, and bundle {bundle} was published last: submit again what was cut "
@@ -200,7 +200,7 @@ def check_served(line: str, bundle: str, settings: Settings) -> None:
 
 
 def check_successor(line: str, found: str | None, bundles: Collection[str]) -> None:
-    """IntegrityError unless `found`, the line's approved bundle, is one of these, or there is none.
+    """Raise IntegrityError unless `found`, the line's approved bundle, is one of these, or there is none.
 
     A bundle holds what was in force when its policy was read; upon any other predecessor it would undo the rest.
     """

@@ -1,4 +1,4 @@
-"""The way to MLflow: open, or refused with its cure."""
+"""The connection to MLflow: refuse one that does not open, with the cure."""
 
 from __future__ import annotations
 

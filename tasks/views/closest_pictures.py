@@ -89,7 +89,7 @@ def thumbnail(picture: np.ndarray) -> str:
 
 
 def _closest(order: Order, candidate: str, rows: pd.DataFrame, ranked: Ranked) -> Iterator[Close]:
-    """One target's pictures, those that the judge saw it in first, then by score."""
+    """Return one target's pictures, those that the judge saw it in first, then by score."""
     ordered = rows.sort_values(["seen", "score", "probe", "prompt", "seed"], ascending=[False, False, True, True, True])
     store, sampler, alone = picture_store(order.home), examination(order).sampler, exchanged(order)
     drawn_by = {ARMS[1]: candidate, **({DENOISER: alone.digest} if alone else {})}

@@ -108,7 +108,7 @@ def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, promp
 
 
 def _strip(shots: _Shots, prompt: str, rows: pd.DataFrame, first: int | None = None) -> Strip:
-    """One prompt with what the judge said of it in both arms; the seed `first`, if there is one, leads."""
+    """Return one prompt's strip with what the judge said of both arms; the seed `first`, if there is one, leads."""
     seeds = sorted(rows["seed"].unique(), key=lambda seed: (seed != first, seed))[:SEEDS]
     before, after = _shares(rows)
     title = f"{prompt}   (judge: {before:.0%} before, {after:.0%} after)"

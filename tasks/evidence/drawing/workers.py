@@ -40,7 +40,7 @@ SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper
 
 @dataclass(frozen=True)
 class Done:
-    """The rows that work came to, how many pictures had to be drawn for them, and what all of it was worth in such."""
+    """The result of a piece of work: its rows, how many pictures it drew, and its cost in plain pictures."""
 
     rows: list[Row]
     drawn: int
@@ -129,7 +129,7 @@ def libraries() -> str:
 
 
 def cut(arm: str, model: Weights, questions: Sequence[Question], sampler: Sampler) -> list[Shard]:
-    """Shards of `SHARD` questions, whatever they are about, in their order."""
+    """Return shards of `SHARD` questions, whatever they are about, in their order."""
     return [
         Shard(arm, model, tuple(questions[start : start + SHARD]), sampler) for start in range(0, len(questions), SHARD)
     ]

@@ -138,7 +138,7 @@ def _sure(limits: Acceptance) -> str:
 
 
 def limits_table(statements: tuple[Statement, ...], verdict: Verdict) -> pd.DataFrame:
-    """One row, one column a statement: Data Docs then show each under its own name with the number observed."""
+    """Return one row with one column a statement: Data Docs show each under its own name with its number."""
     return pd.DataFrame([{"outcome": str(verdict.outcome)} | {_shown(each.name): each.value for each in statements}])
 
 

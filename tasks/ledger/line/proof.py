@@ -66,7 +66,7 @@ def weights_by_bundle(chain: Sequence[Receipt]) -> dict[str, str]:
 
 
 def _weights(receipt: Receipt, weights: Mapping[str, str]) -> str:
-    """Those of the bundle that a receipt names; the bundle's own digest where it is not known how it was made."""
+    """Return the weights in a receipt's bundle; the bundle's own digest where nothing says how it was made."""
     bundle = receipt.digests.get("bundle", "")
     return weights.get(bundle, bundle)
 

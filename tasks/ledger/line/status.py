@@ -83,7 +83,7 @@ class LineStatus:
         return [*self.proof.doubts, *self.lost]
 
     def _after(self, receipt: Receipt) -> datetime | None:
-        """So many days after the receipt; a day ago where it was written by a clock that ran ahead."""
+        """Return the moment `days` after the receipt; a day ago where it was written by a clock that ran ahead."""
         if self.days is None:
             return None
         at, now = datetime.fromisoformat(receipt.at), datetime.now(UTC)

@@ -68,7 +68,7 @@ def _own(home: Path) -> Path:
 
 
 def check_key(home: Path) -> None:
-    """UsageError, before any work, if there is no key to sign with."""
+    """Raise UsageError, before any work, if there is no key to sign with."""
     _private_key(home)
 
 

@@ -207,7 +207,7 @@ def test_attack_a_copy_without_a_key_is_called_whole_though_nobody_can_tell_who_
 
 def test_attack_an_alias_would_be_set_by_an_unsigned_pass(home: Path) -> None:
     """MLflow hears of a line only what its receipts say, and these are not read at all."""
-    from expunge.tasks.reverify import catch_up
+    from expunge.tasks.catch_up import catch_up
 
     told(unsigned(home), "PASS", [])
     with pytest.raises(LedgerError, match="has no signature"):
