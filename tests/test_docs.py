@@ -26,7 +26,7 @@ from expunge.engine.stats.estimates import METHODS, drop_bounds
 from expunge.engine.stats.limits.acceptance import Sampling
 from expunge.engine.stats.limits.attempts import confidence_at
 from expunge.policies import Policy, parse
-from expunge.tasks.ledger.queries import STATES
+from expunge.tasks.ledger.line.requests import STATES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
