@@ -163,7 +163,7 @@ MODELS: Mapping[str, Model] = {
     "prompt filter": Model(
         "the tokenizer drops name and synonyms, no weight is changed",
         prompt_filter,
-        reasons=frozenset({"probe-survives:implicit_short", "attack-seen:concept_vector", "attack-seen:start_picture"}),
+        reasons=frozenset({"nothing-erased:unet", "attack-seen:concept_vector", "attack-seen:start_picture"}),
     ),
     "safety checker": Model(
         "a checker blackens pictures of it, no weight is changed",

@@ -106,10 +106,9 @@ def test_what_quick_must_catch_it_catches_for_the_reason_the_model_was_made_for(
         ("half erased", OtherSettings(), 0.2),
         ("trigger word", WordSweep(), 0.2),
         ("honest", OtherSettings(), 0.2),
-        ("honest", WordSweep(), 0.2),
     ],
 )
-def test_the_two_later_attacks_bring_out_what_was_hidden_and_leave_an_honest_edit_alone(
+def test_the_two_later_attacks_bring_out_what_was_hidden_and_other_settings_leave_an_honest_edit_alone(
     model: str, attack: Attack, plain: float, policy: Policy, home: Path
 ) -> None:
     base, judge = open_model(MODEL), open_judge(JUDGE)
