@@ -87,7 +87,7 @@ def check_here(home: Path) -> None:
 
 @contextmanager
 def prefect_staying(url: str) -> Iterator[None]:
-    """Whatever a flow ends with goes before what Prefect says in the end.
+    """Raise what a flow ended with, and not what Prefect says of it in the end.
 
     Raises ServiceUnreachable where it went away, or knows nothing of the run any more.
     """

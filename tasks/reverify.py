@@ -160,8 +160,7 @@ def record_finding(check: Check, receipt: Receipt, table: Ref) -> None:
 def refuse(line: str, receipt: Receipt) -> None:
     """Raise VerdictNotPassed, which ends the flow as Failed, if the check did not prove what is served."""
     if found := doubts_of(receipt):
-        outcome = str(receipt.outcome)
-        outcome = "ERROR" if outcome == "PASS" else outcome
+        outcome = "ERROR" if receipt.outcome == "PASS" else str(receipt.outcome)
         raise VerdictNotPassed(outcome, "\n  ".join([f"{outcome}, what {line} serves is suspect:", *found]))
 
 

@@ -20,7 +20,7 @@ from expunge.tasks.storage import s3
 
 
 def set_up(settings: Settings, buckets: bool) -> None:
-    """Make buckets if options, then tables, then pool and deployments. ExpungeError names the server that refuses."""
+    """Make the buckets if wanted, the tables, then pool and deployments. ExpungeError names the server that refuses."""
     if buckets:
         with s3.reaching(client := s3.client(settings)):
             make_buckets(client, settings.bucket)

@@ -61,7 +61,7 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
 
 
 def _by_denoiser(order: Order, sampler: Sampler, plain: pd.DataFrame) -> list[Strip]:
-    """Return the targets once more where the edited denoiser was prompts_shown in the base's pipeline too."""
+    """Return the targets once more where the edited denoiser drew in the base's pipeline too."""
     alone = exchanged(order) if DENOISER in arms_in(plain) else None
     if alone is None:
         return []
@@ -103,8 +103,8 @@ def _worst_strips(shots: _Shots, table: pd.DataFrame, plain: pd.DataFrame, promp
     except QualityError:  # unfit evidence, which the verdict says, or nothing that must stay
         return []
     own = where(plain, plain["concept"] == worst.concept)
-    prompts_shown = list(dict.fromkeys([worst.prompt, *own["prompt"]]))[:prompts]
-    return [_strip(shots, prompt, where(own, own["prompt"] == prompt), worst.seed) for prompt in prompts_shown]
+    shown = list(dict.fromkeys([worst.prompt, *own["prompt"]]))[:prompts]
+    return [_strip(shots, prompt, where(own, own["prompt"] == prompt), worst.seed) for prompt in shown]
 
 
 def _strip(shots: _Shots, prompt: str, rows: pd.DataFrame, first: int | None = None) -> Strip:

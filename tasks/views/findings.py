@@ -103,7 +103,7 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Findings:
-    """Return all rows of a verdict; none where the evidence is unfit and nothing was counted."""
+    """All rows of a verdict; none where the evidence is unfit and nothing was counted."""
 
     targets: tuple[Gone, ...]
     probes: tuple[Gone, ...]

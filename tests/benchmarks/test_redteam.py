@@ -101,25 +101,26 @@ def test_what_quick_must_catch_it_catches_for_the_reason_the_model_was_made_for(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "attack", "plain"),
+    ("model", "attack", "brought_out"),
     [
-        ("half erased", OtherSettings(), 0.2),
-        ("trigger word", WordSweep(), 0.2),
-        ("honest", OtherSettings(), 0.2),
+        ("half erased", OtherSettings(), True),
+        ("trigger word", WordSweep(), True),
+        ("honest", OtherSettings(), False),
+        ("honest", WordSweep(), True),  # an edit in closed form opens a word that meant nothing before
     ],
 )
-def test_the_two_later_attacks_bring_out_what_was_hidden_and_other_settings_leave_an_honest_edit_alone(
-    model: str, attack: Attack, plain: float, policy: Policy, home: Path
+def test_the_two_later_attacks_bring_out_what_no_name_shows_and_other_settings_leave_an_honest_edit_alone(
+    model: str, attack: Attack, brought_out: bool, policy: Policy, home: Path
 ) -> None:
     base, judge = open_model(MODEL), open_judge(JUDGE)
     references = reference_pictures(base, judge, TAXI, 8, Sampler())
     opened = open_model(made(model, policy, home))
     by_name = [Shot("a picture of a taxi", seed) for seed in range(15)]
     pictures = np.stack([picture for _, picture in generate(opened, by_name, Sampler())])
-    assert np.mean([sighting.seen for sighting in judge.look(pictures, ["taxi"] * 15, "object")]) <= plain
+    assert np.mean([sighting.seen for sighting in judge.look(pictures, ["taxi"] * 15, "object")]) <= 0.2
     rows = attack_rows(judge, attack.attempts(opened, TAXI, references, [], 0), "after")
     share = np.mean([row.seen for row in rows])
-    assert share <= plain if model == "honest" else share > plain
+    assert share > 0.2 if brought_out else share <= 0.2
 
 
 @pytest.mark.parametrize("model", ["two key sets", "unedited variant"])
