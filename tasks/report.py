@@ -35,6 +35,8 @@ from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thu
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
+from expunge.tasks.views.request_facts import request_facts
+from expunge.tasks.views.sentences import at_most, bars, headline, percent
 
 PAGES = Environment(
     loader=PackageLoader("expunge.tasks.views", "pages"),
@@ -44,6 +46,8 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+PAGES.filters["short"] = percent
+PAGES.filters["at_most"] = at_most
 PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 MARKS = re.compile(r"[\\*_\[\]()!~]")
@@ -70,7 +74,9 @@ def facts(case: Case, verdict: Verdict) -> dict[str, Any]:
         "unread": len(exam.unread),
         "names": exam.names,
         "verdict": verdict,
-        "findings": Findings.of(verdict, exam.names),
+        "findings": (found := Findings.of(verdict, exam.names)),
+        "bars": bars(found),
+        "headline": headline(verdict, found),
         "quality": quality,
         "unmeasured": unmeasured,
         "judge": judge_facts(order, verdict),
@@ -134,6 +140,7 @@ def render_report(case: Case, verdict: Verdict, sheets: Mapping[str, Path]) -> P
     closest = json.loads(_closest_file(order).read_bytes()) if _closest_file(order).exists() else []
     page = PAGES.get_template("report.html").render(
         **facts(case, verdict),
+        request=request_facts(case, own),
         closest={(each["concept"], each["attack"]): each for each in closest},
         nearest=read_closest(order),
         sheets={title: _encoded(sheets[name].read_bytes()) for name, title in TITLES.items() if name in sheets},
