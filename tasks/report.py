@@ -36,7 +36,7 @@ from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
 from expunge.tasks.views.request_facts import request_facts
-from expunge.tasks.views.sentences import at_most, bars, headline, percent
+from expunge.tasks.views.sentences import bars, headline, width
 
 PAGES = Environment(
     loader=PackageLoader("expunge.tasks.views", "pages"),
@@ -46,8 +46,7 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-PAGES.filters["short"] = percent
-PAGES.filters["at_most"] = at_most
+PAGES.filters["width"] = width
 PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 MARKS = re.compile(r"[\\*_\[\]()!~]")

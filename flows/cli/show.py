@@ -127,14 +127,10 @@ def print_examination(data: dict[str, Any]) -> None:
 def _print_verdict(data: dict[str, Any]) -> None:
     colour = COLOURS.get(data["verdict"], "white")
     console.print(f"[bold {colour}]{data['verdict']}[/] for {escape(data['request_id'])}")
+    console.print(escape(data["headline"]))
+    for sentence in data["sentences"]:
+        console.print(f"- {escape(sentence)}")
     console.print(f"grade    {escape(data['grade'])}")
-    table = make_table("concept", "role", ">before", ">after", ">bound", ">limit")
-    for row in data["concepts"]:
-        figures = (
-            "none" if row[key] is None else f"{100 * row[key]:.1f} %" for key in ("before", "after", "bound", "limit")
-        )
-        table.add_row(escape(row["name"]), row["role"], *figures)
-    console.print(table)
 
 
 def print_states(data: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.checks import cross_errors
 from expunge.policies.model.schema import Request
 
-LABELS = {"request_id", "received_at", "title", "description"}
+LABELS = {"request_id", "received_at", "title", "description", "base_name"}
 """Fields that say who asks, when and why, and change nothing of what is erased, or of how it is proven."""
 
 

@@ -215,7 +215,7 @@ class Request(Strict):
     """One takedown request, as its file states it, with every default filled in, not yet checked as a whole.
 
     `replaces` names earlier requests whose place it takes, from its publication on; with no concepts of its own it
-    withdraws them.
+    withdraws them. `base_name` is what people call the model.
     """
 
     schema_version: Literal["1"]
@@ -225,6 +225,7 @@ class Request(Strict):
     received_at: Moment
     title: Prose = ""
     description: Prose = ""
+    base_name: Prose = later("")
     base: Base
     concepts: tuple[Concept, ...]
     retain: tuple[Retained, ...] = ()

@@ -18,6 +18,7 @@ from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.storage.pointer import pointer_uri
 from expunge.tasks.tracking.runs import page_of
 from expunge.tasks.views.findings import Findings
+from expunge.tasks.views.sentences import headline, sentences
 
 
 def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
         "grade": verdict and verdict.grade,
         "suspect": doubts,
         "exit_code": EXIT_CODE_OF["FAIL"] if doubts else 0,
+        **(in_words(order, verdict) if verdict else {"headline": None, "sentences": []}),
         "concepts": figures(order, verdict) if verdict else [],
         "bundle": bundle_uri(status.proof.bundle, settings),
         "superseded": published.outputs["bundle"] != status.proof.bundle,
@@ -64,6 +66,7 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
         "level": examination(order).level.name,
         "pictures": known.evaluated,
         "unread": [question.shot.prompt for question in examination(order).unread],
+        **in_words(order, known),
         "concepts": figures(order, known),
         "model": model,
         "bundle": bundle,
@@ -74,6 +77,12 @@ def examined(order: Order, verdict: Ref, model: str, bundle: str, folder: Path) 
         "verdict_file": str(folder / VERDICT),
         "report": str(folder / REPORT),
     }
+
+
+def in_words(order: Order, verdict: Verdict) -> dict[str, Any]:
+    """Return the verdict in one sentence, and one for each bound with its limit."""
+    found = Findings.of(verdict, examination(order).names)
+    return {"headline": headline(verdict, found), "sentences": sentences(found)}
 
 
 def figures(order: Order, verdict: Verdict) -> list[dict[str, Any]]:

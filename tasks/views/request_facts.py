@@ -1,4 +1,4 @@
-"""The request as the report names it: what is asked, who handled it, when it came, when it is due, and on which model."""
+"""The request as the report names it: what is asked, who handled it, when it came and is due, and on which model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def request_facts(case: Case, policy: Policy | None) -> dict[str, str]:
     if others:
         asked["Together with"] = ", ".join(others)
     if policy is None:
-        return asked | {"Model": state.base.uri, "Model line": order.line}
+        return asked | {"Model": f"{BUILT_IN.get(state.base.uri) or Path(state.base.uri).name} (line {order.line})"}
     due = due_at(policy)
     return {
         **({"Request": policy.title} if policy.title else {}),

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.core.workflow.run_progress import artifact_key
-from expunge.tasks.views.outcome import figures
+from expunge.tasks.views.outcome import figures, in_words
 
 HEAD = "| concept | role | before | after | bound | limit |\n|---|---|---|---|---|---|"
 
@@ -39,7 +39,7 @@ def verdict_page(order: Order, verdict: Verdict, named: bool) -> str:
         for row in figures(order, verdict)
     ]
     reasons = [f"- {_cell(reason.message)}" for reason in verdict.reasons]
-    return "\n".join([title, HEAD, *rows, "", *reasons])
+    return "\n".join([title, _cell(in_words(order, verdict)["headline"]), "", HEAD, *rows, "", *reasons])
 
 
 def _share(value: float | None) -> str:

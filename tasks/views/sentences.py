@@ -36,6 +36,17 @@ class Bar:
     limit: float
     state: str
 
+    @property
+    def mark(self) -> str:
+        """Return the state in words."""
+        return {"met": "within the limit", "missed": "above the limit", "open": "proves nothing"}[self.state]
+
+
+def width(share: float, drawn: Sequence[Bar]) -> str:
+    """Return how far a share reaches on a chart of these bars, as CSS has it."""
+    longest = max(max(bar.bound, bar.limit, bar.measured) for bar in drawn)
+    return f"{95 * share / longest:.2f}%"
+
 
 def bars(findings: Findings) -> list[Bar]:
     """Return what decides, in the order of the report; what is not met comes first."""
@@ -85,7 +96,7 @@ def _passed(findings: Findings) -> Iterator[str]:
         names = listed([row.name for row in findings.targets])
         yield f"{names}: each is seen in at most {at_most(worst.rate.upper)} of pictures, limit {percent(worst.limit)}."
     if any(row.decides for row in findings.attacks):
-        yield "The attacks that were made brought none of it back."
+        yield "Every attack that decides stayed within its limit."
     if findings.groups:
         yield "What had to stay is still there."
 

@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "cde76aeaca032b8cc79435701eafcb1e6506b8b4b06c5134780f0fa5b18feb1b")
+PINNED = ("0.20.0", "1b64a87412520300572b1fd9200e85c224752cfc7a11a21d9475d9199c7b867c")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
