@@ -36,7 +36,7 @@ from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
 from expunge.tasks.views.request_facts import request_facts
-from expunge.tasks.views.sentences import bars, headline, width
+from expunge.tasks.views.sentences import bars, headline, rounded_up, width
 
 PAGES = Environment(
     loader=PackageLoader("expunge.tasks.views", "pages"),
@@ -47,6 +47,7 @@ PAGES = Environment(
 )
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 PAGES.filters["width"] = width
+PAGES.filters["at_most"] = lambda bound: f"{100 * rounded_up(bound):.1f} %"
 PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
 MARKS = re.compile(r"[\\*_\[\]()!~]")

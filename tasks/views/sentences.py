@@ -78,9 +78,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
-def at_most(bound: float) -> str:
+def rounded_up(bound: float) -> float:
     """Return an upper bound, rounded up to a tenth of a percent."""
-    return percent(math.ceil(round(1000 * bound, 6)) / 1000)
+    return math.ceil(round(1000 * bound, 6)) / 1000
+
+
+def at_most(bound: float) -> str:
+    """Return an upper bound as people write it, rounded up."""
+    return percent(rounded_up(bound))
 
 
 def listed(names: Sequence[str]) -> str:
