@@ -1,7 +1,7 @@
 """Takedown policies: what a request asks for, read strictly, and the state that all requests in force add up to."""
 
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
-from expunge.policies.floor import Floor, held_to, refuse_below
+from expunge.policies.floor import Approval, Floor, held_to, refuse_below
 from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
 from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.policy import Policy
@@ -11,6 +11,7 @@ from expunge.policies.reading.reader import parse, parse_floor, read, read_floor
 
 __all__ = [
     "Acceptance",
+    "Approval",
     "Base",
     "Budget",
     "Concept",

@@ -1,11 +1,14 @@
 """The floor: what no policy may go below, whoever writes it, by the kind of its request.
 
 A policy that is submitted is refused where it is looser. One that is in force already cannot be changed, so it is
-raised: when its line is computed anew, the stricter of policy and floor holds.
+raised: when its line is computed anew, the stricter of policy and floor holds. The floor also says for which kinds
+people decide on a publication, and who they are.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
@@ -15,7 +18,18 @@ from pydantic import AfterValidator, Field
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
 from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.policy import Policy
-from expunge.policies.model.schema import ATTACKS_AT, Acceptance, Kind, Level, Limit, ProbeName, Share, Strict
+from expunge.policies.model.schema import (
+    ATTACKS_AT,
+    Acceptance,
+    Kind,
+    Level,
+    Limit,
+    Name,
+    ProbeName,
+    Share,
+    Strict,
+    later,
+)
 
 ATTACKS = frozenset(name for made in ATTACKS_AT.values() for name in made)
 LEVELS = get_args(Level)
@@ -49,6 +63,34 @@ class Terms(Strict):
     never_waived: Annotated[tuple[ProbeName, ...], AfterValidator(_attacks)]
 
 
+def _public_key(text: str) -> str:
+    cure = "copy what stands between the two lines of dashes in the public key's PEM file, as one line"
+    try:
+        if base64.b64encode(base64.b64decode(text, validate=True)).decode() == text != "":
+            return text
+    except (binascii.Error, ValueError):
+        pass
+    raise PolicyError("", "is no public key in Base64", cure)
+
+
+def _each_once(approvers: dict[str, str]) -> dict[str, str]:
+    if not approvers:
+        raise PolicyError("", "names nobody, so nothing could ever be published", "name who may approve")
+    if len(set(approvers.values())) < len(approvers):
+        raise PolicyError("", "gives two people the same key", "give each person a key of their own")
+    return approvers
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
+
+
+class Approval(Strict):
+    """Who may approve a publication, each by name with a public key, and for how many hours an approval holds."""
+
+    approvers: Annotated[dict[Name, PublicKey], AfterValidator(_each_once)]
+    hours: Annotated[int, Field(ge=1, le=720)] = 72
+
+
 class Kinds(Strict):
     """The terms of single kinds of requests, in place of the default."""
 
@@ -62,19 +104,24 @@ class Kinds(Strict):
 
 
 class Floor(Strict):
-    """The floor of an organisation."""
+    """The floor of an organisation; `approval` has the kinds of requests on whose publication people decide."""
 
     schema_version: Literal["1"]
     default: Terms
     kinds: Kinds = Kinds()
+    approval: dict[Kind, Approval] = later({})
 
     def terms(self, kind: Kind) -> Terms:
         return getattr(self.kinds, kind) or self.default
 
     @property
     def digest(self) -> str:
-        """Return the sha256 (hex) of the terms of every kind, however the file writes them."""
+        """Return the sha256 (hex) of the terms of every kind, however the file writes them.
+
+        A floor that asks for no approval has the digest that it had before there were approvals.
+        """
         content = {kind: self.terms(kind).model_dump(mode="json") for kind in get_args(Kind)}
+        content |= self.model_dump(mode="json", include={"approval"})
         return hashlib.sha256(composed_json(content)).hexdigest()
 
 

@@ -14,6 +14,7 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.decisions.record import approval_of
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.preflight import check_room
@@ -65,9 +66,10 @@ def _predecessors(case: Case) -> set[str]:
 def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release:
     """Publish the content first and move the pointer last; the receipt puts the policy in force.
 
-    Without a verdict the base itself is published.
+    Without a verdict the base itself is published. Raises NotApproved where people decide, and no approval counts.
     """
     order, settings = case.order, case.settings
+    approval = approval_of(case, bundle)
     folder = order.folder / BUNDLE
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
@@ -78,6 +80,7 @@ def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release
         "state": order.state,
         "floor": order.floor,
         **({"verdict": verdict.sha256} if verdict else {}),
+        **approval,
     }
     receipt = case.note(Step.PUBLISHED, inputs, outputs={"bundle": bundle})
     deliver(receipt, settings)

@@ -15,12 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from expunge.engine.files.bundle import DIGEST
+from expunge.tasks.audit.approvals import unapproved
 from expunge.tasks.audit.provenance import twofold, unfounded
 from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import receipts_folder, work_folder
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.decisions.envelope import kept_decision
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.line.proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.notices import kept_notice
@@ -164,6 +166,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
             yield from (f"{named(receipt)}: {problem}" for problem in _astray(receipt, chain[:place]))
         if receipt.step == Step.PUBLISHED:
             yield from unfounded(home, receipt, chain[:place])
+            yield from unapproved(home, receipt, chain[:place])
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -202,8 +205,9 @@ def _twins(receipts: Sequence[Receipt]) -> Iterator[str]:
 
 
 def _lost(home: Path, receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Policies, floors and notices that receipts name and the home has no more."""
-    for name, kept in (("policy", kept_policy), ("floor", kept_floor), ("notice", kept_notice)):
+    """Policies, floors, notices and decisions that receipts name and the home has no more."""
+    stores = {"policy": kept_policy, "floor": kept_floor, "notice": kept_notice}
+    for name, kept in (stores | {"approval": kept_decision, "refusal": kept_decision}).items():
         for digest in dict.fromkeys(receipt.inputs[name] for receipt in receipts if name in receipt.inputs):
             try:
                 kept(home, digest)

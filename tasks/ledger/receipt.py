@@ -26,7 +26,7 @@ class Step(StrEnum):
 
     A takedown has steps from reading its policy to its publication. A refusal ends it, and so does the finding that
     another request has published the same. What is published is checked. An attempt begins before anything is drawn of
-    the candidate.
+    the candidate. Where people decide, the publication waits until one of them has approved it.
     """
 
     RECEIVED = "received"
@@ -37,6 +37,8 @@ class Step(StrEnum):
     VERIFIED = "verified"
     GATED = "gated"
     BUNDLED = "bundled"
+    AWAITING = "awaiting-approval"
+    APPROVED = "approved"
     PUBLISHED = "published"
     REFUSED = "refused"
     REPEATED = "repeated"

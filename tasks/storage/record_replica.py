@@ -32,6 +32,7 @@ RECORD = {
     "policies": r"[0-9a-f]{64}\.yaml",
     "floors": r"[0-9a-f]{64}\.yaml",
     "notices": r"[0-9a-f]{64}\.json",
+    "decisions": r"[0-9a-f]{64}\.json",
     "keys": r"[0-9a-f]{64}\.pem",
     "timestamps": ONE_OF_A_LINE.replace(r"\.json", r"\.tsr"),
     "signatures": ONE_OF_A_LINE,

@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "1b64a87412520300572b1fd9200e85c224752cfc7a11a21d9475d9199c7b867c")
+PINNED = ("0.20.0", "d34b4f644016d20d5dac1bf835a6ec269ddc1175f7c7f69ee20abc2920030568")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -20,6 +20,8 @@ STATES = {
     Step.VERIFIED: "verified",
     Step.GATED: "gated",
     Step.BUNDLED: "validated",
+    Step.AWAITING: "awaiting_approval",
+    Step.APPROVED: "approved",
     Step.PUBLISHED: "published",
     Step.REFUSED: "rejected",
     Step.REPEATED: "repeated",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -73,20 +73,32 @@ def check_key(home: Path) -> None:
 
 
 def _private_key(home: Path) -> PrivateKeyTypes:
-    named = os.environ.get("EXPUNGE_SIGNING_KEY")
-    path = Path(named) if named else _own(home)
-    try:
-        if not named:
-            _refuse_another(home, path)
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
+    if named := os.environ.get("EXPUNGE_SIGNING_KEY"):
+        return private_key(Path(named), "EXPUNGE_SIGNING_KEY is ")
+    path = _own(home)
+    with _usable(path):
+        _refuse_another(home, path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
+    return private_key(path)
+
+
+def private_key(path: Path, named: str = "") -> PrivateKeyTypes:
+    """Return the private key in a PEM file; UsageError, which begins as `named`, if there is none that can sign."""
+    with _usable(path, named):
         key = load_pem_private_key(path.read_bytes(), None)
         CryptoSigner(key).sign(b"")  # fewer kinds can sign than can be read
         return key
+
+
+@contextmanager
+def _usable(path: Path, named: str = "") -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(
-            f"{'EXPUNGE_SIGNING_KEY is ' if named else ''}{path}, which is no private key in PEM without a password "
-            f"that can be read and sign ({error}): make one with `openssl genpkey -algorithm ed25519 -out FILE`"
+            f"{named}{path}, which is no private key in PEM without a password that can be read and sign ({error}): "
+            "make one with `openssl genpkey -algorithm ed25519 -out FILE`"
         ) from None
 
 
@@ -169,6 +181,11 @@ def envelope(home: Path, receipt: Receipt) -> bytes | None:
     """Return a receipt in its signed envelope, as the home has it; None if it was never signed."""
     file = _file(home, receipt)
     return file.read_bytes() if file.exists() else None
+
+
+def is_signed_by(home: Path, receipt: Receipt, key: SSlibKey) -> bool:
+    """Return whether this key signed a receipt."""
+    return not _problem(home, receipt, [key])
 
 
 def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:

@@ -25,8 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 REQUEST_STATES = (
-    *("accepted", "planned", "erased", "attempted", "verified", "gated", "validated", "published"),
-    *("rejected", "repeated", "replaced", "suspect", "restored"),
+    *("accepted", "planned", "erased", "attempted", "verified", "gated", "validated"),
+    *("awaiting_approval", "approved", "published", "rejected", "repeated", "replaced", "suspect", "restored"),
 )
 DIGEST = String(64)
 METADATA = MetaData(
@@ -80,7 +80,7 @@ REQUESTS = Table(
     Column("work", DIGEST, primary_key=True, comment="key of the work order, or the digest of a policy that is none"),
     Column("id", String(200), nullable=False, comment="request id"),
     Column("policy", String(64), nullable=False, comment="digest of the policy"),
-    Column("state", String(16), nullable=False),
+    Column("state", String(20), nullable=False),
     Column("receipt", DIGEST, nullable=False, comment="digest of the receipt that the state follows from"),
     Column("at", UtcDateTime, nullable=False, comment="when that receipt was written"),
     Column("received", UtcDateTime, comment="when the request arrived; null where the policy is lost"),

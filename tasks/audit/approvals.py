@@ -1,0 +1,50 @@
+"""The approval of a publication: where a floor on record asked for one, it must have counted when it was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from expunge.tasks.core.errors import IntegrityError, UsageError
+from expunge.tasks.core.workflow.steps import LONGEST_CALL
+from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
+from expunge.tasks.ledger.decisions.record import with_notices
+from expunge.tasks.ledger.decisions.validity import refusal_of
+from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
+from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
+
+UPLOAD = timedelta(seconds=LONGEST_CALL)
+"""How long the upload may take between the look at the approval and the receipt."""
+
+
+def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
+    """Say how a publication for which a floor asked for an approval rests on none that counts.
+
+    What is lost of policies, floors and decisions is told for itself.
+    """
+    try:
+        problem = _problem(home, published, before)
+    except (IntegrityError, UsageError) as error:
+        problem = f"nobody can tell whether it was approved: {error}"
+    if problem:
+        yield f"{named(published)}: {problem}"
+
+
+def _problem(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
+    if not any(one.inputs.get("floor") for one in before):
+        return ""  # of before there were floors
+    policy = kept_policy(home, published.inputs.get("policy", ""))
+    others, _ = kept_policies(home, {one.inputs.get("policy", "") for one in of_step(before, Step.PUBLISHED)})
+    people = deciders_on_record(home, before, policy, others.values())
+    if people is None:
+        return "" if "approval" not in published.inputs else "it names an approval, and no floor on record asked"
+    asked = open_question(before, published.request_id)
+    if asked is None or asked.inputs["bundle"] != published.outputs.get("bundle"):
+        return "the floor asks for an approval, and nobody was asked about this bundle"
+    answer = last_answer(before, asked)
+    if answer and answer.inputs.get("approval") != published.inputs.get("approval"):
+        return "it does not name the approval that was given"
+    at = datetime.fromisoformat(published.at) - UPLOAD
+    problem = refusal_of(home, with_notices(home, before), asked, answer, people, at)
+    return f"it rests on no approval that counts: {problem}" if problem else ""
