@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from expunge.flows.publish import publish
 from expunge.flows.takedown import takedown
 from expunge.policies import Policy, parse
 from expunge.tasks.catch_up import catch_up
@@ -15,17 +16,21 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, verdict_of
 from expunge.tasks.intake import note_repeated, repeated
 from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.decisions.question import last_answer, open_question
+from expunge.tasks.ledger.decisions.record import people_of
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.queries import line_of, publication_in
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.tracking.runs import recorded_run
-from expunge.tasks.views.outcome import outcome
+from expunge.tasks.views.outcome import outcome, waiting_outcome
 
 
 def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     """Run the takedown flow for a policy file, unless its work is done; returns what came of it.
+
+    Where people decide that is a question to them, or its publication if one of them has approved it already.
 
     Raises what the flow raises: a refusal, a verdict that is not PASS, or a service that does not answer.
     IntegrityError if the file says something else than `policy` when its turn comes.
@@ -47,6 +52,11 @@ def _submit(path: Path, data: bytes, policy: Policy, ledger: Ledger, settings: S
         return outcome(done, first, repeated=True) | {"request_id": policy.request_id, "same_as": first.request_id}
     with prefect_staying(settings.prefect_api_url):
         case = takedown(path.absolute(), hashlib.sha256(data).hexdigest(), settings.home)
+        asked = open_question(case.chain, policy.request_id)
+        if asked and last_answer(case.chain, asked):
+            case, asked = publish(policy.request_id, ledger.line, settings.home), None
+    if asked:
+        return waiting_outcome(case, asked, people_of(settings.home, case.chain, asked))
     receipt = publication_in(case.chain, policy.digest)
     assert receipt is not None, "the flow ended well, so the publication is on record"
     return outcome(case, receipt, repeated=False)

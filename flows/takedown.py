@@ -1,4 +1,4 @@
-"""The takedown: from a policy file to a published, verified model, or to a reason why not.
+"""The takedown: from a policy file to a published, verified model, to a question to people, or to a reason why not.
 
 Every step finds what it made before by content, so running the flow again does only what is missing.
 """
@@ -16,6 +16,7 @@ from pydantic import Field, FilePath
 
 from expunge.flows.restore import restore
 from expunge.policies import Policy, PolicyErrors, read
+from expunge.tasks.approval import ask_task
 from expunge.tasks.bundle import bundle_task
 from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings
@@ -36,7 +37,7 @@ from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.verify import attempt_task, compare_task, verdict_task, verify_task
 from expunge.tasks.views.run_page import show_verdict
 
-STEPS = 12
+STEPS = 13
 """How many steps a request takes that is published."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -56,8 +57,9 @@ def takedown(policy: FilePath, sha256: Sha256, home: Path) -> Case:
     """Take the policy file at path `policy`, whose bytes have this sha256, through the whole pipeline.
 
     Returns the case, whose work folder under `home` holds all that was made. Ends Failed, with the reason
-    as its message, if anything is refused or the verdict is not PASS; then nothing has been published. The flow holds
-    its line, checks the services and copies the record, whoever starts it.
+    as its message, if anything is refused or the verdict is not PASS; then nothing has been published. Nor has it where
+    people decide: the request waits then, and `expunge.flows.publish` goes on. The flow holds its line, checks the
+    services and copies the record, whoever starts it.
     """
     (request, data), settings = received(policy, sha256), replace(Settings.load(), home=home)
     line = line_of(request, home)
@@ -86,6 +88,9 @@ def _carried_out(policy: Policy, data: bytes, ledger: Ledger, settings: Settings
             record_task(case, verdict, evidence, gate.receipt, None)
         refuse(verdict, gate)
     bundle = bundle_task(case, plan, candidate, verdict, evidence)
+    if ask_task(case, bundle, verdict):
+        report_task(case, candidate, verdict, evidence)  # people decide by it
+        return case
     release = publish_task(case, bundle, verdict)
     report_task(case, candidate, verdict, evidence)
     record_task(case, verdict, evidence, release.receipt, release)

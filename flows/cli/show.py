@@ -77,6 +77,9 @@ def print_plan(data: dict[str, Any]) -> None:
 
 
 def print_outcome(data: dict[str, Any]) -> None:
+    if data.get("state") == "awaiting_approval":
+        print_waiting(data)
+        return
     if data["same_as"]:
         request, first = escape(data["request_id"]), escape(data["same_as"])
         console.print(
@@ -95,6 +98,14 @@ def print_outcome(data: dict[str, Any]) -> None:
     for title in ("bundle", "pointer", "mlflow", "prefect", "report"):
         console.print(f"{title:<8} {escape(data[title] or 'none')}")
     _print_elsewhere(data["elsewhere"])
+
+
+def print_waiting(data: dict[str, Any]) -> None:
+    if data["verdict"]:
+        _print_verdict(data)
+    console.print(f"[bold yellow]AWAITING APPROVAL[/]: nothing is published. {escape(data['how'])}")
+    for title in ("bundle", "report"):
+        console.print(f"{title:<8} {escape(data[title] or 'none')}")
 
 
 def _in_place(data: dict[str, Any]) -> str:

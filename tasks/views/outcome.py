@@ -12,6 +12,8 @@ from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.work_order import Order, Ref, verdict_of
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.decisions.question import Deciders
+from expunge.tasks.ledger.decisions.record import NotApproved, how_to_decide
 from expunge.tasks.ledger.queries import elsewhere
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.bundle_store import bundle_uri
@@ -50,6 +52,27 @@ def outcome(case: Case, published: Receipt, repeated: bool) -> dict[str, Any]:
         "prefect": without_password(settings.prefect_api_url).removesuffix("/api"),
         "report": str(order.folder / REPORT) if verdict else None,
         "elsewhere": elsewhere(order.home, case.ledger, order.request_id),
+        "work": order.key,
+    }
+
+
+def waiting_outcome(case: Case, asked: Receipt, people: Deciders) -> dict[str, Any]:
+    """Return what a request came to that waits for people to decide: its verdict, and who may decide and how."""
+    order = case.order
+    verdict = None if order.desired.restores else verdict_of(order)
+    return {
+        "request_id": order.request_id,
+        "state": "awaiting_approval",
+        "asked_at": asked.at,
+        "approvers": sorted(people.approvers),
+        "how": how_to_decide(order.request_id, people),
+        "verdict": verdict and verdict.outcome.value,
+        "grade": verdict and verdict.grade,
+        "exit_code": NotApproved.exit_code,
+        **(in_words(order, verdict) if verdict else {"headline": None, "sentences": []}),
+        "concepts": figures(order, verdict) if verdict else [],
+        "bundle": asked.inputs["bundle"],
+        "report": str(order.folder / REPORT) if verdict else None,
         "work": order.key,
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.policy_store import kept_policy, published_policies
+from expunge.tasks.ledger.queries import read
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.ledger.signatures.signing import private_key
@@ -113,8 +113,9 @@ def approve(home: Path, request_id: str, key: Path, line: str = "") -> Receipt:
         NothingOnRecord: it does not wait.
         NotApproved: whoever has this key may not decide on it.
     """
-    private, (ledger, held) = private_key(key), _line_of_question(home, request_id, line)
-    with held:
+    private, name = private_key(key), line_of_question(home, request_id, line)
+    with alone_on(name, home):
+        ledger = journal(home, name)
         asked, people = _open(home, ledger, request_id)
         by = _person(private, people)
         if problem := own_request(home, with_notices(home, ledger.chain), asked, by, people):
@@ -137,8 +138,9 @@ def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "") 
     words = " ".join(reason.split())
     if not 0 < len(words) <= 2000 or not words.isprintable():
         raise UsageError("--reason has to say why, in 1 to 2000 characters: the sender of the notice is told")
-    private, (ledger, held) = private_key(key), _line_of_question(home, request_id, line)
-    with held:
+    private, name = private_key(key), line_of_question(home, request_id, line)
+    with alone_on(name, home):
+        ledger = journal(home, name)
         asked, people = _open(home, ledger, request_id)
         by = _person(private, people)
         at = datetime.now(UTC).replace(microsecond=0)
@@ -188,10 +190,11 @@ def _still_registered(home: Path, asked: Receipt, policy: Policy, published: Seq
     return Deciders(then.floor, both, min(then.hours, now.hours))
 
 
-def _line_of_question(home: Path, request_id: str, line: str) -> tuple[Ledger, AbstractContextManager]:
-    """Return the ledger of the line on which a request waits, and what holds that line."""
-    from expunge.tasks.ledger.queries import read
+def line_of_question(home: Path, request_id: str, line: str = "") -> str:
+    """Return the line on which a request waits for a decision.
 
+    Raises NothingOnRecord if it does not, UsageError if it does on several and `line` names none.
+    """
     chains, problems = read(home)
     found = [name for name, chain in chains.items() if line in ("", name) and open_question(chain, request_id)]
     if not found:
@@ -199,7 +202,7 @@ def _line_of_question(home: Path, request_id: str, line: str) -> tuple[Ledger, A
         raise NothingOnRecord(f"no request {request_id!r} waits for a decision{also}: see `expunge status`")
     if len(found) > 1:
         raise UsageError(f"{request_id} waits on {' and on '.join(found)}: name one by --line")
-    return journal(home, found[0]), alone_on(found[0], home)
+    return found[0]
 
 
 def _open(home: Path, ledger: Ledger, request_id: str) -> tuple[Receipt, Deciders]:
