@@ -24,6 +24,17 @@ SHEETS = "sheets"
 REPORT = "report.html"
 BUNDLE = "bundle"
 
+FILES_OF_RECEIPTS = {
+    "plan": DELTAS,
+    "trials": TRIALS,
+    "rounding": ROUNDING,
+    "comparison": COMPARISON,
+    "evidence": EVIDENCE,
+    "verdict": VERDICT,
+    "quality": QUALITY,
+}
+"""Files in the folder of a work, by the name under which receipts have the sha256 of each."""
+
 
 def words_folder(home: Path) -> Path:
     """Return what models make of their own words."""

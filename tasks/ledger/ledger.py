@@ -67,6 +67,10 @@ class Head(Protocol):
         """Return the receipt that was appended to this chain and is not stored yet, with its envelope."""
         ...
 
+    def in_its_slot(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
+        """Return the receipt that follows these in the place that all machines share, with its envelope."""
+        ...
+
     def settle(self, chain: Sequence[Receipt]) -> None:
         """Learn of a chain that holds."""
         ...
@@ -151,6 +155,16 @@ class Ledger:
             return
         with self._turn():
             self._repair(self._seal)
+
+    def fetch(self) -> None:
+        """Store the receipts that the place shared by all machines has and this folder lacks, without the lease.
+
+        LedgerError where what lies there is no receipt that follows.
+        """
+        chain, problems = self._stored()
+        while self._head and not problems and (found := self._head.in_its_slot(chain)):
+            self._store(*found)
+            chain.append(found[0])
 
     def _proven(self) -> list[Receipt]:
         """Return the chain upon which a receipt is added, with what was missing put back; LedgerError as `receipts`."""

@@ -18,7 +18,7 @@ from expunge.tasks.core.errors import IntegrityError, LimitExceeded
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import actor
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line.head import LineHead
+from expunge.tasks.ledger.line.head import LineHead, SharedRecord
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.signatures.timestamps import stamping
 from expunge.tasks.ledger.signatures.trust import Signatures
@@ -57,13 +57,19 @@ class AtTheDoor:
         return self.policy.request_id
 
 
-def journal(home: Path, line: str, keys: Sequence[SSlibKey] | None = None, noted: Collection[str] = ()) -> Ledger:
+def journal(
+    home: Path,
+    line: str,
+    keys: Sequence[SSlibKey] | None = None,
+    noted: Collection[str] = (),
+    record: SharedRecord | None = None,
+) -> Ledger:
     """Return the ledger of a line, by which every receipt is written and read.
 
     What is written is signed, and what no trusted key signed does not count. `keys` and `noted` as `Signatures` has
-    them.
+    them, `record` as `LineHead`.
     """
-    return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted), LineHead(home, line))
+    return Ledger(receipts_folder(home), line, Signatures(home, line, keys, noted), LineHead(home, line, record))
 
 
 def note(

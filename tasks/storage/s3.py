@@ -105,12 +105,22 @@ def holds(s3: Any, bucket: str, key: str, sha256: str) -> bool:
 
 def read(s3: Any, bucket: str, key: str) -> bytes:
     """Return the bytes under `key`, a small object; raises IntegrityError when there are none, or far too many."""
+    content = find(s3, bucket, key)
+    if content is None:
+        raise IntegrityError(f"s3://{bucket}/{key} is missing: publish it again from its bundle folder")
+    return content
+
+
+def find(s3: Any, bucket: str, key: str) -> bytes | None:
+    """Return the bytes under `key`, a small object, or None; raises IntegrityError when there are far too many."""
     with reaching(s3):
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"]
             content = body.read(SMALL + 1) + body.read(1)  # boto3 compares the checksum where it finds the end
         except ClientError as error:
-            raise _absence(error, bucket, key) from error
+            if code(error) in ABSENT:
+                return None
+            raise
     if len(content) > SMALL:
         raise IntegrityError(f"s3://{bucket}/{key} has more than {SMALL} bytes: restore an earlier version of it")
     return content
@@ -152,6 +162,14 @@ def names_under(s3: Any, bucket: str, prefix: str) -> set[str]:
     with reaching(s3):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return {entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])}
+
+
+def folders_under(s3: Any, bucket: str, prefix: str) -> list[str]:
+    """Return the names that follow `prefix` up to the next slash."""
+    with reaching(s3):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return sorted(name.removeprefix(prefix).removesuffix("/") for name in found)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
-"""The head of a line: the database decides under the lease which receipt is the next, and the signed receipt says it.
+"""Which receipt is the next of a line: database and slot decide it, and the signed receipt says it.
 
 The row of a line is a promise that a signed receipt keeps. A row without a valid signature is not believed, and is
 written anew from the receipts. A row with one that the record lacks is a receipt: it is put on record, or, if more than
 that is missing, nothing goes on.
+
+A database can be lost, and two workers that know of different ones can both move a head. So each number of a line has
+a slot in S3 that can be written once. The receipt in the slot is the one of that number, whatever a row says.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from expunge.policies import Policy
 from expunge.tasks.core.errors import LedgerError
@@ -17,17 +21,37 @@ from expunge.tasks.ledger.line.projection import rows_of
 from expunge.tasks.ledger.policy_store import kept_policies, named_policies
 from expunge.tasks.ledger.receipt import Receipt, named
 from expunge.tasks.ledger.signatures import signing
-from expunge.tasks.ledger.signatures.trust import trusted_keys
+from expunge.tasks.ledger.signatures.trust import CURE, trusted_keys
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.heads import Head, Rows, adopt, head_of, move_head
 from expunge.tasks.ledger.state.leases import mark_unfenced, turn
 
 
-class LineHead:
-    """The head of one line, which its ledger moves with each receipt."""
+class SharedRecord(Protocol):
+    """The place of the record that all machines share."""
 
-    def __init__(self, home: Path, line: str) -> None:
-        self._home, self._line = home, line
+    def keep_named(self, receipt: Receipt) -> None:
+        """Store what a receipt names, before the receipt is on record."""
+        ...
+
+    def fetch_named(self, receipt: Receipt) -> None:
+        """Fetch the policy, floor, notice and time stamp of a receipt where the home lacks them."""
+        ...
+
+    def claim(self, receipt: Receipt, envelope: bytes) -> None:
+        """Write a receipt into the slot of its number. Raises LeaseLost where another receipt has it."""
+        ...
+
+    def slot(self, line: str, sequence: int) -> bytes | None:
+        """Return the signed receipt in a slot, None as long as it is free."""
+        ...
+
+
+class LineHead:
+    """The head of one line, which its ledger moves with each receipt. Without a `record` the home is the only place."""
+
+    def __init__(self, home: Path, line: str, record: SharedRecord | None = None) -> None:
+        self._home, self._line, self._record = home, line, record
         self._policies: dict[str, Policy] = {}  # by digest those that were read, for a policy on record never changes
 
     @contextmanager
@@ -37,29 +61,59 @@ class LineHead:
             yield lease.token
 
     def move(self, chain: Sequence[Receipt], envelope: bytes) -> None:
-        """Make the last of these receipts the line's head, if the one before it is. Raises LeaseLost, HeadMoved."""
+        """Make the last of these receipts the line's head, if the one before it is, and write it into its slot.
+
+        What it names is stored first, so that whoever finds the receipt finds that, too. Raises LeaseLost, HeadMoved.
+        """
         before = Head(chain[-2].sequence, chain[-2].digest, b"") if len(chain) > 1 else None
+        if self._record:
+            self._record.keep_named(chain[-1])
         with turn(self._line, self._home) as lease:
             move_head(Database.of(self._home), lease, self._rows(chain, envelope), before)
+        if self._record:
+            self._record.claim(chain[-1], envelope)
 
     def following(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
-        """Return the receipt after these that was appended and never stored, with its envelope.
+        """Return the receipt after these that was appended and is not stored here, with its envelope.
 
-        Raises LedgerError where a signed receipt says that this chain lacks more, or is another.
+        That of its slot, or else the one that the database has, which is written into the slot then. Raises
+        LedgerError where a signed receipt says that this chain lacks more, or is another.
         """
+        if found := self.in_its_slot(chain):
+            return found
         head = head_of(Database.of(self._home), self._line)
         receipt = self._believed(head)
         if head is None or receipt is None:
             return None
         end = chain[-1].digest if chain else ""
         if (receipt.sequence, receipt.previous) == (len(chain) + 1, end):
+            if self._record:
+                self._record.claim(receipt, head.envelope)
             return receipt, head.envelope
-        if receipt.sequence > len(chain) or chain[receipt.sequence - 1].digest != receipt.digest:
+        if self._lacks(chain, receipt):
             raise LedgerError(
                 f"the database has {named(receipt)} of {self._line}, signed, and {self._home} does not: receipts were "
                 "removed, or this is an older copy; restore them from S3 or a backup"
             )
         return None
+
+    def in_its_slot(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
+        """Return the receipt in the slot after these, with its envelope. LedgerError if it does not follow them."""
+        number, end = len(chain) + 1, chain[-1].digest if chain else ""
+        signed = self._record.slot(self._line, number) if self._record else None
+        if self._record is None or signed is None:
+            return None
+        try:
+            receipt = signing.opened(signed, trusted_keys(self._home))
+        except ValueError as error:
+            raise LedgerError(f"number {number} of {self._line} in S3 {error}: {CURE}") from None
+        if (receipt.line, receipt.sequence, receipt.previous) != (self._line, number, end):
+            raise LedgerError(
+                f"number {number} of {self._line} in S3 does not follow the receipts in {self._home}: two records have "
+                "one number; see `expunge audit --stored`"
+            )
+        self._record.fetch_named(receipt)
+        return receipt, signed
 
     def settle(self, chain: Sequence[Receipt]) -> None:
         """Let the database say what these receipts say, which hold.
@@ -81,6 +135,16 @@ class LineHead:
         found, lost = kept_policies(self._home, named_policies(chain) - self._policies.keys())
         self._policies |= found
         return rows_of(chain, envelope, self._policies, lost)
+
+    def _lacks(self, chain: Sequence[Receipt], receipt: Receipt) -> bool:
+        """Return whether a receipt of the database is missing in the chain, and did not lose its slot to another."""
+        if receipt.sequence > len(chain):
+            return True
+        own = chain[receipt.sequence - 1]
+        if own.digest == receipt.digest:
+            return False
+        signed = self._record.slot(self._line, receipt.sequence) if self._record else None
+        return signed is None or signed != signing.envelope(self._home, own)
 
     def _believed(self, head: Head | None) -> Receipt | None:
         """Return the receipt in a row, if a trusted key signed it and it is of this line."""

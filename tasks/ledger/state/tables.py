@@ -1,6 +1,6 @@
 """The tables: model lines with their last receipt, requests with their states, checks that are due, and leases.
 
-All but the leases repeats what signed receipts say, and is never believed over them.
+Lines, requests and checks repeat what signed receipts say, and are never believed over them.
 """
 
 from __future__ import annotations
@@ -102,6 +102,14 @@ CHECKS = Table(
     Column("check_due", UtcDateTime, comment="by when they have to be checked again; null for a base"),
     Column("suspect", Boolean, nullable=False, comment="whether the last check did not prove them"),
     Index(None, "check_due"),
+)
+
+RECORDS = Table(
+    "records",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1, for a database has one record"),
+    Column("number", String(32), nullable=False, comment="under which the record lies in S3"),
+    CheckConstraint("id = 1", name="one_record"),
 )
 
 LEASES = Table(
