@@ -180,19 +180,24 @@ class Ledger:
         """Put back what is missing; return the receipts and what is wrong with chain and signatures, in words."""
         chain, problems = self._stored()
         while not problems and (found := self._missing(seal, chain)):
-            receipt, envelope = found
-            logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(receipt))
-            self._store(receipt, envelope)
-            chain.append(receipt)
+            self._store(*found)
+            chain.append(found[0])
         problems = [*problems, *seal.problems(chain)]
         if self._head and chain and not problems:
             self._head.settle(chain)
         return chain, problems
 
     def _missing(self, seal: Seal, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
-        if receipt := seal.following(chain):
-            return receipt, b""
-        return self._head.following(chain) if self._head else None
+        """Return the receipt after these that is not stored here; that this machine signed it is worth a warning."""
+        if self._head and (found := self._head.in_its_slot(chain)):
+            return found
+        if signed := seal.following(chain):
+            found = signed, b""
+        else:
+            found = self._head.following(chain) if self._head else None
+        if found:
+            logger.warning("%s was signed and missing, and is put back: see `expunge audit`", named(found[0]))
+        return found
 
     def _turn(self) -> AbstractContextManager[int | None]:
         return self._head.turn() if self._head else self._alone()

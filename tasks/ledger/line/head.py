@@ -24,7 +24,7 @@ from expunge.tasks.ledger.signatures import signing
 from expunge.tasks.ledger.signatures.trust import CURE, trusted_keys
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.heads import Head, Rows, adopt, head_of, move_head
-from expunge.tasks.ledger.state.leases import mark_unfenced, turn
+from expunge.tasks.ledger.state.leases import LeaseLost, lease_name, mark_unfenced, turn
 
 
 class SharedRecord(Protocol):
@@ -66,6 +66,7 @@ class LineHead:
         What it names is stored first, so that whoever finds the receipt finds that, too. Raises LeaseLost, HeadMoved.
         """
         before = Head(chain[-2].sequence, chain[-2].digest, b"") if len(chain) > 1 else None
+        self._refuse_late(chain)
         if self._record:
             self._record.keep_named(chain[-1])
         with turn(self._line, self._home) as lease:
@@ -74,13 +75,11 @@ class LineHead:
             self._record.claim(chain[-1], envelope)
 
     def following(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
-        """Return the receipt after these that was appended and is not stored here, with its envelope.
+        """Return the receipt after these that the database has and that is not stored here, with its envelope.
 
-        That of its slot, or else the one that the database has, which is written into the slot then. Raises
-        LedgerError where a signed receipt says that this chain lacks more, or is another.
+        It is written into its slot, which is free. Raises LedgerError where a signed receipt says that this chain lacks
+        more, or is another.
         """
-        if found := self.in_its_slot(chain):
-            return found
         head = head_of(Database.of(self._home), self._line)
         receipt = self._believed(head)
         if head is None or receipt is None:
@@ -129,6 +128,15 @@ class LineHead:
             adopt(database, lease, self._rows(chain, envelope))
             if head is None:
                 mark_unfenced(database, lease)
+
+    def _refuse_late(self, chain: Sequence[Receipt]) -> None:
+        """Raise LeaseLost where the last receipt has an older lease than one before it.
+
+        A database that was lost knows of no other worker; the receipts do.
+        """
+        last = chain[-1].fencing_token
+        if last and any((receipt.fencing_token or 0) > last for receipt in chain[:-1]):
+            raise LeaseLost(lease_name(self._line), named(chain[-1]))
 
     def _rows(self, chain: Sequence[Receipt], envelope: bytes) -> Rows:
         """Return the database's rows of the line; a policy that these receipts name is read once."""

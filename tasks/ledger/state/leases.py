@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from expunge.errors import ExpungeError
 from expunge.tasks.core.environment import Environment
@@ -101,7 +102,7 @@ def held_here(database: Database, name: str) -> Lease | None:
 
 def acquire(database: Database, name: str) -> Lease | None:
     """Take the lease if it is free, has expired, or its holder is dead; None if another worker has it."""
-    with database.transaction() as connection:
+    with suppress(IntegrityError), database.transaction() as connection:  # another wrote the row of a new name first
         found = locked(connection, name)
         now = clock(connection)
         if found and found.holder and found.expires > now and not is_dead(found.holder):
@@ -116,6 +117,7 @@ def acquire(database: Database, name: str) -> Lease | None:
         else:
             connection.execute(update(LEASES).where(LEASES.c.name == name).values(**values))
         return lease
+    return None
 
 
 def renew(database: Database, lease: Lease) -> None:
