@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,7 @@ from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.records import LINE, WORK
 
 pytestmark = pytest.mark.usefixtures("operator")
+NOTHING: dict[str, Any] = {"inputs": {}, "outputs": {}}
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def ledger(settings: Settings, record: RecordInS3 | None = None) -> Ledger:
 
 
 def append(settings: Settings, who: str = "x", step: str = "read", **named: dict[str, str]) -> Receipt:
-    told = {"inputs": {}, "outputs": {}, **named}
+    told: dict[str, Any] = {"inputs": {}, "outputs": {}, **named}
     return ledger(settings).append(step, request_id="r", who=who, settings={"work": WORK}, **told)
 
 
@@ -110,9 +112,6 @@ def test_attack_two_workers_with_lost_databases_race_for_one_number(settings: Se
     later = [append(each, who) for who, each in (("a", settings), ("b", other))]
     assert [one.sequence for one in later] == [3, 4]
     assert fetched(settings) == fetched(other)
-
-
-NOTHING: dict[str, dict[str, str]] = {"inputs": {}, "outputs": {}}
 
 
 def test_one_of_many_writers_wins_a_slot(settings: Settings) -> None:
@@ -198,7 +197,7 @@ def worked(settings: Settings, tmp_path: Path) -> tuple[Receipt, dict[str, bytes
     (folder := work_folder(settings.home, WORK)).mkdir(parents=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    named = {"inputs": {"state": state.digest}, "outputs": {"plan": sha256(b"deltas")}}
+    named: dict[str, Any] = {"inputs": {"state": state.digest}, "outputs": {"plan": sha256(b"deltas")}}
     return append(settings, step="planned", **named), contents
 
 
