@@ -19,7 +19,7 @@ from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 
 VARIABLE = "EXPUNGE_DATABASE"
 FILE = "expunge.db"
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration: a database that has it needs none, which is known without loading Alembic."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 ONE_MIGRATION_AT_A_TIME = 0x65787075  # the key of PostgreSQL's advisory lock
