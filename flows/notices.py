@@ -10,6 +10,7 @@ from expunge.policies.model.schema import Kind
 from expunge.policies.notices import draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries
+from expunge.tasks.ledger.decisions.counters import COUNTERS, open_counters
 from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.notices import receive, received_at, received_notices, what_is_missing, write_draft
 from expunge.tasks.ledger.receipt import Receipt
@@ -58,6 +59,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
         "received_at": settings["received_at"],
         "due": settings["due_at"],
         "missing": (receipt.verdict or {}).get("reasons", []),
+        "counters": settings.get(COUNTERS),
         "receipt": receipt.digest,
     }
 
@@ -65,7 +67,8 @@ def _row(receipt: Receipt) -> dict[str, Any]:
 def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
     """Return all that waits to be carried out, the most urgent first; the exit code tells whether anything is late.
 
-    The clock of a notice holds for the policy that came of it, whatever moment that policy names. NothingOnRecord
+    The clock of a notice holds for the policy that came of it, whatever moment that policy names. What a
+    counter-notice is about is due by the end of its window, if it was published, and else no more. NothingOnRecord
     where there is no home. What no law sets a time for comes last.
     """
     refuse_no_home(home)
@@ -73,16 +76,20 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
     chains, problems = queries.read(home)
     open_rows: dict[str, dict[str, Any]] = {}
     if NOTICES in chains:
-        open_rows = {row["request_id"]: row for row in notice_rows(home)}
+        open_rows = {row["request_id"]: row for row in notice_rows(home) if not row["counters"] or row["missing"]}
+        for countered in open_counters(chains[NOTICES]):
+            open_rows.pop(countered, None)
     requests = queries.states_in(home, chains, now=now)
     for row in requests:
         notice = open_rows.get(row["request_id"])
         dues = [str(due) for due in (row["due"], notice and notice["due"]) if due]
         due = min(dues, key=datetime.fromisoformat, default=None)
+        if row["countered"]:
+            due = row["countered"]["closes"]
         kept = {name: row[name] for name in ("request_id", "state", "receipt")}
         open_rows[row["request_id"]] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
     for row in requests:
-        if row["state"] in ENDED:
+        if _is_ended(row):
             open_rows.pop(row["request_id"], None)
     rows = sorted(
         ({**row, **_left(row["due"], now)} for row in open_rows.values()),
@@ -95,6 +102,13 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
         "problems": problems,
         "exit_code": LedgerError.exit_code if problems else late,
     }
+
+
+def _is_ended(row: dict[str, Any]) -> bool:
+    """Return whether nothing has to be done for a request: it is carried out, a person refused it, or it is stopped."""
+    refused = row["state"] == "rejected" and row["decided_by"] is not None
+    stopped = row["countered"] is not None and not row["countered"]["published"]
+    return row["state"] in ENDED or refused or stopped
 
 
 def _left(due: str | None, now: datetime) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.decisions.record import approval_of
+from expunge.tasks.ledger.decisions.counters import refuse_countered
+from expunge.tasks.ledger.decisions.record import approval_of, notices_of
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.preflight import check_room
@@ -39,11 +40,13 @@ def follow_task(case: Case) -> None:
     """Refuse before any work is done what could not be published in the end.
 
     Raises:
+        Countered: a counter-notice is open.
         IntegrityError: the line was moved by somebody else.
         ServiceUnreachable: it could not be recorded.
         NoRoom: it could not be written.
     """
     order = case.order
+    refuse_countered(order.home, case.policy, case.chain, notices_of(order.home))
     check_room(order.home, order.base_folder)
     check_successor(order.line, approved(order.line, case.settings), _predecessors(case))
     check_experiment(case.settings)
@@ -66,9 +69,11 @@ def _predecessors(case: Case) -> set[str]:
 def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release:
     """Publish the content first and move the pointer last; the receipt puts the policy in force.
 
-    Without a verdict the base itself is published. Raises NotApproved where people decide, and no approval counts.
+    Without a verdict the base itself is published. Raises NotApproved where people decide, and no approval counts;
+    Countered where a counter-notice came in meanwhile.
     """
     order, settings = case.order, case.settings
+    refuse_countered(order.home, case.policy, case.chain, notices_of(order.home))
     approval = approval_of(case, bundle)
     folder = order.folder / BUNDLE
     if file_digest(folder / MANIFEST) != bundle:

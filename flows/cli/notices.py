@@ -40,6 +40,28 @@ def receive(
         say(as_json, take_in(file, _kind(kind), _moment(received), out, home_folder()), print_receipt)
 
 
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge counter notice-20260112-1f0c6a9b22d4 reply.eml")
+def counter(
+    request: Annotated[str, typer.Argument(help="the id of the copyright request that it is about")],
+    file: Annotated[
+        Path, typer.Argument(help="the counter-notice, in a form of `receive`", exists=True, dir_okay=False)
+    ],
+    received: Annotated[
+        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
+    ] = None,
+    court_action: Annotated[
+        bool, typer.Option("--court-action", help="the file tells of a court action, which ends the counter-notice")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a counter-notice on record: nothing is published for the request, and the window for putting back opens."""
+    with at_home():
+        from expunge.flows.counter import counter as take_in
+
+        found = take_in(request, file, _moment(received), home_folder(), court_action)
+        say(as_json, found, print_counter)
+
+
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge due || echo 'something is late'")
 def due(as_json: AsJson = False) -> None:
     """List what is late and what is next, with the days that are left; exit code 4 if anything is late."""
@@ -79,12 +101,26 @@ def print_receipt(data: dict[str, Any]) -> None:
     console.print(f"[bold]{escape(data['request_id'])}[/] is on record: {data['state']}, {data['kind']}")
     console.print(f"received {data['received_at']}\ndue      {data['due'] or 'without delay, no law names a time'}")
     console.print(f"draft    {escape(data['draft'])}\nreceipt  {data['receipt']}")
+    _print_missing(data)
+
+
+def _print_missing(data: dict[str, Any]) -> None:
     if data["missing"]:
         console.print("[bold yellow]missing[/], so send back:")
     for one in data["missing"]:
         console.print(f"- {escape(one['ask'])} ({escape(one['element'])}, {escape(one['source'])})")
     for remark in data["unclear"]:
         console.print(f"note: {escape(remark)}")
+
+
+def print_counter(data: dict[str, Any]) -> None:
+    what = "court action" if data["kind"] == "court_action" else "counter-notice"
+    console.print(f"[bold]{escape(data['counters'])}[/]: the {what} is on record: {data['state']}")
+    console.print(f"received {data['received_at']}")
+    if data["closes"]:
+        console.print(f"put back from {data['opens']}\nuntil    {data['closes']}")
+    console.print(f"receipt  {data['receipt']}")
+    _print_missing(data)
 
 
 def print_due(data: dict[str, Any]) -> None:

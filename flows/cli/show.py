@@ -14,6 +14,7 @@ from expunge.tasks.core.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short
+EXPLAINED = ("rejected", "suspect", "replaced", "repeated", "countered")
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 
 
@@ -163,7 +164,7 @@ def print_states(data: dict[str, Any]) -> None:
     for row in data["requests"]:
         if row["grade"]:
             console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
-        for reason in row["reasons"] if row["state"] in ("rejected", "suspect", "replaced", "repeated") else ():
+        for reason in row["reasons"] if row["state"] in EXPLAINED else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
 
 

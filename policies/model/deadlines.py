@@ -25,7 +25,7 @@ def due_at(policy: Policy) -> datetime | None:
     return due_after(policy.kind, policy.received_at)
 
 
-def due_after(kind: Kind, received_at: datetime) -> datetime | None:
+def due_after(kind: str, received_at: datetime) -> datetime | None:
     """Return by when a request of this kind, received then, has to be carried out; None where no law names a time."""
     match kind:
         case "ncii":

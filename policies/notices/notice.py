@@ -14,6 +14,8 @@ from expunge.policies.model.schema import Kind, Strict, spelled
 
 MOST_TEXT = 500
 PRIVATE = "[private]"
+NoticeKind = Kind | Literal["counter_notice", "court_action"]
+"""Kinds of what comes in: requests, and what answers a request or a counter-notice."""
 PRIVATE_KINDS: tuple[Kind, ...] = ("ncii", "privacy_erasure")
 """Kinds that keep a person out of pictures. Of their notices no text is kept, for it would name the person, and
 of their work no picture leaves the home."""
@@ -33,7 +35,7 @@ class Notice(Strict):
     used.
     """
 
-    kind: Kind
+    kind: NoticeKind
     kind_stated: bool
     form: Literal["email", "lumen", "yaml"]
     found: dict[str, Text]
@@ -56,7 +58,7 @@ def cleared(text: str) -> str:
     return plain if len(plain) <= MOST_TEXT else plain[: MOST_TEXT - 3] + "..."
 
 
-def kept_text(kind: Kind, element: str, text: str) -> str:
+def kept_text(kind: NoticeKind, element: str, text: str) -> str:
     """Return what the record keeps of an element's text: that it is stated, where the text could name a person."""
     personal = kind in PRIVATE_KINDS or element in ("signature", "contact", "person")
     return "stated" if personal else cleared(text)

@@ -6,8 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from expunge.policies.model.schema import Kind
-from expunge.policies.notices.notice import MAIL_ADDRESS, is_filled, kept_text
+from expunge.policies.notices.notice import MAIL_ADDRESS, NoticeKind, is_filled, kept_text
 from expunge.policies.notices.requirements import REQUIREMENTS, Element
 
 LABELLED = re.compile(r"[\s\d.()*-]*(?P<label>[A-Za-z][A-Za-z -]{1,40}?)\s*:\s*(?P<value>\S.*)")
@@ -34,7 +33,7 @@ def own_text(text: str) -> str:
     return "\n".join(lines)
 
 
-def find_elements(text: str, kind: Kind) -> dict[str, str]:
+def find_elements(text: str, kind: NoticeKind) -> dict[str, str]:
     """Return by name the elements of this kind that the text states, each as the record keeps it."""
     labels, sentences = labelled(text), list(_sentences(text))
     found = {}

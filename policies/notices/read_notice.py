@@ -18,6 +18,7 @@ from expunge.policies.notices.notice import (
     MAIL_ADDRESS,
     PRIVATE_KINDS,
     Notice,
+    NoticeKind,
     cleared,
     contact_reference,
     is_filled,
@@ -41,7 +42,7 @@ LUMEN_KINDS: dict[str, Kind] = {
 OWN_FIELDS = ("kind", "concept", "contacts", "reference_pdq", "elements")
 
 
-def read_notice(data: bytes, source: str, key: bytes, kind: Kind | None = None) -> Notice:
+def read_notice(data: bytes, source: str, key: bytes, kind: NoticeKind | None = None) -> Notice:
     """Return the content of a notice.
 
     Args:
@@ -62,7 +63,7 @@ def read_notice(data: bytes, source: str, key: bytes, kind: Kind | None = None) 
         raise PolicyErrors([error]) from None
 
 
-def _of_mail(data: bytes, source: str, key: bytes, kind: Kind | None) -> Notice:
+def _of_mail(data: bytes, source: str, key: bytes, kind: NoticeKind | None) -> Notice:
     if len(data) > MOST_MAIL:
         raise PolicyError("", f"is over {MOST_MAIL} bytes", "save the mail without its attachments", None, source)
     if b"\0" in data:
@@ -109,7 +110,7 @@ def _body(message: EmailMessage) -> tuple[str, list[str]]:
     return "\n".join(texts)[:MOST_BODY], unclear
 
 
-def _of_lumen(tree_of: dict[str, Any], source: str, key: bytes, kind: Kind | None) -> Notice:
+def _of_lumen(tree_of: dict[str, Any], source: str, key: bytes, kind: NoticeKind | None) -> Notice:
     """Read what `lumendatabase.org` gives for a notice: the notice itself, or under one key of its type."""
     inner = tree_of if "type" in tree_of else next(iter(tree_of.values()), None)
     if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
@@ -131,7 +132,7 @@ def _of_lumen(tree_of: dict[str, Any], source: str, key: bytes, kind: Kind | Non
     )
 
 
-def _of_form(fields: dict[str, Any], source: str, key: bytes, kind: Kind | None) -> Notice:
+def _of_form(fields: dict[str, Any], source: str, key: bytes, kind: NoticeKind | None) -> Notice:
     if str(fields.pop("notice_version", "")) != "1":
         cure = 'write notice_version: "1" first; a policy is submitted, not received'
         raise PolicyError("notice_version", "is not given, so this is no notice", cure, None, source)
@@ -139,9 +140,9 @@ def _of_form(fields: dict[str, Any], source: str, key: bytes, kind: Kind | None)
         if name not in OWN_FIELDS:
             raise PolicyError(cleared(name), "is an unknown field", f"use {', '.join(OWN_FIELDS)}", None, source)
     stated = kind or fields.get("kind")
-    if stated is not None and stated not in get_args(Kind):
+    if kind is None and stated is not None and stated not in get_args(Kind):
         raise PolicyError("kind", "is none of the kinds", f"use one of: {', '.join(get_args(Kind))}", None, source)
-    known: Kind = stated or "other"
+    known: NoticeKind = stated or "other"
     elements = fields.get("elements", {})
     if not isinstance(elements, dict):
         raise PolicyError("elements", "is no mapping", "write 'element: text' lines", None, source)
@@ -187,7 +188,7 @@ def _references(addresses: list[str], key: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(contact_reference(one, key) for one in addresses[:MOST_CONTACTS] if one))
 
 
-def _concept(kind: Kind, text: str) -> str:
+def _concept(kind: NoticeKind, text: str) -> str:
     """Return the word for the target that the notice gives; none where it could be a person's name."""
     return "" if kind in PRIVATE_KINDS else cleared(text)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from expunge.policies.model.schema import Kind
+from expunge.policies.notices.notice import NoticeKind
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ REACHED = ("contact", "e-mail", "email", "address", "telephone", "phone")
 LOCATED = ("infringing material", "material", "location", "infringing url", "where it is")
 BELIEF = (r"\bgood[- ]faith\b", r"\bbelie(f|ve)\b")
 DMCA, TAKE_IT_DOWN = "17 U.S.C. 512(c)(3)(A)", "TAKE IT DOWN Act, 3(a)(1)(B)"
+COUNTER = "17 U.S.C. 512(g)(3)"
 GDPR, DSA = "GDPR", "DSA 16(2)"
 
-REQUIREMENTS: dict[Kind, tuple[Element, ...]] = {
+REQUIREMENTS: dict[NoticeKind, tuple[Element, ...]] = {
     "copyright": (
         Element("signature", f"{DMCA}(i)", "Please sign the notice, by hand or electronically.", SIGNED),
         Element(
@@ -117,6 +118,44 @@ REQUIREMENTS: dict[Kind, tuple[Element, ...]] = {
         Element("decision", "own decision", "Please say who decided, and why.", ("decision", "reason")),
         Element("material", "own decision", "Please say what is to be removed.", LOCATED),
     ),
+    "counter_notice": (
+        Element("signature", f"{COUNTER}(A)", "Please sign the counter-notice, by hand or electronically.", SIGNED),
+        Element(
+            "material",
+            f"{COUNTER}(B)",
+            "Please name the material that was removed, and say where it was.",
+            ("removed material", *LOCATED),
+        ),
+        Element(
+            "mistake",
+            f"{COUNTER}(C)",
+            "Please state, under penalty of perjury, your good-faith belief that it was removed by mistake or "
+            "misidentification.",
+            statement=(*BELIEF, r"\bpenalty of perjury\b", r"\b(mistake|misidentification)\b"),
+        ),
+        Element("contact", f"{COUNTER}(D)", "Please give your name, address and telephone number.", ("name", *REACHED)),
+        Element(
+            "jurisdiction",
+            f"{COUNTER}(D)",
+            "Please state that you consent to the jurisdiction of the federal district court for your address.",
+            statement=(r"\bconsent\b", r"\bjurisdiction\b"),
+        ),
+        Element(
+            "service",
+            f"{COUNTER}(D)",
+            "Please state that you will accept service of process from the sender of the notice.",
+            statement=(r"\baccept\b", r"\bservice\b"),
+        ),
+    ),
+    "court_action": (
+        Element("court", "17 U.S.C. 512(g)(2)(C)", "Please name the court.", ("court",)),
+        Element(
+            "case_number",
+            "17 U.S.C. 512(g)(2)(C)",
+            "Please give the number of the case in which you ask for an order.",
+            ("case number", "case"),
+        ),
+    ),
     "other": (
         Element("explanation", f"{DSA}(a)", "Please explain why you consider it illegal.", ("explanation", "reason")),
         Element("material", f"{DSA}(b)", "Please name the material, and say enough for us to find it.", LOCATED),
@@ -128,6 +167,6 @@ REQUIREMENTS: dict[Kind, tuple[Element, ...]] = {
 }
 
 
-def missing_elements(kind: Kind, found: Collection[str]) -> tuple[Element, ...]:
+def missing_elements(kind: NoticeKind, found: Collection[str]) -> tuple[Element, ...]:
     """Return the elements that a notice of this kind must contain and that were not found, in the order of the law."""
     return tuple(element for element in REQUIREMENTS[kind] if element.name not in found)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.workflow.steps import LONGEST_CALL
+from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
-from expunge.tasks.ledger.decisions.record import with_notices
+from expunge.tasks.ledger.decisions.record import notices_of, with_notices
 from expunge.tasks.ledger.decisions.validity import refusal_of
 from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
@@ -29,6 +30,20 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
         problem = f"nobody can tell whether it was approved: {error}"
     if problem:
         yield f"{named(published)}: {problem}"
+
+
+def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
+    """Say where a counter-notice was on record when a request was published for which it came in."""
+    at = datetime.fromisoformat(published.at) - UPLOAD
+    notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
+    if not open_counters(notices):
+        return
+    try:
+        refuse_countered(home, kept_policy(home, published.inputs.get("policy", "")), before, notices)
+    except Countered:
+        yield f"{named(published)}: a counter-notice was on record, so nothing should have been published"
+    except IntegrityError:
+        return  # the policy is lost, which is told for itself
 
 
 def _problem(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:

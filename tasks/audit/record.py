@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from expunge.engine.files.bundle import DIGEST
-from expunge.tasks.audit.approvals import unapproved
+from expunge.tasks.audit.approvals import countered, unapproved
 from expunge.tasks.audit.provenance import twofold, unfounded
 from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
@@ -167,6 +167,7 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
         if receipt.step == Step.PUBLISHED:
             yield from unfounded(home, receipt, chain[:place])
             yield from unapproved(home, receipt, chain[:place])
+            yield from countered(home, receipt, chain[:place])
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:

@@ -16,25 +16,31 @@ import expunge.engine
 from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.files.atomic import write_new, write_once, write_whole
 from expunge.policies.model.deadlines import due_after
-from expunge.policies.model.schema import Kind
 from expunge.policies.notices import Notice, missing_elements, read_notice
+from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import actor
+from expunge.tasks.ledger.decisions.counters import COUNTER_NOTICE, COUNTERS, COURT_ACTION
+from expunge.tasks.ledger.decisions.window import restore_window
 from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures.timestamps import stamping
 
-LINE = "notices"
+LINE = NOTICES
 KIND_UNKNOWN = "kind"
 
 
-def receive(home: Path, data: bytes, source: str, kind: Kind | None, at: datetime | None) -> tuple[Receipt, Notice]:
+def receive(
+    home: Path, data: bytes, source: str, kind: NoticeKind | None, at: datetime | None, about: str = ""
+) -> tuple[Receipt, Notice]:
     """Put a notice on record, and return its receipt with what was found. The same file twice has one receipt.
 
     Args:
         kind: what the person who hands it in says it is; None leaves it to what the notice itself says.
         at: when it came in; None is now, or for a file that is on record when that came in.
+        about: the request that a counter-notice, or a court action, is about.
 
     Raises:
         PolicyErrors: the file cannot be read at all.
@@ -46,10 +52,11 @@ def receive(home: Path, data: bytes, source: str, kind: Kind | None, at: datetim
     notice, file = read_notice(data, source, _contact_key(home), kind), sha256(data)
     with alone_on(LINE, home):
         before = [one for one in received_notices(home) if one.inputs["file"] == file]
-        if before and (kind is None or before[-1].settings["kind"] == kind) and not _is_earlier(at, before):
+        same = before and before[-1].settings.get(COUNTERS, "") == about
+        if same and (kind is None or before[-1].settings["kind"] == kind) and not _is_earlier(at, before):
             return before[-1], kept_notice(home, before[-1].inputs["notice"])
         earliest = min([at or now, *(received_at(one) for one in before)])
-        return _recorded(home, notice, file, earliest, before), notice
+        return _recorded(home, notice, file, earliest, before, about), notice
 
 
 def received_notices(home: Path) -> list[Receipt]:
@@ -95,12 +102,12 @@ def write_draft(draft: Path, text: str, chosen: bool) -> None:
         raise UsageError(f"--out {draft} is in no folder: the notice is on record; name a file in one") from None
 
 
-def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Sequence[Receipt]) -> Receipt:
+def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Sequence[Receipt], about: str) -> Receipt:
     content = canonical_json(notice.model_dump(mode="json"))
     write_whole(_path(home, sha256(content)), content)
-    due = _ordered(notice) or due_after(notice.kind, at)
     missing = [name for name, _, _ in what_is_missing(notice)]
-    settings = {"kind": notice.kind, "received_at": at.isoformat(), "due_at": due and due.isoformat()}
+    settings = {"kind": notice.kind, "received_at": at.isoformat(), **_clock(notice, at, complete=not missing)}
+    settings |= {COUNTERS: about} if about else {}
     return journal(home, LINE).append(
         Step.RECEIVED,
         request_id=before[0].request_id if before else f"notice-{at:%Y%m%d}-{file[:12]}",
@@ -111,6 +118,15 @@ def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Seque
         versions={"expunge": expunge.engine.__version__, **stamping()},
         verdict={"outcome": "defective" if missing else "received", "reasons": missing},
     )
+
+
+def _clock(notice: Notice, at: datetime, complete: bool) -> dict[str, str | None]:
+    """Return by when a notice is to be acted on, and of a complete counter-notice from when."""
+    if notice.kind in (COUNTER_NOTICE, COURT_ACTION):
+        window = restore_window(at) if complete and notice.kind == COUNTER_NOTICE else None
+        return {"opens_at": window[0].isoformat(), "due_at": window[1].isoformat()} if window else {"due_at": None}
+    due = _ordered(notice) or due_after(notice.kind, at)
+    return {"due_at": due and due.isoformat()}
 
 
 def _is_earlier(at: datetime | None, before: Sequence[Receipt]) -> bool:

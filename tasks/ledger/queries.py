@@ -12,12 +12,16 @@ from expunge.policies import Policy
 from expunge.tasks.core.errors import IntegrityError, LedgerError
 from expunge.tasks.core.paths import REPORT, receipts_folder, work_folder
 from expunge.tasks.core.work_order import Order
+from expunge.tasks.ledger.decisions.counters import with_counters
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.requests import states_of
 from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.policy_store import kept_policies, named_policies
 from expunge.tasks.ledger.receipt import LINE, Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
+
+NOTICES = "notices"
+"""The line of the receipts of notices, on which no model is."""
 
 
 def receipts(home: Path) -> Iterator[Receipt]:
@@ -101,9 +105,12 @@ def states(home: Path, policy: str | None = None, now: datetime | None = None) -
 def states_in(
     home: Path, chains: Mapping[str, Sequence[Receipt]], policy: str | None = None, now: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """Return the states of the requests in these chains, with the policies that the home keeps."""
+    """Return the states of the requests in these chains, with the policies that the home keeps.
+
+    A counter-notice that is open makes a request `countered`.
+    """
     kept, lost = kept_policies(home, named_policies(chain.from_iterable(chains.values())))
-    return states_of(chains, kept, lost, policy, now)
+    return with_counters(states_of(chains, kept, lost, policy, now), chains.get(NOTICES, ()))
 
 
 def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str]]:

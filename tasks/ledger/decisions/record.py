@@ -27,9 +27,8 @@ from expunge.tasks.ledger.decisions.validity import own_request, refusal_of
 from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor, kept_floor
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
-from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.policy_store import kept_policy, published_policies
-from expunge.tasks.ledger.queries import read
+from expunge.tasks.ledger.queries import NOTICES, read
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.ledger.signatures.signing import private_key
@@ -165,9 +164,14 @@ def how_to_decide(request_id: str, people: Deciders) -> str:
     )
 
 
+def notices_of(home: Path) -> list[Receipt]:
+    """Return the receipts of all notices. LedgerError where their chain does not hold."""
+    return journal(home, NOTICES).receipts()
+
+
 def with_notices(home: Path, chain: Sequence[Receipt]) -> list[Receipt]:
-    """Return these receipts after those of all notices. LedgerError where that chain does not hold."""
-    return [*journal(home, NOTICES).receipts(), *chain]
+    """Return these receipts after those of all notices."""
+    return [*notices_of(home), *chain]
 
 
 def people_of(home: Path, chain: Sequence[Receipt], asked: Receipt) -> Deciders:

@@ -45,10 +45,11 @@ def states_of(
 
     `reasons` say why a request was refused, or what its last verdict rests on. `due` is the moment by which the law
     wants it published, and `late` whether it was not by then, or is not `now`; None where no law names one, or where
-    the policy is not kept as it was received (`policy_kept`), so that it cannot be known. `same_as` is the request by
-    which a `repeated` one is in force. What is published is proven again until `proof_due`, and is `suspect`, with the
-    reasons, if the last check did not prove it; or it is `replaced` by the request that the reasons name, as others are
-    that it `replaces`. What withdrew the last of them is `restored` as long as the base itself is published.
+    the policy is not kept as it was received (`policy_kept`), so that it cannot be known. `decided_by` is the person
+    who approved or refused it. `same_as` is the request by which a `repeated` one is in force. What is published is
+    proven again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is
+    `replaced` by the request that the reasons name, as others are that it `replaces`. What withdrew the last of them is
+    `restored` as long as the base itself is published.
     """
     now = now or datetime.now(UTC)
     statuses = {line: LineStatus.among(own, policies, lost) for line, own in chains.items()}
@@ -76,7 +77,7 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
         key = receipt.work
         if orders.get(key, {}).get("state") == "published" and receipt.step != Step.PUBLISHED:
             continue  # it stays so, whatever a later run of the same work meets
-        unknown = {"policy": "", "same_as": None, "verdict": None, "grade": None, "reasons": []}
+        unknown = {"policy": "", "same_as": None, "verdict": None, "grade": None, "reasons": [], "decided_by": None}
         new = {"request_id": receipt.request_id, "line": receipt.line, **unknown}
         row = orders[key] = orders.pop(key, new)
         row["policy"] = str(receipt.inputs.get("policy", row["policy"]))
@@ -87,6 +88,7 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
         row |= {"same_as": same, "done": same and receipt.inputs.get("publication")}
         if receipt.step == Step.VERIFIED:
             row |= {"verdict": receipt.outcome, "grade": (receipt.verdict or {}).get("grade")}
+        row["decided_by"] = (receipt.verdict or {}).get("by")
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
         if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":

@@ -1,0 +1,58 @@
+"""A counter-notice against a copyright request: it is put on record, stops the publication, and opens a window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from expunge.flows.notices import MOST_BYTES, notice_rows, refuse_no_home
+from expunge.policies.notices.notice import NoticeKind
+from expunge.tasks.core.errors import NothingOnRecord, UsageError
+from expunge.tasks.ledger import queries
+from expunge.tasks.ledger.notices import LINE as NOTICES
+from expunge.tasks.ledger.notices import receive, what_is_missing
+from expunge.tasks.ledger.policy_store import kept_policy
+
+
+def counter(request_id: str, file: Path, at: datetime | None, home: Path, court_action: bool = False) -> dict[str, Any]:
+    """Put a counter-notice against a request on record, or the news of a court action that answers one.
+
+    Raises:
+        NothingOnRecord: no such request or notice is on record.
+        UsageError: it is no copyright request, for no other law knows counter-notices.
+        PolicyErrors: the file cannot be read.
+    """
+    refuse_no_home(home)
+    if (kind := _kind_of(request_id, home)) != "copyright":
+        raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
+    with file.open("rb") as handle:
+        data = handle.read(MOST_BYTES)
+    of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
+    receipt, notice = receive(home, data, str(file), of_kind, at, about=request_id)
+    missing = [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
+    return {
+        "request_id": receipt.request_id,
+        "counters": request_id,
+        "kind": of_kind,
+        "state": receipt.outcome,
+        "received_at": receipt.settings["received_at"],
+        "opens": receipt.settings.get("opens_at"),
+        "closes": receipt.settings["due_at"],
+        "receipt": receipt.digest,
+        "missing": missing,
+        "unclear": list(notice.unclear),
+    }
+
+
+def _kind_of(request_id: str, home: Path) -> str:
+    """Return the kind of a request, or of a notice that no policy has come of yet."""
+    chains, _ = queries.read(home)
+    policies = [row["policy"] for row in queries.states_in(home, chains) if row["request_id"] == request_id]
+    if policies:
+        return kept_policy(home, policies[-1]).kind
+    notices = notice_rows(home) if NOTICES in chains else []
+    kinds = [row["kind"] for row in notices if row["request_id"] == request_id]
+    if not kinds:
+        raise NothingOnRecord(f"no request {request_id!r} is on record: see `expunge status`")
+    return kinds[-1]

@@ -1,0 +1,103 @@
+"""Counter-notices: what stops a publication, and for how long, from the receipts of notices alone.
+
+A counter-notice counts once it is complete: else anybody could stop a takedown by a line of text. It is open until the
+sender of the first notice has told of a court action. What it is about may be published no more meanwhile, and what was
+published is put back within its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from expunge.errors import ExpungeError
+from expunge.policies import Policy, counting_key
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.receipt import Receipt, Step, of_step
+
+COUNTERS = "counters"
+"""The setting by which the receipt of a counter-notice names the request that it is about."""
+COUNTER_NOTICE, COURT_ACTION = "counter_notice", "court_action"
+STOPPED = ("rejected", "repeated", "replaced", "restored", "suspect")
+"""States that a counter-notice does not change."""
+
+
+class Countered(ExpungeError):
+    """A counter-notice is open; nothing was published."""
+
+    exit_code = 7
+
+
+def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
+    """Return by request id the receipt of the first complete counter-notice that no court action has answered."""
+    found, answered = dict[str, Receipt](), set[str]()
+    for receipt in of_step(notices, Step.RECEIVED):
+        about = str(receipt.settings.get(COUNTERS, ""))
+        if not about or receipt.outcome != "received":
+            continue
+        if receipt.settings["kind"] == COURT_ACTION:
+            answered.add(about)
+        else:
+            found.setdefault(about, receipt)
+    return {about: receipt for about, receipt in found.items() if about not in answered}
+
+
+def window_of(counter: Receipt) -> dict[str, str]:
+    """Return from when and until when what a counter-notice asks for is put back."""
+    return {"opens": str(counter.settings["opens_at"]), "closes": str(counter.settings["due_at"])}
+
+
+def refuse_countered(home: Path, policy: Policy, chain: Sequence[Receipt], notices: Sequence[Receipt]) -> None:
+    """Raise Countered where a counter-notice stops the publication of this policy.
+
+    It stops that of the request that it is about, and of one that takes its place and erases one of the same targets.
+    What is withdrawn is published, as the counter-notice asks.
+    """
+    counters = open_counters(notices)
+    for about in (policy.request_id, *policy.replaces) if policy.concepts else ():
+        if about in counters and _is_same(home, policy, about, chain):
+            window = window_of(counters[about])
+            raise Countered(
+                f"nothing is published: a counter-notice against {about} is on record. What was taken down is put back "
+                f"from {window['opens']} until {window['closes']}, by a policy that `replaces` it, unless the "
+                f"sender tells of a court action: `expunge counter {about} FILE --court-action`"
+            )
+
+
+def with_counters(rows: Sequence[dict[str, Any]], notices: Sequence[Receipt]) -> list[dict[str, Any]]:
+    """Return the states of requests with the open counter-notices against them.
+
+    `countered` has the window, and whether anything of the request is published.
+    """
+    counters = open_counters(notices)
+    return [_overlaid(row, counters.get(row["request_id"])) for row in rows]
+
+
+def _overlaid(row: Mapping[str, Any], counter: Receipt | None) -> dict[str, Any]:
+    if counter is None or row["state"] in STOPPED:
+        return {**row, "countered": None}
+    countered = {**window_of(counter), "published": row["state"] == "published", "receipt": counter.digest}
+    words = f"counter-notice of {counter.settings['received_at']}"
+    if countered["published"]:
+        words += f": put it back from {countered['opens']} until {countered['closes']}"
+    return {**row, "state": "countered", "reasons": [words], "countered": countered}
+
+
+def _is_same(home: Path, policy: Policy, about: str, chain: Sequence[Receipt]) -> bool:
+    """Return whether a policy is the request of this id, or erases one of its targets; also where that is lost."""
+    if about == policy.request_id:
+        return True
+    digests = {
+        receipt.inputs["policy"] for receipt in chain if receipt.request_id == about and "policy" in receipt.inputs
+    }
+    try:
+        others = [kept_policy(home, digest) for digest in sorted(digests)]
+    except IntegrityError:
+        return True
+    return any(not _targets(policy).isdisjoint(_targets(other)) for other in others)
+
+
+def _targets(policy: Policy) -> set[str]:
+    return {counting_key(name) for concept in policy.concepts for name in (concept.name, *concept.aliases)}

@@ -1,0 +1,219 @@
+"""Counter-notices: when one counts, what it stops, and for how long."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.flows.counter import counter
+from expunge.flows.history import states
+from expunge.flows.notices import list_due, take_in
+from expunge.policies import read
+from expunge.tasks.audit.approvals import UPLOAD, countered
+from expunge.tasks.audit.record import audit
+from expunge.tasks.core.errors import NothingOnRecord, UsageError
+from expunge.tasks.ledger.case import open_case
+from expunge.tasks.ledger.decisions.counters import Countered, refuse_countered
+from expunge.tasks.ledger.decisions.record import notices_of
+from expunge.tasks.ledger.decisions.window import business_days_after, restore_window
+from expunge.tasks.ledger.receipt import Receipt, Step
+from expunge.tasks.ledger.recorder import note
+from tests.flows.conftest import policy_file, run_cli, withdrawal
+from tests.tasks.handed_in import handed_in
+
+DIGEST = folder_digest(MODEL)
+COMPLETE = """\
+Removed material: the pictures of a bicycle, at /m/7
+Name: Lena Vogel
+Address: 1 Mill Lane
+
+I state under penalty of perjury that I have a good-faith belief that it was removed by mistake.
+I consent to the jurisdiction of the federal district court for my address.
+I will accept service of process from the sender of the notice.
+
+/s/ Lena Vogel
+"""
+ACTION = "Court: District Court of Linden\nCase number: 26-cv-204\n"
+HEAD = "From: lena@vogel.example\nSubject: reply\n\n"
+
+
+def letter(folder: Path, name: str, text: str = COMPLETE) -> Path:
+    (file := folder / f"{name}.eml").write_text(HEAD + text)
+    return file
+
+
+def asked(folder: Path, request_id: str = "first", erase: str = "bicycle", kind: str = "copyright") -> Path:
+    path = policy_file(folder, DIGEST, request_id, erase)
+    path.write_text(path.read_text().replace('"trademark"', f'"{kind}"'))
+    return path
+
+
+def taken_in(path: Path, home: Path, publish: bool = False) -> list[Receipt]:
+    order = handed_in(path, home)
+    if publish:
+        note(order, Step.PUBLISHED, {"policy": order.policy, "floor": order.floor}, {"bundle": order.key})
+    return list(open_case(order).chain)
+
+
+def state_of(home: Path, request_id: str = "first") -> str:
+    return next(row["state"] for row in states(home, None)["requests"] if row["request_id"] == request_id)
+
+
+def stop(home: Path, path: Path, chain: list[Receipt]) -> None:
+    refuse_countered(home, read(path), chain, notices_of(home))
+
+
+@pytest.mark.parametrize(
+    ("came", "opens", "closes"),
+    [
+        ("2026-12-01T15:00:00+00:00", "2026-12-15T15:00:00+00:00", "2026-12-21T15:00:00+00:00"),
+        ("2026-12-18T15:00:00+00:00", "2027-01-05T15:00:00+00:00", "2027-01-11T15:00:00+00:00"),  # two holidays
+        ("2026-07-03T09:00:00+00:00", "2026-07-17T23:59:59+00:00", "2026-07-23T23:59:59+00:00"),  # itself a holiday
+        ("2026-12-19T09:00:00-05:00", "2027-01-05T23:59:59-05:00", "2027-01-11T23:59:59-05:00"),  # a Saturday
+    ],
+)
+def test_the_window_is_10_to_14_business_days(came: str, opens: str, closes: str) -> None:
+    window = restore_window(datetime.fromisoformat(came))
+    assert tuple(moment.isoformat() for moment in window) == (opens, closes)
+
+
+def test_weekends_and_federal_holidays_are_no_business_days() -> None:
+    friday = datetime(2026, 1, 16, 12, tzinfo=UTC)  # the Monday after is the day of Martin Luther King
+    assert business_days_after(friday, 1) == datetime(2026, 1, 20, 12, tzinfo=UTC)
+
+
+def test_a_counter_notice_during_a_run_prevents_the_publication(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home)
+    stop(home, path, chain)
+    said = counter("first", letter(tmp_path, "reply"), None, home)
+    assert (said["state"], said["missing"], said["counters"]) == ("received", [], "first")
+    with pytest.raises(Countered, match=f"put back from {said['opens'][:10]}.* until {said['closes'][:10]}"):
+        stop(home, path, chain)
+    assert state_of(home) == "countered"
+    assert list_due(home)["due"] == [], "nothing is published, so nothing is put back"
+    assert audit(home).problems == ()
+
+
+def test_what_was_published_is_to_be_put_back_by_the_end_of_the_window(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    taken_in(path, home, publish=True)
+    said = counter("first", letter(tmp_path, "reply"), None, home)
+    (row,) = list_due(home)["due"]
+    assert (row["request_id"], row["state"], row["due"]) == ("first", "countered", said["closes"])
+    late = datetime.fromisoformat(said["closes"]) + timedelta(hours=1)
+    assert list_due(home, late)["exit_code"] == 4
+    chain = taken_in(back := withdrawal(path, "back", "first"), home, publish=True)
+    stop(home, back, chain)
+    assert (state_of(home), list_due(home)["due"]) == ("replaced", [])
+
+
+def test_attack_a_defective_counter_notice_stops_nothing(tmp_path: Path) -> None:
+    """Else anybody could keep a takedown from being published by one line of text."""
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home)
+    said = counter("first", letter(tmp_path, "reply", "I disagree.\n"), None, home)
+    assert said["state"] == "defective"
+    assert {"mistake", "jurisdiction", "signature"} <= {one["element"] for one in said["missing"]}
+    assert (said["opens"], said["closes"]) == (None, None)
+    stop(home, path, chain)
+    assert state_of(home) == "accepted"
+    assert said["request_id"] in {row["request_id"] for row in list_due(home)["due"]}, "somebody has to write back"
+
+
+def test_attack_a_denied_statement_counts_as_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    taken_in(asked(tmp_path), home)
+    denied = COMPLETE.replace("I consent to", "I do not consent to")
+    assert counter("first", letter(tmp_path, "reply", denied), None, home)["state"] == "defective"
+
+
+def test_attack_a_countered_request_is_published_under_another_id(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    again = asked(tmp_path, "again")
+    again.write_text(json.dumps(json.loads(again.read_text()) | {"replaces": ["first"]}))
+    with pytest.raises(Countered):
+        stop(home, again, chain)
+    other = asked(tmp_path, "other", "umbrella")
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"replaces": ["first"]}))
+    stop(home, other, chain)
+
+
+def test_a_court_action_ends_it_for_good(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    vague = counter("first", letter(tmp_path, "vague", "We sued.\n"), None, home, court_action=True)
+    assert vague["state"] == "defective"
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+    counter("first", letter(tmp_path, "action", ACTION), None, home, court_action=True)
+    stop(home, path, chain)
+    counter("first", letter(tmp_path, "more", COMPLETE + "\nOnce more.\n"), None, home)
+    stop(home, path, chain)
+    assert state_of(home) == "accepted"
+
+
+def test_the_same_letter_has_one_receipt_and_no_later_window(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    taken_in(asked(tmp_path), home)
+    first = counter("first", letter(tmp_path, "reply"), datetime.now(UTC) - timedelta(days=3), home)
+    again = counter("first", letter(tmp_path, "reply"), None, home)
+    assert (again["receipt"], again["closes"]) == (first["receipt"], first["closes"])
+
+
+def test_attack_one_letter_is_turned_against_another_request(tmp_path: Path) -> None:
+    """It is on record for each, and not set aside as known."""
+    home = tmp_path / "home"
+    for name, erase in (("first", "bicycle"), ("second", "umbrella")):
+        taken_in(asked(tmp_path, name, erase), home)
+        counter(name, letter(tmp_path, "reply"), None, home)
+    assert (state_of(home, "first"), state_of(home, "second")) == ("countered", "countered")
+
+
+def test_attack_a_publication_in_spite_of_it(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    taken_in(path, home)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    chain = taken_in(path, home, publish=True)
+    late = datetime.fromisoformat(chain[-1].at) + UPLOAD + timedelta(hours=1)
+    published = chain[-1].model_copy(update={"at": late.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    assert any("should have been published" in problem for problem in countered(home, published, chain[:-1]))
+    assert list(countered(home, chain[0], [])) == []
+
+
+def test_a_notice_that_no_policy_has_come_of_can_be_countered_too(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    mail = letter(tmp_path, "notice", "Copyrighted work: The Blue Heron\n")
+    notice = take_in(mail, "copyright", None, None, home)["request_id"]
+    counter(notice, letter(tmp_path, "reply"), None, home)
+    assert list_due(home)["due"] == []
+
+
+def test_only_a_copyright_request_on_record_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    taken_in(asked(tmp_path, kind="ncii"), home)
+    with pytest.raises(UsageError, match="of the kind ncii, and counter-notices answer copyright notices only"):
+        counter("first", letter(tmp_path, "reply"), None, home)
+    with pytest.raises(NothingOnRecord, match="no request 'other'"):
+        counter("other", letter(tmp_path, "reply"), None, home)
+    monkeypatch.setenv("EXPUNGE_HOME", str(home))
+    assert run_cli("counter", "other", str(letter(tmp_path, "reply"))).code == 2
+
+
+def test_the_command_says_what_it_came_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("EXPUNGE_HOME", str(home))
+    taken_in(asked(tmp_path), home)
+    done = run_cli("counter", "first", str(letter(tmp_path, "short", "I disagree.\n")))
+    assert (done.code, "missing" in done.out, "512(g)(3)(C)" in done.out) == (0, True, True), done.err
+    done = run_cli("counter", "first", str(letter(tmp_path, "reply")))
+    assert (done.code, "put back from" in done.out) == (0, True), done.err
+    assert "countered" in run_cli("status").out
