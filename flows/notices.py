@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies.model.schema import Kind
-from expunge.policies.notices import draft_policy
+from expunge.policies.notices import Notice, draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.decisions.counters import COUNTERS, open_counters
 from expunge.tasks.ledger.notices import LINE as NOTICES
-from expunge.tasks.ledger.notices import receive, received_at, received_notices, what_is_missing, write_draft
+from expunge.tasks.ledger.notices import (
+    kept_notice,
+    receive,
+    received_at,
+    received_notices,
+    what_is_missing,
+    write_draft,
+)
 from expunge.tasks.ledger.receipt import Receipt
 
 MOST_BYTES = 10_000_001
@@ -22,13 +29,19 @@ DAY = 86_400
 
 
 def take_in(file: Path, kind: Kind | None, at: datetime | None, out: Path | None, home: Path) -> dict[str, Any]:
-    """Record a notice and write the draft of a policy; return what a person has to know of it."""
+    """Record the notice in a file and write the draft of a policy; return what a person has to know of it."""
     with file.open("rb") as handle:
         data = handle.read(MOST_BYTES)
-    receipt, notice = receive(home, data, str(file), kind, at)
-    draft = out or home / "drafts" / f"{receipt.request_id}.yaml"
+    return record_notice(data, str(file), kind, at, out, home)
+
+
+def record_notice(
+    data: bytes, source: str, kind: Kind | None, at: datetime | None, out: Path | None, home: Path
+) -> dict[str, Any]:
+    """Do as `take_in` with the bytes of a notice; `source` names them in errors."""
+    receipt, notice = receive(home, data, source, kind, at)
+    draft = out or draft_file(home, receipt.request_id)
     write_draft(draft, draft_policy(notice, receipt.request_id, received_at(receipt)), chosen=out is not None)
-    missing = [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
     return {
         "request_id": receipt.request_id,
         "state": receipt.outcome,
@@ -37,9 +50,35 @@ def take_in(file: Path, kind: Kind | None, at: datetime | None, out: Path | None
         "due": receipt.settings["due_at"],
         "receipt": receipt.digest,
         "draft": str(draft),
-        "missing": missing,
+        "missing": _missing(notice),
         "unclear": list(notice.unclear),
     }
+
+
+def draft_file(home: Path, request_id: str) -> Path:
+    """Return where the draft of a notice's policy lies in the home."""
+    return home / "drafts" / f"{request_id}.yaml"
+
+
+def describe_notice(home: Path, request_id: str) -> dict[str, Any] | None:
+    """Return what is on record of a notice, with the sentences to send back; None if there is no such notice."""
+    found = [one for one in received_notices(home) if one.request_id == request_id]
+    if not found:
+        return None
+    notice = kept_notice(home, found[-1].inputs["notice"])
+    return {
+        **_row(found[-1]),
+        "kind_stated": notice.kind_stated,
+        "found": dict(notice.found),
+        "missing": _missing(notice),
+        "unclear": list(notice.unclear),
+        "contacts": len(notice.contacts),
+        "by": found[-1].who,
+    }
+
+
+def _missing(notice: Notice) -> list[dict[str, str]]:
+    return [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
 
 
 def notice_rows(home: Path) -> list[dict[str, Any]]:

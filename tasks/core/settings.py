@@ -1,7 +1,9 @@
 """Where the services are: from the environment, else from the local stack's own record of itself."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +46,8 @@ GROUPS = (PREFECT_VARIABLES, MLFLOW_VARIABLES, S3_VARIABLES)
 
 PASSWORDS = (*PREFECT_VARIABLES[1:], *MLFLOW_VARIABLES[1:])
 
+_ACTOR: ContextVar[str] = ContextVar("actor", default="")
+
 
 def keep_silent() -> None:
     """As `SILENCE` says, before any library is loaded; what the environment says already stays."""
@@ -75,7 +79,17 @@ def workers() -> int:
 
 def actor() -> str:
     """Return whom receipts name, by default the user's login; UsageError if there is none, or it is long."""
-    return _read("EXPUNGE_ACTOR").who_acts()
+    return _ACTOR.get() or _read("EXPUNGE_ACTOR").who_acts()
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Let receipts name this person, in this thread alone: a server acts for several people at once."""
+    before = _ACTOR.set(name)
+    try:
+        yield
+    finally:
+        _ACTOR.reset(before)
 
 
 def _read(name: str) -> Environment:

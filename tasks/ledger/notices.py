@@ -6,19 +6,18 @@ where such letters are kept. The receipts lie in a line of their own, so the aud
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import expunge.engine
 from expunge.canonical_json import canonical_json, sha256
-from expunge.engine.files.atomic import write_new, write_once, write_whole
+from expunge.engine.files.atomic import write_new, write_whole
 from expunge.policies.model.deadlines import due_after
 from expunge.policies.notices import Notice, missing_elements, read_notice
 from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, UsageError
+from expunge.tasks.core.machine.own_secret import own_secret
 from expunge.tasks.core.settings import actor
 from expunge.tasks.ledger.decisions.counters import COUNTER_NOTICE, COUNTERS, COURT_ACTION
 from expunge.tasks.ledger.decisions.window import restore_window
@@ -49,7 +48,7 @@ def receive(
     now = datetime.now(UTC)
     if at and (at.tzinfo is None or at > now):
         raise UsageError("--received needs date, time and zone, and lies in the past: write 2026-01-31T09:30:00+01:00")
-    notice, file = read_notice(data, source, _contact_key(home), kind), sha256(data)
+    notice, file = read_notice(data, source, own_secret(home, "contacts.key"), kind), sha256(data)
     with alone_on(LINE, home):
         before = [one for one in received_notices(home) if one.inputs["file"] == file]
         same = before and before[-1].settings.get(COUNTERS, "") == about
@@ -143,14 +142,6 @@ def _ordered(notice: Notice) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
-
-
-def _contact_key(home: Path) -> bytes:
-    path = home / "private" / "contacts.key"
-    home.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_once(path, lambda: secrets.token_bytes(32))
-    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _path(home: Path, digest: str) -> Path:

@@ -1,0 +1,89 @@
+"""The inbox by due date, and the receipt of a notice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePath
+from typing import Annotated, Any, get_args
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import RedirectResponse, Response
+
+from expunge.flows.desk.login import Form, text_of
+from expunge.flows.desk.render import page
+from expunge.flows.notices import MOST_BYTES, describe_notice, list_due, record_notice
+from expunge.policies.model.schema import Kind
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.settings import acting_as
+
+RequestId = Annotated[str, Path(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+router = APIRouter()
+
+
+@router.get("/")
+def show_inbox(request: Request) -> Response:
+    """Show what waits to be carried out, the most urgent first."""
+    home = request.app.state.home
+    found = list_due(home) if home.is_dir() else {"due": [], "problems": []}
+    return page(request, "inbox.html", rows=found["due"], problems=found["problems"])
+
+
+@router.get("/receive")
+def show_receive(request: Request) -> Response:
+    """Show the form for a new notice."""
+    return page(request, "receive.html", problems=[], text="", kind="", received="")
+
+
+@router.post("/receive")
+def receive(request: Request, form: Form) -> Response:
+    """Put a notice on record, complete or not."""
+    try:
+        data, name = _content(form)
+        with acting_as(request.state.session.name):
+            found = record_notice(data, name, _kind(form), _moment(form), None, request.app.state.home)
+    except (ValueError, UsageError) as error:
+        kept = {name: text_of(form, name) for name in ("text", "kind", "received")}
+        return page(request, "receive.html", 400, problems=str(error).splitlines(), **kept)
+    return RedirectResponse(f"/requests/{found['request_id']}", 303)
+
+
+@router.get("/requests/{request_id}")
+def show_request(request: Request, request_id: RequestId) -> Response:
+    """Show all that is known of a request."""
+    return page(request, "request.html", **_known(request, request_id))
+
+
+def _known(request: Request, request_id: str) -> dict[str, Any]:
+    home = request.app.state.home
+    notice = describe_notice(home, request_id)
+    due = next((row for row in list_due(home)["due"] if row["request_id"] == request_id), None)
+    if notice is None and due is None:
+        raise HTTPException(404)
+    return {"request_id": request_id, "notice": notice, "due": due}
+
+
+def _content(form: FormData) -> tuple[bytes, str]:
+    """Return the bytes of a notice and the name that errors give it: a file before text."""
+    file = form.get("file")
+    if isinstance(file, UploadFile) and file.filename:
+        return file.file.read(MOST_BYTES), PurePath(file.filename).name[:100] or "the file"
+    if not (text := text_of(form, "text")):
+        raise UsageError("Choose a file, or paste the text of the notice.")
+    return (text + "\n").encode(), "the text"
+
+
+def _kind(form: FormData) -> Kind | None:
+    kind = text_of(form, "kind")
+    if kind and kind not in get_args(Kind):
+        raise UsageError("Choose one of the kinds in the list.")
+    return kind or None  # pyright: ignore[reportReturnType] (one of them, by the check)
+
+
+def _moment(form: FormData) -> datetime | None:
+    """Return when the notice came in, which the form gives in UTC; None is now."""
+    text = text_of(form, "received")
+    try:
+        return datetime.fromisoformat(f"{text}+00:00") if text else None
+    except ValueError:
+        raise UsageError("Received at: give a date and a time, or leave the field empty for now.") from None
