@@ -34,10 +34,10 @@ from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import is_of_a_person, record_task
 from expunge.tasks.report import report_task
 from expunge.tasks.tracking.abandoned_runs import mark_run
-from expunge.tasks.verify import attempt_task, compare_task, verdict_task, verify_task
+from expunge.tasks.verify import attempt_task, compare_task, returned_task, verdict_task, verify_task
 from expunge.tasks.views.run_page import show_verdict
 
-STEPS = 13
+STEPS = 14
 """How many steps a request takes that is published."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -87,6 +87,7 @@ def _carried_out(policy: Policy, data: bytes, ledger: Ledger, settings: Settings
             report_task(case, candidate, verdict, evidence)
             record_task(case, verdict, evidence, gate.receipt, None)
         refuse(verdict, gate)
+    returned_task(case, candidate)
     bundle = bundle_task(case, plan, candidate, verdict, evidence)
     if ask_task(case, bundle, verdict):
         report_task(case, candidate, verdict, evidence)  # people decide by it

@@ -3,6 +3,7 @@
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Approval, Floor, held_to, refuse_below
 from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
+from expunge.policies.merge.withdrawn import withdrawn
 from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.policy import Policy
 from expunge.policies.model.schema import Acceptance, Base, Budget, Concept, Editor, Limits, Retained
@@ -37,4 +38,5 @@ __all__ = [
     "reading_key",
     "refuse_below",
     "refuse_misplaced",
+    "withdrawn",
 ]

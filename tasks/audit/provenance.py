@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from expunge.policies import PolicyConflict, in_force
+from packaging.version import InvalidVersion, Version
+
+from expunge.policies import PolicyConflict, PolicyError, PolicyErrors, in_force, withdrawn
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.ledger.policy_store import published_policies
+from expunge.tasks.ledger.floor_store import kept_floor
+from expunge.tasks.ledger.policy_store import kept_policy, published_policies, state_with
 from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, named, of_step
 
 GROUNDS = {
@@ -24,6 +27,8 @@ GROUNDS_OF_A_BASE = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
 """What the publication of a base rests on, of which there is no verdict."""
 
 
+SINCE = Version("0.21.0")
+"""The first version of which every withdrawal proves that the concept is back."""
 OUTCOMES = {Step.VERIFIED: "PASS", Step.GATED: "open"}
 
 
@@ -38,9 +43,36 @@ def unfounded(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iter
         if step in OUTCOMES and (outcome := tied[-1].outcome) != OUTCOMES[step]:
             yield f"{named(published)}: it rests on {named(tied[-1])}, which says {outcome}"
         known = tied[-1].digests | known
+    for problem in _not_back(home, published, before, own, known):
+        yield f"{named(published)}: {problem}"
     if is_of_a_base(published):
         for problem in _no_restoration(home, [*before, published], known.get("candidate")):
             yield f"{named(published)}: it rests on no verdict, and {problem}"
+
+
+def _not_back(
+    home: Path, published: Receipt, before: Sequence[Receipt], own: Sequence[Receipt], known: Mapping[str, str]
+) -> Iterator[str]:
+    """Say how it was not proven of this candidate that what the policy withdraws is back."""
+    proofs = [r for r in of_step(own, Step.RETURNED) if r.inputs.get("candidate") == known.get("candidate")]
+    if proofs and proofs[-1].outcome != "PASS":
+        yield f"it rests on {named(proofs[-1])}, which says {proofs[-1].outcome}"
+    if proofs or is_of_a_base(published) or _is_older(published):
+        return
+    try:
+        policy, others = kept_policy(home, published.inputs["policy"]), published_policies(home, before)
+        state = state_with(policy, others, before, kept_floor(home, published.inputs["floor"]))
+    except (IntegrityError, KeyError, PolicyError, PolicyErrors):
+        return  # which is told for itself
+    for gone in withdrawn(policy, others, state):
+        yield f"nobody proved that what {gone} had erased is back"
+
+
+def _is_older(receipt: Receipt) -> bool:
+    try:
+        return Version(receipt.versions.get("expunge", "0")) < SINCE
+    except InvalidVersion:
+        return False
 
 
 def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:

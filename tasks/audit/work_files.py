@@ -11,7 +11,18 @@ from expunge.engine.files.bundle import MODEL, verify_bundle
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.engine.files.reading.strict_json import read_json
 from expunge.policies import DesiredState
-from expunge.tasks.core.paths import BUNDLE, COMPARISON, DELTAS, EVIDENCE, QUALITY, ROUNDING, STATE, TRIALS, VERDICT
+from expunge.tasks.core.paths import (
+    BUNDLE,
+    COMPARISON,
+    DELTAS,
+    EVIDENCE,
+    QUALITY,
+    RETURNED,
+    ROUNDING,
+    STATE,
+    TRIALS,
+    VERDICT,
+)
 from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base
 
 
@@ -47,6 +58,7 @@ FILES_OF_STEP: dict[str, tuple[tuple[str, str, Callable[[Path], str]], ...]] = {
     Step.PLANNED: ((DELTAS, "plan", file_digest), (TRIALS, "trials", file_digest)),
     Step.ERASED: ((ROUNDING, "rounding", file_digest),),
     Step.VERIFIED: EXAMINED,
+    Step.RETURNED: ((RETURNED, "returned", file_digest),),
     Step.CHECKED: ((STATE, "state", _state), *EXAMINED),
     Step.BUNDLED: (
         (BUNDLE, "bundle", verify_bundle),

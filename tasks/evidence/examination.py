@@ -103,7 +103,7 @@ def examination(order: Order) -> Examination:
     wanted, limits, by = state.acceptance, acceptance(state, order.attempt), sampler(state)
     level = level_of(state, order.attempt)
     pools = names(order.judge_folder)
-    examined, unread = _as_judged(subjects(state), pools), []
+    examined, unread = as_judged(subjects(state), pools), []
     base = open_model(order.base_folder, order.base, device()) if level.asks_more else None
     if base is not None:
         _refuse_unattackable(level, base)
@@ -146,7 +146,7 @@ def _examined(
     return subjects + retained_subjects(subjects, near, pools, level.name, state.seed)
 
 
-def _as_judged(subjects: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
+def as_judged(subjects: Sequence[Subject], labels: Mapping[str, Sequence[str]]) -> list[Subject]:
     """Return the subjects with the aliases that the judge knows as `labels`.
 
     What the judge calls by an alias is the target, and no rival of it.

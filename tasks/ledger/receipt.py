@@ -26,7 +26,8 @@ class Step(StrEnum):
 
     A takedown has steps from reading its policy to its publication. A refusal ends it, and so does the finding that
     another request has published the same. What is published is checked. An attempt begins before anything is drawn of
-    the candidate. Where people decide, the publication waits until one of them has approved it.
+    the candidate. What a withdrawal gives back is
+    asked for before the bundle is made. Where people decide, the publication waits until one of them has approved it.
     """
 
     RECEIVED = "received"
@@ -36,6 +37,7 @@ class Step(StrEnum):
     ATTEMPTED = "attempted"
     VERIFIED = "verified"
     GATED = "gated"
+    RETURNED = "returned"
     BUNDLED = "bundled"
     AWAITING = "awaiting-approval"
     APPROVED = "approved"

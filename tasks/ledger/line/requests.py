@@ -19,6 +19,7 @@ STATES = {
     Step.ATTEMPTED: "attempted",
     Step.VERIFIED: "verified",
     Step.GATED: "gated",
+    Step.RETURNED: "gated",
     Step.BUNDLED: "validated",
     Step.AWAITING: "awaiting_approval",
     Step.APPROVED: "approved",
@@ -27,6 +28,8 @@ STATES = {
     Step.REPEATED: "repeated",
 }
 
+OPEN: Mapping[str, str] = {Step.GATED: "open", Step.RETURNED: "PASS"}
+"""What lets a request go on at the steps that can end it."""
 UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 
@@ -91,7 +94,7 @@ def _orders(chains: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
         row["decided_by"] = (receipt.verdict or {}).get("by")
         if receipt.verdict is None or "reasons" in receipt.verdict:  # a refusal that was overcome is no reason any more
             row["reasons"] = (receipt.verdict or {}).get("reasons", [])
-        if receipt.step == Step.GATED and receipt.verdict and receipt.outcome != "open":
+        if receipt.verdict and receipt.outcome != OPEN.get(receipt.step, receipt.outcome):
             row |= {"state": "rejected", "reasons": row["reasons"] or receipt.verdict["failed"]}
     return list(orders.values())
 
