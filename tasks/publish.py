@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expunge.engine.files.bundle import MANIFEST
@@ -15,8 +16,10 @@ from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.decisions.counters import refuse_countered
-from expunge.tasks.ledger.decisions.record import approval_of, notices_of
+from expunge.tasks.ledger.decisions.record import NotApproved, approval_of, notices_of
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.preflight import check_room
 from expunge.tasks.storage.bundle_signature import deliver
@@ -65,6 +68,20 @@ def _predecessors(case: Case) -> set[str]:
     return {order.follows, *(bundle for bundle, step in last.items() if step == Step.BUNDLED)}
 
 
+def _let_through(case: Case, bundle: str) -> dict[str, str]:
+    """Return what the receipt names of an approval. Raises Countered, NotApproved."""
+    with alone_on(NOTICES, case.order.home):  # which puts back a receipt of a notice that is missing, or says so
+        notices = notices_of(case.order.home)
+    refuse_countered(case.order.home, case.policy, case.chain, notices)
+    return approval_of(case, bundle)
+
+
+def _look_again(case: Case, bundle: str, approval: Mapping[str, str]) -> None:
+    """Refuse what changed while the bundle was uploaded, which may take hours."""
+    if _let_through(case, bundle) != approval:
+        raise NotApproved(f"{case.order.request_id} was approved anew meanwhile: publish it again")
+
+
 @step("publish", seconds=LONGEST_CALL)
 def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release:
     """Publish the content first and move the pointer last; the receipt puts the policy in force.
@@ -73,13 +90,14 @@ def publish_task(case: Case, bundle: str, verdict: Ref | None = None) -> Release
     Countered where a counter-notice came in meanwhile.
     """
     order, settings = case.order, case.settings
-    refuse_countered(order.home, case.policy, case.chain, notices_of(order.home))
-    approval = approval_of(case, bundle)
+    approval = _let_through(case, bundle)
     folder = order.folder / BUNDLE
     if file_digest(folder / MANIFEST) != bundle:
         raise IntegrityError(f"{folder} is no longer bundle {bundle}: submit the policy again")
     store(settings)  # so that whoever has but S3's copy of the record knows what the pointer names, and can go on
-    publish_bundle(folder, order.line, settings, _predecessors(case))
+    publish_bundle(
+        folder, order.line, settings, _predecessors(case), last_look=lambda: _look_again(case, bundle, approval)
+    )
     inputs = {
         "policy": order.policy,
         "state": order.state,

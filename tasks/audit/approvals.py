@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.core.workflow.steps import LONGEST_CALL
 from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
 from expunge.tasks.ledger.decisions.record import notices_of, with_notices
@@ -15,8 +14,8 @@ from expunge.tasks.ledger.decisions.validity import refusal_of
 from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
 
-UPLOAD = timedelta(seconds=LONGEST_CALL)
-"""How long the upload may take between the look at the approval and the receipt."""
+GRACE = timedelta(minutes=10)
+"""How long it may take from the last look before the pointer moves until the receipt is written."""
 
 
 def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -34,7 +33,7 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
 
 def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """Say where a counter-notice was on record when a request was published for which it came in."""
-    at = datetime.fromisoformat(published.at) - UPLOAD
+    at = datetime.fromisoformat(published.at) - GRACE
     notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
     if not open_counters(notices):
         return
@@ -60,6 +59,6 @@ def _problem(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
     answer = last_answer(before, asked)
     if answer and answer.inputs.get("approval") != published.inputs.get("approval"):
         return "it does not name the approval that was given"
-    at = datetime.fromisoformat(published.at) - UPLOAD
+    at = datetime.fromisoformat(published.at) - GRACE
     problem = refusal_of(home, with_notices(home, before), asked, answer, people, at)
     return f"it rests on no approval that counts: {problem}" if problem else ""

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,20 @@ from expunge.tasks.storage.manifest import Bundle, check_bundle, parse, prefix
 from expunge.tasks.storage.pointer import check_successor, get_pointer, point
 
 
-def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collection[str] | None = None) -> str:
+def publish_bundle(
+    folder: Path,
+    line: str,
+    settings: Settings,
+    follows: Collection[str] | None = None,
+    last_look: Callable[[], None] = lambda: None,
+) -> str:
     """Upload the bundle in `folder` and make it the approved one of `line`; sends nothing that is there already.
 
     Returns the bundle's digest. Raises IntegrityError when folder and manifest differ, S3 holds other bytes, or the
     approved bundle is neither one of `follows` (None: whatever it is) nor this one; PointerMoved when another was
     faster, LeaseLost when another took over the line, ServiceUnreachable when S3 cannot be used, ValueError on a bad
-    line name. None of these moves the pointer.
+    line name. What `last_look` raises, which is called when all is uploaded, is raised as well. None of these moves the
+    pointer.
     """
     client = s3.client(settings)
     bundle = check_bundle(folder)
@@ -37,6 +44,7 @@ def publish_bundle(folder: Path, line: str, settings: Settings, follows: Collect
         if follows is not None:
             check_successor(line, before and before.bundle, {*follows, bundle.digest})
         _upload(client, settings.bucket, bundle)
+        last_look()
         renew(Database.of(settings.home), lease)  # an upload takes its time; what comes after it is fenced by the token
         manifest = f"{prefix(bundle.digest)}/{MANIFEST}"
         point(client, settings.bucket, line, bundle.digest, manifest, before, lease.token)

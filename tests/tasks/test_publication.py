@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,51 +14,57 @@ import pytest
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.flows.counter import counter
 from expunge.policies import read
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
-from expunge.tasks.ledger.case import open_case
+from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.decisions.counters import Countered
+from expunge.tasks.ledger.decisions.envelope import Decision, keep_decision, sign_decision
+from expunge.tasks.ledger.decisions.record import NotApproved, ask
 from expunge.tasks.ledger.policy_store import keep_policy
+from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import note
+from expunge.tasks.ledger.signatures.signing import private_key
 from expunge.tasks.publish import publish_task
 from expunge.tasks.record import is_of_a_person
-from expunge.tasks.storage.pointer import pointer_key
+from expunge.tasks.storage.pointer import approved, pointer_key
 from tests.flows.conftest import policy_file, withdrawal
-from tests.tasks.handed_in import order_of
+from tests.tasks.handed_in import handed_in, order_of
+from tests.tasks.ledger.signatures.keys import write_key
+from tests.tasks.ledger.test_counters import letter
+from tests.tasks.ledger.test_decisions import floor_for
 from tests.tasks.storage.bundles import make_bundle
 from tests.tasks.storage.puts import hook_puts
 
 
-def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
-    stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A machine that is lost in between leaves what a home restored from S3 can go on from."""
-    sent: list[str] = []
-    for name, value in replace(stack, home=tmp_path).variables().items():
+@pytest.fixture
+def ready(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Case, str]:
+    """A copyright request whose bundle is made and proven, as a takedown leaves it before the publication."""
+    for name, value in replace(stack, home=tmp_path / "home").variables().items():
         monkeypatch.setenv(name, value)
-    order = Order(
-        "one",
-        f"line-{uuid4().hex[:12]}",
-        "a" * 64,
-        tmp_path,
-        "b" * 64,
-        "c" * 64,
-        "d" * 64,
-        tmp_path,
-        "e" * 64,
-        tmp_path,
-        floor="f" * 64,
-    )
+    path = policy_file(tmp_path, folder_digest(MODEL), f"asked-{uuid4().hex[:8]}")
+    path.write_text(path.read_text().replace('"trademark"', '"copyright"'))
+    order = replace(handed_in(path, tmp_path / "home"), line=f"line-{uuid4().hex[:12]}")
     order.save()
     bundle = file_digest(make_bundle(order.folder / BUNDLE, uuid4().bytes) / MANIFEST)
-    note(order, "read", {"policy": order.policy, "base": order.base}, {"state": order.state})
+    note(order, "read", {"policy": order.policy, "base": order.base, "floor": order.floor}, {"state": order.state})
     note(order, "bundled", {}, {"bundle": bundle})
+    return open_case(order, Settings.load()), bundle
+
+
+def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
+    ready: tuple[Case, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is lost in between leaves what a home restored from S3 can go on from."""
+    (case, bundle), sent = ready, list[str]()
+    line = case.order.line
     hook_puts(monkeypatch, sent.append)
-    publish_task.fn(open_case(order, Settings.load()), bundle)
-    receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{order.line}/", key)]
+    publish_task.fn(case, bundle)
+    receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{line}/", key)]
     assert len(receipts) == 2
-    assert max(receipts) < sent.index(pointer_key(order.line))
+    assert max(receipts) < sent.index(pointer_key(line))
 
 
 def published(path: Path, home: Path) -> Order:
@@ -76,3 +84,58 @@ def test_an_order_is_of_a_person_as_long_as_a_request_about_one_is_in_force(tmp_
     assert is_of_a_person(open_case(published(about, home)))
     assert is_of_a_person(open_case(published(files[1], home))), "the model is edited, and questioned, for all of them"
     assert not is_of_a_person(open_case(published(withdrawal(files[0], "back", "about"), home)))
+
+
+def test_attack_a_counter_notice_comes_in_while_the_bundle_is_uploaded(
+    ready: tuple[Case, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, bundle = ready
+
+    def interrupt(key: str) -> None:
+        if key.startswith("bundles/"):
+            counter(case.order.request_id, letter(tmp_path, "reply"), None, case.order.home)
+
+    hook_puts(monkeypatch, interrupt)
+    with pytest.raises(Countered, match="a counter-notice against"):
+        publish_task.fn(case, bundle)
+    assert approved(case.order.line, case.settings) is None
+    assert "published" not in {receipt.step for receipt in open_case(case.order).chain}
+
+
+def test_attack_the_receipt_of_a_counter_notice_is_removed_before_the_publication(
+    ready: tuple[Case, str], tmp_path: Path
+) -> None:
+    """With its signature, so that the chain of notices ends sound; the database knows that more was signed."""
+    case, bundle = ready
+    counter(case.order.request_id, letter(tmp_path, "first", "I disagree.\n"), None, case.order.home)
+    counter(case.order.request_id, letter(tmp_path, "reply"), None, case.order.home)
+    for folder in ("receipts", "signatures"):
+        max((case.order.home / folder / "notices").glob("*.json")).unlink()
+    with pytest.raises(Countered, match="a counter-notice against"):
+        publish_task.fn(case, bundle)
+
+
+def test_attack_an_approval_expires_while_the_bundle_is_uploaded(
+    ready: tuple[Case, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, bundle = ready
+    write_key(tmp_path, "bea")
+    monkeypatch.setenv("EXPUNGE_FLOOR", str(floor_for(tmp_path, "asks", {"copyright": ["bea"]})))
+    asked = ask(case, bundle, None)
+    assert asked is not None
+    of = {"line": asked.line, "request_id": asked.request_id, "policy": asked.inputs["policy"], "bundle": bundle}
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    decision = Decision.model_validate(
+        {"outcome": "approved", "by": "bea", "nonce": asked.digest, "expires": ends, **of}
+    )
+    digest = keep_decision(case.order.home, sign_decision(decision, private_key(tmp_path / "bea.pem")))
+    case.note(Step.APPROVED, {"policy": case.order.policy, "bundle": bundle, "approval": digest}, {})
+
+    def delay(key: str) -> None:
+        if key.startswith("bundles/"):
+            time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds() + 0.1))
+
+    hook_puts(monkeypatch, delay)
+    with pytest.raises(NotApproved, match="the approval expired"):
+        publish_task.fn(case, bundle)
+    assert approved(case.order.line, case.settings) is None

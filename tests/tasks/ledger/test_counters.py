@@ -14,7 +14,7 @@ from expunge.flows.counter import counter
 from expunge.flows.history import states
 from expunge.flows.notices import list_due, take_in
 from expunge.policies import read
-from expunge.tasks.audit.approvals import UPLOAD, countered
+from expunge.tasks.audit.approvals import GRACE, countered
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import open_case
@@ -183,7 +183,7 @@ def test_attack_a_publication_in_spite_of_it(tmp_path: Path) -> None:
     taken_in(path, home)
     counter("first", letter(tmp_path, "reply"), None, home)
     chain = taken_in(path, home, publish=True)
-    late = datetime.fromisoformat(chain[-1].at) + UPLOAD + timedelta(hours=1)
+    late = datetime.fromisoformat(chain[-1].at) + GRACE + timedelta(hours=1)
     published = chain[-1].model_copy(update={"at": late.strftime("%Y-%m-%dT%H:%M:%SZ")})
     assert any("should have been published" in problem for problem in countered(home, published, chain[:-1]))
     assert list(countered(home, chain[0], [])) == []
