@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -17,6 +17,8 @@ MOST_DAYS = 36_500  # S3's own limit is a hundred years
 MOST_ACTOR = 200  # characters, as a receipt takes them
 MOST_LEASE_SECONDS = 3600
 CURES = {
+    "EXPUNGE_CREW": "give processes, which draw on this machine, or ray, whose actors draw on a cluster",
+    "EXPUNGE_CREW_DEVICE": "give cpu, or cuda where each actor has a GPU of its own",
     "EXPUNGE_WORKERS": "give how many processes may draw side by side, such as 2",
     "EXPUNGE_RETENTION_DAYS": f"give for how many days S3 is to lock the record, up to {MOST_DAYS}",
     "EXPUNGE_LEASE_SECONDS": (
@@ -44,6 +46,8 @@ class Environment(BaseSettings):
 
     home: Path = Field(Path(".expunge"), validation_alias="EXPUNGE_HOME")
     workers: Count = Field(1, ge=1, validation_alias="EXPUNGE_WORKERS")
+    crew: Literal["processes", "ray"] = Field("processes", validation_alias="EXPUNGE_CREW")
+    crew_device: Literal["cpu", "cuda"] = Field("cpu", validation_alias="EXPUNGE_CREW_DEVICE")
     actor: str = Field("", validation_alias="EXPUNGE_ACTOR")
     retention_days: Count = Field(0, le=MOST_DAYS, validation_alias="EXPUNGE_RETENTION_DAYS")
     lease_seconds: Count = Field(60, ge=1, le=MOST_LEASE_SECONDS, validation_alias="EXPUNGE_LEASE_SECONDS")

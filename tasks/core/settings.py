@@ -44,6 +44,9 @@ S3_VARIABLES = (
 GROUPS = (PREFECT_VARIABLES, MLFLOW_VARIABLES, S3_VARIABLES)
 """By server its address, which comes first, and what opens it: one goes with the other, and never to another server."""
 
+DRAWING = ("EXPUNGE_WORKERS", "EXPUNGE_CREW", "EXPUNGE_CREW_DEVICE")
+"""Who draws pictures: read by whoever has them drawn, so that a mistake here stops nothing else."""
+
 PASSWORDS = (*PREFECT_VARIABLES[1:], *MLFLOW_VARIABLES[1:])
 
 _ACTOR: ContextVar[str] = ContextVar("actor", default="")
@@ -75,6 +78,16 @@ def home_folder() -> Path:
 def workers() -> int:
     """Return how many processes draw pictures side by side; UsageError if `$EXPUNGE_WORKERS` is no such number."""
     return _read("EXPUNGE_WORKERS").workers
+
+
+def draws_on_cluster() -> bool:
+    """Return whether Ray's actors draw, and not processes of this machine; UsageError if `$EXPUNGE_CREW` is neither."""
+    return _read("EXPUNGE_CREW").crew == "ray"
+
+
+def crew_device() -> str:
+    """Return what Ray's actors compute on, "cpu" or "cuda"; UsageError if `$EXPUNGE_CREW_DEVICE` is neither."""
+    return _read("EXPUNGE_CREW_DEVICE").crew_device
 
 
 def actor() -> str:
@@ -146,7 +159,7 @@ class Settings:
         """
         for name in needed:
             _need(variables, name)
-        found = Environment.read({name: value for name, value in variables.items() if name != "EXPUNGE_WORKERS"})
+        found = Environment.read({name: value for name, value in variables.items() if name not in DRAWING})
         return cls(
             home=home,
             prefect_api_url=found.prefect_api_url,

@@ -15,13 +15,13 @@ from expunge.engine.stats.evidence.attack_budgets import due
 from expunge.engine.stats.evidence.table import Row
 from expunge.engine.stats.sampling_plan import next_round
 from expunge.tasks.core.paths import EVIDENCE
-from expunge.tasks.core.settings import workers
+from expunge.tasks.core.settings import draws_on_cluster, workers
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.budget import Budget, remember_pace, spend
 from expunge.tasks.evidence.drawing.arms import models_of
 from expunge.tasks.evidence.drawing.judge import Recorded
-from expunge.tasks.evidence.drawing.workers import Examiner, Work, crew, cut, picture_store
+from expunge.tasks.evidence.drawing.workers import Examiner, Stocktaking, Work, crew, cut, picture_store
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.evidence.feasibility import refuse_unprovable
 
@@ -100,11 +100,21 @@ def due_shards(
 
 def work_off(do: Examiner, order: Order, work: Sequence[Work], title: str, budget: Budget) -> list[Row]:
     """Return the rows of all work, with progress, within the budget."""
-    store, rows = picture_store(order.home), []
-    budget.expect(sum({key: worth for part in work for key, worth in part.lacks(store).items()}.values()))
+    rows = []
+    budget.expect(sum(lacking(do, order, work).values()))
     with tqdm(total=sum(part.size for part in work), desc=title, unit="picture", mininterval=1) as bar:
         for done in do(work):
             rows += done.rows
             bar.update(len(done.rows))
             budget.drew(done.drawn, done.effort)
     return rows
+
+
+def lacking(do: Examiner, order: Order, work: Sequence[Work]) -> dict[str, float]:
+    """Return the keys of what has to be made for all work, with the worth of each in plain pictures."""
+    if draws_on_cluster():  # this machine has none of the pictures, and would ask for one after the other
+        found = (done.lacking for done in do([Stocktaking(part) for part in work]))
+    else:
+        store = picture_store(order.home)
+        found = (part.lacks(store) for part in work)
+    return {key: worth for part in found for key, worth in part.items()}

@@ -32,3 +32,14 @@ def device() -> str:
         known = ", ".join(name for name, count in there.items() if count)
         raise UsageError(f"EXPUNGE_DEVICE is {value!r}, and torch finds no such device here: use one of {known}")
     return value
+
+
+def devices(workers: int, on: str, there: int) -> list[str]:
+    """Return the device of each of so many processes.
+
+    Each gets a GPU of its own, in turn, where `on` is "cuda" and `there` are several. A device that was named with its
+    number is for all of them.
+    """
+    if on != "cuda" or there < 2:
+        return [on] * workers
+    return [f"cuda:{number % there}" for number in range(workers)]

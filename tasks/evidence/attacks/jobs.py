@@ -19,9 +19,7 @@ import numpy as np
 import pandas as pd
 
 from expunge.canonical_json import canonical_json
-from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import json_digest
-from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Shot
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import (
@@ -39,6 +37,7 @@ from expunge.engine.stats.evidence.table import shown_before
 from expunge.tasks.core.paths import readable
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attacks.searches import Search, reading
+from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.evidence.drawing.workers import Bench, Done, Work, libraries
 
 REFERENCES = 8
@@ -85,9 +84,9 @@ class AttackShard:
         """The cost of all of it but its searches, in plain pictures."""
         return self.attack.effort - search_effort(self.attack)
 
-    def lacks(self, store: PictureStore) -> dict[str, float]:
+    def lacks(self, store: Pictures) -> dict[str, float]:
         keys = [self._picture(number) for number in range(self.size)]
-        is_kept = self._record(store).exists() and all(key in store for key in keys)
+        is_kept = store.has(self._record(store)) and all(key in store for key in keys)
         return {} if is_kept else dict.fromkeys(keys, self.effort / self.size)
 
     def do(self, bench: Bench) -> Done:
@@ -97,22 +96,23 @@ class AttackShard:
         made = list(attack_rows(bench.judge, self.attempts(bench.store), self.arm))
         return Done(made, len(lacking), sum(lacking.values()))
 
-    def keep(self, store: PictureStore, attempts: Sequence[Attempt]) -> None:
+    def keep(self, store: Pictures, attempts: Sequence[Attempt]) -> None:
         """Write pictures first and the record last; after a power loss there may be a record and an empty picture."""
         for number, attempt in enumerate(attempts):
             store.write(self._picture(number), attempt.picture)
         records = [{"prompt": attempt.prompt, "seed": attempt.seed, "found": attempt.found} for attempt in attempts]
-        write_whole(self._record(store), canonical_json(records))
+        store.keep(self._record(store), canonical_json(records))
 
-    def attempts(self, store: PictureStore) -> list[Attempt]:
+    def attempts(self, store: Pictures) -> list[Attempt]:
         """Return what it came to, with the words that were found; FileNotFoundError if it was not done yet."""
+        store.has(self._record(store))
         with readable(self._record(store)):
             return [
                 Attempt(self.subject, self.attack.name, picture=store.read(self._picture(number)), **record)
                 for number, record in enumerate(json.loads(self._record(store).read_bytes()))
             ]
 
-    def _record(self, store: PictureStore) -> Path:
+    def _record(self, store: Pictures) -> Path:
         return store.folder / "attacks" / f"{self.key}.json"
 
     def _made(self, bench: Bench) -> list[Attempt]:
@@ -161,7 +161,7 @@ def is_lesson(shot: Shot, targets: Sequence[Subject]) -> bool:
     return not any(names_it(shot.prompt, target) for target in targets)
 
 
-def attack_work(shards: Sequence[AttackShard], store: PictureStore) -> list[Sequence[Work]]:
+def attack_work(shards: Sequence[AttackShard], store: Pictures) -> list[Sequence[Work]]:
     """Return the shards in at most two goes.
 
     The searches that are lacking beside what waits for none, then what waits.

@@ -13,16 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from expunge.engine.files.atomic import write_whole
 from expunge.engine.files.digests import folder_digest, json_digest
 from expunge.engine.models.load import tokenizers, vae_and_scheduler
-from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import Subject
 from expunge.engine.probes.attacks import Searching, making_digest
 from expunge.engine.probes.attacks.words import lent
 from expunge.tasks.core.paths import readable
 from expunge.tasks.core.work_order import Weights
+from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.evidence.drawing.workers import Bench, Done, libraries
 
 
@@ -54,8 +53,8 @@ class Search:
         """In plain pictures."""
         return self.attack.search_effort
 
-    def lacks(self, store: PictureStore) -> dict[str, float]:
-        return {} if self._file(store).exists() else {self.key: self.effort}
+    def lacks(self, store: Pictures) -> dict[str, float]:
+        return {} if store.has(self._file(store)) else {self.key: self.effort}
 
     def do(self, bench: Bench) -> Done:
         lacking = self.lacks(bench.store)
@@ -65,8 +64,8 @@ class Search:
     def found(self, bench: Bench) -> str:
         """Return the prompt, as it was found before or now."""
         file = self._file(bench.store)
-        if not file.exists():
-            write_whole(file, self._find(bench).encode())
+        if not bench.store.has(file):
+            bench.store.keep(file, self._find(bench).encode())
         with readable(file):
             if not (words := file.read_text(encoding="utf-8")):
                 raise ValueError("it is empty")  # and asked with nothing, the model would seem to have forgotten
@@ -76,7 +75,7 @@ class Search:
         with reading(bench, self.model, self.base) as model:
             return self.attack.find(model, self.subject, self.number, self.seed)
 
-    def _file(self, store: PictureStore) -> Path:
+    def _file(self, store: Pictures) -> Path:
         return store.folder / "attacks" / "searches" / f"{self.key}.txt"
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,16 +24,17 @@ import torch
 
 from expunge.engine.errors import is_out_of_memory
 from expunge.engine.models.load import LAYOUT, open_model
-from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler, drawing_digest, picture_key
 from expunge.engine.probes import Question
 from expunge.engine.probes.answers import Answer, rows
 from expunge.engine.stats.evidence.table import Row
 from expunge.tasks.core.errors import NoRoom
-from expunge.tasks.core.machine.device import PROCESSOR, device
+from expunge.tasks.core.machine.device import PROCESSOR, device, devices
 from expunge.tasks.core.machine.fork_server import start_fork_server
+from expunge.tasks.core.settings import crew_device, draws_on_cluster
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.judge import Recorded
+from expunge.tasks.evidence.drawing.pictures import Pictures, shelf_of
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper by more, and a kill loses them
@@ -40,11 +42,15 @@ SHARD = 16  # questions: fewer draw more slowly, hardly any picture gets cheaper
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a piece of work: its rows, how many pictures it drew, and its cost in plain pictures."""
+    """The result of a piece of work: its rows, how many pictures it drew, and its cost in plain pictures.
+
+    `lacking` is what a stocktaking found: the worth of each missing key in plain pictures.
+    """
 
     rows: list[Row]
     drawn: int
     effort: float
+    lacking: Mapping[str, float] = field(default_factory=dict)
 
 
 class Bench:
@@ -74,7 +80,7 @@ class Work(Protocol):
         """Rows that it makes."""
         ...
 
-    def lacks(self, store: PictureStore) -> dict[str, float]:
+    def lacks(self, store: Pictures) -> dict[str, float]:
         """Return the keys of what has to be made for it, with the worth of each in plain pictures."""
         ...
 
@@ -94,7 +100,7 @@ class Shard:
     def size(self) -> int:
         return len(self.questions)
 
-    def lacks(self, store: PictureStore) -> dict[str, float]:
+    def lacks(self, store: Pictures) -> dict[str, float]:
         return {key: 1.0 for question in self.questions if (key := self._key(question)) not in store}
 
     def do(self, bench: Bench) -> Done:
@@ -112,14 +118,32 @@ class Shard:
         return list(rows(bench.judge, answers, self.arm))
 
 
-def picture_store(home: Path) -> PictureStore:
+@dataclass(frozen=True)
+class Stocktaking:
+    """Ask a worker what has to be made for a part: on a cluster it knows better than who hands the parts out."""
+
+    part: Work
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def lacks(self, store: Pictures) -> dict[str, float]:
+        return {}
+
+    def do(self, bench: Bench) -> Done:
+        return Done([], 0, 0.0, self.part.lacks(bench.store))
+
+
+def picture_store(home: Path) -> Pictures:
     """Return the store of all pictures of a home, whoever asked for them.
 
     Those of another kind of device or of other libraries lie apart. They differ in rounding, and a picture before and
     one after the edit are to differ by the edit alone.
     """
-    kind = device().partition(":")[0]
-    return PictureStore(home / "pictures" / f"{kind}-{libraries()}")
+    kind = crew_device() if draws_on_cluster() else device().partition(":")[0]
+    name = f"{kind}-{libraries()}"
+    return Pictures(home / "pictures" / name, shelf_of(home, name))
 
 
 @cache
@@ -143,14 +167,25 @@ def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     """Yield what does all work given to it, in its order.
 
     Each of several `workers` is a process with its share of cores. They stay from one round to the next, with the judge
-    and the model that they hold. NoRoom where memory is too small for the least part, or for so many workers.
+    and the model that they hold. NoRoom where memory is too small for the least part, or for so many workers. On a
+    cluster the workers are Ray's actors (`cluster.actors`).
     """
     with _in_memory():
+        if draws_on_cluster():
+            from expunge.tasks.evidence.drawing.cluster import actors
+
+            with actors(home, judge, workers) as do:
+                yield do
+            return
         if workers == 1:
             bench = Bench(home, judge, device())
             yield lambda work: (part.do(bench) for part in work)
             return
-        pool = ProcessPoolExecutor(workers, start_fork_server(), _begin, (home, judge, workers, device()))
+        context = start_fork_server()
+        each = context.SimpleQueue()
+        for on in devices(workers, device(), torch.cuda.device_count()):
+            each.put(on)
+        pool = ProcessPoolExecutor(workers, context, _begin, (home, judge, workers, each))
         try:
             yield lambda work: pool.map(_do, work)
         finally:
@@ -179,14 +214,15 @@ def examine(work: Sequence[Work], home: Path, judge: Recorded, workers: int = 1)
 _bench: Callable[[], Bench] | None = None  # one for each worker process
 
 
-def _begin(home: Path, judge: Recorded, workers: int, on: str) -> None:
-    """Prepare a worker process.
+def _begin(home: Path, judge: Recorded, workers: int, each: SimpleQueue[str]) -> None:
+    """Prepare a worker process; `each` holds one device for every worker.
 
     What fails here breaks the pool and says nothing, so the bench is made with the first work.
     """
     global _bench
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    on = os.environ["EXPUNGE_DEVICE"] = each.get()  # the judge asks for it, too
     _bench = cache(partial(Bench, home, judge, on))
 
 

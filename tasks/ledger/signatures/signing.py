@@ -8,6 +8,7 @@ damage and against a copy that was changed elsewhere, and not against who can re
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
@@ -100,6 +103,16 @@ def _usable(path: Path, named: str = "") -> Iterator[None]:
             f"{named}{path}, which is no private key in PEM without a password that can be read and sign ({error}): "
             "make one with `openssl genpkey -algorithm ed25519 -out FILE`"
         ) from None
+
+
+def shared_secret(home: Path, purpose: str) -> bytes:
+    """Return 32 bytes that only who can read the signing key can make, the same on all machines that have that key.
+
+    Raises:
+        UsageError: there is no key.
+    """
+    private = _private_key(home).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return hmac.digest(private, f"expunge {purpose}".encode(), "sha256")
 
 
 def _refuse_another(home: Path, own: Path) -> None:

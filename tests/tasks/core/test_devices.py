@@ -12,7 +12,8 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import questions
 from expunge.tasks.core.errors import UsageError, exit_code_of
-from expunge.tasks.core.machine.device import device
+from expunge.tasks.core.machine.device import device, devices
+from expunge.tasks.core.settings import crew_device, draws_on_cluster
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.workers import Bench, Shard, picture_store
 from tests.engine import tiny
@@ -68,3 +69,36 @@ def test_a_gpu_draws_what_the_processor_draws_but_for_rounding(
         pictures = [bench.store.drawn(weights.digest, q.shot, sampler) for q in shard.questions]
         drawn.append(np.stack(pictures).astype(float))
     assert np.abs(drawn[0] - drawn[1]).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("workers", "on", "there", "expected"),
+    [
+        (3, "cuda", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        (2, "cuda", 8, ["cuda:0", "cuda:1"]),
+        (2, "cuda", 1, ["cuda", "cuda"]),
+        (2, "cuda:1", 8, ["cuda:1", "cuda:1"]),
+        (2, "cpu", 8, ["cpu", "cpu"]),
+    ],
+)
+def test_each_process_gets_a_gpu_of_its_own(workers: int, on: str, there: int, expected: list[str]) -> None:
+    assert devices(workers, on, there) == expected
+
+
+def test_a_head_without_a_gpu_finds_the_pictures_that_actors_drew_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "EXPUNGE_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path))
+    assert picture_store(tmp_path).folder.name.startswith("cpu-")
+    monkeypatch.setenv("EXPUNGE_CREW", "ray")
+    monkeypatch.setenv("EXPUNGE_CREW_DEVICE", "cuda")
+    assert picture_store(tmp_path).folder.name.startswith("cuda-")
+
+
+@pytest.mark.parametrize(("name", "value"), [("EXPUNGE_CREW", "dask"), ("EXPUNGE_CREW_DEVICE", "cuda:1")])
+def test_another_crew_is_refused_with_those_that_are(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=f"{name} is '{value}': give "):
+        draws_on_cluster(), crew_device()
