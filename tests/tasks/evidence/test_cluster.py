@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,12 +60,14 @@ def test_machines_share_nothing_but_s3(
     for name, value in replace(stack, bucket="expunge").variables().items():
         if name != "EXPUNGE_HOME":
             monkeypatch.setenv(name, value)
-    todo, homes = shards(models), [tmp_path / "one", tmp_path / "two"]
+    here = shutil.copytree(models, tmp_path / "models")
+    todo, homes = shards(here), [tmp_path / "one", tmp_path / "two"]
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "local"))
     local = digest(list(examine(todo, tmp_path / "local", EYES)), tmp_path / "a")
     with cluster(monkeypatch, [*homes]), crew(tmp_path / "home", EYES, 2) as do:
         wanting = [done.lacking for done in do([Stocktaking(part) for part in todo])]
         assert sum(map(len, wanting)) == 2 * len({question.shot for question in ASKED})
+        here.rename(tmp_path / "elsewhere")  # so that the machines must fetch both models
         done = list(do(todo))
         assert not list((tmp_path / "home").rglob("*.png"))  # the coordinator holds no picture
         assert all(list(home.rglob("*.png")) for home in homes)
