@@ -121,7 +121,10 @@ def main() -> None:
     args = parser.parse_args()
     with cluster(2):
         first, last, pace = memory(args.pictures)
-        print(f"{args.pictures} pictures: coordinator {first:.0f} MiB after a tenth, {last:.0f} MiB at the end", flush=True)
+        print(
+            f"{args.pictures} pictures: coordinator {first:.0f} MiB after a tenth, {last:.0f} MiB at the end",
+            flush=True,
+        )
         lines = []
         for actors in args.actors:
             took, share = efficiency(actors, args.seconds)

@@ -99,7 +99,11 @@ def page(load: Load) -> str:
             "4 x pictures + policies x ((files + 2) x (1 + machines) + 4 x receipts)",
             f"{load.reads:,}",
         ),
-        ("S3 reads and writes a second", "(S3 reads + S3 writes) / 86400", f"{(load.reads + load.writes) / 86400:,.0f}"),
+        (
+            "S3 reads and writes a second",
+            "(S3 reads + S3 writes) / 86400",
+            f"{(load.reads + load.writes) / 86400:,.0f}",
+        ),
         ("TiB stored", "(pictures x picture / 1024 + policies x denoiser) / 1024", f"{load.stored:,.1f}"),
         ("TiB of models fetched", "policies x machines x model / 1024", f"{load.fetched:,.1f}"),
         ("rows of our database", "policies", f"{load.rows:,}"),

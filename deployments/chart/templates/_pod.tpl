@@ -61,3 +61,9 @@ securityContext:
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* What all machines of a Ray cluster have: no usage is reported, and the home is each one's own. */}}
+{{- define "expunge.rayenvironment" -}}
+{{ include "expunge.environment" . }}
+- {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+{{- end -}}
