@@ -175,7 +175,7 @@ def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
             from expunge.tasks.evidence.drawing.cluster import actors
 
             with actors(home, judge, workers) as do:
-                yield do
+                yield do  # type: ignore[reportReturnType]  # pyright reads this file by two names
             return
         if workers == 1:
             bench = Bench(home, judge, device())

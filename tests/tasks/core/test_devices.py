@@ -101,4 +101,4 @@ def test_a_head_without_a_gpu_finds_the_pictures_that_actors_drew_with_one(
 def test_another_crew_is_refused_with_those_that_are(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=f"{name} is '{value}': give "):
-        draws_on_cluster(), crew_device()
+        _ = draws_on_cluster(), crew_device()

@@ -32,7 +32,7 @@ def cluster(
                 patch.setenv("EXPUNGE_HOME", str(home))
             nodes.append(made.add_node(**{"num_cpus": 1, "object_store_memory": STORE, **resources}))
         patch.delenv("EXPUNGE_HOME", raising=False)
-        patch.setenv("RAY_ADDRESS", made.address)
+        patch.setenv("RAY_ADDRESS", str(made.address))
         patch.setenv("EXPUNGE_CREW", "ray")
         yield made, nodes
     finally:
