@@ -26,22 +26,22 @@ def waiting(home: Path) -> list[dict[str, Any]]:
     return [_row(home, chain, asked, dues) for chain in chains.values() for asked in open_questions(chain)]
 
 
-def approve(home: Path, request_id: str, key: Path, line: str = "") -> dict[str, Any]:
+def approve(home: Path, request_id: str, key: Path, line: str = "", person: str = "") -> dict[str, Any]:
     """Put the approval of the person with this private key on record; nothing is published by that alone.
 
     Raises NothingOnRecord if the request does not wait, and NotApproved if this person may not decide on it.
     """
     refuse_no_home(home)
-    return _decided(record.approve(home, request_id, key, line))
+    return _decided(record.approve(home, request_id, key, line, person))
 
 
-def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "") -> dict[str, Any]:
+def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "", person: str = "") -> dict[str, Any]:
     """Put the refusal of the person with this private key on record, with its reason; it ends the request.
 
     Raises what `approve` raises, and UsageError on a reason that says nothing.
     """
     refuse_no_home(home)
-    return _decided(record.refuse(home, request_id, reason, key, line))
+    return _decided(record.refuse(home, request_id, reason, key, line, person))
 
 
 def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from expunge.flows.admission import refuse_early
 from expunge.flows.cli import show
 from expunge.flows.cli.common import AsJson, PolicyFile, at_home, exit_codes, say
+from expunge.flows.validation import summary
 from expunge.policies import Policy, read
 from expunge.tasks.core.settings import Settings, home_folder
 from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
@@ -24,7 +25,7 @@ commands = typer.Typer()
 def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Check a policy file and say what it asks for; nothing is run."""
     with exit_codes():
-        say(as_json, show.summary(read(policy, floor_in_force())), show.print_summary)
+        say(as_json, summary(read(policy, floor_in_force())), show.print_summary)
 
 
 @commands.command(rich_help_panel=GROUP)

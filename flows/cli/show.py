@@ -8,31 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from expunge.flows.terminal import Console
-from expunge.policies import Policy
-from expunge.policies.model.deadlines import TERMS, due_at
 from expunge.tasks.core.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short
 EXPLAINED = ("rejected", "suspect", "replaced", "repeated", "countered")
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
-
-
-def summary(policy: Policy) -> dict[str, Any]:
-    """Return what a policy asks for."""
-    due = due_at(policy)
-    return {
-        "request_id": policy.request_id,
-        "kind": policy.kind,
-        "received_at": policy.received_at.isoformat(),
-        "due": due and due.isoformat(),
-        "term": TERMS.get(policy.kind),
-        "base": policy.base.uri,
-        "digest": policy.digest,
-        "replaces": list(policy.replaces),
-        "erase": [{"id": c.id, "name": c.name, "category": c.category, "anchor": c.anchor} for c in policy.concepts],
-        "keep": [{"id": c.id, "name": c.name, "category": c.category, "kind": c.kind} for c in policy.retain],
-    }
 
 
 def print_summary(data: dict[str, Any]) -> None:

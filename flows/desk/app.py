@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from expunge.errors import ExpungeError
-from expunge.flows.desk import inbox, login
+from expunge.flows.desk import inbox, login, work
 from expunge.flows.desk.guard import Guard, TooLarge
 from expunge.flows.desk.login import refuse_forged
 from expunge.flows.desk.people import Door
@@ -21,7 +21,7 @@ from expunge.flows.desk.render import FOLDER, page
 from expunge.flows.desk.session import Sessions, cookie_secret
 from expunge.tasks.core.settings import LOOPBACK
 
-PAGES = (login, inbox)
+PAGES = (login, inbox, work)
 WORDS = {403: "This is not allowed.", 404: "There is no such page.", 405: "There is no such page."}
 
 

@@ -10,9 +10,12 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from expunge.flows.approval import waiting
+from expunge.flows.background import runs
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
-from expunge.flows.notices import MOST_BYTES, describe_notice, list_due, record_notice
+from expunge.flows.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
+from expunge.flows.trail import state_of, trail
 from expunge.policies.model.schema import Kind
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import acting_as
@@ -58,9 +61,19 @@ def _known(request: Request, request_id: str) -> dict[str, Any]:
     home = request.app.state.home
     notice = describe_notice(home, request_id)
     due = next((row for row in list_due(home)["due"] if row["request_id"] == request_id), None)
-    if notice is None and due is None:
+    state, waits = state_of(home, request_id), [row for row in waiting(home) if row["request_id"] == request_id]
+    if notice is None and due is None and state is None:
         raise HTTPException(404)
-    return {"request_id": request_id, "notice": notice, "due": due}
+    return {
+        "request_id": request_id,
+        "notice": notice,
+        "due": due,
+        "state": state,
+        "waits": waits[0] if waits else None,
+        "steps": trail(home, request_id),
+        "runs": runs(home, request_id),
+        "has_draft": draft_file(home, request_id).is_file(),
+    }
 
 
 def _content(form: FormData) -> tuple[bytes, str]:

@@ -36,6 +36,11 @@ def here(base: Path) -> Path:
     return Path(elsewhere) / base.name if elsewhere and not base.is_dir() else base
 
 
+def built_in_models() -> dict[str, str]:
+    """Return the digest of each built-in model, by its address."""
+    return {uri: _digest(base) for uri, (base, _) in BUILT_IN.items()}
+
+
 def locate(policy: Policy) -> tuple[Path, Path]:
     """Return the folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
     uri = policy.base.uri

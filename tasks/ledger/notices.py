@@ -101,6 +101,11 @@ def write_draft(draft: Path, text: str, chosen: bool) -> None:
         raise UsageError(f"--out {draft} is in no folder: the notice is on record; name a file in one") from None
 
 
+def save_draft(draft: Path, content: bytes) -> None:
+    """Write over a draft, whole or not at all."""
+    write_whole(draft, content)
+
+
 def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Sequence[Receipt], about: str) -> Receipt:
     content = canonical_json(notice.model_dump(mode="json"))
     write_whole(_path(home, sha256(content)), content)

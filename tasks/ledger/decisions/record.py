@@ -99,7 +99,7 @@ def approval_of(case: Case, bundle: str) -> dict[str, str]:
     return {"approval": answer.inputs["approval"]}
 
 
-def approve(home: Path, request_id: str, key: Path, line: str = "") -> Receipt:
+def approve(home: Path, request_id: str, key: Path, line: str = "", person: str = "") -> Receipt:
     """Put a person's approval on record, and return its receipt.
 
     Args:
@@ -107,6 +107,7 @@ def approve(home: Path, request_id: str, key: Path, line: str = "") -> Receipt:
         request_id: the request that waits.
         key: the file of the person's private key (PEM).
         line: the model line, where several have a request of this id.
+        person: who says to have this key; "" lets the key alone say it.
 
     Raises:
         NothingOnRecord: it does not wait.
@@ -116,7 +117,7 @@ def approve(home: Path, request_id: str, key: Path, line: str = "") -> Receipt:
     with alone_on(name, home):
         ledger = journal(home, name)
         asked, people = _open(home, ledger, request_id)
-        by = _person(private, people)
+        by = _person(private, people, person)
         if problem := own_request(home, with_notices(home, ledger.chain), asked, by, people):
             raise NotApproved(problem)
         expires = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=people.hours)
@@ -126,7 +127,7 @@ def approve(home: Path, request_id: str, key: Path, line: str = "") -> Receipt:
         return note(_subject(home, asked), Step.APPROVED, inputs, {}, said, ledger)
 
 
-def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "") -> Receipt:
+def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "", person: str = "") -> Receipt:
     """Put a person's refusal on record, which ends the request, and return its receipt.
 
     Raises:
@@ -141,7 +142,7 @@ def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "") 
     with alone_on(name, home):
         ledger = journal(home, name)
         asked, people = _open(home, ledger, request_id)
-        by = _person(private, people)
+        by = _person(private, people, person)
         at = datetime.now(UTC).replace(microsecond=0)
         digest = _signed(home, asked, private, outcome="refused", by=by, expires=at, reason=words)
         inputs = {name: asked.inputs[name] for name in ("policy", "bundle")} | {"refusal": digest}
@@ -217,12 +218,14 @@ def _open(home: Path, ledger: Ledger, request_id: str) -> tuple[Receipt, Decider
     return asked, people_of(home, chain, asked)
 
 
-def _person(private: PrivateKeyTypes, people: Deciders) -> str:
+def _person(private: PrivateKeyTypes, people: Deciders, person: str) -> str:
     keyid = CryptoSigner(private).public_key.keyid
     found = [name for name, key in registered_keys(people.approvers).items() if key.keyid == keyid]
     if not found:
         raise NotApproved(f"the key is of nobody who may decide: that may {' or '.join(sorted(people.approvers))}")
-    return found[0]
+    if person and person not in found:
+        raise NotApproved(f"the key is that of {found[0]}, and {person} is who decides here: use your own key")
+    return person or found[0]
 
 
 def _signed(home: Path, asked: Receipt, private: PrivateKeyTypes, **said: object) -> str:

@@ -1,0 +1,141 @@
+"""The policy of a notice at the desk: written as a form, checked, planned in a process of its own; and the record."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from expunge.flows import background
+from expunge.policies import read
+from expunge.tasks.core.base_model import built_in_models
+from expunge.tasks.ledger.notices import received_notices
+from tests.flows.desk.conftest import NOTICES, Browser
+
+FIELDS = {
+    "mode": "form",
+    "model": " ".join(next(iter(built_in_models().items()))),
+    "target-0-name": "panda",
+    "target-0-category": "object",
+    "target-0-aliases": "giant panda, panda bear",
+    "kept-0-id": "kept-1",
+    "kept-0-name": "koala",
+    "kept-0-category": "object",
+    "kept-0-kind": "look_alike",
+}
+
+
+@pytest.fixture
+def request_id(ada: Browser, home: Path) -> str:
+    files = {"file": ("n.eml", (NOTICES / "heron.eml").read_bytes())}
+    path = ada.submit("/receive", {"kind": "copyright"}, files=files).headers["location"]
+    ada.read(path)
+    return path.rsplit("/", 1)[1]
+
+
+def draft(home: Path, request_id: str) -> Path:
+    return home / "drafts" / f"{request_id}.yaml"
+
+
+def test_the_form_becomes_the_policy_and_keeps_the_clock(ada: Browser, home: Path, request_id: str) -> None:
+    at = received_notices(home)[0].settings["received_at"]
+    assert "Not complete yet" in ada.read(f"/requests/{request_id}/policy")
+    assert "This policy is valid" in ada.submit(f"/requests/{request_id}/policy/check", FIELDS).text
+    assert "FILL IN" in draft(home, request_id).read_text(), "a check keeps nothing"
+    assert ada.submit(f"/requests/{request_id}/policy", FIELDS).status_code == 303
+    policy = read(draft(home, request_id))
+    assert (policy.request_id, [one.name for one in policy.concepts]) == (request_id, ["panda"])
+    assert policy.concepts[0].aliases == ("giant panda", "panda bear")
+    assert policy.received_at.isoformat() == str(at)[:19] + "+00:00"
+    assert 'value="panda"' in ada.read(f"/requests/{request_id}/policy")
+    text = draft(home, request_id).read_text()
+    assert "panda" in ada.read(f"/requests/{request_id}/policy?mode=text")
+    ada.submit(
+        f"/requests/{request_id}/policy", {"mode": "text", "policy": text + "seed: 7\neditor:\n  name: scapre\n"}
+    )
+    ada.submit(f"/requests/{request_id}/policy", {**FIELDS, "target-0-id": "panda", "target-0-name": "red panda"})
+    policy = read(draft(home, request_id))
+    assert (policy.seed, policy.concepts[0].id, policy.concepts[0].name) == (7, "panda", "red panda")
+
+
+@pytest.mark.parametrize("text", ["a: &x [1]", "a: 2026-01-01", "- 1", "concepts: 1\nretain: x", "concepts: [1, [2]]"])
+def test_attack_a_text_that_no_form_can_show(text: str, ada: Browser, request_id: str) -> None:
+    ada.submit(f"/requests/{request_id}/policy", {"mode": "text", "policy": text})
+    assert "Not complete yet" in ada.read(f"/requests/{request_id}/policy")
+    assert ada.submit(f"/requests/{request_id}/policy", FIELDS).status_code == 303
+
+
+def test_what_is_wrong_is_said_with_its_field(ada: Browser, request_id: str) -> None:
+    said = ada.submit(f"/requests/{request_id}/policy/check", {**FIELDS, "target-0-category": "thing"}).text
+    assert "category" in said
+    answer = ada.submit(f"/requests/{request_id}/policy", {"mode": "text", "policy": "a: [", "then": "submit"})
+    assert (answer.status_code, "Not complete yet" in answer.text) == (400, True)
+
+
+def test_attack_the_text_takes_the_id_of_another_request(ada: Browser, home: Path, request_id: str) -> None:
+    ada.submit(f"/requests/{request_id}/policy", FIELDS)
+    text = draft(home, request_id).read_text().replace(request_id, "notice-of-another")
+    answer = ada.submit(f"/requests/{request_id}/policy", {"mode": "text", "policy": text, "then": "submit"})
+    assert (answer.status_code, "is another one" in answer.text) == (400, True)
+    assert not (home / "runs").exists()
+
+
+def test_attack_a_policy_holds_a_script(ada: Browser, request_id: str) -> None:
+    script = '"><script>alert(1)</script>'
+    ada.submit(f"/requests/{request_id}/policy", {**FIELDS, "target-0-name": script})
+    for mode in ("form", "text"):
+        assert "<script>alert" not in ada.read(f"/requests/{request_id}/policy?mode={mode}")
+    ada.submit(f"/requests/{request_id}/policy", {"mode": "text", "policy": f"x: '{script}</textarea>'"})
+    assert "<script>alert" not in ada.read(f"/requests/{request_id}/policy")
+
+
+def waited(browser: Browser, path: str, seconds: float = 120) -> str:
+    until = time.monotonic() + seconds
+    while "Running" in (text := browser.read(path)) and time.monotonic() < until:
+        time.sleep(0.3)
+    return text
+
+
+@pytest.mark.slow
+def test_an_audit_runs_in_a_process_of_its_own_and_outlives_the_desk(ada: Browser, visit, home: Path) -> None:
+    files = {"file": ("n.eml", (NOTICES / "heron.eml").read_bytes())}
+    ada.submit("/receive", {"kind": "copyright"}, files=files)
+    path = ada.submit("/record/audit").headers["location"]
+    assert ada.submit("/record/audit").status_code == 400, "one at a time"
+    later = visit("bob")  # another desk on the same home
+    assert "The record is whole" in waited(later, path)
+    (run,) = background.runs(home)
+    assert (run["who"], run["code"], run["result"]["problems"]) == ("ada", 0, [])
+    assert "whole" in later.read("/record")
+
+
+def test_a_run_that_was_killed_is_said_to_be_lost(ada: Browser, home: Path) -> None:
+    folder = home / "runs" / "20260101000000-0123456789ab"
+    folder.mkdir(parents=True)
+    begun = {"command": "audit", "words": [], "request_id": "", "who": "ada", "at": "2026-01-01T00:00:00+00:00"}
+    (folder / "run.json").write_text(json.dumps(begun))
+    (folder / "process.json").write_text(json.dumps({"pid": 1, "born": 0.0}))
+    assert "ended without a result" in ada.read(f"/runs/{folder.name}")
+
+
+@pytest.mark.parametrize("name", ["x", "..%2f..", "20260101000000-0123456789ab", "20260101000000-0123456789ab%0a"])
+def test_attack_a_run_that_is_none(name: str, ada: Browser) -> None:
+    assert ada.get(f"/runs/{name}").status_code == 404
+
+
+def test_the_files_of_a_request_are_its_receipts(ada: Browser, request_id: str) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(ada.get(f"/requests/{request_id}/files.zip").content))
+    (name,) = archive.namelist()
+    assert name.startswith("receipts/notices-000001-")
+    assert ada.get("/requests/nobody/files.zip").status_code == 400
+
+
+def test_attack_a_decision_without_a_key_or_on_what_does_not_wait(ada: Browser, request_id: str) -> None:
+    for path in ("approve", "refuse"):
+        assert "private key" in ada.submit(f"/requests/{request_id}/{path}").text
+        answer = ada.submit(f"/requests/{request_id}/{path}", {"reason": "x"}, files={"key": ("k.pem", b"no key")})
+        assert answer.status_code == 400
