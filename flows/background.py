@@ -106,9 +106,11 @@ def _folder(home: Path, run_id: str) -> Path:
 
 
 def _is_alive(process: Mapping[str, Any] | None) -> bool:
+    if process is None:
+        return False
     try:
-        found = psutil.Process(process["pid"]) if process else None
-        return found is not None and found.create_time() == process["born"] and found.status() != psutil.STATUS_ZOMBIE
+        found = psutil.Process(process["pid"])
+        return found.create_time() == process["born"] and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

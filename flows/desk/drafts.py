@@ -61,7 +61,7 @@ def merged(policy: dict[str, Any], form: FormData) -> dict[str, Any]:
     new = {**policy, "base": {"uri": uri or OPEN, "sha256": sha256 or OPEN}}
     new["concepts"] = _rows(form, "target", policy.get("concepts"), ("name", "aliases", "category", "anchor"))
     new["retain"] = _rows(form, "kept", policy.get("retain"), ("name", "kind", "category"))
-    limits = dict(policy.get("acceptance") or {})
+    limits = dict(_mapping(policy.get("acceptance")))
     for name in NUMBERS:
         text = text_of(form, name)
         limits.pop(name, None)
@@ -77,8 +77,7 @@ def as_text(policy: dict[str, Any]) -> bytes:
 
 def fields(policy: dict[str, Any]) -> dict[str, Any]:
     """Return what the form shows of a policy, with empty rows to go on."""
-    base = policy.get("base") if isinstance(policy.get("base"), dict) else {}
-    limits = policy.get("acceptance") if isinstance(policy.get("acceptance"), dict) else {}
+    base, limits = _mapping(policy.get("base")), _mapping(policy.get("acceptance"))
     return {
         "uri": _shown(base.get("uri")),
         "sha256": _shown(base.get("sha256")),
@@ -139,6 +138,10 @@ def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...]) -
 def _free_id(name: str, taken: list[str]) -> str:
     own = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "entry"
     return next(one for one in (own, *(f"{own}-{number}" for number in range(2, 99))) if one not in taken)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _entries(value: object) -> list[dict[str, Any]]:
