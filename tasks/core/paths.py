@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expunge.tasks.core.errors import IntegrityError
+from expunge.engine.files.atomic import write_new
+from expunge.tasks.core.errors import IntegrityError, UsageError
 
 STATE = "state.json"
 DELTAS = "deltas.safetensors"
@@ -59,3 +60,13 @@ def readable(path: Path) -> Iterator[None]:
         raise IntegrityError(
             f"{path} cannot be read ({type(error).__name__}: {error}): restore it, or remove it and submit again"
         ) from error
+
+
+def write_out(path: Path, content: bytes) -> None:
+    """Write the new file that `--out` names; its owner alone can read it. UsageError if it cannot be written."""
+    try:
+        write_new(path, content)
+    except FileExistsError:
+        raise UsageError(f"--out {path} is there already: name a new file") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"--out {path} is in no folder: name a file in one") from None

@@ -1,0 +1,84 @@
+"""The proof behind a publication, in sentences about the targets of one request and of no other.
+
+A line serves what several requests erase together, and its verdict names all of their targets. A letter tells nobody
+what others have asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from expunge.engine.stats.verdict import Verdict
+from expunge.policies import DesiredState, Policy, reading_key
+from expunge.policies.model.schema import Concept
+from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import STATE, VERDICT, readable, work_folder
+from expunge.tasks.core.work_order import Ref
+from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.views.findings import Findings
+from expunge.tasks.views.sentences import headline, percent
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The sentences of a PASS: what was seen, what that assures, and how sure it is."""
+
+    headline: str
+    assurance: str
+    confidence: str
+    tested: int
+
+
+def proof_of(home: Path, publication: Receipt, policy: Policy, private: bool) -> Proof | None:
+    """Return what is proven of a policy's targets; None where the publication names no verdict, or one of no PASS.
+
+    Args:
+        home: the home.
+        publication: the receipt of the publication, which names verdict and desired state by digest.
+        policy: the policy whose targets count.
+        private: whether the targets are named by number instead of by name.
+
+    Raises:
+        IntegrityError: a file of the work is not what the receipt names, or says nothing of these targets.
+    """
+    if "verdict" not in publication.inputs:
+        return None
+    folder = work_folder(home, publication.work)
+    path = Ref(str(folder / VERDICT), publication.inputs["verdict"], 0).path
+    with readable(path):
+        verdict = Verdict.load(path)
+    if verdict.outcome != "PASS":
+        return None
+    names = _own_targets(folder / STATE, publication, policy, private)
+    found = _only(Findings.of(verdict, names), names)
+    if {row.concept for row in found.targets} != names.keys() or not names:
+        raise IntegrityError(f"{path} says nothing of the targets of {policy.request_id}: see `expunge audit`")
+    return Proof(
+        headline(verdict, found), verdict.assurance, percent(verdict.acceptance.confidence), found.targets[0].rate.n
+    )
+
+
+def _own_targets(path: Path, publication: Receipt, policy: Policy, private: bool) -> dict[str, str]:
+    """Return by the id that the verdict uses what a letter calls each target of this policy."""
+    with readable(path):
+        state = DesiredState.model_validate_json(path.read_bytes())
+    if state.digest != publication.inputs["state"]:
+        raise IntegrityError(f"{path} is not the desired state that was published: restore it from a backup")
+    own = {name for concept in policy.concepts for name in _names(concept)}
+    found = [concept for concept in state.concepts if _names(concept) & own]
+    return {one.id: f"Target {number}" if private else one.name for number, one in enumerate(found, start=1)}
+
+
+def _names(concept: Concept) -> set[str]:
+    return {reading_key(name) for name in (concept.name, *concept.aliases)}
+
+
+def _only(findings: Findings, own: Mapping[str, str]) -> Findings:
+    """Return the findings without the targets of other requests."""
+    gone = {
+        part: tuple(row for row in getattr(findings, part) if row.concept in own)
+        for part in ("targets", "probes", "attacks")
+    }
+    return replace(findings, **gone)
