@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from expunge.flows.counter import counter
 from expunge.tasks.audit.mlflow_diff import differences as shown_otherwise
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.gate import gate_task
 from expunge.tasks.ledger.queries import read, states
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.leases import held_here, lease_name
@@ -19,6 +21,7 @@ from expunge.tasks.storage.record_replica import differences
 from tests.flows.conftest import FEW, Finished, policy_file, run_cli, withdrawal
 from tests.flows.lines import reset
 from tests.tasks.ledger.signatures.keys import write_key
+from tests.tasks.ledger.test_counters import letter
 from tests.tasks.ledger.test_decisions import floor_for
 
 pytestmark = pytest.mark.slow
@@ -137,3 +140,26 @@ def test_attack_the_withdrawal_of_a_published_request_needs_nobody(
     done = decide(waits, "approve", "away", "--json")
     assert (done.code, done.data["restored"]) == (0, True), done.err
     assert is_whole(line)
+
+
+def test_attack_a_counter_notice_comes_in_during_a_run(
+    line: Settings, name: str, kept: Path, base_digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that is under way is finished, and nothing is published."""
+    reset(line, name, kept)
+    before, path = (
+        approved(name, line),
+        policy_file(tmp_path, base_digest, "answered", "umbrella", **FEW | {"seeds": 3}),
+    )
+    path.write_text(path.read_text().replace('"trademark"', '"copyright"'))
+
+    def gate_and_counter(*words: object) -> object:
+        gated = gate_task(*words)  # type: ignore[arg-type]
+        assert counter("answered", letter(tmp_path, "reply"), None, line.home)["state"] == "received"
+        return gated
+
+    monkeypatch.setattr("expunge.flows.takedown.gate_task", gate_and_counter)
+    done = run_cli("submit", str(path))
+    assert (done.code, "a counter-notice against answered is on record" in done.err) == (7, True), done.err
+    assert approved(name, line) == before
+    assert (states(line.home)[-1]["state"], is_whole(line)) == ("countered", True)
