@@ -15,6 +15,7 @@ from expunge.canonical_json import sha256
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.flows.approval import approve, refuse, waiting
+from expunge.flows.notices import list_due
 from expunge.tasks.audit.approvals import unapproved
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import Case, open_case
@@ -25,7 +26,7 @@ from expunge.tasks.ledger.queries import states
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.ledger.signatures.signing import private_key
-from tests.flows.conftest import policy_file, withdrawal
+from tests.flows.conftest import policy_file, run_cli, withdrawal
 from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.signatures.keys import write_key
 
@@ -315,6 +316,29 @@ def test_bad_input_says_what_is_wrong(desk: Desk) -> None:
             refuse(desk.home, "first", reason, desk.key("bea"))
     with pytest.raises(NothingOnRecord, match="no such folder"):
         waiting(desk.folder / "nowhere")
+
+
+def test_the_commands_tell_what_waits_and_what_was_decided(desk: Desk) -> None:
+    desk.submitted()
+    desk.submitted("second", "e" * 64)
+    desk.patch.setenv("EXPUNGE_HOME", str(desk.home))
+    shown = run_cli("waiting")
+    assert (shown.code, "ada, bea" in shown.out, "awaiting_approval" in shown.out) == (0, True, True), shown.err
+    nobody = run_cli("approve", "first", "--later")
+    assert (nobody.code, "EXPUNGE_APPROVAL_KEY" in nobody.err) == (2, True)
+    own = run_cli("approve", "first", "--later", "--key", str(desk.key("ada")))
+    assert (own.code, "nobody decides on a request of their own" in own.err) == (7, True)
+    desk.patch.setenv("EXPUNGE_APPROVAL_KEY", str(desk.key("bea")))
+    done = run_cli("approve", "first", "--later")
+    assert (done.code, "bea approved first; the approval holds until" in done.out) == (0, True), done.err
+    no = run_cli("refuse", "second", "--reason", "It is\nfair use.")
+    assert (no.code, "bea refused second, and nothing is published: It is fair use." in no.out) == (0, True), no.err
+    assert run_cli("refuse", "second", "--reason", "Again.").code == 2
+    rows = run_cli("waiting", "--json").data["waiting"]
+    assert [(row["request_id"], row["approved_by"]) for row in rows] == [("first", "bea")]
+    status = run_cli("status")
+    assert "second: It is fair use." in status.out
+    assert [row["request_id"] for row in list_due(desk.home)["due"]] == ["first"], "the refused one is decided"
 
 
 def test_the_digest_of_a_floor_that_asks_for_nothing_is_what_it_was() -> None:
