@@ -23,13 +23,20 @@ def counter(request_id: str, file: Path, at: datetime | None, home: Path, court_
         UsageError: it is no copyright request, for no other law knows counter-notices.
         PolicyErrors: the file cannot be read.
     """
+    with file.open("rb") as handle:
+        data = handle.read(MOST_BYTES)
+    return record_counter(request_id, data, str(file), at, home, court_action)
+
+
+def record_counter(
+    request_id: str, data: bytes, source: str, at: datetime | None, home: Path, court_action: bool = False
+) -> dict[str, Any]:
+    """Do as `counter` with the bytes of a notice; `source` names them in errors."""
     refuse_no_home(home)
     if (kind := _kind_of(request_id, home)) != "copyright":
         raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
-    with file.open("rb") as handle:
-        data = handle.read(MOST_BYTES)
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
-    receipt, notice = receive(home, data, str(file), of_kind, at, about=request_id)
+    receipt, notice = receive(home, data, source, of_kind, at, about=request_id)
     missing = [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
     return {
         "request_id": receipt.request_id,

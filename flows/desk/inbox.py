@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from expunge.flows.approval import waiting
 from expunge.flows.background import runs
+from expunge.flows.counter import record_counter
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
 from expunge.flows.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
@@ -55,6 +56,15 @@ def receive(request: Request, form: Form) -> Response:
 def show_request(request: Request, request_id: RequestId) -> Response:
     """Show all that is known of a request."""
     return page(request, "request.html", **_known(request, request_id))
+
+
+@router.post("/requests/{request_id}/counter")
+def receive_counter(request: Request, request_id: RequestId, form: Form) -> Response:
+    """Put a counter-notice on record, or the news of a court action; nothing is published for the request then."""
+    home, (data, name), court = request.app.state.home, _content(form), text_of(form, "court_action") == "yes"
+    with acting_as(request.state.session.name):
+        found = record_counter(request_id, data, name, _moment(form), home, court)
+    return RedirectResponse(f"/requests/{found['request_id']}", 303)
 
 
 def _known(request: Request, request_id: str) -> dict[str, Any]:

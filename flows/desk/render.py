@@ -32,6 +32,7 @@ STATES = {
     "replaced": ("Replaced", "calm"),
     "rejected": ("Refused", "bad"),
     "suspect": ("Suspect", "bad"),
+    "countered": ("Countered", "warn"),
 }
 KINDS = {
     "copyright": "Copyright (DMCA)",
@@ -42,6 +43,7 @@ KINDS = {
     "voluntary": "Voluntary",
     "other": "Other",
 }
+ANSWERS = {"counter_notice": "Counter-notice", "court_action": "News of a court action"}
 CATEGORIES = {
     "object": "an object",
     "style": "a style",
@@ -98,4 +100,4 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters |= {"date": date_words, "days": days_words, "state": state_words}
-PAGES.globals |= {"KINDS": KINDS, "CATEGORIES": CATEGORIES}
+PAGES.globals |= {"KINDS": KINDS, "WORDS": KINDS | ANSWERS, "CATEGORIES": CATEGORIES}
