@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path as Folder
 from pathlib import PurePath
 from typing import Annotated, Any, get_args
 
@@ -10,11 +11,13 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from expunge.errors import ExpungeError
 from expunge.flows.approval import waiting
 from expunge.flows.background import runs
 from expunge.flows.counter import record_counter
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
+from expunge.flows.letters import possible_letters
 from expunge.flows.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
 from expunge.flows.trail import state_of, trail
 from expunge.policies.model.schema import Kind
@@ -82,8 +85,17 @@ def _known(request: Request, request_id: str) -> dict[str, Any]:
         "waits": waits[0] if waits else None,
         "steps": trail(home, request_id),
         "runs": runs(home, request_id),
+        "letters": _letters(home, request_id),
         "has_draft": draft_file(home, request_id).is_file(),
     }
+
+
+def _letters(home: Folder, request_id: str) -> list[dict[str, Any]]:
+    """Return the letters that can be written about a request, and why others cannot; none where the record fails."""
+    try:
+        return possible_letters(home, request_id)
+    except ExpungeError as error:
+        return [{"name": "", "title": "Letters", "problem": str(error)}]
 
 
 def _content(form: FormData) -> tuple[bytes, str]:

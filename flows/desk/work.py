@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path as Folder
 from typing import Annotated, Any
@@ -16,12 +17,14 @@ from expunge.flows.desk.inbox import RequestId
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
 from expunge.flows.history import states
+from expunge.flows.letters import write_letter
 from expunge.flows.trail import files_of, state_of, trail
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import acting_as
 from expunge.tasks.ledger.notices import save_draft
 
 RunId = Annotated[str, Path(pattern=f"^{background.RUN_ID.pattern}$")]
+LetterName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$")]
 REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 """The report is one file with its own styles and pictures; no script runs in it, and it is of no site."""
 MOST_KEY = 20_000
@@ -93,6 +96,15 @@ def hand_out(request: Request, request_id: RequestId) -> Response:
     """Hand out the receipts, the report and the manifest of a request."""
     name = {"content-disposition": f'attachment; filename="{request_id}.zip"'}
     return Response(files_of(request.app.state.home, request_id), media_type="application/zip", headers=name)
+
+
+@router.get("/requests/{request_id}/letters/{name}")
+def hand_out_letter(request: Request, request_id: RequestId, name: LetterName) -> Response:
+    """Hand out a letter about a request."""
+    letter = write_letter(request.app.state.home, name, request_id)
+    file_name = re.sub(r"[^\w.-]", "_", letter.file_name, flags=re.ASCII)
+    attached = {"content-disposition": f'attachment; filename="{file_name}"'}
+    return Response(letter.content, media_type="application/octet-stream", headers=attached)
 
 
 @router.get("/runs/{run_id}")
