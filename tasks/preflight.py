@@ -15,6 +15,7 @@ from expunge.tasks.core.connection import SECONDS, describe_error, without_passw
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings, actor, workers
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures.signing import check_key
@@ -23,6 +24,7 @@ from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.leases import Lease, is_fenced, mark_fenced
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import raise_fence
+from expunge.tasks.storage.record.shared import RecordInS3
 from expunge.tasks.storage.record_replica import store, stored
 from expunge.tasks.storage.s3 import check_bucket, check_history, check_lock
 from expunge.tasks.tracking.abandoned_runs import close_abandoned
@@ -125,7 +127,7 @@ _HELD: ContextVar[Mapping[str, Ledger]] = ContextVar("lines held", default=Mappi
 
 @contextmanager
 def secured(line: str, settings: Settings) -> Iterator[Ledger]:
-    """Run what is inside alone on its line, with all services reached before and the record copied to S3 after.
+    """Run what is inside alone on its line, with all services reached before; each receipt is in S3 at once.
 
     Gives the line's ledger. What could not be put on record in the end is not begun. Entered again on the same line
     inside itself, it gives the same ledger and does nothing more, so that a flow is as safe by itself as within a
@@ -137,7 +139,7 @@ def secured(line: str, settings: Settings) -> Iterator[Ledger]:
         return
     reach(settings)
     check_here(settings.home)
-    with alone_on(line, settings.home) as lease:
+    with sharing(settings.home, RecordInS3.own(settings)), alone_on(line, settings.home) as lease:
         bar_earlier_workers(line, lease, settings)
         ledger = journal(settings.home, line)
         token = _HELD.set({**_HELD.get(), name: ledger})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.policies import Policy, in_force
 from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
@@ -17,6 +18,7 @@ from expunge.tasks.evidence.budget import spent
 from expunge.tasks.evidence.gx.checkpoint import DATA_DOCS
 from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.publish import Release
 from expunge.tasks.tracking.metrics import metrics
 from expunge.tasks.tracking.registry import register, withdraw
@@ -84,12 +86,20 @@ def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: 
 def is_of_a_person(case: Case) -> bool:
     """Return whether any request that the order is of wants a person kept out of pictures: then none leaves the home.
 
-    Raises IntegrityError where a published policy is lost, so that nobody can tell.
+    The policies on record decide, not the ids in the desired state, which its digest leaves out. Raises IntegrityError
+    where a published policy is lost, so that nobody can tell.
     """
     if case.lost:
         raise IntegrityError(next(iter(case.lost.values())))
-    kinds = {policy.request_id: policy.kind for policy in (*case.policies.values(), case.policy)}
-    return not set(PRIVATE_KINDS).isdisjoint(kinds[request] for request in case.order.desired.request_ids)
+    return not set(PRIVATE_KINDS).isdisjoint(policy.kind for policy in _in_force_then(case))
+
+
+def _in_force_then(case: Case) -> list[Policy]:
+    """Return the policies that were in force by the last receipt of the order, its own among them."""
+    own = [number for number, receipt in enumerate(case.chain, 1) if receipt.work == case.order.key]
+    then = case.chain[: own[-1]] if own else case.chain
+    published = {receipt.inputs.get("policy", "") for receipt in of_step(then, Step.PUBLISHED)}
+    return in_force([*(case.policies[digest] for digest in published), case.policy])
 
 
 def identity(case: Case, bundle: str) -> dict[str, str]:

@@ -1,30 +1,31 @@
-"""The record's second place: receipts, signatures, keys, policies and floors in S3 too, under the names of the home.
+"""What a home has of the record and S3 lacks, copied there; and where the two differ.
 
-On disk they come first, so that no step waits for a network; they come here at the end of every submission, whatever
-came of it. What S3 locks (Object Lock, `EXPUNGE_RETENTION_DAYS`) nobody can change who can change the home, if the
-S3 and its keys are not themselves in the home, as those of the local stack are; and an end that was cut off is found.
+A receipt is in its slot in S3 at once (`record/shared.py`). Here follow public keys, and what was written without S3: a
+notice that came in while it was away, or all that a home of an earlier version has. What S3 locks (Object Lock,
+`EXPUNGE_RETENTION_DAYS`) nobody can change who can change the home, if the S3 and its keys are not themselves in the
+home, as those of the local stack are; and an end that was cut off is found.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from expunge.engine.files.atomic import write_once
 from expunge.engine.files.digests import file_digest
-from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, ServiceUnreachable
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import FILE_NAME, LINE
+from expunge.tasks.ledger.signatures.timestamps import FOLDER as TIMESTAMPS
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.record.place import HEADS, NUMBER, RECORDS, own_place, place_of
 from expunge.tasks.storage.s3 import check_bucket
 
 ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
@@ -36,13 +37,10 @@ RECORD = {
     "keys": r"[0-9a-f]{64}\.pem",
     "timestamps": ONE_OF_A_LINE.replace(r"\.json", r"\.tsr"),
     "signatures": ONE_OF_A_LINE,
-    "receipts": ONE_OF_A_LINE,
 }
-"""Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy and signature there."""
-CHAINED = ("signatures", "receipts")
-COMPARED = ("timestamps", *CHAINED)
-FIRST = re.compile(r"receipts/[^/]+/000001-.*")
-NUMBER, RECORDS = "number", "record/"
+"""Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy there."""
+COMPARED = ("timestamps", "signatures")
+FIRST = re.compile(rf"{HEADS}[^/]+/000001")
 
 
 @contextmanager
@@ -70,8 +68,7 @@ def stored(settings: Settings) -> Iterator[None]:
 def store(settings: Settings) -> int:
     """Copy what S3 does not have yet; returns how many files that were. Raises ServiceUnreachable."""
     client, bucket = s3.client(settings), settings.bucket
-    write_once(settings.home / NUMBER, lambda: uuid.uuid4().hex.encode())
-    place = place_of(settings.home)
+    place = own_place(settings)
     versions, _ = _written(client, bucket, place)
     known = {place + NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD, place)}
     missing = {key: path for key, path in known.items() if key not in versions}
@@ -90,8 +87,9 @@ def differences(settings: Settings) -> Iterator[str]:
     client, bucket, place = s3.client(settings), settings.bucket, place_of(settings.home)
     check_bucket(client, bucket)
     here, (versions, deletions) = _files(settings.home, COMPARED, place), _written(client, bucket, RECORDS)
-    yield from _elsewhere(bucket, versions, here, place)
-    there = {key for key in {*versions, *deletions} if key.startswith(tuple(place + folder for folder in COMPARED))}
+    yield from _elsewhere(client, bucket, versions, here, place)
+    folders = tuple(place + folder for folder in (TIMESTAMPS, HEADS))
+    there = {key for key in {*versions, *deletions} if key.startswith(folders)}
     for key in sorted({*here, *there}):
         stored_as = f"s3://{bucket}/{key}"
         if key not in here:
@@ -106,23 +104,18 @@ def differences(settings: Settings) -> Iterator[str]:
             yield f"{stored_as} is not locked: it was copied without EXPUNGE_RETENTION_DAYS; lock it there"
 
 
-def place_of(home: Path) -> str:
-    """Return where in the bucket a home's record is: `record/NUMBER/`, for several homes may share a bucket."""
-    path = home / NUMBER
-    if not path.is_file():
-        raise NothingOnRecord(
-            f"{path} is missing, which says where in S3 the record is: nothing was submitted, or lost"
-        )
-    return f"{RECORDS}{path.read_text(encoding='utf-8').strip()}/"
-
-
-def _elsewhere(bucket: str, versions: Iterable[str], here: Iterable[str], place: str) -> Iterator[str]:
+def _elsewhere(
+    client: Any, bucket: str, versions: Iterable[str], here: Mapping[str, Path], place: str
+) -> Iterator[str]:
     """Other places where a line of this home began: its number was exchanged, and what lies there would not be seen."""
-    firsts = {name for name in (key.removeprefix(place) for key in here) if FIRST.fullmatch(name)}
+    own = {key.removeprefix(place): path for key, path in here.items()}
     for key in sorted(versions):
         number, _, name = key.removeprefix(RECORDS).partition("/")
-        if name in firsts and not key.startswith(place):
-            yield f"s3://{bucket}/{RECORDS}{number}/ has {name} too: the home had that number before, look there"
+        if not key.startswith(place) and FIRST.fullmatch(name) and name in own:
+            with suppress(IntegrityError):  # the line of another record, which has the same name
+                if s3.holds(client, bucket, key, file_digest(own[name])):
+                    elsewhere = f"s3://{bucket}/{RECORDS}{number}/"
+                    yield f"{elsewhere} has {name} too: the home had that number before, look there"
 
 
 def _unequal(client: Any, bucket: str, key: str, path: Path) -> str:
@@ -143,7 +136,7 @@ def _written(client: Any, bucket: str, prefix: str) -> tuple[Counter[str], Count
 
 
 def _files(home: Path, folders: Iterable[str], place: str) -> dict[str, Path]:
-    """Return the record's files by their keys in this place.
+    """Return the record's files by their keys in this place; a signed receipt's is its slot.
 
     Receipts are listed first: each is written after what it names, so that all it names is listed too.
     """
@@ -151,5 +144,12 @@ def _files(home: Path, folders: Iterable[str], place: str) -> dict[str, Path]:
     for folder in reversed(list(folders)):
         below = [path for path in (home / folder).rglob("*") if path.is_file() and not path.is_symlink()]
         named = [(path.relative_to(home).as_posix(), path) for path in sorted(below, reverse=True)]
-        found += [(place + name, path) for name, path in named if re.fullmatch(f"{folder}/{RECORD[folder]}", name)]
+        found += [
+            (place + _key(name), path) for name, path in named if re.fullmatch(f"{folder}/{RECORD[folder]}", name)
+        ]
     return dict(reversed(found))
+
+
+def _key(name: str) -> str:
+    """Return where a file of the home lies in the record's place."""
+    return re.sub(r"^signatures/([^/]+)/(\d{6})-.*", rf"{HEADS}\1/\2", name)

@@ -11,13 +11,19 @@ import logging
 from pathlib import Path
 from uuid import UUID
 
+from expunge.tasks.ledger.state.database import Database
+from expunge.tasks.ledger.state.record_number import known_number
+
 MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
 
 
 def mark_of(line: str, home: Path) -> str:
-    """Return the tag of all runs that hold this line of this home: by its base, as the lock is."""
-    place = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
-    return f"expunge:{line.rpartition('-')[2]}:{place}"
+    """Return the tag of all runs that hold this line of this record: by its base, as the lock is.
+
+    All machines that share the record give it the same tag. Without a number it is one of this home alone.
+    """
+    number = known_number(Database.of(home)) or hashlib.sha256(str(home.resolve()).encode()).hexdigest()
+    return f"expunge:{line.rpartition('-')[2]}:{number[:16]}"
 
 
 def mark_run(line: str, home: Path, *tags: str) -> None:

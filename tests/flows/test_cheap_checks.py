@@ -15,6 +15,10 @@ from expunge.policies import read
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.queries import states
+from expunge.tasks.ledger.signatures.signing import opened
+from expunge.tasks.ledger.signatures.trust import trusted_keys
+from expunge.tasks.storage.record.shared import RecordInS3
+from expunge.tasks.storage.record_replica import differences
 from tests.flows.conftest import NO_SERVICES, WritePolicy
 
 HEAVY = {"torch", "diffusers", "transformers", "mlflow", "prefect", "great_expectations", "pandas", "scipy"}
@@ -87,14 +91,15 @@ def test_the_status_loads_nothing(write_policy: WritePolicy, tmp_path: Path) -> 
 
 
 def test_attack_a_refused_base_leaves_no_trace_of_the_request(
-    write_policy: WritePolicy, base_digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, write_policy: WritePolicy, base_digest: str
 ) -> None:
-    """Who hands in a policy that is refused early finds the refusal on record, as of any other."""
-    copied = list[str]()
-    monkeypatch.setattr("expunge.tasks.storage.record_replica.store", lambda settings: copied.append("once"))
-    path = another_base(write_policy("other"), base_digest)
-    settings = Settings.of(tmp_path / "home", NO_SERVICES)
+    """Who hands in a policy that is refused early finds the refusal on record, as of any other, in S3 too."""
+    path, settings = another_base(write_policy("other"), base_digest), Settings.load()
     with pytest.raises(IntegrityError, match=r"base\.sha256"):
         refuse_early(path, read(path), settings)
-    (state,) = states(settings.home)
-    assert (state["request_id"], state["state"], copied) == ("other", "rejected", ["once", "once"])
+    (state,) = states(home)
+    assert (state["request_id"], state["state"]) == ("other", "rejected")
+    slot = RecordInS3.own(settings).slot(state["line"], 1)
+    assert slot is not None
+    assert opened(slot, trusted_keys(home)).digest == state["receipt"]
+    assert list(differences(settings)) == []

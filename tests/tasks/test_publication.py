@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -11,12 +12,13 @@ from uuid import uuid4
 
 import pytest
 
+from expunge.canonical_json import canonical_json
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.flows.counter import counter
 from expunge.policies import read
-from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.paths import BUNDLE, STATE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.case import Case, open_case
@@ -62,7 +64,7 @@ def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
     line = case.order.line
     hook_puts(monkeypatch, sent.append)
     publish_task.fn(case, bundle)
-    receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/receipts/{line}/", key)]
+    receipts = [place for place, key in enumerate(sent) if re.search(rf"record/.*/heads/{line}/", key)]
     assert len(receipts) == 2
     assert max(receipts) < sent.index(pointer_key(line))
 
@@ -139,3 +141,16 @@ def test_attack_an_approval_expires_while_the_bundle_is_uploaded(
     with pytest.raises(NotApproved, match="the approval expired"):
         publish_task.fn(case, bundle)
     assert approved(case.order.line, case.settings) is None
+
+
+def test_attack_the_ids_of_a_person_are_taken_out_of_the_desired_state(tmp_path: Path) -> None:
+    """Its digest leaves them out, so the file with fewer of them has the same one."""
+    base, home = folder_digest(MODEL), tmp_path / "home"
+    about = policy_file(tmp_path, base, "about", "umbrella")
+    about.write_text(about.read_text().replace('"trademark"', '"ncii"'))
+    published(about, home)
+    order = published(policy_file(tmp_path, base, "a", "rainbow"), home)
+    file = order.folder / STATE
+    state = json.loads(file.read_bytes())
+    file.write_bytes(canonical_json({**state, "request_ids": ["a"]}))
+    assert is_of_a_person(open_case(Order.load(home, order.key)))

@@ -10,9 +10,11 @@ a slot in S3 that can be written once. The receipt in the slot is the one of tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from expunge.policies import Policy
@@ -47,11 +49,28 @@ class SharedRecord(Protocol):
         ...
 
 
+_SHARED: ContextVar[Mapping[Path, SharedRecord]] = ContextVar("records shared", default=MappingProxyType({}))
+
+
+@contextmanager
+def sharing(home: Path, record: SharedRecord) -> Iterator[None]:
+    """Append to this record, too, whatever is appended to that of the home inside."""
+    token = _SHARED.set({**_SHARED.get(), home.resolve(): record})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
 class LineHead:
-    """The head of one line, which its ledger moves with each receipt. Without a `record` the home is the only place."""
+    """The head of one line, which its ledger moves with each receipt.
+
+    Without a `record`, and outside of `sharing`, the home is the only place.
+    """
 
     def __init__(self, home: Path, line: str, record: SharedRecord | None = None) -> None:
-        self._home, self._line, self._record = home, line, record
+        self._home, self._line = home, line
+        self._record = record or _SHARED.get().get(home.resolve())
         self._policies: dict[str, Policy] = {}  # by digest those that were read, for a policy on record never changes
 
     @contextmanager

@@ -7,23 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expunge.tasks.ledger.line.head import SharedRecord
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.leases import Lease, lease_name, leased
 
 
 @contextmanager
-def alone_on(line: str, home: Path, wait: bool = True, record: SharedRecord | None = None) -> Iterator[Lease]:
+def alone_on(line: str, home: Path, wait: bool = True) -> Iterator[Lease]:
     """Hold the line's lease; where another worker has it, say so and wait, or else LineBusy.
 
     It is free again when its holder dies, and a receipt that this one had appended and not stored yet is stored first.
-    With a `record` what other machines appended is fetched, too.
+    Within `sharing` what other machines appended is fetched, too.
     """
 
     def say() -> None:
         print(f"other work on {line} is under way: waiting for it to end", file=sys.stderr)
 
     with leased(Database.of(home), lease_name(line), wait, say) as lease:
-        journal(home, line, record=record).finish()
+        journal(home, line).finish()
         yield lease

@@ -35,14 +35,16 @@ class Named:
 
 
 def of_record(home: Path, receipt: Receipt) -> Iterator[Named]:
-    """Yield what every copy of the record has: policy, floor, notice and time stamp."""
+    """Yield what every copy of the record has: policy, floor, notice, decision and time stamp."""
     kinds = {"policy": ("policies", "yaml", _policy), "floor": ("floors", "yaml", _floor)}
     for name, (folder, suffix, digest_of) in kinds.items():
         if digest := receipt.inputs.get(name):
             key = f"{folder}/{digest}.{suffix}"
             yield Named(key, home / key, says=_digest_is(digest, digest_of))
-    if digest := receipt.inputs.get("notice"):
-        yield Named(f"notices/{digest}.json", home / "notices" / f"{digest}.json", digest)
+    for name, folder in (("notice", "notices"), ("approval", "decisions"), ("refusal", "decisions")):
+        if digest := receipt.inputs.get(name):
+            key = f"{folder}/{digest}.json"
+            yield Named(key, home / key, digest)
     if LIBRARY in receipt.versions:
         key = f"{TIMESTAMPS}/{receipt.line}/{receipt.file_name.replace('.json', '.tsr')}"
         yield Named(key, home / key, says=bool)  # the audit holds it against the root
