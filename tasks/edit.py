@@ -30,7 +30,7 @@ from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.core.workflow.training_progress import show_training_progress
 from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.feasibility import refuse_unprovable
+from expunge.tasks.evidence.feasibility import refuse_without_pass, unknown_names
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.receipt import Step
 
@@ -114,7 +114,9 @@ def plan_task(case: Case) -> Ref:
     order = case.order
     inputs = {"state": order.state, "base": order.base}
     with case.refusals_noted(inputs):
-        refuse_unprovable(examination(order))
+        refuse_without_pass(examination(order))
+        for sentence in unknown_names(order):
+            tell(sentence)
         made = plan_edit(order)
     tried = trials_file(order)
     outputs = {"plan": made.sha256, **({"trials": Ref.of(tried).sha256} if tried else {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
@@ -109,7 +110,7 @@ def refuse_unjudged(policy: Policy, judge: Path) -> None:
     """Raise PolicyErrors naming each concept that this judge cannot judge: nothing could be proven of it."""
     names = known(judge)
     errors = [
-        PolicyError(f"{group}[{i}].{field}", f"the judge knows no {field} {value!r}", f"use one of {', '.join(usable)}")
+        PolicyError(f"{group}[{i}].{field}", f"the judge knows no {field} {value!r}", _nearest(value, usable))
         for group, entries in (("concepts", policy.concepts), ("retain", policy.retain))
         for i, entry in enumerate(entries)
         for field, value, usable in (
@@ -124,6 +125,12 @@ def refuse_unjudged(policy: Policy, judge: Path) -> None:
         errors.append(PolicyError("acceptance.max_noise_rate", what, cure))
     if errors:
         raise PolicyErrors(errors)
+
+
+def _nearest(value: str, usable: list[str]) -> str:
+    """Return the cure for a word that the judge does not know: the names most like it, or else all that it knows."""
+    near = get_close_matches(value.casefold(), usable)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"use one of {', '.join(usable)}"
 
 
 def refuse_unknown_editor(state: DesiredState) -> None:

@@ -50,8 +50,10 @@ def print_plan(data: dict[str, Any]) -> None:
     pace = "not known yet, nothing was drawn here" if data["minutes"] is None else f"{data['minutes']} minutes"
     console.print(f"drawing them would take: {pace}; limit {data['minutes_limit']:g} minutes")
     console.print(f"grade of a PASS: {escape(data['grade'].removeprefix('asked for '))}")
+    for sentence in data["unknown"]:
+        console.print(f"[bold yellow]unknown[/] {escape(sentence)}")
     if data["unprovable"]:
-        cure = ": ask for more seeds or prompts" if data["best"] == "INCONCLUSIVE" else ", so it would be refused"
+        cure = ", so it would be refused: ask for more seeds or prompts, or allow more"
         console.print(f"[bold yellow]{data['best']}[/] at best, even if nothing erased is seen{cure}")
         for reason in data["unprovable"]:
             console.print(f"- {escape(reason)}")

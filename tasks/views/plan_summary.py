@@ -12,7 +12,7 @@ from expunge.tasks.evidence.auto_tuning import tried
 from expunge.tasks.evidence.budget import known_pace, minutes
 from expunge.tasks.evidence.drawing.workers import picture_store
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.feasibility import best_case
+from expunge.tasks.evidence.feasibility import best_case, unknown_names
 from expunge.tasks.ledger.queries import elsewhere
 from expunge.tasks.ledger.recorder import journal
 
@@ -21,6 +21,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
     """Layers with their diagnostics, the largest change against the limit, and what a verification would take.
 
     `best` is the outcome if nothing erased is seen and all that is kept is, `unprovable` says why it is not PASS.
+    `unknown` names targets that neither the judge nor the encoder knows.
     `minutes` is None as long as nothing was drawn here with this base, so that its pace is not known.
     """
     plan, exam = EditPlan.load(made.path), examination(order)
@@ -42,6 +43,7 @@ def preview(order: Order, made: Ref) -> dict[str, Any]:
         "attempt": order.attempt,
         "grade": best.grade,
         "best": best.outcome.value,
+        "unknown": unknown_names(order),
         "unprovable": [reason.message for reason in best.reasons],
         "pictures": len(ARMS) * (len(shots) + exam.tries),
         "pictures_in_store": stored,

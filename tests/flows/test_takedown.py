@@ -315,13 +315,22 @@ def test_a_failed_verdict_is_told_though_mlflow_does_not_hear_of_it(
         submit(path, read(path), Settings.load())
 
 
-def test_too_few_pictures_are_inconclusive_not_a_pass(home: Path, write_policy: WritePolicy) -> None:
-    """Drawn otherwise than by default, which every page says."""
-    asked = {"erase": "rainbow", "seeds": 1, "prompts": 2, "steps": 3, "guidance": 3.5}
-    done = run_cli("submit", str(write_policy("too-few", **asked)))
+def test_a_policy_that_no_edit_could_pass_is_refused_before_a_picture_is_drawn(
+    home: Path, write_policy: WritePolicy
+) -> None:
+    done = run_cli("submit", str(write_policy("too-few", erase="rainbow", seeds=1, prompts=2)))
     (row,) = states(home)
-    assert (row["state"], row["verdict"], done.code) == ("rejected", "INCONCLUSIVE", 5)
-    assert "needed" in done.err
+    assert (row["state"], done.code) == ("rejected", 3)
+    assert "no edit could pass: rainbow was judged on 2 pictures; to prove 20.0%, 19 with none seen" in done.err
+    assert "raise `acceptance.seeds`" in done.err
+    assert not [*(home / "pictures").rglob("*.png")]
+    assert "attempted" not in {receipt.step for receipt in receipts(home)}
+
+
+def test_pages_say_how_pictures_were_drawn(home: Path, write_policy: WritePolicy) -> None:
+    """What is drawn is what the examination asks, in the steps and under the guidance of the policy."""
+    run_cli("submit", str(write_policy("other-settings", **{**FEW, "erase": "rainbow", "steps": 3, "guidance": 3.5})))
+    (row,) = states(home)
     page = (home / "work" / row["work"] / "report.html").read_text(encoding="utf-8")
     assert "drawn in 3 steps under guidance 3.5" in page
     order = Order.load(home, row["work"])

@@ -13,7 +13,7 @@ from expunge.engine.stats.verdict import Outcome, Verdict
 from expunge.policies import PolicyError, read
 from expunge.policies.model.schema import Level
 from expunge.tasks.evidence.examination import examination
-from expunge.tasks.evidence.feasibility import best_case, refuse_unprovable
+from expunge.tasks.evidence.feasibility import best_case, refuse_unprovable, refuse_without_pass, unknown_names
 from expunge.tasks.intake import order_for
 from tests.flows.conftest import policy_file
 
@@ -43,7 +43,10 @@ def test_a_limit_on_what_is_not_asked_is_refused_before_anything_is_drawn(tmp_pa
     with pytest.raises(PolicyError, match=f"{limited}.*expunge plan"):
         refuse_unprovable(exam)
     few = policy_file(tmp_path, folder_digest(MODEL), "few", seeds=1, prompts=1)
-    refuse_unprovable(examination(order_for("0" * 64, read(few), tmp_path / "home")))  # INCONCLUSIVE can be drawn
+    small = examination(order_for("0" * 64, read(few), tmp_path / "home"))
+    refuse_unprovable(small)  # a model from outside may be examined though nothing can be proven of it
+    with pytest.raises(PolicyError, match=r"no edit could pass: .* are needed.*acceptance\.seeds"):
+        refuse_without_pass(small)
 
 
 def test_an_attack_that_has_nothing_to_train_on_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
@@ -63,3 +66,18 @@ def test_an_attack_that_has_nothing_to_train_on_is_refused_before_anything_is_dr
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_can_pass(path: Path, tmp_path: Path) -> None:
     assert foreseen(path, tmp_path).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("pandda", "did you mean 'panda'?"),
+        ("xyzzy", "is it spelt as people write it?"),
+        ("panda", None),
+        ("Police Car", None),
+    ],
+)
+def test_a_target_that_neither_judge_nor_encoder_knows_is_named(tmp_path: Path, written: str, said: str | None) -> None:
+    path = policy_file(tmp_path, folder_digest(MODEL), "written", erase=written)
+    found = unknown_names(order_for("0" * 64, read(path), tmp_path / "home"))
+    assert [str(said) in sentence for sentence in found] == ([True] if said else [])
