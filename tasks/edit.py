@@ -32,6 +32,7 @@ from expunge.tasks.evidence.auto_tuning import chosen, trials_file
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.feasibility import refuse_without_pass, unknown_names
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.line.attempts import next_number
 from expunge.tasks.ledger.receipt import Step
 
 
@@ -114,7 +115,8 @@ def plan_task(case: Case) -> Ref:
     order = case.order
     inputs = {"state": order.state, "base": order.base}
     with case.refusals_noted(inputs):
-        refuse_without_pass(examination(order))
+        number = next_number(order.home, case.chain, case.policy, order.key)
+        refuse_without_pass(examination(order.counted(number)))
         for sentence in unknown_names(order):
             tell(sentence)
         made = plan_edit(order)
