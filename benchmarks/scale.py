@@ -26,9 +26,8 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.common.page import DOCS, put, table
 from benchmarks.common.results import FOLDER
-from expunge.engine.models.sampling import Shot
 from expunge.tasks.evidence.drawing.cluster import handed_out, start
-from expunge.tasks.evidence.drawing.workers import SHARD, Done
+from expunge.tasks.evidence.drawing.workers import SHARD
 
 ROOT = Path(__file__).parents[1]
 PAGE = DOCS / "operations.md"
@@ -43,12 +42,20 @@ MIB = 2**20
 class Part:
     """Questions whose pictures take so many seconds each."""
 
-    shots: tuple[Shot, ...]
+    shots: tuple[tuple[str, int], ...]
     seconds: float
 
 
+@dataclass(frozen=True)
+class Result:
+    """Rows as a judge makes them, and how many pictures they are of."""
+
+    rows: list[tuple[str, str, str, int, float]]
+    drawn: int
+
+
 class Sleeper:
-    """An actor that sleeps as long as drawing would take."""
+    """An actor that sleeps as long as drawing would take, and loads nothing, so that many fit into memory."""
 
     def __init__(self, place: object) -> None:
         self._place = place
@@ -56,17 +63,16 @@ class Sleeper:
     def ready(self) -> None:
         """Answer as soon as the actor runs."""
 
-    def do(self, part: Part) -> Done:
+    def do(self, part: Part) -> Result:
         """Return a row for each picture, of about the size that a judge's has."""
         time.sleep(part.seconds * len(part.shots))
-        rows = [("after", "cat", shot.prompt, shot.seed, 0.5) for shot in part.shots]
-        return Done(rows, len(rows), len(rows))  # type: ignore[arg-type]
+        return Result([("after", "cat", prompt, seed, 0.5) for prompt, seed in part.shots], len(part.shots))
 
 
 def parts(count: int, seconds: float) -> list[Part]:
     """Return so many parts, each of other questions."""
     return [
-        Part(tuple(Shot(f"a picture of a cat, number {part}", seed) for seed in range(SHARD)), seconds)
+        Part(tuple((f"a picture of a cat, number {part}", seed) for seed in range(SHARD)), seconds)
         for part in range(count)
     ]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import replace
+import signal
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from expunge.engine.errors import DigestMismatch
 from expunge.engine.stats.evidence import table as evidence
+from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.evidence.drawing.pictures import Pictures
-from expunge.tasks.evidence.drawing.workers import Done, Stocktaking, crew, examine, picture_store
+from expunge.tasks.evidence.drawing.workers import Bench, Done, Stocktaking, crew, examine, picture_store
 from tests.engine import tiny
 from tests.tasks.evidence.on_cluster import cluster
 from tests.tasks.evidence.two_models import ASKED, EYES, shards
@@ -76,3 +80,39 @@ def test_machines_share_nothing_but_s3(
         assert all(not part.lacks(store) for part in todo)  # and fetches what it shows to people
     assert digest(done, tmp_path / "b") == local
     assert sum(part.drawn for part in done) == 2 * len({question.shot for question in ASKED})
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """Work that the system ends its process for, or that is refused."""
+
+    refused: str = ""
+    size: int = 1
+
+    def lacks(self, store: Pictures) -> dict[str, float]:
+        return {}
+
+    def do(self, bench: Bench) -> Done:
+        if self.refused:
+            raise DigestMismatch(self.refused, "a", "b", "submit again")
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("nobody comes here")
+
+
+def test_attack_work_that_ends_every_actor_does_not_go_on_for_ever_and_a_refusal_is_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    with cluster(monkeypatch, [None]):
+        monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "nobody"))
+        with crew(tmp_path / "home", EYES, 1) as do, pytest.raises(DigestMismatch, match="model: expected digest a"):
+            list(do([Fatal("model")]))
+        with crew(tmp_path / "home", EYES, 1) as do, pytest.raises(NoRoom, match="ended 3 of Ray's actors"):
+            list(do([Fatal()]))
+
+
+def test_without_a_cluster_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_CREW", "ray")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(ServiceUnreachable, match="set RAY_ADDRESS"), crew(tmp_path, EYES, 1):
+        pass
