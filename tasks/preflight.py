@@ -13,7 +13,7 @@ from expunge.engine.files.digests import files
 from expunge.errors import ExpungeError
 from expunge.tasks.core.connection import SECONDS, describe_error, without_password
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
-from expunge.tasks.core.settings import Settings, actor, workers
+from expunge.tasks.core.settings import Settings, actor, check_crew, workers
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.line.lock import alone_on
@@ -84,6 +84,7 @@ def check_here(home: Path) -> None:
     check_server()
     actor()
     workers()
+    check_crew()
     device()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from expunge.engine.files.reading.strict_json import SMALL, read_json
@@ -88,6 +89,13 @@ def draws_on_cluster() -> bool:
 def crew_device() -> str:
     """Return what Ray's actors compute on, "cpu" or "cuda"; UsageError if `$EXPUNGE_CREW_DEVICE` is neither."""
     return _read("EXPUNGE_CREW_DEVICE").crew_device
+
+
+def check_crew() -> None:
+    """Raise UsageError, before any work, if the variables that say who draws are wrong, or Ray is to and is missing."""
+    crew_device()
+    if draws_on_cluster() and find_spec("ray") is None:
+        raise UsageError("EXPUNGE_CREW is ray, which is not installed: pip install 'expunge[ray]'")
 
 
 def actor() -> str:

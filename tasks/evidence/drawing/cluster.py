@@ -20,11 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-try:
-    import ray
-    from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
-except ImportError as error:
-    raise ImportError("EXPUNGE_CREW is ray, which is not installed: pip install 'expunge[ray]'") from error
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import STORE, Settings, crew_device

@@ -31,7 +31,7 @@ from expunge.engine.stats.evidence.table import Row
 from expunge.tasks.core.errors import NoRoom
 from expunge.tasks.core.machine.device import PROCESSOR, device, devices
 from expunge.tasks.core.machine.fork_server import start_fork_server
-from expunge.tasks.core.settings import crew_device, draws_on_cluster
+from expunge.tasks.core.settings import check_crew, crew_device, draws_on_cluster
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.judge import Recorded
 from expunge.tasks.evidence.drawing.pictures import Pictures, shelf_of
@@ -171,6 +171,7 @@ def crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     cluster the workers are Ray's actors (`cluster.actors`).
     """
     with _in_memory():
+        check_crew()
         if draws_on_cluster():
             from expunge.tasks.evidence.drawing.cluster import actors
 

@@ -13,7 +13,7 @@ from expunge.engine.models.sampling import Sampler
 from expunge.engine.probes import questions
 from expunge.tasks.core.errors import UsageError, exit_code_of
 from expunge.tasks.core.machine.device import device, devices
-from expunge.tasks.core.settings import crew_device, draws_on_cluster
+from expunge.tasks.core.settings import check_crew
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.workers import Bench, Shard, picture_store
 from tests.engine import tiny
@@ -101,4 +101,12 @@ def test_a_head_without_a_gpu_finds_the_pictures_that_actors_drew_with_one(
 def test_another_crew_is_refused_with_those_that_are(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=f"{name} is '{value}': give "):
-        _ = draws_on_cluster(), crew_device()
+        check_crew()
+
+
+def test_ray_that_is_not_installed_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_CREW", "ray")
+    check_crew()
+    monkeypatch.setattr("expunge.tasks.core.settings.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'expunge\[ray\]'"):
+        check_crew()
