@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -73,6 +74,18 @@ def due(as_json: AsJson = False) -> None:
         raise typer.Exit(found["exit_code"])
 
 
+@commands.command(rich_help_panel=GROUP, epilog="Example: EXPUNGE_NOTIFY=mailtos://... expunge notify")
+def notify(as_json: AsJson = False) -> None:
+    """Tell people, each once, what was received, is due soon or late, waits for them, was published or is suspect."""
+    with at_home():
+        from expunge.flows.notify import VARIABLE
+        from expunge.flows.notify import notify as send
+
+        found = send(home_folder(), os.environ.get(VARIABLE, "").split())
+        say(as_json, found, print_sent)
+        raise typer.Exit(found["exit_code"])
+
+
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge schema > policy.schema.json")
 def schema() -> None:
     """Print the JSON Schema of a policy, by which editors complete and check the file."""
@@ -121,6 +134,15 @@ def print_counter(data: dict[str, Any]) -> None:
         console.print(f"put back from {data['opens']}\nuntil    {data['closes']}")
     console.print(f"receipt  {data['receipt']}")
     _print_missing(data)
+
+
+def print_sent(data: dict[str, Any]) -> None:
+    for one in data["sent"]:
+        console.print(f"sent: {escape(one['text'])}")
+    for problem in data["problems"]:
+        console.print(f"[bold red]not sent[/]: {escape(problem)}")
+    if not data["sent"] and not data["problems"]:
+        console.print("Nothing new to tell.")
 
 
 def print_due(data: dict[str, Any]) -> None:

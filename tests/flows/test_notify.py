@@ -1,0 +1,137 @@
+"""Notifications on a real mail server and a real webhook: each thing once, no name, and nothing lost on a failure."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from expunge.flows.notices import record_notice
+from expunge.flows.notify import SENT, notify
+from expunge.tasks.core.errors import UsageError
+from expunge.tasks.ledger.case import open_case
+from tests.flows.conftest import run_cli
+from tests.tasks.ledger.test_decisions import Desk
+from tests.tasks.ledger.test_decisions import desk as desk  # the fixture
+
+NCII = 'notice_version: "1"\nkind: ncii\nelements:\n  material: a picture of Eva Moss, at /m/%d\n'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+class Mailbox:
+    """Keeps what comes in."""
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.mails.append(envelope.content.decode())
+        return "250 OK"
+
+
+@pytest.fixture
+def mail() -> Iterator[tuple[str, list[str]]]:
+    box = Mailbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield f"mailto://127.0.0.1:{port}?from=desk@house.example&to=ada@house.example", box.mails
+    controller.stop()
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[Any], list[int]]]:
+    """A webhook; the status that it answers can be set."""
+    found: list[Any] = []
+    status = [200]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["content-length"]))
+            if status[0] == 200:
+                found.append(json.loads(content))
+            self.send_response(status[0])
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_port}/", found, status
+    server.shutdown()
+    server.server_close()
+
+
+def received(home: Path, number: int, hours: float = 0) -> str:
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    return record_notice((NCII % number).encode(), "n", None, at, None, home)["request_id"]
+
+
+def test_a_mail_and_a_webhook_are_told_once(home: Path, mail: Any, hook: Any) -> None:
+    (to_mail, mails), (to_hook, posts, _) = mail, hook
+    assert notify(home, [to_mail, to_hook])["sent"] == [], "a first run on nothing"
+    number = received(home, 1)
+    assert [one["what"] for one in notify(home, [to_mail, to_hook])["sent"]] == ["received", "due soon"] * 2
+    assert [number in one["message"] for one in posts] == [True, True]
+    assert len(mails) == 2
+    assert number in mails[0]
+    assert notify(home, [to_mail, to_hook])["sent"] == []
+    assert "Eva" not in "".join(mails) + json.dumps(posts)
+
+
+def test_the_first_run_tells_what_is_open_and_not_the_past(home: Path, hook: Any) -> None:
+    received(home, 1, hours=60)
+    sent = notify(home, [hook[0]])["sent"]
+    assert [one["what"] for one in sent] == ["late"]
+    assert notify(home, [hook[0]])["sent"] == []
+
+
+def test_what_was_not_taken_is_sent_again(home: Path, hook: Any) -> None:
+    address, posts, status = hook
+    notify(home, [address])
+    received(home, 1)
+    status[0] = 500
+    failed = notify(home, [address])
+    assert (failed["sent"], failed["exit_code"], len(failed["problems"])) == ([], 8, 2)
+    status[0] = 200
+    assert len(notify(home, [address])["sent"]) == 2
+    assert len(posts) == 2
+
+
+def test_people_are_told_that_it_waits_and_that_it_is_published(desk: Desk, hook: Any) -> None:
+    address, posts, _ = hook
+    case = desk.submitted("eva-moss")
+    assert [one["what"] for one in notify(desk.home, [address])["sent"]] == ["awaiting you"]
+    desk.approve(request_id="eva-moss")
+    case = open_case(case.order)
+    desk.publish(case)
+    assert [one["what"] for one in notify(desk.home, [address])["sent"]] == ["published"]
+    assert "eva" not in json.dumps(posts).lower(), "an id that people choose can name a person"
+
+
+def test_the_command_says_what_is_missing(home: Path, hook: Any) -> None:
+    assert run_cli("notify").code == 2
+    assert "EXPUNGE_NOTIFY" in run_cli("notify", EXPUNGE_NOTIFY="nothing-known://secret-password").err
+    assert "secret-password" not in run_cli("notify", EXPUNGE_NOTIFY="nothing-known://secret-password").err
+    done = run_cli("notify", EXPUNGE_NOTIFY=hook[0])
+    assert (done.code, "Nothing new" in done.out) == (0, True), done.err
+    (home / SENT).write_text("{")
+    with pytest.raises(UsageError, match="remove it"):
+        notify(home, [hook[0]])
