@@ -34,6 +34,8 @@ STEPS = {
     "reverified": "Proven again",
 }
 
+OUTCOMES = {"open": "nothing wrong", "shut": "stopped", "awaiting_approval": "waits for an answer"}
+
 
 def trail(home: Path, request_id: str) -> list[dict[str, Any]]:
     """Return the receipts of a request in words, the earliest first."""
@@ -98,7 +100,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
         "words": STEPS.get(receipt.step, receipt.step),
         "at": receipt.at,
         "who": receipt.who,
-        "outcome": receipt.outcome,
+        "outcome": OUTCOMES.get(receipt.outcome or "", receipt.outcome),
         "by": said.get("by"),
         "reasons": said.get("reasons") or [],
         "line": receipt.line,
