@@ -1,4 +1,4 @@
-"""A counter-notice against a copyright request: it is put on record, stops the publication, and opens a window."""
+"""Letters that stop a publication: a counter-notice against a copyright request, and a notice that is taken back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from expunge.flows.notices import MOST_BYTES, notice_rows, refuse_no_home
-from expunge.policies.notices.notice import NoticeKind
+from expunge.policies.notices.notice import Notice, NoticeKind
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.notices import LINE as NOTICES
-from expunge.tasks.ledger.notices import receive, what_is_missing
+from expunge.tasks.ledger.notices import receive, senders_of, what_is_missing
 from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.receipt import Receipt
 
 
 def counter(request_id: str, file: Path, at: datetime | None, home: Path, court_action: bool = False) -> dict[str, Any]:
@@ -37,17 +38,42 @@ def record_counter(
         raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
     receipt, notice = receive(home, data, source, of_kind, at, about=request_id)
-    missing = [{"element": name, "source": source, "ask": ask} for name, source, ask in what_is_missing(notice)]
+    return _summary(receipt, notice, request_id)
+
+
+def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dict[str, Any]:
+    """Put on record that the sender of a notice takes it back; the letter must name a contact that the notice gave.
+
+    Raises:
+        NothingOnRecord: no such request or notice is on record.
+        UsageError: its notice is not on record, or gave no contact, so nobody can tell who may take it back.
+        PolicyErrors: the file cannot be read.
+    """
+    refuse_no_home(home)
+    _kind_of(request_id, home)
+    if not (senders := senders_of(home, request_id)):
+        raise UsageError(
+            f"no notice of {request_id} with a contact is on record, so nobody can tell who may take it back: what is "
+            "published is withdrawn by a policy that `replaces` it"
+        )
+    with file.open("rb") as handle:
+        data = handle.read(MOST_BYTES)
+    receipt, notice = receive(home, data, str(file), "rescission", at, request_id, senders)
+    return _summary(receipt, notice, request_id, senders)
+
+
+def _summary(receipt: Receipt, notice: Notice, request_id: str, senders: set[str] | None = None) -> dict[str, Any]:
+    lacking = what_is_missing(notice, senders)
     return {
         "request_id": receipt.request_id,
         "counters": request_id,
-        "kind": of_kind,
+        "kind": notice.kind,
         "state": receipt.outcome,
         "received_at": receipt.settings["received_at"],
         "opens": receipt.settings.get("opens_at"),
         "closes": receipt.settings["due_at"],
         "receipt": receipt.digest,
-        "missing": missing,
+        "missing": [{"element": name, "source": source, "ask": ask} for name, source, ask in lacking],
         "unclear": list(notice.unclear),
     }
 

@@ -10,7 +10,7 @@ from expunge.policies.model.schema import Kind
 from expunge.policies.notices import Notice, draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries
-from expunge.tasks.ledger.decisions.counters import COUNTERS, open_counters
+from expunge.tasks.ledger.decisions.counters import COUNTERS, open_counters, rescissions
 from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.notices import (
     kept_notice,
@@ -116,8 +116,8 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
     open_rows: dict[str, dict[str, Any]] = {}
     if NOTICES in chains:
         open_rows = {row["request_id"]: row for row in notice_rows(home) if not row["counters"] or row["missing"]}
-        for countered in open_counters(chains[NOTICES]):
-            open_rows.pop(countered, None)
+        for stopped in (*open_counters(chains[NOTICES]), *rescissions(chains[NOTICES])):
+            open_rows.pop(stopped, None)
     requests = queries.states_in(home, chains, now=now)
     for row in requests:
         notice = open_rows.get(row["request_id"])
@@ -125,6 +125,8 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
         due = min(dues, key=datetime.fromisoformat, default=None)
         if row["countered"]:
             due = row["countered"]["closes"]
+        elif row["rescinded"]:
+            due = None  # no law says by when it is put back
         kept = {name: row[name] for name in ("request_id", "state", "receipt")}
         open_rows[row["request_id"]] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
     for row in requests:
@@ -146,7 +148,8 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
 def _is_ended(row: dict[str, Any]) -> bool:
     """Return whether nothing has to be done for a request: it is carried out, a person refused it, or it is stopped."""
     refused = row["state"] == "rejected" and row["decided_by"] is not None
-    stopped = row["countered"] is not None and not row["countered"]["published"]
+    stop = row["countered"] or row["rescinded"]
+    stopped = stop is not None and not stop["published"]
     return row["state"] in ENDED or refused or stopped
 
 

@@ -88,7 +88,7 @@ def test_what_the_reference_says_a_group_needs_is_what_proves_it() -> None:
 def test_the_reference_has_every_state_of_a_request() -> None:
     (table,) = re.findall(r"^\| state \| .*\n(?:\|.*\n)+", REFERENCE, re.MULTILINE)
     told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
-    assert told == {*STATES.values(), "replaced", "restored", "suspect", "countered"}
+    assert told == {*STATES.values(), "replaced", "restored", "suspect", "countered", "rescinded"}
 
 
 def test_the_page_for_python_runs_as_it_stands(

@@ -63,6 +63,22 @@ def counter(
         say(as_json, found, print_counter)
 
 
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge rescind notice-20260112-1f0c6a9b22d4 sorry.eml")
+def rescind(
+    request: Annotated[str, typer.Argument(help="the id of the request whose notice is taken back")],
+    file: Annotated[Path, typer.Argument(help="the sender's letter, as for `receive`", exists=True, dir_okay=False)],
+    received: Annotated[
+        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put on record that the sender of a notice takes it back: nothing is published for the request any more."""
+    with at_home():
+        from expunge.flows.counter import rescind as take_in
+
+        say(as_json, take_in(request, file, _moment(received), home_folder()), print_counter)
+
+
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge due || echo 'something is late'")
 def due(as_json: AsJson = False) -> None:
     """List what is late and what is next, with the days that are left; exit code 4 if anything is late."""
@@ -127,7 +143,7 @@ def _print_missing(data: dict[str, Any]) -> None:
 
 
 def print_counter(data: dict[str, Any]) -> None:
-    what = "court action" if data["kind"] == "court_action" else "counter-notice"
+    what = data["kind"].replace("_", "-")
     console.print(f"[bold]{escape(data['counters'])}[/]: the {what} is on record: {data['state']}")
     console.print(f"received {data['received_at']}")
     if data["closes"]:

@@ -12,7 +12,7 @@ from expunge.tasks.core.errors import IntegrityError
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short
-EXPLAINED = ("rejected", "suspect", "replaced", "repeated", "countered")
+EXPLAINED = ("rejected", "suspect", "replaced", "repeated", "countered", "rescinded")
 COLOURS = {"PASS": "green", "FAIL": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 
 

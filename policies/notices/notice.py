@@ -14,8 +14,8 @@ from expunge.policies.model.schema import Kind, Strict, spelled
 
 MOST_TEXT = 500
 PRIVATE = "[private]"
-NoticeKind = Kind | Literal["counter_notice", "court_action"]
-"""Kinds of what comes in: requests, and what answers a request or a counter-notice."""
+NoticeKind = Kind | Literal["counter_notice", "court_action", "rescission"]
+"""Kinds of what comes in: requests, and what answers one or takes it back."""
 PRIVATE_KINDS: tuple[Kind, ...] = ("ncii", "privacy_erasure")
 """Kinds that keep a person out of pictures. Of their notices no text is kept, for it would name the person, and
 of their work no picture leaves the home."""

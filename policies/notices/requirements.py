@@ -156,6 +156,16 @@ REQUIREMENTS: dict[NoticeKind, tuple[Element, ...]] = {
             ("case number", "case"),
         ),
     ),
+    "rescission": (
+        Element("signature", "common practice", "Please sign the letter, by hand or electronically.", SIGNED),
+        Element(
+            "withdrawal",
+            "common practice",
+            "Please state in one plain sentence that you withdraw the notice.",
+            statement=(r"\b(withdraw|retract|rescind)\b", r"\bnotice\b"),
+        ),
+        Element("contact", "common practice", "Please write from an address that the notice gave.", REACHED),
+    ),
     "other": (
         Element("explanation", f"{DSA}(a)", "Please explain why you consider it illegal.", ("explanation", "reason")),
         Element("material", f"{DSA}(b)", "Please name the material, and say enough for us to find it.", LOCATED),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from expunge.tasks.core.errors import IntegrityError, UsageError
-from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered
+from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered, rescissions
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
 from expunge.tasks.ledger.decisions.record import notices_of, with_notices
 from expunge.tasks.ledger.decisions.validity import refusal_of
@@ -35,12 +35,12 @@ def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iter
     """Say where a counter-notice was on record when a request was published for which it came in."""
     at = datetime.fromisoformat(published.at) - GRACE
     notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
-    if not open_counters(notices):
+    if not (open_counters(notices) or rescissions(notices)):
         return
     try:
         refuse_countered(home, kept_policy(home, published.inputs.get("policy", "")), before, notices)
-    except Countered:
-        yield f"{named(published)}: a counter-notice was on record, so nothing should have been published"
+    except Countered as error:
+        yield f"{named(published)}: nothing should have been published, for it was on record that {error}"
     except IntegrityError:
         return  # the policy is lost, which is told for itself
 

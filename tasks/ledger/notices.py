@@ -6,7 +6,7 @@ where such letters are kept. The receipts lie in a line of their own, so the aud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.machine.own_secret import own_secret
 from expunge.tasks.core.settings import actor
-from expunge.tasks.ledger.decisions.counters import COUNTER_NOTICE, COUNTERS, COURT_ACTION
+from expunge.tasks.ledger.decisions.counters import COUNTER_NOTICE, COUNTERS, COURT_ACTION, RESCISSION
 from expunge.tasks.ledger.decisions.window import restore_window
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import NOTICES
@@ -32,14 +32,21 @@ KIND_UNKNOWN = "kind"
 
 
 def receive(
-    home: Path, data: bytes, source: str, kind: NoticeKind | None, at: datetime | None, about: str = ""
+    home: Path,
+    data: bytes,
+    source: str,
+    kind: NoticeKind | None,
+    at: datetime | None,
+    about: str = "",
+    senders: Collection[str] | None = None,
 ) -> tuple[Receipt, Notice]:
     """Put a notice on record, and return its receipt with what was found. The same file twice has one receipt.
 
     Args:
         kind: what the person who hands it in says it is; None leaves it to what the notice itself says.
         at: when it came in; None is now, or for a file that is on record when that came in.
-        about: the request that a counter-notice, or a court action, is about.
+        about: the request that a counter-notice, a court action or a rescission is about.
+        senders: references of which the letter must have one, or it lacks its sender; None for any.
 
     Raises:
         PolicyErrors: the file cannot be read at all.
@@ -55,7 +62,7 @@ def receive(
         if same and (kind is None or before[-1].settings["kind"] == kind) and not _is_earlier(at, before):
             return before[-1], kept_notice(home, before[-1].inputs["notice"])
         earliest = min([at or now, *(received_at(one) for one in before)])
-        return _recorded(home, notice, file, earliest, before, about), notice
+        return _recorded(home, notice, file, earliest, before, about, senders), notice
 
 
 def received_notices(home: Path) -> list[Receipt]:
@@ -80,12 +87,23 @@ def kept_notice(home: Path, digest: str) -> Notice:
     raise IntegrityError(f"{path} is not the notice that was received: restore it from a backup")
 
 
-def what_is_missing(notice: Notice) -> list[tuple[str, str, str]]:
+def senders_of(home: Path, request_id: str) -> set[str]:
+    """Return the references of all contacts that the notices of a request gave."""
+    own = [one for one in received_notices(home) if one.request_id == request_id]
+    return {contact for one in own for contact in kept_notice(home, one.inputs["notice"]).contacts}
+
+
+def what_is_missing(notice: Notice, senders: Collection[str] | None = None) -> list[tuple[str, str, str]]:
     """Return name, source and the sentence to send back of all that a notice lacks."""
     unknown = (KIND_UNKNOWN, "intake", "Please say on which law or right you rely, so that we know its rules.")
     found = notice.found.keys() - ({"due_at"} if _ordered(notice) is None else set())
     lacking = missing_elements(notice.kind, found)
-    return [*([] if notice.kind_stated else [unknown]), *((one.name, one.source, one.ask) for one in lacking)]
+    other = ("sender", "intake", "Please write from an address that the notice gave, so that we know it is you.")
+    return [
+        *([] if notice.kind_stated else [unknown]),
+        *((one.name, one.source, one.ask) for one in lacking),
+        *([other] if senders is not None and not set(notice.contacts) & set(senders) else []),
+    ]
 
 
 def write_draft(draft: Path, text: str, chosen: bool) -> None:
@@ -106,10 +124,18 @@ def save_draft(draft: Path, content: bytes) -> None:
     write_whole(draft, content)
 
 
-def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Sequence[Receipt], about: str) -> Receipt:
+def _recorded(
+    home: Path,
+    notice: Notice,
+    file: str,
+    at: datetime,
+    before: Sequence[Receipt],
+    about: str,
+    senders: Collection[str] | None,
+) -> Receipt:
     content = canonical_json(notice.model_dump(mode="json"))
     write_whole(_path(home, sha256(content)), content)
-    missing = [name for name, _, _ in what_is_missing(notice)]
+    missing = [name for name, _, _ in what_is_missing(notice, senders)]
     settings = {"kind": notice.kind, "received_at": at.isoformat(), **_clock(notice, at, complete=not missing)}
     settings |= {COUNTERS: about} if about else {}
     return journal(home, LINE).append(
@@ -126,7 +152,7 @@ def _recorded(home: Path, notice: Notice, file: str, at: datetime, before: Seque
 
 def _clock(notice: Notice, at: datetime, complete: bool) -> dict[str, str | None]:
     """Return by when a notice is to be acted on, and of a complete counter-notice from when."""
-    if notice.kind in (COUNTER_NOTICE, COURT_ACTION):
+    if notice.kind in (COUNTER_NOTICE, COURT_ACTION, RESCISSION):
         window = restore_window(at) if complete and notice.kind == COUNTER_NOTICE else None
         return {"opens_at": window[0].isoformat(), "due_at": window[1].isoformat()} if window else {"due_at": None}
     due = _ordered(notice) or due_after(notice.kind, at)

@@ -36,7 +36,7 @@ def test_a_complete_mail_lacks_nothing() -> None:
 
 
 def test_every_kind_has_its_table_and_every_element_a_source_and_a_sentence() -> None:
-    assert set(REQUIREMENTS) == {*get_args(Kind), "counter_notice", "court_action"}
+    assert set(REQUIREMENTS) == {*get_args(Kind), "counter_notice", "court_action", "rescission"}
     for elements in REQUIREMENTS.values():
         assert all(one.source and one.ask.startswith("Please") and (one.labels or one.statement) for one in elements)
 

@@ -19,13 +19,13 @@ from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
 COUNTERS = "counters"
 """The setting by which the receipt of a counter-notice names the request that it is about."""
-COUNTER_NOTICE, COURT_ACTION = "counter_notice", "court_action"
+COUNTER_NOTICE, COURT_ACTION, RESCISSION = "counter_notice", "court_action", "rescission"
 STOPPED = ("rejected", "repeated", "replaced", "restored", "suspect")
 """States that a counter-notice does not change."""
 
 
 class Countered(ExpungeError):
-    """A counter-notice is open; nothing was published."""
+    """A counter-notice is open, or the notice was taken back; nothing was published."""
 
     exit_code = 7
 
@@ -39,9 +39,18 @@ def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
             continue
         if receipt.settings["kind"] == COURT_ACTION:
             answered.add(about)
-        else:
+        elif receipt.settings["kind"] == COUNTER_NOTICE:
             found.setdefault(about, receipt)
     return {about: receipt for about, receipt in found.items() if about not in answered}
+
+
+def rescissions(notices: Sequence[Receipt]) -> dict[str, Receipt]:
+    """Return by request id the receipt of the first complete letter by which its sender took the notice back."""
+    found = dict[str, Receipt]()
+    for receipt in of_step(notices, Step.RECEIVED):
+        if receipt.settings["kind"] == RESCISSION and receipt.outcome == "received":
+            found.setdefault(str(receipt.settings[COUNTERS]), receipt)
+    return found
 
 
 def window_of(counter: Receipt) -> dict[str, str]:
@@ -56,6 +65,8 @@ def refuse_countered(home: Path, policy: Policy, chain: Sequence[Receipt], notic
     What is withdrawn is published, as the counter-notice asks.
     """
     counters = open_counters(notices)
+    if policy.concepts and policy.request_id in rescissions(notices):
+        raise Countered(f"nothing is published: the sender of {policy.request_id} took the notice back")
     for about in (policy.request_id, *policy.replaces) if policy.concepts else ():
         if about in counters and _is_same(home, policy, about, chain):
             window = window_of(counters[about])
@@ -69,15 +80,24 @@ def refuse_countered(home: Path, policy: Policy, chain: Sequence[Receipt], notic
 def with_counters(rows: Sequence[dict[str, Any]], notices: Sequence[Receipt]) -> list[dict[str, Any]]:
     """Return the states of requests with the open counter-notices against them.
 
-    `countered` has the window, and whether anything of the request is published.
+    `countered` has the window, and whether anything of the request is published; `rescinded` the latter.
     """
-    counters = open_counters(notices)
-    return [_overlaid(row, counters.get(row["request_id"])) for row in rows]
+    counters, back = open_counters(notices), rescissions(notices)
+    return [_overlaid(row, counters.get(row["request_id"]), back.get(row["request_id"])) for row in rows]
 
 
-def _overlaid(row: Mapping[str, Any], counter: Receipt | None) -> dict[str, Any]:
-    if counter is None or row["state"] in STOPPED:
-        return {**row, "countered": None}
+def _overlaid(row: Mapping[str, Any], counter: Receipt | None, back: Receipt | None) -> dict[str, Any]:
+    row = {**row, "countered": None, "rescinded": None}
+    if row["state"] in STOPPED:
+        return row
+    if back:
+        published = row["state"] == "published"
+        words = f"taken back by its sender at {back.settings['received_at']}"
+        words += ": withdraw it by a policy that replaces it" if published else ""
+        rescinded = {"published": published, "receipt": back.digest}
+        return {**row, "state": "rescinded", "reasons": [words], "rescinded": rescinded}
+    if counter is None:
+        return row
     countered = {**window_of(counter), "published": row["state"] == "published", "receipt": counter.digest}
     words = f"counter-notice of {counter.settings['received_at']}"
     if countered["published"]:

@@ -10,7 +10,7 @@ import pytest
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
-from expunge.flows.counter import counter
+from expunge.flows.counter import counter, rescind
 from expunge.flows.history import states
 from expunge.flows.notices import list_due, take_in
 from expunge.policies import read
@@ -217,3 +217,47 @@ def test_the_command_says_what_it_came_to(tmp_path: Path, monkeypatch: pytest.Mo
     done = run_cli("counter", "first", str(letter(tmp_path, "reply")))
     assert (done.code, "put back from" in done.out) == (0, True), done.err
     assert "countered" in run_cli("status").out
+
+
+BACK = "I withdraw the notice.\n\n/s/ Mara Quill\n"
+
+
+def noticed(folder: Path, home: Path) -> str:
+    mail = letter(folder, "notice", "Copyrighted work: The Blue Heron\n")
+    return take_in(mail, "copyright", None, None, home)["request_id"]
+
+
+def test_what_its_sender_takes_back_is_published_no_more(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    notice = noticed(tmp_path, home)
+    chain = taken_in(path := asked(tmp_path, notice), home)
+    said = rescind(notice, letter(tmp_path, "back", BACK), None, home)
+    assert (said["state"], said["missing"]) == ("received", [])
+    with pytest.raises(Countered, match="took the notice back"):
+        stop(home, path, chain)
+    assert (state_of(home, notice), list_due(home)["due"]) == ("rescinded", [])
+    assert audit(home).problems == ()
+
+
+def test_attack_somebody_else_takes_a_notice_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    notice = noticed(tmp_path, home)
+    chain = taken_in(path := asked(tmp_path, notice), home)
+    (file := tmp_path / "other.eml").write_text(HEAD.replace("lena@vogel", "eve@other") + BACK)
+    said = rescind(notice, file, None, home)
+    assert (said["state"], [one["element"] for one in said["missing"]]) == ("defective", ["sender"])
+    stop(home, path, chain)
+    taken_in(asked(tmp_path), home)
+    with pytest.raises(UsageError, match="nobody can tell who may take it back"):
+        rescind("first", letter(tmp_path, "back", BACK), None, home)
+
+
+def test_what_was_published_and_taken_back_is_to_be_withdrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    notice = noticed(tmp_path, home)
+    taken_in(asked(tmp_path, notice), home, publish=True)
+    monkeypatch.setenv("EXPUNGE_HOME", str(home))
+    done = run_cli("rescind", notice, str(letter(tmp_path, "back", BACK)))
+    assert (done.code, "rescission is on record: received" in done.out) == (0, True), done.err
+    (row,) = list_due(home)["due"]
+    assert (row["state"], row["due"], row["late"]) == ("rescinded", None, False)
