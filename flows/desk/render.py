@@ -33,6 +33,7 @@ STATES = {
     "rejected": ("Refused", "bad"),
     "suspect": ("Suspect", "bad"),
     "countered": ("Countered", "warn"),
+    "rescinded": ("Taken back", "warn"),
 }
 KINDS = {
     "copyright": "Copyright (DMCA)",
@@ -43,7 +44,11 @@ KINDS = {
     "voluntary": "Voluntary",
     "other": "Other",
 }
-ANSWERS = {"counter_notice": "Counter-notice", "court_action": "News of a court action"}
+ANSWERS = {
+    "counter_notice": "Counter-notice",
+    "court_action": "News of a court action",
+    "rescission": "Notice taken back",
+}
 CATEGORIES = {
     "object": "an object",
     "style": "a style",
