@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -18,11 +19,13 @@ import pytest
 from expunge.flows.counter import counter
 from expunge.flows.letters import possible_letters, transparency, write_letter
 from expunge.flows.notices import notice_rows
+from expunge.policies.model.schema import Kind
+from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import VERDICT, work_folder
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import note
-from expunge.tasks.views.letters.facts import facts_of, on_record
+from expunge.tasks.views.letters.facts import KIND_WORDS, facts_of, on_record
 from expunge.tasks.views.letters.plain_text import defused
 from expunge.tasks.views.letters.template import FOLDER, letters
 from tests.flows.conftest import run_cli, withdrawal
@@ -390,3 +393,8 @@ def test_attack_a_withdrawal_is_told_as_an_erasure(tmp_path: Path) -> None:
             write_letter(tmp_path / "home", name, "back")
     with pytest.raises(NothingOnRecord, match="is replaced"):
         write_letter(tmp_path / "home", "decision", "first")
+
+
+def test_every_kind_of_letter_that_comes_in_has_words() -> None:
+    others = {kind for part in get_args(NoticeKind) for kind in get_args(part)}
+    assert {*get_args(Kind), *others} == KIND_WORDS.keys()

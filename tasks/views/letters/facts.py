@@ -26,7 +26,12 @@ from expunge.tasks.views.request_facts import KINDS, base_name
 
 OWN_ID = re.compile(r"notice-\d{8}-[0-9a-f]{12}")
 """The ids that this software gives: they name nobody."""
-KIND_WORDS = {**KINDS, "counter_notice": "counter-notice", "court_action": "news of a court action"}
+KIND_WORDS = {
+    **KINDS,
+    "counter_notice": "counter-notice",
+    "court_action": "news of a court action",
+    "rescission": "letter by which a notice is taken back",
+}
 PUBLISHED = ("published", "repeated")
 
 
