@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.notices import MOST_BYTES, notice_rows, refuse_no_home
+from expunge.flows.notices import MOST_BYTES, draft_file, notice_rows, refuse_no_home
+from expunge.policies.notices import draft_withdrawal
 from expunge.policies.notices.notice import Notice, NoticeKind
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.notices import LINE as NOTICES
-from expunge.tasks.ledger.notices import receive, senders_of, what_is_missing
+from expunge.tasks.ledger.notices import receive, received_at, senders_of, what_is_missing, write_draft
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt
 
@@ -38,7 +39,7 @@ def record_counter(
         raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
     receipt, notice = receive(home, data, source, of_kind, at, about=request_id)
-    return _summary(receipt, notice, request_id)
+    return _summary(receipt, notice, request_id) | {"draft": _drafted(home, receipt, request_id)}
 
 
 def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dict[str, Any]:
@@ -60,6 +61,22 @@ def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dic
         data = handle.read(MOST_BYTES)
     receipt, notice = receive(home, data, str(file), "rescission", at, request_id, senders)
     return _summary(receipt, notice, request_id, senders)
+
+
+def _drafted(home: Path, receipt: Receipt, request_id: str) -> str:
+    """Return the draft of the policy that puts back what was published; "" where nothing is to be put back."""
+    chains, _ = queries.read(home)
+    published = [
+        row["policy"]
+        for row in queries.states_in(home, chains)
+        if row["request_id"] == request_id and (row["countered"] or {}).get("published")
+    ]
+    if not published or receipt.outcome != "received" or not (opens := receipt.settings.get("opens_at")):
+        return ""
+    policy, draft = kept_policy(home, published[-1]), draft_file(home, receipt.request_id)
+    window = str(opens), str(receipt.settings["due_at"])
+    write_draft(draft, draft_withdrawal(policy, receipt.request_id, received_at(receipt), window), chosen=False)
+    return str(draft)
 
 
 def _summary(receipt: Receipt, notice: Notice, request_id: str, senders: set[str] | None = None) -> dict[str, Any]:

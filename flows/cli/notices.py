@@ -148,6 +148,8 @@ def print_counter(data: dict[str, Any]) -> None:
     console.print(f"received {data['received_at']}")
     if data["closes"]:
         console.print(f"put back from {data['opens']}\nuntil    {data['closes']}")
+    if data.get("draft"):
+        console.print(f"draft    {escape(data['draft'])}: submit it then")
     console.print(f"receipt  {data['receipt']}")
     _print_missing(data)
 

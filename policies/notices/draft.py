@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 
 from expunge.policies.errors import PolicyError
+from expunge.policies.model.policy import Policy
 from expunge.policies.model.text import checked_target
 from expunge.policies.notices.notice import PRIVATE_KINDS, Notice
 
@@ -37,6 +38,35 @@ retain:
     kind: look_alike
     category: "FILL IN"
 """
+
+
+WITHDRAWAL = """\
+# Draft of a policy that puts back what {replaced} took out, because a counter-notice answers it.
+# By 17 U.S.C. 512(g) submit it not before {opens} and not after {closes}, unless you hear of a court action.
+schema_version: "1"
+request_id: {request_id}
+kind: {kind}
+received_at: {received_at}
+base:
+  uri: {uri}
+  sha256: {sha256}
+concepts: []
+replaces: [{replaced}]
+"""
+
+
+def draft_withdrawal(policy: Policy, request_id: str, received_at: datetime, window: tuple[str, str]) -> str:
+    """Return the text of a policy that withdraws `policy`; `window` is when it may be submitted, first and last."""
+    return WITHDRAWAL.format(
+        request_id=json.dumps(request_id),
+        kind=policy.kind,
+        received_at=json.dumps(received_at.isoformat(timespec="seconds")),
+        uri=json.dumps(policy.base.uri, ensure_ascii=False),
+        sha256=json.dumps(policy.base.sha256),
+        replaced=json.dumps(policy.request_id),
+        opens=window[0],
+        closes=window[1],
+    )
 
 
 def draft_policy(notice: Notice, request_id: str, received_at: datetime) -> str:

@@ -113,6 +113,28 @@ def test_what_was_published_is_to_be_put_back_by_the_end_of_the_window(tmp_path:
     assert (state_of(home), list_due(home)["due"]) == ("replaced", [])
 
 
+def test_the_draft_of_a_counter_notice_puts_back_what_was_published(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    taken_in(path, home, publish=True)
+    assert counter("first", letter(tmp_path, "short", "I disagree.\n"), None, home)["draft"] == ""
+    said = counter("first", letter(tmp_path, "reply"), None, home)
+    drafted, asked_for = read(Path(said["draft"])), read(path)
+    assert (drafted.replaces, drafted.concepts, drafted.request_id) == (("first",), (), said["request_id"])
+    assert (drafted.base, drafted.kind) == (asked_for.base, asked_for.kind)
+    assert said["opens"] in Path(said["draft"]).read_text()
+    chain = taken_in(Path(said["draft"]), home, publish=True)
+    stop(home, Path(said["draft"]), chain)
+    assert state_of(home) == "replaced"
+    assert [row["state"] for row in list_due(home)["due"]] == ["defective"], "the first letter alone waits"
+    assert audit(home).problems == ()
+
+
+def test_nothing_is_drafted_where_nothing_was_published(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    taken_in(path, home)
+    assert counter("first", letter(tmp_path, "reply"), None, home)["draft"] == ""
+
+
 def test_attack_a_defective_counter_notice_stops_nothing(tmp_path: Path) -> None:
     """Else anybody could keep a takedown from being published by one line of text."""
     home, path = tmp_path / "home", asked(tmp_path)
