@@ -17,7 +17,6 @@ from benchmarks.hostile_models.models import filtering
 from expunge.engine.errors import ModelFormatError
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.models.denoising import latents_of
-from expunge.engine.models.picture_store import PictureStore
 from expunge.engine.models.sampling import Sampler, Shot
 from expunge.engine.probes.attacks import ConceptVector, Inversion, Relearn, StartPicture, search_effort
 from expunge.engine.stats.evidence.table import Row, table
@@ -25,6 +24,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards, attack_work
 from expunge.tasks.evidence.attacks.searches import reading
+from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.evidence.drawing.workers import Bench
 from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
@@ -207,7 +207,7 @@ def test_what_needs_no_search_is_done_beside_the_searches(
     by_words: AttackShard, shard: AttackShard, tmp_path: Path
 ) -> None:
     """Else a worker that has no search left would wait for the others'."""
-    first, last = attack_work([by_words, shard], PictureStore(tmp_path))
+    first, last = attack_work([by_words, shard], Pictures(tmp_path))
     assert first == [shard, *by_words.searches]
     assert last == [by_words]
 
@@ -215,7 +215,7 @@ def test_what_needs_no_search_is_done_beside_the_searches(
 def test_the_longest_attacks_go_first(shard: AttackShard, tmp_path: Path) -> None:
     long = replace(shard, attack=Relearn())
     shards = [shard, long, replace(shard, arm="after"), replace(long, arm="after")]
-    (work,) = attack_work(shards, PictureStore(tmp_path))
+    (work,) = attack_work(shards, Pictures(tmp_path))
     assert [(part.attack.name, part.arm) for part in work if isinstance(part, AttackShard)] == [
         ("relearn", "before"),
         ("relearn", "after"),
