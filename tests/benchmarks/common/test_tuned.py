@@ -14,19 +14,18 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 
 BUILT_IN = folder_digest(MODEL)[:12]
+PARTLY = {"scapre-released"}  # measured as tuned in some cases only, which docs/benchmarks.md says
 
 
-AGAIN = {"scapre-released"}  # whose trials were made with masks that were wrong, and are to be made again
-
-
-@pytest.mark.parametrize("editor", [name for name in LADDERS if name not in AGAIN])
+@pytest.mark.parametrize("editor", list(LADDERS))
 def test_what_is_reported_as_tuned_has_the_settings_that_the_trials_on_record_are_best_with(editor: str) -> None:
     chosen = arms.tuned(editor, compare.results(FOLDER / "tuning.tsv"), BUILT_IN, compare.PICTURES)
     lines = compare.results(FOLDER / "compare.tsv").where(model=BUILT_IN, arm=chosen.name, pictures=compare.PICTURES)
     reported = {(line["case"], int(line["draw"])): line["settings"] for line in lines}
     cases = {(case.name, case.draw): case for case in concepts.cases(3)}
     assert reported == {place: chosen.recorded(cases[place]) for place in reported}
-    assert {name for name, _ in reported} == {name for name, _ in cases}
+    assert reported
+    assert editor in PARTLY or {name for name, _ in reported} == {name for name, _ in cases}
 
 
 def test_an_editor_that_was_not_tried_at_every_setting_has_no_best_one() -> None:
@@ -66,11 +65,3 @@ def test_what_a_rival_is_told_is_chosen_by_the_trials(tmp_path) -> None:
             trials.add({**key, "draw": case.draw, "pictures": 16, "h_o": score})
     chosen = arms.with_best_inputs(start, trials, BUILT_IN, 16)
     assert (chosen.name, chosen.settings) == ("scapre-released, tuned and told", {"lamb": 5.0, "bare": False})
-
-
-@pytest.mark.parametrize("editor", sorted(AGAIN))
-def test_what_is_to_be_tried_again_is_not_reported_meanwhile(editor: str) -> None:
-    with pytest.raises(LookupError):
-        arms.tuned(editor, compare.results(FOLDER / "tuning.tsv"), BUILT_IN, compare.PICTURES)
-    lines = compare.results(FOLDER / "compare.tsv").where(model=BUILT_IN)
-    assert not [line for line in lines if line["arm"].startswith(editor) and line["arm"] != editor]
