@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from expunge.policies import Policy
 from expunge.tasks.core.connection import without_password
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import VERDICT
-from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.settings import STORE, Settings
 from expunge.tasks.ledger import queries as history
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
@@ -57,9 +57,17 @@ def _database_otherwise(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> 
 
 
 def rebuild(home: Path) -> dict[str, Any]:
-    """Write the database anew from the receipts; how many rows it has, and how many lines were otherwise."""
-    from expunge.tasks.ledger.line.rebuild import rebuild as write_anew
+    """Write the database anew from the receipts; how many rows it has, and how many lines were otherwise.
 
+    What S3 has of the record and the home lacks is fetched first, so that a new machine has all of it.
+    """
+    from expunge.tasks.ledger.line.rebuild import rebuild as write_anew
+    from expunge.tasks.storage.record.fetching import fetch_or_say
+
+    try:
+        fetch_or_say(replace(Settings.load(STORE), home=home))
+    except ServiceUnreachable as error:  # no S3 is configured
+        fetch_or_say(Settings(home, "", "", ""), error)
     return write_anew(home)
 
 

@@ -22,6 +22,7 @@ from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import record_task
 from expunge.tasks.restore import record_base_task
+from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.views.outcome import outcome
 
@@ -57,6 +58,7 @@ def publish(request_id: RequestId, line: LineName, home: Path) -> Case:
 
 def publish_approved(request_id: str, settings: Settings, line: str = "") -> dict[str, Any]:
     """Publish what a person approved, and return what came of it, as a submission does."""
+    fetch_if_possible(settings)
     name = line_of_question(settings.home, request_id, line)
     with secured(name, settings), prefect_staying(settings.prefect_api_url):
         case = publish(request_id, name, settings.home)

@@ -35,6 +35,7 @@ from expunge.tasks.reverify import (
     question_task,
     refuse,
 )
+from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
 
 LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]
@@ -89,6 +90,7 @@ def reverify_due() -> list[str]:
     settings = Settings.load()
     settings.export()
     with private(settings.home):
+        fetch_if_possible(settings)
         due = chosen(settings.home, "", due=True)
         found = check(due, settings, due=True) + look_at_others(settings, due)
     if bad := [each for each in found if each["exit_code"]]:

@@ -23,6 +23,7 @@ from expunge.tasks.ledger.queries import line_of, publication_in
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import still_in_place
+from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.runs import recorded_run
 from expunge.tasks.views.outcome import outcome, waiting_outcome
 
@@ -38,6 +39,7 @@ def submit(path: Path, policy: Policy, settings: Settings) -> dict[str, Any]:
     data = path.read_bytes()
     if parse(data, str(path)).digest != policy.digest:
         raise IntegrityError(f"{path.name} changed since it was read: submit it again")
+    fetch_if_possible(settings)
     with secured(line_of(policy, settings.home), settings) as ledger:
         return _submit(path, data, policy, ledger, settings)
 

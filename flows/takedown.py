@@ -33,6 +33,7 @@ from expunge.tasks.preflight import secured
 from expunge.tasks.publish import follow_task, publish_task
 from expunge.tasks.record import is_of_a_person, record_task
 from expunge.tasks.report import report_task
+from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.verify import attempt_task, compare_task, returned_task, verdict_task, verify_task
 from expunge.tasks.views.run_page import show_verdict
@@ -62,6 +63,8 @@ def takedown(policy: FilePath, sha256: Sha256, home: Path) -> Case:
     services and copies the record, whoever starts it.
     """
     (request, data), settings = received(policy, sha256), replace(Settings.load(), home=home)
+    with private(home):
+        fetch_if_possible(settings)
     line = line_of(request, home)
     with private(home), secured(line, settings) as ledger:
         mark_run(line, home, "takedown", f"request:{request.request_id}")

@@ -1,0 +1,49 @@
+"""Bring a home up to the record in S3, before anything is read from it or decided by it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+from expunge.tasks.core.errors import ServiceUnreachable
+from expunge.tasks.core.paths import receipts_folder
+from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.receipt import FILE_NAME
+from expunge.tasks.storage.record.shared import RecordInS3
+
+
+def fetch_record(settings: Settings) -> None:
+    """Store in the home what the record in S3 has and the home lacks.
+
+    Raises ServiceUnreachable where S3 cannot be asked, LedgerError where it has a receipt that does not follow.
+    """
+    if RecordInS3.found(settings):
+        RecordInS3.own(settings).fetch()  # the home knows its number from then on
+
+
+def fetch_if_possible(settings: Settings) -> None:
+    """Do the same for work that asks all services by name afterwards, and refuses then where S3 is away."""
+    with suppress(ServiceUnreachable):
+        fetch_record(settings)
+
+
+def fetch_or_say(settings: Settings, why_not: ServiceUnreachable | None = None) -> None:
+    """Do the same for an answer that the home can give alone; say on stderr until which receipts it holds then."""
+    try:
+        if why_not:
+            raise why_not
+        fetch_record(settings)
+    except ServiceUnreachable as error:
+        known = ", ".join(_last_numbers(settings)) or "nothing"
+        print(f"{settings.home} alone is read, which has {known}: {error}", file=sys.stderr)
+
+
+def _last_numbers(settings: Settings) -> list[str]:
+    """Say of each line which is the last receipt in the home."""
+    folders = sorted(receipts_folder(settings.home).glob("*/"))
+    found = {
+        path.name: [name for file in path.iterdir() if (name := FILE_NAME.fullmatch(file.name))] for path in folders
+    }
+    return [
+        f"{line} until receipt {max(int(name['sequence']) for name in names)}" for line, names in found.items() if names
+    ]
