@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.paths import write_over
 
 RUN_ID = re.compile(r"[0-9]{14}-[0-9a-f]{12}")
 POLICY = "policy.yaml"
@@ -88,8 +89,9 @@ def runs(home: Path, request_id: str | None = None) -> list[dict[str, Any]]:
     """Return the runs for a request, or all, the latest first."""
     folder = home / "runs"
     names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.is_dir() else []
-    found = filter(None, (describe(home, name) for name in names))
-    return [one for one in found if request_id in (None, one["request_id"])]
+    begun = ((name, _read(folder / name / "run.json")) for name in names)
+    own = [name for name, run in begun if run and request_id in (None, run["request_id"])]  # before any log is read
+    return [run for name in own if (run := describe(home, name))]
 
 
 def main(folder: Path) -> None:
@@ -131,9 +133,7 @@ def _text(path: Path) -> str:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    scratch.write_text(json.dumps(content), encoding="utf-8")
-    scratch.replace(path)
+    write_over(path, json.dumps(content).encode())
 
 
 if __name__ == "__main__":

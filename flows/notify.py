@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import Any
 from expunge.flows.approval import waiting
 from expunge.flows.notices import list_due, refuse_no_home
 from expunge.tasks.core.errors import LedgerError, ServiceUnreachable, UsageError
+from expunge.tasks.core.paths import write_over
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.receipt import Step
 
@@ -125,6 +125,4 @@ def _sent(home: Path) -> list[str] | None:
 
 
 def _keep(home: Path, marks: set[str]) -> None:
-    scratch = home / f".{SENT}.{secrets.token_hex(4)}"
-    scratch.write_text(json.dumps(sorted(marks)), encoding="utf-8")
-    scratch.replace(home / SENT)
+    write_over(home / SENT, json.dumps(sorted(marks)).encode())

@@ -79,10 +79,10 @@ def _scratch(out: Path) -> tempfile.TemporaryDirectory[str]:
         raise SettingError(f"{out} cannot be written ({error.strerror}); name one in a folder that can be") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file whole or not at all, whoever else writes it meanwhile; on return it is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, content, path.with_name(f"{path.name}.{uuid4().hex}.part"), os.replace)
+    _write(path, content, path.with_name(f"{path.name}.{uuid4().hex}.part"), os.replace, mode)
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:

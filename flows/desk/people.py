@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 
 from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.paths import write_over
 
 NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 BY_PROXY = "proxy"
@@ -85,10 +85,7 @@ def add_token(path: Path, name: str) -> str:
     token = secrets.token_urlsafe(32)
     content = json.dumps({**read_tokens(path), name: _digest(token)}, indent=2, ensure_ascii=False) + "\n"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
-        handle.write(content)
-    scratch.replace(path)
+    write_over(path, content.encode(), 0o600)
     return token
 
 

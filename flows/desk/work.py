@@ -20,8 +20,8 @@ from expunge.flows.history import states
 from expunge.flows.letters import write_letter
 from expunge.flows.trail import files_of, state_of, trail
 from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.paths import write_over
 from expunge.tasks.core.settings import acting_as
-from expunge.tasks.ledger.notices import save_draft
 
 RunId = Annotated[str, Path(pattern=f"^{background.RUN_ID.pattern}$")]
 LetterName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$")]
@@ -48,7 +48,7 @@ def check_policy(request: Request, request_id: RequestId, form: Form) -> Respons
 def save_policy(request: Request, request_id: RequestId, form: Form) -> Response:
     """Keep the policy as it is written, and plan or submit it if that was asked for."""
     data = drafts.written(form, _draft(request, request_id), request_id)
-    save_draft(drafts.draft_file(request.app.state.home, request_id), data)
+    write_over(drafts.draft_file(request.app.state.home, request_id), data)
     then = text_of(form, "then")
     if then not in ("plan", "submit"):
         mode = "text" if text_of(form, "mode") == "text" else "form"

@@ -10,6 +10,11 @@ from expunge.policies.notices.notice import PRIVATE, PRIVATE_KINDS, cleared
 NAMES = ("id", "name", "aliases", "prompts", "kin", "anchor")
 
 
+def hides_names(policy: Policy) -> bool:
+    """Return whether a person asks about himself, or a target is a person: then no name and no picture is shown."""
+    return policy.kind in PRIVATE_KINDS or any(one.category in ("identity", "explicit") for one in policy.concepts)
+
+
 def public_form(policy: Policy) -> dict[str, Any]:
     """Return a policy's content without what names a person.
 
@@ -18,7 +23,7 @@ def public_form(policy: Policy) -> dict[str, Any]:
     names: whoever guesses a name could confirm the guess by it.
     """
     content = policy.model_dump(mode="json")
-    hidden = policy.kind in PRIVATE_KINDS or any(one.category in ("identity", "explicit") for one in policy.concepts)
+    hidden = hides_names(policy)
     for name in ("title", "description"):
         content[name] = PRIVATE if hidden and content[name] else cleared(content[name])
     if hidden:

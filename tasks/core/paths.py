@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expunge.engine.files.atomic import write_new
+from expunge.engine.files.atomic import write_new, write_whole
 from expunge.tasks.core.errors import IntegrityError, UsageError
 
 STATE = "state.json"
@@ -70,3 +70,8 @@ def write_out(path: Path, content: bytes) -> None:
         raise UsageError(f"--out {path} is there already: name a new file") from None
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"--out {path} is in no folder: name a file in one") from None
+
+
+def write_over(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file over the one that is there, whole or not at all."""
+    write_whole(path, content, mode)

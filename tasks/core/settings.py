@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -151,6 +152,11 @@ class Settings:
     session_token: str | None = field(default=None, repr=False)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     retention_days: int = 0
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """Return until when S3 locks what is written to the record now; None where it is not asked to."""
+        return datetime.now(UTC) + timedelta(self.retention_days) if self.retention_days else None
 
     @classmethod
     def load(cls, needed: Collection[str] = SERVERS) -> "Settings":

@@ -119,11 +119,6 @@ def write_draft(draft: Path, text: str, chosen: bool) -> None:
         raise UsageError(f"--out {draft} is in no folder: the notice is on record; name a file in one") from None
 
 
-def save_draft(draft: Path, content: bytes) -> None:
-    """Write over a draft, whole or not at all."""
-    write_whole(draft, content)
-
-
 def _recorded(
     home: Path,
     notice: Notice,

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +72,7 @@ def store(settings: Settings) -> int:
     known = {place + NUMBER: settings.home / NUMBER, **_files(settings.home, RECORD, place)}
     missing = {key: path for key, path in known.items() if key not in versions}
     for key, path in missing.items():
-        until = datetime.now(UTC) + timedelta(settings.retention_days) if settings.retention_days else None
-        s3.put_once(client, bucket, key, path.read_bytes(), file_digest(path), until)
+        s3.put_once(client, bucket, key, path.read_bytes(), file_digest(path), settings.locked_until)
     return len(missing)
 
 

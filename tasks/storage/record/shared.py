@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -104,9 +103,8 @@ class RecordInS3:
             scratch.unlink(missing_ok=True)
 
     def _put(self, name: str, content: Path | bytes, digest: str) -> None:
-        days = self._settings.retention_days
-        until = datetime.now(UTC) + timedelta(days) if days else None
-        s3.put_once(self._client, self._settings.bucket, self._place + name, content, digest, until)
+        place, until = self._place + name, self._settings.locked_until
+        s3.put_once(self._client, self._settings.bucket, place, content, digest, until)
 
     def _slot(self, line: str, sequence: int) -> str:
         return f"{HEADS}{line}/{sequence:06d}"

@@ -16,19 +16,15 @@ from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.evidence.drawing.workers import Bench, Done, Stocktaking, crew, examine, picture_store
-from tests.engine import tiny
 from tests.tasks.evidence.on_cluster import cluster
-from tests.tasks.evidence.two_models import ASKED, EYES, shards
+from tests.tasks.evidence.two_models import ASKED, EYES, saved, shards
 
 pytestmark = pytest.mark.slow  # a cluster takes seconds to start
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    for seed, name in enumerate(("before", "after")):
-        tiny.save(folder / name, seed)
-    return folder
+    return saved(tmp_path_factory.mktemp("models"))
 
 
 def digest(done: list[Done], folder: Path) -> bytes:

@@ -23,16 +23,15 @@ from expunge.engine.probes import Question, questions
 from expunge.tasks.core.errors import NoRoom
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.workers import SHARD, Bench, Done, cut, examine, picture_store
-from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
-from tests.tasks.evidence.two_models import ASKED, EYES, SAMPLER, shards
+from tests.tasks.evidence.two_models import ASKED, EYES, SAMPLER, saved, shards
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
 from expunge.tasks.evidence.drawing.workers import examine
-from tests.tasks.evidence.two_models import EYES, shards
+from tests.tasks.evidence.two_models import EYES, saved, shards
 
 if __name__ == "__main__":
     for _ in examine(shards(Path(sys.argv[1])), Path(sys.argv[2]), EYES, workers=int(sys.argv[3])):
@@ -61,10 +60,7 @@ def test_one_model_is_let_go_before_the_next_is_opened(
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    for seed, name in enumerate(("before", "after")):
-        tiny.save(folder / name, seed)
-    return folder
+    return saved(tmp_path_factory.mktemp("models"))
 
 
 def start(folder: Path, models: Path, home: Path, workers: int) -> subprocess.Popen[bytes]:

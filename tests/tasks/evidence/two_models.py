@@ -11,11 +11,19 @@ from expunge.engine.probes import Subject, questions
 from expunge.tasks.core.work_order import Weights
 from expunge.tasks.evidence.drawing.judge import Recorded
 from expunge.tasks.evidence.drawing.workers import Shard, cut
+from tests.engine import tiny
 from tests.engine.probes.attacks.tiny_attacks import CAT
 
 EYES = Recorded(JUDGE, folder_digest(JUDGE))
 SAMPLER = Sampler()
 ASKED = questions([CAT, Subject("dog", "general", "object", "dog")], count=2, seeds=12)
+
+
+def saved(folder: Path) -> Path:
+    """The folder, with two models in it that draw differently."""
+    for seed, name in enumerate(("before", "after")):
+        tiny.save(folder / name, seed)
+    return folder
 
 
 def shards(folder: Path) -> list[Shard]:
