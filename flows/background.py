@@ -31,7 +31,7 @@ LOST = "it ended without a result: the machine or somebody stopped it; start it 
 def start(
     home: Path, command: str, words: Sequence[str], who: str, request_id: str, policy: bytes | None = None
 ) -> str:
-    """Start `expunge COMMAND WORDS... --json` for this person, and return the id of the run.
+    """Start `expunge COMMAND --json -- WORDS...` for this person, and return the id of the run.
 
     A policy is copied into the folder of the run, and its path is the first word. UsageError where the same command
     runs for this request already.
@@ -45,11 +45,11 @@ def start(
     if policy is not None:
         (folder / POLICY).write_bytes(policy)
         words = [str(folder / POLICY), *words]
-    started = {"command": command, "words": [*words, "--json"], "request_id": request_id, "who": who}
+    started = {"command": command, "words": ["--json", "--", *words], "request_id": request_id, "who": who}
     _write(folder / "run.json", {**started, "at": at.isoformat(timespec="seconds")})
     environment = {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_ACTOR": who}
     process = subprocess.Popen(
-        [sys.executable, "-m", "expunge.flows.background", str(folder)],
+        [sys.executable, "-P", "-m", "expunge.flows.background", str(folder)],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -97,7 +97,7 @@ def runs(home: Path, request_id: str | None = None) -> list[dict[str, Any]]:
 def main(folder: Path) -> None:
     """Run the command of a folder, and write down its end."""
     begun = _read(folder / "run.json") or {}
-    words = [sys.executable, "-m", "expunge.flows.cli", begun["command"], *begun["words"]]
+    words = [sys.executable, "-P", "-m", "expunge.flows.cli", begun["command"], *begun["words"]]
     with (folder / "out.json").open("wb") as out, (folder / "log.txt").open("wb") as log:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=log, check=False)
     _write(folder / "end.json", {"code": done.returncode, "at": datetime.now(UTC).isoformat(timespec="seconds")})

@@ -27,7 +27,7 @@ SENT = "notified.json"
 SOON_DAYS = 2.0
 OWN_NUMBER = re.compile(r"notice-\d{8}-[0-9a-f]{12}")
 PAST = ("received", "published")
-"""What is told as it happens only: a first run does not tell the whole past."""
+"""What is told as it happens only: the first message to an address is not the whole past."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def notify(home: Path, addresses: Sequence[str], now: datetime | None = None) ->
     """
     refuse_no_home(home)
     services = _services(addresses)
-    known, events = _sent(home), list(events_of(home, now or datetime.now(UTC)))
-    first, problems, told = known is None, [], []
-    done = set(known or ())
+    done, events = set(_sent(home)), list(events_of(home, now or datetime.now(UTC)))
+    problems, told = [], []
     for address, service in services.items():
+        first = address not in done
         for event in events:
             mark = f"{address}:{event.key}"
             if mark in done:
@@ -63,8 +63,8 @@ def notify(home: Path, addresses: Sequence[str], now: datetime | None = None) ->
                 _keep(home, done)
             else:
                 problems.append(f"{service[0].url(privacy=True)} did not take: {event.title}")
-    if first:
-        _keep(home, done)
+        done.add(address)
+    _keep(home, done)
     return {"sent": told, "problems": problems, "exit_code": ServiceUnreachable.exit_code if problems else 0}
 
 
@@ -113,12 +113,12 @@ def _services(addresses: Sequence[str]) -> Mapping[str, Any]:
     return services
 
 
-def _sent(home: Path) -> list[str] | None:
-    """Return what was sent; None where nothing ever was."""
+def _sent(home: Path) -> list[str]:
+    """Return the addresses that were told before, and what was sent to each."""
     try:
         found = json.loads((home / SENT).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
+        return []
     except (OSError, ValueError) as error:
         raise UsageError(f"{home / SENT} cannot be read ({error}): remove it, and what is open is sent again") from None
     return [str(mark) for mark in found]

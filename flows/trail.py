@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.flows.notices import refuse_no_home
-from expunge.policies.notices.notice import PRIVATE_KINDS
+from expunge.policies.notices.redaction import hides_names
 from expunge.tasks.core.errors import NothingOnRecord
 from expunge.tasks.core.paths import BUNDLE, QUALITY, REPORT, VERDICT, receipts_folder, work_folder
 from expunge.tasks.ledger import queries
@@ -83,7 +83,7 @@ def is_private(home: Path, receipts: list[Receipt]) -> bool:
     lines = {one.line for one in receipts} - {NOTICES}
     policies = {one.inputs["policy"] for line in lines for one in chains.get(line, []) if "policy" in one.inputs}
     try:
-        return any(kept_policy(home, policy).kind in PRIVATE_KINDS for policy in policies)
+        return any(hides_names(kept_policy(home, policy)) for policy in policies)
     except Exception:
         return True
 

@@ -58,7 +58,11 @@ class PictureStore:
     def write(self, key: str, picture: np.ndarray) -> None:
         encoded = io.BytesIO()
         Image.fromarray(picture).save(encoded, format="PNG")
-        write_whole(self.path(key), encoded.getvalue())
+        self.keep(self.path(key), encoded.getvalue())
+
+    def keep(self, path: Path, content: bytes) -> None:
+        """Write a file into the store, whole and durably."""
+        write_whole(path, content)
 
     def draw(
         self,

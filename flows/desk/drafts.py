@@ -28,7 +28,8 @@ NUMBERS = {
     "seeds": "Pictures a prompt",
     "prompts": "Prompts a group",
 }
-MOST_ROWS = 40
+MOST_ROWS, SHOWN = 40, 35
+"""Rows that a form may have, and entries that it shows of a policy; what it does not show stays as it is."""
 
 
 def read_draft(home: Path, request_id: str) -> bytes | None:
@@ -132,7 +133,7 @@ def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...]) -
             elif value:
                 row[name] = value
         rows.append(row)
-    return rows
+    return rows + (before[SHOWN:] if isinstance(before, list) else [])
 
 
 def _free_id(name: str, taken: list[str]) -> str:
@@ -146,7 +147,7 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def _entries(value: object) -> list[dict[str, Any]]:
     """Return the entries of a list with what the form can show of each."""
-    entries = [one for one in value if isinstance(one, dict)][: MOST_ROWS - 5] if isinstance(value, list) else []
+    entries = [one for one in value if isinstance(one, dict)][:SHOWN] if isinstance(value, list) else []
     return [{name: _shown(text) for name, text in one.items()} for one in entries]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from expunge.tasks.core.errors import IntegrityError, UsageError
+from expunge.tasks.core.errors import IntegrityError, LedgerError, UsageError
 from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered, rescissions
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
 from expunge.tasks.ledger.decisions.record import notices_of, with_notices
@@ -25,7 +25,7 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
     """
     try:
         problem = _problem(home, published, before)
-    except (IntegrityError, UsageError) as error:
+    except (IntegrityError, LedgerError, UsageError) as error:
         problem = f"nobody can tell whether it was approved: {error}"
     if problem:
         yield f"{named(published)}: {problem}"
@@ -34,13 +34,15 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
 def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """Say where a counter-notice was on record when a request was published for which it came in."""
     at = datetime.fromisoformat(published.at) - GRACE
-    notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
-    if not (open_counters(notices) or rescissions(notices)):
-        return
     try:
+        notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
+        if not (open_counters(notices) or rescissions(notices)):
+            return
         refuse_countered(home, kept_policy(home, published.inputs.get("policy", "")), before, notices)
     except Countered as error:
         yield f"{named(published)}: nothing should have been published, for it was on record that {error}"
+    except LedgerError as error:
+        yield f"{named(published)}: nobody can tell whether a counter-notice was on record: {error}"
     except IntegrityError:
         return  # the policy is lost, which is told for itself
 

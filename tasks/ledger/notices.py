@@ -58,6 +58,8 @@ def receive(
     notice, file = read_notice(data, source, own_secret(home, "contacts.key"), kind), sha256(data)
     with alone_on(LINE, home):
         before = [one for one in received_notices(home) if one.inputs["file"] == file]
+        if about and before and before[0].request_id == about:
+            raise UsageError(f"{source} is the notice itself, which {about} came of: name the file of the answer to it")
         same = before and before[-1].settings.get(COUNTERS, "") == about
         if same and (kind is None or before[-1].settings["kind"] == kind) and not _is_earlier(at, before):
             return before[-1], kept_notice(home, before[-1].inputs["notice"])

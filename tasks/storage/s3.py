@@ -111,18 +111,18 @@ def read(s3: Any, bucket: str, key: str) -> bytes:
     return content
 
 
-def find(s3: Any, bucket: str, key: str) -> bytes | None:
-    """Return the bytes under `key`, a small object, or None; raises IntegrityError when there are far too many."""
+def find(s3: Any, bucket: str, key: str, most: int = SMALL) -> bytes | None:
+    """Return the bytes under `key`, or None; raises IntegrityError when there are more than `most`."""
     with reaching(s3):
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"]
-            content = body.read(SMALL + 1) + body.read(1)  # boto3 compares the checksum where it finds the end
+            content = body.read(most + 1) + body.read(1)  # boto3 compares the checksum where it finds the end
         except ClientError as error:
             if code(error) in ABSENT:
                 return None
             raise
-    if len(content) > SMALL:
-        raise IntegrityError(f"s3://{bucket}/{key} has more than {SMALL} bytes: restore an earlier version of it")
+    if len(content) > most:
+        raise IntegrityError(f"s3://{bucket}/{key} has more than {most} bytes: restore an earlier version of it")
     return content
 
 

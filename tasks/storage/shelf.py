@@ -19,6 +19,8 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.storage import s3
 
 SEAL = 32  # bytes
+MOST_BYTES = 64 << 20
+"""More than a picture of 4096 x 4096 has."""
 
 
 class Shelf:
@@ -38,9 +40,9 @@ class Shelf:
             IntegrityError: it is not sealed with the secret.
             ServiceUnreachable: S3 cannot be used.
         """
-        if not s3.is_there(self._client, self._settings.bucket, self._key(name)):
+        held = s3.find(self._client, self._settings.bucket, self._key(name), SEAL + MOST_BYTES)
+        if held is None:
             return None
-        held = s3.read(self._client, self._settings.bucket, self._key(name))
         seal, content = held[:SEAL], held[SEAL:]
         if not hmac.compare_digest(seal, self._seal(name, content)):
             raise IntegrityError(
@@ -53,9 +55,11 @@ class Shelf:
         """Write content under `name` unless there is something, and return what is there now.
 
         Raises:
-            IntegrityError: what is there is not sealed with the secret.
+            IntegrityError: what is there is not sealed with the secret, or the content is too large.
             ServiceUnreachable: S3 cannot be used.
         """
+        if len(content) > MOST_BYTES:
+            raise IntegrityError(f"{name} has more than {MOST_BYTES} bytes: draw smaller pictures")
         held = self._seal(name, content) + content
         with suppress(IntegrityError):  # another machine was faster, and its bytes differ
             s3.put_once(self._client, self._settings.bucket, self._key(name), held, sha256(held))

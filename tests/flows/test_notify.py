@@ -135,3 +135,13 @@ def test_the_command_says_what_is_missing(home: Path, hook: Any) -> None:
     (home / SENT).write_text("{")
     with pytest.raises(UsageError, match="remove it"):
         notify(home, [hook[0]])
+
+
+def test_a_new_address_is_told_what_is_open_and_not_the_past(home: Path, hook: Any) -> None:
+    address = hook[0]
+    received(home, 1)
+    notify(home, [address])
+    added = f"{address}?format=text"
+    assert [one["what"] for one in notify(home, [address, added])["sent"]] == ["due soon"]
+    received(home, 2)
+    assert len(notify(home, [address, added])["sent"]) == 4

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.picture_store import PictureStore
 from expunge.tasks.core.settings import Settings, draws_on_cluster
@@ -28,16 +26,12 @@ class Pictures(PictureStore):
         return path.exists()
 
     def keep(self, path: Path, content: bytes) -> None:
-        """Write a file here and on the shelf. Of two machines that made the same, the first one's counts."""
-        write_whole(path, content)
-        if self._shelf and (first := self._shelf.put(self._name(path), content)) != content:
-            write_whole(path, first)
+        """Write a file on the shelf, and here what the shelf has then.
 
-    def write(self, key: str, picture: np.ndarray) -> None:
-        """Keep a picture under its key, durably."""
-        super().write(key, picture)
-        if self._shelf:
-            self.keep(self.path(key), self.path(key).read_bytes())
+        Of two machines that made the same, the first one's counts. What could not be shared is not kept: else this
+        machine would go on with its own.
+        """
+        super().keep(path, self._shelf.put(self._name(path), content) if self._shelf else content)
 
     def _whole(self, key: str) -> bytes:
         self.has(self.path(key))

@@ -37,7 +37,7 @@ def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
         about = str(receipt.settings.get(COUNTERS, ""))
         if not about or receipt.outcome != "received":
             continue
-        if receipt.settings["kind"] == COURT_ACTION:
+        if receipt.settings["kind"] == COURT_ACTION and about in found:  # there is nothing to answer before
             answered.add(about)
         elif receipt.settings["kind"] == COUNTER_NOTICE:
             found.setdefault(about, receipt)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from expunge.flows import background
+from expunge.engine.emoji import MODEL
+from expunge.engine.files.digests import folder_digest
+from expunge.flows import background, trail
+from expunge.flows.desk import drafts
 from expunge.policies import read
 from expunge.tasks.core.base_model import built_in_models
 from expunge.tasks.ledger.notices import received_notices
+from tests.flows.conftest import policy_file
 from tests.flows.desk.conftest import NOTICES, Browser
 
 FIELDS = {
@@ -139,3 +147,48 @@ def test_attack_a_decision_without_a_key_or_on_what_does_not_wait(ada: Browser, 
         assert "private key" in ada.submit(f"/requests/{request_id}/{path}").text
         answer = ada.submit(f"/requests/{request_id}/{path}", {"reason": "x"}, files={"key": ("k.pem", b"no key")})
         assert answer.status_code == 400
+
+
+def test_a_policy_longer_than_the_form_loses_nothing(ada: Browser, home: Path, request_id: str) -> None:
+    """The form shows some of its rows; what it does not show stays."""
+    many = [{"id": f"thing-{number}", "name": f"thing {number}", "category": "object"} for number in range(38)]
+    policy = drafts.content_of(draft(home, request_id).read_bytes()) or {}
+    draft(home, request_id).write_bytes(drafts.as_text({**policy, "concepts": many}))
+    shown = ada.read(f"/requests/{request_id}/policy")
+    rows = {
+        name: html.unescape(value)
+        for name, value in re.findall(r'name="(target-\d+-(?:id|name|category))"[^>]*value="([^"]*)"', shown)
+    }
+    rows |= {f"target-{number}-category": "object" for number in range(38) if f"target-{number}-name" in rows}
+    ada.submit(f"/requests/{request_id}/policy", {**FIELDS, **rows})
+    kept = drafts.content_of(draft(home, request_id).read_bytes()) or {}
+    assert [one["name"] for one in kept["concepts"]] == [one["name"] for one in many]
+
+
+@pytest.mark.parametrize(
+    ("kind", "category", "private"),
+    [
+        ("ncii", "object", True),
+        ("court_order", "identity", True),
+        ("court_order", "explicit", True),
+        ("court_order", "object", False),
+    ],
+)
+def test_attack_pictures_of_a_person_are_handed_out(
+    kind: str, category: str, private: bool, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = read(policy_file(tmp_path, folder_digest(MODEL), "of-a-person"))
+    concepts = tuple(one.model_copy(update={"category": category}) for one in policy.concepts)
+    changed = policy.model_copy(update={"kind": kind, "concepts": concepts})
+    receipt: Any = SimpleNamespace(line="a-line", inputs={"policy": "0" * 64})
+    monkeypatch.setattr(trail.queries, "read", lambda home: ({"a-line": [receipt]}, []))
+    monkeypatch.setattr(trail, "kept_policy", lambda home, digest: changed)
+    assert trail.is_private(home, [receipt]) == private
+
+
+def test_a_word_of_a_person_is_no_option_of_a_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = background.start(home, "publish", ["--help"], "ada", "--help")
+    while (found := background.describe(home, run) or {}).get("state") == "running":
+        time.sleep(0.2)
+    assert "Usage" not in found["log"] + str(found["result"]), found
+    assert found["code"] != 0

@@ -282,3 +282,31 @@ def test_what_was_published_and_taken_back_is_to_be_withdrawn(tmp_path: Path, mo
     assert (done.code, "rescission is on record: received" in done.out) == (0, True), done.err
     (row,) = list_due(home)["due"]
     assert (row["state"], row["due"], row["late"]) == ("rescinded", None, False)
+
+
+def test_attack_a_court_action_is_told_of_before_there_is_a_counter_notice(tmp_path: Path) -> None:
+    """Else one letter would make every later counter-notice void."""
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home)
+    counter("first", letter(tmp_path, "action", ACTION), None, home, court_action=True)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+
+
+def test_attack_a_notice_is_handed_in_as_its_own_counter_notice(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    number = noticed(tmp_path, home)
+    own = next(tmp_path.glob("*.eml"))
+    with pytest.raises(UsageError, match="is the notice itself"):
+        counter(number, own, None, home)
+
+
+def test_a_damaged_line_of_notices_is_a_problem_of_the_audit_and_does_not_end_it(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path)
+    chain = taken_in(path, home, publish=True)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    (receipt,) = (home / "receipts" / "notices").glob("*.json")
+    receipt.write_text(receipt.read_text().replace('"received"', '"defective"'))
+    assert any("nobody can tell whether a counter-notice" in one for one in countered(home, chain[-1], chain[:-1]))
+    assert any("notices" in problem for problem in audit(home).problems)

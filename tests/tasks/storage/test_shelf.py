@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 
 from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.files.digests import folder_digest
-from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.ledger.signatures.signing import shared_secret
@@ -104,3 +106,27 @@ def test_attack_a_model_in_s3_was_changed(how: str, stack: Settings, client: Any
         fetch_folder(digest, tmp_path / "home", stack)
     assert not list((tmp_path / "home").rglob("weights"))
     assert not (tmp_path / "home" / "models" / "escaped").exists()
+
+
+def test_a_machine_that_could_not_share_a_picture_does_not_judge_it(
+    stack: Settings, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it goes on with its own, and all others with another."""
+    pictures, drawn = Pictures(tmp_path, Shelf(stack, prefix, SECRET)), np.zeros((4, 4, 3), np.uint8)
+
+    def away(*_: object) -> NoReturn:
+        raise ServiceUnreachable("S3 is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3, "put_once", away)
+        with pytest.raises(ServiceUnreachable):
+            pictures.write("a" * 64, drawn)
+    assert not pictures.path("a" * 64).exists()
+    pictures.write("a" * 64, drawn)
+    assert (Pictures(tmp_path / "two", Shelf(stack, prefix, SECRET)).read("a" * 64) == drawn).all()
+
+
+def test_a_picture_as_large_as_models_draw_comes_back(stack: Settings, prefix: str) -> None:
+    content = secrets.token_bytes(6 * 2**20)
+    assert Shelf(stack, prefix, SECRET).put("large.png", content) == content
+    assert Shelf(stack, prefix, SECRET).get("large.png") == content
