@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expunge.flows.notices import NOTICES, notice_rows, refuse_no_home
+from expunge.flows.casework.notices import NOTICES, notice_rows, refuse_no_home
 from expunge.policies import Policy
 from expunge.tasks.core.connection import without_password
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError

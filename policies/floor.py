@@ -85,7 +85,7 @@ PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
 class Approval(Strict):
-    """Who may approve a publication, each by name with a public key, and for how many hours an approval holds."""
+    """Name who may approve a publication, each with a public key, and for how many hours an approval holds."""
 
     approvers: Annotated[dict[Name, PublicKey], AfterValidator(_each_once)]
     hours: Annotated[int, Field(ge=1, le=720)] = 72

@@ -32,7 +32,7 @@ OwnKey = Annotated[
 def waiting(as_json: AsJson = False) -> None:
     """List what waits for a person's decision, or for its publication after one."""
     with exit_codes():
-        from expunge.flows.approval import waiting as rows
+        from expunge.flows.casework.approval import waiting as rows
 
         say(as_json, {"waiting": rows(home_folder())}, _print_waiting)
 
@@ -47,7 +47,7 @@ def approve(
 ) -> None:
     """Approve a publication, and publish it; everything is checked again before."""
     with at_home():
-        from expunge.flows.approval import approve as give
+        from expunge.flows.casework.approval import approve as give
 
         settings = None if later else Settings.load()
         decided = give(home_folder(), request, _key(key), line)
@@ -68,7 +68,7 @@ def refuse(
 ) -> None:
     """Refuse a publication, with the reason; this ends the request."""
     with at_home():
-        from expunge.flows.approval import refuse as give
+        from expunge.flows.casework.approval import refuse as give
 
         say(as_json, give(home_folder(), request, reason, _key(key), line), _print_decided)
 

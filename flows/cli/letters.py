@@ -30,7 +30,7 @@ def letter(
 ) -> None:
     """Write a letter or an export about a request, from the record alone; needs no server."""
     with exit_codes():
-        from expunge.flows.letters import write_letter
+        from expunge.flows.casework.letters import write_letter
 
         written = write_letter(home_folder(), name, request, language, note, line)
         if out is None and written.file_name.endswith(".zip"):
@@ -52,7 +52,7 @@ def transparency(
 ) -> None:
     """Count the requests of a period by kind and state, with the days that they took, as CSV and as a page."""
     with exit_codes():
-        from expunge.flows.letters import transparency as report
+        from expunge.flows.casework.letters import transparency as report
 
         files = report(home_folder(), _day("--from", first), _day("--to", last), language)
         try:

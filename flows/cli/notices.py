@@ -36,7 +36,7 @@ def receive(
 ) -> None:
     """Put a notice on record at once, complete or not: its clock starts. Says what is missing and drafts the policy."""
     with at_home():
-        from expunge.flows.notices import take_in
+        from expunge.flows.casework.notices import take_in
 
         say(as_json, take_in(file, _kind(kind), _moment(received), out, home_folder()), print_receipt)
 
@@ -57,7 +57,7 @@ def counter(
 ) -> None:
     """Put a counter-notice on record: nothing is published for the request, and the window for putting back opens."""
     with at_home():
-        from expunge.flows.counter import counter as take_in
+        from expunge.flows.casework.counter import counter as take_in
 
         found = take_in(request, file, _moment(received), home_folder(), court_action)
         say(as_json, found, print_counter)
@@ -74,7 +74,7 @@ def rescind(
 ) -> None:
     """Put on record that the sender of a notice takes it back: nothing is published for the request any more."""
     with at_home():
-        from expunge.flows.counter import rescind as take_in
+        from expunge.flows.casework.counter import rescind as take_in
 
         say(as_json, take_in(request, file, _moment(received), home_folder()), print_counter)
 
@@ -83,7 +83,7 @@ def rescind(
 def due(as_json: AsJson = False) -> None:
     """List what is late and what is next, with the days that are left; exit code 4 if anything is late."""
     with exit_codes():
-        from expunge.flows.notices import list_due
+        from expunge.flows.casework.notices import list_due
 
         found = list_due(home_folder())
         say(as_json, found, print_due)
@@ -94,8 +94,8 @@ def due(as_json: AsJson = False) -> None:
 def notify(as_json: AsJson = False) -> None:
     """Tell people, each once, what was received, is due soon or late, waits for them, was published or is suspect."""
     with at_home():
-        from expunge.flows.notify import VARIABLE
-        from expunge.flows.notify import notify as send
+        from expunge.flows.casework.notify import VARIABLE
+        from expunge.flows.casework.notify import notify as send
 
         found = send(home_folder(), os.environ.get(VARIABLE, "").split())
         say(as_json, found, print_sent)

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from starlette.datastructures import FormData
 
+from expunge.flows.casework.notices import draft_file
 from expunge.flows.desk.login import text_of
-from expunge.flows.notices import draft_file
 from expunge.flows.validation import validate
 from expunge.policies import PolicyError, PolicyErrors
 from expunge.policies.reading.guard import decoded

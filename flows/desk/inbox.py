@@ -12,14 +12,14 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from expunge.errors import ExpungeError
-from expunge.flows.approval import waiting
 from expunge.flows.background import runs
-from expunge.flows.counter import record_counter
+from expunge.flows.casework.approval import waiting
+from expunge.flows.casework.counter import record_counter
+from expunge.flows.casework.letters import possible_letters
+from expunge.flows.casework.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
+from expunge.flows.casework.trail import state_of, trail
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
-from expunge.flows.letters import possible_letters
-from expunge.flows.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
-from expunge.flows.trail import state_of, trail
 from expunge.policies.model.schema import Kind
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import acting_as

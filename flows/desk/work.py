@@ -11,14 +11,15 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from expunge.flows import approval, background
+from expunge.flows import background
+from expunge.flows.casework import approval
+from expunge.flows.casework.letters import write_letter
+from expunge.flows.casework.trail import files_of, state_of, trail
 from expunge.flows.desk import drafts
 from expunge.flows.desk.inbox import RequestId
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
 from expunge.flows.history import states
-from expunge.flows.letters import write_letter
-from expunge.flows.trail import files_of, state_of, trail
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_over
 from expunge.tasks.core.settings import acting_as

@@ -146,7 +146,7 @@ class Concept(Strict):
 
 
 class Retained(Strict):
-    """What the model must keep: a near twin of a target, or something general.
+    """Name what the model must keep: a near twin of a target, or something general.
 
     `kin` names targets that it is a kind of, or that are kinds of it, where no word that they share says so.
     """
@@ -160,7 +160,7 @@ class Retained(Strict):
 
 
 class Acceptance(Strict):
-    """When an edit counts as proven. Rates are shares of pictures; bounds are taken at `confidence`.
+    """Say when an edit counts as proven. Rates are shares of pictures; bounds are taken at `confidence`.
 
     `max_attack_rate` is the success each attack may have; `probe_limits` sets limits for single prompt families and
     attacks by name, and 1 for an attack that is to be made and shown and decides nothing. `level` says how hard the
@@ -186,7 +186,7 @@ class Acceptance(Strict):
 
 
 class Budget(Strict):
-    """How far an edit may go: relative Frobenius norm of any weight's change, and minutes of compute."""
+    """Limit how far an edit may go: relative Frobenius norm of any weight's change, and minutes of compute."""
 
     max_weight_delta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 5.0
     max_compute_minutes: Annotated[float, Field(gt=0, le=MOST_MINUTES, allow_inf_nan=False)] = 60.0
@@ -199,7 +199,7 @@ class Limits(Budget):
 
 
 class Reverify(Strict):
-    """How old the proof of what is published may become: by then it is questioned again, for as long as it is."""
+    """Limit how old the proof of what is published may become. By then it is questioned again, while it is served."""
 
     max_age_days: Annotated[int, Field(ge=1, le=3_650)] = 30
 

@@ -16,9 +16,9 @@ from typing import get_args
 import jsonschema
 import pytest
 
-from expunge.flows.counter import counter
-from expunge.flows.letters import possible_letters, transparency, write_letter
-from expunge.flows.notices import notice_rows
+from expunge.flows.casework.counter import counter
+from expunge.flows.casework.letters import possible_letters, transparency, write_letter
+from expunge.flows.casework.notices import notice_rows
 from expunge.policies.model.schema import Kind
 from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, LedgerError, NothingOnRecord, UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.flows.notices import list_due
+from expunge.flows.casework.notices import list_due
 from expunge.tasks.audit.record import audit
 from tests.flows.conftest import run_cli
 

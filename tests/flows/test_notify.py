@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from expunge.flows.notices import record_notice
-from expunge.flows.notify import SENT, notify
+from expunge.flows.casework.notices import record_notice
+from expunge.flows.casework.notify import SENT, notify
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.case import open_case
 from tests.flows.conftest import run_cli

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.flows.counter import counter
+from expunge.flows.casework.counter import counter
 from expunge.tasks.audit.mlflow_diff import differences as shown_otherwise
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.settings import Settings

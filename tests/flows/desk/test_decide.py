@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from expunge.flows import background
-from expunge.flows.approval import waiting
-from expunge.flows.trail import trail
+from expunge.flows.casework.approval import waiting
+from expunge.flows.casework.trail import trail
 from tests.flows.desk.conftest import NOTICES, Browser
 from tests.tasks.ledger.test_decisions import Desk
 from tests.tasks.ledger.test_decisions import desk as desk  # the fixture

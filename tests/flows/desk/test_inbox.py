@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expunge.flows.notices import received_notices
+from expunge.flows.casework.notices import received_notices
 from expunge.tasks.audit.record import audit
 from tests.flows.desk.conftest import NOTICES, Browser
 

@@ -16,7 +16,8 @@ import pytest
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
-from expunge.flows import background, trail
+from expunge.flows import background
+from expunge.flows.casework import trail
 from expunge.flows.desk import drafts
 from expunge.policies import read
 from expunge.tasks.core.base_model import built_in_models

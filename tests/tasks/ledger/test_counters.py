@@ -10,9 +10,9 @@ import pytest
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
-from expunge.flows.counter import counter, rescind
+from expunge.flows.casework.counter import counter, rescind
+from expunge.flows.casework.notices import list_due, take_in
 from expunge.flows.history import states
-from expunge.flows.notices import list_due, take_in
 from expunge.policies import read
 from expunge.tasks.audit.approvals import GRACE, countered
 from expunge.tasks.audit.record import audit

@@ -14,8 +14,8 @@ import pytest
 from expunge.canonical_json import sha256
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
-from expunge.flows.approval import approve, refuse, waiting
-from expunge.flows.notices import list_due
+from expunge.flows.casework.approval import approve, refuse, waiting
+from expunge.flows.casework.notices import list_due
 from expunge.tasks.audit.approvals import unapproved
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import Case, open_case

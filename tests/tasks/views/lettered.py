@@ -9,7 +9,7 @@ from typing import Any
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.engine.stats.evidence.table import Row
-from expunge.flows.notices import take_in
+from expunge.flows.casework.notices import take_in
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import note

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.approval import waiting
-from expunge.flows.notices import list_due, refuse_no_home
+from expunge.flows.casework.approval import waiting
+from expunge.flows.casework.notices import list_due, refuse_no_home
 from expunge.tasks.core.errors import LedgerError, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import write_over
 from expunge.tasks.ledger import queries

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.notices import refuse_no_home
+from expunge.flows.casework.notices import refuse_no_home
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.paths import REPORT, work_folder
 from expunge.tasks.ledger import queries

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.notices import MOST_BYTES, draft_file, notice_rows, refuse_no_home
+from expunge.flows.casework.notices import MOST_BYTES, draft_file, notice_rows, refuse_no_home
 from expunge.policies.notices import draft_withdrawal
 from expunge.policies.notices.notice import Notice, NoticeKind
 from expunge.tasks.core.errors import NothingOnRecord, UsageError

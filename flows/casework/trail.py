@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.notices import refuse_no_home
+from expunge.flows.casework.notices import refuse_no_home
 from expunge.policies.notices.redaction import hides_names
 from expunge.tasks.core.errors import NothingOnRecord
 from expunge.tasks.core.paths import BUNDLE, QUALITY, REPORT, VERDICT, receipts_folder, work_folder

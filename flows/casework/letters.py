@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.flows.notices import refuse_no_home
+from expunge.flows.casework.notices import refuse_no_home
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.views.letters.evidence_pack import evidence_pack
 from expunge.tasks.views.letters.facts import OnRecord, facts_of, on_record
