@@ -66,11 +66,11 @@ def ask_returned(order: Order, candidate: Weights, gone: Sequence[tuple[Policy, 
 def _judged(result: TargetResult, control: float) -> tuple[Outcome, str]:
     """Return what a withdrawn concept comes to, and that in words."""
     total = result.total
-    if total.before < control:
+    if not total.before >= control:  # also where it is no number
         words = f"{result.concept} is seen in {total.before:.1%} of the unedited model's pictures, needed {control:.1%}"
         return Outcome.INCONCLUSIVE, f"nobody can tell whether it is back: {words}"
     words = f"{result.concept} is seen in {total.seen} of {total.n} pictures ({total.rate:.1%})"
-    if total.rate < control:
+    if not total.rate >= control:
         return Outcome.FAIL, f"it is not back: {words}, needed {control:.1%}"
     return Outcome.PASS, f"it is back: {words}"
 
