@@ -33,28 +33,32 @@ def counter(request_id: str, file: Path, at: datetime | None, home: Path, court_
 def record_counter(
     request_id: str, data: bytes, source: str, at: datetime | None, home: Path, court_action: bool = False
 ) -> dict[str, Any]:
-    """Do as `counter` with the bytes of a notice; `source` names them in errors."""
+    """Do as `counter` with the bytes of a notice; `source` names them in errors.
+
+    The news of a court action counts from the sender of the first notice alone, where that is on record.
+    """
     refuse_no_home(home)
     if (kind := _kind_of(request_id, home)) != "copyright":
         raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
-    receipt, notice = receive(home, data, source, of_kind, at, about=request_id)
-    return _summary(receipt, notice, request_id) | {"draft": _drafted(home, receipt, request_id)}
+    senders = (senders_of(home, request_id) or None) if court_action else None
+    receipt, notice = receive(home, data, source, of_kind, at, request_id, senders)
+    return _summary(receipt, notice, request_id, senders) | {"draft": _drafted(home, receipt, request_id)}
 
 
 def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dict[str, Any]:
-    """Put on record that the sender of a notice takes it back; the letter must name a contact that the notice gave.
+    """Put on record that the sender of a notice takes it back; the letter must come from the sender of the notice.
 
     Raises:
         NothingOnRecord: no such request or notice is on record.
-        UsageError: its notice is not on record, or gave no contact, so nobody can tell who may take it back.
+        UsageError: its notice is not on record, or names no sender, so nobody can tell who may take it back.
         PolicyErrors: the file cannot be read.
     """
     refuse_no_home(home)
     _kind_of(request_id, home)
     if not (senders := senders_of(home, request_id)):
         raise UsageError(
-            f"no notice of {request_id} with a contact is on record, so nobody can tell who may take it back: what is "
+            f"no notice of {request_id} with a sender is on record, so nobody can tell who may take it back: what is "
             "published is withdrawn by a policy that `replaces` it"
         )
     with file.open("rb") as handle:

@@ -31,8 +31,8 @@ Text = Annotated[str, Field(max_length=MOST_TEXT)]
 class Notice(Strict):
     """The findings of a reader.
 
-    `found` has the text of each element, cleared of contacts. `unclear` says what was in the file and could not be
-    used.
+    `found` has the text of each element, cleared of contacts. `contacts` are all addresses in it, and `senders` those
+    that it comes from: a notice also names others. `unclear` says what was in the file and could not be used.
     """
 
     kind: NoticeKind
@@ -40,6 +40,7 @@ class Notice(Strict):
     form: Literal["email", "lumen", "yaml"]
     found: dict[str, Text]
     contacts: tuple[Reference, ...] = ()
+    senders: tuple[Reference, ...] = ()
     concept: Text = ""
     reference_pdq: tuple[Pdq, ...] = ()
     unclear: tuple[Text, ...] = ()

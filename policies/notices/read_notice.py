@@ -85,6 +85,7 @@ def _of_mail(data: bytes, source: str, key: bytes, kind: NoticeKind | None) -> N
         form="email",
         found=found,
         contacts=_references([*senders, *MAIL_ADDRESS.findall(text)], key),
+        senders=_references(senders[:1], key),
         concept=_concept(known, labelled(text).get("concept", "")),
         reference_pdq=tuple(dict.fromkeys(found.lower() for found in PDQ_LINE.findall(text))),
         unclear=tuple(unclear),
@@ -160,6 +161,7 @@ def _of_form(fields: dict[str, Any], source: str, key: bytes, kind: NoticeKind |
         form="yaml",
         found=found | ({"contact": "stated"} if contacts and "contact" in names else {}),
         contacts=_references([*contacts, *MAIL_ADDRESS.findall(" ".join(said.values()))], key),
+        senders=_references(contacts, key),
         concept=_concept(known, _text(fields.get("concept"))),
         reference_pdq=_hashes(_list(fields.get("reference_pdq")), source),
     )

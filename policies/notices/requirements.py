@@ -164,7 +164,7 @@ REQUIREMENTS: dict[NoticeKind, tuple[Element, ...]] = {
             "Please state in one plain sentence that you withdraw the notice.",
             statement=(r"\b(withdraw|retract|rescind)\b", r"\bnotice\b"),
         ),
-        Element("contact", "common practice", "Please write from an address that the notice gave.", REACHED),
+        Element("contact", "common practice", "Please write from the address from which the notice came.", REACHED),
     ),
     "other": (
         Element("explanation", f"{DSA}(a)", "Please explain why you consider it illegal.", ("explanation", "reason")),

@@ -90,9 +90,9 @@ def kept_notice(home: Path, digest: str) -> Notice:
 
 
 def senders_of(home: Path, request_id: str) -> set[str]:
-    """Return the references of all contacts that the notices of a request gave."""
+    """Return the references of those from whom the notices of a request came."""
     own = [one for one in received_notices(home) if one.request_id == request_id]
-    return {contact for one in own for contact in kept_notice(home, one.inputs["notice"]).contacts}
+    return {sender for one in own for sender in kept_notice(home, one.inputs["notice"]).senders}
 
 
 def what_is_missing(notice: Notice, senders: Collection[str] | None = None) -> list[tuple[str, str, str]]:
@@ -100,11 +100,11 @@ def what_is_missing(notice: Notice, senders: Collection[str] | None = None) -> l
     unknown = (KIND_UNKNOWN, "intake", "Please say on which law or right you rely, so that we know its rules.")
     found = notice.found.keys() - ({"due_at"} if _ordered(notice) is None else set())
     lacking = missing_elements(notice.kind, found)
-    other = ("sender", "intake", "Please write from an address that the notice gave, so that we know it is you.")
+    other = ("sender", "intake", "Please write from the address from which the notice came, so that we know it is you.")
     return [
         *([] if notice.kind_stated else [unknown]),
         *((one.name, one.source, one.ask) for one in lacking),
-        *([other] if senders is not None and not set(notice.contacts) & set(senders) else []),
+        *([other] if senders is not None and not set(notice.senders) & set(senders) else []),
     ]
 
 

@@ -310,3 +310,28 @@ def test_a_damaged_line_of_notices_is_a_problem_of_the_audit_and_does_not_end_it
     receipt.write_text(receipt.read_text().replace('"received"', '"defective"'))
     assert any("nobody can tell whether a counter-notice" in one for one in countered(home, chain[-1], chain[:-1]))
     assert any("notices" in problem for problem in audit(home).problems)
+
+
+@pytest.mark.parametrize("how", ["named in the notice", "names the sender"])
+def test_attack_somebody_whom_a_notice_names_takes_it_back(how: str, tmp_path: Path) -> None:
+    """An address in a text is not the sender's: a notice names the infringer, and a letter can name anybody."""
+    home = tmp_path / "home"
+    mail = letter(tmp_path, "notice", "Copyrighted work: The Blue Heron\nMaterial: sold by eve@other.example\n")
+    notice = take_in(mail, "copyright", None, None, home)["request_id"]
+    body = BACK if how == "named in the notice" else f"{BACK}\nContact: lena@vogel.example\n"
+    (file := tmp_path / "eve.eml").write_text(HEAD.replace("lena@vogel", "eve@other") + body)
+    said = rescind(notice, file, None, home)
+    assert (said["state"], [one["element"] for one in said["missing"]]) == ("defective", ["sender"])
+
+
+def test_attack_a_stranger_tells_of_a_court_action(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    notice = noticed(tmp_path, home)
+    chain = taken_in(path := asked(tmp_path, notice), home)
+    counter(notice, letter(tmp_path, "reply"), None, home)
+    (file := tmp_path / "eve.eml").write_text(HEAD.replace("lena@vogel", "eve@other") + ACTION)
+    assert counter(notice, file, None, home, court_action=True)["state"] == "defective"
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+    assert counter(notice, letter(tmp_path, "action", ACTION), None, home, court_action=True)["state"] == "received"
+    stop(home, path, chain)
