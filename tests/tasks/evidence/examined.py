@@ -15,7 +15,7 @@ import torch
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.comparison import Comparison
 from expunge.engine.files.digests import folder_digest
-from expunge.engine.models.picture_store import PictureStore, pixel_digest
+from expunge.engine.models.picture_store import pixel_digest
 from expunge.engine.models.sampling import Shot, picture_key
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.probes.attacks import Attempt
@@ -27,6 +27,7 @@ from expunge.policies import read
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.work_order import Order, Ref, Weights
 from expunge.tasks.evidence.attacks.jobs import AttackShard, attack_shards
+from expunge.tasks.evidence.drawing.pictures import Pictures
 from expunge.tasks.evidence.drawing.workers import Shard, Work, picture_store
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.intake import order_for
@@ -91,7 +92,7 @@ def picture(*identity: object) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
-def made_up(part: Work, store: PictureStore, saw: Seen = seen) -> list[Row]:
+def made_up(part: Work, store: Pictures, saw: Seen = seen) -> list[Row]:
     """The rows of work that was not done, its pictures in the store."""
     match part:
         case Shard():
@@ -102,7 +103,7 @@ def made_up(part: Work, store: PictureStore, saw: Seen = seen) -> list[Row]:
             return []
 
 
-def _asked(shard: Shard, store: PictureStore, saw: Seen) -> list[Row]:
+def _asked(shard: Shard, store: Pictures, saw: Seen) -> list[Row]:
     rows = []
     for question in shard.questions:
         shot = question.shot
@@ -112,7 +113,7 @@ def _asked(shard: Shard, store: PictureStore, saw: Seen) -> list[Row]:
     return rows
 
 
-def _attacked(shard: AttackShard, store: PictureStore, saw: Seen) -> list[Row]:
+def _attacked(shard: AttackShard, store: Pictures, saw: Seen) -> list[Row]:
     name, subject = shard.attack.name, shard.subject
     attempts = [
         Attempt(subject, name, f"{name} {n}", n, picture(shard.key, n), found=f"words {n} on the model {shard.arm}")
