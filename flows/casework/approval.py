@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.decisions import record
 from expunge.tasks.ledger.decisions.question import last_answer, open_questions
 from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.storage.record.appending import append_for_all
 
 
 def waiting(home: Path) -> list[dict[str, Any]]:
@@ -31,8 +32,7 @@ def approve(home: Path, request_id: str, key: Path, line: str = "", person: str 
 
     Raises NothingOnRecord if the request does not wait, and NotApproved if this person may not decide on it.
     """
-    refuse_no_home(home)
-    return _decided(record.approve(home, request_id, key, line, person))
+    return _decided(home, lambda: record.approve(home, request_id, key, line, person))
 
 
 def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "", person: str = "") -> dict[str, Any]:
@@ -40,8 +40,7 @@ def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "", 
 
     Raises what `approve` raises, and UsageError on a reason that says nothing.
     """
-    refuse_no_home(home)
-    return _decided(record.refuse(home, request_id, reason, key, line, person))
+    return _decided(home, lambda: record.refuse(home, request_id, reason, key, line, person))
 
 
 def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +72,12 @@ def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, A
     }
 
 
-def _decided(receipt: Receipt) -> dict[str, Any]:
+def _decided(home: Path, decide: Callable[[], Receipt]) -> dict[str, Any]:
+    def act() -> Receipt:
+        refuse_no_home(home)
+        return decide()
+
+    receipt = append_for_all(home, act)
     said = receipt.verdict or {}
     return {
         "request_id": receipt.request_id,

@@ -15,6 +15,7 @@ from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.notices import receive, received_at, senders_of, what_is_missing, write_draft
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.storage.record.appending import append_for_all
 
 
 def counter(request_id: str, file: Path, at: datetime | None, home: Path, court_action: bool = False) -> dict[str, Any]:
@@ -37,6 +38,12 @@ def record_counter(
 
     The news of a court action counts from the sender of the first notice alone, where that is on record.
     """
+    return append_for_all(home, lambda: _countered(request_id, data, source, at, home, court_action))
+
+
+def _countered(
+    request_id: str, data: bytes, source: str, at: datetime | None, home: Path, court_action: bool
+) -> dict[str, Any]:
     refuse_no_home(home)
     if (kind := _kind_of(request_id, home)) != "copyright":
         raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
@@ -54,6 +61,12 @@ def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dic
         UsageError: its notice is not on record, or names no sender, so nobody can tell who may take it back.
         PolicyErrors: the file cannot be read.
     """
+    with file.open("rb") as handle:
+        data = handle.read(MOST_BYTES)
+    return append_for_all(home, lambda: _rescinded(request_id, data, str(file), at, home))
+
+
+def _rescinded(request_id: str, data: bytes, source: str, at: datetime | None, home: Path) -> dict[str, Any]:
     refuse_no_home(home)
     _kind_of(request_id, home)
     if not (senders := senders_of(home, request_id)):
@@ -61,9 +74,7 @@ def rescind(request_id: str, file: Path, at: datetime | None, home: Path) -> dic
             f"no notice of {request_id} with a sender is on record, so nobody can tell who may take it back: what is "
             "published is withdrawn by a policy that `replaces` it"
         )
-    with file.open("rb") as handle:
-        data = handle.read(MOST_BYTES)
-    receipt, notice = receive(home, data, str(file), "rescission", at, request_id, senders)
+    receipt, notice = receive(home, data, source, "rescission", at, request_id, senders)
     return _summary(receipt, notice, request_id, senders)
 
 

@@ -21,6 +21,7 @@ from expunge.tasks.ledger.notices import (
     write_draft,
 )
 from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.storage.record.appending import append_for_all
 
 MOST_BYTES = 10_000_001
 ENDED = ("published", "repeated", "replaced", "restored", "suspect")
@@ -39,7 +40,7 @@ def record_notice(
     data: bytes, source: str, kind: Kind | None, at: datetime | None, out: Path | None, home: Path
 ) -> dict[str, Any]:
     """Do as `take_in` with the bytes of a notice; `source` names them in errors."""
-    receipt, notice = receive(home, data, source, kind, at)
+    receipt, notice = append_for_all(home, lambda: receive(home, data, source, kind, at))
     draft = out or draft_file(home, receipt.request_id)
     write_draft(draft, draft_policy(notice, receipt.request_id, received_at(receipt)), chosen=out is not None)
     return {

@@ -119,9 +119,14 @@ def _read(name: str) -> Environment:
     return Environment.read({name: os.environ.get(name, "")})
 
 
+def stack_folder(home: Path) -> Path:
+    """Return where the local stack keeps its data."""
+    return home / "stack"
+
+
 def stack_file(home: Path) -> Path:
     """Return the local stack's record of its own addresses and keys (mode 0600, gone when the stack is down)."""
-    return home / "stack" / "env.json"
+    return stack_folder(home) / "env.json"
 
 
 def stack_variables(home: Path) -> dict[str, str]:
@@ -159,9 +164,12 @@ class Settings:
         return datetime.now(UTC) + timedelta(self.retention_days) if self.retention_days else None
 
     @classmethod
-    def load(cls, needed: Collection[str] = SERVERS) -> "Settings":
-        """Read the environment, else the local stack's record; raises ServiceUnreachable naming what is missing."""
-        home = home_folder()
+    def load(cls, needed: Collection[str] = SERVERS, home: Path | None = None) -> "Settings":
+        """Read the environment, else the local stack's record; raises ServiceUnreachable naming what is missing.
+
+        `home`: another than that of the environment.
+        """
+        home = home or home_folder()
         return cls.of(home, _merged(os.environ, stack_variables(home)), needed)
 
     @classmethod

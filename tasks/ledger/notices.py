@@ -25,6 +25,7 @@ from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal
+from expunge.tasks.ledger.signatures.signing import shared_secret
 from expunge.tasks.ledger.signatures.timestamps import stamping
 
 LINE = NOTICES
@@ -55,7 +56,7 @@ def receive(
     now = datetime.now(UTC)
     if at and (at.tzinfo is None or at > now):
         raise UsageError("--received needs date, time and zone, and lies in the past: write 2026-01-31T09:30:00+01:00")
-    notice, file = read_notice(data, source, own_secret(home, "contacts.key"), kind), sha256(data)
+    notice, file = read_notice(data, source, _contacts_key(home), kind), sha256(data)
     with alone_on(LINE, home):
         before = [one for one in received_notices(home) if one.inputs["file"] == file]
         if about and before and before[0].request_id == about:
@@ -65,6 +66,14 @@ def receive(
             return before[-1], kept_notice(home, before[-1].inputs["notice"])
         earliest = min([at or now, *(received_at(one) for one in before)])
         return _recorded(home, notice, file, earliest, before, about, senders), notice
+
+
+def _contacts_key(home: Path) -> bytes:
+    """Return the key that makes contacts references: on all machines with the same signing key the same.
+
+    The home keeps it, for references must stay the same when another key signs.
+    """
+    return own_secret(home, "contacts.key", lambda: shared_secret(home, "contacts"))
 
 
 def received_notices(home: Path) -> list[Receipt]:

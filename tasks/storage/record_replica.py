@@ -1,7 +1,7 @@
 """What a home has of the record and S3 lacks, copied there; and where the two differ.
 
-A receipt is in its slot in S3 at once (`record/shared.py`). Here follow public keys, and what was written without S3: a
-notice that came in while it was away, or all that a home of an earlier version has. What S3 locks (Object Lock,
+A receipt is in its slot in S3 at once (`record/shared.py`). Here follow public keys, and what was written where no S3
+was configured, or by an earlier version. What S3 locks (Object Lock,
 `EXPUNGE_RETENTION_DAYS`) nobody can change who can change the home, if the S3 and its keys are not themselves in the
 home, as those of the local stack are; and an end that was cut off is found.
 """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from expunge.engine.files.atomic import write_once
 
 
-def own_secret(home: Path, name: str) -> bytes:
-    """Return the 32 bytes of the home's secret of this name."""
+def own_secret(home: Path, name: str, first: Callable[[], bytes] = lambda: secrets.token_bytes(32)) -> bytes:
+    """Return the 32 bytes of the home's secret of this name; `first` gives what it is made from on first use."""
     path = home / "private" / name
     home.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_once(path, lambda: secrets.token_bytes(32))
+    write_once(path, first)
     return hashlib.sha256(path.read_bytes()).digest()

@@ -11,7 +11,7 @@ a slot in S3 that can be written once. The receipt in the slot is the one of tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,7 @@ class LineHead:
     def __init__(self, home: Path, line: str, record: SharedRecord | None = None) -> None:
         self._home, self._line = home, line
         self._record = record or _SHARED.get().get(home.resolve())
+        self._shared_end = ""  # the digest of the last receipt that is known to be in its slot
         self._policies: dict[str, Policy] = {}  # by digest those that were read, for a policy on record never changes
 
     @contextmanager
@@ -87,11 +88,13 @@ class LineHead:
         before = Head(chain[-2].sequence, chain[-2].digest, b"") if len(chain) > 1 else None
         self._refuse_late(chain)
         if self._record:
+            self._share(self._record, chain[:-1])
             self._record.keep_named(chain[-1])
         with turn(self._line, self._home) as lease:
             move_head(Database.of(self._home), lease, self._rows(chain, envelope), before)
         if self._record:
             self._record.claim(chain[-1], envelope)
+            self._shared_end = chain[-1].digest
 
     def following(self, chain: Sequence[Receipt]) -> tuple[Receipt, bytes] | None:
         """Return the receipt after these that the database has and that is not stored here, with its envelope.
@@ -131,6 +134,7 @@ class LineHead:
                 "one number; see `expunge audit --stored`"
             )
         self._record.fetch_named(receipt)
+        self._shared_end = receipt.digest
         return receipt, signed
 
     def settle(self, chain: Sequence[Receipt]) -> None:
@@ -147,6 +151,35 @@ class LineHead:
             adopt(database, lease, self._rows(chain, envelope))
             if head is None:
                 mark_unfenced(database, lease)
+
+    def _share(self, record: SharedRecord, chain: Sequence[Receipt]) -> None:
+        """Write the receipts into their slots that were appended where no other place was known.
+
+        A receipt in a slot after an empty one would be found by nobody, and one that follows another receipt than that
+        in the slot before it would fork the record. LedgerError where a slot has another receipt.
+        """
+        missing = list[tuple[Receipt, bytes]]()
+        for receipt in reversed(chain):
+            own = signing.envelope(self._home, receipt)
+            if receipt.digest == self._shared_end or own is None:  # what earlier versions left is not signed
+                break
+            if found := record.slot(self._line, receipt.sequence):
+                self._refuse_another(receipt, found)
+                break
+            missing.append((receipt, own))
+        for receipt, own in reversed(missing):
+            record.keep_named(receipt)
+            record.claim(receipt, own)
+
+    def _refuse_another(self, receipt: Receipt, signed: bytes) -> None:
+        """Raise LedgerError where the signed receipt in a slot is not this one."""
+        with suppress(ValueError):
+            if signing.opened(signed, trusted_keys(self._home)).digest == receipt.digest:
+                return
+        raise LedgerError(
+            f"{named(receipt)} of {self._line} in {self._home} is not number {receipt.sequence} in S3: it was put on "
+            "record where S3 was not known, and another machine has used the number; see `expunge audit --stored`"
+        )
 
     def _refuse_late(self, chain: Sequence[Receipt]) -> None:
         """Raise LeaseLost where the last receipt has an older lease than one before it.

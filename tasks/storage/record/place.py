@@ -1,22 +1,23 @@
 """Where in a bucket the record lies: `record/NUMBER/`, for several records may share a bucket.
 
 The number belongs to the database, which all workers share. A copy of it is in each home. Where both were lost, it is
-that of the one record in the bucket which a key of ours signed.
+that of the one record in the bucket which a key of ours signed. A new record is numbered by the key that signs it: two
+machines that begin it at the same moment, each with a database of its own, begin the same one.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from expunge.canonical_json import sha256
 from expunge.engine.files.atomic import write_once
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import LINE
-from expunge.tasks.ledger.signatures.signing import opened
+from expunge.tasks.ledger.signatures.signing import check_key, opened, signing_key
 from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.record_number import agree_on, known_number
@@ -44,10 +45,16 @@ def own_place(settings: Settings) -> str:
     Raises UsageError as `known_here`, and where nobody can tell which record is meant.
     """
     home = settings.home
-    number = known_here(home) or found_in_s3(settings) or uuid.uuid4().hex
+    number = known_here(home) or found_in_s3(settings) or _of_key(home)
     number = agree_on(Database.of(home), number)
     write_once(home / NUMBER, number.encode)
     return place_of(home)
+
+
+def _of_key(home: Path) -> str:
+    """Return the number of a new record that the key of this home signs."""
+    check_key(home)  # which makes the home's own, if there is none
+    return sha256("\n".join(key.keyid for key in signing_key(home)).encode())[:32]
 
 
 def known_here(home: Path) -> str | None:
