@@ -1,6 +1,7 @@
 """Free loopback ports: the usual one where it is free, another where it is not, an explicit one or none."""
 
 import os
+import random
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from expunge.tasks.core.errors import ServiceUnreachable
 
 HOST = "127.0.0.1"
+ANY = range(15000, 32000)
+"""What a port that nobody named is taken from: the system gives those above to outgoing connections at any moment."""
 
 
 class PortTaken(ServiceUnreachable):
@@ -39,10 +42,10 @@ def _bind(wish: Wish) -> socket.socket:
         if bound is None:
             raise PortTaken(f"{wish.variable}={demanded}: the port is taken; stop what uses it or name another")
         return bound
-    bound = _try_bind(wish.usual) or _try_bind(0)
-    if bound is None:
-        raise PortTaken("no free port on 127.0.0.1: close some programs")
-    return bound
+    for port in (wish.usual, *random.SystemRandom().sample(ANY, 100)):
+        if port and (bound := _try_bind(port)):
+            return bound
+    raise PortTaken("no free port on 127.0.0.1: close some programs")
 
 
 def _try_bind(port: int) -> socket.socket | None:
