@@ -130,10 +130,16 @@ def test_nor_does_a_wide_one_on_the_sixteen_of_a_server(wide: Any, editor: str, 
     [
         ("esd", {"iterations": 3, "steps": 3}),
         ("esd", {"iterations": 2, "steps": 3, "walks": "trained"}),
-        ("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4}),
-        ("stereo", {"searches": 1, "iterations": 2, "steps": 4, "pictures": 2, "inversion_steps": 2}),
+        pytest.param("salun", {"pictures": 4, "steps": 2, "epochs": 1, "batch": 4}, marks=pytest.mark.slow),
+        pytest.param(
+            "stereo",
+            {"searches": 1, "iterations": 2, "steps": 4, "pictures": 2, "inversion_steps": 2},
+            marks=pytest.mark.slow,
+        ),
         ("advunlearn", {"iterations": 2, "warmup": 1, "attack_steps": 2, "paths": 2, "steps": 2, "rate": 1e-3}),
-        ("hardened", {**HARDENED.settings, "rounds": 1, "iterations": 2, "life": 1}),
+        pytest.param(
+            "hardened", {**HARDENED.settings, "rounds": 1, "iterations": 2, "life": 1}, marks=pytest.mark.slow
+        ),
     ],
 )
 @pytest.mark.usefixtures("threads")

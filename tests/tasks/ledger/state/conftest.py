@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from expunge.tasks.ledger.state.database import VARIABLE
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+from tests.postgres import BINARIES, Server, running
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server of its own, without the name of a database."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A PostgreSQL server of its own."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`")
-    binaries, folder = BINARIES[-1].parent, tmp_path_factory.mktemp("postgres")
-    run = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]  # the server refuses to run as root
-    if run:
-        folder.chmod(0o755)
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data, options = folder / "data", f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-    for words in (
-        ["initdb", "--auth=trust", "--username=expunge", "-D", str(data)],
-        ["pg_ctl", "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start"],
-    ):
-        done = subprocess.run([*run, str(binaries / words[0]), *words[1:]], capture_output=True, text=True, cwd="/")
-        assert done.returncode == 0, done.stdout + done.stderr
-    yield f"postgresql://expunge@127.0.0.1:{port}"
-    stop = [*run, str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
-    subprocess.run(stop, check=True, capture_output=True, cwd="/")
+    with running(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -49,11 +24,5 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Let the environment name a new database of this kind; SQLite is what there is if it names none."""
     monkeypatch.delenv(VARIABLE, raising=False)
     if request.param == "postgresql":
-        import psycopg
-        from psycopg.sql import SQL, Identifier
-
-        address, name = request.getfixturevalue("postgres"), f"state_{uuid.uuid4().hex}"
-        with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        monkeypatch.setenv(VARIABLE, f"{address}/{name}")
+        monkeypatch.setenv(VARIABLE, request.getfixturevalue("postgres").new_database())
     return request.param

@@ -1,0 +1,72 @@
+"""One machine of a load test, a process with a home of its own: `python -m tests.load.machine`.
+
+It reads policy files from standard input, one a line, and submits each in a process of its own. On standard output it
+says of each which process has it, and how that ended.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from prefect.settings import temporary_settings
+
+from expunge.flows.submission import submit
+from expunge.policies import read
+from expunge.tasks.core.errors import exit_code_of
+from expunge.tasks.core.settings import Settings
+from tests.flows.conftest import prefect_at
+from tests.load.stand_in import stand_in
+
+_ALONE = threading.Lock()
+
+
+def main() -> None:
+    """Submit what is asked for, side by side, until there is nothing more to read."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    threads = []
+    for line in sys.stdin:
+        process = context.Process(target=_submit, args=(line.strip(),))
+        process.start()
+        _say(policy=line.strip(), pid=process.pid)
+        threads.append(threading.Thread(target=_wait, args=(process, line.strip())))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+
+
+def _wait(process: Any, policy: str) -> None:
+    process.join()
+    _say(policy=policy, code=process.exitcode)
+
+
+def _say(**words: Any) -> None:
+    with _ALONE:
+        print(json.dumps(words), flush=True)
+
+
+def _submit(policy: str) -> None:
+    log = Path(os.environ["EXPUNGE_HOME"]).parent / "log"
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    stand_in()
+    try:
+        with temporary_settings(prefect_at(os.environ)):
+            code = submit(Path(policy), read(Path(policy)), Settings.load())["exit_code"]
+    except Exception as error:
+        traceback.print_exc()
+        code = exit_code_of(error)
+    sys.stderr.flush()
+    os._exit(code)  # at once: what a library would still do in the end is no part of this
+
+
+if __name__ == "__main__":
+    main()

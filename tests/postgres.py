@@ -1,0 +1,72 @@
+"""A PostgreSQL server of one's own, of the binaries that Debian installs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+
+
+class Server:
+    """A server with its files under `folder`, on a free port that stays the same when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._binaries, self._folder = BINARIES[-1].parent, folder
+        self._run = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]  # the server refuses to run as root
+        if self._run:
+            folder.chmod(0o755)
+            for parent in folder.parents[:2]:
+                parent.chmod(0o755)
+            shutil.chown(folder, "postgres")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"postgresql://expunge@127.0.0.1:{port}"
+        self._options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+        self._do("initdb", "--auth=trust", "--username=expunge", "-D", self._data)
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._do("pg_ctl", "-D", self._data, "-w", "-o", self._options, "-l", str(self._folder / "log"), "start")
+
+    def stop(self) -> None:
+        """Stop it at once, as a machine that loses power does."""
+        self._do("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+    def new_database(self) -> str:
+        """Create a database and return its address."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier
+
+        name = f"state_{uuid.uuid4().hex}"
+        with psycopg.connect(f"{self.address}/postgres", autocommit=True) as connection:
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        return f"{self.address}/{name}"
+
+    def _do(self, *words: str) -> None:
+        done = subprocess.run(
+            [*self._run, str(self._binaries / words[0]), *words[1:]], capture_output=True, text=True, cwd="/"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Yield a server that answers, and stop it in the end."""
+    server = Server(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
