@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from expunge.flows.cli import show
-from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, say
+from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, look_at_record, say
 from expunge.policies import read
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.settings import STORE, Settings, home_folder
@@ -64,6 +64,7 @@ def reverify(
         settings.export()
         from expunge.flows.reverify import check, chosen, look_at_others
 
+        look_at_record(settings.home)
         with redirect_stdout(sys.stderr):
             lines = chosen(settings.home, line, due)
             found = check(lines, settings, due) + (look_at_others(settings, lines) if due and not line else [])

@@ -45,6 +45,18 @@ def at_home() -> Iterator[None]:
         yield
 
 
+def look_at_record(home: Path) -> str:
+    """Fetch what other machines put on record, before it is shown; say on stderr why what is shown may be old.
+
+    Returns the same words, "" where it is not old.
+    """
+    from expunge.tasks.storage.record.fetching import bring_up_to_date
+
+    if old := bring_up_to_date(home):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"expunge: {old}", style="yellow", markup=False)
+    return old
+
+
 def say(as_json: bool, data: dict[str, Any], text: Callable[[dict[str, Any]], None]) -> None:
     """Print a result: as one JSON object, or by `text` as people read it."""
     if as_json:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from expunge.flows.cli import show
-from expunge.flows.cli.common import AsJson, at_home, exit_codes, say
+from expunge.flows.cli.common import AsJson, at_home, exit_codes, look_at_record, say
 from expunge.flows.cli.show import console, make_table
 from expunge.flows.terminal import Console
 from expunge.tasks.core.errors import UsageError
@@ -34,6 +34,7 @@ def waiting(as_json: AsJson = False) -> None:
     with exit_codes():
         from expunge.flows.casework.approval import waiting as rows
 
+        look_at_record(home_folder())
         say(as_json, {"waiting": rows(home_folder())}, _print_waiting)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.flows.cli.common import exit_codes
+from expunge.flows.cli.common import exit_codes, look_at_record
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_out
 from expunge.tasks.core.settings import home_folder
@@ -32,6 +32,7 @@ def letter(
     with exit_codes():
         from expunge.flows.casework.letters import write_letter
 
+        look_at_record(home_folder())
         written = write_letter(home_folder(), name, request, language, note, line)
         if out is None and written.file_name.endswith(".zip"):
             raise UsageError(f"{name} is an archive: name its file by --out {written.file_name}")
@@ -54,6 +55,7 @@ def transparency(
     with exit_codes():
         from expunge.flows.casework.letters import transparency as report
 
+        look_at_record(home_folder())
         files = report(home_folder(), _day("--from", first), _day("--to", last), language)
         try:
             out.mkdir(parents=True, exist_ok=True)

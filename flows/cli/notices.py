@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.markup import escape
 
-from expunge.flows.cli.common import AsJson, at_home, exit_codes, say
+from expunge.flows.cli.common import AsJson, at_home, exit_codes, look_at_record, say
 from expunge.flows.cli.show import console, make_table
 from expunge.policies import Policy
 from expunge.policies.model.schema import Kind
@@ -85,6 +85,7 @@ def due(as_json: AsJson = False) -> None:
     with exit_codes():
         from expunge.flows.casework.notices import list_due
 
+        look_at_record(home_folder())
         found = list_due(home_folder())
         say(as_json, found, print_due)
         raise typer.Exit(found["exit_code"])
@@ -97,6 +98,7 @@ def notify(as_json: AsJson = False) -> None:
         from expunge.flows.casework.notify import VARIABLE
         from expunge.flows.casework.notify import notify as send
 
+        look_at_record(home_folder())
         found = send(home_folder(), os.environ.get(VARIABLE, "").split())
         say(as_json, found, print_sent)
         raise typer.Exit(found["exit_code"])

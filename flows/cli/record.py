@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from expunge.flows.cli import show
-from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, say
+from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, look_at_record, say
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder
 
@@ -47,6 +47,7 @@ def audit(
         if bundle:
             found, text = audit_bundle(bundle, noted or [], key or [], stored or indexed, base), show.print_bundle
         else:
+            look_at_record(home_folder())
             store = Settings.load(STORE) if stored else None
             index = Settings.load(INDEX) if indexed else None
             if index:

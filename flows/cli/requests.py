@@ -11,7 +11,7 @@ import typer
 
 from expunge.flows.admission import refuse_early
 from expunge.flows.cli import show
-from expunge.flows.cli.common import AsJson, PolicyFile, at_home, exit_codes, say
+from expunge.flows.cli.common import AsJson, PolicyFile, at_home, exit_codes, look_at_record, say
 from expunge.flows.validation import summary
 from expunge.policies import Policy, read
 from expunge.tasks.core.settings import Settings, home_folder
@@ -32,6 +32,7 @@ def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
 def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
     with at_home():
+        look_at_record(home_folder())
         known = read_to_submit(policy, home_folder())
         from expunge.flows.dry import dry_run
 
@@ -64,7 +65,8 @@ def status(
         from expunge.flows.history import states
 
         known: Policy | None = read(policy) if policy else None
-        found = states(home_folder(), known)
+        old = look_at_record(home_folder())
+        found = states(home_folder(), known) | {"old": old or None}
         say(as_json, found, show.print_states)
         raise typer.Exit(found["exit_code"])
 
@@ -79,6 +81,7 @@ def report(
     with at_home():
         from expunge.flows.history import write_report
 
+        look_at_record(home_folder())
         say(
             as_json, {"report": str(write_report(home_folder(), read(policy), out))}, lambda data: print(data["report"])
         )

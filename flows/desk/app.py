@@ -20,8 +20,9 @@ from expunge.flows.desk.people import Door
 from expunge.flows.desk.render import FOLDER, page
 from expunge.flows.desk.session import Sessions, cookie_secret
 from expunge.tasks.core.settings import LOOPBACK
+from expunge.tasks.storage.record.freshness import Freshness
 
-PAGES = (login, inbox, work)
+PAGES = (inbox, work)
 WORDS = {403: "This is not allowed.", 404: "There is no such page.", 405: "There is no such page."}
 
 
@@ -38,8 +39,10 @@ def make_app(home: Path, door: Door, hosts: Collection[str] = (), secure: bool =
         title="expunge desk", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(refuse_forged)]
     )
     app.state.home, app.state.sessions = home, Sessions(door, cookie_secret(home), secure)
+    app.state.freshness = Freshness(home)
+    app.include_router(login.router)
     for module in PAGES:
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(look_at_record)])
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     app.add_exception_handler(ExpungeError, _show_refusal)
     app.add_exception_handler(HTTPException, _show_missing)
@@ -48,6 +51,12 @@ def make_app(home: Path, door: Door, hosts: Collection[str] = (), secure: bool =
     app.add_middleware(Guard, sessions=app.state.sessions)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *hosts], www_redirect=False)
     return app
+
+
+def look_at_record(request: Request) -> None:
+    """Fetch what other machines put on record before a page shows it; the page says so where it may be old."""
+    if request.method == "GET" and request.state.session.name:
+        request.state.old = request.app.state.freshness.look()
 
 
 def _show_refusal(request: Request, error: Exception) -> Response:

@@ -62,6 +62,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     """Return the page that a template makes of these values."""
     session, sessions = request.state.session, request.app.state.sessions
     common = {"who": session.name, "csrf": sessions.form_token(session), "path": request.url.path}
+    common["old"] = getattr(request.state, "old", "")
     response = HTMLResponse(PAGES.get_template(template).render(**common, **values), status)
     if not session.name:
         sessions.write(session, response)

@@ -33,16 +33,16 @@ ABSENT = {"NoSuchKey", "404"}
 CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 
 
-def client(settings: Settings) -> Any:
-    """Return a boto3 S3 client for the settings' endpoint, with short time-outs.
+def client(settings: Settings, patient: bool = True) -> Any:
+    """Return a boto3 S3 client for the settings' endpoint, which waits for seconds only if it is not `patient`.
 
     Raises ServiceUnreachable if there can be none.
     """
     config = Config(
         signature_version="s3v4",
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "max_attempts": 3},
+        connect_timeout=5 if patient else 2,
+        read_timeout=60 if patient else 5,
+        retries={"mode": "standard", "max_attempts": 3 if patient else 1},
         s3={"addressing_style": "path"},
     )
     try:

@@ -131,7 +131,7 @@ def test_a_long_request_id_is_shown_whole_in_a_pipe(capsys: pytest.CaptureFixtur
 def test_an_empty_record_is_an_empty_list(tmp_path: Path) -> None:
     (home := tmp_path / "home").mkdir()
     empty = {"home": str(home), "notices": [], "requests": [], "problems": [], "database": [], "exit_code": 0}
-    assert run_cli("status", "--json").data == empty
+    assert run_cli("status", "--json").data == {**empty, "old": None}
 
 
 def test_a_report_of_nothing_is_refused(write_policy: WritePolicy) -> None:

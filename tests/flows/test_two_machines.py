@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from expunge.engine.files.digests import file_digest
 from expunge.flows.casework.approval import approve, waiting
 from expunge.flows.casework.counter import counter, rescind
 from expunge.flows.casework.notices import take_in
+from expunge.flows.desk import make_app
+from expunge.flows.desk.people import Door, add_token
 from expunge.tasks.core.errors import LedgerError, ServiceUnreachable
 from expunge.tasks.core.paths import BUNDLE
 from expunge.tasks.core.settings import Settings
@@ -28,10 +31,14 @@ from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.publish import publish_task
+from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import approved
 from expunge.tasks.storage.record.appending import append_for_all
+from expunge.tasks.storage.record.freshness import Freshness
+from expunge.tasks.storage.record.place import known_here
 from expunge.tasks.storage.record.shared import RecordInS3
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import policy_file, run_cli
+from tests.flows.desk.conftest import ADDRESS, Browser
 from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.ledger.test_counters import BACK, HEAD, letter, noticed
@@ -176,3 +183,47 @@ def test_attack_a_fork_of_before_there_was_an_s3_is_not_gone_on_with(
     with pytest.raises(LedgerError, match=r"number [12] (of notices )?in S3"):
         received(tmp_path, "d", second)
     assert [one.sequence for one in chain_of(first)] == [1, 2]
+
+
+def test_a_reader_shows_what_another_machine_put_on_record(first: Path, second: Path, tmp_path: Path) -> None:
+    number, there = received(tmp_path, "a", first), {"EXPUNGE_HOME": str(second)}
+    status = run_cli("status", "--json", **there)
+    assert ([row["request_id"] for row in status.data["notices"]], status.data["old"]) == ([number], None), status.err
+    assert stat.S_IMODE(second.stat().st_mode) == 0o700
+    again = received(tmp_path, "b", first)
+    assert [row["request_id"] for row in run_cli("due", "--json", **there).data["due"]] == [number, again]
+    last = received(tmp_path, "c", first)
+    assert last in run_cli("letter", "acknowledgement", last, **there).out
+    assert run_cli("audit", "--stored", "--json", **there).data["problems"] == []
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", ""])
+def test_a_reader_that_cannot_ask_s3_says_that_it_may_be_old(address: str, first: Path, tmp_path: Path) -> None:
+    number = received(tmp_path, "a", first)
+    done = run_cli("status", "--json", AWS_ENDPOINT_URL_S3=address)
+    assert (done.code, [row["request_id"] for row in done.data["notices"]]) == (0, [number])
+    assert f"this may be old. {first} alone is read, which has notices until receipt 1" in done.err
+    assert done.data["old"] in done.err
+    assert "this may be old" in run_cli("due", AWS_ENDPOINT_URL_S3=address).err
+
+
+def test_attack_a_slot_with_junk_is_no_reason_to_show_the_home_alone(first: Path, tmp_path: Path) -> None:
+    received(tmp_path, "a", first)
+    settings = Settings.load()
+    key = f"record/{known_here(first)}/heads/{NOTICES}/000002"
+    s3.client(settings).put_object(Bucket=settings.bucket, Key=key, Body=b"{}")
+    done = run_cli("status")
+    assert (done.code, f"number 2 of {NOTICES} in S3" in done.err) == (6, True), done.out
+
+
+def test_the_desk_shows_what_another_machine_put_on_record(
+    first: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = received(tmp_path, "a", first)
+    browser = Browser(app := make_app(second, door := Door.of(second, {})), base_url=ADDRESS)
+    browser.read("/login")
+    browser.submit("/login", {"token": add_token(door.tokens, "ada")})
+    assert number in browser.read("/")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    app.state.freshness = Freshness(second)
+    assert "this may be old" in browser.read("/record")

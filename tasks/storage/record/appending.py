@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from expunge.tasks.core.errors import ServiceUnreachable
-from expunge.tasks.core.settings import Settings, stack_folder
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.state.leases import LeaseLost
-from expunge.tasks.storage.record.place import NUMBER
+from expunge.tasks.storage.record.place import store_of
 from expunge.tasks.storage.record.shared import RecordInS3
 
 TRIES = 8
@@ -43,22 +41,3 @@ def _appended(record: RecordInS3, home: Path, act: Callable[[], Found]) -> Found
     with sharing(home, record):
         record.fetch()
         return act()
-
-
-def store_of(home: Path) -> Settings | None:
-    """Return the settings of the S3 that has the record of a home; None where the home alone has it.
-
-    A local stack that is down has its data in the home, so no other machine appends meanwhile.
-
-    Raises:
-        ServiceUnreachable: the record is in an S3 that is not configured.
-    """
-    settings = Settings.load((), home)
-    if settings.s3_endpoint_url:
-        return settings
-    if (home / NUMBER).exists() and not stack_folder(home).exists():
-        raise ServiceUnreachable(
-            f"the record of {home} is in S3, where other machines may append to it, and AWS_ENDPOINT_URL_S3 is not "
-            "set: set it, or run `make up` where S3 was that of the local stack"
-        )
-    return None

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 
-from expunge.tasks.core.errors import ServiceUnreachable
+from expunge.tasks.core.errors import ServiceUnreachable, UsageError
+from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import FILE_NAME
+from expunge.tasks.storage import s3
+from expunge.tasks.storage.record.place import store_of
 from expunge.tasks.storage.record.shared import RecordInS3
+from expunge.tasks.storage.s3 import check_bucket
 
 
 def fetch_record(settings: Settings) -> None:
@@ -34,13 +39,32 @@ def fetch_or_say(settings: Settings, why_not: ServiceUnreachable | None = None) 
             raise why_not
         fetch_record(settings)
     except ServiceUnreachable as error:
-        known = ", ".join(_last_numbers(settings)) or "nothing"
-        print(f"{settings.home} alone is read, which has {known}: {error}", file=sys.stderr)
+        print(_alone(settings.home, error), file=sys.stderr)
 
 
-def _last_numbers(settings: Settings) -> list[str]:
+def bring_up_to_date(home: Path) -> str:
+    """Store in the home what other machines put on record; say why it may be old where that is not possible, else "".
+
+    Nothing is done where no S3 is configured. LedgerError and IntegrityError where S3 has what does not follow.
+    """
+    try:
+        if (settings := store_of(home)) is None:
+            return ""
+        check_bucket(s3.client(settings, patient=False), settings.bucket)
+        with private(home):
+            fetch_record(settings)
+    except (ServiceUnreachable, UsageError, OSError) as error:
+        return f"this may be old. {_alone(home, error)}"
+    return ""
+
+
+def _alone(home: Path, error: Exception) -> str:
+    return f"{home} alone is read, which has {', '.join(_last_numbers(home)) or 'nothing'}: {error}"
+
+
+def _last_numbers(home: Path) -> list[str]:
     """Say of each line which is the last receipt in the home."""
-    folders = sorted(receipts_folder(settings.home).glob("*/"))
+    folders = sorted(receipts_folder(home).glob("*/"))
     found = {
         path.name: [name for file in path.iterdir() if (name := FILE_NAME.fullmatch(file.name))] for path in folders
     }

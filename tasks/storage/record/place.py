@@ -14,8 +14,8 @@ from pathlib import Path
 
 from expunge.canonical_json import sha256
 from expunge.engine.files.atomic import write_once
-from expunge.tasks.core.errors import NothingOnRecord, UsageError
-from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.errors import NothingOnRecord, ServiceUnreachable, UsageError
+from expunge.tasks.core.settings import Settings, stack_folder
 from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.signatures.signing import check_key, opened, signing_key
 from expunge.tasks.ledger.signatures.trust import trusted_keys
@@ -25,6 +25,25 @@ from expunge.tasks.storage import s3
 
 NUMBER, RECORDS, HEADS = "number", "record/", "heads/"
 IS_NUMBER = re.compile(r"[0-9a-f]{32}")
+
+
+def store_of(home: Path) -> Settings | None:
+    """Return the settings of the S3 that has the record of a home; None where the home alone has it.
+
+    A local stack that is down has its data in the home, so no other machine appends meanwhile.
+
+    Raises:
+        ServiceUnreachable: the record is in an S3 that is not configured.
+    """
+    settings = Settings.load((), home)
+    if settings.s3_endpoint_url:
+        return settings
+    if (home / NUMBER).exists() and not stack_folder(home).exists():
+        raise ServiceUnreachable(
+            f"the record of {home} is in S3, where other machines may append to it, and AWS_ENDPOINT_URL_S3 is not "
+            "set: set it, or run `make up` where S3 was that of the local stack"
+        )
+    return None
 
 
 def place_of(home: Path) -> str:
