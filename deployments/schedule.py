@@ -1,8 +1,9 @@
-"""The schedule on the local stack: `python -m expunge.deployments.schedule` enters it in Prefect and works it off.
+"""The worker of the local stack: `python -m expunge.deployments.schedule` enters the deployments and works them off.
 
-It is what `prefect.yaml` says, with the addresses and keys that the stack has. It runs until it is stopped, by Ctrl-C,
-SIGTERM or `make down`, and then everything that it started is stopped too; what falls due meanwhile is done when it is
-started again. Options, such as `--run-once`, are those of `prefect worker start`.
+These are what `expunge deploy` enters, with the addresses and keys that the stack has: the nightly check, and what is
+submitted with `--remote`. It runs until it is stopped, by Ctrl-C, SIGTERM or `make down`, and then everything that it
+started is stopped too; what falls due meanwhile is done when it is started again. Options, such as `--run-once`, are
+those of `prefect worker start`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings, home_folder, spare_proxy, stack_variables
 
 ROOT = Path(__file__).parents[1]
-POOL = "expunge"
+POOL = "expunge"  # as `expunge.flows.remote.queues` has it
 
 
 def enter(settings: Settings) -> None:
-    """Enter pool and deployment, or bring them up to date; CalledProcessError if Prefect refuses."""
+    """Enter pool, queues and deployments, or bring them up to date. ServiceUnreachable if Prefect refuses."""
     settings.export()
-    os.environ["EXPUNGE_HOME"] = str(settings.home)  # flows run in the checkout, wherever this was called
-    _prefect(settings, "work-pool", "create", "--overwrite", "--type", "process", POOL)
-    _prefect(settings, "deploy", "--all", "--prefect-file", str(ROOT / "deployments" / "prefect.yaml"))
+    os.environ["EXPUNGE_HOME"] = str(settings.home)  # a worker runs flows wherever it likes
+    from expunge.flows.remote.deploy import deploy  # after the addresses are known, since it imports Prefect
+    from expunge.flows.remote.queues import Place
+
+    deploy(settings, Place())
 
 
 def work_off(settings: Settings, *options: str) -> None:

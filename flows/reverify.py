@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from expunge.flows.remote.give_way import must_give_way, wait_again
 from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord, exit_code_of
 from expunge.tasks.core.machine.private_home import private
@@ -39,6 +40,7 @@ from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
 
 LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]
+AnyLine = Annotated[str, Field(pattern=f"^({LINE.pattern})?$")]
 # What falls due within it is checked: a check takes its time, and the night after may fail.
 AHEAD = timedelta(days=2)
 
@@ -79,10 +81,15 @@ def _questioned(ledger: Ledger, settings: Settings) -> str:
 
 @flow(name="reverify what is due", persist_result=False)
 @refusals_end_plainly
-def reverify_due() -> list[str]:
+def reverify_due(line: AnyLine = "", due: bool = True) -> Any:
     """Check every line that is due within two days, each by a flow of its own; a schedule runs this every night.
 
-    It also checks every other line of which S3 serves something else than was published on it last.
+    It also checks every other line of which S3 serves something else than was published on it last. On a worker it
+    gives way between two lines: what is not checked by then is still due, and the run that goes on finds it so.
+
+    Args:
+        line: A model line as `expunge status` names it; empty: all.
+        due: Check only what is due within two days, and restored bases always.
 
     Returns the lines that were due. Ends Failed, after all of them, as long as any line is suspect or could not be
     checked, and where nothing is published: then this is not the home that is meant.
@@ -91,11 +98,15 @@ def reverify_due() -> list[str]:
     settings.export()
     with private(settings.home):
         fetch_if_possible(settings)
-        due = chosen(settings.home, "", due=True)
-        found = check(due, settings, due=True) + look_at_others(settings, due)
+        lines = chosen(settings.home, line, due)
+        found = check(lines, settings, due, stop=must_give_way if due else None)
+        if len(found) < len(lines):
+            return wait_again()
+        if due and not line:
+            found += look_at_others(settings, lines)
     if bad := [each for each in found if each["exit_code"]]:
         raise ChecksFailed({each["line"]: each["problem"] for each in bad}, [each["exit_code"] for each in bad])
-    return due
+    return lines
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:
@@ -113,15 +124,22 @@ def chosen(home: Path, line: str, due: bool) -> list[str]:
     return [each for each in wanted if line in ("", each)]
 
 
-def check(lines: Sequence[str], settings: Settings, due: bool = False) -> list[dict[str, Any]]:
+def check(
+    lines: Sequence[str], settings: Settings, due: bool = False, stop: Callable[[], bool] | None = None
+) -> list[dict[str, Any]]:
     """Check these lines one after the other; one that fails keeps no other from it. Returns what each came to.
 
-    With `due` not those that another run has checked meanwhile. ServiceUnreachable if a service does not answer before
-    the first.
+    With `due` not those that another run has checked meanwhile. `stop` is asked between two lines, so at least one is
+    checked. ServiceUnreachable if a service does not answer before the first.
     """
     reach(settings)
     check_here(settings.home)
-    return [_checked(line, settings, due) for line in lines]
+    found = list[dict[str, Any]]()
+    for line in lines:
+        if found and stop and stop():
+            break
+        found.append(_checked(line, settings, due))
+    return found
 
 
 def look_at_others(settings: Settings, checked: Sequence[str]) -> list[dict[str, Any]]:

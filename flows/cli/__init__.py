@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.flows.cli import checks, decisions, desk, edits, letters, notices, record, requests
+from expunge.flows.cli import checks, decisions, desk, edits, letters, notices, record, remote, requests
 from expunge.flows.terminal import guard
 from expunge.tasks.core.settings import keep_silent, spare_proxy
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (notices, requests, decisions, letters, desk, checks, record, edits):  # the order of the help
+for group in (notices, requests, decisions, letters, desk, checks, remote, record, edits):  # the order of the help
     app.add_typer(group.commands)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from expunge.flows.admission import refuse_early
 from expunge.flows.cli import show
 from expunge.flows.cli.common import AsJson, PolicyFile, at_home, exit_codes, look_at_record, say
+from expunge.flows.cli.remote import REMOTE, Patience
 from expunge.flows.validation import summary
 from expunge.policies import Policy, read
+from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import Settings, home_folder
 from expunge.tasks.ledger.floor_store import floor_in_force, read_to_submit
 
@@ -40,19 +42,41 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
 
 
 @commands.command(rich_help_panel=GROUP)
-def submit(policy: PolicyFile, as_json: AsJson = False) -> None:
+def submit(
+    policy: PolicyFile,
+    remote: Annotated[bool, typer.Option("--remote", help="let a worker do it, and follow its run")] = False,
+    urgent: Annotated[bool, typer.Option("--urgent", help="with --remote: before all other runs")] = False,
+    patience: Patience = 60,
+    as_json: AsJson = False,
+) -> None:
     """Take a policy through the whole pipeline: erase, prove, record, publish."""
     with at_home():
-        known = read_to_submit(policy, home_folder())
-        settings = Settings.load()
-        settings.export()
-        refuse_early(policy, known, settings)
-        from expunge.flows.submission import submit as run
-
-        with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
-            outcome = run(policy, known, settings)
+        if urgent and not remote:
+            raise UsageError("--urgent goes with --remote: here the run begins at once")
+        outcome = _on_a_worker(policy, urgent, patience) if remote else _here(policy)
         say(as_json, outcome, show.print_outcome)
         raise typer.Exit(outcome["exit_code"])
+
+
+def _here(policy: Path) -> dict[str, Any]:
+    known = read_to_submit(policy, home_folder())
+    settings = Settings.load()
+    settings.export()
+    refuse_early(policy, known, settings)
+    from expunge.flows.submission import submit as run
+
+    with redirect_stdout(sys.stderr):  # stdout is for the result; libraries print there too
+        return run(policy, known, settings)
+
+
+def _on_a_worker(policy: Path, urgent: bool, patience: float) -> dict[str, Any]:
+    known = read(policy)  # the worker holds it against its own floor
+    settings = Settings.load(REMOTE)
+    settings.export()
+    from expunge.flows.remote.follow import submit_remote
+
+    with redirect_stdout(sys.stderr):
+        return submit_remote(policy, known, settings, urgent, patience)
 
 
 @commands.command(rich_help_panel=GROUP)

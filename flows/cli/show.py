@@ -60,6 +60,15 @@ def print_plan(data: dict[str, Any]) -> None:
     _print_elsewhere(data["elsewhere"])
 
 
+def print_deployments(data: dict[str, Any]) -> None:
+    console.print(f"work pool [bold]{data['pool']}[/] ({data['type']})")
+    table = make_table("deployment", "queue", "schedule")
+    for one in data["deployments"]:
+        table.add_row(one["deployment"], one["queue"], f"{one['schedule']} UTC" if one["schedule"] else "-")
+    console.print(table)
+    console.print(f"work is done by: prefect worker start --pool {data['pool']}", style="dim")
+
+
 def print_outcome(data: dict[str, Any]) -> None:
     if data.get("state") == "awaiting_approval":
         print_waiting(data)

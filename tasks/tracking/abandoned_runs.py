@@ -12,8 +12,10 @@ from pathlib import Path
 from uuid import UUID
 
 from expunge.tasks.ledger.state.database import Database
+from expunge.tasks.ledger.state.holders import new_holder
 from expunge.tasks.ledger.state.record_number import known_number
 
+PROCESS = "expunge-process:"
 MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
 
 
@@ -36,6 +38,16 @@ def mark_run(line: str, home: Path, *tags: str) -> None:
 
     with get_client(sync_client=True) as client:
         client.update_flow_run(UUID(flow_run.id), tags=sorted({*flow_run.tags, mark_of(line, home), *tags}))
+
+
+def mark_process() -> None:
+    """Give the flow run that calls this the tag of its process: this machine can tell later that it is dead."""
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+
+    with get_client(sync_client=True) as client:
+        tags = [tag for tag in flow_run.tags if not tag.startswith(PROCESS)]  # of an earlier try of the same run
+        client.update_flow_run(UUID(flow_run.id), tags=sorted({*tags, PROCESS + new_holder()}))
 
 
 def close_abandoned(line: str, home: Path) -> int:

@@ -204,13 +204,7 @@ def test_what_the_compose_file_and_the_chart_start_is_there(run: Run) -> None:
         assert done.returncode == 0, done.stderr
     for module in ("s3", "setup", "health"):
         python(run, f"import expunge.deployments.containers.{module}")
-    assert (
-        python(
-            run,
-            "import pathlib, expunge.deployments.schedule as s; print((s.ROOT / 'deployments/prefect.yaml').exists())",
-        )
-        == "True"
-    )
+    python(run, "from expunge.flows.remote.queues import Place; assert Place('kubernetes', 'an-image').template()")
     python(run, "import psycopg, asyncpg")
 
 

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from helm_python import Chart, HelmError, lint
 
+from expunge.flows.remote.deploy import DEPLOYMENTS
+from expunge.flows.remote.queues import POOL, QUEUES
 from expunge.tasks.core.settings import PASSWORDS
 from tests.deployments.variables import unknown
 
@@ -110,13 +112,12 @@ def test_the_gpu_queue_has_gpus_and_the_other_none(objects: list[dict[str, Any]]
 
 
 def test_each_queue_that_a_deployment_waits_in_is_taken_by_a_worker(objects: list[dict[str, Any]]) -> None:
-    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
-    used = {(one["work_pool"]["name"], one["work_pool"]["work_queue_name"]) for one in deployments}
+    used = {(POOL, queue) for queue in QUEUES}
     taken = set()
     for name in ("gpu", "cpu"):
         args = [word.partition("=")[::2] for word in worker(objects, name)["containers"][0]["args"]]
         taken |= {(dict(args)["--pool"], value) for option, value in args if option == "--work-queue"}
-    assert used
+    assert {one.queue for one in DEPLOYMENTS} <= set(QUEUES)
     assert used <= taken
 
 
@@ -126,8 +127,7 @@ def test_the_setup_brings_tables_and_schedule_up_to_date_before_newer_workers_st
     (job,) = (one for one in objects if one["kind"] == "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,pre-upgrade"
     assert job["spec"]["template"]["spec"]["containers"][0]["command"][2] == "expunge.deployments.containers.setup"
-    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
-    assert [one["name"] for one in deployments if one.get("schedules")] == ["daily"]
+    assert [one.name for one in DEPLOYMENTS if one.nightly] == ["daily"]
 
 
 def test_nobody_reaches_a_worker_and_it_reaches_what_is_named_alone(objects: list[dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ import requests
 from expunge.deployments.ports import Wish, choose
 from expunge.deployments.processes import Launched, launch, stop
 from expunge.deployments.readiness import answers
+from expunge.flows.remote.deploy import DEPLOYMENTS
 from expunge.tasks.core.settings import SILENCE
 from tests.deployments.test_compose import FOLDER, ROOT, SERVICES, TEXT
 from tests.tasks.ledger.state.conftest import BINARIES
@@ -163,9 +164,9 @@ def test_setup_makes_all_that_a_worker_needs_and_may_run_again(servers: Servers)
         )
         assert done.returncode == 0, done.stdout + done.stderr
     entered = {one["name"]: one for one in prefect(servers, "deployments/filter")}
-    assert set(entered) == {"daily", "by-hand"}
+    assert set(entered) == {one.name for one in DEPLOYMENTS}
     assert [one["schedule"]["cron"] for one in entered["daily"]["schedules"]] == ["0 3 * * *"]
-    assert {one["work_queue_name"] for one in entered.values()} == {"gpu"}
+    assert {one["work_queue_name"] for one in entered.values()} == {one.queue for one in DEPLOYMENTS}
 
 
 def test_a_worker_takes_runs_of_every_queue(servers: Servers) -> None:

@@ -58,6 +58,29 @@ def signed(home: Path, receipt: Receipt) -> bytes:
     return json.dumps(envelope.to_dict(), sort_keys=True).encode()
 
 
+def sign_statement(home: Path, content: bytes, kind: str) -> bytes:
+    """Return a statement that is no receipt in a signed envelope; `kind` is its media type.
+
+    Raises:
+        UsageError: there is no key to sign with.
+    """
+    envelope = Envelope(content, kind, {})
+    envelope.sign(CryptoSigner(_private_key(home)))
+    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
+
+
+def open_statement(signed: bytes, kind: str, keys: Sequence[SSlibKey]) -> bytes:
+    """Return the content of a statement of this kind that one of the keys signed.
+
+    Raises ValueError, which says what is wrong with it.
+    """
+    read = _read(signed)
+    if read.payload_type != kind:
+        raise ValueError("has the signature of something else")
+    _verify(read, keys)
+    return read.payload
+
+
 def keep(home: Path, receipt: Receipt, envelope: bytes) -> None:
     """Leave a receipt's signed envelope in the home, durably, before the receipt is stored.
 
@@ -206,11 +229,7 @@ def opened(signed: bytes, keys: Sequence[SSlibKey]) -> Receipt:
 
     Raises ValueError, which says what is wrong with it.
     """
-    read = _read(signed)
-    if read.payload_type != TYPE:
-        raise ValueError("has the signature of something else")
-    _verify(read, keys)
-    return Receipt.of(read.payload)
+    return Receipt.of(open_statement(signed, TYPE, keys))
 
 
 def _problem(home: Path, receipt: Receipt, keys: Sequence[SSlibKey]) -> str:

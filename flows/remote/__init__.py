@@ -1,0 +1,1 @@
+"""Runs on other machines: deployments in Prefect, runs that are started and followed from afar."""
