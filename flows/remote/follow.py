@@ -87,6 +87,7 @@ def follow(run_id: str, settings: Settings, patience: float) -> dict[str, Any]:
     _reach(settings)
     page = f"{without_password(settings.prefect_api_url).removesuffix('/api')}/runs/flow-run/{run}"
     _say(f"run {run}: {page}")
+    _say_who_counts(settings)
     try:
         with prefect_staying(settings.prefect_api_url), get_client(sync_client=True) as prefect:
             ended = _until_the_end(prefect, run, patience)
@@ -98,11 +99,14 @@ def follow(run_id: str, settings: Settings, patience: float) -> dict[str, Any]:
 
 
 def _reach(settings: Settings) -> None:
-    """Refuse before anything is started: servers that are away, or no key to check the result by."""
+    """Refuse before anything is started where servers are away."""
     ask_prefect(settings)
     check_bucket(client(settings), settings.bucket)
+
+
+def _say_who_counts(settings: Settings) -> None:
     if not trusted_keys(settings.home):
-        raise UsageError(f"nobody could tell who signed the result: set {TRUSTED} to the workers' public key")
+        _say(f"the result will count where a worker of this home signs it; of others set {TRUSTED} to the public key")
 
 
 def _number(run_id: str) -> UUID:
@@ -138,7 +142,8 @@ def _say_news(prefect: SyncPrefectClient, number: UUID, known: int) -> int:
     wanted = LogFilter.model_validate({"flow_run_id": {"any_": runs}})
     news = prefect.read_logs(wanted, offset=known, sort=LogSort.TIMESTAMP_ASC)
     for line in news:
-        _say(f"  {line.message}")
+        if not line.message.startswith("Finished in state"):  # one for each step
+            _say(f"  {line.message}")
     return len(news)
 
 
