@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -14,12 +14,15 @@ from rich.markup import escape
 from expunge.flows.cli.common import AsJson, at_home, exit_codes, look_at_record, say
 from expunge.flows.cli.show import console, make_table
 from expunge.policies import Policy
-from expunge.policies.model.schema import Kind
+from expunge.policies.model.schema import Category, Kind
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import home_folder
 
 GROUP = "Handle a notice"
 commands = typer.Typer()
+Received = Annotated[
+    str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
+]
 
 
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge receive mail.eml --kind copyright")
@@ -28,9 +31,7 @@ def receive(
         Path, typer.Argument(help="an e-mail as text, a Lumen notice (JSON), or our YAML", exists=True, dir_okay=False)
     ],
     kind: Annotated[str | None, typer.Option(help=f"what it is: {', '.join(get_args(Kind))}")] = None,
-    received: Annotated[
-        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
-    ] = None,
+    received: Received = None,
     out: Annotated[Path | None, typer.Option(help="where to write the draft policy; the home if left out")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,7 +39,42 @@ def receive(
     with at_home():
         from expunge.flows.casework.notices import take_in
 
-        say(as_json, take_in(file, _kind(kind), _moment(received), out, home_folder()), print_receipt)
+        say(
+            as_json,
+            take_in(file, _kind(kind) if kind is not None else None, _moment(received), out, home_folder()),
+            print_receipt,
+        )
+
+
+@commands.command(
+    rich_help_panel=GROUP, epilog="Example: expunge new copyright --target 'panda; panda bear' --keep koala"
+)
+def new(
+    kind: Annotated[str, typer.Argument(help=f"the kind of request: {', '.join(get_args(Kind))}")],
+    element: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TEXT", help="what the notice says for an element of its kind; repeatable"),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="what to forget, then its other names, with ; between")] = None,
+    category: Annotated[str | None, typer.Option(help=f"what it is: {', '.join(get_args(Category))}")] = None,
+    keep: Annotated[str | None, typer.Option(help="look-alikes that have to stay, with ; between")] = None,
+    general: Annotated[str | None, typer.Option(help="what else has to stay, with ; between")] = None,
+    anchor: Annotated[str | None, typer.Option(help="what the target becomes")] = None,
+    model: Annotated[str | None, typer.Option(help='"builtin:emoji", or "file:/absolute/path" of a model')] = None,
+    received: Received = None,
+    out: Annotated[Path | None, typer.Option(help="where to write the policy; the home if left out")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what a request of a kind needs, put its notice on record, and write a commented policy, ready to submit."""
+    with at_home():
+        from expunge.flows.casework.new_request import write_request
+        from expunge.flows.casework.questions import Given, ask_answers, ask_elements
+
+        of_kind, at, home = _kind(kind, "KIND"), _moment(received), home_folder()
+        elements = ask_elements(of_kind, dict(map(_element, element or ())))
+        given = Given(target, category, keep, general, anchor, model)
+        answers = ask_answers(of_kind, given, at or datetime.now(UTC))
+        say(as_json, write_request(of_kind, elements, answers, at, out, home), print_receipt)
 
 
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge counter notice-20260112-1f0c6a9b22d4 reply.eml")
@@ -47,9 +83,7 @@ def counter(
     file: Annotated[
         Path, typer.Argument(help="the counter-notice, in a form of `receive`", exists=True, dir_okay=False)
     ],
-    received: Annotated[
-        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
-    ] = None,
+    received: Received = None,
     court_action: Annotated[
         bool, typer.Option("--court-action", help="the file tells of a court action, which ends the counter-notice")
     ] = False,
@@ -67,9 +101,7 @@ def counter(
 def rescind(
     request: Annotated[str, typer.Argument(help="the id of the request whose notice is taken back")],
     file: Annotated[Path, typer.Argument(help="the sender's letter, as for `receive`", exists=True, dir_okay=False)],
-    received: Annotated[
-        str | None, typer.Option(metavar="TIME", help='when it came in, such as "2026-01-31T09:30:00+01:00"; else now')
-    ] = None,
+    received: Received = None,
     as_json: AsJson = False,
 ) -> None:
     """Put on record that the sender of a notice takes it back: nothing is published for the request any more."""
@@ -115,10 +147,17 @@ def policy_schema() -> str:
     return json.dumps(Policy.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _kind(text: str | None) -> Kind | None:
-    if text is not None and text not in get_args(Kind):
-        raise UsageError(f"--kind {text!r} is none of the kinds: use one of {', '.join(get_args(Kind))}")
+def _kind(text: str, field: str = "--kind") -> Kind:
+    if text not in get_args(Kind):
+        raise UsageError(f"{field} {text!r} is none of the kinds: use one of {', '.join(get_args(Kind))}")
     return text  # pyright: ignore[reportReturnType] (one of them, by the check)
+
+
+def _element(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--element {text!r} has no value: write NAME=TEXT, such as work='The Blue Heron'")
+    return name.strip(), value
 
 
 def _moment(text: str | None) -> datetime | None:

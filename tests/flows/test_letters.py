@@ -30,7 +30,7 @@ from expunge.tasks.views.letters.plain_text import defused
 from expunge.tasks.views.letters.template import FOLDER, letters
 from tests.flows.conftest import run_cli, withdrawal
 from tests.tasks.handed_in import handed_in
-from tests.tasks.ledger.test_counters import COMPLETE, letter
+from tests.tasks.ledger.test_counters import ACTION, COMPLETE, letter
 from tests.tasks.views.lettered import noticed, publish, refuse, request
 
 SNAPSHOTS = Path(__file__).parent / "letters"
@@ -77,6 +77,8 @@ def normal(written: str) -> str:
         ("missing-elements", "defective"),
         ("decision", "first"),
         ("counter-notice", "open"),
+        ("counter-acknowledgement", "open"),
+        ("lumen-counternotice", "open"),
         ("erasure-confirmation", "jane-roe"),
         ("statement-of-reasons", "first"),
         ("lumen-notice", "third"),
@@ -238,11 +240,20 @@ def test_the_statement_of_reasons_is_valid_and_its_puid_is_never_used_twice(tmp_
         {"decision_facts": "a" * 5001},
         {"source_type": "SOURCE_ELSEWHERE"},
         {"decision_visibility": None},
+        {"content_date": None},
+        {"content_date": "1999-12-31"},
+        {"application_date": "2026-02-03-10"},
+        {"territorial_scope": ["US"]},
+        {"category": "STATEMENT_CATEGORY_PIRACY"},
+        {"category_specification": ["KEYWORD_COPYRIGHT"]},
+        {"decision_monetary": "none"},
+        {"decision_visibility_other": None},
+        {"incompatible_content_ground": "our terms"},
         {"illegal_content_explanation": None},
         {"name": "Jane Roe"},
     ],
 )
-def test_the_schema_refuses_what_the_database_would(change: dict[str, str | None], folder: Path) -> None:
+def test_the_schema_refuses_what_the_database_would(change: dict[str, str | list[str] | None], folder: Path) -> None:
     schema = json.loads((FOLDER / "statement-of-reasons.schema.json").read_bytes())
     made = json.loads(text(folder, "statement-of-reasons", "first")) | change
     with pytest.raises(jsonschema.ValidationError):
@@ -398,3 +409,99 @@ def test_attack_a_withdrawal_is_told_as_an_erasure(tmp_path: Path) -> None:
 def test_every_kind_of_letter_that_comes_in_has_words() -> None:
     others = {kind for part in get_args(NoticeKind) for kind in get_args(part)}
     assert {*get_args(Kind), *others} == KIND_WORDS.keys()
+
+
+WINTER = datetime(2026, 1, 5, 15, tzinfo=UTC)  # its 14 business days are over
+
+
+def test_the_sender_of_a_counter_notice_is_told_that_it_came_in(folder: Path) -> None:
+    said = " ".join(text(folder, "counter-acknowledgement", "open").split())
+    assert "It is about the removal of the request open. It is complete" in said
+    assert "Nothing has been removed yet" in said
+    with pytest.raises(NothingOnRecord, match="complete counter-notice is on record"):
+        text(folder, "counter-acknowledgement", "first")
+
+
+def test_the_outcome_of_a_counter_notice_before_any_removal(tmp_path: Path) -> None:
+    request(tmp_path, "open")
+    counter("open", letter(tmp_path, "reply"), WINTER, tmp_path / "home")
+    said = " ".join(text(tmp_path, "counter-outcome", "open").split())
+    assert "Nothing was removed for the first notice, and we have not heard of an action in court by 2026-01-2" in said
+
+
+def test_the_outcome_by_a_court_action_names_court_and_case(tmp_path: Path) -> None:
+    publish(request(tmp_path, "first"))
+    counter("first", letter(tmp_path, "reply"), None, tmp_path / "home")
+    counter("first", letter(tmp_path, "action", ACTION), None, tmp_path / "home", court_action=True)
+    said = " ".join(text(tmp_path, "counter-outcome", "first").split())
+    assert "We do not put it back." in said
+    assert "The court: District Court of Linden. The number of the case: 26-cv-204." in said
+    for name in ("counter-acknowledgement", "counter-notice", "lumen-counternotice"):
+        with pytest.raises(NothingOnRecord, match="no court action has answered it"):
+            text(tmp_path, name, "first")
+
+
+def put_back(folder: Path, came: datetime | None, seen: list[str]) -> str:
+    publish(request(folder, "stays", erase="umbrella"))
+    publish(request(folder))
+    counter("first", letter(folder, "reply"), came, folder / "home")
+    order = handed_in(withdrawal(folder / "first.yaml", "back", "first"), folder / "home")
+    note(order, Step.RETURNED, {"candidate": "c" * 64}, {}, {"outcome": "PASS", "reasons": [], "seen": seen})
+    publish(order)
+    return " ".join(text(folder, "counter-outcome", "first").split())
+
+
+def test_the_outcome_says_that_it_is_put_back_and_tested(tmp_path: Path) -> None:
+    said = put_back(tmp_path, WINTER, ["it is back: bicycle is seen in 9 of 10 pictures (90.0%)"])
+    assert "we withdrew the removal, and published the model without it. A test showed that the model draws it" in said
+    assert "That was after 2026-01-2" in said
+    assert "umbrella" not in said
+
+
+def test_attack_what_others_still_take_out_is_told_as_back(tmp_path: Path) -> None:
+    said = put_back(tmp_path, None, ["it is back: umbrella is seen in 9 of 10 pictures (90.0%)"])
+    assert "we withdrew the removal" in said
+    assert "draws it again" not in said
+    assert "That was before the time which the law names began" in said
+
+
+def test_attack_an_amendment_is_told_as_a_return(tmp_path: Path) -> None:
+    publish(request(tmp_path))
+    counter("first", letter(tmp_path, "reply"), WINTER, tmp_path / "home")
+    with pytest.raises(NothingOnRecord, match="once it is put back"):  # late, and not put back
+        text(tmp_path, "counter-outcome", "first")
+    later = json.loads((tmp_path / "first.yaml").read_text()) | {"request_id": "again", "replaces": ["first"]}
+    (tmp_path / "again.yaml").write_text(json.dumps(later))
+    publish(handed_in(tmp_path / "again.yaml", tmp_path / "home"))
+    with pytest.raises(NothingOnRecord, match="once it is put back"):
+        text(tmp_path, "counter-outcome", "first")
+
+
+def test_a_counter_notice_for_lumen_is_of_its_own_type(folder: Path) -> None:
+    made = json.loads(text(folder, "lumen-counternotice", "open"))["notice"]
+    assert (made["type"], made["works_attributes"][0]["description"]) == (
+        "Counternotice",
+        "the pictures of a bicycle, at /m/7",
+    )
+    assert {one["entity_attributes"]["name"] for one in made["entity_notice_roles_attributes"]} == {"[private]"}
+    schema = json.loads((FOLDER / "lumen-notice.schema.json").read_bytes())
+    jsonschema.validate({"notice": made | {"counternotice_for_id": 7}}, schema)
+    for change in ({"action_taken": "Yes"}, {"type": "DMCA", "action_taken": "Yes", "counternotice_for_id": 7}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"notice": made | change}, schema)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword"),
+    [
+        ("ncii", "KEYWORD_NON_CONSENSUAL_MATERIAL_DEEPFAKE"),
+        ("voluntary", None),
+        ("other", None),
+    ],
+)
+def test_the_statement_has_what_the_database_wants_since_july_2025(kind: str, keyword: str, tmp_path: Path) -> None:
+    publish(request(tmp_path, "first", kind))
+    made = json.loads(text(tmp_path, "statement-of-reasons", "first"))
+    assert made["content_date"] == "2026-02-03"
+    assert len(made["territorial_scope"]) == 30
+    assert made.get("category_specification") == (keyword and [keyword])

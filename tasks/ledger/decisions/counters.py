@@ -32,16 +32,28 @@ class Countered(ExpungeError):
 
 def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
     """Return by request id the receipt of the first complete counter-notice that no court action has answered."""
-    found, answered = dict[str, Receipt](), set[str]()
+    answered = answered_counters(notices)
+    found = dict[str, Receipt]()
+    for receipt in of_step(notices, Step.RECEIVED):
+        about = str(receipt.settings.get(COUNTERS, ""))
+        is_counter = receipt.settings["kind"] == COUNTER_NOTICE and receipt.outcome == "received"
+        if about and is_counter and about not in answered:
+            found.setdefault(about, receipt)
+    return found
+
+
+def answered_counters(notices: Sequence[Receipt]) -> dict[str, tuple[Receipt, Receipt]]:
+    """Return by request id the first complete counter-notice that a court action has answered, and that action."""
+    found, answered = dict[str, Receipt](), dict[str, tuple[Receipt, Receipt]]()
     for receipt in of_step(notices, Step.RECEIVED):
         about = str(receipt.settings.get(COUNTERS, ""))
         if not about or receipt.outcome != "received":
             continue
         if receipt.settings["kind"] == COURT_ACTION and about in found:  # there is nothing to answer before
-            answered.add(about)
+            answered.setdefault(about, (found[about], receipt))
         elif receipt.settings["kind"] == COUNTER_NOTICE:
             found.setdefault(about, receipt)
-    return {about: receipt for about, receipt in found.items() if about not in answered}
+    return answered
 
 
 def rescissions(notices: Sequence[Receipt]) -> dict[str, Receipt]:

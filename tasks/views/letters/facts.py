@@ -16,11 +16,12 @@ from expunge.policies import Policy
 from expunge.policies.model.deadlines import TERMS
 from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.tasks.core.errors import LedgerError, NothingOnRecord, UsageError
-from expunge.tasks.ledger.decisions.counters import open_counters, window_of
+from expunge.tasks.ledger.decisions.counters import answered_counters, open_counters, window_of
 from expunge.tasks.ledger.notices import kept_notice, what_is_missing
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import NOTICES, read, states_in
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
+from expunge.tasks.views.letters.outcome import outcome_of, put_back
 from expunge.tasks.views.letters.proof import Proof, proof_of
 from expunge.tasks.views.request_facts import KINDS, base_name
 
@@ -63,6 +64,7 @@ class Facts:
     proof: Proof | None = None
     puid: str = ""
     counter: Mapping[str, str] | None = None
+    outcome: Mapping[str, Any] | None = None
 
     @property
     def grounds(self) -> Proof | str | None:
@@ -72,12 +74,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class OnRecord:
-    """The parts of the record that a letter is about; `receipt` is the last one of the request on its line."""
+    """The parts of the record that a letter is about; `receipt` is the last one of the request on its line.
+
+    `counter` is the open counter-notice, and `answered` one with the court action that answered it.
+    """
 
     home: Path
     request_id: str
     notice: Receipt | None = None
     counter: Receipt | None = None
+    answered: tuple[Receipt, Receipt] | None = None
     row: Mapping[str, Any] | None = None
     policy: Policy | None = None
     chain: Sequence[Receipt] = ()
@@ -134,7 +140,8 @@ def on_record(home: Path, request_id: str, line: str = "") -> OnRecord:
         raise NothingOnRecord(f"no request {request_id!r} is on record: see `expunge status`")
     if len(places := {row["line"] for row in rows}) > 1:
         raise UsageError(f"{request_id} is on {' and on '.join(sorted(places))}: name one by --line")
-    found = OnRecord(home, request_id, own[-1] if own else None, open_counters(notices).get(request_id))
+    counter, answered = open_counters(notices).get(request_id), answered_counters(notices).get(request_id)
+    found = OnRecord(home, request_id, own[-1] if own else None, counter, answered)
     if not rows:
         return found
     row = rows[-1]
@@ -175,6 +182,7 @@ def facts_of(found: OnRecord) -> Facts:
         proof=_proof(found),
         puid=f"expunge-{decision.digest}" if decision else "",
         counter=_counter(found),
+        outcome=_outcome(found),
     )
 
 
@@ -223,3 +231,23 @@ def _counter(found: OnRecord) -> dict[str, str] | None:
     published = "yes" if countered.get("published") else ""
     file, material = counter.inputs["file"], said.get("material", "")
     return {**window, **received, "published": published, "file": file, "material": material}
+
+
+def _outcome(found: OnRecord) -> dict[str, Any] | None:
+    """Return what became of the counter-notice, where there is one and that is on record."""
+    counter, court = found.answered or (found.counter, None)
+    if counter is None:
+        return None
+    policy, countered = found.policy, (found.row or {}).get("countered") or {}
+    back = put_back(found.home, found.chain, found.request_id, policy, counter.at) if policy else {}
+    if (outcome := outcome_of(counter, court, back, bool(countered.get("published")) or _is_served(found))) is None:
+        return None
+    said = kept_notice(found.home, court.inputs["notice"]).found if court and not found.private else {}
+    moments = {name: day(outcome[name]) for name in ("at", "opens", "closes") if name in outcome}
+    own = {"reference": counter.request_id, "received": day(str(counter.settings["received_at"]))}
+    return {**outcome, **moments, **own, "court": said.get("court", ""), "case_number": said.get("case_number", "")}
+
+
+def _is_served(found: OnRecord) -> bool:
+    """Return whether what the request asks for is, or may be, in a model that is published."""
+    return bool(found.row) and found.row["state"] not in ("countered", "rejected", "received", "defective")

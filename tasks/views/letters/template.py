@@ -7,10 +7,11 @@ The header is the first comment of the file, as YAML:
     states: [the states in which it can be written]     all if left out
     needs: [facts without which it cannot be written]   none if left out
     otherwise: what to do where it cannot be written
+    schema: the name of the schema of an export         its own name if left out
     pack: true, if the result is an archive with the evidence in which the letter is the first file
 
 `NAME.txt` is a letter. `NAME.json` is an export: every value is printed as JSON, and the whole is held to
-`NAME.schema.json`.
+`SCHEMA.schema.json`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Letter:
     states: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
     otherwise: str = ""
+    schema: str = ""
     pack: bool = False
 
     @property
@@ -97,7 +99,7 @@ def write(letter: Letter, facts: Facts, note: str = "") -> str:
     if not letter.file.endswith(".json"):
         return "\n".join(map(_folded, text.strip().split("\n"))) + "\n"
     content = json.loads(text)
-    jsonschema.validate(content, json.loads((FOLDER / f"{letter.name}.schema.json").read_bytes()))
+    jsonschema.validate(content, json.loads((FOLDER / f"{letter.schema or letter.name}.schema.json").read_bytes()))
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
