@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.engine.files.digests import folder_digest
 from expunge.flows.casework.notices import draft_file, record_notice
-from expunge.policies import PolicyError, parse, read_floor
+from expunge.policies import parse, read_floor
 from expunge.policies.model.schema import Kind
 from expunge.policies.notices.new_policy import Answers, notice_text, policy_text
 from expunge.policies.notices.notice import PRIVATE_KINDS
-from expunge.tasks.core.base_model import built_in_models, here
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_out, write_over
 from expunge.tasks.ledger.floor_store import floor_file
@@ -21,18 +19,6 @@ from expunge.tasks.ledger.floor_store import floor_file
 SOURCE = "the new policy"
 OPEN = b"FILL IN"
 """What a draft says where nobody has filled it in."""
-
-
-def model_of(uri: str) -> tuple[str, str]:
-    """Return the address of a model with the digest of its folder. PolicyError if there is no such model here."""
-    known = built_in_models()
-    if uri in known:
-        return uri, known[uri]
-    folder = here(Path(uri.removeprefix("file:")))
-    if not uri.startswith("file:/") or not (folder / "model_index.json").is_file():
-        cure = f'write {", ".join(known)}, or "file:/absolute/path" of a folder that holds model_index.json'
-        raise PolicyError("model", f"{uri[:200]!r} is no model here", cure)
-    return uri, folder_digest(folder)
 
 
 def check(answers: Answers, kind: Kind, received_at: datetime) -> None:

@@ -13,11 +13,12 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, get_args
 
-from expunge.flows.casework.new_request import check, model_of
+from expunge.flows.casework.new_request import check
 from expunge.policies import PolicyError, PolicyErrors
 from expunge.policies.model.schema import Category, Kind
 from expunge.policies.notices.new_policy import Answers, checked_anchor_name, checked_element, checked_names
 from expunge.policies.notices.requirements import REQUIREMENTS, Element
+from expunge.tasks.core.base_model import digest_of
 from expunge.tasks.core.errors import UsageError
 
 Answer = TypeVar("Answer")
@@ -79,7 +80,7 @@ def _answers(given: Given) -> Answers:
     general = _ask("What else has to stay? Names with ; between, or nothing", "--general", _general, given.general, "")
     become = "What does the target become? Nothing leaves it to the editor"
     anchor = _ask(become, "--anchor", checked_anchor_name, given.anchor, "")
-    model = _ask("Which model", "--model", model_of, given.model, MODEL)
+    model = _ask("Which model", "--model", _model, given.model, MODEL)
     return Answers([target], category, keep, model, anchor, general)
 
 
@@ -123,6 +124,10 @@ def _kept(text: str) -> list[str]:
 
 def _general(text: str) -> list[str]:
     return checked_names(text, "general")
+
+
+def _model(text: str) -> tuple[str, str]:
+    return text, digest_of(text)
 
 
 def _some(names: list[str], field: str, cure: str) -> list[str]:

@@ -41,6 +41,17 @@ def built_in_models() -> dict[str, str]:
     return {uri: _digest(base) for uri, (base, _) in BUILT_IN.items()}
 
 
+def digest_of(uri: str) -> str:
+    """Return the digest of the model at an address, built in or a folder on this machine; PolicyError if none is."""
+    known, folder = built_in_models(), here(Path(uri.removeprefix("file:")))
+    if uri in known:
+        return known[uri]
+    if not uri.startswith("file:/") or not (folder / "model_index.json").is_file():
+        cure = f'write {", ".join(known)}, or "file:/absolute/path" of a folder that holds model_index.json'
+        raise PolicyError("model", f"{shown(uri)} is no model here", cure)
+    return _digest(folder)
+
+
 def locate(policy: Policy) -> tuple[Path, Path]:
     """Return the folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
     uri = policy.base.uri
