@@ -22,7 +22,7 @@ from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import DELTAS, EVIDENCE, VERDICT
 from expunge.tasks.evidence.identity import compared
 from expunge.tasks.ledger.receipt import Receipt, is_of_a_base
-from expunge.tasks.ledger.signatures.signing import public_key
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.storage.bundle_signature import receipt_of
 from expunge.tasks.storage.manifest import Bundle, check_bundle, model_digest
 

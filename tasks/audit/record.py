@@ -30,7 +30,8 @@ from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import is_line, lines
 from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.signatures.signing import checked, own_keys, public_key
+from expunge.tasks.ledger.signatures.keys import public_key
+from expunge.tasks.ledger.signatures.signing import checked, own_keys
 from expunge.tasks.ledger.signatures.timestamps import ROOT, stamp_problems, unchecked_stamps
 from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.storage.record_replica import differences

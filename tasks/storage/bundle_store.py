@@ -13,7 +13,7 @@ from expunge.engine.files.bundle import DIGEST, MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import LINE
-from expunge.tasks.ledger.signatures.signing import public_key
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.leases import renew, turn
 from expunge.tasks.storage import s3

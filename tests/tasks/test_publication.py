@@ -28,7 +28,7 @@ from expunge.tasks.ledger.decisions.record import NotApproved, ask
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import note
-from expunge.tasks.ledger.signatures.signing import private_key
+from expunge.tasks.ledger.signatures.keys import private_key
 from expunge.tasks.publish import publish_task
 from expunge.tasks.record import is_of_a_person
 from expunge.tasks.storage.pointer import approved, pointer_key

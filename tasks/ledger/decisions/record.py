@@ -31,7 +31,7 @@ from expunge.tasks.ledger.policy_store import kept_policy, published_policies
 from expunge.tasks.ledger.queries import NOTICES, read
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
-from expunge.tasks.ledger.signatures.signing import private_key
+from expunge.tasks.ledger.signatures.keys import private_key
 
 
 class NotApproved(ExpungeError):

@@ -1,39 +1,31 @@
 """Signatures: beside every ledger lies a signed envelope (DSSE) of each of its receipts.
 
 A chain shows no change to whoever writes all of it anew. Without the private key nobody can sign what he wrote, and
-since a receipt names the one before it, the signature of the last one is for all. Give the key's file by
-`$EXPUNGE_SIGNING_KEY`, kept away from the record. Without one the home makes a key of its own, which holds against
-damage and against a copy that was changed elsewhere, and not against who can read that home.
+since a receipt names the one before it, the signature of the last one is for all. `$EXPUNGE_SIGNING_KEY` names the key
+(`keys.py`), kept away from the record. Without one the home makes a key of its own, which holds against damage and
+against a copy that was changed elsewhere, and not against who can read that home.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from packaging.version import InvalidVersion, Version
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from expunge.engine.files.atomic import write_once, write_whole
 from expunge.engine.files.reading.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.ledger.signatures import keys
 
 TYPE = "application/vnd.expunge.receipt+json"
 UNSIGNED = "has no signature"
@@ -47,12 +39,13 @@ def signed(home: Path, receipt: Receipt) -> bytes:
 
     Raises:
         UsageError: there is no key to sign with.
+        ServiceUnreachable: a key service has it, and does not sign.
     """
-    key = _private_key(home)
-    signer, envelope = CryptoSigner(key), Envelope(receipt.content, TYPE, {})
-    envelope.sign(signer)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    kept = home / "keys" / f"{signer.public_key.keyid}.pem"
+    signer, envelope = _signer(home), Envelope(receipt.content, TYPE, {})
+    keys.sign(envelope, signer)
+    key = keys.public_half(signer)
+    public = keys.in_pem(key)
+    kept = home / "keys" / f"{key.keyid}.pem"
     if not kept.exists() or kept.read_bytes() != public:
         write_whole(kept, public)
     return json.dumps(envelope.to_dict(), sort_keys=True).encode()
@@ -94,48 +87,30 @@ def _own(home: Path) -> Path:
 
 
 def check_key(home: Path) -> None:
-    """Raise UsageError, before any work, if there is no key to sign with."""
-    _private_key(home)
+    """Sign something, before any work. Raises as `signed`."""
+    keys.sign(Envelope(b"", TYPE, {}), _signer(home))
 
 
-def _private_key(home: Path) -> PrivateKeyTypes:
-    if named := os.environ.get("EXPUNGE_SIGNING_KEY"):
-        return private_key(Path(named), "EXPUNGE_SIGNING_KEY is ")
+def _signer(home: Path) -> Signer:
+    return keys.named_signer() or CryptoSigner(_own_key(home))
+
+
+def _own_key(home: Path) -> PrivateKeyTypes:
+    """Return the home's own key, which it makes if it has none."""
     path = _own(home)
-    with _usable(path):
-        _refuse_another(home, path)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
-    return private_key(path)
-
-
-def private_key(path: Path, named: str = "") -> PrivateKeyTypes:
-    """Return the private key in a PEM file; UsageError, which begins as `named`, if there is none that can sign."""
-    with _usable(path, named):
-        key = load_pem_private_key(path.read_bytes(), None)
-        CryptoSigner(key).sign(b"")  # fewer kinds can sign than can be read
-        return key
-
-
-@contextmanager
-def _usable(path: Path, named: str = "") -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(
-            f"{named}{path}, which is no private key in PEM without a password that can be read and sign ({error}): "
-            "make one with `openssl genpkey -algorithm ed25519 -out FILE`"
-        ) from None
+    _refuse_another(home, path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_once(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
+    return keys.private_key(path)
 
 
 def shared_secret(home: Path, purpose: str) -> bytes:
     """Return 32 bytes that only who can read the signing key can make, the same on all machines that have that key.
 
     Raises:
-        UsageError: there is no key.
+        UsageError: there is no key, or a key service has it and `$EXPUNGE_SHARED_SECRET` is not set.
     """
-    private = _private_key(home).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return hmac.digest(private, f"expunge {purpose}".encode(), "sha256")
+    return keys.secret_for(purpose, lambda: keys.named_private_key() or _own_key(home))
 
 
 def _refuse_another(home: Path, own: Path) -> None:
@@ -161,21 +136,11 @@ def signing_key(home: Path) -> list[SSlibKey]:
     None as long as nothing was signed by a key of the home's own, or where this user may not read it. UsageError if
     EXPUNGE_SIGNING_KEY names no key.
     """
-    if os.environ.get("EXPUNGE_SIGNING_KEY"):
-        return [CryptoSigner(_private_key(home)).public_key]
+    if named := keys.named_public_key():
+        return [named]
     with suppress(OSError, ValueError, TypeError, UnsupportedAlgorithm):
         return [CryptoSigner(load_pem_private_key(_own(home).read_bytes(), None)).public_key]
     return []
-
-
-def public_key(path: Path) -> SSlibKey:
-    """Return the public key in a PEM file; UsageError if there is none."""
-    try:
-        return SSlibKey.from_crypto(load_pem_public_key(path.read_bytes()))
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(
-            f"{path} is no public key in PEM ({error}): `openssl pkey -in KEY -pubout -out FILE` writes that of a key"
-        ) from None
 
 
 def own_keys(home: Path) -> list[SSlibKey]:
@@ -183,11 +148,11 @@ def own_keys(home: Path) -> list[SSlibKey]:
 
     A file that is none by now is left out.
     """
-    keys = []
+    found = []
     for path in sorted((home / "keys").glob("*.pem")):
         with suppress(UsageError):
-            keys.append(public_key(path))
-    return keys
+            found.append(keys.public_key(path))
+    return found
 
 
 def checked(home: Path, chain: Sequence[Receipt], keys: Sequence[SSlibKey]) -> list[str]:

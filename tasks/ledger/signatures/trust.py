@@ -16,6 +16,7 @@ from securesystemslib.signer import SSlibKey
 from expunge.engine.files.atomic import SCRATCH
 from expunge.tasks.ledger.receipt import FILE_NAME, Receipt, named
 from expunge.tasks.ledger.signatures import signing
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.ledger.signatures.timestamps import stamp
 
 TRUSTED = "EXPUNGE_TRUSTED_KEYS"
@@ -28,7 +29,7 @@ CURE = (
 def trusted_keys(home: Path) -> list[SSlibKey]:
     """Return the keys whose signatures count in this home. UsageError if one of the files named holds no key."""
     named_keys = [Path(name) for name in os.environ.get(TRUSTED, "").split(os.pathsep) if name]
-    return [*map(signing.public_key, named_keys), *signing.signing_key(home)]
+    return [*map(public_key, named_keys), *signing.signing_key(home)]
 
 
 class Signatures:

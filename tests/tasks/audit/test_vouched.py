@@ -21,6 +21,7 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.ledger.signatures import signing
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_signature import deliver
 from expunge.tasks.storage.bundle_store import fetch_bundle, publish_bundle
@@ -49,7 +50,7 @@ def test_what_is_fetched_is_vouched_for_by_the_key_of_who_published_it(
     assert fetch_bundle(line, tmp_path / "fetched", stack, [operator]).digest == digest
     assert fetch_bundle(line, tmp_path / "early", stack, [operator]).digest == digest, "what vouches is added"
     signed = (tmp_path / "fetched" / VOUCHER).read_bytes()
-    assert signing.opened(signed, [signing.public_key(operator)]) == receipt
+    assert signing.opened(signed, [public_key(operator)]) == receipt
     deliver(receipt_for(settings.home, digest, line=line, state="cd" * 32), settings)
     fetch_bundle(digest, tmp_path / "again", stack, [operator])
     assert (tmp_path / "again" / VOUCHER).read_bytes() == signed, "the first one stays"

@@ -25,7 +25,7 @@ from expunge.tasks.ledger.floor_store import BUILT_IN
 from expunge.tasks.ledger.queries import states
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
-from expunge.tasks.ledger.signatures.signing import private_key
+from expunge.tasks.ledger.signatures.keys import private_key
 from tests.flows.conftest import policy_file, run_cli, withdrawal
 from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.signatures.keys import write_key

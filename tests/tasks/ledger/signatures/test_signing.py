@@ -20,6 +20,7 @@ from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures import signing
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.ledger.signatures.trust import trusted_keys
 from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.records import LINE
@@ -32,7 +33,7 @@ def append(home: Path, step: str = "read", version: str = "0.3.0") -> Receipt:
 
 def doubts(home: Path, *keys: Path) -> list[str]:
     """What is wrong with the signatures, by these keys or by those that the home trusts."""
-    (chain, _), known = Ledger(home / "receipts", LINE).read(), [signing.public_key(path) for path in keys]
+    (chain, _), known = Ledger(home / "receipts", LINE).read(), [public_key(path) for path in keys]
     found = signing.checked(home, chain, known or trusted_keys(home))
     return [problem for _, problem in signing.doubts(chain, found, strict=True)]
 
@@ -57,7 +58,7 @@ def test_every_receipt_is_signed_by_the_operators_key(home: Path, operator: Path
     for receipt, path in zip(chain, envelopes(home), strict=True):
         envelope = Envelope.from_dict(json.loads(path.read_bytes()))
         assert (path.name, envelope.payload) == (receipt.file_name, receipt.content)
-        assert list(envelope.verify([signing.public_key(operator)], 1)) == list(envelope.signatures)
+        assert list(envelope.verify([public_key(operator)], 1)) == list(envelope.signatures)
 
 
 def test_a_home_without_a_key_makes_one_that_its_owner_alone_can_read(home: Path) -> None:
@@ -216,7 +217,7 @@ def test_a_file_that_holds_no_key_is_named_with_the_cure_and_nothing_is_recorded
     with pytest.raises(UsageError, match=r"wrong\.pem"):
         signing.check_key(home)
     with pytest.raises(UsageError, match=r"wrong.pem is no public key.*openssl pkey"):
-        signing.public_key(wrong)
+        public_key(wrong)
 
 
 def test_a_key_that_is_missing_is_not_made(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from expunge.tasks.ledger.queries import line_status, lines, states
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures import signing
+from expunge.tasks.ledger.signatures.keys import public_key
 from expunge.tasks.ledger.signatures.trust import trusted_keys
 from expunge.tasks.reverify import next_check
 from tests.flows.conftest import run_cli
@@ -109,7 +110,7 @@ def test_attack_a_private_key_is_planted_in_a_home_whose_operator_signs(
         signing.keep(record.home, forged, signing.signed(record.home, forged))
     with pytest.raises(LedgerError, match="is signed by none of the keys"):
         journal(record.home, LINE).receipts()
-    assert [key.keyid for key in trusted_keys(record.home)] == [signing.public_key(operator).keyid]
+    assert [key.keyid for key in trusted_keys(record.home)] == [public_key(operator).keyid]
 
 
 def test_attack_all_signatures_are_removed_and_all_is_said_to_be_of_before_there_were_any(home: Path) -> None:
