@@ -71,6 +71,17 @@ def rebuild(home: Path) -> dict[str, Any]:
     return write_anew(home)
 
 
+def migrate(old: Path, home: Path, keys: list[Path], noted: list[str]) -> dict[str, Any]:
+    """Make a home from one of version 0.19, with the copy of its record in S3 where S3 is configured."""
+    from expunge.tasks.audit.migration import migrate as take_over
+
+    try:
+        settings = Settings.load(STORE)
+    except ServiceUnreachable:  # none is configured, and the answer says what was not compared
+        settings = None
+    return take_over(old, home, keys, noted, settings)
+
+
 def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) -> None:
     """On another base the same request is another one."""
     line = history.line_of(policy, home)

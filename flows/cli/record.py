@@ -58,6 +58,24 @@ def audit(
 
 
 @commands.command(rich_help_panel=GROUP)
+def migrate(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="the home of version 0.19, which stays as it is")],
+    key: Keys = None,
+    noted: Annotated[
+        list[str] | None, typer.Option(help="digest of a receipt as it was noted elsewhere; repeatable")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new home, EXPUNGE_HOME, from one of version 0.19: its record is proven and copied, no byte changed."""
+    with at_home():
+        from expunge.flows.history import migrate as take_over
+
+        found = take_over(old, home_folder(), key or [], noted or [])
+        say(as_json, found, show.print_migration)
+        raise typer.Exit(found["exit_code"])
+
+
+@commands.command(rich_help_panel=GROUP)
 def rebuild(as_json: AsJson = False) -> None:
     """Write the database of leases and states anew from the receipts, which it repeats."""
     with at_home():

@@ -221,6 +221,15 @@ def print_audit(data: dict[str, Any]) -> None:
         console.print(f"note: {escape(remark)}")
 
 
+def print_migration(data: dict[str, Any]) -> None:
+    done = f"{data['copied']} files copied" if data["copied"] else "nothing to copy, it was done before"
+    print_fields({name: data[name] for name in ("old", "home")} | {"done": done})
+    left = ", ".join(data["left"]) or "nothing"
+    stored = "no S3 is configured" if data["stored"] is None else f"{data['stored']} files copied to S3"
+    print_fields({"left": f"{left} (made again when it is needed)", "record": stored, "database": data["database"]})
+    print_audit({**data, "compared_with": None, "remarks": data["notes"]})
+
+
 def _print_problems(problems: list[str], unchecked: list[str]) -> None:
     found = "[bold green]WHOLE[/]" if not problems else "[bold red]NOT WHOLE[/]"
     console.print(found + (f", not checked: {escape('; '.join(unchecked))}" if unchecked else ""))

@@ -24,7 +24,7 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import FILE_NAME, LINE
 from expunge.tasks.ledger.signatures.timestamps import FOLDER as TIMESTAMPS
 from expunge.tasks.storage import s3
-from expunge.tasks.storage.record.place import HEADS, NUMBER, RECORDS, own_place, place_of
+from expunge.tasks.storage.record.place import HEADS, NUMBER, RECORDS, known_here, own_place, place_of
 from expunge.tasks.storage.s3 import check_bucket
 
 ONE_OF_A_LINE = f"(?:{LINE.pattern})/{FILE_NAME.pattern}"
@@ -39,6 +39,8 @@ RECORD = {
 }
 """Folders of the home and what they hold; in this order, so that a receipt in S3 has its policy there."""
 COMPARED = ("timestamps", "signatures")
+EARLIER = re.compile(rf"(?:receipts|signatures)/{ONE_OF_A_LINE}")
+"""What earlier versions copied, under the names that it has in the home."""
 FIRST = re.compile(rf"{HEADS}[^/]+/000001")
 
 
@@ -87,6 +89,7 @@ def differences(settings: Settings) -> Iterator[str]:
     here, (versions, deletions) = _files(settings.home, COMPARED, place), _written(client, bucket, RECORDS)
     yield from _elsewhere(client, bucket, versions, here, place)
     folders = tuple(place + folder for folder in (TIMESTAMPS, HEADS))
+    yield from _gone(settings, place, {*versions, *deletions})
     there = {key for key in {*versions, *deletions} if key.startswith(folders)}
     for key in sorted({*here, *there}):
         stored_as = f"s3://{bucket}/{key}"
@@ -100,6 +103,25 @@ def differences(settings: Settings) -> Iterator[str]:
             yield problem
         elif settings.retention_days and not s3.is_locked(client, bucket, key):
             yield f"{stored_as} is not locked: it was copied without EXPUNGE_RETENTION_DAYS; lock it there"
+
+
+def removed_here(settings: Settings) -> Iterator[str]:
+    """Yield what an earlier version copied to S3 and the home has no more, in words. Nothing where no copy is known."""
+    if known_here(settings.home):
+        client, place = s3.client(settings), place_of(settings.home)
+        check_bucket(client, settings.bucket)
+        versions, deletions = _written(client, settings.bucket, place)
+        yield from _gone(settings, place, {*versions, *deletions})
+
+
+def _gone(settings: Settings, place: str, keys: Iterable[str]) -> Iterator[str]:
+    for key in sorted(keys):
+        name = key.removeprefix(place)
+        if key.startswith(place) and EARLIER.fullmatch(name) and not (settings.home / name).is_file():
+            yield (
+                f"s3://{settings.bucket}/{key} is not in {settings.home}: it was removed, the end cut off, or "
+                "this is an older copy"
+            )
 
 
 def _elsewhere(
