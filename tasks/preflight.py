@@ -13,12 +13,12 @@ from expunge.engine.files.digests import files
 from expunge.errors import ExpungeError
 from expunge.tasks.core.connection import SECONDS, describe_error, without_password
 from expunge.tasks.core.errors import NoRoom, ServiceUnreachable
-from expunge.tasks.core.settings import Settings, actor, check_crew, workers
+from expunge.tasks.core.settings import Settings, actor, check_crew, draws_on_cluster, workers
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.signatures.signing import check_key
+from expunge.tasks.ledger.signatures.signing import check_key, shared_secret
 from expunge.tasks.ledger.signatures.timestamps import check_server
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.leases import Lease, is_fenced, mark_fenced
@@ -85,6 +85,8 @@ def check_here(home: Path) -> None:
     actor()
     workers()
     check_crew()
+    if draws_on_cluster():
+        shared_secret(home, "pictures")  # a key service gives none
     device()
 
 

@@ -136,10 +136,11 @@ def _copied(old: Path, home: Path, keys: Collection[Path], settings: Settings | 
             place = scratch / path.relative_to(old)
             if path.is_dir():
                 place.mkdir()
-                shutil.copystat(path, place)
             else:
                 shutil.copy2(path, place)
                 count += 1
+            if place.is_relative_to(scratch / "private"):
+                place.chmod(0o700 if place.is_dir() else 0o600)
         _proven(scratch, keys)
         if settings and (removed := list(removed_here(replace(settings, home=scratch)))):
             raise LedgerError(f"{old} is not migrated: " + "; ".join(removed))

@@ -58,7 +58,7 @@ def sign_statement(home: Path, content: bytes, kind: str) -> bytes:
         UsageError: there is no key to sign with.
     """
     envelope = Envelope(content, kind, {})
-    envelope.sign(CryptoSigner(_private_key(home)))
+    keys.sign(envelope, _signer(home))
     return json.dumps(envelope.to_dict(), sort_keys=True).encode()
 
 

@@ -65,7 +65,8 @@ def test_a_home_of_version_0_19_becomes_one_of_today(old: Path, home: Path, monk
     assert {name: before[name] for name in before if not name.endswith(".lock")}.items() <= after.items()
     assert found["copied"] == len(before) - 1  # all but the lock
     assert after.keys() - before.keys() == {"expunge.db"}
-    assert (home.stat().st_mode & 0o777, (home / "private").stat().st_mode & 0o777) == (0o700, 0o700)
+    private = (home, home / "private", home / "private" / "signing.pem")
+    assert [path.stat().st_mode & 0o777 for path in private] == [0o700, 0o700, 0o600]
     assert [(row["request_id"], row["state"], row["verdict"]) for row in states(home)] == [
         ("bicycle-2026", "published", "PASS"),
         ("piano-2026", "rejected", "INCONCLUSIVE"),

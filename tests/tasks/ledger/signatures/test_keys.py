@@ -16,6 +16,7 @@ from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.signatures import signing
 from expunge.tasks.ledger.signatures.keys import public_key
+from expunge.tasks.preflight import check_here
 from tests.tasks.ledger.signatures.keys import write_key
 
 NAMES = ("EXPUNGE_SIGNING_KEY", "EXPUNGE_PUBLIC_KEY", "EXPUNGE_SHARED_SECRET", "EXPUNGE_KEY_PIN")
@@ -236,3 +237,14 @@ def test_a_key_service_that_does_not_sign_is_named_before_any_work(
     with pytest.raises(UsageError, match="set EXPUNGE_KEY_PIN to it"):
         append(home)
     assert not list(home.rglob("*.json"))
+
+
+def test_a_cluster_without_a_secret_is_refused_before_any_work(
+    home: Path, pair: tuple[Path, Path], patch: pytest.MonkeyPatch
+) -> None:
+    patch.setenv("EXPUNGE_SIGNING_KEY", SERVICE)
+    patch.setenv("EXPUNGE_PUBLIC_KEY", str(pair[1]))
+    patch.setenv("EXPUNGE_CREW", "ray")
+    patch.setattr("expunge.tasks.preflight.check_key", lambda home: None)  # there is no service to ask here
+    with pytest.raises(UsageError, match="EXPUNGE_SHARED_SECRET is not set"):
+        check_here(home)
