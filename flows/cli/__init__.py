@@ -14,7 +14,6 @@ from expunge.tasks.core.settings import keep_silent, spare_proxy
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -20,7 +20,7 @@ GROUP = "Check what is published"
 commands = typer.Typer()
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge verify ./model --policy policies/examples/demo.yaml")
 def verify(
     model: Annotated[
         Path,
@@ -39,7 +39,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verify any model against a policy, next to the policy's base; no server is needed, nothing is published."""
-    with at_home():
+    with at_home(as_json):
         known = read(policy, floor_in_force())
         from expunge.flows.verify import verify as run
 
@@ -49,7 +49,7 @@ def verify(
         raise typer.Exit(result["exit_code"])
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge reverify --due")
 def reverify(
     line: Annotated[str, typer.Argument(help="a model line as `expunge status` names it; all if left out")] = "",
     due: Annotated[
@@ -59,7 +59,7 @@ def reverify(
     as_json: AsJson = False,
 ) -> None:
     """Question what is published again, as S3 has it and with new seeds; what does not pass is suspect."""
-    with at_home():
+    with at_home(as_json):
         settings = Settings.load()
         settings.export()
         from expunge.flows.reverify import check, chosen, look_at_others
@@ -72,7 +72,9 @@ def reverify(
         raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(
+    rich_help_panel=GROUP, epilog="Example: expunge fetch emoji-0103c2fdff9b --out bundle --key signer.pem"
+)
 def fetch(
     bundle: Annotated[
         str,
@@ -83,7 +85,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a published bundle from S3, every file checked by its digest; the model in it is ready for diffusers."""
-    with exit_codes():
+    with exit_codes(as_json):
         from expunge.tasks.storage.bundle_store import fetch_bundle
 
         fetched = fetch_bundle(bundle, out, Settings.load(STORE), key or [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from expunge.flows.terminal import Console
+from expunge.policies import PolicyError, PolicyErrors
 from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import home_folder
@@ -24,24 +26,43 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object inst
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn every expected failure into one clear message on stderr and an exit code of its own."""
+def exit_codes(as_json: bool = False) -> Iterator[None]:
+    """Turn every expected failure into one clear message on stderr and an exit code of its own.
+
+    With `--json` the message is one JSON object.
+    """
     try:
         yield
     except typer.Exit:
         raise
     except Exception as error:
         code = exit_code_of(error)
+        if as_json:
+            print(json.dumps(_described(error, code), ensure_ascii=False), file=sys.stderr)
+            raise typer.Exit(code) from None
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"expunge: {error}", style="red", markup=False)
         if code == 1:
             Console(stderr=True).print_exception()
         raise typer.Exit(code) from None
 
 
+def _described(error: Exception, code: int) -> dict[str, Any]:
+    """Return an error as data: its message, and each problem of a policy with field, line and cure."""
+    single = [error] if isinstance(error, PolicyError) else []
+    problems = error.errors if isinstance(error, PolicyErrors) else single
+    fields = ("field", "line", "message", "cure", "source")
+    return {
+        "error": str(error),
+        "type": type(error).__name__,
+        "exit_code": code,
+        "problems": [{name: getattr(one, name) for name in fields} for one in problems],
+    }
+
+
 @contextmanager
-def at_home() -> Iterator[None]:
+def at_home(as_json: bool = False) -> Iterator[None]:
     """Do as `exit_codes` for a command that writes into the home: what it writes only its owner can read."""
-    with exit_codes(), private(home_folder()):
+    with exit_codes(as_json), private(home_folder()):
         yield
 
 

@@ -31,7 +31,7 @@ OwnKey = Annotated[
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge waiting")
 def waiting(as_json: AsJson = False) -> None:
     """List what waits for a person's decision, or for its publication after one."""
-    with exit_codes():
+    with exit_codes(as_json):
         from expunge.flows.casework.approval import waiting as rows
 
         look_at_record(home_folder())
@@ -47,7 +47,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve a publication, and publish it; everything is checked again before."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.approval import approve as give
 
         settings = None if later else Settings.load()
@@ -68,7 +68,7 @@ def refuse(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a publication, with the reason; this ends the request."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.approval import refuse as give
 
         say(as_json, give(home_folder(), request, reason, _key(key), line), _print_decided)
@@ -77,7 +77,7 @@ def refuse(
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge publish demo-2026-0001")
 def publish(request: Request, line: OnLine = "", as_json: AsJson = False) -> None:
     """Publish what a person approved; everything is checked again before."""
-    with at_home():
+    with at_home(as_json):
         say(as_json, _published(request, Settings.load(), line), show.print_outcome)
 
 

@@ -36,7 +36,7 @@ def receive(
     as_json: AsJson = False,
 ) -> None:
     """Put a notice on record at once, complete or not: its clock starts. Says what is missing and drafts the policy."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.notices import take_in
 
         say(
@@ -66,7 +66,7 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Ask what a request of a kind needs, put its notice on record, and write a commented policy, ready to submit."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.new_request import write_request
         from expunge.flows.casework.questions import Given, ask_answers, ask_elements
 
@@ -90,7 +90,7 @@ def counter(
     as_json: AsJson = False,
 ) -> None:
     """Put a counter-notice on record: nothing is published for the request, and the window for putting back opens."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.counter import counter as take_in
 
         found = take_in(request, file, _moment(received), home_folder(), court_action)
@@ -105,7 +105,7 @@ def rescind(
     as_json: AsJson = False,
 ) -> None:
     """Put on record that the sender of a notice takes it back: nothing is published for the request any more."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.counter import rescind as take_in
 
         say(as_json, take_in(request, file, _moment(received), home_folder()), print_counter)
@@ -114,7 +114,7 @@ def rescind(
 @commands.command(rich_help_panel=GROUP, epilog="Example: expunge due || echo 'something is late'")
 def due(as_json: AsJson = False) -> None:
     """List what is late and what is next, with the days that are left; exit code 4 if anything is late."""
-    with exit_codes():
+    with exit_codes(as_json):
         from expunge.flows.casework.notices import list_due
 
         look_at_record(home_folder())
@@ -126,7 +126,7 @@ def due(as_json: AsJson = False) -> None:
 @commands.command(rich_help_panel=GROUP, epilog="Example: EXPUNGE_NOTIFY=mailtos://... expunge notify")
 def notify(as_json: AsJson = False) -> None:
     """Tell people, each once, what was received, is due soon or late, waits for them, was published or is suspect."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.casework.notify import VARIABLE
         from expunge.flows.casework.notify import notify as send
 

@@ -1,4 +1,4 @@
-"""Audit the record, or one bundle; write the database anew from the record."""
+"""Read the record in words, audit it or one bundle, and write the database anew from it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 
 from expunge.flows.cli import show
 from expunge.flows.cli.common import AsJson, Keys, at_home, exit_codes, look_at_record, say
-from expunge.tasks.core.errors import UsageError
+from expunge.tasks.core.errors import NothingOnRecord, UsageError
+from expunge.tasks.core.paths import write_out
 from expunge.tasks.core.settings import INDEX, STORE, Settings, home_folder
 
 GROUP = "Audit"
 commands = typer.Typer()
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge audit --key signer.pem --stored")
 def audit(
     noted: Annotated[
         list[str] | None,
@@ -38,7 +39,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Check whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
-    with exit_codes():
+    with exit_codes(as_json):
         from expunge.flows.history import audit as whole
         from expunge.flows.history import audit_bundle
 
@@ -57,7 +58,7 @@ def audit(
         raise typer.Exit(found["exit_code"])
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: EXPUNGE_HOME=./new expunge migrate ./old --key signer.pem")
 def migrate(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="the home of version 0.19, which stays as it is")],
     key: Keys = None,
@@ -67,7 +68,7 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new home, EXPUNGE_HOME, from one of version 0.19: its record is proven and copied, no byte changed."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.history import migrate as take_over
 
         found = take_over(old, home_folder(), key or [], noted or [])
@@ -75,10 +76,53 @@ def migrate(
         raise typer.Exit(found["exit_code"])
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge receipts demo-2026-0001 --zip demo.zip")
+def receipts(
+    request: Annotated[str, typer.Argument(help="the id of a request, or the digest of a receipt")],
+    archive: Annotated[
+        Path | None, typer.Option("--zip", help="write receipts, verdict, manifest and report into this new file")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what happened to a request, receipt by receipt, or say what one receipt says; needs no server."""
+    with exit_codes(as_json):
+        from expunge.flows.casework.record_words import DIGEST, describe_receipt
+        from expunge.flows.casework.trail import files_of, trail
+
+        look_at_record(home := home_folder())
+        steps = trail(home, request)
+        if not steps and DIGEST.fullmatch(request):
+            if archive:
+                raise UsageError("--zip takes the id of a request, and not a digest")
+            say(as_json, describe_receipt(home, request), show.print_says)
+            return
+        if not steps:
+            raise NothingOnRecord(f"no request {request!r} is on record: see `expunge status`")
+        if archive:
+            write_out(archive, files_of(home, request))
+        say(as_json, {"request_id": request, "receipts": steps, "zip": archive and str(archive)}, show.print_trail)
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge evidence demo-2026-0001")
+def evidence(
+    request: Annotated[str, typer.Argument(help="the id of a request that was verified")],
+    line: Annotated[str, typer.Option(help="the model line, where several have a request of this id")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say how many pictures were drawn for a request, what was seen in them, and what that came to."""
+    with exit_codes(as_json):
+        from expunge.flows.casework.notices import refuse_no_home
+        from expunge.tasks.views.evidence_words import describe_evidence
+
+        refuse_no_home(home := home_folder())
+        look_at_record(home)
+        say(as_json, describe_evidence(home, request, line), show.print_says)
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge rebuild")
 def rebuild(as_json: AsJson = False) -> None:
     """Write the database of leases and states anew from the receipts, which it repeats."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.history import rebuild as write_anew
 
         say(as_json, write_anew(home_folder()), show.print_fields)

@@ -19,7 +19,7 @@ commands = typer.Typer()
 Patience = Annotated[float, typer.Option(min=0, help="seconds to wait for a worker where there is none")]
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge deploy --pool process")
 def deploy(
     pool: Annotated[
         Literal["process", "docker", "kubernetes"], typer.Option(help="where workers run a flow")
@@ -31,7 +31,7 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Enter work pool, queues and deployments in Prefect, or bring them up to date; it may run as often as you like."""
-    with at_home():
+    with at_home(as_json):
         settings = Settings.load(REMOTE[:1])
         settings.export()
         from expunge.flows.remote.deploy import deploy as enter
@@ -42,14 +42,14 @@ def deploy(
         say(as_json, entered, show.print_deployments)
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge follow 3f0c2f0e-8a2b-4f5c-9d7e-1b2c3d4e5f60")
 def follow(
     run: Annotated[str, typer.Argument(help="the id of a run of `expunge submit --remote`, or of a form")],
     patience: Patience = 60,
     as_json: AsJson = False,
 ) -> None:
     """Follow a run on a worker to its end; print and return what `submit` does."""
-    with at_home():
+    with at_home(as_json):
         settings = Settings.load(REMOTE)
         settings.export()
         from expunge.flows.remote.follow import follow as run_on

@@ -23,17 +23,17 @@ GROUP = "Handle a notice"
 commands = typer.Typer()
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge validate policies/examples/demo.yaml")
 def validate(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Check a policy file and say what it asks for; nothing is run."""
-    with exit_codes():
+    with exit_codes(as_json):
         say(as_json, summary(read(policy, floor_in_force())), show.print_summary)
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge plan policies/examples/demo.yaml")
 def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
     """Dry run: compute the edit and what it would change and cost; nothing is recorded or published."""
-    with at_home():
+    with at_home(as_json):
         look_at_record(home_folder())
         known = read_to_submit(policy, home_folder())
         from expunge.flows.dry import dry_run
@@ -41,7 +41,7 @@ def plan(policy: PolicyFile, as_json: AsJson = False) -> None:
         say(as_json, dry_run(known, home_folder()), show.print_plan)
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge submit policies/examples/demo.yaml")
 def submit(
     policy: PolicyFile,
     remote: Annotated[bool, typer.Option("--remote", help="let a worker do it, and follow its run")] = False,
@@ -50,7 +50,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Take a policy through the whole pipeline: erase, prove, record, publish."""
-    with at_home():
+    with at_home(as_json):
         if urgent and not remote:
             raise UsageError("--urgent goes with --remote: here the run begins at once")
         outcome = _on_a_worker(policy, urgent, patience) if remote else _here(policy)
@@ -79,13 +79,13 @@ def _on_a_worker(policy: Path, urgent: bool, patience: float) -> dict[str, Any]:
         return submit_remote(policy, known, settings, urgent, patience)
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge status --json")
 def status(
     policy: Annotated[Path | None, typer.Argument(help="a policy file; all requests if left out", exists=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what happened to a request, or to all of them, from the receipts on disk."""
-    with exit_codes():
+    with exit_codes(as_json):
         from expunge.flows.history import states
 
         known: Policy | None = read(policy) if policy else None
@@ -95,14 +95,14 @@ def status(
         raise typer.Exit(found["exit_code"])
 
 
-@commands.command(rich_help_panel=GROUP)
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge report policies/examples/demo.yaml --out report.html")
 def report(
     policy: PolicyFile,
     out: Annotated[Path | None, typer.Option(help="where to write the page; beside its evidence if left out")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a policy's last verification as one self-contained HTML page."""
-    with at_home():
+    with at_home(as_json):
         from expunge.flows.history import write_report
 
         look_at_record(home_folder())

@@ -242,6 +242,29 @@ def print_bundle(data: dict[str, Any]) -> None:
     _print_problems(data["problems"], data["unchecked"])
 
 
+def print_trail(data: dict[str, Any]) -> None:
+    table = make_table("when", "what", "by", "receipt")
+    for row in data["receipts"]:
+        what = f"{row['words']}: {row['outcome'].replace('_', ' ')}" if row["outcome"] else row["words"]
+        table.add_row(row["at"], escape(what), escape(row["by"] or row["who"]), row["receipt"][:12])
+    console.print(table)
+    for row in data["receipts"]:
+        for reason in row["reasons"]:
+            console.print(f"- {row['receipt'][:12]}: {escape(reason)}")
+    if data["zip"]:
+        console.print(f"written to {escape(data['zip'])}")
+
+
+def print_says(data: dict[str, Any]) -> None:
+    for sentence in data["says"]:
+        console.print(escape(sentence))
+    if data.get("verdict"):
+        console.print(f"[bold {COLOURS.get(data['verdict'], 'white')}]{data['verdict']}[/] by this evidence")
+        for reason in data["reasons"]:
+            console.print(f"- {escape(reason)}")
+        console.print(f"evidence {data['evidence']}\nreceipt  {data['receipt']}", style="dim")
+
+
 def print_fields(data: dict[str, Any]) -> None:
     """Print one line a field."""
     for name, value in data.items():

@@ -9,8 +9,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from expunge.flows.cli import show
+from expunge.flows.cli import app, show
 from expunge.tasks.core.settings import SILENCE
 from tests.flows.conftest import NO_SERVICES, WritePolicy, edited_by, run_cli, run_process
 
@@ -138,3 +140,38 @@ def test_a_report_of_nothing_is_refused(write_policy: WritePolicy) -> None:
     done = run_cli("report", str(write_policy("unknown")))
     assert done.code == 2
     assert "submit it first" in done.err
+
+
+def test_an_error_is_one_json_object_where_json_was_asked_for(write_policy: WritePolicy) -> None:
+    path = write_policy("bad")
+    path.write_text(path.read_text().replace('"concepts"', '"concept"'))
+    done = run_cli("validate", str(path), "--json")
+    assert (done.code, done.out) == (3, "")
+    said = json.loads(done.err)
+    assert (said["exit_code"], said["type"]) == (3, "PolicyErrors")
+    assert {one["field"]: one["line"] for one in said["problems"]}["concept"] == 1
+    assert all(one["cure"] for one in said["problems"])
+
+
+def test_attack_a_fault_of_the_program_ends_json_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a \x1b[2J fault")
+
+    monkeypatch.setattr("expunge.flows.history.states", broken)
+    done = run_cli("status", "--json")
+    assert (done.code, json.loads(done.err)["error"]) == (1, "a \x1b[2J fault")
+    assert "\x1b" not in done.err
+
+
+def test_every_command_has_an_example_that_the_shell_could_run() -> None:
+    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    for name, command in commands.items():
+        assert f"expunge {name}" in (command.epilog or ""), name
+
+
+def test_a_shell_can_complete_commands() -> None:
+    asked = {"_EXPUNGE_COMPLETE": "complete_bash", "COMP_WORDS": "expunge rec", "COMP_CWORD": "1"}
+    done = CliRunner().invoke(app, [], env=asked, prog_name="expunge")
+    assert done.stdout.split() == ["receive", "receipts"]
