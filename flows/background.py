@@ -1,63 +1,87 @@
 """Run a command in a process of its own, and follow it: whoever started it may end, it goes on.
 
-The folder of a run in the home has `run.json` (what was started, by whom), `process.json`, what the command printed
-(`out.json`, `log.txt`), and at its end `end.json` with the exit code.
+The folder of a run in the home has `run.json` (what was started, by whom), what the command printed (`out.json`,
+`log.txt`), and at its end `end.json` with the exit code. Its processes hold the file `lock` locked for as long as they
+live; the system lets go of it when they end, however they end. So no clock and no reused process id matters.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_over
 
 RUN_ID = re.compile(r"[0-9]{14}-[0-9a-f]{12}")
-POLICY = "policy.yaml"
+POLICY, LOCK = "policy.yaml", "lock"
 MOST_LOG = 200_000
+KEPT = timedelta(days=30)
+"""How long the folder of a run is kept after its end."""
 LOST = "it ended without a result: the machine or somebody stopped it; start it again, what is done is kept"
 
 
 def start(
-    home: Path, command: str, words: Sequence[str], who: str, request_id: str, policy: bytes | None = None
+    home: Path,
+    command: str,
+    words: Sequence[str],
+    who: str,
+    request_id: str,
+    policy: bytes | None = None,
+    line: str = "",
 ) -> str:
     """Start `expunge COMMAND --json -- WORDS...` for this person, and return the id of the run.
 
-    A policy is copied into the folder of the run, and its path is the first word. UsageError where the same command
-    runs for this request already.
+    A policy is copied into the folder of the run, and its path is the first word. The command gets `--line` where a
+    model line is named. UsageError where the same command runs for this request on this line already.
     """
-    if any(one["state"] == "running" and one["command"] == command for one in runs(home, request_id)):
+    running = [(one["command"], one.get("line", "")) for one in runs(home, request_id) if one["state"] == "running"]
+    if (command, line) in running:
         raise UsageError(f"`{command}` is running for this request already: wait for its end")
-    at = datetime.now(UTC)
+    clear(home, at := datetime.now(UTC))
     run_id = f"{at:%Y%m%d%H%M%S}-{secrets.token_hex(6)}"
     folder = _folder(home, run_id)
     folder.mkdir(mode=0o700, parents=True)
     if policy is not None:
         (folder / POLICY).write_bytes(policy)
         words = [str(folder / POLICY), *words]
-    started = {"command": command, "words": ["--json", "--", *words], "request_id": request_id, "who": who}
-    _write(folder / "run.json", {**started, "at": at.isoformat(timespec="seconds")})
+    options = ["--json", *([f"--line={line}"] if line else []), "--"]
+    started = {"command": command, "words": [*options, *words], "request_id": request_id, "line": line, "who": who}
     environment = {**os.environ, "EXPUNGE_HOME": str(home), "EXPUNGE_ACTOR": who}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "expunge.flows.background", str(folder)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    _write(folder / "process.json", {"pid": process.pid, "born": psutil.Process(process.pid).create_time()})
+    with (folder / LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # before `run.json`, by which others find the run
+        _write(folder / "run.json", {**started, "at": at.isoformat(timespec="seconds")})
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "expunge.flows.background", str(folder), str(lock.fileno())],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
     return run_id
+
+
+def clear(home: Path, now: datetime) -> None:
+    """Remove the folders of runs that ended longer ago than KEPT, or were lost then."""
+    folder = home / "runs"
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not RUN_ID.fullmatch(path.name) or path.is_symlink() or _is_running(path):
+            continue
+        last = _read(path / "end.json") or _read(path / "run.json") or {}
+        if datetime.fromisoformat(last.get("at") or f"{now:%Y-%m-%dT%H:%M:%S+00:00}") < now - KEPT:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def describe(home: Path, run_id: str) -> dict[str, Any] | None:
@@ -68,8 +92,8 @@ def describe(home: Path, run_id: str) -> dict[str, Any] | None:
     folder = _folder(home, run_id)
     if not RUN_ID.fullmatch(run_id) or (begun := _read(folder / "run.json")) is None:
         return None
-    running = _is_alive(_read(folder / "process.json"))
-    end = _read(folder / "end.json")  # after the look at the process, which writes this before it ends
+    running = _is_running(folder)
+    end = _read(folder / "end.json")  # after the look at the lock, which is held until this is written
     state = "done" if end else "running" if running else "lost"
     log = _text(folder / "log.txt")
     said = [line.removeprefix("expunge: ") for line in log.splitlines() if line.startswith("expunge: ")]
@@ -94,12 +118,12 @@ def runs(home: Path, request_id: str | None = None) -> list[dict[str, Any]]:
     return [run for name in own if (run := describe(home, name))]
 
 
-def main(folder: Path) -> None:
-    """Run the command of a folder, and write down its end."""
+def main(folder: Path, lock: int) -> None:
+    """Run the command of a folder, and write down its end; both processes hold the lock, an open file."""
     begun = _read(folder / "run.json") or {}
     words = [sys.executable, "-P", "-m", "expunge.flows.cli", begun["command"], *begun["words"]]
     with (folder / "out.json").open("wb") as out, (folder / "log.txt").open("wb") as log:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=log, check=False)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=log, pass_fds=[lock], check=False)
     _write(folder / "end.json", {"code": done.returncode, "at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
@@ -107,14 +131,16 @@ def _folder(home: Path, run_id: str) -> Path:
     return home / "runs" / run_id
 
 
-def _is_alive(process: Mapping[str, Any] | None) -> bool:
-    if process is None:
-        return False
+def _is_running(folder: Path) -> bool:
+    """Return whether a process of this run holds its lock."""
     try:
-        found = psutil.Process(process["pid"])
-        return found.create_time() == process["born"] and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
+    return False
 
 
 def _read(path: Path) -> Any:
@@ -137,4 +163,4 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

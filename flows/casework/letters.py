@@ -11,7 +11,8 @@ from expunge.flows.casework.notices import refuse_no_home
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.views.letters.evidence_pack import evidence_pack
 from expunge.tasks.views.letters.facts import OnRecord, facts_of, on_record
-from expunge.tasks.views.letters.plain_text import MOST_TEXT, names_target, plain
+from expunge.tasks.views.letters.names import names_target
+from expunge.tasks.views.letters.plain_text import MOST_TEXT, plain
 from expunge.tasks.views.letters.template import letter_named, letters, rendered, write
 from expunge.tasks.views.letters.transparency import as_csv, page_values, period_of
 

@@ -109,12 +109,13 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
 
     The clock of a notice holds for the policy that came of it, whatever moment that policy names. What a
     counter-notice is about is due by the end of its window, if it was published, and else no more. NothingOnRecord
-    where there is no home. What no law sets a time for comes last.
+    where there is no home. What no law sets a time for comes last. A request on two model lines has a row for each.
     """
     refuse_no_home(home)
     now = now or datetime.now(UTC)
     chains, problems = queries.read(home)
     open_rows: dict[str, dict[str, Any]] = {}
+    by_line: dict[tuple[str, str], dict[str, Any]] = {}
     if NOTICES in chains:
         open_rows = {row["request_id"]: row for row in notice_rows(home) if not row["counters"] or row["missing"]}
         for stopped in (*open_counters(chains[NOTICES]), *rescissions(chains[NOTICES])):
@@ -128,14 +129,16 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
             due = row["countered"]["closes"]
         elif row["rescinded"]:
             due = None  # no law says by when it is put back
-        kept = {name: row[name] for name in ("request_id", "state", "receipt")}
-        open_rows[row["request_id"]] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
+        kept = {name: row[name] for name in ("request_id", "line", "state", "receipt")}
+        place = (row["request_id"], row["line"])
+        by_line[place] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
     for row in requests:
+        open_rows.pop(row["request_id"], None)
         if _is_ended(row):
-            open_rows.pop(row["request_id"], None)
+            by_line.pop((row["request_id"], row["line"]), None)
     rows = sorted(
-        ({**row, **_left(row["due"], now)} for row in open_rows.values()),
-        key=lambda row: (row["due"] is None, row["days_left"] or 0.0, row["request_id"]),
+        ({**row, **_left(row["due"], now)} for row in (*open_rows.values(), *by_line.values())),
+        key=lambda row: (row["due"] is None, row["days_left"] or 0.0, row["request_id"], row.get("line", "")),
     )
     late = EXIT_CODE_OF["FAIL"] if any(row["late"] for row in rows) else 0
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from expunge.flows.casework.notices import refuse_no_home
 from expunge.policies.notices.redaction import hides_names
-from expunge.tasks.core.errors import NothingOnRecord
+from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.core.paths import BUNDLE, QUALITY, REPORT, VERDICT, receipts_folder, work_folder
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.notices import LINE as NOTICES
@@ -37,29 +37,52 @@ STEPS = {
 OUTCOMES = {"open": "nothing wrong", "shut": "stopped", "awaiting_approval": "waits for an answer"}
 
 
-def trail(home: Path, request_id: str) -> list[dict[str, Any]]:
-    """Return the receipts of a request in words, the earliest first."""
+def trail(home: Path, request_id: str, line: str = "") -> list[dict[str, Any]]:
+    """Return the receipts of a request in words, the earliest first; with a line, those of it and of the notices."""
     refuse_no_home(home)
-    return [_row(one) for one in _receipts(home, request_id)]
+    return [_row(one) for one in _receipts(home, request_id, line)]
 
 
-def state_of(home: Path, request_id: str) -> dict[str, Any] | None:
-    """Return the last state of a request, with its report; None if no policy of this id was ever taken up."""
+def states_by_line(home: Path, request_id: str) -> dict[str, dict[str, Any]]:
+    """Return the last state of a request on each model line that has it, with its report."""
     refuse_no_home(home)
     chains, _ = queries.read(home)
     found = [row for row in queries.states_in(home, chains) if row["request_id"] == request_id]
-    if not found:
-        return None
-    report = work_folder(home, found[-1]["work"]) / REPORT
-    return {**found[-1], "report_file": report if report.is_file() else None}
+    return {row["line"]: {**row, "report_file": report_of(home, row["work"])} for row in found}
 
 
-def files_of(home: Path, request_id: str) -> bytes:
+def state_of(home: Path, request_id: str, line: str = "") -> dict[str, Any] | None:
+    """Return the last state of a request; None if no policy of this id was ever taken up on the line.
+
+    UsageError where several lines have it, and none is named: nobody decides on one by what is shown of another.
+    """
+    found = states_by_line(home, request_id)
+    if not line and len(found) > 1:
+        raise UsageError(f"{request_id} is on {' and on '.join(sorted(found))}: choose one of these models")
+    return found.get(line) if line else next(iter(found.values()), None)
+
+
+def report_of(home: Path, work: str) -> Path | None:
+    """Return the report of a work, if there is one."""
+    report = work_folder(home, work) / REPORT
+    return report if report.is_file() else None
+
+
+def report_for(home: Path, request_id: str, work: str) -> Path | None:
+    """Return the report of this work, if the work is one of the request; of the last one where none is named."""
+    refuse_no_home(home)
+    if not work:
+        state = state_of(home, request_id)
+        return state and state["report_file"]
+    return report_of(home, work) if work in {one.work for one in _receipts(home, request_id)} else None
+
+
+def files_of(home: Path, request_id: str, line: str = "") -> bytes:
     """Return a zip of the receipts of a request, its report, verdict, and the manifest of its bundle.
 
     Where a person wants to be kept out of pictures, or nobody can tell, the report stays here: it shows pictures.
     """
-    receipts, state = _receipts(home, request_id), state_of(home, request_id)
+    receipts, state = _receipts(home, request_id, line), state_of(home, request_id, line)
     if not receipts:
         raise NothingOnRecord(f"no request {request_id!r} is on record")
     content, named = io.BytesIO(), {}
@@ -88,8 +111,9 @@ def is_private(home: Path, receipts: list[Receipt]) -> bool:
         return True
 
 
-def _receipts(home: Path, request_id: str) -> list[Receipt]:
+def _receipts(home: Path, request_id: str, line: str = "") -> list[Receipt]:
     found = [one for one in queries.receipts(home) if one.request_id == request_id]
+    found = [one for one in found if not line or one.line in (line, NOTICES)]
     return sorted(found, key=lambda one: (one.at, one.line != NOTICES, one.sequence))
 
 

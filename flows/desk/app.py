@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
@@ -13,12 +14,13 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from expunge.errors import ExpungeError
+from expunge.flows.background import clear
 from expunge.flows.desk import inbox, login, work
 from expunge.flows.desk.guard import Guard, TooLarge
 from expunge.flows.desk.login import refuse_forged
 from expunge.flows.desk.people import Door
 from expunge.flows.desk.render import FOLDER, page
-from expunge.flows.desk.session import Sessions, cookie_secret
+from expunge.flows.desk.session import Sessions
 from expunge.tasks.core.settings import LOOPBACK
 from expunge.tasks.storage.record.freshness import Freshness
 
@@ -38,8 +40,9 @@ def make_app(home: Path, door: Door, hosts: Collection[str] = (), secure: bool =
     app = FastAPI(
         title="expunge desk", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(refuse_forged)]
     )
-    app.state.home, app.state.sessions = home, Sessions(door, cookie_secret(home), secure)
+    app.state.home, app.state.sessions = home, Sessions(door, secure)
     app.state.freshness = Freshness(home)
+    _clean(home)
     app.include_router(login.router)
     for module in PAGES:
         app.include_router(module.router, dependencies=[Depends(look_at_record)])
@@ -59,6 +62,13 @@ def look_at_record(request: Request) -> None:
         request.state.old = request.app.state.freshness.look()
 
 
+def _clean(home: Path) -> None:
+    """Remove what earlier versions left: keys of people, and the secret of old sessions; and runs of long ago."""
+    for left in (*(home / "private").glob("key-????????.pem"), home / "private" / "desk.key"):
+        left.unlink(missing_ok=True)
+    clear(home, datetime.now(UTC))
+
+
 def _show_refusal(request: Request, error: Exception) -> Response:
     return page(request, "error.html", 400, title="This was refused", problems=str(error).splitlines())
 
@@ -71,5 +81,9 @@ def _show_missing(request: Request, error: Exception) -> Response:
 
 def _show_too_large(request: Request, error: Exception) -> Response:
     return page(
-        request, "error.html", 413, title="This is larger than the desk takes", problems=["Send at most 10 MB."]
+        request,
+        "error.html",
+        413,
+        title="This is larger than the desk takes",
+        problems=["A notice may have 10 MB."],
     )

@@ -13,6 +13,7 @@ from expunge.flows.casework.notices import draft_file
 from expunge.flows.desk.login import text_of
 from expunge.flows.validation import validate
 from expunge.policies import PolicyError, PolicyErrors
+from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.policies.reading.guard import decoded
 from expunge.policies.reading.nodes import tree
 from expunge.policies.reading.values import read_values
@@ -28,6 +29,8 @@ NUMBERS = {
     "seeds": "Pictures a prompt",
     "prompts": "Prompts a group",
 }
+SHARE, COUNT = re.compile(r"[01]?\.?[0-9]{0,6}(?<=[0-9])", re.ASCII), re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+PERSONAL = ("identity", "explicit")
 MOST_ROWS, SHOWN = 40, 35
 """Rows that a form may have, and entries that it shows of a policy; what it does not show stays as it is."""
 
@@ -60,13 +63,14 @@ def merged(policy: dict[str, Any], form: FormData) -> dict[str, Any]:
     base = text_of(form, "model").split(" ")
     uri, sha256 = base if len(base) == 2 else (text_of(form, "base_uri"), text_of(form, "base_sha256"))
     new = {**policy, "base": {"uri": uri or OPEN, "sha256": sha256 or OPEN}}
-    new["concepts"] = _rows(form, "target", policy.get("concepts"), ("name", "aliases", "category", "anchor"))
-    new["retain"] = _rows(form, "kept", policy.get("retain"), ("name", "kind", "category"))
+    hidden = policy.get("kind") in PRIVATE_KINDS
+    new["concepts"] = _rows(form, "target", policy.get("concepts"), ("name", "aliases", "category", "anchor"), hidden)
+    new["retain"] = _rows(form, "kept", policy.get("retain"), ("name", "kind", "category"), hidden)
     limits = dict(_mapping(policy.get("acceptance")))
     for name in NUMBERS:
         text = text_of(form, name)
         limits.pop(name, None)
-        limits |= {name: _number(text)} if text else {}
+        limits |= {name: _number(name, text)} if text else {}
     new.pop("acceptance", None)
     return new | ({"acceptance": limits} if limits else {})
 
@@ -117,7 +121,8 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{value!r} has no plain value")
 
 
-def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...], hidden: bool) -> list[dict[str, Any]]:
+    """Return the entries of a form. A new one gets an id by its name, or one that tells nothing of a person."""
     known = {str(one.get("id")): one for one in before if isinstance(one, dict)} if isinstance(before, list) else {}
     rows: list[dict[str, Any]] = []
     for number in range(MOST_ROWS):
@@ -125,7 +130,8 @@ def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...]) -
         if not said["name"]:
             continue
         own = text_of(form, f"{prefix}-{number}-id")
-        row = {**known.get(own, {}), "id": own or _free_id(said["name"], [*known, *(str(one["id"]) for one in rows)])}
+        word = prefix if hidden or said["category"] in PERSONAL else said["name"]
+        row = {**known.get(own, {}), "id": own or _free_id(word, [*known, *(str(one["id"]) for one in rows)])}
         for name, value in said.items():
             row.pop(name, None)
             if name == "aliases":
@@ -157,10 +163,8 @@ def _shown(value: object) -> str:
     return "" if value in (None, OPEN) else str(value)
 
 
-def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _number(name: str, text: str) -> Any:
+    """Return a number as people write small ones, and any other text as it is, which the policy then refuses."""
+    if not re.fullmatch(SHARE if name.startswith("max_") else COUNT, text):
+        return text
+    return float(text) if name.startswith("max_") else int(text)

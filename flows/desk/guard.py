@@ -9,8 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.flows.desk.session import Sessions
 
-MOST_UPLOAD = 10_500_000
-"""The largest notice, and what a form adds to it."""
+MOST_UPLOAD, MOST_FORM, MOST_LOGIN = 10_500_000, 3_500_000, 10_000
+"""The bytes of the largest notice and its form, of a form without a notice, and of what a stranger may send.
+
+A policy of a million characters can have three bytes each once a browser has coded it.
+"""
 OPEN_TO_ALL = ("/login", "/static/")
 HEADERS = {
     "content-security-policy": (
@@ -45,18 +48,19 @@ class Guard:
         request, guarded = HTTPConnection(scope), with_headers(send)
         session = self.sessions.of(request)
         scope.setdefault("state", {})["session"] = session
-        if _length(request) > MOST_UPLOAD:
-            await PlainTextResponse("This is larger than the desk takes (10 MB).", 413)(scope, receive, guarded)
+        most = _most(scope["path"], bool(session.name))
+        if _length(request) > most:
+            await PlainTextResponse(f"This is larger than the desk takes ({most} bytes).", 413)(scope, receive, guarded)
             return
         if not session.name and not scope["path"].startswith(OPEN_TO_ALL):
             read = scope["method"] in ("GET", "HEAD")
             closed = RedirectResponse("/login", 303) if read else PlainTextResponse("Log in first.", 403)
             await closed(scope, receive, guarded)
             return
-        await self.app(scope, bounded(receive), guarded)
+        await self.app(scope, bounded(receive, most), guarded)
 
 
-def bounded(receive: Receive) -> Receive:
+def bounded(receive: Receive, most: int) -> Receive:
     """Return a reader that stops where the body is larger than it may be, whatever its header said."""
     read = 0
 
@@ -64,7 +68,7 @@ def bounded(receive: Receive) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MOST_UPLOAD:
+        if read > most:
             raise TooLarge
         return message
 
@@ -82,6 +86,12 @@ def with_headers(send: Send) -> Send:
         await send(message)
 
     return inner
+
+
+def _most(path: str, known: bool) -> int:
+    if not known:
+        return MOST_LOGIN
+    return MOST_UPLOAD if path == "/receive" or path.endswith("/counter") else MOST_FORM
 
 
 def _length(request: HTTPConnection) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path as Folder
 from pathlib import PurePath
 from typing import Annotated, Any, get_args
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
@@ -17,7 +17,7 @@ from expunge.flows.casework.approval import waiting
 from expunge.flows.casework.counter import record_counter
 from expunge.flows.casework.letters import possible_letters
 from expunge.flows.casework.notices import MOST_BYTES, describe_notice, draft_file, list_due, record_notice
-from expunge.flows.casework.trail import state_of, trail
+from expunge.flows.casework.trail import states_by_line, trail
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
 from expunge.policies.model.schema import Kind
@@ -25,6 +25,7 @@ from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import acting_as
 
 RequestId = Annotated[str, Path(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Line = Annotated[str, Query(pattern=r"^[a-z0-9-]{0,63}$")]
 router = APIRouter()
 
 
@@ -56,9 +57,9 @@ def receive(request: Request, form: Form) -> Response:
 
 
 @router.get("/requests/{request_id}")
-def show_request(request: Request, request_id: RequestId) -> Response:
-    """Show all that is known of a request."""
-    return page(request, "request.html", **_known(request, request_id))
+def show_request(request: Request, request_id: RequestId, line: Line = "") -> Response:
+    """Show all that is known of a request on one model line; where several have it, let the person choose."""
+    return page(request, "request.html", **_known(request, request_id, line))
 
 
 @router.post("/requests/{request_id}/counter")
@@ -70,30 +71,37 @@ def receive_counter(request: Request, request_id: RequestId, form: Form) -> Resp
     return RedirectResponse(f"/requests/{found['request_id']}", 303)
 
 
-def _known(request: Request, request_id: str) -> dict[str, Any]:
+def _known(request: Request, request_id: str, line: str) -> dict[str, Any]:
     home = request.app.state.home
-    notice = describe_notice(home, request_id)
-    due = next((row for row in list_due(home)["due"] if row["request_id"] == request_id), None)
-    state, waits = state_of(home, request_id), [row for row in waiting(home) if row["request_id"] == request_id]
-    if notice is None and due is None and state is None:
+    notice, states = describe_notice(home, request_id), states_by_line(home, request_id)
+    line = line or (next(iter(states)) if len(states) == 1 else "")
+    due = _row_of(list_due(home)["due"], request_id, line)
+    if (notice is None and due is None and not states) or (line and line not in states):
         raise HTTPException(404)
     return {
         "request_id": request_id,
+        "line": line,
+        "lines": states,
         "notice": notice,
         "due": due,
-        "state": state,
-        "waits": waits[0] if waits else None,
-        "steps": trail(home, request_id),
-        "runs": runs(home, request_id),
-        "letters": _letters(home, request_id),
+        "state": states.get(line),
+        "waits": _row_of(waiting(home), request_id, line) if line else None,
+        "steps": trail(home, request_id, line),
+        "runs": [run for run in runs(home, request_id) if run.get("line", "") in ("", line)],
+        "letters": _letters(home, request_id, line),
         "has_draft": draft_file(home, request_id).is_file(),
     }
 
 
-def _letters(home: Folder, request_id: str) -> list[dict[str, Any]]:
+def _row_of(rows: list[dict[str, Any]], request_id: str, line: str) -> dict[str, Any] | None:
+    own = [row for row in rows if row["request_id"] == request_id]
+    return next((row for row in own if row.get("line", "") in ("", line) or not line), None)
+
+
+def _letters(home: Folder, request_id: str, line: str) -> list[dict[str, Any]]:
     """Return the letters that can be written about a request, and why others cannot; none where the record fails."""
     try:
-        return possible_letters(home, request_id)
+        return possible_letters(home, request_id, line=line)
     except ExpungeError as error:
         return [{"name": "", "title": "Letters", "problem": str(error)}]
 

@@ -11,8 +11,11 @@ from starlette.responses import RedirectResponse, Response
 from expunge.flows.desk.people import BY_PROXY
 from expunge.flows.desk.render import page
 from expunge.flows.desk.session import FORM_FIELD, HEADER, is_forged
+from expunge.tasks.core.errors import UsageError
 
-MOST_FIELDS, MOST_FIELD = 400, 1_000_000
+MOST_FIELDS, MOST_FIELD = 400, 2_000
+MOST_OF = {"text": 1_000_000, "policy": 1_000_000, "aliases": 20_000}
+"""How many characters a field may have, and those that hold a whole file or a list."""
 router = APIRouter()
 
 
@@ -27,8 +30,13 @@ async def refuse_forged(request: Request) -> None:
 
 
 async def read_form(request: Request) -> FormData:
-    """Return the fields that were sent, bounded in number and size."""
-    return await request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=MOST_FIELD)
+    """Return the fields that were sent, bounded in number and size. UsageError names one that is too long."""
+    form = await request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=4 * max(MOST_OF.values()))
+    for name, value in form.multi_items():
+        most = MOST_OF.get(name.rsplit("-", 1)[-1], MOST_FIELD)
+        if isinstance(value, str) and len(value) > most:
+            raise UsageError(f"{name[:60]}: {len(value)} characters, {most} are allowed. Shorten it.")
+    return form
 
 
 Form = Annotated[FormData, Depends(read_form)]

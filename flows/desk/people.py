@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.requests import HTTPConnection
@@ -19,6 +19,8 @@ from expunge.tasks.core.paths import write_over
 NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 BY_PROXY = "proxy"
 """What a session says instead of a token's digest where a proxy vouched for the person."""
+SECRET_HEADER = "x-expunge-proxy-secret"
+SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,18 @@ class Door:
     """The ways in.
 
     `tokens` is the file of tokens. `header` is the HTTP header in which a login proxy names the person, "" if none
-    does; it counts only from the address `proxy`.
+    does. It counts only from the address `proxy`, and with the `secret` that the proxy alone can read: other users of
+    its machine share its address.
     """
 
     tokens: Path
     header: str = ""
     proxy: str = ""
+    secret: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, home: Path, variables: Mapping[str, str]) -> Door:
-        """Return the ways in that the environment opens; UsageError for a header from no address."""
+        """Return the ways in that the environment opens; UsageError for a header without an address or a secret."""
         tokens = Path(variables.get("EXPUNGE_DESK_TOKENS") or home / "private" / "desk-tokens.json")
         header, proxy = variables.get("EXPUNGE_DESK_HEADER", ""), variables.get("EXPUNGE_DESK_PROXY", "")
         if header and not proxy:
@@ -43,7 +47,7 @@ class Door:
                 f"EXPUNGE_DESK_HEADER is {header!r}, and anybody can send a header: set EXPUNGE_DESK_PROXY to the "
                 "address of the proxy that alone is believed"
             )
-        return cls(tokens, header, proxy)
+        return cls(tokens, header, proxy, _secret(variables) if header else "")
 
     def person_with(self, token: str) -> tuple[str, str] | None:
         """Return the name and the digest of whoever has this token; None if nobody has."""
@@ -55,6 +59,9 @@ class Door:
         """Return the name that the login proxy gives; "" where there is no proxy, or another address speaks."""
         if not self.header or request.client is None or request.client.host != self.proxy:
             return ""
+        secrets_sent = request.headers.getlist(SECRET_HEADER)
+        if len(secrets_sent) != 1 or not hmac.compare_digest(_digest(secrets_sent[0]), _digest(self.secret)):
+            return ""
         names = request.headers.getlist(self.header)
         return names[0] if len(names) == 1 and NAME.fullmatch(names[0]) else ""
 
@@ -63,6 +70,27 @@ class Door:
         if proof == BY_PROXY:
             return bool(name) and hmac.compare_digest(self.person_behind(request).encode(), name.encode())
         return hmac.compare_digest(read_tokens(self.tokens).get(name, ""), proof) and bool(proof)
+
+
+def _secret(variables: Mapping[str, str]) -> str:
+    """Return the secret that the proxy adds, from its file. UsageError if there is none, or others can read it."""
+    if not (named := variables.get("EXPUNGE_DESK_PROXY_SECRET")):
+        raise UsageError(
+            "EXPUNGE_DESK_HEADER is set, and any user of the proxy's machine can send a header: set "
+            f"EXPUNGE_DESK_PROXY_SECRET to a file with a secret that the proxy sends in {SECRET_HEADER}"
+        )
+    try:
+        mode, secret = Path(named).stat().st_mode, Path(named).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"EXPUNGE_DESK_PROXY_SECRET: {named} cannot be read ({error}): name a file of text") from None
+    if mode & 0o007:
+        raise UsageError(f"EXPUNGE_DESK_PROXY_SECRET: every user can read {named}: `chmod o= {named}`")
+    if len(secret) < SHORTEST_SECRET or not secret.isascii() or not secret.isprintable():
+        raise UsageError(
+            f"EXPUNGE_DESK_PROXY_SECRET: {named} has no line of {SHORTEST_SECRET} or more plain characters: write one "
+            "with `openssl rand -hex 32`"
+        )
+    return secret
 
 
 def read_tokens(path: Path) -> dict[str, str]:

@@ -6,14 +6,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from expunge.flows.desk.people import Door
-from expunge.tasks.core.machine.own_secret import own_secret
 
 COOKIE = "expunge-desk"
 HOURS = 12
@@ -31,11 +29,14 @@ class Session:
 
 @dataclass
 class Sessions:
-    """Reads and writes the cookies. `ended` are the sessions that logged out here."""
+    """Reads and writes the cookies. `ended` are the sessions that logged out here.
+
+    Each start of the desk has a secret of its own, so that no session from before comes back, logged out or not.
+    """
 
     door: Door
-    secret: bytes
     secure: bool = False
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     ended: set[str] = field(default_factory=set)
 
     def of(self, request: HTTPConnection) -> Session:
@@ -81,8 +82,3 @@ def is_forged(request: Request, session: Session, sessions: Sessions, token: str
     origin, host = request.headers.get("origin", ""), request.headers.get("host", "")
     same = host and origin in (f"http://{host}", f"https://{host}")
     return not same or not hmac.compare_digest(token.encode(), sessions.form_token(session).encode())
-
-
-def cookie_secret(home: Path) -> bytes:
-    """Return the secret of the desk of this home, made on first use."""
-    return own_secret(home, "desk.key")

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path as Folder
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from expunge.flows import background
 from expunge.flows.casework import approval
 from expunge.flows.casework.letters import write_letter
-from expunge.flows.casework.trail import files_of, state_of, trail
+from expunge.flows.casework.trail import files_of, report_for, trail
 from expunge.flows.desk import drafts
-from expunge.flows.desk.inbox import RequestId
+from expunge.flows.desk.inbox import Line, RequestId
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
 from expunge.flows.history import states
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_over
 from expunge.tasks.core.settings import acting_as
+from expunge.tasks.ledger.decisions.record import line_of_question
 
 RunId = Annotated[str, Path(pattern=f"^{background.RUN_ID.pattern}$")]
+WorkId = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
 LetterName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$")]
 REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 """The report is one file with its own styles and pictures; no script runs in it, and it is of no site."""
@@ -62,47 +66,48 @@ def save_policy(request: Request, request_id: RequestId, form: Form) -> Response
 @router.post("/requests/{request_id}/approve")
 def approve(request: Request, request_id: RequestId, form: Form) -> Response:
     """Put the approval of the person who is logged in on record, and publish."""
-    home, who = request.app.state.home, request.state.session.name
-    with _key(form, home) as key, acting_as(who):
-        approval.approve(home, request_id, Folder(key.name), person=who)
-    return _started(request, "publish", [request_id], request_id)
+    home, who, line = request.app.state.home, request.state.session.name, text_of(form, "line")
+    with _key(form) as key, acting_as(who):
+        given = approval.approve(home, request_id, key, line, who)
+    return _started(request, "publish", [request_id], request_id, line=given["line"])
 
 
 @router.post("/requests/{request_id}/refuse")
 def refuse(request: Request, request_id: RequestId, form: Form) -> Response:
     """Put the refusal of the person who is logged in on record, with its reason."""
-    home, who = request.app.state.home, request.state.session.name
-    with _key(form, home) as key, acting_as(who):
-        approval.refuse(home, request_id, text_of(form, "reason"), Folder(key.name), person=who)
-    return RedirectResponse(f"/requests/{request_id}", 303)
+    home, who, line = request.app.state.home, request.state.session.name, text_of(form, "line")
+    with _key(form) as key, acting_as(who):
+        given = approval.refuse(home, request_id, text_of(form, "reason"), key, line, who)
+    return RedirectResponse(f"/requests/{request_id}?line={given['line']}", 303)
 
 
 @router.post("/requests/{request_id}/publish")
-def publish(request: Request, request_id: RequestId) -> Response:
+def publish(request: Request, request_id: RequestId, form: Form) -> Response:
     """Publish what was approved, where that did not come to its end."""
-    return _started(request, "publish", [request_id], request_id)
+    line = line_of_question(request.app.state.home, request_id, text_of(form, "line"))
+    return _started(request, "publish", [request_id], request_id, line=line)
 
 
 @router.get("/requests/{request_id}/report")
-def show_report(request: Request, request_id: RequestId) -> Response:
-    """Show the report of the last verification, with its sheets."""
-    state = state_of(request.app.state.home, request_id)
-    if state is None or state["report_file"] is None:
+def show_report(request: Request, request_id: RequestId, work: WorkId = "") -> Response:
+    """Show the report of one work of a request, with its sheets; of the last one where none is named."""
+    report = report_for(request.app.state.home, request_id, work)
+    if report is None:
         raise HTTPException(404)
-    return HTMLResponse(state["report_file"].read_bytes(), headers={"content-security-policy": REPORT_POLICY})
+    return HTMLResponse(report.read_bytes(), headers={"content-security-policy": REPORT_POLICY})
 
 
 @router.get("/requests/{request_id}/files.zip")
-def hand_out(request: Request, request_id: RequestId) -> Response:
+def hand_out(request: Request, request_id: RequestId, line: Line = "") -> Response:
     """Hand out the receipts, the report and the manifest of a request."""
     name = {"content-disposition": f'attachment; filename="{request_id}.zip"'}
-    return Response(files_of(request.app.state.home, request_id), media_type="application/zip", headers=name)
+    return Response(files_of(request.app.state.home, request_id, line), media_type="application/zip", headers=name)
 
 
 @router.get("/requests/{request_id}/letters/{name}")
-def hand_out_letter(request: Request, request_id: RequestId, name: LetterName) -> Response:
+def hand_out_letter(request: Request, request_id: RequestId, name: LetterName, line: Line = "") -> Response:
     """Hand out a letter about a request."""
-    letter = write_letter(request.app.state.home, name, request_id)
+    letter = write_letter(request.app.state.home, name, request_id, line=line)
     file_name = re.sub(r"[^\w.-]", "_", letter.file_name, flags=re.ASCII)
     attached = {"content-disposition": f'attachment; filename="{file_name}"'}
     return Response(letter.content, media_type="application/octet-stream", headers=attached)
@@ -155,10 +160,10 @@ def _policy_page(request: Request, request_id: str, data: bytes, mode: str, stat
 
 
 def _started(
-    request: Request, command: str, words: list[str], request_id: str, policy: bytes | None = None
+    request: Request, command: str, words: list[str], request_id: str, policy: bytes | None = None, line: str = ""
 ) -> Response:
     who = request.state.session.name
-    run_id = background.start(request.app.state.home, command, words, who, request_id, policy)
+    run_id = background.start(request.app.state.home, command, words, who, request_id, policy, line)
     return RedirectResponse(f"/runs/{run_id}", 303)
 
 
@@ -167,18 +172,18 @@ def _run(request: Request, run_id: str) -> dict[str, Any]:
     run = background.describe(home, run_id)
     if run is None:
         raise HTTPException(404)
-    steps = trail(home, run["request_id"]) if run["request_id"] and home.is_dir() else []
+    steps = trail(home, run["request_id"], run.get("line", "")) if run["request_id"] and home.is_dir() else []
     begun = run["at"][:19]
     return {"run": run, "steps": [one for one in steps if one["at"][:19] >= begun and one["step"] != "received"]}
 
 
-def _key(form: FormData, home: Folder) -> Any:
-    """Return a file with the private key that was sent, for the owner of the home alone; it is removed at once."""
+@contextmanager
+def _key(form: FormData) -> Iterator[Folder]:
+    """Yield where the private key that was sent can be read, in memory alone: nothing of it outlasts this process."""
     sent = form.get("key")
-    content = sent.file.read(MOST_KEY) if isinstance(sent, UploadFile) else b""
-    if not content:
+    content = sent.file.read(MOST_KEY + 1) if isinstance(sent, UploadFile) else b""
+    if not 0 < len(content) <= MOST_KEY:
         raise UsageError("Choose the file of your private key: a decision is signed with it, and it is not kept.")
-    file = tempfile.NamedTemporaryFile(dir=home / "private", prefix="key-", suffix=".pem")  # noqa: SIM115
-    file.write(content)
-    file.flush()
-    return file
+    with os.fdopen(os.memfd_create("key"), "wb", buffering=0) as memory:
+        memory.write(content)
+        yield Folder(f"/proc/self/fd/{memory.fileno()}")

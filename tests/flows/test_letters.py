@@ -379,11 +379,30 @@ def test_the_evidence_pack_has_no_picture_and_can_be_checked(explicit: Path) -> 
     assert b"bicycle" not in files["README.txt"] + files["policy.json"]
 
 
-def test_attack_the_originals_in_the_pack_name_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attack_the_pack_shows_the_targets_of_another_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that names nobody lets the pack of an intimate picture be handed out."""
     monkeypatch.setattr("expunge.tasks.intake.refuse_unjudged", lambda *_: None)
-    order = request(tmp_path, "shown", "ncii", category="explicit")
+    publish(request(tmp_path, "of-another", erase="umbrella"))
+    order = request(tmp_path, "shown", "ncii", category="explicit", id="target-1", name="Jane Doe")
+    said = {"outcome": "FAIL", "reasons": ["umbrella: seen in 3 of 40"]}
+    failed = note(order, Step.VERIFIED, {"candidate": "d" * 64}, {}, said)
     publish(order)
-    with pytest.raises(NothingOnRecord, match=r"the ids in .*verdict.json.* name the person"):
+    written = write_letter(order.home, "evidence-pack", "shown")
+    with zipfile.ZipFile(io.BytesIO(written.content)) as pack:
+        files = {name: pack.read(name) for name in pack.namelist()}
+    assert not any(word in content for word in (b"umbrella", b"of-another") for content in files.values())
+    assert "verdict.json" not in files
+    assert {one["concept"] for one in json.loads(files["verdict-extract.json"])["targets"]} == {"target-1"}
+    assert json.loads(files["withheld.json"]) == {"receipts": [failed.digest]}
+    assert any(name.startswith("receipts/") for name in files)
+    assert not any(failed.digest in name for name in files)
+
+
+def test_attack_the_ids_in_the_pack_name_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expunge.tasks.intake.refuse_unjudged", lambda *_: None)
+    order = request(tmp_path, "shown", "ncii", category="explicit", id="doe-1", name="Jane Doe")
+    publish(order)
+    with pytest.raises(NothingOnRecord, match=r"the ids in .* name the person"):
         write_letter(order.home, "evidence-pack", "shown")
 
 

@@ -6,19 +6,22 @@ what others have asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import DesiredState, Policy, reading_key
-from expunge.policies.model.schema import Concept
+from expunge.policies.model.schema import Concept, Retained
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import STATE, VERDICT, readable, work_folder
 from expunge.tasks.core.work_order import Ref
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.sentences import headline, percent
+
+Entry = TypeVar("Entry", Concept, Retained)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def proof_of(home: Path, publication: Receipt, policy: Policy, private: bool) ->
         verdict = Verdict.load(path)
     if verdict.outcome != "PASS":
         return None
-    names = _own_targets(folder / STATE, publication, policy, private)
+    own = own_entries(published_state(home, publication).concepts, policy.concepts)
+    names = {one.id: f"Target {number}" if private else one.name for number, one in enumerate(own, start=1)}
     found = _only(Findings.of(verdict, names), names)
     if {row.concept for row in found.targets} != names.keys() or not names:
         raise IntegrityError(f"{path} says nothing of the targets of {policy.request_id}: see `expunge audit`")
@@ -60,19 +64,25 @@ def proof_of(home: Path, publication: Receipt, policy: Policy, private: bool) ->
     )
 
 
-def _own_targets(path: Path, publication: Receipt, policy: Policy, private: bool) -> dict[str, str]:
-    """Return by the id that the verdict uses what a letter calls each target of this policy."""
+def published_state(home: Path, publication: Receipt) -> DesiredState:
+    """Return the desired state that was published. IntegrityError if its file is not what the receipt names."""
+    path = work_folder(home, publication.work) / STATE
     with readable(path):
         state = DesiredState.model_validate_json(path.read_bytes())
     if state.digest != publication.inputs["state"]:
         raise IntegrityError(f"{path} is not the desired state that was published: restore it from a backup")
-    own = {name for concept in policy.concepts for name in _names(concept)}
-    found = [concept for concept in state.concepts if _names(concept) & own]
-    return {one.id: f"Target {number}" if private else one.name for number, one in enumerate(found, start=1)}
+    return state
 
 
-def _names(concept: Concept) -> set[str]:
-    return {reading_key(name) for name in (concept.name, *concept.aliases)}
+def own_entries(found: Iterable[Entry], asked: Iterable[Entry]) -> list[Entry]:
+    """Return those entries of a desired state that a policy asked for, by whatever id another policy gave them."""
+    own = {name for one in asked for name in _names(one)}
+    return [one for one in found if _names(one) & own]
+
+
+def _names(entry: Concept | Retained) -> set[str]:
+    aliases = entry.aliases if isinstance(entry, Concept) else ()
+    return {reading_key(name) for name in (entry.name, *aliases)}
 
 
 def _only(findings: Findings, own: Mapping[str, str]) -> Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.routing import Route
@@ -132,25 +133,93 @@ def test_attack_a_body_is_larger_than_it_says(ada: Browser) -> None:
     assert ada.submit("/receive", headers={"content-length": "-1"}).status_code in (400, 413)
 
 
-def test_a_proxy_vouches_for_a_person(visit: Visit) -> None:
-    proxy = {"EXPUNGE_DESK_HEADER": "X-User", "EXPUNGE_DESK_PROXY": "127.0.0.1"}
+SECRET = "0123456789abcdef" * 2
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> dict[str, str]:
+    """The settings of a desk behind a proxy on the same machine."""
+    file = tmp_path / "proxy-secret"
+    file.write_text(f"{SECRET}\n")
+    file.chmod(0o640)
+    return {
+        "EXPUNGE_DESK_HEADER": "X-User",
+        "EXPUNGE_DESK_PROXY": "127.0.0.1",
+        "EXPUNGE_DESK_PROXY_SECRET": str(file),
+    }
+
+
+def said(name: str, secret: str = SECRET) -> list[tuple[str, str]]:
+    return [("x-user", name), ("x-expunge-proxy-secret", secret)]
+
+
+def admits(browser: Browser, headers: Any) -> bool:
+    return browser.get("/login", headers=headers, follow_redirects=False).status_code == 303
+
+
+def test_a_proxy_vouches_for_a_person(visit: Visit, proxy: dict[str, str]) -> None:
     browser = visit(**proxy)
-    assert browser.get("/login", headers={"x-user": "ada"}, follow_redirects=False).headers["location"] == "/"
-    assert "ada" in browser.get("/", headers={"x-user": "ada"}).text
-    for headers in ({}, {"x-user": "eve"}):
-        assert browser.get("/", headers=headers, follow_redirects=False).status_code == 303, "the cookie alone"
+    assert admits(browser, said("ada"))
+    assert "ada" in browser.get("/", headers=said("ada")).text  # pyright: ignore[reportArgumentType]
+    for headers in ([], said("eve")):
+        answer = browser.get("/", headers=headers, follow_redirects=False)  # pyright: ignore[reportArgumentType]
+        assert answer.status_code == 303, "the cookie alone"
 
 
-def test_attack_somebody_else_sends_the_header_of_the_proxy(visit: Visit, home: Path) -> None:
-    browser = visit(EXPUNGE_DESK_HEADER="X-User", EXPUNGE_DESK_PROXY="10.0.0.7")
-    answer = browser.get("/login", headers={"x-user": "ada", "x-forwarded-for": "10.0.0.7"}, follow_redirects=False)
-    assert answer.status_code == 200
+def test_attack_a_user_of_the_same_machine_sends_the_header_of_the_proxy(visit: Visit, proxy: dict[str, str]) -> None:
+    for headers in (said("ada")[:1], said("ada", "x" * 32), said("ada", ""), [*said("ada"), said("ada", "x")[1]]):
+        assert not admits(visit(**proxy), headers), headers
+    browser = visit(**proxy)
+    assert admits(browser, said("ada"))
+    answer = browser.get("/", headers=said("ada")[:1], follow_redirects=False)  # pyright: ignore[reportArgumentType]
+    assert answer.status_code == 303, "the cookie that the proxy got counts with the secret alone"
+
+
+def test_attack_a_secret_that_others_can_read_or_guess(home: Path, proxy: dict[str, str]) -> None:
+    file = Path(proxy["EXPUNGE_DESK_PROXY_SECRET"])
+    with pytest.raises(UsageError, match="EXPUNGE_DESK_PROXY_SECRET to a file"):
+        Door.of(home, {**proxy, "EXPUNGE_DESK_PROXY_SECRET": ""})
+    file.chmod(0o644)
+    with pytest.raises(UsageError, match="every user can read"):
+        Door.of(home, proxy)
+    file.chmod(0o600)
+    assert SECRET not in repr(Door.of(home, proxy))
+    for content in ("", "short", "é" * 40, "a" * 20 + "\n" + "b" * 20):
+        file.write_text(content)
+        with pytest.raises(UsageError, match="32 or more plain characters"):
+            Door.of(home, proxy)
+    with pytest.raises(UsageError, match="cannot be read"):
+        Door.of(home, {**proxy, "EXPUNGE_DESK_PROXY_SECRET": str(file) + "x"})
+
+
+def test_attack_somebody_else_sends_the_header_of_the_proxy(visit: Visit, home: Path, proxy: dict[str, str]) -> None:
+    browser = visit(**{**proxy, "EXPUNGE_DESK_PROXY": "10.0.0.7"})
+    assert not admits(browser, [*said("ada"), ("x-forwarded-for", "10.0.0.7")])
     assert browser.get("/", headers={"x-user": "ada"}, follow_redirects=False).status_code == 303
-    double = visit(EXPUNGE_DESK_HEADER="X-User", EXPUNGE_DESK_PROXY="127.0.0.1")
-    twice = [("x-user", "ada"), ("x-user", "eve")]
-    assert double.get("/login", headers=twice, follow_redirects=False).status_code == 200  # pyright: ignore[reportArgumentType]
+    assert not admits(visit(**proxy), [*said("ada"), ("x-user", "eve")])
     with pytest.raises(UsageError, match="EXPUNGE_DESK_PROXY"):
         Door.of(home, {"EXPUNGE_DESK_HEADER": "X-User"})
+
+
+def test_attack_a_session_that_logged_out_comes_back_after_a_restart(ada: Browser, visit: Visit) -> None:
+    copy = cookie_of(ada)
+    ada.submit("/logout")
+    assert visit().get("/", headers=copy, follow_redirects=False).status_code == 303
+
+
+def test_attack_a_stranger_sends_ten_megabytes(visit: Visit) -> None:
+    browser = visit()
+    browser.read("/login")
+    for path in ("/login", "/receive"):
+        assert browser.submit(path, {"token": "x" * 20_000}).status_code == 413
+
+
+@pytest.mark.parametrize("most", [{"text": 1_000_001}, {"kind": 2_001}, {"received": 2_001}])
+def test_attack_a_field_is_filled_with_a_book(most: dict[str, int], ada: Browser) -> None:
+    ((name, size),) = most.items()
+    for more in ({}, {"files": {"file": ("n.eml", b"x")}}):
+        answer = ada.submit("/receive", {"text": "a", name: "x" * size}, **more)
+        assert (answer.status_code, f"{name}: {size} characters" in answer.text) == (400, True), answer.text[:600]
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"ada": "x"}', '{"": "' + "0" * 64 + '"}'])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import html
 import io
 import json
+import os
 import re
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
+import yaml
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
@@ -127,7 +132,7 @@ def test_a_run_that_was_killed_is_said_to_be_lost(ada: Browser, home: Path) -> N
     folder.mkdir(parents=True)
     begun = {"command": "audit", "words": [], "request_id": "", "who": "ada", "at": "2026-01-01T00:00:00+00:00"}
     (folder / "run.json").write_text(json.dumps(begun))
-    (folder / "process.json").write_text(json.dumps({"pid": 1, "born": 0.0}))
+    (folder / "lock").touch()
     assert "ended without a result" in ada.read(f"/runs/{folder.name}")
 
 
@@ -193,3 +198,74 @@ def test_a_word_of_a_person_is_no_option_of_a_command(home: Path, monkeypatch: p
         time.sleep(0.2)
     assert "Usage" not in found["log"] + str(found["result"]), found
     assert found["code"] != 0
+
+
+def started(home: Path, days: float, end: dict[str, Any] | None, run_id: str) -> Path:
+    """A folder of a run that began and ended so many days ago."""
+    folder, at = home / "runs" / run_id, (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+    folder.mkdir(parents=True)
+    begun = {"command": "audit", "words": [], "request_id": "", "who": "ada", "at": at}
+    (folder / "run.json").write_text(json.dumps(begun))
+    (folder / "lock").touch()
+    if end is not None:
+        (folder / "end.json").write_text(json.dumps({**end, "at": at}))
+    return folder
+
+
+def test_runs_of_long_ago_are_cleared_away_and_no_live_one(home: Path) -> None:
+    old = started(home, 31, {"code": 0}, "20260101000000-0123456789aa")
+    lost = started(home, 31, None, "20260101000000-0123456789ab")
+    new = started(home, 29, {"code": 0}, "20260101000000-0123456789ac")
+    live = started(home, 31, None, "20260101000000-0123456789ad")
+    foreign = home / "runs" / "notes"
+    foreign.mkdir()
+    with (live / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        background.clear(home, datetime.now(UTC))
+    assert [one.exists() for one in (old, lost, new, live, foreign)] == [False, False, True, True, True]
+
+
+def test_attack_a_step_of_the_clock_makes_a_live_run_lost(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says of a process's start moves with the clock; the lock of a live run does not."""
+    folder = started(home, 0, None, "20260101000000-0123456789ab")
+    born = psutil.Process().create_time()
+    (folder / "process.json").write_text(json.dumps({"pid": os.getpid(), "born": born}))
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: born + 3600)
+    with (folder / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert (background.describe(home, folder.name) or {})["state"] == "running"
+    assert (background.describe(home, folder.name) or {})["state"] == "lost"
+
+
+@pytest.mark.slow
+def test_attack_the_process_that_waits_is_killed_while_its_command_goes_on(home: Path) -> None:
+    run_id = background.start(home, "audit", [], "ada", "")
+    (waiter,) = [one for one in psutil.Process().children() if run_id in " ".join(one.cmdline())]
+    until = time.monotonic() + 60
+    while not (commands := waiter.children()) and time.monotonic() < until:
+        time.sleep(0.05)
+    waiter.kill()
+    waiter.wait()
+    assert (background.describe(home, run_id) or {})["state"] == "running", "its command lives"
+    commands[0].kill()
+    while (background.describe(home, run_id) or {})["state"] == "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (background.describe(home, run_id) or {})["state"] == "lost"
+
+
+@pytest.mark.parametrize("text", ["1e5", "1E2", "nan", "inf", "-1", "1_0", "0x10", "٣", "100000", "1.5"])
+def test_attack_a_small_number_is_written_as_a_large_one(text: str, ada: Browser, request_id: str) -> None:
+    answer = ada.submit(f"/requests/{request_id}/policy", {**FIELDS, "seeds": text, "then": "submit"})
+    assert (answer.status_code, "seeds" in answer.text) == (400, True)
+    if text not in ("1.5",):
+        answer = ada.submit(f"/requests/{request_id}/policy", {**FIELDS, "max_target_rate": text, "then": "submit"})
+        assert (answer.status_code, "max_target_rate" in answer.text) == (400, True)
+
+
+def test_attack_the_form_makes_ids_of_the_name_of_a_person(ada: Browser, home: Path) -> None:
+    """Ids are in receipts and verdicts, which are signed and handed out."""
+    path = ada.submit("/receive", {"kind": "ncii", "text": "From: a@b.example\n\nMaterial: x\n"}).headers["location"]
+    ada.read(f"{path}/policy")
+    ada.submit(f"{path}/policy", {**FIELDS, "target-0-name": "Jane Doe", "target-0-category": "identity"})
+    policy = yaml.safe_load(draft(home, path.rsplit("/", 1)[1]).read_text())
+    assert [(one["id"], one["name"]) for one in policy["concepts"]] == [("target", "Jane Doe")]
