@@ -32,6 +32,9 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.ledger.admission import admitting, keep_received
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.decisions.counters import open_counters, rescissions
+from expunge.tasks.ledger.decisions.kinds import kinds_of
+from expunge.tasks.ledger.decisions.record import notices_of
 from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.policy_store import published_policies, same_in_force, state_with
@@ -49,7 +52,8 @@ def intake(policy: Policy, ledger: Ledger, settings: Settings, floor: Floor) -> 
     home, chain = settings.home, ledger.chain
     published, policies = of_step(chain, Step.PUBLISHED), published_policies(home, chain)
     if policy.digest not in {receipt.inputs["policy"] for receipt in published}:
-        refuse_below(policy, floor)
+        for kind in sorted(kinds_of(home, chain, policy, notices_of(home))):  # its own is the submitter's word
+            refuse_below(policy.model_copy(update={"kind": kind}), floor)
     state = state_with(policy, policies, chain, floor)
     follows = published[-1].outputs["bundle"] if published else ""
     order = _saved(policy, state, ledger.line, home, floor, follows)
@@ -61,11 +65,14 @@ def intake(policy: Policy, ledger: Ledger, settings: Settings, floor: Floor) -> 
 def repeated(policy: Policy, ledger: Ledger, home: Path) -> Receipt | None:
     """Return the publication of the request that asked the same first and is in force.
 
-    None too where the policy cannot be compared, or is below the floor: the flow says why it is refused.
+    None too where the policy cannot be compared, or is below the floor: the flow says why it is refused. So it does
+    where one of the two is countered or was taken back. What is put back soon is in force for nobody else.
     """
     with suppress(IntegrityError, PolicyError, PolicyErrors):
         refuse_below(policy, floor_in_force())
-        return same_in_force(policy, home, ledger.chain)
+        first, notices = same_in_force(policy, home, ledger.chain), notices_of(home)
+        stopped = {*open_counters(notices), *rescissions(notices)}
+        return first if first and stopped.isdisjoint({first.request_id, policy.request_id}) else None
     return None
 
 

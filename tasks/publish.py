@@ -15,8 +15,8 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
-from expunge.tasks.ledger.decisions.counters import refuse_countered
 from expunge.tasks.ledger.decisions.record import NotApproved, approval_of, notices_of
+from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.queries import NOTICES

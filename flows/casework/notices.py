@@ -154,7 +154,8 @@ def _is_ended(row: dict[str, Any]) -> bool:
     refused = row["state"] == "rejected" and row["decided_by"] is not None
     stop = row["countered"] or row["rescinded"]
     stopped = stop is not None and not stop["published"]
-    return row["state"] in ENDED or refused or stopped
+    lost = row["state"] == "replaced" and row["same_as"]  # another's withdrawal took away what it relied on
+    return (row["state"] in ENDED and not lost) or refused or stopped
 
 
 def _left(due: str | None, now: datetime) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from expunge.tasks.core.errors import IntegrityError, LedgerError, UsageError
-from expunge.tasks.ledger.decisions.counters import Countered, open_counters, refuse_countered, rescissions
+from expunge.tasks.ledger.decisions.counters import Countered, open_counters, rescissions
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
 from expunge.tasks.ledger.decisions.record import notices_of, with_notices
+from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.decisions.validity import refusal_of
-from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
-from expunge.tasks.ledger.receipt import Receipt, Step, named, of_step
+from expunge.tasks.ledger.policy_store import kept_policy
+from expunge.tasks.ledger.receipt import Receipt, named
 
 GRACE = timedelta(minutes=10)
 """How long it may take from the last look before the pointer moves until the receipt is written."""
@@ -33,9 +34,8 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
 
 def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
     """Say where a counter-notice was on record when a request was published for which it came in."""
-    at = datetime.fromisoformat(published.at) - GRACE
     try:
-        notices = [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
+        notices = _notices_before(home, published)
         if not (open_counters(notices) or rescissions(notices)):
             return
         refuse_countered(home, kept_policy(home, published.inputs.get("policy", "")), before, notices)
@@ -47,12 +47,17 @@ def countered(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iter
         return  # the policy is lost, which is told for itself
 
 
+def _notices_before(home: Path, published: Receipt) -> list[Receipt]:
+    """Return the receipts of the notices that were on record at the last look before a publication."""
+    at = datetime.fromisoformat(published.at) - GRACE
+    return [one for one in notices_of(home) if datetime.fromisoformat(one.at) <= at]
+
+
 def _problem(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
     if not any(one.inputs.get("floor") for one in before):
         return ""  # of before there were floors
     policy = kept_policy(home, published.inputs.get("policy", ""))
-    others, _ = kept_policies(home, {one.inputs.get("policy", "") for one in of_step(before, Step.PUBLISHED)})
-    people = deciders_on_record(home, before, policy, others.values())
+    people = deciders_on_record(home, before, policy, _notices_before(home, published))
     if people is None:
         return "" if "approval" not in published.inputs else "it names an approval, and no floor on record asked"
     asked = open_question(before, published.request_id)

@@ -1,20 +1,16 @@
-"""Counter-notices: what stops a publication, and for how long, from the receipts of notices alone.
+"""Counter-notices: which are open, and for how long, from the receipts of notices alone.
 
 A counter-notice counts once it is complete: else anybody could stop a takedown by a line of text. It is open until the
-sender of the first notice has told of a court action. What it is about may be published no more meanwhile, and what was
-published is put back within its window.
+sender of the first notice has told of a court action. What it stops meanwhile is in `stopping`; what was published is
+put back within its window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expunge.errors import ExpungeError
-from expunge.policies import Policy, counting_key
-from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
 COUNTERS = "counters"
@@ -28,6 +24,11 @@ class Countered(ExpungeError):
     """A counter-notice is open, or the notice was taken back; nothing was published."""
 
     exit_code = 7
+
+
+def requests_in(notices: Iterable[Receipt]) -> list[Receipt]:
+    """Return the receipts of the notices that ask for something, and answer no other notice."""
+    return [one for one in of_step(notices, Step.RECEIVED) if not one.settings.get(COUNTERS)]
 
 
 def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
@@ -70,25 +71,6 @@ def window_of(counter: Receipt) -> dict[str, str]:
     return {"opens": str(counter.settings["opens_at"]), "closes": str(counter.settings["due_at"])}
 
 
-def refuse_countered(home: Path, policy: Policy, chain: Sequence[Receipt], notices: Sequence[Receipt]) -> None:
-    """Raise Countered where a counter-notice stops the publication of this policy.
-
-    It stops that of the request that it is about, and of one that takes its place and erases one of the same targets.
-    What is withdrawn is published, as the counter-notice asks.
-    """
-    counters = open_counters(notices)
-    if policy.concepts and policy.request_id in rescissions(notices):
-        raise Countered(f"nothing is published: the sender of {policy.request_id} took the notice back")
-    for about in (policy.request_id, *policy.replaces) if policy.concepts else ():
-        if about in counters and _is_same(home, policy, about, chain):
-            window = window_of(counters[about])
-            raise Countered(
-                f"nothing is published: a counter-notice against {about} is on record. What was taken down is put back "
-                f"from {window['opens']} until {window['closes']}, by a policy that `replaces` it, unless the "
-                f"sender tells of a court action: `expunge counter {about} FILE --court-action`"
-            )
-
-
 def with_counters(rows: Sequence[dict[str, Any]], notices: Sequence[Receipt]) -> list[dict[str, Any]]:
     """Return the states of requests with the open counter-notices against them.
 
@@ -115,21 +97,3 @@ def _overlaid(row: Mapping[str, Any], counter: Receipt | None, back: Receipt | N
     if countered["published"]:
         words += f": put it back from {countered['opens']} until {countered['closes']}"
     return {**row, "state": "countered", "reasons": [words], "countered": countered}
-
-
-def _is_same(home: Path, policy: Policy, about: str, chain: Sequence[Receipt]) -> bool:
-    """Return whether a policy is the request of this id, or erases one of its targets; also where that is lost."""
-    if about == policy.request_id:
-        return True
-    digests = {
-        receipt.inputs["policy"] for receipt in chain if receipt.request_id == about and "policy" in receipt.inputs
-    }
-    try:
-        others = [kept_policy(home, digest) for digest in sorted(digests)]
-    except IntegrityError:
-        return True
-    return any(not _targets(policy).isdisjoint(_targets(other)) for other in others)
-
-
-def _targets(policy: Policy) -> set[str]:
-    return {counting_key(name) for concept in policy.concepts for name in (concept.name, *concept.aliases)}

@@ -1,18 +1,19 @@
 """The question to people whether a bundle may be published: whom it is for, and whether it is still open.
 
-The floor asks it, by kind. The kinds that count are that of the policy and those of the requests whose place it takes:
-else a request of a kind that nobody decides on could withdraw what a person has to decide on.
+The floor asks it, by kind. All the kinds of a request count, see `kinds`: else one that a person has to decide on could
+be submitted, or withdrawn, as of a kind that nobody decides on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from expunge.policies import Floor, Policy
 from expunge.policies.model.schema import Kind
 from expunge.tasks.core.errors import UsageError
+from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
@@ -52,19 +53,14 @@ def deciders_in(floor: Floor, kinds: Collection[Kind]) -> Deciders | None:
     return Deciders(floor.digest, common, min(one.hours for one in asked))
 
 
-def kinds_of(policy: Policy, published: Iterable[Policy]) -> set[Kind]:
-    """Return the kinds of a policy and of the published ones whose place it takes."""
-    return {policy.kind, *(other.kind for other in published if other.request_id in policy.replaces)}
-
-
 def deciders_on_record(
-    home: Path, chain: Sequence[Receipt], policy: Policy, published: Iterable[Policy]
+    home: Path, chain: Sequence[Receipt], policy: Policy, notices: Sequence[Receipt]
 ) -> Deciders | None:
     """Return who decides by the last floor on record for this policy that asks for an approval; None if none asks.
 
     A floor that asks no more does not release what an earlier one asked for. IntegrityError if a floor is lost.
     """
-    kinds, known = kinds_of(policy, published), dict[str, Deciders | None]()
+    kinds, known = kinds_of(home, chain, policy, notices), dict[str, Deciders | None]()
     for receipt in of_step(chain, *ASKING):
         digest = receipt.inputs.get("floor")
         if digest and receipt.inputs.get("policy") == policy.digest:

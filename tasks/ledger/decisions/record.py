@@ -15,11 +15,11 @@ from expunge.policies import Policy
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.decisions.envelope import Decision, keep_decision, registered_keys, sign_decision
+from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.decisions.question import (
     Deciders,
     deciders_in,
     deciders_on_record,
-    kinds_of,
     last_answer,
     open_question,
 )
@@ -27,7 +27,7 @@ from expunge.tasks.ledger.decisions.validity import own_request, refusal_of
 from expunge.tasks.ledger.floor_store import floor_in_force, keep_floor, kept_floor
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
-from expunge.tasks.ledger.policy_store import kept_policy, published_policies
+from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.queries import NOTICES, read
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
@@ -72,10 +72,9 @@ def ask(case: Case, bundle: str, verdict: str | None) -> Receipt | None:
 def deciders_for(case: Case) -> Deciders | None:
     """Return who decides on the publication of a case, by the floor in force, or by an earlier one that asked."""
     floor = keep_floor(case.order.home)
-    kinds = kinds_of(case.policy, case.policies.values())
-    return deciders_in(floor, kinds) or deciders_on_record(
-        case.order.home, case.chain, case.policy, case.policies.values()
-    )
+    home, notices = case.order.home, notices_of(case.order.home)
+    kinds = kinds_of(home, case.chain, case.policy, notices)
+    return deciders_in(floor, kinds) or deciders_on_record(home, case.chain, case.policy, notices)
 
 
 def approval_of(case: Case, bundle: str) -> dict[str, str]:
@@ -92,7 +91,7 @@ def approval_of(case: Case, bundle: str) -> dict[str, str]:
     if asked is None or (asked.work, asked.inputs["bundle"]) != (case.order.key, bundle):
         raise NotApproved(f"{request_id} waits for no decision on bundle {bundle}: submit the policy again")
     answer = last_answer(case.chain, asked)
-    people = _still_registered(home, asked, case.policy, list(case.policies.values()))
+    people = _still_registered(home, case.chain, asked, case.policy)
     if problem := refusal_of(home, with_notices(home, case.chain), asked, answer, people, datetime.now(UTC)):
         raise NotApproved(f"{request_id} is not published: {problem}. {how_to_decide(request_id, people)}")
     assert answer is not None, "without an answer there is a problem"
@@ -177,11 +176,11 @@ def with_notices(home: Path, chain: Sequence[Receipt]) -> list[Receipt]:
 
 def people_of(home: Path, chain: Sequence[Receipt], asked: Receipt) -> Deciders:
     """Return who may answer a question now: those whom the floor names that asked, and today's where it asks too."""
-    return _still_registered(home, asked, kept_policy(home, asked.inputs["policy"]), published_policies(home, chain))
+    return _still_registered(home, chain, asked, kept_policy(home, asked.inputs["policy"]))
 
 
-def _still_registered(home: Path, asked: Receipt, policy: Policy, published: Sequence[Policy]) -> Deciders:
-    kinds = kinds_of(policy, published)
+def _still_registered(home: Path, chain: Sequence[Receipt], asked: Receipt, policy: Policy) -> Deciders:
+    kinds = kinds_of(home, chain, policy, notices_of(home))
     then, now = deciders_in(kept_floor(home, asked.inputs["floor"]), kinds), deciders_in(floor_in_force(), kinds)
     if then is None:
         raise NotApproved(f"the floor that asked about {asked.request_id} asks for nothing: see `expunge audit`")

@@ -119,7 +119,7 @@ def _described(
     """
     by, since = status and status.replaced.get(row["request_id"]), row.pop("first")
     if by and since < by.sequence:
-        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"]}
+        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"], "same_as": None}
         return row | _clock(policy, done or by.at, now) | UNPROVEN | replaced
     if status and row["same_as"] and (by := status.replaced.get(row["same_as"])):
         replaced = {"state": "replaced", "reasons": [f"by {by.request_id}, as {row['same_as']}, which asked the same"]}

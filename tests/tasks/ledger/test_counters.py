@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from expunge.tasks.audit.approvals import GRACE, countered
 from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import open_case
-from expunge.tasks.ledger.decisions.counters import Countered, refuse_countered
+from expunge.tasks.ledger.decisions.counters import Countered
 from expunge.tasks.ledger.decisions.record import notices_of
+from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.decisions.window import business_days_after, restore_window
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import note
@@ -334,4 +336,145 @@ def test_attack_a_stranger_tells_of_a_court_action(tmp_path: Path) -> None:
     with pytest.raises(Countered):
         stop(home, path, chain)
     assert counter(notice, letter(tmp_path, "action", ACTION), None, home, court_action=True)["state"] == "received"
+    stop(home, path, chain)
+
+
+def mailed(folder: Path, home: Path, address: str, kind: str = "copyright", text: str = "", concept: str = "") -> str:
+    """The number of a complete notice from this address."""
+    text = text or DMCA
+    mail = HEAD.replace("lena@vogel.example", address) + text + (f"Concept: {concept}\n" if concept else "")
+    (file := folder / f"{len(list(folder.iterdir()))}.eml").write_text(mail)
+    said = take_in(file, kind, None, None, home)  # pyright: ignore[reportArgumentType]
+    return said["request_id"]
+
+
+DMCA = """\
+Copyrighted work: The Blue Heron
+Removed material: pictures of a bicycle
+Material: pictures of a bicycle at /m/7
+Name: Mara Quill
+Address: 1 Mill Lane
+
+I have a good-faith belief that the use is not authorised by the owner, its agent, or the law.
+I state that the information in this notice is accurate.
+Under penalty of perjury, I am authorised to act for the owner.
+
+/s/ Mara Quill
+
+"""
+ORDER = """\
+notice_version: "1"
+kind: court_order
+concept: bicycle
+elements:
+  court: Regional Court of Lindenau
+  case_number: 15 O 204/26
+  material: pictures of a bicycle
+  due_at: "2026-12-30T17:00:00+01:00"
+"""
+
+
+def contested(folder: Path, home: Path) -> str:
+    """The number of a notice of mara's, whose policy waits for its publication when a counter-notice comes in."""
+    number = mailed(folder, home, "mara@quill.example")
+    taken_in(asked(folder, number), home)
+    counter(number, letter(folder, "reply"), None, home)
+    return number
+
+
+def test_attack_the_same_requester_submits_the_same_target_under_another_id(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = contested(tmp_path, home)
+    chain = taken_in(other := asked(tmp_path, "other"), home)
+    with pytest.raises(Countered, match=f"against {first} is on record, and other has the same target"):
+        stop(home, other, chain)
+    stop(home, asked(tmp_path, "another-target", "umbrella"), chain)
+
+
+def test_attack_the_same_requester_sends_the_same_notice_once_more(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    again = mailed(tmp_path, home, "Mara@Quill.example", text=DMCA + "Once more.\n")
+    chain = taken_in(path := asked(tmp_path, again), home)
+    with pytest.raises(Countered, match=f"{again} has the same target"):
+        stop(home, path, chain)
+
+
+def test_attack_the_same_requester_writes_from_another_address_that_names_the_first(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    again = mailed(tmp_path, home, "agent@law.example", text=DMCA + "Contact: mara@quill.example\n")
+    chain = taken_in(path := asked(tmp_path, again), home)
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+
+
+@pytest.mark.parametrize("kind", ["trademark", "voluntary", "other", "court_order"])
+def test_attack_the_same_target_comes_as_of_another_kind_by_the_word_of_the_policy_alone(
+    kind: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    chain = taken_in(path := asked(tmp_path, "other", kind=kind), home)
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+
+
+def test_attack_a_defective_notice_stands_for_another_owner(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    for kind in ("copyright", "court_order"):
+        number = mailed(tmp_path, home, f"{kind}@other.example", kind, "Please remove the bicycle.\n")
+        chain = taken_in(path := asked(tmp_path, number, kind=kind), home)
+        with pytest.raises(Countered):
+            stop(home, path, chain)
+
+
+def test_the_notice_of_another_owner_about_the_same_target_goes_on(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    number = mailed(tmp_path, home, "noor@other.example", text=DMCA.replace("Mara Quill", "Noor Haas"))
+    chain = taken_in(path := asked(tmp_path, number), home)
+    stop(home, path, chain)
+
+
+def test_a_court_order_about_the_same_target_goes_on(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    contested(tmp_path, home)
+    (file := tmp_path / "order.yaml").write_text(ORDER)
+    said = take_in(file, None, None, None, home)
+    assert said["state"] == "received", said["missing"]
+    chain = taken_in(path := asked(tmp_path, said["request_id"], kind="court_order"), home)
+    stop(home, path, chain)
+
+
+def test_attack_nobody_knows_who_sent_the_first_notice(tmp_path: Path) -> None:
+    """Whoever cannot be told apart from the first sender is the first sender."""
+    home = tmp_path / "home"
+    taken_in(asked(tmp_path), home)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    number = mailed(tmp_path, home, "noor@other.example")
+    chain = taken_in(path := asked(tmp_path, number), home)
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+
+
+def test_attack_a_notice_is_countered_before_its_policy_and_comes_again(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    number = mailed(tmp_path, home, "mara@quill.example", concept="bicycle")
+    counter(number, letter(tmp_path, "reply"), None, home)
+    chain = taken_in(path := asked(tmp_path, "other"), home)
+    with pytest.raises(Countered):
+        stop(home, path, chain)
+    stop(home, asked(tmp_path, "another-target", "umbrella"), chain)
+
+
+def test_what_was_in_force_before_the_counter_notice_is_not_stopped_by_one_against_another(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", asked(tmp_path, "earlier")
+    chain = taken_in(path, home, publish=True)
+    taken_in(asked(tmp_path), home)
+    at = datetime.fromisoformat(chain[-1].at)
+    while datetime.now(UTC) < at + timedelta(seconds=1):
+        time.sleep(0.05)
+    counter("first", letter(tmp_path, "reply"), None, home)
     stop(home, path, chain)

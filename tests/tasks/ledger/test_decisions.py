@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from expunge.canonical_json import sha256
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.flows.casework.approval import approve, refuse, waiting
-from expunge.flows.casework.notices import list_due
+from expunge.flows.casework.notices import list_due, take_in
+from expunge.policies import PolicyErrors
 from expunge.tasks.audit.approvals import unapproved
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import Case, open_case
@@ -48,6 +51,10 @@ def floor_for(folder: Path, name: str, kinds: dict[str, list[str]], **terms: Any
     }
     file.write_text((TESTS / "floor.yaml").read_text() + (f"approval: {json.dumps(approval)}\n" if kinds else ""))
     return file
+
+
+def moved(at: str, by: timedelta) -> str:
+    return f"{datetime.fromisoformat(at) + by:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass
@@ -107,13 +114,17 @@ class Desk:
         inputs = {"policy": case.order.policy, "bundle": asked.inputs["bundle"], "approval": digest}
         case.note(Step.APPROVED, inputs, {}, {"outcome": "approved", "by": "bea", "reasons": []})
 
-    def audited(self, case: Case) -> list[str]:
+    def audited(self, case: Case, hours: int = 0) -> list[str]:
+        """What the audit says of the publications, were they so many hours later."""
         chain = journal(self.home, case.order.line).receipts()
+        later = timedelta(hours=hours)
         return [
             problem
             for place, receipt in enumerate(chain)
             if receipt.step == Step.PUBLISHED
-            for problem in unapproved(self.home, receipt, chain[:place])
+            for problem in unapproved(
+                self.home, receipt.model_copy(update={"at": moved(receipt.at, later)}), chain[:place]
+            )
         ]
 
 
@@ -277,6 +288,63 @@ def test_attack_a_kind_that_nobody_decides_on_withdraws_what_people_decide_on(de
     case = desk.submitted("back", path=back)
     with pytest.raises(NotApproved, match="nobody has approved it"):
         approval_of(case, BUNDLE)
+
+
+def test_attack_a_notice_of_a_kind_that_people_decide_on_is_submitted_as_another(desk: Desk) -> None:
+    (mail := desk.folder / "notice.eml").write_text("From: a@b.example\nSubject: x\n\nOur mark: Velo\n")
+    number = take_in(mail, "trademark", None, None, desk.home)["request_id"]
+    case = desk.submitted(path=as_voluntary(desk, number))
+    with pytest.raises(NotApproved, match="nobody has approved it"):
+        approval_of(case, BUNDLE)
+    inputs = {"policy": case.order.policy, "floor": case.order.floor}
+    case.note(Step.PUBLISHED, inputs, {"bundle": BUNDLE})
+    assert desk.audited(case, hours=1) != []
+
+
+def test_attack_a_request_comes_again_under_its_id_as_of_a_kind_that_nobody_decides_on(desk: Desk) -> None:
+    desk.submitted()
+    refuse(desk.home, "first", "The mark was never registered.", desk.key("bea"))
+    case = desk.submitted(path=as_voluntary(desk, "first"))
+    with pytest.raises(NotApproved, match="nobody has approved it"):
+        approval_of(case, BUNDLE)
+
+
+def test_attack_a_kind_is_laundered_by_a_replacement_between(desk: Desk) -> None:
+    case = desk.submitted()
+    desk.approve()
+    desk.publish(open_case(case.order))
+    between = replacing(as_voluntary(desk, "between"), "first", seeds=5)
+    case = desk.submitted("between", path=between)
+    desk.approve(request_id="between")
+    desk.publish(open_case(case.order))
+    back = withdrawal(between, "back", "between")
+    case = desk.submitted("back", path=back)
+    with pytest.raises(NotApproved, match="nobody has approved it"):
+        approval_of(case, BUNDLE)
+
+
+def test_attack_a_policy_of_a_laxer_kind_than_its_notice_is_held_to_the_laxer_floor(desk: Desk) -> None:
+    (mail := desk.folder / "notice.eml").write_text("From: a@b.example\nSubject: x\n\nOur mark: Velo\n")
+    number = take_in(mail, "trademark", None, None, desk.home)["request_id"]
+    path, floor = as_voluntary(desk, number), Path(os.environ["EXPUNGE_FLOOR"])
+    stricter = yaml.safe_load(floor.read_text())
+    stricter["kinds"] = {"trademark": stricter["default"] | {"seeds": 9_000}}
+    floor.write_text(json.dumps(stricter))
+    with pytest.raises(PolicyErrors, match=r"requests of the kind trademark"):
+        desk.submitted(path=path)
+
+
+def as_voluntary(desk: Desk, request_id: str) -> Path:
+    path = policy_file(desk.folder, DIGEST, request_id)
+    path.write_text(path.read_text().replace('"trademark"', '"voluntary"'))
+    return path
+
+
+def replacing(path: Path, *ids: str, seeds: int) -> Path:
+    policy = json.loads(path.read_text()) | {"replaces": list(ids)}
+    policy["acceptance"] |= {"seeds": seeds}
+    path.write_text(json.dumps(policy))
+    return path
 
 
 def test_attack_a_publication_without_the_approval_that_its_floor_asked_for(desk: Desk) -> None:

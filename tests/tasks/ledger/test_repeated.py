@@ -12,6 +12,8 @@ import pytest
 
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import file_digest, folder_digest
+from expunge.flows.casework.counter import counter
+from expunge.flows.casework.notices import list_due
 from expunge.flows.history import write_report
 from expunge.policies import Policy, read
 from expunge.tasks.audit.record import audit
@@ -23,6 +25,7 @@ from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import AtTheDoor, journal, note
 from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.handed_in import handed_in
+from tests.tasks.ledger.test_counters import letter
 
 DIGEST = folder_digest(MODEL)
 
@@ -123,6 +126,30 @@ def test_attack_the_first_request_is_withdrawn_so_that_the_second_is_forgotten(t
     told = {row["request_id"]: row["state"] for row in states(home)}
     assert told == {"first": "replaced", "away": "published", "second": "published"}
     assert problems(home) == []
+
+
+def test_attack_another_owner_relies_on_what_a_counter_notice_puts_back(tmp_path: Path) -> None:
+    """Set aside by it, the request of the other owner would end with it, and nobody would be told."""
+    home = tmp_path / "home"
+    publish(path := asked(tmp_path, "first", kind="copyright"), home)
+    early, late = (asked(tmp_path, name, kind="copyright") for name in ("early", "late"))
+    set_aside(early, home)
+    counter("first", letter(tmp_path, "reply"), None, home)
+    assert first_of(late, home) is None
+    publish(withdrawal(path, "away", "first"), home)
+    assert [(row["request_id"], row["state"]) for row in list_due(home)["due"]] == [("early", "replaced")]
+    publish(early, home)
+    assert list_due(home)["due"] == []
+
+
+def test_attack_a_countered_request_is_set_aside_as_done_by_another(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    publish(asked(tmp_path, "first", kind="copyright"), home)
+    second = asked(tmp_path, "second", kind="copyright")
+    assert first_of(second, home) == "first"
+    handed_in(second, home)
+    counter("second", letter(tmp_path, "reply"), None, home)
+    assert first_of(second, home) is None
 
 
 def test_attack_a_request_that_was_replaced_comes_back_as_a_repetition(tmp_path: Path) -> None:
