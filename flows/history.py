@@ -15,6 +15,7 @@ from expunge.tasks.core.connection import without_password
 from expunge.tasks.core.errors import EXIT_CODE_OF, IntegrityError, NothingOnRecord, ServiceUnreachable, UsageError
 from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import STORE, Settings
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger import queries as history
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.ledger.recorder import journal
@@ -95,18 +96,25 @@ def _refuse_changed(home: Path, policy: Policy, requests: list[dict[str, Any]]) 
 
 
 def audit(
-    home: Path, noted: list[str], keys: list[Path], store: Settings | None, index: Settings | None = None
+    home: Path,
+    noted: list[str],
+    keys: list[Path],
+    store: Settings | None,
+    index: Settings | None = None,
+    fetch: bool = False,
 ) -> dict[str, Any]:
     """Return every line of the record with its head, and what is wrong with any of it.
 
-    With `store` or `index` it also says what is other than in this S3, or than this MLflow shows it.
+    With `fetch` what works left is fetched from S3 where the home lacks it. With `store` or `index` it also says what
+    is other than in this S3, or than this MLflow shows it.
     """
     from expunge.tasks.audit.record import audit as read_all
     from expunge.tasks.audit.record import stored_otherwise
     from expunge.tasks.storage.record_replica import place_of
 
+    foreign = _fetched(home) if fetch else []
     found, places = read_all(home, noted, keys, store is not None), []
-    problems = list(found.problems)
+    problems = [*found.problems, *foreign]
     if store:
         problems += stored_otherwise(home, keys, store)
         places.append(f"s3://{store.bucket}/{place_of(home)} at {store.s3_endpoint_url}")
@@ -115,6 +123,12 @@ def audit(
         places.append(f"MLflow at {without_password(index.mlflow_tracking_uri)}")
     code = IntegrityError.exit_code if problems else 0
     return {**asdict(found), "problems": problems, "compared_with": ", ".join(places) or None, "exit_code": code}
+
+
+def _fetched(home: Path) -> list[str]:
+    from expunge.tasks.storage.record.fetching import fetch_works
+
+    return fetch_works(home)
 
 
 def _shown_otherwise(home: Path, index: Settings) -> list[str]:
@@ -176,7 +190,7 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
     from expunge.tasks.ledger.case import open_case
     from expunge.tasks.report import rerender
 
-    order = history.last_order(home, policy.digest)
+    order = _last_order(home, policy)
     if order is None or not (order.folder / VERDICT).exists():
         raise NothingOnRecord(_why_none(home, policy))
     page = rerender(open_case(order))
@@ -186,6 +200,19 @@ def write_report(home: Path, policy: Policy, out: Path | None) -> Path:
         raise UsageError(
             f"--out {out} cannot be written ({error.strerror}); name a file in a folder there is"
         ) from None
+
+
+def _last_order(home: Path, policy: Policy) -> Order | None:
+    """Return the last work order of a policy, with what its steps left; that is fetched where the home lacks it."""
+    from expunge.tasks.ledger.line.work import bring_back
+    from expunge.tasks.storage.record.fetching import fetching
+
+    if not (requests := history.states(home, policy.digest)):
+        return None
+    line, work = requests[-1]["line"], requests[-1]["work"]
+    with fetching(home):
+        bring_back(home, work, journal(home, line).receipts())
+    return history.last_order(home, policy.digest)
 
 
 def _why_none(home: Path, policy: Policy) -> str:

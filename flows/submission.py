@@ -13,9 +13,9 @@ from expunge.policies import Policy, parse
 from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, verdict_of
+from expunge.tasks.core.work_order import verdict_of
 from expunge.tasks.intake import note_repeated, repeated
-from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.case import Case, reopen_case
 from expunge.tasks.ledger.decisions.question import last_answer, open_question
 from expunge.tasks.ledger.decisions.record import people_of
 from expunge.tasks.ledger.ledger import Ledger
@@ -72,7 +72,7 @@ def _done(receipt: Receipt, ledger: Ledger, settings: Settings) -> Case | None:
     """
     case = None
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):  # what is lost the flow makes again
-        case = open_case(Order.load(settings.home, receipt.work), settings, ledger)
+        case = reopen_case(receipt.work, settings, ledger)
     if case is None or not (_is_in_force(receipt, case) and still_in_place(ledger, settings)):
         return None
     with suppress(IntegrityError, NothingOnRecord, FileNotFoundError):

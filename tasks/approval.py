@@ -13,14 +13,15 @@ from expunge.tasks.audit.provenance import unfounded
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import BUNDLE, EVIDENCE, VERDICT
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order, Ref
+from expunge.tasks.core.work_order import Ref
 from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import step
-from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.case import Case, reopen_case
 from expunge.tasks.ledger.decisions.question import open_question
 from expunge.tasks.ledger.decisions.record import approval_of, ask, how_to_decide, people_of
 from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.policy_store import published_policies, state_with
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.storage.manifest import check_bundle
@@ -59,7 +60,8 @@ def reopen_task(request_id: str, ledger: Ledger, settings: Settings) -> Approved
     asked = open_question(ledger.receipts(), request_id)
     if asked is None:
         raise NothingOnRecord(f"{request_id} does not wait for a decision: see `expunge status`")
-    case, bundle = open_case(Order.load(settings.home, asked.work), settings, ledger), asked.inputs["bundle"]
+    bring_back(settings.home, asked.work, ledger.chain, bundle=True)
+    case, bundle = reopen_case(asked.work, settings, ledger), asked.inputs["bundle"]
     approval_of(case, bundle)
     _refuse_changed(case, asked)
     made = next(one for one in reversed(of_step(case.receipts, Step.BUNDLED)) if one.outputs["bundle"] == bundle)

@@ -9,7 +9,7 @@ from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref
-from expunge.tasks.ledger.case import open_case
+from expunge.tasks.ledger.case import reopen_case
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.receipt import Receipt, is_of_a_base
@@ -49,7 +49,7 @@ def catch_up(ledger: Ledger, settings: Settings) -> None:
     check = proof.check
     examined = check and "evidence" in check.outputs and check.inputs.get("bundle") == proof.bundle
     if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
-        case = open_case(Order.load(settings.home, check.work), settings, ledger)
+        case = reopen_case(check.work, settings, ledger)
         table = Ref.of(case.order.folder / EVIDENCE)
         if not (case.order.folder / REPORT).exists():
             write_report(case, check.inputs["candidate"], Ref.of(case.order.folder / VERDICT), table)
@@ -61,7 +61,7 @@ def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
 
     Raises NothingOnRecord if that was cleared away, IntegrityError if its verdict is another by now.
     """
-    case, bundle = open_case(Order.load(settings.home, published.work), settings, ledger), published.outputs["bundle"]
+    case, bundle = reopen_case(published.work, settings, ledger), published.outputs["bundle"]
     order = case.order
     release = Release(bundle, bundle_uri(bundle, settings), published.digest)
     if is_of_a_base(published):

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import expunge.engine
-from expunge.canonical_json import canonical_json
+from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.errors import SettingError
 from expunge.engine.families import family_named
 from expunge.engine.files.atomic import write_whole
@@ -24,7 +24,7 @@ from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErr
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
-from expunge.tasks.core.paths import STATE
+from expunge.tasks.core.paths import IDENTITY, STATE
 from expunge.tasks.core.policy_adapter import edit_spec, sampler
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
@@ -37,6 +37,7 @@ from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.decisions.record import notices_of
 from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.policy_store import published_policies, same_in_force, state_with
 from expunge.tasks.ledger.queries import line_of
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
@@ -177,7 +178,7 @@ def _saved(
         "probes": probes_digest(),
         **(further or {}),
     }
-    key = json_digest(identity)
+    key = sha256(content := canonical_json(identity))
     order = Order(
         request_id=policy.request_id,
         line=line,
@@ -194,6 +195,7 @@ def _saved(
         attempt=_counted(home, key),
     )
     order.save()
+    write_whole(order.folder / IDENTITY, content)
     write_whole(order.folder / STATE, canonical_json(state.model_dump(mode="json")))
     return order.holding(state)
 
@@ -213,6 +215,7 @@ def read_task(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -
     """
     with admitting(policy, data, settings.home, ledger) as (inputs, floor):
         case = intake(policy, ledger, settings, floor)
+        bring_back(settings.home, case.order.key, ledger.chain)
     case.note(Step.READ, inputs, outputs={"state": case.order.state, "work": case.order.key})
     concepts = len(case.order.desired.concepts)
     tell(f"{policy.request_id} on {ledger.line}: {concepts} concepts in force, work {case.order.key[:12]}")

@@ -76,11 +76,16 @@ def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: 
         metrics=metrics(verdict, quality, spent(order.folder)),
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
-        data_docs=order.folder / GATE / DATA_DOCS,
+        data_docs=_here(order.folder / GATE / DATA_DOCS),
         contact_sheets=tuple(sorted((order.folder / SHEETS).glob("*.png"))) if shown else (),
-        report=order.folder / REPORT if shown else None,
+        report=_here(order.folder / REPORT) if shown else None,
         further=tuple(filter(None, [order.folder / VERDICT, order.folder / QUALITY, trials_file(order)])),
     )
+
+
+def _here(path: Path) -> Path | None:
+    """Return what a work left that no receipt names; None on a machine that did not do the work."""
+    return path if path.exists() else None
 
 
 def is_of_a_person(case: Case) -> bool:

@@ -48,12 +48,13 @@ def audit(
         if bundle:
             found, text = audit_bundle(bundle, noted or [], key or [], stored or indexed, base), show.print_bundle
         else:
-            look_at_record(home_folder())
+            old = look_at_record(home_folder())
             store = Settings.load(STORE) if stored else None
             index = Settings.load(INDEX) if indexed else None
             if index:
                 index.export()
-            found, text = whole(home_folder(), noted or [], key or [], store, index), show.print_audit
+            found = whole(home_folder(), noted or [], key or [], store, index, fetch=not old)
+            text = show.print_audit
         say(as_json, found, text)
         raise typer.Exit(found["exit_code"])
 

@@ -52,6 +52,12 @@ def digest_of(uri: str) -> str:
     return _digest(folder)
 
 
+def named_folders(policy: Policy) -> tuple[Path, Path]:
+    """Return where the base of a policy and its judge would be on this machine; nothing is looked at."""
+    uri, judge = policy.base.uri, Path(os.environ.get("EXPUNGE_JUDGE") or "judge")
+    return BUILT_IN.get(uri) or (Path(uri.removeprefix("file:")), judge)
+
+
 def locate(policy: Policy) -> tuple[Path, Path]:
     """Return the folders of the base model and of its judge; the base's digest is checked before anybody loads it."""
     uri = policy.base.uri

@@ -9,6 +9,7 @@ from pathlib import Path
 from expunge.engine.files.atomic import write_new, write_whole
 from expunge.tasks.core.errors import IntegrityError, UsageError
 
+IDENTITY = "identity.json"
 STATE = "state.json"
 DELTAS = "deltas.safetensors"
 TRIALS = "tuning.json"
@@ -32,6 +33,7 @@ FILES_OF_RECEIPTS = {
     "rounding": ROUNDING,
     "comparison": COMPARISON,
     "evidence": EVIDENCE,
+    "returned": RETURNED,
     "verdict": VERDICT,
     "quality": QUALITY,
 }

@@ -18,6 +18,7 @@ from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.status import LineStatus
+from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.policy_store import kept_policies, kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.ledger.recorder import journal, note, refusals_noted
@@ -85,6 +86,16 @@ class Case:
     def counted(self, attempt: int) -> Case:
         """Return the case as this attempt of its request."""
         return Case(self.order.counted(attempt), self.policies, self.ledger, self.settings, self.lost)
+
+
+def reopen_case(work: str, settings: Settings, ledger: Ledger) -> Case:
+    """Open the case of a work that was done before, here or on another machine.
+
+    Raises:
+        NothingOnRecord: its order is nowhere.
+    """
+    bring_back(settings.home, work, ledger.chain)
+    return open_case(Order.load(settings.home, work), settings, ledger)
 
 
 def open_case(order: Order, settings: Settings | None = None, ledger: Ledger | None = None) -> Case:

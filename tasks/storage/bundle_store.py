@@ -51,6 +51,11 @@ def publish_bundle(
     return bundle.digest
 
 
+def keep_bundle(folder: Path, settings: Settings) -> None:
+    """Upload the bundle in `folder` under its digest; nothing points to it. Raises as `publish_bundle`."""
+    _upload(s3.client(settings), settings.bucket, check_bundle(folder))
+
+
 def fetch_bundle(line_or_digest: str, folder: Path, settings: Settings, keys: Collection[Path] = ()) -> Bundle:
     """Download the approved bundle of a line, or one by its digest, into `folder`.
 

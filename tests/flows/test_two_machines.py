@@ -19,14 +19,16 @@ from expunge.flows.casework.counter import counter, rescind
 from expunge.flows.casework.notices import take_in
 from expunge.flows.desk import make_app
 from expunge.flows.desk.people import Door, add_token
-from expunge.tasks.core.errors import LedgerError, ServiceUnreachable
-from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.errors import IntegrityError, LedgerError, ServiceUnreachable
+from expunge.tasks.core.paths import BUNDLE, IDENTITY
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.case import Case, open_case
 from expunge.tasks.ledger.decisions.counters import Countered
 from expunge.tasks.ledger.decisions.record import NotApproved, approval_of, ask
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
@@ -227,3 +229,32 @@ def test_the_desk_shows_what_another_machine_put_on_record(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     app.state.freshness = Freshness(second)
     assert "this may be old" in browser.read("/record")
+
+
+def brought_back(order: Order, home: Path) -> Order:
+    """The order as a machine has it that knows the record alone."""
+    with sharing(home, record := RecordInS3.own(replace(Settings.load(), home=home))):
+        record.fetch()
+        bring_back(home, order.key, journal(home, order.line).receipts())
+        return Order.load(home, order.key)
+
+
+def test_the_order_of_a_work_is_made_anew_from_the_record(
+    first: Path, second: Path, tmp_path: Path, base_digest: str
+) -> None:
+    with sharing(first, RecordInS3.own(Settings.load())):
+        order = handed_in(policy_file(tmp_path, base_digest, "first"), first)
+    found = brought_back(order, second)
+    assert (replace(found, home=first), found.desired) == (order, order.desired)
+
+
+def test_attack_another_judge_is_named_under_the_key_of_a_work(
+    first: Path, second: Path, tmp_path: Path, base_digest: str
+) -> None:
+    with sharing(first, RecordInS3.own(settings := Settings.load())):
+        order = handed_in(policy_file(tmp_path, base_digest, "first"), first)
+    named = (order.folder / IDENTITY).read_bytes().replace(order.judge.encode(), b"0" * 64)
+    key = f"record/{known_here(first)}/files/{order.key}"
+    s3.client(settings).put_object(Bucket=settings.bucket, Key=key, Body=named)
+    with pytest.raises(IntegrityError, match="is not what its name says"):
+        brought_back(order, second)

@@ -40,6 +40,14 @@ class SharedRecord(Protocol):
         """Fetch the policy, floor, notice and time stamp of a receipt where the home lacks them."""
         ...
 
+    def fetch_work(self, receipt: Receipt) -> None:
+        """Fetch what a step left in the folder of its work where the home lacks it."""
+        ...
+
+    def fetch_bundle(self, receipt: Receipt) -> None:
+        """Fetch the bundle that a step made where the home lacks it."""
+        ...
+
     def claim(self, receipt: Receipt, envelope: bytes) -> None:
         """Write a receipt into the slot of its number. Raises LeaseLost where another receipt has it."""
         ...
@@ -62,6 +70,11 @@ def sharing(home: Path, record: SharedRecord) -> Iterator[None]:
         _SHARED.reset(token)
 
 
+def shared_record(home: Path) -> SharedRecord | None:
+    """Return the record that is appended to here, too; None where the home is the only place."""
+    return _SHARED.get().get(home.resolve())
+
+
 class LineHead:
     """The head of one line, which its ledger moves with each receipt.
 
@@ -70,7 +83,7 @@ class LineHead:
 
     def __init__(self, home: Path, line: str, record: SharedRecord | None = None) -> None:
         self._home, self._line = home, line
-        self._record = record or _SHARED.get().get(home.resolve())
+        self._record = record or shared_record(home)
         self._shared_end = ""  # the digest of the last receipt that is known to be in its slot
         self._policies: dict[str, Policy] = {}  # by digest those that were read, for a policy on record never changes
 

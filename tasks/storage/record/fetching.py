@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from expunge.tasks.core.errors import ServiceUnreachable, UsageError
+from expunge.tasks.core.errors import IntegrityError, ServiceUnreachable, UsageError
 from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.paths import receipts_folder
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.line.head import sharing
+from expunge.tasks.ledger.line.work import bring_back
+from expunge.tasks.ledger.queries import lines
 from expunge.tasks.ledger.receipt import FILE_NAME
+from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.record.place import store_of
 from expunge.tasks.storage.record.shared import RecordInS3
@@ -56,6 +61,35 @@ def bring_up_to_date(home: Path) -> str:
     except (ServiceUnreachable, UsageError, OSError) as error:
         return f"this may be old. {_alone(home, error)}"
     return ""
+
+
+def fetch_works(home: Path) -> list[str]:
+    """Fetch what all works on record left, and their bundles, where the home lacks it: an audit reads all of it.
+
+    Returns what is wrong with what is there, in words. Nothing is done where S3 cannot be asked.
+    """
+    problems = list[str]()
+    with fetching(home):
+        for line in lines(home):
+            chain, _ = journal(home, line).read()
+            for work in dict.fromkeys(receipt.work for receipt in chain):
+                try:
+                    bring_back(home, work, chain, bundle=True)
+                except IntegrityError as error:
+                    problems.append(f"{line}: {error}")
+    return problems
+
+
+@contextmanager
+def fetching(home: Path) -> Iterator[None]:
+    """Let what is done inside fetch what works left; where S3 cannot be asked the home alone is read."""
+    try:
+        settings = store_of(home)
+        record = RecordInS3.found(settings) if settings else None
+    except (ServiceUnreachable, UsageError):
+        record = None
+    with private(home), sharing(home, record) if record else nullcontext():
+        yield
 
 
 def _alone(home: Path, error: Exception) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from expunge.canonical_json import sha256
 from expunge.policies import DesiredState, PolicyErrors, parse
 from expunge.policies.reading.reader import parse_floor
-from expunge.tasks.core.paths import FILES_OF_RECEIPTS, STATE, work_folder
-from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.core.paths import FILES_OF_RECEIPTS, IDENTITY, STATE, work_folder
+from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.signatures.timestamps import FOLDER as TIMESTAMPS
 from expunge.tasks.ledger.signatures.timestamps import LIBRARY
 
@@ -51,8 +51,10 @@ def of_record(home: Path, receipt: Receipt) -> Iterator[Named]:
 
 
 def of_work(home: Path, receipt: Receipt) -> Iterator[Named]:
-    """Yield what a step left in the folder of its work: the desired state, and each file that it made."""
+    """Yield what a step left in the folder of its work: what the work is, the desired state, each file that it made."""
     folder = work_folder(home, receipt.work)
+    if receipt.step == Step.READ:
+        yield Named(f"files/{receipt.work}", folder / IDENTITY, receipt.work)
     if state := receipt.digests.get("state"):
         yield Named(f"states/{state}.json", folder / STATE, says=_digest_is(state, _state))
     for name in FILES_OF_RECEIPTS.keys() & receipt.outputs.keys():

@@ -8,12 +8,17 @@ from uuid import uuid4
 
 from expunge.canonical_json import sha256
 from expunge.engine.files.atomic import sync_folder, write_whole
+from expunge.engine.files.bundle import MANIFEST
+from expunge.engine.files.digests import file_digest
 from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.core.paths import BUNDLE, work_folder
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.ledger.receipt import LINE, Receipt, named
+from expunge.tasks.ledger.receipt import LINE, Receipt, Step, named
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.state.leases import LeaseLost, lease_name
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.bundle_store import fetch_bundle, keep_bundle
+from expunge.tasks.storage.manifest import prefix
 from expunge.tasks.storage.record.named import Named, is_named, of_record, of_work
 from expunge.tasks.storage.record.place import HEADS, RECORDS, found_in_s3, known_here, own_place
 
@@ -59,6 +64,8 @@ class RecordInS3:
             if one.key not in self._kept and one.path.is_file():
                 self._keep(one)
                 self._kept.add(one.key)
+        if receipt.step == Step.BUNDLED:
+            self._keep_bundle(self._bundle_of(receipt), receipt.outputs["bundle"])
 
     def fetch_named(self, receipt: Receipt) -> None:
         """Fetch policy, floor, notice and time stamp of a receipt where the home lacks them. IntegrityError as above.
@@ -72,6 +79,20 @@ class RecordInS3:
         """Fetch what a step left in the folder of its work where the home lacks it. IntegrityError as above."""
         for one in of_work(self._settings.home, receipt):
             self._fetch(one)
+
+    def fetch_bundle(self, receipt: Receipt) -> None:
+        """Fetch the bundle that a step made where the home lacks it. IntegrityError where a file of it has changed."""
+        folder, digest = self._bundle_of(receipt), receipt.outputs["bundle"]
+        if not folder.exists() and s3.is_there(self._client, self._settings.bucket, f"{prefix(digest)}/{MANIFEST}"):
+            fetch_bundle(digest, folder, self._settings)
+
+    def _bundle_of(self, receipt: Receipt) -> Path:
+        return work_folder(self._settings.home, receipt.work) / BUNDLE
+
+    def _keep_bundle(self, folder: Path, digest: str) -> None:
+        """Store a bundle where it will be published; nothing points there yet. An earlier one has left its folder."""
+        if (folder / MANIFEST).is_file() and file_digest(folder / MANIFEST) == digest:
+            keep_bundle(folder, self._settings)
 
     def _keep(self, one: Named) -> None:
         if one.says is None:
