@@ -34,7 +34,14 @@ STEPS = {
     "reverified": "Proven again",
 }
 
-OUTCOMES = {"open": "nothing wrong", "shut": "stopped", "awaiting_approval": "waits for an answer"}
+OUTCOMES = {
+    "open": "nothing wrong",
+    "shut": "stopped",
+    "awaiting_approval": "waits for an answer",
+    "defective": "incomplete",
+}
+SAID = ("received", "approved", "refused", "repeated")
+"""Outcomes that the words of their step say already."""
 
 
 def trail(home: Path, request_id: str, line: str = "") -> list[dict[str, Any]]:
@@ -124,7 +131,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
         "words": STEPS.get(receipt.step, receipt.step),
         "at": receipt.at,
         "who": receipt.who,
-        "outcome": OUTCOMES.get(receipt.outcome or "", receipt.outcome),
+        "outcome": None if receipt.outcome in SAID else OUTCOMES.get(receipt.outcome or "", receipt.outcome),
         "by": said.get("by"),
         "reasons": said.get("reasons") or [],
         "line": receipt.line,

@@ -18,6 +18,12 @@ OPENINGS = {
     "INCONCLUSIVE": "Not proven, so not accepted",
     "ERROR": "No result, for the evidence cannot be used",
 }
+MARKS = {
+    "met": "within the limit",
+    "missed": "above the limit",
+    "unproven": "perhaps above the limit",
+    "open": "proves nothing",
+}
 GROUPS = {"look_alike": "look-alikes that had to stay", "general": "other things that had to stay"}
 
 
@@ -25,8 +31,8 @@ GROUPS = {"look_alike": "look-alikes that had to stay", "general": "other things
 class Bar:
     """One bound against its limit, as words and as shares of pictures.
 
-    `state` is "met", "missed" where the bound is above the limit, or "open" where the unedited model does not show
-    what was looked for, so that not seeing it proves nothing.
+    `state` is "met", "missed" where more than the limit was measured, "unproven" where the bound alone is above it, or
+    "open" where the unedited model does not show what was looked for, so that not seeing it proves nothing.
     """
 
     key: tuple[str, str]
@@ -39,7 +45,7 @@ class Bar:
     @property
     def mark(self) -> str:
         """Return the state in words."""
-        return {"met": "within the limit", "missed": "above the limit", "open": "proves nothing"}[self.state]
+        return MARKS[self.state]
 
 
 def width(share: float, drawn: Sequence[Bar]) -> str:
@@ -70,7 +76,7 @@ def headline(verdict: Verdict, findings: Findings) -> str:
 
 def sentences(findings: Findings) -> list[str]:
     """Return the sentence of each bound with its limit; none where no figure was counted."""
-    return [f"{bar.words}{': above the limit' if bar.state == 'missed' else ''}" for bar in bars(findings)]
+    return [f"{bar.words}{f': {bar.mark}' if bar.state in ('missed', 'unproven') else ''}" for bar in bars(findings)]
 
 
 def percent(share: float) -> str:
@@ -117,7 +123,7 @@ def _gone(row: Gone) -> Bar:
     else:
         words = f"{name}: the unedited model shows it in only {percent(row.rate.before)} of {tries}, and must in "
         words += f"{percent(row.control)}, so not seeing it proves nothing"
-    state = "open" if not row.shown else "met" if row.met else "missed"
+    state = _state(row, row.rate.rate)
     return Bar((row.concept, row.probe), words, row.rate.rate, row.rate.upper, row.limit, state)
 
 
@@ -128,8 +134,16 @@ def _stayed(row: Stayed) -> Bar:
         words += f"lost at most {at_most(row.drop.upper)}, limit {percent(row.limit)}"
     else:
         words = f"{name}: the unedited model shows them in only {percent(row.drop.before)}, so nothing is proven kept"
-    state = "open" if not row.shown else "met" if row.met else "missed"
+    state = _state(row, row.drop.drop)
     return Bar((row.concept, ""), words, max(0.0, row.drop.drop), row.drop.upper, row.limit, state)
+
+
+def _state(row: Gone | Stayed, measured: float) -> str:
+    if not row.shown:
+        return "open"
+    if row.met:
+        return "met"
+    return "missed" if measured > row.limit else "unproven"
 
 
 def _collapsed(row: Stayed) -> Bar:
