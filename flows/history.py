@@ -102,6 +102,7 @@ def audit(
     store: Settings | None,
     index: Settings | None = None,
     fetch: bool = False,
+    floors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return every line of the record with its head, and what is wrong with any of it.
 
@@ -110,10 +111,11 @@ def audit(
     """
     from expunge.tasks.audit.record import audit as read_all
     from expunge.tasks.audit.record import stored_otherwise
+    from expunge.tasks.ledger.floor_store import accepted_floors
     from expunge.tasks.storage.record_replica import place_of
 
     foreign = _fetched(home) if fetch else []
-    found, places = read_all(home, noted, keys, store is not None), []
+    found, places = read_all(home, noted, keys, store is not None, accepted_floors(floors)), []
     problems = [*found.problems, *foreign]
     if store:
         problems += stored_otherwise(home, keys, store)

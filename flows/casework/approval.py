@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.flows.casework.notices import refuse_no_home
+from expunge.flows.casework.wording import checked, refuse_address
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.paths import REPORT, work_folder
 from expunge.tasks.ledger import queries
@@ -14,6 +15,7 @@ from expunge.tasks.ledger.decisions import record
 from expunge.tasks.ledger.decisions.question import last_answer, open_questions
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.record.appending import append_for_all
+from expunge.tasks.views.letters.facts import on_record
 
 
 def waiting(home: Path) -> list[dict[str, Any]]:
@@ -38,9 +40,16 @@ def approve(home: Path, request_id: str, key: Path, line: str = "", person: str 
 def refuse(home: Path, request_id: str, reason: str, key: Path, line: str = "", person: str = "") -> dict[str, Any]:
     """Put the refusal of the person with this private key on record, with its reason; it ends the request.
 
-    Raises what `approve` raises, and UsageError on a reason that says nothing.
+    Raises what `approve` raises, and UsageError on a reason that says nothing, or what no record may hold.
     """
-    return _decided(home, lambda: record.refuse(home, request_id, reason, key, line, person))
+
+    def act() -> Receipt:
+        name = record.line_of_question(home, request_id, line)
+        checked("--reason", reason, on_record(home, request_id, name))
+        refuse_address("--reason", reason)
+        return record.refuse(home, request_id, reason, key, name, person)
+
+    return _decided(home, act)
 
 
 def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, Any]) -> dict[str, Any]:

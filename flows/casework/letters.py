@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from expunge.flows.casework.notices import refuse_no_home
+from expunge.flows.casework.wording import checked
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.views.letters.evidence_pack import evidence_pack
-from expunge.tasks.views.letters.facts import OnRecord, facts_of, on_record
-from expunge.tasks.views.letters.names import names_target
-from expunge.tasks.views.letters.plain_text import MOST_TEXT, plain
+from expunge.tasks.views.letters.facts import facts_of, on_record
+from expunge.tasks.views.letters.plain_text import MOST_TEXT
 from expunge.tasks.views.letters.template import letter_named, letters, rendered, write
 from expunge.tasks.views.letters.transparency import as_csv, page_values, period_of
 
@@ -51,8 +51,8 @@ def write_letter(
     """
     refuse_no_home(home)
     letter, found = letter_named(name, language), on_record(home, request_id, line)
-    text = write(letter, facts := facts_of(found), _checked("--note", note, found))
-    _checked("the reason of the refusal", facts.reason, found)
+    text = write(letter, facts := facts_of(found), checked("--note", note, found, MOST_NOTE))
+    checked("the reason of the refusal", facts.reason, found)
     content, suffix = (evidence_pack(found, text), ".zip") if letter.pack else (text.encode(), Path(letter.file).suffix)
     return Written(name, letter.title, found.reference, f"{name}-{found.reference}{suffix}", content)
 
@@ -78,12 +78,3 @@ def transparency(home: Path, first: date, last: date, language: str = ENGLISH) -
     page = rendered(language, "transparency.html", page_values(period, now))
     stem = f"transparency-{first}-{last}"
     return {f"{stem}.csv": as_csv(period).encode(), f"{stem}.html": page.encode()}
-
-
-def _checked(field: str, text: str, found: OnRecord) -> str:
-    """Return what a person wrote as it is printed. UsageError if it is too long, or names whom no letter may name."""
-    if len(text) > MOST_NOTE and field == "--note":
-        raise UsageError(f"{field} has {len(text)} characters, {MOST_NOTE} are allowed: shorten it")
-    if found.names_a_person and found.policy and names_target(text, found.policy):
-        raise UsageError(f"{field} names the person whom the request protects: write it without the name")
-    return plain(text)

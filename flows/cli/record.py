@@ -36,6 +36,13 @@ def audit(
         str | None,
         typer.Option(metavar="MODEL", help="with --bundle: its base, of which its model is to be the edit and no more"),
     ] = None,
+    floor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE_OR_DIGEST",
+            help="floor that you accept, with the approvers it names; the record may rest on no other; repeatable",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check whether the record is whole: receipts, signatures, the files named, and what every publication rests on."""
@@ -45,6 +52,8 @@ def audit(
 
         if base and not bundle:
             raise UsageError("--base goes with --bundle: it is what the bundle's model is held against")
+        if floor and bundle:
+            raise UsageError("--floor goes with a home: a bundle alone does not say who approved it")
         if bundle:
             found, text = audit_bundle(bundle, noted or [], key or [], stored or indexed, base), show.print_bundle
         else:
@@ -53,7 +62,7 @@ def audit(
             index = Settings.load(INDEX) if indexed else None
             if index:
                 index.export()
-            found = whole(home_folder(), noted or [], key or [], store, index, fetch=not old)
+            found = whole(home_folder(), noted or [], key or [], store, index, not old, floor or [])
             text = show.print_audit
         say(as_json, found, text)
         raise typer.Exit(found["exit_code"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +13,27 @@ from expunge.tasks.ledger.decisions.record import notices_of, with_notices
 from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.decisions.validity import refusal_of
 from expunge.tasks.ledger.policy_store import kept_policy
-from expunge.tasks.ledger.receipt import Receipt, named
+from expunge.tasks.ledger.receipt import Receipt, Step, is_older, named
 
 GRACE = timedelta(minutes=10)
 """How long it may take from the last look before the pointer moves until the receipt is written."""
+
+
+FIRST_WITH_FLOORS = "0.20.0"
+HELD = (Step.AWAITING, Step.PUBLISHED, Step.CHECKED)
+"""The steps that are held to a floor, and say to which."""
+
+
+def floors_in(receipts: Sequence[Receipt]) -> list[str]:
+    """Return the digests of the floors that these receipts name, in order."""
+    return list(dict.fromkeys(one.inputs["floor"] for one in receipts if "floor" in one.inputs))
+
+
+def foreign_floor(receipt: Receipt, accepted: Collection[str]) -> Iterator[str]:
+    """Say where a receipt rests on a floor, and so on approvers, that the auditor does not accept; or on none."""
+    floor = receipt.inputs.get("floor")
+    if accepted and receipt.step in HELD and floor not in accepted:
+        yield f"{named(receipt)}: {f'its floor {floor} is none of those accepted' if floor else 'it names no floor'}"
 
 
 def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Iterator[str]:
@@ -26,7 +43,7 @@ def unapproved(home: Path, published: Receipt, before: Sequence[Receipt]) -> Ite
     """
     try:
         problem = _problem(home, published, before)
-    except (IntegrityError, LedgerError, UsageError) as error:
+    except (IntegrityError, LedgerError, UsageError, KeyError) as error:
         problem = f"nobody can tell whether it was approved: {error}"
     if problem:
         yield f"{named(published)}: {problem}"
@@ -54,8 +71,10 @@ def _notices_before(home: Path, published: Receipt) -> list[Receipt]:
 
 
 def _problem(home: Path, published: Receipt, before: Sequence[Receipt]) -> str:
-    if not any(one.inputs.get("floor") for one in before):
-        return ""  # of before there were floors
+    if "floor" not in published.inputs:
+        if is_older(published, FIRST_WITH_FLOORS) and not floors_in(before):
+            return ""
+        return "it names no floor, so nobody can tell whether a person had to approve it"
     policy = kept_policy(home, published.inputs.get("policy", ""))
     people = deciders_on_record(home, before, policy, _notices_before(home, published))
     if people is None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
 from expunge.policies import PolicyConflict, PolicyError, PolicyErrors, in_force, withdrawn
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.policy_store import kept_policy, published_policies, state_with
-from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, named, of_step
+from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, is_older, named, of_step
 
 GROUNDS = {
     Step.BUNDLED: ("bundle", "verdict"),
@@ -27,7 +25,7 @@ GROUNDS_OF_A_BASE = {Step.BUNDLED: ("bundle",), Step.READ: ("state", "policy")}
 """What the publication of a base rests on, of which there is no verdict."""
 
 
-SINCE = Version("0.21.0")
+SINCE = "0.21.0"
 """The first version of which every withdrawal proves that the concept is back."""
 OUTCOMES = {Step.VERIFIED: "PASS", Step.GATED: "open"}
 
@@ -57,7 +55,7 @@ def _not_back(
     proofs = [r for r in of_step(own, Step.RETURNED) if r.inputs.get("candidate") == known.get("candidate")]
     if proofs and proofs[-1].outcome != "PASS":
         yield f"it rests on {named(proofs[-1])}, which says {proofs[-1].outcome}"
-    if proofs or is_of_a_base(published) or _is_older(published):
+    if proofs or is_of_a_base(published) or is_older(published, SINCE):
         return
     try:
         policy, others = kept_policy(home, published.inputs["policy"]), published_policies(home, before)
@@ -66,13 +64,6 @@ def _not_back(
         return  # which is told for itself
     for gone in withdrawn(policy, others, state):
         yield f"nobody proved that what {gone} had erased is back"
-
-
-def _is_older(receipt: Receipt) -> bool:
-    try:
-        return Version(receipt.versions.get("expunge", "0")) < SINCE
-    except InvalidVersion:
-        return False
 
 
 def _no_restoration(home: Path, chain: Sequence[Receipt], model: str | None) -> Iterator[str]:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from expunge.engine.files.bundle import DIGEST
-from expunge.tasks.audit.approvals import countered, unapproved
+from expunge.tasks.audit.approvals import countered, floors_in, foreign_floor, unapproved
 from expunge.tasks.audit.provenance import twofold, unfounded
 from expunge.tasks.audit.replay import REDERIVE, can_be_rederived, contradiction
 from expunge.tasks.audit.work_files import changed, has_verdict
@@ -68,7 +68,13 @@ class Audit:
     unchecked: tuple[str, ...] = ()
 
 
-def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), stored: bool = False) -> Audit:
+def audit(
+    home: Path,
+    noted: Collection[str] = (),
+    keys: Collection[Path] = (),
+    stored: bool = False,
+    floors: Collection[str] = (),
+) -> Audit:
     """Read the whole record of a home.
 
     Args:
@@ -78,6 +84,8 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), 
             home trusts, or of a copy without its key those that lie beside the record. They prove that nothing was
             damaged, not who wrote it.
         stored: whether the copy in S3 and what is served there are compared as well, by `stored_otherwise`.
+        floors: digests of all floors that are accepted, each with its approvers. Without any, whoever ran the software
+            named both.
     Raises:
         NothingOnRecord: there is no record. What is not there is not whole.
         UsageError: one of `noted` is no digest, or one of `keys` no key.
@@ -102,10 +110,13 @@ def audit(home: Path, noted: Collection[str] = (), keys: Collection[Path] = (), 
         *_twins(receipts),
         *_lost(home, receipts),
         *_cut_off(receipts, noted),
+        *(f"{one.line}: {problem}" for one in receipts for problem in foreign_floor(one, floors)),
     )
     remarks = (f"{name}: {remark}" for name, (chain, _) in chains.items() for remark in _set_back(chain))
     found = tuple(_line(name, chain, checked(home, chain, trusted)) for name, (chain, _) in chains.items())
     unchecked = [*_unchecked(found, noted, keys, stored)]
+    if not floors and (named_there := floors_in(receipts)):
+        unchecked.append(f"whose floor and approvers these are: {', '.join(named_there)} (--floor)")
     if timeless := unchecked_stamps(receipts):
         unchecked.append(f"when {timeless} of {len(receipts)} receipts were written ({ROOT})")
     return Audit(found, problems, tuple(remarks), tuple(unchecked))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from expunge import policies
 from expunge.engine.files.atomic import write_whole
+from expunge.engine.files.bundle import DIGEST
 from expunge.policies import Floor, Policy, PolicyErrors, read, read_floor
 from expunge.tasks.core.errors import IntegrityError, UsageError
 
@@ -24,6 +26,18 @@ def floor_in_force() -> Floor:
         return read_floor(floor_file())
     except PolicyErrors as error:
         raise UsageError(f"EXPUNGE_FLOOR names no floor:\n{error}") from None
+
+
+def accepted_floors(named: Iterable[str]) -> list[str]:
+    """Return the digests of floors that are named by file or by digest. UsageError where one is neither."""
+    return [text if DIGEST.fullmatch(text) else _digest_of(Path(text)) for text in named]
+
+
+def _digest_of(file: Path) -> str:
+    try:
+        return read_floor(file).digest
+    except (PolicyErrors, OSError) as error:
+        raise UsageError(f"--floor takes the file of a floor, or its digest of 64 hex digits:\n{error}") from None
 
 
 def read_to_submit(path: Path, home: Path) -> Policy:

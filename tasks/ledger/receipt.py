@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
+from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from expunge.canonical_json import canonical_json, sha256
@@ -139,6 +140,14 @@ OF_A_BASE = (Step.BUNDLED, Step.PUBLISHED)
 def is_of_a_base(receipt: Receipt) -> bool:
     """Return whether it is of a bundle, or its publication, in which nothing was examined: that of the base itself."""
     return receipt.step in OF_A_BASE and not {"verdict", "evidence"} & receipt.inputs.keys()
+
+
+def is_older(receipt: Receipt, version: str) -> bool:
+    """Return whether a receipt says that an earlier version wrote it; what is no version is none of the earlier."""
+    try:
+        return Version(receipt.versions.get("expunge", "0")) < Version(version)
+    except InvalidVersion:
+        return False
 
 
 def named(receipt: Receipt) -> str:

@@ -19,19 +19,22 @@ import pytest
 from expunge.flows.casework.counter import counter
 from expunge.flows.casework.letters import possible_letters, transparency, write_letter
 from expunge.flows.casework.notices import notice_rows
+from expunge.flows.casework.wording import checked
+from expunge.policies import read
 from expunge.policies.model.schema import Kind
 from expunge.policies.notices.notice import NoticeKind
 from expunge.tasks.core.errors import IntegrityError, LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import VERDICT, work_folder
+from expunge.tasks.intake import note_repeated
 from expunge.tasks.ledger.receipt import Step
-from expunge.tasks.ledger.recorder import note
+from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.views.letters.facts import KIND_WORDS, facts_of, on_record
 from expunge.tasks.views.letters.plain_text import defused
-from expunge.tasks.views.letters.template import FOLDER, letters
-from tests.flows.conftest import run_cli, withdrawal
+from expunge.tasks.views.letters.template import FOLDER, letters, write
+from tests.flows.conftest import policy_file, run_cli, withdrawal
 from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.test_counters import ACTION, COMPLETE, letter
-from tests.tasks.views.lettered import noticed, publish, refuse, request
+from tests.tasks.views.lettered import BASE, noticed, publish, refuse, request
 
 SNAPSHOTS = Path(__file__).parent / "letters"
 HOSTILE = (
@@ -181,6 +184,41 @@ def test_attack_the_reason_of_a_refusal_names_the_person(tmp_path: Path) -> None
     refuse(order, "It does not show Umbrella.")
     with pytest.raises(UsageError, match="the reason of the refusal names the person"):
         write_letter(order.home, "decision", "first")
+
+
+def test_attack_a_note_names_the_person_before_a_policy_has_the_name(tmp_path: Path) -> None:
+    mail = "From: a@b.example\nSubject: x\n\nMaterial: a picture of umbrella\n"
+    for kind in ("ncii", None):
+        number = noticed(tmp_path, mail + f"{kind}\n", kind)
+        with pytest.raises(UsageError, match="--note could name the person"):
+            write_letter(tmp_path / "home", "missing-elements", number, note="About Umbrella.")
+        assert text(tmp_path, "missing-elements", number)
+
+
+def test_attack_a_withdrawal_may_name_the_person_whom_it_no_longer_names(tmp_path: Path) -> None:
+    publish(request(tmp_path, "first", "ncii", erase="umbrella"))
+    handed_in(withdrawal(tmp_path / "first.yaml", "back", "first"), home := tmp_path / "home")
+    with pytest.raises(UsageError, match="names the person"):
+        checked("--reason", "Umbrella asked for it.", on_record(home, "back"))
+
+
+def test_attack_a_letter_says_that_a_person_approved_what_was_only_repeated(tmp_path: Path) -> None:
+    order = request(tmp_path)
+    first = publish(order)
+    approved = on_record(order.home, "first").publication
+    assert approved == first
+    path = policy_file(tmp_path, BASE, "second")
+    path.write_text(path.read_text().replace('"trademark"', '"copyright"'))
+    home, policy = order.home, read(path)
+    note_repeated(policy, path.read_bytes(), home, first, journal(home, order.line))
+    said = " ".join(text(tmp_path, "decision", "second").split())
+    assert "the same was asked for before" in said
+    assert "For that earlier request a person ordered the change. Nobody decided on yours alone." in said
+    assert "We decided on it" not in said
+    facts = replace(facts_of(on_record(home, "second")), approved=True)
+    said = write(letters("en")["decision"], facts).replace("\n", " ")
+    assert "For that earlier request a person approved the change." in said
+    assert "a person approved this decision" not in said
 
 
 def test_attack_a_private_notice_turned_into_a_policy_of_another_kind(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def facts_of(found: OnRecord) -> Facts:
         targets=() if found.private or not policy else tuple(concept.name for concept in policy.concepts),
         model=base_name(policy) if policy else "",
         decided=day(decision.at) if decision else "",
-        approved="approval" in publication.inputs if publication else False,
+        approved=publication is not None and "approval" in publication.inputs,
         reason=str((receipt.verdict or {}).get("reason", "")) if receipt and state == "refused" else "",
         proof=_proof(found),
         puid=f"expunge-{decision.digest}" if decision else "",

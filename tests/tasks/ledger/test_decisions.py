@@ -20,11 +20,12 @@ from expunge.flows.casework.approval import approve, refuse, waiting
 from expunge.flows.casework.notices import list_due, take_in
 from expunge.policies import PolicyErrors
 from expunge.tasks.audit.approvals import unapproved
+from expunge.tasks.audit.record import audit
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageError
 from expunge.tasks.ledger.case import Case, open_case
 from expunge.tasks.ledger.decisions import envelope
 from expunge.tasks.ledger.decisions.record import NotApproved, approval_of, ask
-from expunge.tasks.ledger.floor_store import BUILT_IN
+from expunge.tasks.ledger.floor_store import BUILT_IN, accepted_floors, floor_in_force
 from expunge.tasks.ledger.queries import states
 from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import journal, note
@@ -345,6 +346,45 @@ def replacing(path: Path, *ids: str, seeds: int) -> Path:
     policy["acceptance"] |= {"seeds": seeds}
     path.write_text(json.dumps(policy))
     return path
+
+
+def test_attack_whoever_sets_the_floor_names_the_approvers(desk: Desk) -> None:
+    accepted = floor_in_force().digest
+    desk.floor("own", {"trademark": ["eve"]})
+    case = desk.submitted()
+    desk.approve("eve")
+    desk.publish(open_case(case.order))
+    said = [one for one in audit(desk.home, floors=[accepted]).problems if "none of those accepted" in one]
+    assert [named in one for one, named in zip(said, ("awaiting-approval", "published"), strict=True)] == [True, True]
+    ours = str(desk.folder / "own.yaml")
+    assert not [one for one in audit(desk.home, floors=accepted_floors([ours])).problems if "accepted" in one]
+    assert any(floor_in_force().digest in one and "--floor" in one for one in audit(desk.home).unchecked)
+    with pytest.raises(UsageError, match="--floor takes the file"):
+        accepted_floors(["ab12"])
+
+
+@pytest.mark.parametrize("version", ["0.20.0", "no version"])
+def test_attack_a_receipt_of_today_names_no_floor(desk: Desk, version: str) -> None:
+    case = desk.submitted()
+    receipt = case.note(Step.PUBLISHED, {"policy": case.order.policy}, {"bundle": BUNDLE})
+    changed = receipt.model_copy(update={"versions": {"expunge": version}})
+    assert any("names no floor" in one for one in unapproved(desk.home, changed, ()))
+    old = receipt.model_copy(update={"versions": {"expunge": "0.19.0"}})
+    assert list(unapproved(desk.home, old, ())) == []
+    assert any("names no floor" in one for one in unapproved(desk.home, old, case.chain)), "there were floors by then"
+    assert any("names no floor" in one for one in audit(desk.home, floors=["a" * 64]).problems)
+
+
+@pytest.mark.parametrize("said", ["It is Bicycle herself.", "BI-CYCLE agreed.", "Ask ada@b.example."])
+def test_attack_the_reason_of_a_refusal_tells_what_no_record_may_hold(desk: Desk, said: str) -> None:
+    desk.floor("private", {"ncii": ["bea"]})
+    path = policy_file(desk.folder, DIGEST, "first")
+    path.write_text(path.read_text().replace('"trademark"', '"ncii"'))
+    before = desk.submitted(path=path).chain
+    with pytest.raises(UsageError, match="--reason"):
+        refuse(desk.home, "first", said, desk.key("bea"))
+    assert not (desk.home / "decisions").exists(), "nothing was signed"
+    assert len(journal(desk.home, before[0].line).receipts()) == len(before)
 
 
 def test_attack_a_publication_without_the_approval_that_its_floor_asked_for(desk: Desk) -> None:
