@@ -57,7 +57,12 @@ class Outages:
             self.start(self.down)
             self.down = ""
         names = list(self.stop)
-        if not self.down and self.number < len(names) and done >= self.total * (self.number + 1) / (len(names) + 1):
+        if (
+            self.seconds
+            and not self.down
+            and self.number < len(names)
+            and done >= self.total * (self.number + 1) / (len(names) + 1)
+        ):
             self.down, self.since = names[self.number], time.monotonic()
             self.number += 1
             self.stop[self.down]()

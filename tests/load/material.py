@@ -14,6 +14,8 @@ from tests.flows.conftest import FEW, policy_file
 OBJECTS = (
     "green apple", "locomotive", "monkey", "peach", "pear", "scissors", "snowman", "tomato", "turtle", "umbrella",
 )  # fmt: skip
+MANY = {**FEW, "seeds": 8, "max_target_rate": 0.49}
+"""So many pictures that ten objects together can be proven."""
 
 
 def bases(folder: Path, count: int) -> list[Path]:
@@ -40,7 +42,7 @@ def policies(folder: Path, bases: list[Path], count: int) -> list[Path]:
 
 
 def _policy(folder: Path, base: Path, digest: str, number: int, lines: int) -> Path:
-    path = policy_file(folder, digest, f"request-{number}", OBJECTS[number // lines], **FEW)
+    path = policy_file(folder, digest, f"request-{number}", OBJECTS[number // lines], **MANY)
     said = json.loads(path.read_text(encoding="utf-8"))
     said["base"] = {"uri": f"file:{base}", "sha256": digest}
     path.write_text(json.dumps(said), encoding="utf-8")
