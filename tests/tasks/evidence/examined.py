@@ -130,5 +130,6 @@ def _attacked(shard: AttackShard, store: Pictures, saw: Seen) -> list[Row]:
 
 def _row(concept: str, role: str, category: str, probe: str, shot: Shot, arm: str, made: np.ndarray, saw: Seen) -> Row:
     """The score rises with the seed, so that it is known which picture came closest."""
-    row = Row(concept, role, category, probe, shot.prompt, shot.seed, arm, False, min(shot.seed / 100, 1.0), pixel_digest(made))
+    score = min(shot.seed / 100, 1.0)
+    row = Row(concept, role, category, probe, shot.prompt, shot.seed, arm, False, score, pixel_digest(made))
     return replace(row, seen=saw(row))
