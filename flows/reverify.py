@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +14,8 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from expunge.errors import ExpungeError
+from expunge.flows.casework.notify import VARIABLE, notify
 from expunge.flows.remote.give_way import must_give_way, wait_again
 from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord, exit_code_of
@@ -104,9 +108,21 @@ def reverify_due(line: AnyLine = "", due: bool = True) -> Any:
             return wait_again()
         if due and not line:
             found += look_at_others(settings, lines)
+        tell_people(settings.home)
     if bad := [each for each in found if each["exit_code"]]:
         raise ChecksFailed({each["line"]: each["problem"] for each in bad}, [each["exit_code"] for each in bad])
     return lines
+
+
+def tell_people(home: Path) -> None:
+    """Tell people what is new, where `EXPUNGE_NOTIFY` names addresses; what cannot be sent changes no check."""
+    addresses = os.environ.get(VARIABLE, "").split()
+    try:
+        problems = notify(home, addresses)["problems"] if addresses else []
+    except (ExpungeError, OSError) as error:
+        problems = [str(error)]
+    for problem in problems:
+        logging.getLogger(__name__).warning("nobody was told: %s", problem)
 
 
 def chosen(home: Path, line: str, due: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Approval, Floor, held_to, refuse_below
+from expunge.policies.merge.amendment import changes
 from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
 from expunge.policies.merge.withdrawn import withdrawn
 from expunge.policies.model.canonical import composed_json
@@ -25,6 +26,7 @@ __all__ = [
     "PolicyError",
     "PolicyErrors",
     "Retained",
+    "changes",
     "composed_json",
     "counting_key",
     "desired_state",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,6 +103,7 @@ def _services(addresses: Sequence[str]) -> Mapping[str, Any]:
     """Return a sender for each address, under a digest of it: an address holds passwords."""
     from apprise import Apprise
 
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it would log an address with its password
     if not addresses:
         raise UsageError(f"{VARIABLE} is not set: give addresses as Apprise writes them, with spaces between")
     services = {}

@@ -158,6 +158,12 @@ def print_states(data: dict[str, Any]) -> None:
             console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
         for reason in row["reasons"] if row["state"] in EXPLAINED else ():
             console.print(f"- {escape(row['request_id'])}: {escape(reason)}")
+        for one in row["amends"]:
+            changed = (
+                "not known, a policy is lost" if one["changes"] is None else "; ".join(one["changes"]) or "nothing"
+            )
+            amendment = f"takes the place of {one['request_id']}, on {one['at']} by {one['who']}. Changed: {changed}"
+            console.print(f"- {escape(row['request_id'])}: {escape(amendment)}")
 
 
 def _print_notices(notices: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from expunge.tasks.core.paths import REPORT, receipts_folder, work_folder
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.decisions.counters import with_counters
 from expunge.tasks.ledger.ledger import Ledger
+from expunge.tasks.ledger.line.amendments import with_amendments
 from expunge.tasks.ledger.line.requests import states_of
 from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.policy_store import kept_policies, named_policies
@@ -107,10 +108,11 @@ def states_in(
 ) -> list[dict[str, Any]]:
     """Return the states of the requests in these chains, with the policies that the home keeps.
 
-    A counter-notice that is open makes a request `countered`.
+    A counter-notice that is open makes a request `countered`. Each has what it `amends` and by what it was `amended`.
     """
     kept, lost = kept_policies(home, named_policies(chain.from_iterable(chains.values())))
-    return with_counters(states_of(chains, kept, lost, policy, now), chains.get(NOTICES, ()))
+    rows = with_counters(states_of(chains, kept, lost, None, now), chains.get(NOTICES, ()))
+    return [row for row in with_amendments(rows, chains, kept) if policy in (None, row["policy"])]
 
 
 def elsewhere(home: Path, ledger: Ledger, request_id: str) -> dict[str, list[str]]:

@@ -16,11 +16,15 @@ from aiosmtpd.controller import Controller
 
 from expunge.flows.casework.notices import record_notice
 from expunge.flows.casework.notify import SENT, notify
+from expunge.flows.reverify import tell_people
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.case import open_case
+from expunge.tasks.ledger.recorder import journal
 from tests.flows.conftest import run_cli
+from tests.tasks.ledger.signatures.test_trust import told as found_wanting
 from tests.tasks.ledger.test_decisions import Desk
 from tests.tasks.ledger.test_decisions import desk as desk  # the fixture
+from tests.tasks.records import LINE, published
 
 NCII = 'notice_version: "1"\nkind: ncii\nelements:\n  material: a picture of Eva Moss, at /m/%d\n'
 
@@ -145,3 +149,37 @@ def test_a_new_address_is_told_what_is_open_and_not_the_past(home: Path, hook: A
     assert [one["what"] for one in notify(home, [address, added])["sent"]] == ["due soon"]
     received(home, 2)
     assert len(notify(home, [address, added])["sent"]) == 4
+
+
+def test_people_are_told_once_that_what_is_published_is_suspect(tmp_path: Path, hook: Any) -> None:
+    address, posts, _ = hook
+    (tmp_path / "line").mkdir()
+    record = published(tmp_path / "line")
+    notify(record.home, [address])
+    found_wanting(journal(record.home, LINE), "FAIL", ["eva-moss is seen"])
+    (sent,) = notify(record.home, [address])["sent"]
+    assert (sent["what"], sent["title"]) == ("suspect", "expunge: suspect")
+    assert "is suspect: what it published was not proven again." in sent["text"]
+    assert "eva" not in json.dumps(posts)
+    assert notify(record.home, [address])["sent"] == []
+    found_wanting(journal(record.home, LINE), "FAIL", ["bicycle is seen"])
+    assert [one["what"] for one in notify(record.home, [address])["sent"]] == ["suspect"], "for another reason"
+
+
+def test_the_nightly_check_tells_people_and_no_failure_to_do_so_changes_it(
+    home: Path, hook: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, posts, status = hook
+    received(home, 1)
+    tell_people(home)
+    assert posts == [], "nobody is named"
+    monkeypatch.setenv("EXPUNGE_NOTIFY", address)
+    tell_people(home)
+    assert len(posts) == 1
+    received(home, 2)
+    status[0] = 500
+    tell_people(home)
+    monkeypatch.setenv("EXPUNGE_NOTIFY", "nothing-known://secret-password")
+    tell_people(home)
+    assert "nobody was told" in caplog.text
+    assert "secret-password" not in caplog.text

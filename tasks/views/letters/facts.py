@@ -65,6 +65,8 @@ class Facts:
     puid: str = ""
     counter: Mapping[str, str] | None = None
     outcome: Mapping[str, Any] | None = None
+    amends: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def grounds(self) -> Proof | str | None:
@@ -160,7 +162,7 @@ def facts_of(found: OnRecord) -> Facts:
     dues = [str(due) for due in (found.row and found.row["due"], notice and notice.settings["due_at"]) if due]
     state, publication = _state(found), found.publication
     shown = known.found if known and not found.private else {}
-    decision = _decision(found, state)
+    decision, amendments = _decision(found, state), (found.row or {}).get("amends", [])
     return Facts(
         reference=found.reference,
         kind=kind,
@@ -183,6 +185,10 @@ def facts_of(found: OnRecord) -> Facts:
         puid=f"expunge-{decision.digest}" if decision else "",
         counter=_counter(found),
         outcome=_outcome(found),
+        amends=("an earlier request",)
+        if found.private and amendments
+        else tuple(one["request_id"] for one in amendments),
+        changed=() if found.private else tuple(change for one in amendments for change in one["changes"] or ()),
     )
 
 
