@@ -15,6 +15,7 @@ from expunge.engine.files.bundle import assemble
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.policies import DesiredState, desired_state, parse
 from expunge.tasks.audit.record import audit
+from expunge.tasks.ledger.floor_store import keep_floor
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
 from expunge.tasks.ledger.policy_store import keep_policy
@@ -65,10 +66,11 @@ class Record:
         folder = self.home / "work" / work
         write_whole(folder / "state.json", canonical_json(state.model_dump(mode="json")))
         bundle = assemble(model, {"README.md": b"as it was"}, folder / "bundle")
+        floor = keep_floor(self.home).digest
         for step, inputs, outputs in (
             ("read", {"policy": policy}, {"state": state.digest}),
             ("bundled", {"candidate": folder_digest(model)}, {"bundle": bundle}),
-            ("published", {"policy": policy, "state": state.digest}, {"bundle": bundle}),
+            ("published", {"policy": policy, "state": state.digest, "floor": floor}, {"bundle": bundle}),
         ):
             told: dict[str, Any] = {
                 "inputs": inputs,
