@@ -22,7 +22,6 @@ from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings, home_folder, spare_proxy, stack_variables
 
 ROOT = Path(__file__).parents[1]
-POOL = "expunge"  # as `expunge.flows.remote.queues` has it
 
 
 def enter(settings: Settings) -> None:
@@ -40,6 +39,8 @@ def work_off(settings: Settings, *options: str) -> None:
 
     One run at a time: after a while without a worker all that was missed is waiting, and only the first has work to do.
     """
+    from expunge.flows.remote.queues import POOL  # late, for the same reason
+
     _prefect(settings, "worker", "start", "--pool", POOL, "--limit", "1", *options)
 
 

@@ -80,7 +80,7 @@ def clear(home: Path, now: datetime) -> None:
         if not RUN_ID.fullmatch(path.name) or path.is_symlink() or _is_running(path):
             continue
         last = _read(path / "end.json") or _read(path / "run.json") or {}
-        if datetime.fromisoformat(last.get("at") or f"{now:%Y-%m-%dT%H:%M:%S+00:00}") < now - KEPT:
+        if "at" in last and datetime.fromisoformat(last["at"]) < now - KEPT:
             shutil.rmtree(path, ignore_errors=True)
 
 

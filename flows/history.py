@@ -112,9 +112,10 @@ def audit(
     from expunge.tasks.audit.record import audit as read_all
     from expunge.tasks.audit.record import stored_otherwise
     from expunge.tasks.ledger.floor_store import accepted_floors
+    from expunge.tasks.storage.record.fetching import fetch_works
     from expunge.tasks.storage.record_replica import place_of
 
-    foreign = _fetched(home) if fetch else []
+    foreign = fetch_works(home) if fetch else []
     found, places = read_all(home, noted, keys, store is not None, accepted_floors(floors)), []
     problems = [*found.problems, *foreign]
     if store:
@@ -125,12 +126,6 @@ def audit(
         places.append(f"MLflow at {without_password(index.mlflow_tracking_uri)}")
     code = IntegrityError.exit_code if problems else 0
     return {**asdict(found), "problems": problems, "compared_with": ", ".join(places) or None, "exit_code": code}
-
-
-def _fetched(home: Path) -> list[str]:
-    from expunge.tasks.storage.record.fetching import fetch_works
-
-    return fetch_works(home)
 
 
 def _shown_otherwise(home: Path, index: Settings) -> list[str]:

@@ -21,7 +21,6 @@ from expunge.tasks.ledger.decisions.question import open_question
 from expunge.tasks.ledger.decisions.record import approval_of, ask, how_to_decide, people_of
 from expunge.tasks.ledger.floor_store import floor_in_force
 from expunge.tasks.ledger.ledger import Ledger
-from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.policy_store import published_policies, state_with
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.storage.manifest import check_bundle
@@ -60,8 +59,7 @@ def reopen_task(request_id: str, ledger: Ledger, settings: Settings) -> Approved
     asked = open_question(ledger.receipts(), request_id)
     if asked is None:
         raise NothingOnRecord(f"{request_id} does not wait for a decision: see `expunge status`")
-    bring_back(settings.home, asked.work, ledger.chain, bundle=True)
-    case, bundle = reopen_case(asked.work, settings, ledger), asked.inputs["bundle"]
+    case, bundle = reopen_case(asked.work, settings, ledger, bundle=True), asked.inputs["bundle"]
     approval_of(case, bundle)
     _refuse_changed(case, asked)
     made = next(one for one in reversed(of_step(case.receipts, Step.BUNDLED)) if one.outputs["bundle"] == bundle)

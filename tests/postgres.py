@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from expunge.deployments.ports import Wish, choose
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 
 
-class Server:
-    """A server with its files under `folder`, on a free port that stays the same when it is started again."""
+TRUSTING = ("--auth=trust", "--username=expunge")
 
-    def __init__(self, folder: Path) -> None:
-        self._binaries, self._folder = BINARIES[-1].parent, folder
+
+class Server:
+    """A server with its files under `folder`, on a port that stays the same when it is started again.
+
+    `options` are those of `initdb`. Without a `port` it has a free one.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, options: Sequence[str] = TRUSTING) -> None:
+        self.binaries, self._folder = BINARIES[-1].parent, folder
         self._run = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]  # the server refuses to run as root
         if self._run:
-            folder.chmod(0o755)
-            for parent in folder.parents[:2]:
-                parent.chmod(0o755)
-            shutil.chown(folder, "postgres")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            for parent in (folder, *folder.parents[:3]):
+                parent.chmod(parent.stat().st_mode | 0o055)  # it must be let through to its files
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, "postgres")
+        port = port or choose([Wish("postgres")])["postgres"]
         self.address = f"postgresql://expunge@127.0.0.1:{port}"
         self._options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-        self._do("initdb", "--auth=trust", "--username=expunge", "-D", self._data)
+        self._do("initdb", *options, "-D", self._data)
 
     @property
     def _data(self) -> str:
@@ -56,7 +61,7 @@ class Server:
 
     def _do(self, *words: str) -> None:
         done = subprocess.run(
-            [*self._run, str(self._binaries / words[0]), *words[1:]], capture_output=True, text=True, cwd="/"
+            [*self._run, str(self.binaries / words[0]), *words[1:]], capture_output=True, text=True, cwd="/"
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

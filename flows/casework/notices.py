@@ -11,6 +11,7 @@ from expunge.policies.notices import Notice, draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.decisions.counters import COUNTERS, open_counters, rescissions
+from expunge.tasks.ledger.line.requests import WAS_PUBLISHED
 from expunge.tasks.ledger.notices import LINE as NOTICES
 from expunge.tasks.ledger.notices import (
     kept_notice,
@@ -24,8 +25,6 @@ from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.record.appending import append_for_all
 
 MOST_BYTES = 10_000_001
-ENDED = ("published", "repeated", "replaced", "restored", "suspect")
-"""States of a request of which something was published."""
 DAY = 86_400
 
 
@@ -155,7 +154,7 @@ def _is_ended(row: dict[str, Any]) -> bool:
     stop = row["countered"] or row["rescinded"]
     stopped = stop is not None and not stop["published"]
     lost = row["state"] == "replaced" and row["same_as"]  # another's withdrawal took away what it relied on
-    return (row["state"] in ENDED and not lost) or refused or stopped
+    return (row["state"] in WAS_PUBLISHED and not lost) or refused or stopped
 
 
 def _left(due: str | None, now: datetime) -> dict[str, Any]:

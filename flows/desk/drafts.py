@@ -13,6 +13,7 @@ from expunge.flows.casework.notices import draft_file
 from expunge.flows.desk.login import text_of
 from expunge.flows.validation import validate
 from expunge.policies import PolicyError, PolicyErrors
+from expunge.policies.notices.new_policy import free_id
 from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.policies.reading.guard import decoded
 from expunge.policies.reading.nodes import tree
@@ -131,7 +132,7 @@ def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...], h
             continue
         own = text_of(form, f"{prefix}-{number}-id")
         word = prefix if hidden or said["category"] in PERSONAL else said["name"]
-        row = {**known.get(own, {}), "id": own or _free_id(word, [*known, *(str(one["id"]) for one in rows)])}
+        row = {**known.get(own, {}), "id": own or free_id(word, [*known, *(str(one["id"]) for one in rows)])}
         for name, value in said.items():
             row.pop(name, None)
             if name == "aliases":
@@ -140,11 +141,6 @@ def _rows(form: FormData, prefix: str, before: object, names: tuple[str, ...], h
                 row[name] = value
         rows.append(row)
     return rows + (before[SHOWN:] if isinstance(before, list) else [])
-
-
-def _free_id(name: str, taken: list[str]) -> str:
-    own = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "entry"
-    return next(one for one in (own, *(f"{own}-{number}" for number in range(2, 99))) if one not in taken)
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
@@ -22,6 +22,7 @@ from expunge.flows.reverify import reverify_due
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.preflight import ask_prefect, prefect_staying
 
+IN_TURN = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 FORMER = ("takedown/by-hand",)
 """Deployments of earlier versions, whose place others have taken."""
 
@@ -91,7 +92,6 @@ def deploy(settings: Settings, place: Place) -> dict[str, Any]:
 
 
 def _enter(client: SyncPrefectClient, one: Deployment, place: Place) -> None:
-    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE) if one.alone else None
     client.create_deployment(
         flow_id=client.create_flow_from_name(one.flow.name),
         name=one.name,
@@ -105,8 +105,8 @@ def _enter(client: SyncPrefectClient, one: Deployment, place: Place) -> None:
         pull_steps=[],
         tags=["expunge"],
         schedules=_schedules(client, one),
-        concurrency_limit=limit and limit.limit,
-        concurrency_options=limit and ConcurrencyOptions(collision_strategy=limit.collision_strategy),
+        concurrency_limit=1 if one.alone else None,
+        concurrency_options=IN_TURN if one.alone else None,
         job_variables=dict(one.variables) if place.kind == "kubernetes" else None,
     )
 

@@ -43,7 +43,7 @@ class RunFailed(ExpungeError):
 
 
 class Unfollowed(ExpungeError):
-    """Whoever followed the run stopped; the run goes on."""
+    """Nobody follows the run any more, and it goes on."""
 
     exit_code = 130
 

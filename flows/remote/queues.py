@@ -28,7 +28,7 @@ TEMPLATES = Path(__file__).parent / "pools"
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs take place: the kind of pool and, with containers, the defaults of its template."""
+    """The kind of pool in which runs take place and, with containers, the defaults of its template."""
 
     kind: PoolType = "process"
     image: str = ""

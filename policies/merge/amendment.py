@@ -8,7 +8,7 @@ from typing import Any
 from expunge.policies.model.policy import Policy
 from expunge.policies.model.schema import Concept, Retained, Strict
 
-UNTOLD = {"acceptance": "limit", "limits": "budget", "editor": "editor", "reverify": "check"}
+SECTIONS = {"acceptance": "limit", "limits": "budget", "editor": "editor", "reverify": "check"}
 
 
 def changes(before: Policy, after: Policy) -> list[str]:
@@ -23,7 +23,7 @@ def _all_changes(before: Policy, after: Policy) -> Iterator[str]:
         yield from _fields(f"{new.name}: ", old, new)
     if not after.concepts:  # all that says how to erase is left out
         return
-    for section, words in UNTOLD.items():
+    for section, words in SECTIONS.items():
         yield from _fields(f"{words}: ", getattr(before, section), getattr(after, section))
     if before.base != after.base:
         yield f"model: {before.base.sha256[:12]} becomes {after.base.sha256[:12]}"

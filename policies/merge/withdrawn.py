@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from expunge.policies.merge.desired_state import DesiredState
 from expunge.policies.model.policy import Policy
-from expunge.policies.model.schema import Concept
-from expunge.policies.model.text import counting_key
 
 
 def withdrawn(policy: Policy, published: Iterable[Policy], state: DesiredState) -> dict[str, tuple[Policy, set[str]]]:
@@ -15,14 +13,10 @@ def withdrawn(policy: Policy, published: Iterable[Policy], state: DesiredState) 
 
     A concept that the state still erases, under whatever name, is not withdrawn.
     """
-    erased = {name for concept in state.concepts for name in _names(concept)}
+    erased = {key for concept in state.concepts for key in concept.counting_keys}
     found = {}
     for gone in published:
-        back = {concept.id for concept in gone.concepts if _names(concept).isdisjoint(erased)}
+        back = {concept.id for concept in gone.concepts if concept.counting_keys.isdisjoint(erased)}
         if gone.request_id in policy.replaces and back:
             found[gone.request_id] = gone, back
     return found
-
-
-def _names(concept: Concept) -> set[str]:
-    return {counting_key(name) for name in (concept.name, *concept.aliases)}

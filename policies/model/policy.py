@@ -30,6 +30,11 @@ class Policy(Request):
         """sha256 (hex) over the canonical JSON of the whole policy, defaults included."""
         return hashlib.sha256(composed_json(self.model_dump(mode="json"))).hexdigest()
 
+    @property
+    def counting_keys(self) -> set[str]:
+        """Return the names and aliases of all targets, each as attempts are counted by."""
+        return {key for concept in self.concepts for key in concept.counting_keys}
+
     def asks_the_same(self, other: Policy) -> bool:
         """Return whether both differ in nothing but labels."""
         return self.model_dump(exclude=LABELS) == other.model_dump(exclude=LABELS)

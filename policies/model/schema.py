@@ -18,7 +18,14 @@ from pydantic import (
 )
 
 from expunge.policies.errors import PolicyError, shown
-from expunge.policies.model.text import checked_anchor, checked_name, checked_prompt, checked_prose, checked_target
+from expunge.policies.model.text import (
+    checked_anchor,
+    checked_name,
+    checked_prompt,
+    checked_prose,
+    checked_target,
+    counting_key,
+)
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 BASE_URI = re.compile(r"builtin:[a-z0-9-]{1,64}|file:/[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,999}")
@@ -143,6 +150,11 @@ class Concept(Strict):
     prompts: tuple[Prompt, ...] = ()
     category: Category
     anchor: Anchor = ""
+
+    @property
+    def counting_keys(self) -> set[str]:
+        """Return its name and aliases, each as attempts are counted by."""
+        return {counting_key(name) for name in (self.name, *self.aliases)}
 
 
 class Retained(Strict):

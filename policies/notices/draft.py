@@ -10,14 +10,20 @@ from expunge.policies.model.policy import Policy
 from expunge.policies.model.text import checked_target
 from expunge.policies.notices.notice import PRIVATE_KINDS, Notice
 
-DRAFT = """\
-# Draft of a policy, from a notice that was received. Write over each FILL IN, then run `expunge validate` on it.
-{remarks}schema_version: "1"
+HEAD = """\
+schema_version: "1"
 request_id: {request_id}
 kind: {kind}
 # The clock of the law runs from this moment: do not move it.
 received_at: {received_at}
 
+"""
+DRAFT = (
+    """\
+# Draft of a policy, from a notice that was received. Write over each FILL IN, then run `expunge validate` on it.
+{remarks}"""
+    + HEAD
+    + """\
 base:
   # The model: "builtin:emoji", or "file:/absolute/path" of a folder in diffusers layout.
   uri: "FILL IN"
@@ -38,6 +44,7 @@ retain:
     kind: look_alike
     category: "FILL IN"
 """
+)
 
 
 WITHDRAWAL = """\

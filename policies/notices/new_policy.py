@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,19 +15,20 @@ from expunge.policies.errors import PolicyError
 from expunge.policies.floor import Terms, raised
 from expunge.policies.model.schema import Acceptance, Category, Kind
 from expunge.policies.model.text import checked_anchor, checked_name, checked_target
+from expunge.policies.notices.draft import HEAD
 from expunge.policies.notices.notice import is_filled
 from expunge.policies.notices.requirements import REQUIREMENTS, Element
 
 FIRST = Acceptance(max_retain_drop=0.10, sampling="sequential", seeds=32, round_seeds=4)
 """What a first policy asks for: enough pictures that a good edit can be proven."""
-POLICY = """\
+SHOWN = ("max_target_rate", "max_retain_drop", "min_control_rate", "confidence", "level", "seeds", "prompts")
+"""Limits that a policy states though they are the defaults, since people look for them."""
+POLICY = (
+    """\
 # A policy of the kind {kind}, from answers to `expunge new`. `expunge plan` says what it would change and cost.
-schema_version: "1"
-request_id: {request_id}
-kind: {kind}
-# The clock of the law runs from this moment: do not move it.
-received_at: {received_at}
-
+"""
+    + HEAD
+    + """\
 # The model that every edit starts from, and the digest of its folder.
 base:
   uri: {uri}
@@ -42,6 +43,7 @@ retain:
 # When the edit counts as proven. These limits are not below the floor of your organisation for this kind.
 acceptance:
 {acceptance}"""
+)
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,12 @@ def policy_text(answers: Answers, kind: Kind, request_id: str, received_at: date
     taken = list[str]()
     concepts = [_concept(answers, names, taken) for names in answers.targets]
     retain = [
-        {"id": _free_id(name, taken), "name": name, "kind": role, "category": answers.category}
+        {"id": _take_id(name, taken), "name": name, "kind": role, "category": answers.category}
         for role, names in (("look_alike", answers.look_alikes), ("general", answers.general))
         for name in names
     ]
-    limits = raised(FIRST, terms).model_dump(mode="json", exclude_defaults=True)
-    shown = ("max_target_rate", "max_retain_drop", "min_control_rate", "confidence", "level", "seeds", "prompts")
-    limits = {name: getattr(raised(FIRST, terms), name) for name in shown} | limits
+    wanted = raised(FIRST, terms)
+    limits = {name: getattr(wanted, name) for name in SHOWN} | wanted.model_dump(mode="json", exclude_defaults=True)
     return POLICY.format(
         kind=kind,
         request_id=json.dumps(request_id),
@@ -122,6 +123,12 @@ def checked_anchor_name(text: str) -> str:
         raise error.at("anchor", None, "") from None
 
 
+def free_id(name: str, taken: Collection[str]) -> str:
+    """Return an id for a name that is not taken."""
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "entry"
+    return next(one for one in (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))) if one not in taken)
+
+
 def _stated(element: Element, text: str) -> str:
     if text.lower() in ("y", "yes"):
         return "stated"
@@ -143,14 +150,12 @@ def _moment(text: str) -> None:
 def _concept(answers: Answers, names: Sequence[str], taken: list[str]) -> dict[str, Any]:
     aliases = {"aliases": list(names[1:])} if names[1:] else {}
     anchor = {"anchor": answers.anchor} if answers.anchor else {}
-    return {"id": _free_id(names[0], taken), "name": names[0], **aliases, "category": answers.category, **anchor}
+    return {"id": _take_id(names[0], taken), "name": names[0], **aliases, "category": answers.category, **anchor}
 
 
-def _free_id(name: str, taken: list[str]) -> str:
+def _take_id(name: str, taken: list[str]) -> str:
     """Return an id for a name that no entry has yet, and count it as taken."""
-    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "entry"
-    own = next(one for one in (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))) if one not in taken)
-    taken.append(own)
+    taken.append(own := free_id(name, taken))
     return own
 
 

@@ -88,13 +88,13 @@ class Case:
         return Case(self.order.counted(attempt), self.policies, self.ledger, self.settings, self.lost)
 
 
-def reopen_case(work: str, settings: Settings, ledger: Ledger) -> Case:
-    """Open the case of a work that was done before, here or on another machine.
+def reopen_case(work: str, settings: Settings, ledger: Ledger, bundle: bool = False) -> Case:
+    """Open the case of a work that was done before, here or on another machine; with its bundle if that is asked for.
 
     Raises:
         NothingOnRecord: its order is nowhere.
     """
-    bring_back(settings.home, work, ledger.chain)
+    bring_back(settings.home, work, ledger.chain, bundle)
     return open_case(Order.load(settings.home, work), settings, ledger)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 import requests
@@ -29,7 +26,7 @@ from expunge.deployments.readiness import answers
 from expunge.flows.remote.deploy import DEPLOYMENTS
 from expunge.tasks.core.settings import SILENCE
 from tests.deployments.test_compose import FOLDER, ROOT, SERVICES, TEXT
-from tests.tasks.ledger.state.conftest import BINARIES
+from tests.postgres import BINARIES, Server
 
 pytestmark = pytest.mark.slow
 HOSTS = {"postgres": 5432, "s3": 8333, "mlflow": 5000, "prefect": 4200}
@@ -90,8 +87,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     here = Servers(tmp_path_factory.mktemp("compose"))
     ini = (FOLDER / "mlflow.ini").read_text().replace("/tmp/accounts.db", str(here.folder / "accounts.db"))
     (here.folder / "mlflow.ini").write_text(ini)
+    postgres = start_postgres(here)
     try:
-        start_postgres(here)
         here.start("s3")
         here.start("prefect")
         for name in ("s3", "prefect"):
@@ -101,46 +98,25 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield here
     finally:
         stop(here.running)
-        stop_postgres(here)
+        postgres.stop()
 
 
-def start_postgres(here: Servers) -> None:
+def start_postgres(here: Servers) -> Server:
     """Start PostgreSQL where every password is checked, and run the script of the file as its image does."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`")
     folder = here.folder / "postgres"
     folder.mkdir()
     (password := folder / "password").write_text(here.values["POSTGRES_PASSWORD"])
-    if not os.getuid():
-        for path in (folder, password):
-            shutil.chown(path, "postgres")
-        for parent in folder.parents[:3]:
-            parent.chmod(0o755)
-    data, port = str(folder / "data"), here.ports["postgres"]
     checked = ("--auth=scram-sha-256", f"--pwfile={password}", "--username=postgres")
-    as_postgres(here, "initdb", *checked, "-D", data)
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-    as_postgres(here, "pg_ctl", "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
+    server = Server(folder, port := here.ports["postgres"], checked)
+    server.start()
     variables = {name: here.values[name] for name in SERVICES["postgres"]["environment"]}
     place = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGPASSWORD": here.values["POSTGRES_PASSWORD"]}
-    environ = {**variables, **place, "POSTGRES_USER": "postgres", "PATH": f"{BINARIES[-1].parent}:{os.environ['PATH']}"}
+    environ = {**variables, **place, "POSTGRES_USER": "postgres", "PATH": f"{server.binaries}:{os.environ['PATH']}"}
     done = subprocess.run([str(FOLDER / "databases.sh")], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def stop_postgres(here: Servers) -> None:
-    file = here.folder / "postgres" / "data" / "postmaster.pid"
-    if file.exists():
-        server = psutil.Process(int(file.read_text().split()[0]))
-        server.send_signal(signal.SIGQUIT)
-        server.wait(30)
-
-
-def as_postgres(here: Servers, program: str, *words: str) -> None:
-    """Run a program of PostgreSQL, which refuses to run as root."""
-    other = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]
-    done = subprocess.run([*other, str(BINARIES[-1].parent / program), *words], capture_output=True, text=True, cwd="/")
-    assert done.returncode == 0, done.stdout + done.stderr
+    return server
 
 
 def prefect(here: Servers, path: str) -> Any:

@@ -12,11 +12,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NoReturn
 
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings import temporary_settings
 
+from expunge.deployments.processes import MARK
+from expunge.deployments.stack import servers
 from expunge.flows.submission import submit
 from expunge.policies import read
 from expunge.tasks.audit.record import audit, stored_otherwise
@@ -75,6 +79,11 @@ def _submit(environ: dict[str, str], settings: Settings, policy: Path, die_at: s
     os.environ.update({**environ, **settings.variables()})
     if die_at:
         _die_after(die_at)
+    submit_and_exit(policy, settings)
+
+
+def submit_and_exit(policy: Path, settings: Settings) -> NoReturn:
+    """Submit a policy file as the command does, and end this process with the exit code."""
     try:
         with temporary_settings(prefect_at(os.environ)):
             code = submit(policy, read(policy), settings)["exit_code"]
@@ -94,6 +103,17 @@ def _die_after(step: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Ledger._store = store_and_die  # type: ignore[method-assign]
+
+
+def harm(home: Path, name: str, how: signal.Signals) -> None:
+    """Send a signal to all processes of a server of the stack."""
+    mark = servers(home)[name].mark
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                process.send_signal(how)
+        except (psutil.Error, OSError):
+            continue  # another user's, or gone
 
 
 def furnish(home: Path, drawn: Path) -> None:

@@ -8,16 +8,13 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from expunge.deployments.processes import MARK
-from expunge.deployments.stack import servers
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from tests.conftest import run_stack
 from tests.faults.conftest import NewHome
-from tests.faults.runs import SECONDS, end_of, ended, start
+from tests.faults.runs import SECONDS, end_of, ended, harm, start
 
 pytestmark = pytest.mark.slow
 
@@ -28,17 +25,6 @@ LATEST = 20.0
 """So many seconds after its start a run is under way, and not at its end."""
 FROZEN = 120.0
 """So many seconds a frozen server stays so; a client of Prefect waits for up to a quarter of an hour."""
-
-
-def harm(home: Path, name: str, how: signal.Signals) -> None:
-    """Send a signal to all processes of a server of the stack."""
-    mark = servers(home)[name].mark
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark:
-                process.send_signal(how)
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone
 
 
 @pytest.mark.parametrize("how", HARMS)

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ from expunge.deployments.ports import Wish, choose
 from expunge.engine.emoji import CLIP_JUDGE
 from expunge.tasks.core.settings import SILENCE, Settings
 from tests.conftest import run_stack
-from tests.faults.test_services import harm
+from tests.faults.runs import harm
 from tests.load.machines import ROOT, Load, Machine
 from tests.load.material import bases, policies
-from tests.postgres import Server, running
+from tests.postgres import running
 from tests.tasks.ledger.signatures.keys import write_key
 
 SEED = 42
@@ -68,39 +69,36 @@ class Outages:
             self.stop[self.down]()
 
 
+@dataclass(frozen=True)
+class Services:
+    """A stack and a database of one's own: what names them, and what stops and starts each server."""
+
+    variables: Mapping[str, str]
+    stop: Mapping[str, Callable[[], None]]
+    start: Callable[[str], None]
+
+
 @contextmanager
-def services(folder: Path) -> Iterator[tuple[dict[str, str], Outages]]:
-    """Yield the variables of a stack and a database of one's own, and what stops and starts their servers."""
+def services(folder: Path) -> Iterator[Services]:
+    """Start the servers, and stop them in the end."""
     home, database = folder / "stack", folder / "postgres"
     home.mkdir()
     database.mkdir()
     ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
-    given = {name: str(port) for name, port in ports.items()}
 
     def up() -> None:
-        started = run_stack("up", home, **given)
+        started = run_stack("up", home, **{name: str(port) for name, port in ports.items()})
         assert started.returncode == 0, started.stdout + started.stderr
 
     with running(database) as postgres:
         up()
         variables = Settings.of(home, json.loads((home / "stack" / "env.json").read_text())).variables()
+        named = {**variables, "EXPUNGE_DATABASE": postgres.new_database()}
+        stop = {name: partial(harm, home, name, signal.SIGTERM) for name in HARMED} | {"database": postgres.stop}
         try:
-            yield {**variables, "EXPUNGE_DATABASE": postgres.new_database()}, _outages(home, postgres, up)
+            yield Services(named, stop, lambda name: postgres.start() if name == "database" else up())
         finally:
             run_stack("down", home)
-
-
-def _outages(home: Path, postgres: Server, up: Callable[[], None]) -> Outages:
-    def stop(name: str) -> Callable[[], None]:
-        return postgres.stop if name == "database" else lambda: harm(home, name, signal.SIGTERM)
-
-    def start(name: str) -> None:
-        if name == "database":
-            postgres.start()
-        else:
-            up()
-
-    return Outages({name: stop(name) for name in HARMED}, start, 0, 0.0)
 
 
 def run(folder: Path, requests: int, lines: int, kill_every: float, outage: float) -> dict[str, Any]:
@@ -108,13 +106,13 @@ def run(folder: Path, requests: int, lines: int, kill_every: float, outage: floa
     (folder / "bases").mkdir()
     asked = policies(folder / "policies", bases(folder / "bases", lines), requests)
     key, _ = write_key(folder, "operator")
-    with services(folder) as (variables, outages):
+    with services(folder) as servers:
         homes = [folder / f"machine-{number}" / "home" for number in range(MACHINES)]
-        environs = [_environ(home, variables, key) for home in homes]
+        environs = [_environ(home, servers.variables, key) for home in homes]
         events: queue.Queue[Any] = queue.Queue()
         machines = [Machine(number, environ, events) for number, environ in enumerate(environs)]
         load = Load(asked, machines, events, WORKERS, kill_every, random.Random(f"load/{SEED}"))
-        outages.total, outages.seconds = requests, outage
+        outages = Outages(servers.stop, servers.start, requests, outage)
         begun = time.monotonic()
         load.run(outages.look)
         seconds = time.monotonic() - begun

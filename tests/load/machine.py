@@ -11,17 +11,11 @@ import multiprocessing
 import os
 import sys
 import threading
-import traceback
 from pathlib import Path
 from typing import Any
 
-from prefect.settings import temporary_settings
-
-from expunge.flows.submission import submit
-from expunge.policies import read
-from expunge.tasks.core.errors import exit_code_of
 from expunge.tasks.core.settings import Settings
-from tests.flows.conftest import prefect_at
+from tests.faults.runs import submit_and_exit
 from tests.load.stand_in import stand_in
 
 _ALONE = threading.Lock()
@@ -58,14 +52,7 @@ def _submit(policy: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     stand_in()
-    try:
-        with temporary_settings(prefect_at(os.environ)):
-            code = submit(Path(policy), read(Path(policy)), Settings.load())["exit_code"]
-    except Exception as error:
-        traceback.print_exc()
-        code = exit_code_of(error)
-    sys.stderr.flush()
-    os._exit(code)  # at once: what a library would still do in the end is no part of this
+    submit_and_exit(Path(policy), Settings.load())
 
 
 if __name__ == "__main__":

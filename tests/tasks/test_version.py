@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "73d1915b3fa20a624d288326e812b173a44509ffddf0132d664cd75d901b0279")
+PINNED = ("0.20.0", "259c96379ff9f5eaa6c4289b31a4e6b5bb5416962e282b095700fa5bfbe3aba0")
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -7,7 +7,7 @@ put back within its window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from expunge.errors import ExpungeError
@@ -34,36 +34,35 @@ def requests_in(notices: Iterable[Receipt]) -> list[Receipt]:
 def open_counters(notices: Sequence[Receipt]) -> dict[str, Receipt]:
     """Return by request id the receipt of the first complete counter-notice that no court action has answered."""
     answered = answered_counters(notices)
-    found = dict[str, Receipt]()
-    for receipt in of_step(notices, Step.RECEIVED):
-        about = str(receipt.settings.get(COUNTERS, ""))
-        is_counter = receipt.settings["kind"] == COUNTER_NOTICE and receipt.outcome == "received"
-        if about and is_counter and about not in answered:
-            found.setdefault(about, receipt)
-    return found
+    return {about: one for about, one in _first(notices, COUNTER_NOTICE).items() if about not in answered}
 
 
 def answered_counters(notices: Sequence[Receipt]) -> dict[str, tuple[Receipt, Receipt]]:
     """Return by request id the first complete counter-notice that a court action has answered, and that action."""
-    found, answered = dict[str, Receipt](), dict[str, tuple[Receipt, Receipt]]()
-    for receipt in of_step(notices, Step.RECEIVED):
-        about = str(receipt.settings.get(COUNTERS, ""))
-        if not about or receipt.outcome != "received":
-            continue
-        if receipt.settings["kind"] == COURT_ACTION and about in found:  # there is nothing to answer before
-            answered.setdefault(about, (found[about], receipt))
-        elif receipt.settings["kind"] == COUNTER_NOTICE:
-            found.setdefault(about, receipt)
-    return answered
+    counters, found = _first(notices, COUNTER_NOTICE), dict[str, tuple[Receipt, Receipt]]()
+    for about, action in _complete(notices, COURT_ACTION):
+        if about in counters and counters[about].sequence < action.sequence:  # there is nothing to answer before
+            found.setdefault(about, (counters[about], action))
+    return found
 
 
 def rescissions(notices: Sequence[Receipt]) -> dict[str, Receipt]:
     """Return by request id the receipt of the first complete letter by which its sender took the notice back."""
+    return _first(notices, RESCISSION)
+
+
+def _first(notices: Sequence[Receipt], kind: str) -> dict[str, Receipt]:
     found = dict[str, Receipt]()
-    for receipt in of_step(notices, Step.RECEIVED):
-        if receipt.settings["kind"] == RESCISSION and receipt.outcome == "received":
-            found.setdefault(str(receipt.settings[COUNTERS]), receipt)
+    for about, receipt in _complete(notices, kind):
+        found.setdefault(about, receipt)
     return found
+
+
+def _complete(notices: Sequence[Receipt], kind: str) -> Iterator[tuple[str, Receipt]]:
+    """Yield the complete notices of a kind that answer a request, each after the id of that request."""
+    for receipt in of_step(notices, Step.RECEIVED):
+        if receipt.settings["kind"] == kind and receipt.outcome == "received" and receipt.settings.get(COUNTERS):
+            yield str(receipt.settings[COUNTERS]), receipt
 
 
 def window_of(counter: Receipt) -> dict[str, str]:

@@ -6,7 +6,7 @@ complete notice of its own, from another sender or of such a kind, goes on. Wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.policies import Policy, counting_key
@@ -68,12 +68,12 @@ def _has_the_target(
     """Return whether a policy erases what the request of this id asks for; also where nobody knows what that is."""
     digests = {one.inputs["policy"] for one in chain if one.request_id == about and "policy" in one.inputs}
     try:
-        theirs = _targets(kept_policy(home, digest) for digest in sorted(digests))
+        theirs = {key for digest in sorted(digests) for key in kept_policy(home, digest).counting_keys}
         if not theirs:
             theirs = _named(home, about, notices)
     except IntegrityError:
         return True
-    ours = _targets([policy]) | _named(home, policy.request_id, notices)
+    ours = policy.counting_keys | _named(home, policy.request_id, notices)
     return not theirs or not ours.isdisjoint(theirs)
 
 
@@ -95,7 +95,3 @@ def _named(home: Path, request_id: str, notices: Sequence[Receipt]) -> set[str]:
     own = [kept_notice(home, one.inputs["notice"]) for one in requests_in(notices) if one.request_id == request_id]
     texts = [text for notice in own for text in (notice.concept, *(notice.found.get(name, "") for name in NAMING))]
     return {counting_key(text) for text in texts if text}
-
-
-def _targets(policies: Iterable[Policy]) -> set[str]:
-    return {counting_key(name) for policy in policies for one in policy.concepts for name in (one.name, *one.aliases)}

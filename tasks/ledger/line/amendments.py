@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from expunge.policies import Policy, changes
+from expunge.tasks.ledger.line.requests import WAS_PUBLISHED
 from expunge.tasks.ledger.receipt import Receipt
 
 
@@ -52,6 +53,6 @@ def _amendment(
         "line": row["line"],
         "at": receipt.at,
         "who": (receipt.verdict or {}).get("by") or receipt.who,
-        "published": row["state"] in ("published", "repeated", "restored", "suspect", "replaced"),
+        "published": row["state"] in WAS_PUBLISHED,
         "changes": changes(before, after) if before and after else None,
     }

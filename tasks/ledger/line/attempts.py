@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.engine.files.digests import json_digest
-from expunge.policies import DesiredState, Policy, counting_key
+from expunge.policies import DesiredState, Policy
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
@@ -47,7 +47,7 @@ def attempt_number(home: Path, chain: Sequence[Receipt], policy: Policy, drawn: 
     known = [(attempt, _keys(home, attempt)) for attempt in of_step(chain, Step.ATTEMPTED)]
     numbers = []
     for concept in policy.concepts:
-        own = {counting_key(name) for name in (concept.name, *concept.aliases)}
+        own = concept.counting_keys
         tried = list(dict.fromkeys(_drawn(attempt) for attempt, keys in known if keys is None or keys & own))
         numbers.append(tried.index(drawn) + 1 if drawn in tried else len(tried) + 1)
     return max(numbers, default=1)
@@ -88,7 +88,6 @@ def _drawn(attempt: Receipt) -> Drawn:
 def _keys(home: Path, attempt: Receipt) -> set[str] | None:
     """Return the names that an attempt was on; None where its policy is lost, so that it counts for every target."""
     try:
-        concepts = kept_policy(home, attempt.inputs.get("policy", "")).concepts
+        return kept_policy(home, attempt.inputs.get("policy", "")).counting_keys
     except IntegrityError:
         return None
-    return {counting_key(name) for concept in concepts for name in (concept.name, *concept.aliases)}

@@ -30,6 +30,8 @@ STATES = {
 
 OPEN: Mapping[str, str] = {Step.GATED: "open", Step.RETURNED: "PASS"}
 """What lets a request go on at the steps that can end it."""
+WAS_PUBLISHED = ("published", "repeated", "replaced", "restored", "suspect")
+"""States of a request of which something was published."""
 UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 

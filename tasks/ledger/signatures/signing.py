@@ -16,7 +16,6 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from packaging.version import InvalidVersion, Version
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
@@ -24,13 +23,13 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 from expunge.engine.files.atomic import write_once, write_whole
 from expunge.engine.files.reading.strict_json import SMALL, parse_json
 from expunge.tasks.core.errors import UsageError
-from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.ledger.receipt import Receipt, is_older
 from expunge.tasks.ledger.signatures import keys
 
 TYPE = "application/vnd.expunge.receipt+json"
 UNSIGNED = "has no signature"
 OLDER = "and says that no version signed yet: only an audit that is given its digest as noted takes it"
-SINCE = Version("0.3.0")
+SINCE = "0.3.0"
 """The first version that signs: a receipt that says it is of an older one may be without a signature."""
 
 
@@ -41,14 +40,13 @@ def signed(home: Path, receipt: Receipt) -> bytes:
         UsageError: there is no key to sign with.
         ServiceUnreachable: a key service has it, and does not sign.
     """
-    signer, envelope = _signer(home), Envelope(receipt.content, TYPE, {})
-    keys.sign(envelope, signer)
-    key = keys.public_half(signer)
+    signer = _signer(home)
+    sealed, key = _sealed(receipt.content, TYPE, signer), keys.public_half(signer)
     public = keys.in_pem(key)
     kept = home / "keys" / f"{key.keyid}.pem"
     if not kept.exists() or kept.read_bytes() != public:
         write_whole(kept, public)
-    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
+    return sealed
 
 
 def sign_statement(home: Path, content: bytes, kind: str) -> bytes:
@@ -57,9 +55,7 @@ def sign_statement(home: Path, content: bytes, kind: str) -> bytes:
     Raises:
         UsageError: there is no key to sign with.
     """
-    envelope = Envelope(content, kind, {})
-    keys.sign(envelope, _signer(home))
-    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
+    return _sealed(content, kind, _signer(home))
 
 
 def open_statement(signed: bytes, kind: str, keys: Sequence[SSlibKey]) -> bytes:
@@ -88,7 +84,13 @@ def _own(home: Path) -> Path:
 
 def check_key(home: Path) -> None:
     """Sign something, before any work. Raises as `signed`."""
-    keys.sign(Envelope(b"", TYPE, {}), _signer(home))
+    _sealed(b"", TYPE, _signer(home))
+
+
+def _sealed(content: bytes, kind: str, signer: Signer) -> bytes:
+    envelope = Envelope(content, kind, {})
+    keys.sign(envelope, signer)
+    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
 
 
 def _signer(home: Path) -> Signer:
@@ -171,7 +173,7 @@ def doubts(chain: Sequence[Receipt], problems: Sequence[str], strict: bool) -> I
     """
     due = False
     for receipt, problem in zip(chain, problems, strict=True):
-        due = due or not problem or _signs(receipt)
+        due = due or not problem or not is_older(receipt, SINCE)
         if problem and (due or problem != UNSIGNED):
             yield receipt, problem
         elif problem and strict and receipt is chain[-1]:
@@ -224,13 +226,6 @@ def _verify(read: Envelope, keys: Sequence[SSlibKey]) -> None:
         read.verify(list(keys), 1)
     except (ValueError, UnverifiedSignatureError):
         raise ValueError("is signed by none of the keys") from None
-
-
-def _signs(receipt: Receipt) -> bool:
-    try:
-        return Version(receipt.versions.get("expunge", "0")) >= SINCE
-    except InvalidVersion:
-        return True
 
 
 def _file(home: Path, receipt: Receipt) -> Path:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from expunge.policies import Policy, counting_key
+from expunge.policies import Policy
 from expunge.tasks.ledger.decisions.counters import window_of
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, of_step
@@ -20,7 +20,11 @@ def put_back(home: Path, chain: Sequence[Receipt], request_id: str, policy: Poli
     """
     for publication in of_step(chain, Step.PUBLISHED):
         later = kept_policy(home, publication.inputs["policy"])
-        if publication.at >= since and request_id in later.replaces and _names(later).isdisjoint(_names(policy)):
+        if (
+            publication.at >= since
+            and request_id in later.replaces
+            and later.counting_keys.isdisjoint(policy.counting_keys)
+        ):
             tested, base = _seen_again(chain, publication.work, policy), is_of_a_base(publication)
             return {"at": publication.at, "tested": tested, "base": base}
     return {}
@@ -55,7 +59,3 @@ def _seen_again(chain: Sequence[Receipt], work: str, policy: Policy) -> bool:
     return bool(policy.concepts) and all(
         any(words.startswith(f"it is back: {concept.id} is seen in ") for words in seen) for concept in policy.concepts
     )
-
-
-def _names(policy: Policy) -> set[str]:
-    return {counting_key(name) for concept in policy.concepts for name in (concept.name, *concept.aliases)}
