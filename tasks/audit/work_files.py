@@ -94,7 +94,8 @@ def changed(work: Path, receipt: Receipt) -> Iterator[str]:
         if problem := _other(work / path, recorded.get(name, "nothing"), digest_of):
             yield f"{work / path} {problem}"
     said = [(str(receipt.outcome), _outcome)] if has_verdict(receipt) else []
-    of_verdict = receipt.verdict or {}
+    counted = receipt.step == Step.ATTEMPTED  # before there is a verdict, and a run that was killed never has one
+    of_verdict = {} if counted else receipt.verdict or {}
     said += [(str(of_verdict[name]), found) for name, found in GRADED.items() if name in of_verdict]
     if receipt.step == Step.CHECKED:
         said.append((json.dumps((receipt.verdict or {}).get("reasons")), _reasons))

@@ -84,6 +84,13 @@ def test_attack_a_verdict_is_reached_by_softer_limits_than_the_policys(judged: R
     assert "does not follow from its evidence" in problem
 
 
+def test_an_attempt_whose_run_was_killed_and_never_went_on_leaves_a_whole_record(judged: Record) -> None:
+    (first,) = [receipt for receipt in judged.chain if receipt.step == "attempted"]
+    killed = {**first.inputs, "candidate": "d" * 64}
+    note(Work(judged.home, key="d" * 64), "attempted", killed, {}, {"attempt": 2})
+    assert judged.problems() == ()
+
+
 def test_attack_a_third_attempt_is_proven_as_if_it_were_the_first(judged: Record) -> None:
     """The record has two attempts on the target that came before, and the verdict is by the confidence of a first."""
     (first,) = [receipt for receipt in judged.chain if receipt.step == "attempted"]
