@@ -9,13 +9,13 @@ from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
 from expunge.tasks.core.paths import EVIDENCE, REPORT, VERDICT
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order, Ref
-from expunge.tasks.ledger.case import reopen_case
+from expunge.tasks.ledger.case import Case, reopen_case
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.receipt import Receipt, is_of_a_base
 from expunge.tasks.publish import Release
 from expunge.tasks.record import enter_edit
-from expunge.tasks.report import write_report
+from expunge.tasks.report import rerender, write_report
 from expunge.tasks.restore import enter_base
 from expunge.tasks.reverify import Check, record_finding
 from expunge.tasks.storage.bundle_signature import deliver
@@ -51,8 +51,7 @@ def catch_up(ledger: Ledger, settings: Settings) -> None:
     if check and examined and Order.is_kept(settings.home, check.work) and recorded_run(settings, check.digest) is None:
         case = reopen_case(check.work, settings, ledger)
         table = Ref.of(case.order.folder / EVIDENCE)
-        if not (case.order.folder / REPORT).exists():
-            write_report(case, check.inputs["candidate"], Ref.of(case.order.folder / VERDICT), table)
+        _report(case, check.inputs["candidate"], Ref.of(case.order.folder / VERDICT), table)
         record_finding(Check(case, proof.publication), check, table)
 
 
@@ -69,6 +68,15 @@ def enter_again(published: Receipt, ledger: Ledger, settings: Settings) -> None:
     made, table = Ref.of(order.folder / VERDICT), Ref.of(order.folder / EVIDENCE)
     if made.sha256 != published.inputs["verdict"]:
         raise IntegrityError(f"{made.path} is not the verdict of the publication: see `expunge audit`")
-    if not (order.folder / REPORT).exists():
-        write_report(case, weights_by_bundle(case.chain)[bundle], made, table)
+    _report(case, weights_by_bundle(case.chain)[bundle], made, table)
     enter_edit(case, Verdict.load(made.path), table.path, release)
+
+
+def _report(case: Case, candidate: str, verdict: Ref, table: Ref) -> None:
+    """Write the report where the home lacks it; on a machine that drew none of the pictures, without them."""
+    if (case.order.folder / REPORT).exists():
+        return
+    try:
+        write_report(case, candidate, verdict, table)
+    except FileNotFoundError:
+        rerender(case)

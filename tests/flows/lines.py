@@ -16,6 +16,7 @@ from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.publish import still_in_place
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
+from expunge.tasks.storage.record.shared import RecordInS3
 from expunge.tasks.storage.record_replica import store
 from expunge.tasks.tracking.registry import is_registered, model_name
 
@@ -57,6 +58,9 @@ def reset(line: Settings, name: str, kept: Path) -> None:
     for receipt in publications(line.home, name):
         publish_bundle(line.home / "work" / receipt.work / "bundle", name, line)
     store(line)
+    record = RecordInS3.own(line)
+    for receipt in journal(line.home, name).receipts():
+        record.keep_named(receipt)
     catch_up(journal(line.home, name), line)
 
 

@@ -243,6 +243,21 @@ def test_an_alias_that_was_lost_is_set_again_though_the_work_was_cleared_away(li
     assert is_registered(line, name, bundle_uri(proof(line).bundle, line))
 
 
+def test_what_mlflow_never_heard_of_is_entered_by_a_machine_that_drew_nothing(line: Settings, name: str) -> None:
+    """A run was killed between the publication and its entry, and another machine takes the policy up again."""
+    published, before = proof(line).publication, list(receipts(line.home))
+    MlflowClient(line.mlflow_tracking_uri).delete_run(run_of(line, published).info.run_id)
+    shutil.rmtree(line.home / "work")
+    (line.home / "pictures").rename(away := line.home / "elsewhere")
+    try:
+        assert submitted(line, line.home.parent / "checked.yaml")["repeated"]
+    finally:
+        shutil.rmtree(line.home / "pictures", ignore_errors=True)
+        away.rename(line.home / "pictures")
+    assert list(receipts(line.home)) == before, "nothing is done again"
+    assert run_of(line, published).info.status == "FINISHED"
+
+
 def test_what_an_older_version_registered_is_registered_by_the_next_submission_and_nothing_is_done_again(
     line: Settings, name: str
 ) -> None:
