@@ -15,6 +15,7 @@ from prefect import flow
 from pydantic import Field
 
 from expunge.errors import ExpungeError
+from expunge.flows.casework.expiry import withdraw_expired
 from expunge.flows.casework.notify import VARIABLE, notify
 from expunge.flows.remote.give_way import must_give_way, wait_again
 from expunge.tasks.catch_up import catch_up
@@ -88,7 +89,8 @@ def _questioned(ledger: Ledger, settings: Settings) -> str:
 def reverify_due(line: AnyLine = "", due: bool = True) -> Any:
     """Check every line that is due within two days, each by a flow of its own; a schedule runs this every night.
 
-    It also checks every other line of which S3 serves something else than was published on it last. On a worker it
+    Before that it withdraws what has expired, or asks people where the floor wants it. It also checks every other line
+    of which S3 serves something else than was published on it last. On a worker it
     gives way between two lines: what is not checked by then is still due, and the run that goes on finds it so.
 
     Args:
@@ -102,10 +104,13 @@ def reverify_due(line: AnyLine = "", due: bool = True) -> Any:
     settings.export()
     with private(settings.home):
         fetch_if_possible(settings)
+        known = lines_to_check(settings.home)
+        expired = withdraw_expired([each for each in known if line in ("", each)], settings) if due else []
         lines = chosen(settings.home, line, due)
         found = check(lines, settings, due, stop=must_give_way if due else None)
         if len(found) < len(lines):
             return wait_again()
+        found += expired
         if due and not line:
             found += look_at_others(settings, lines)
         tell_people(settings.home)

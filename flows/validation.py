@@ -22,6 +22,7 @@ def summary(policy: Policy) -> dict[str, Any]:
         "kind": policy.kind,
         "received_at": policy.received_at.isoformat(),
         "due": due and due.isoformat(),
+        "expires": policy.expires_at and policy.expires_at.isoformat(),
         "term": TERMS.get(policy.kind),
         "base": policy.base.uri,
         "digest": policy.digest,

@@ -4,6 +4,7 @@ from expunge.policies.errors import PolicyConflict, PolicyError, PolicyErrors
 from expunge.policies.floor import Approval, Floor, held_to, refuse_below
 from expunge.policies.merge.amendment import changes
 from expunge.policies.merge.desired_state import DesiredState, desired_state, in_force, refuse_misplaced
+from expunge.policies.merge.expiry import expired_in_force, withdrawal_on_expiry
 from expunge.policies.merge.withdrawn import withdrawn
 from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.policy import Policy
@@ -30,6 +31,7 @@ __all__ = [
     "composed_json",
     "counting_key",
     "desired_state",
+    "expired_in_force",
     "held_to",
     "in_force",
     "name_key",
@@ -40,5 +42,6 @@ __all__ = [
     "reading_key",
     "refuse_below",
     "refuse_misplaced",
+    "withdrawal_on_expiry",
     "withdrawn",
 ]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import expunge.engine
 from expunge.canonical_json import canonical_json, sha256
@@ -21,6 +22,7 @@ from expunge.engine.models.format import pipeline_name
 from expunge.engine.planning.make import settings_of
 from expunge.engine.probes.prompts.families import probes_digest
 from expunge.policies import DesiredState, Floor, Policy, PolicyError, PolicyErrors, desired_state, refuse_below
+from expunge.policies.merge.expiry import refuse_shorter
 from expunge.policies.model.schema import Level
 from expunge.tasks.core.base_model import locate, refuse_too_large
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
@@ -33,6 +35,7 @@ from expunge.tasks.core.workflow.steps import step
 from expunge.tasks.ledger.admission import admitting, keep_received
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.decisions.counters import open_counters, rescissions
+from expunge.tasks.ledger.decisions.expiry import refuse_untimely
 from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.decisions.record import notices_of
 from expunge.tasks.ledger.floor_store import floor_in_force
@@ -53,9 +56,12 @@ def intake(policy: Policy, ledger: Ledger, settings: Settings, floor: Floor) -> 
     home, chain = settings.home, ledger.chain
     published, policies = of_step(chain, Step.PUBLISHED), published_policies(home, chain)
     if policy.digest not in {receipt.inputs["policy"] for receipt in published}:
-        for kind in sorted(kinds_of(home, chain, policy, notices_of(home))):  # its own is the submitter's word
+        kinds = kinds_of(home, chain, policy, notices_of(home))  # its own is the submitter's word
+        refuse_shorter(policy, policies, kinds)
+        for kind in sorted(kinds):
             refuse_below(policy.model_copy(update={"kind": kind}), floor)
     state = state_with(policy, policies, chain, floor)
+    refuse_untimely(policy, policies, ledger.line, home)
     follows = published[-1].outputs["bundle"] if published else ""
     order = _saved(policy, state, ledger.line, home, floor, follows)
     refuse_too_large(order.base_folder)
@@ -71,6 +77,7 @@ def repeated(policy: Policy, ledger: Ledger, home: Path) -> Receipt | None:
     """
     with suppress(IntegrityError, PolicyError, PolicyErrors):
         refuse_below(policy, floor_in_force())
+        refuse_untimely(policy, (), ledger.line, home)
         first, notices = same_in_force(policy, home, ledger.chain), notices_of(home)
         stopped = {*open_counters(notices), *rescissions(notices)}
         return first if first and stopped.isdisjoint({first.request_id, policy.request_id}) else None
@@ -207,6 +214,15 @@ def _counted(home: Path, key: str) -> int:
     return 0
 
 
+def _reason(case: Case) -> dict[str, Any] | None:
+    """Return what the receipt says of an expiry, where that is why something is withdrawn."""
+    if not case.policy.on_expiry:
+        return None
+    gone = [one for one in case.policies.values() if one.request_id in case.policy.replaces and one.expires_at]
+    said = [f"{one.request_id} expired at {one.expires_at.isoformat()}" for one in gone if one.expires_at]
+    return {"outcome": "accepted", "reasons": sorted(set(said))}
+
+
 @step("read the policy")
 def read_task(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -> Case:
     """Open the case of a policy, whose file says `data`.
@@ -216,7 +232,7 @@ def read_task(policy: Policy, data: bytes, ledger: Ledger, settings: Settings) -
     with admitting(policy, data, settings.home, ledger) as (inputs, floor):
         case = intake(policy, ledger, settings, floor)
         bring_back(settings.home, case.order.key, ledger.chain)
-    case.note(Step.READ, inputs, outputs={"state": case.order.state, "work": case.order.key})
+    case.note(Step.READ, inputs, {"state": case.order.state, "work": case.order.key}, _reason(case))
     concepts = len(case.order.desired.concepts)
     tell(f"{policy.request_id} on {ledger.line}: {concepts} concepts in force, work {case.order.key[:12]}")
     return case

@@ -15,10 +15,12 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
 from expunge.tasks.edit import remove_candidate
 from expunge.tasks.ledger.case import Case
+from expunge.tasks.ledger.decisions.expiry import refuse_untimely
 from expunge.tasks.ledger.decisions.record import NotApproved, approval_of, notices_of
 from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.policy_store import published_policies
 from expunge.tasks.ledger.queries import NOTICES
 from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.preflight import check_room
@@ -69,7 +71,8 @@ def _predecessors(case: Case) -> set[str]:
 
 
 def _let_through(case: Case, bundle: str) -> dict[str, str]:
-    """Return what the receipt names of an approval. Raises Countered, NotApproved."""
+    """Return what the receipt names of an approval. Raises Countered, NotApproved; PolicyError on an expired policy."""
+    refuse_untimely(case.policy, published_policies(case.order.home, case.chain), case.order.line, case.order.home)
     with alone_on(NOTICES, case.order.home):  # which puts back a receipt of a notice that is missing, or says so
         notices = notices_of(case.order.home)
     refuse_countered(case.order.home, case.policy, case.chain, notices)

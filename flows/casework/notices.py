@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from expunge.tasks.storage.record.appending import append_for_all
 
 MOST_BYTES = 10_000_001
 DAY = 86_400
+SOON = timedelta(days=30)
 
 
 def take_in(file: Path, kind: Kind | None, at: datetime | None, out: Path | None, home: Path) -> dict[str, Any]:
@@ -107,7 +108,8 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
     """Return all that waits to be carried out, the most urgent first; the exit code tells whether anything is late.
 
     The clock of a notice holds for the policy that came of it, whatever moment that policy names. What a
-    counter-notice is about is due by the end of its window, if it was published, and else no more. NothingOnRecord
+    counter-notice is about is due by the end of its window, if it was published, and else no more. What is in force and
+    ends within a month is listed too, until it is withdrawn; `ends` says in how many days. NothingOnRecord
     where there is no home. What no law sets a time for comes last. A request on two model lines has a row for each.
     """
     refuse_no_home(home)
@@ -128,15 +130,15 @@ def list_due(home: Path, now: datetime | None = None) -> dict[str, Any]:
             due = row["countered"]["closes"]
         elif row["rescinded"]:
             due = None  # no law says by when it is put back
-        kept = {name: row[name] for name in ("request_id", "line", "state", "receipt")}
+        kept = {name: row[name] for name in ("request_id", "line", "state", "receipt", "ends")}
         place = (row["request_id"], row["line"])
         by_line[place] = {"kind": notice and notice["kind"], "missing": [], **kept, "due": due}
     for row in requests:
         open_rows.pop(row["request_id"], None)
-        if _is_ended(row):
+        if _is_ended(row) and not _ends_soon(row, now):
             by_line.pop((row["request_id"], row["line"]), None)
     rows = sorted(
-        ({**row, **_left(row["due"], now)} for row in (*open_rows.values(), *by_line.values())),
+        ({"ends": "", **row, **_left(row["due"], now)} for row in (*open_rows.values(), *by_line.values())),
         key=lambda row: (row["due"] is None, row["days_left"] or 0.0, row["request_id"], row.get("line", "")),
     )
     late = EXIT_CODE_OF["FAIL"] if any(row["late"] for row in rows) else 0
@@ -154,7 +156,13 @@ def _is_ended(row: dict[str, Any]) -> bool:
     stop = row["countered"] or row["rescinded"]
     stopped = stop is not None and not stop["published"]
     lost = row["state"] == "replaced" and row["same_as"]  # another's withdrawal took away what it relied on
-    return (row["state"] in WAS_PUBLISHED and not lost) or refused or stopped
+    return (row["state"] in WAS_PUBLISHED and not lost) or refused or stopped or (row["ends"] == "expired" and not stop)
+
+
+def _ends_soon(row: dict[str, Any], now: datetime) -> bool:
+    """Return whether what is in force has an end that comes within a month, or came already."""
+    expires = row["expires"] if row["state"] in ("published", "suspect") else None
+    return expires is not None and datetime.fromisoformat(expires) <= now + SOON
 
 
 def _left(due: str | None, now: datetime) -> dict[str, Any]:

@@ -15,8 +15,15 @@ from typing import TypeVar, get_args
 
 from expunge.flows.casework.new_request import check
 from expunge.policies import PolicyError, PolicyErrors
+from expunge.policies.model.lasting import PERMANENT
 from expunge.policies.model.schema import Category, Kind
-from expunge.policies.notices.new_policy import Answers, checked_anchor_name, checked_element, checked_names
+from expunge.policies.notices.new_policy import (
+    Answers,
+    checked_anchor_name,
+    checked_element,
+    checked_end,
+    checked_names,
+)
 from expunge.policies.notices.requirements import REQUIREMENTS, Element
 from expunge.tasks.core.base_model import digest_of
 from expunge.tasks.core.errors import UsageError
@@ -35,6 +42,7 @@ class Given:
     general: str | None = None
     anchor: str | None = None
     model: str | None = None
+    expires: str | None = None
 
 
 def ask_elements(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
@@ -62,7 +70,7 @@ def ask_answers(kind: Kind, given: Given, received_at: datetime) -> Answers:
         PolicyErrors: the answers by options contradict each other.
     """
     while True:
-        answers = _answers(given)
+        answers = _answers(kind, given)
         try:
             check(answers, kind, received_at)
             return answers
@@ -73,7 +81,7 @@ def ask_answers(kind: Kind, given: Given, received_at: datetime) -> Answers:
                 _say(f"{error.field}: {error.message}; {error.cure}")
 
 
-def _answers(given: Given) -> Answers:
+def _answers(kind: Kind, given: Given) -> Answers:
     target = _ask("What must the model forget? Then its other names, with ; between", "--target", _target, given.target)
     category = _ask(f"What is it: {', '.join(get_args(Category))}", "--category", _category, given.category, "object")
     keep = _ask("What looks like it and has to stay? Names with ; between", "--keep", _kept, given.keep)
@@ -81,7 +89,9 @@ def _answers(given: Given) -> Answers:
     become = "What does the target become? Nothing leaves it to the editor"
     anchor = _ask(become, "--anchor", checked_anchor_name, given.anchor, "")
     model = _ask("Which model", "--model", _model, given.model, MODEL)
-    return Answers([target], category, keep, model, anchor, general)
+    until = "Until when does it hold, with time and zone? Nothing is until it is withdrawn"
+    asked = given.expires if given.expires is not None or kind not in PERMANENT else ""
+    return Answers([target], category, keep, model, anchor, general, _ask(until, "--expires", checked_end, asked, ""))
 
 
 def _words(element: Element) -> str:

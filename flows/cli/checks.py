@@ -58,16 +58,22 @@ def reverify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Question what is published again, as S3 has it and with new seeds; what does not pass is suspect."""
+    """Question what is published again, as S3 has it and with new seeds; what does not pass is suspect.
+
+    With --due what has expired is withdrawn before.
+    """
     with at_home(as_json):
         settings = Settings.load()
         settings.export()
+        from expunge.flows.casework.expiry import withdraw_expired
         from expunge.flows.reverify import check, chosen, look_at_others
 
         look_at_record(settings.home)
         with redirect_stdout(sys.stderr):
+            expired = withdraw_expired(chosen(settings.home, line, due=False), settings) if due else []
             lines = chosen(settings.home, line, due)
-            found = check(lines, settings, due) + (look_at_others(settings, lines) if due and not line else [])
+            found = check(lines, settings, due) + expired
+            found += look_at_others(settings, lines) if due and not line else []
         say(as_json, {"lines": found}, show.print_checks)
         raise typer.Exit(max((each["exit_code"] for each in found), default=0))
 

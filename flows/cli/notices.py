@@ -61,6 +61,9 @@ def new(
     general: Annotated[str | None, typer.Option(help="what else has to stay, with ; between")] = None,
     anchor: Annotated[str | None, typer.Option(help="what the target becomes")] = None,
     model: Annotated[str | None, typer.Option(help='"builtin:emoji", or "file:/absolute/path" of a model')] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="until when it holds; until it is withdrawn if left out")
+    ] = None,
     received: Received = None,
     out: Annotated[Path | None, typer.Option(help="where to write the policy; the home if left out")] = None,
     as_json: AsJson = False,
@@ -72,7 +75,7 @@ def new(
 
         of_kind, at, home = _kind(kind, "KIND"), _moment(received), home_folder()
         elements = ask_elements(of_kind, dict(map(_element, element or ())))
-        given = Given(target, category, keep, general, anchor, model)
+        given = Given(target, category, keep, general, anchor, model, expires)
         answers = ask_answers(of_kind, given, at or datetime.now(UTC))
         say(as_json, write_request(of_kind, elements, answers, at, out, home), print_receipt)
 
@@ -214,7 +217,7 @@ def print_due(data: dict[str, Any]) -> None:
     table = make_table("request", "kind", "state", "due", ">days left", "missing")
     for row in data["due"]:
         left = "" if row["days_left"] is None else f"{row['days_left']:g}"
-        when = row["due"] or "without delay"
+        when = row["due"] or row["ends"] or "without delay"
         shown = (f"[bold red]{when} late[/]", f"[bold red]{left}[/]") if row["late"] else (when, left)
         table.add_row(escape(row["request_id"]), row["kind"] or "", row["state"], *shown, ", ".join(row["missing"]))
     console.print(table)

@@ -20,6 +20,8 @@ def print_summary(data: dict[str, Any]) -> None:
     console.print(f"[bold]{escape(data['request_id'])}[/] is valid ({data['kind']}, received {data['received_at']})")
     term = f"{data['due']} ({data['term']})" if data["due"] else "without delay, no law names a time for this kind"
     console.print(f"due    {term}")
+    if data["expires"]:
+        console.print(f"until  {data['expires']}")
     console.print(f"erase  {_names(data['erase'])}\nkeep   {_names(data['keep'])}\nbase   {escape(data['base'])}")
     if data["replaces"]:
         console.print(f"instead of {escape(', '.join(data['replaces']))}")
@@ -154,6 +156,8 @@ def print_states(data: dict[str, Any]) -> None:
         table.add_row(*cells, _due(row), row["receipt"][:12], _again(row))
     console.print(table)
     for row in data["requests"]:
+        if row["ends"]:
+            console.print(f"{escape(row['request_id'])}: {row['ends']}, {row['expires']}")
         if row["grade"]:
             console.print(f"{escape(row['request_id'])}: {row['verdict']}, {escape(row['grade'])}")
         for reason in row["reasons"] if row["state"] in EXPLAINED else ():

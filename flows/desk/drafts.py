@@ -73,6 +73,8 @@ def merged(policy: dict[str, Any], form: FormData) -> dict[str, Any]:
         limits.pop(name, None)
         limits |= {name: _number(name, text)} if text else {}
     new.pop("acceptance", None)
+    new.pop("expires_at", None)
+    new |= {"expires_at": end} if (end := text_of(form, "expires_at")) else {}
     return new | ({"acceptance": limits} if limits else {})
 
 
@@ -89,6 +91,7 @@ def fields(policy: dict[str, Any]) -> dict[str, Any]:
         "sha256": _shown(base.get("sha256")),
         "targets": [*_entries(policy.get("concepts")), *({} for _ in range(2))],
         "kept": [*_entries(policy.get("retain")), *({} for _ in range(3))],
+        "expires_at": _shown(policy.get("expires_at")),
         "numbers": {name: _shown(limits.get(name)) for name in NUMBERS},
     }
 

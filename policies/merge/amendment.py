@@ -17,10 +17,14 @@ def changes(before: Policy, after: Policy) -> list[str]:
 
 
 def _all_changes(before: Policy, after: Policy) -> Iterator[str]:
+    if after.on_expiry:
+        yield f"expired at: {_end(before)}"
     yield from _names("erases", before.concepts, after.concepts)
     yield from _names("keeps", before.retain, after.retain)
     for old, new in _pairs(before.concepts, after.concepts):
         yield from _fields(f"{new.name}: ", old, new)
+    if after.concepts and before.expires_at != after.expires_at:
+        yield f"holds until: {_end(before)} becomes {_end(after)}"
     if not after.concepts:  # all that says how to erase is left out
         return
     for section, words in SECTIONS.items():
@@ -50,6 +54,10 @@ def _fields(prefix: str, before: Strict, after: Strict) -> Iterator[str]:
         old, new = getattr(before, name), getattr(after, name)
         if old != new and name != "id":
             yield f"{prefix}{name.replace('_', ' ')} {_shown(old)} becomes {_shown(new)}"
+
+
+def _end(policy: Policy) -> str:
+    return policy.expires_at.isoformat() if policy.expires_at else "withdrawn"
 
 
 def _shown(value: Any) -> str:

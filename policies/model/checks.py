@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from expunge.policies.errors import PolicyError, shown
+from expunge.policies.model.lasting import permanent
 from expunge.policies.model.schema import Request
 from expunge.policies.model.text import name_key, reading_key
 
@@ -14,7 +15,7 @@ MOST_RETAINED = 1000
 
 def cross_errors(policy: Request) -> list[PolicyError]:
     """Every contradiction inside `policy`, with its field but no line yet."""
-    checks = (_ids, _names, _anchors, _kin, _counts, _rates, _replaced, _withdrawal)
+    checks = (_ids, _names, _anchors, _kin, _counts, _rates, _replaced, _withdrawal, _expiry)
     return [error for check in checks for error in check(policy)]
 
 
@@ -133,6 +134,17 @@ def _withdrawal(policy: Request) -> Iterator[PolicyError]:
     """Yield the fields that say how something is done in a policy that erases nothing."""
     if policy.concepts:
         return
-    for field in ("retain", "acceptance", "limits", "editor", "reverify", "seed"):
+    for field in ("retain", "acceptance", "limits", "editor", "reverify", "seed", "expires_at"):
         if getattr(policy, field) != type(policy).model_fields[field].default:
             yield PolicyError(field, "has no meaning in a policy that erases nothing", "leave it out")
+
+
+def _expiry(policy: Request) -> Iterator[PolicyError]:
+    if policy.expires_at:
+        yield from permanent(policy.kind)
+    if policy.expires_at and policy.expires_at <= policy.received_at:
+        problem = f"{policy.expires_at.isoformat()} is not after received_at {policy.received_at.isoformat()}"
+        yield PolicyError("expires_at", problem, "name a later moment, or leave it out")
+    if policy.on_expiry and policy.concepts:
+        cure = "leave it out; the end of a policy is its expires_at"
+        yield PolicyError("on_expiry", "has no meaning in a policy that erases something", cure)

@@ -58,6 +58,10 @@ def _moment(value: Any) -> datetime:
     return moment
 
 
+def _moment_or_none(value: Any) -> datetime | None:
+    return None if value is None else _moment(value)
+
+
 def _past(moment: datetime) -> datetime:
     if moment > datetime.now(UTC):
         raise PolicyError("", f"{moment.isoformat()} lies in the future", "write when the request was received")
@@ -102,6 +106,7 @@ SettingName = Annotated[str, spelled(r"[a-z][a-z0-9_]{0,63}", "a setting's name 
 ProbeName = Annotated[str, spelled(r"[a-z][a-z0-9_-]{0,63}", "a prompt family or attack such as alias or inversion")]
 Setting = Annotated[float | int | str | bool, PlainValidator(_setting)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_past)]
+End = Annotated[AwareDatetime | None, BeforeValidator(_moment_or_none)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Limit = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 LimitOrNone = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -227,7 +232,8 @@ class Request(Strict):
     """One takedown request, as its file states it, with every default filled in, not yet checked as a whole.
 
     `replaces` names earlier requests whose place it takes, from its publication on; with no concepts of its own it
-    withdraws them. `base_name` is what people call the model.
+    withdraws them. `base_name` is what people call the model. `expires_at` is the moment from which it holds no more;
+    `on_expiry` is true of the withdrawal that follows then.
     """
 
     schema_version: Literal["1"]
@@ -235,6 +241,8 @@ class Request(Strict):
     replaces: tuple[RequestId, ...] = later(())
     kind: Kind
     received_at: Moment
+    expires_at: End = later(None)
+    on_expiry: Annotated[bool, Field(description="written by the nightly check alone")] = later(False)
     title: Prose = ""
     description: Prose = ""
     base_name: Prose = later("")

@@ -29,7 +29,7 @@ POLICY = (
 """
     + HEAD
     + """\
-# The model that every edit starts from, and the digest of its folder.
+{end}# The model that every edit starts from, and the digest of its folder.
 base:
   uri: {uri}
   sha256: {sha256}
@@ -46,6 +46,13 @@ acceptance:
 )
 
 
+END = """\
+# From this moment on it holds no more: what it erased is put back.
+expires_at: {}
+
+"""
+
+
 @dataclass(frozen=True)
 class Answers:
     """The answers by which a policy is written; each target has its name first, then its aliases."""
@@ -56,6 +63,7 @@ class Answers:
     model: tuple[str, str]
     anchor: str = ""
     general: Sequence[str] = field(default_factory=tuple)
+    expires_at: str = ""
 
 
 def policy_text(answers: Answers, kind: Kind, request_id: str, received_at: datetime, terms: Terms) -> str:
@@ -73,6 +81,7 @@ def policy_text(answers: Answers, kind: Kind, request_id: str, received_at: date
         kind=kind,
         request_id=json.dumps(request_id),
         received_at=json.dumps(received_at.isoformat(timespec="seconds")),
+        end=END.format(json.dumps(answers.expires_at)) if answers.expires_at else "",
         uri=json.dumps(answers.model[0], ensure_ascii=False),
         sha256=json.dumps(answers.model[1]),
         concepts=_yaml(concepts),
@@ -102,7 +111,14 @@ def checked_element(kind: Kind, name: str, text: str) -> str:
     if text and not is_filled(text):
         raise PolicyError(f"element {name}", "is a blank of a form", "write what the notice says, or nothing")
     if name == "due_at" and text:
-        _moment(text)
+        _moment(text, "element due_at")
+    return text
+
+
+def checked_end(text: str) -> str:
+    """Return until when a policy holds; "" where it has no end. PolicyError names the field."""
+    if text := text.strip():
+        _moment(text, "expires_at")
     return text
 
 
@@ -137,14 +153,14 @@ def _stated(element: Element, text: str) -> str:
     raise PolicyError(f"element {element.name}", "is neither yes nor no", "answer yes if the notice states it, or no")
 
 
-def _moment(text: str) -> None:
+def _moment(text: str, field_name: str) -> None:
     try:
         known = datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         known = False
     if not known:
         cure = 'write date, time and zone, such as "2026-01-31T17:00:00+01:00"'
-        raise PolicyError("element due_at", "is no moment", cure)
+        raise PolicyError(field_name, "is no moment", cure)
 
 
 def _concept(answers: Answers, names: Sequence[str], taken: list[str]) -> dict[str, Any]:

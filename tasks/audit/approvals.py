@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from expunge.tasks.core.errors import IntegrityError, LedgerError, UsageError
 from expunge.tasks.ledger.decisions.counters import Countered, open_counters, rescissions
+from expunge.tasks.ledger.decisions.expiry import GRACE
 from expunge.tasks.ledger.decisions.question import deciders_on_record, last_answer, open_question
 from expunge.tasks.ledger.decisions.record import notices_of, with_notices
 from expunge.tasks.ledger.decisions.stopping import refuse_countered
 from expunge.tasks.ledger.decisions.validity import refusal_of
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, is_older, named
-
-GRACE = timedelta(minutes=10)
-"""How long it may take from the last look before the pointer moves until the receipt is written."""
-
 
 FIRST_WITH_FLOORS = "0.20.0"
 HELD = (Step.AWAITING, Step.PUBLISHED, Step.CHECKED)

@@ -23,6 +23,7 @@ from expunge.tasks.core.errors import IntegrityError, NothingOnRecord, UsageErro
 from expunge.tasks.core.paths import receipts_folder, work_folder
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.decisions.envelope import kept_decision
+from expunge.tasks.ledger.decisions.expiry import untimely
 from expunge.tasks.ledger.floor_store import kept_floor
 from expunge.tasks.ledger.line.proof import Proof, weights_by_bundle
 from expunge.tasks.ledger.notices import kept_notice
@@ -180,6 +181,8 @@ def _against(home: Path, chain: Sequence[Receipt], problems: Sequence[str]) -> I
             yield from unfounded(home, receipt, chain[:place])
             yield from unapproved(home, receipt, chain[:place])
             yield from countered(home, receipt, chain[:place])
+            if problem := untimely(home, receipt, chain[:place]):
+                yield f"{named(receipt)}: {problem}"
 
 
 def _astray(check: Receipt, before: Sequence[Receipt]) -> Iterator[str]:

@@ -41,6 +41,7 @@ def request_facts(case: Case, policy: Policy | None) -> dict[str, str]:
         **asked,
         "Handled by": ", ".join(dict.fromkeys(receipt.who for receipt in case.receipts)) or "nobody yet",
         "Received": f"{policy.received_at:%Y-%m-%d %H:%M %Z}",
+        **({"Holds until": f"{policy.expires_at:%Y-%m-%d %H:%M %Z}"} if policy.expires_at else {}),
         "Due": f"{due:%Y-%m-%d %H:%M %Z}, {TERMS[policy.kind]}" if due else "without delay, no law names a time",
         "Model": f"{base_name(policy)} (line {order.line})",
     }

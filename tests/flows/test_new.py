@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from expunge.flows.casework.questions import ask_elements
 from expunge.flows.cli import app
+from expunge.policies.model.lasting import PERMANENT
 from expunge.policies.model.schema import Kind
 from expunge.policies.notices.requirements import REQUIREMENTS
 from expunge.tasks.audit.record import audit
@@ -48,10 +49,12 @@ def written(home: Path) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_from_a_pipe_become_a_policy_that_can_be_submitted(kind: Kind, home: Path) -> None:
-    rest = ["panda; panda bear", "object", "koala; bear", "dog", "castle", "builtin:emoji"]
+    rest = ["panda; panda bear", "object", "koala; bear", "dog", "castle", "builtin:emoji", "2027-01-31T17:00:00Z"]
+    rest = rest[:-1] if kind in PERMANENT else rest
     done = typed("\n".join([*elements_of(kind), *rest]) + "\n", kind)
     assert done.exit_code == 0, done.output
     policy = read_to_submit(written(home), home)
+    assert (policy.expires_at is None) == (kind in PERMANENT)
     assert (policy.kind, policy.concepts[0].aliases, policy.concepts[0].anchor) == (kind, ("panda bear",), "castle")
     assert [(one.name, one.kind) for one in policy.retain] == [
         ("koala", "look_alike"),
@@ -86,11 +89,18 @@ def test_answers_from_a_terminal_are_read_from_it(kind: Kind, monkeypatch: pytes
 
 
 def test_a_bad_answer_is_asked_for_again_with_its_cure(home: Path) -> None:
-    bad = ["", "pan/da", "panda", "thing", "object", "", "panda", "", "", "builtin:none", ""]
-    again = ["panda", "object", "koala", "", "", ""]  # the target is not what stays
+    bad = ["", "pan/da", "panda", "thing", "object", "", "panda", "", "", "builtin:none", "", "soon", ""]
+    again = ["panda", "object", "koala", "", "", "", ""]  # the target is not what stays
     done = typed("\n".join(["", "", *bad, *again]) + "\n", "voluntary")
     assert done.exit_code == 0, done.output
-    for said in ("target: is empty", "holds '/'", "'thing' is none of them", "keep: is empty", "is no model here"):
+    for said in (
+        "target: is empty",
+        "holds '/'",
+        "'thing' is none of them",
+        "keep: is empty",
+        "is no model here",
+        "is no moment",
+    ):
         assert said in done.stderr
     assert "is to be kept, but" in done.stderr
     assert read_to_submit(written(home), home).retain[0].name == "koala"
@@ -109,6 +119,8 @@ def test_a_bad_answer_is_asked_for_again_with_its_cure(home: Path) -> None:
         (("copyright", *ANSWERED, "--element", "mark=x"), 3, "a request of the kind copyright has signature"),
         (("copyright", *ANSWERED, "--element", "work=[name of the work]"), 3, "is a blank of a form"),
         (("copyright", *ANSWERED, "--element", "accuracy=perhaps"), 3, "neither yes nor no"),
+        (("voluntary", *ANSWERED, "--expires", "tomorrow"), 3, "expires_at: is no moment"),
+        (("ncii", *ANSWERED, "--expires", MOMENT), 3, "which knows no end"),
         (("court_order", *ANSWERED, "--element", "due_at=tomorrow"), 3, "element due_at: is no moment"),
         (("copyright", *ANSWERED, "--element", "work"), 2, "NAME=TEXT"),
         (("copyright", *ANSWERED, "--received", "2999-01-01T00:00:00Z"), 3, "lies in the future"),

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from expunge.policies import Policy
+from expunge.policies.merge.expiry import end_in_words
 from expunge.policies.model.deadlines import due_at
 from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
@@ -32,6 +33,7 @@ OPEN: Mapping[str, str] = {Step.GATED: "open", Step.RETURNED: "PASS"}
 """What lets a request go on at the steps that can end it."""
 WAS_PUBLISHED = ("published", "repeated", "replaced", "restored", "suspect")
 """States of a request of which something was published."""
+NO_END = {"expires": None, "ends": ""}
 UNPROVEN = {"checked": None, "proof_due": None, "proof_late": None}
 
 
@@ -54,7 +56,8 @@ def states_of(
     who approved or refused it. `same_as` is the request by which a `repeated` one is in force. What is published is
     proven again until `proof_due`, and is `suspect`, with the reasons, if the last check did not prove it; or it is
     `replaced` by the request that the reasons name, as others are that it `replaces`. What withdrew the last of them is
-    `restored` as long as the base itself is published.
+    `restored` as long as the base itself is published. `expires` is the end that its policy names; `ends` says in words
+    in how many days, or that it expired, as long as nothing took its place.
     """
     now = now or datetime.now(UTC)
     statuses = {line: LineStatus.among(own, policies, lost) for line, own in chains.items()}
@@ -121,10 +124,11 @@ def _described(
     """
     by, since = status and status.replaced.get(row["request_id"]), row.pop("first")
     if by and since < by.sequence:
-        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"], "same_as": None}
+        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}"], "same_as": None, "ends": ""}
         return row | _clock(policy, done or by.at, now) | UNPROVEN | replaced
     if status and row["same_as"] and (by := status.replaced.get(row["same_as"])):
-        replaced = {"state": "replaced", "reasons": [f"by {by.request_id}, as {row['same_as']}, which asked the same"]}
+        reasons = [f"by {by.request_id}, as {row['same_as']}, which asked the same"]
+        replaced = {"state": "replaced", "reasons": reasons}
         return row | _clock(policy, done, now) | UNPROVEN | replaced
     if row["state"] not in ("published", "repeated") or status is None:
         return row | _clock(policy, done, now) | UNPROVEN
@@ -142,11 +146,13 @@ def _clock(policy: Policy | None, done: str | None, now: datetime) -> dict[str, 
     A status is for all requests, so one whose policy was lost is among them and does not end it.
     """
     if policy is None:
-        return {"due": None, "late": None, "policy_kept": False, "replaces": None}
+        return {"due": None, "late": None, "policy_kept": False, "replaces": None} | NO_END
     due, at = due_at(policy), datetime.fromisoformat(done) if done else now
     return {
         "due": due and due.isoformat(),
         "late": due and at > due,
         "policy_kept": True,
         "replaces": list(policy.replaces),
+        "expires": policy.expires_at and policy.expires_at.isoformat(),
+        "ends": end_in_words(policy, now),
     }

@@ -67,6 +67,7 @@ class Facts:
     outcome: Mapping[str, Any] | None = None
     amends: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    ends: str = ""
 
     @property
     def grounds(self) -> Proof | str | None:
@@ -188,6 +189,7 @@ def facts_of(found: OnRecord) -> Facts:
         amends=("an earlier request",)
         if found.private and amendments
         else tuple(one["request_id"] for one in amendments),
+        ends=day(policy.expires_at.isoformat()) if policy and policy.expires_at else "",
         changed=() if found.private else tuple(change for one in amendments for change in one["changes"] or ()),
     )
 
