@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,7 @@ def test_attack_the_record_has_a_restoration_before_the_end(
     policy = read(follows := following(path))
     (home / "policies" / f"{policy.digest}.yaml").write_bytes(follows.read_bytes())
     inputs = {"policy": policy.digest, "floor": order.floor}
-    told = {"inputs": inputs, "outputs": {"bundle": "c" * 64}, "settings": {"work": "d" * 64}}
+    told: dict[str, Any] = {"inputs": inputs, "outputs": {"bundle": "c" * 64}, "settings": {"work": "d" * 64}}
     with alone_on(order.line, home):
         journal(home, order.line).append(Step.PUBLISHED, request_id=policy.request_id, who="x", **told)
     receipt, before = published(home, order.line)
