@@ -125,6 +125,27 @@ def test_attack_a_home_that_is_not_there_is_no_empty_list(command: str, home: Pa
     assert (done.code, done.out, "EXPUNGE_HOME" in done.err) == (2, "", True)
 
 
+def test_status_and_due_name_the_home_that_they_read(home: Path, tmp_path: Path) -> None:
+    run_cli("receive", str(MAIL), "--kind", "copyright")
+    other = tmp_path / "other"
+    other.mkdir()
+    for command in ("status", "due"):
+        for read in (home, other):
+            done = run_cli(command, EXPUNGE_HOME=str(read))
+            assert (done.code, f"home {read}" in done.out) == (0, True), command
+            assert run_cli(command, "--json", EXPUNGE_HOME=str(read)).data["home"] == str(read)
+
+
+def test_due_is_4_as_soon_as_anything_is_late(tmp_path: Path) -> None:
+    for text, hours, code in ((NCII, 47.5, 0), (NCII.replace("/m/7", "/m/8"), 48.5, 4)):
+        (letter := tmp_path / "n.yaml").write_text(text)
+        run_cli("receive", str(letter), "--received", hours_ago(hours))
+        assert run_cli("due").code == code
+    done = run_cli("due")
+    assert (done.code, " late" in done.out) == (4, True)
+    assert run_cli("due", "--json").data["exit_code"] == 4
+
+
 def test_the_committed_schema_is_current() -> None:
     done = run_cli("schema")
     assert json.loads(done.out)["title"] == "Policy"

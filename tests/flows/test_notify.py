@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -128,6 +128,60 @@ def test_people_are_told_that_it_waits_and_that_it_is_published(desk: Desk, hook
     desk.publish(case)
     assert [one["what"] for one in notify(desk.home, [address])["sent"]] == ["published"]
     assert "eva" not in json.dumps(posts).lower(), "an id that people choose can name a person"
+
+
+def received_one(home: Path) -> None:
+    received(home, 1)
+
+
+def late_one(home: Path) -> None:
+    received(home, 1, hours=60)
+
+
+def awaiting_one(home: Path) -> None:
+    Desk(home.parent, pytest.MonkeyPatch()).submitted("eva-moss")
+
+
+def published_one(home: Path) -> None:
+    """What a person approved is published after the first message to an address, which tells no past."""
+    made = Desk(home.parent, pytest.MonkeyPatch())
+    case = made.submitted("eva-moss")
+    made.approve(request_id="eva-moss")
+    made.publish(open_case(case.order))
+
+
+def suspect_one(home: Path) -> None:
+    found_wanting(journal(home, LINE), "FAIL", ["eva-moss is seen"])
+
+
+@pytest.mark.parametrize("to", ["mail", "hook"])
+@pytest.mark.parametrize(
+    ("what", "happen"),
+    [
+        ("received", received_one),
+        ("due soon", received_one),
+        ("late", late_one),
+        ("awaiting you", awaiting_one),
+        ("published", published_one),
+        ("suspect", suspect_one),
+    ],
+)
+@pytest.mark.usefixtures("desk")
+def test_each_event_reaches_a_mailbox_and_a_webhook_once(
+    to: str, what: str, happen: Callable[[Path], None], home: Path, mail: Any, hook: Any
+) -> None:
+    """The mail server and the webhook take it for real, and each shows the title and no name."""
+    if what == "suspect":
+        home.rmdir()
+        published(home.parent)
+    address = mail[0] if to == "mail" else hook[0]
+    notify(home, [address])
+    happen(home)
+    assert what in [one["what"] for one in notify(home, [address])["sent"]]
+    came = mail[1] if to == "mail" else [json.dumps(post) for post in hook[1]]
+    assert len([one for one in came if f"expunge: {what}" in one]) == 1, came
+    assert notify(home, [address])["sent"] == []
+    assert "eva" not in "".join(came).lower()
 
 
 def test_the_command_says_what_is_missing(home: Path, hook: Any) -> None:
