@@ -562,3 +562,18 @@ def test_the_statement_has_what_the_database_wants_since_july_2025(kind: str, ke
     assert made["content_date"] == "2026-02-03"
     assert len(made["territorial_scope"]) == 30
     assert made.get("category_specification") == (keyword and [keyword])
+
+
+def test_the_letter_and_the_statement_name_the_end_of_what_holds_for_a_time(tmp_path: Path) -> None:
+    path = policy_file(tmp_path, BASE, "brief")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "expires_at": "2037-01-31T17:00:00+01:00"}))
+    publish(handed_in(path, tmp_path / "home"))
+    said = " ".join(text(tmp_path, "decision", "brief").split())
+    assert (
+        "before. It holds until 2037-01-31 17:00 UTC+01:00. From then on our model may show what you named again. How"
+        in said
+    )
+    statement = json.loads(text(tmp_path, "statement-of-reasons", "brief"))
+    jsonschema.validate(statement, json.loads((FOLDER / "statement-of-reasons.schema.json").read_text()))
+    assert statement["end_date_visibility_restriction"] == "2037-01-31"
+    assert "The restriction ends on 2037-01-31 17:00 UTC+01:00 and holds" in statement["decision_facts"]

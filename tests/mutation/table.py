@@ -28,12 +28,26 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "engine/stats/evidence/table.py": _files(STATS, "evidence", "verdict", "claims", "pairing", "attack_budgets"),
     "policies/merge/desired_state.py": _files(POLICIES, "desired_state"),
     "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
+    "policies/merge/expiry.py": _files(POLICIES, "expiry") + _files(LEDGER, "expiry"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
     "tasks/gate.py": (f"{TASKS}/test_gate.py", f"{TASKS}/evidence/test_arms.py"),
     "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
     + _files(SIGNATURES, "signing", "trust")
     + _files(AUDIT, "audit"),
     "tasks/ledger/receipt.py": OF_RECEIPTS,
+    **{
+        f"tasks/ledger/decisions/{name}.py": _files(LEDGER, "who_decides", "decisions", *more)
+        for name, more in {
+            "validity": (),
+            "envelope": (),
+            "record": (),
+            "question": (),
+            "kinds": ("counters",),
+            "stopping": ("counters",),
+        }.items()
+    },
+    "tasks/ledger/decisions/expiry.py": _files(LEDGER, "expiry"),
+    "tasks/approval.py": _files(TASKS, "approval"),
     "tasks/ledger/signatures/signing.py": _files(SIGNATURES, "signing", "trust") + _files(AUDIT, "vouched"),
     "tasks/ledger/signatures/trust.py": _files(SIGNATURES, "trust", "signing"),
     "tasks/audit/record.py": _files(AUDIT, "audit", "audit_rederived", "audit_restored")

@@ -75,6 +75,13 @@ def publish_another(desk: Desk, order: Order) -> None:
     published(desk, "between", "bicycle")
 
 
+def publish_under_the_same_bundle(desk: Desk, order: Order) -> None:
+    """What is served is the same, and what is in force is not."""
+    other = handed_in(policy_file(desk.folder, DIGEST, "between", "bicycle"), desk.home)
+    inputs = {"policy": other.policy, "state": other.state, "floor": other.floor}
+    note(other, Step.PUBLISHED, inputs, {"bundle": order.follows})
+
+
 def exchange_order(desk: Desk, order: Order) -> None:
     replace(order, state="e" * 64).save()
 
@@ -90,6 +97,7 @@ def lose_policy(desk: Desk, order: Order) -> None:
     [
         (exchange_bundle, "people were asked about another"),
         (publish_another, "something else was published on"),
+        (publish_under_the_same_bundle, "the floor, or what is in force on .*, changed since"),
         (exchange_order, "holds another order than people were asked about"),
         (lose_policy, "is not the published policy that was received"),
     ],

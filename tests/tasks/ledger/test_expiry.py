@@ -13,10 +13,11 @@ import pytest
 from expunge.engine.emoji import MODEL
 from expunge.engine.files.digests import folder_digest
 from expunge.flows.casework.counter import counter
-from expunge.flows.casework.expiry import expired_on
+from expunge.flows.casework.expiry import expired_on, withdraw_expired
 from expunge.flows.casework.notices import list_due
 from expunge.policies import PolicyConflict, PolicyError, composed_json, read, withdrawal_on_expiry
 from expunge.tasks.audit.record import audit
+from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.intake import repeated
 from expunge.tasks.ledger.decisions import expiry
@@ -237,3 +238,41 @@ def test_what_expires_leaves_the_same_target_to_another(home: Path, tmp_path: Pa
     after = publish(following(path), home)
     assert after.desired.concepts == alone.desired.concepts != ()
     assert after.desired.request_ids == ("endless",)
+
+
+def test_a_withdrawal_that_was_not_proven_is_told_every_night_and_not_tried_again(home: Path, tmp_path: Path) -> None:
+    """Another try costs confidence; no service is asked."""
+    order = publish(path := ending(tmp_path), home)
+    wait_for(path)
+    failed = handed_in(following(path), home)
+    note(failed, Step.VERIFIED, {}, {}, {"outcome": "PASS", "reasons": []})
+    said = {"outcome": "FAIL", "failed": ["bicycle is not back"], "reasons": ["bicycle is not back"]}
+    note(failed, Step.RETURNED, {}, {}, said)
+    before = journal(home, order.line).receipts()
+    for _ in range(2):
+        (told,) = withdraw_expired([order.line], Settings(home, "", "", ""))
+        assert told["exit_code"] == 4
+        assert "first expired and is not put back: bicycle is not back. Submit " in told["problem"]
+    assert journal(home, order.line).receipts() == before
+
+
+def test_a_withdrawal_that_a_person_refused_is_not_tried_again(home: Path, tmp_path: Path) -> None:
+    order = publish(path := ending(tmp_path), home)
+    wait_for(path)
+    refused = handed_in(following(path), home)
+    said = {"outcome": "refused", "by": "bob", "reason": "The order was prolonged.", "reasons": ["prolonged"]}
+    note(refused, Step.REFUSED, {"policy": refused.policy}, {}, said)
+    before = journal(home, order.line).receipts()
+    assert withdraw_expired([order.line], Settings(home, "", "", "")) == []
+    assert journal(home, order.line).receipts() == before
+
+
+def test_attack_an_early_try_keeps_the_withdrawal_from_being_made_in_time(home: Path, tmp_path: Path) -> None:
+    """What was refused at the door is tried again; here it fails for want of services alone."""
+    order = publish(path := ending(tmp_path, seconds=3), home)
+    with pytest.raises(PolicyError, match="first holds until"):
+        handed_in(following(path), home)
+    wait_for(path)
+    nowhere = "http://127.0.0.1:9"
+    (told,) = withdraw_expired([order.line], Settings(home, nowhere, nowhere, nowhere))
+    assert (told["exit_code"], "holds until" in told["problem"]) == (8, False), told
