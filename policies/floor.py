@@ -13,15 +13,15 @@ import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 
 from expunge.policies.errors import PolicyError, PolicyErrors, shown
+from expunge.policies.kinds import REQUESTS, Kind
 from expunge.policies.model.canonical import composed_json
 from expunge.policies.model.policy import Policy
 from expunge.policies.model.schema import (
     ATTACKS_AT,
     Acceptance,
-    Kind,
     Level,
     Limit,
     Name,
@@ -91,16 +91,12 @@ class Approval(Strict):
     hours: Annotated[int, Field(ge=1, le=720)] = 72
 
 
-class Kinds(Strict):
-    """The terms of single kinds of requests, in place of the default."""
-
-    copyright: Terms | None = None
-    trademark: Terms | None = None
-    privacy_erasure: Terms | None = None
-    ncii: Terms | None = None
-    court_order: Terms | None = None
-    voluntary: Terms | None = None
-    other: Terms | None = None
+Kinds = create_model(
+    "Kinds",
+    __base__=Strict,
+    __doc__="The terms of single kinds of requests, in place of the default.",
+    **dict.fromkeys(REQUESTS, (Terms | None, None)),  # pyright: ignore[reportArgumentType]
+)
 
 
 class Floor(Strict):
@@ -108,7 +104,7 @@ class Floor(Strict):
 
     schema_version: Literal["1"]
     default: Terms
-    kinds: Kinds = Kinds()
+    kinds: Kinds = Kinds()  # pyright: ignore[reportInvalidTypeForm]
     approval: dict[Kind, Approval] = later({})
 
     def terms(self, kind: Kind) -> Terms:
@@ -120,7 +116,7 @@ class Floor(Strict):
 
         A floor that asks for no approval has the digest that it had before there were approvals.
         """
-        content = {kind: self.terms(kind).model_dump(mode="json") for kind in get_args(Kind)}
+        content = {kind: self.terms(kind).model_dump(mode="json") for kind in REQUESTS}
         content |= self.model_dump(mode="json", include={"approval"})
         return hashlib.sha256(composed_json(content)).hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from expunge.engine.stats.verdict import Verdict
 from expunge.policies import Policy, in_force
-from expunge.policies.notices.notice import PRIVATE_KINDS
+from expunge.policies.kinds import PRIVATE_KINDS
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
@@ -96,7 +96,7 @@ def is_of_a_person(case: Case) -> bool:
     """
     if case.lost:
         raise IntegrityError(next(iter(case.lost.values())))
-    return not set(PRIVATE_KINDS).isdisjoint(policy.kind for policy in _in_force_then(case))
+    return not PRIVATE_KINDS.isdisjoint(policy.kind for policy in _in_force_then(case))
 
 
 def _in_force_then(case: Case) -> list[Policy]:

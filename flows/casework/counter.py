@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from expunge.flows.casework.notices import MOST_BYTES, draft_file, notice_rows, refuse_no_home
+from expunge.policies.kinds import KINDS, NoticeKind
 from expunge.policies.notices import draft_withdrawal
-from expunge.policies.notices.notice import Notice, NoticeKind
+from expunge.policies.notices.notice import Notice
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.ledger import queries
 from expunge.tasks.ledger.notices import LINE as NOTICES
@@ -45,8 +46,9 @@ def _countered(
     request_id: str, data: bytes, source: str, at: datetime | None, home: Path, court_action: bool
 ) -> dict[str, Any]:
     refuse_no_home(home)
-    if (kind := _kind_of(request_id, home)) != "copyright":
-        raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer copyright notices only")
+    if not KINDS[kind := _kind_of(request_id, home)].is_countered:
+        answered = ", ".join(one.words for one in KINDS.values() if one.is_countered)
+        raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer only: {answered}")
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
     senders = (senders_of(home, request_id) or None) if court_action else None
     receipt, notice = receive(home, data, source, of_kind, at, request_id, senders)

@@ -9,9 +9,8 @@ from typing import Any
 
 from expunge.flows.casework.notices import draft_file, record_notice
 from expunge.policies import parse, read_floor
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import PRIVATE_KINDS, Kind
 from expunge.policies.notices.new_policy import Answers, notice_text, policy_text
-from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.paths import write_out, write_over
 from expunge.tasks.ledger.floor_store import floor_file

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import Kind
 from expunge.policies.notices import Notice, draft_policy
 from expunge.tasks.core.errors import EXIT_CODE_OF, LedgerError, NothingOnRecord
 from expunge.tasks.ledger import queries

@@ -15,8 +15,10 @@ from typing import TypeVar, get_args
 
 from expunge.flows.casework.new_request import check
 from expunge.policies import PolicyError, PolicyErrors
+from expunge.policies.kinds import KINDS, Kind
+from expunge.policies.kinds.kind import Element
 from expunge.policies.model.lasting import PERMANENT
-from expunge.policies.model.schema import Category, Kind
+from expunge.policies.model.schema import Category
 from expunge.policies.notices.new_policy import (
     Answers,
     checked_anchor_name,
@@ -24,7 +26,6 @@ from expunge.policies.notices.new_policy import (
     checked_end,
     checked_names,
 )
-from expunge.policies.notices.requirements import REQUIREMENTS, Element
 from expunge.tasks.core.base_model import digest_of
 from expunge.tasks.core.errors import UsageError
 
@@ -51,7 +52,7 @@ def ask_elements(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     Raises PolicyError on an answer by option that the kind has no use for.
     """
     found = {name: checked_element(kind, name, text) for name, text in given.items()}
-    open_elements = [element for element in REQUIREMENTS[kind] if element.name not in found]
+    open_elements = [element for element in KINDS[kind].elements if element.name not in found]
     if open_elements:
         _say(f"What a request of the kind {kind} must contain. Leave empty what the notice does not say.")
     for element in open_elements:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from expunge.policies.notices.notice import MAIL_ADDRESS, PRIVATE_KINDS
+from expunge.policies.kinds import PRIVATE_KINDS
+from expunge.policies.notices.notice import MAIL_ADDRESS
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.decisions.kinds import related_policies
 from expunge.tasks.ledger.notices import KIND_UNKNOWN
@@ -28,7 +29,7 @@ def checked(field: str, text: str, found: OnRecord, most: int = MOST_TEXT) -> st
         )
     kinds = {policy.kind for policy in policies}
     people = any(one.category == "identity" for policy in policies for one in policy.concepts)
-    if (found.names_a_person or people or not kinds.isdisjoint(PRIVATE_KINDS)) and any(
+    if (found.names_a_person or people or not PRIVATE_KINDS.isdisjoint(kinds)) and any(
         names_target(text, policy) for policy in policies
     ):
         raise UsageError(f"{field} names the person whom the request protects: write it without the name")

@@ -14,7 +14,8 @@ from rich.markup import escape
 from expunge.flows.cli.common import AsJson, at_home, exit_codes, look_at_record, say
 from expunge.flows.cli.show import console, make_table
 from expunge.policies import Policy
-from expunge.policies.model.schema import Category, Kind
+from expunge.policies.kinds import REQUESTS, Kind
+from expunge.policies.model.schema import Category
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import home_folder
 
@@ -30,7 +31,7 @@ def receive(
     file: Annotated[
         Path, typer.Argument(help="an e-mail as text, a Lumen notice (JSON), or our YAML", exists=True, dir_okay=False)
     ],
-    kind: Annotated[str | None, typer.Option(help=f"what it is: {', '.join(get_args(Kind))}")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"what it is: {', '.join(REQUESTS)}")] = None,
     received: Received = None,
     out: Annotated[Path | None, typer.Option(help="where to write the draft policy; the home if left out")] = None,
     as_json: AsJson = False,
@@ -50,7 +51,7 @@ def receive(
     rich_help_panel=GROUP, epilog="Example: expunge new copyright --target 'panda; panda bear' --keep koala"
 )
 def new(
-    kind: Annotated[str, typer.Argument(help=f"the kind of request: {', '.join(get_args(Kind))}")],
+    kind: Annotated[str, typer.Argument(help=f"the kind of request: {', '.join(REQUESTS)}")],
     element: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=TEXT", help="what the notice says for an element of its kind; repeatable"),
@@ -151,8 +152,8 @@ def policy_schema() -> str:
 
 
 def _kind(text: str, field: str = "--kind") -> Kind:
-    if text not in get_args(Kind):
-        raise UsageError(f"{field} {text!r} is none of the kinds: use one of {', '.join(get_args(Kind))}")
+    if text not in REQUESTS:
+        raise UsageError(f"{field} {text!r} is none of the kinds: use one of {', '.join(REQUESTS)}")
     return text  # pyright: ignore[reportReturnType] (one of them, by the check)
 
 

@@ -13,8 +13,8 @@ from expunge.flows.casework.notices import draft_file
 from expunge.flows.desk.login import text_of
 from expunge.flows.validation import validate
 from expunge.policies import PolicyError, PolicyErrors
+from expunge.policies.kinds import PRIVATE_KINDS
 from expunge.policies.notices.new_policy import free_id
-from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.policies.reading.guard import decoded
 from expunge.policies.reading.nodes import tree
 from expunge.policies.reading.values import read_values

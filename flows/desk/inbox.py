@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path as Folder
 from pathlib import PurePath
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from starlette.datastructures import FormData, UploadFile
@@ -20,7 +20,7 @@ from expunge.flows.casework.notices import MOST_BYTES, describe_notice, draft_fi
 from expunge.flows.casework.trail import states_by_line, trail
 from expunge.flows.desk.login import Form, text_of
 from expunge.flows.desk.render import page
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import KINDS, REQUESTS, Kind
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.core.settings import acting_as
 
@@ -83,6 +83,7 @@ def _known(request: Request, request_id: str, line: str) -> dict[str, Any]:
         "line": line,
         "lines": states,
         "notice": notice,
+        "is_countered": notice is not None and KINDS[notice["kind"]].is_countered,
         "due": due,
         "state": states.get(line),
         "waits": _row_of(waiting(home), request_id, line) if line else None,
@@ -118,9 +119,9 @@ def _content(form: FormData) -> tuple[bytes, str]:
 
 def _kind(form: FormData) -> Kind | None:
     kind = text_of(form, "kind")
-    if kind and kind not in get_args(Kind):
+    if kind and kind not in REQUESTS:
         raise UsageError("Choose one of the kinds in the list.")
-    return kind or None  # pyright: ignore[reportReturnType] (one of them, by the check)
+    return kind or None
 
 
 def _moment(form: FormData) -> datetime | None:

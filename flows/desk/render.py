@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from expunge.flows.terminal import plain
+from expunge.policies.kinds import KINDS, REQUESTS
 
 FOLDER = Path(__file__).parent
 STATES = {
@@ -35,20 +36,7 @@ STATES = {
     "countered": ("Countered", "warn"),
     "rescinded": ("Taken back", "warn"),
 }
-KINDS = {
-    "copyright": "Copyright (DMCA)",
-    "trademark": "Trademark",
-    "privacy_erasure": "Erasure of personal data (GDPR)",
-    "ncii": "Intimate pictures (TAKE IT DOWN Act)",
-    "court_order": "Court order",
-    "voluntary": "Voluntary",
-    "other": "Other",
-}
-ANSWERS = {
-    "counter_notice": "Counter-notice",
-    "court_action": "News of a court action",
-    "rescission": "Notice taken back",
-}
+HEADINGS = {kind.name: kind.heading for kind in KINDS.values()}
 CATEGORIES = {
     "object": "an object",
     "style": "a style",
@@ -106,4 +94,4 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters |= {"date": date_words, "days": days_words, "state": state_words}
-PAGES.globals |= {"KINDS": KINDS, "WORDS": KINDS | ANSWERS, "CATEGORIES": CATEGORIES}
+PAGES.globals |= {"KINDS": {name: HEADINGS[name] for name in REQUESTS}, "WORDS": HEADINGS, "CATEGORIES": CATEGORIES}

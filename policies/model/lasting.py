@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from expunge.policies.errors import PolicyError
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import KINDS, Kind
 
-PERMANENT: dict[Kind, str] = {
-    "ncii": "TAKE IT DOWN Act 3",
-    "privacy_erasure": "GDPR 17",
-}
+PERMANENT = {kind.name: kind.lasts_by for kind in KINDS.values() if kind.lasts_by}
+"""By kind the law by which it has no end."""
 
 
 def permanent(kind: Kind) -> Iterator[PolicyError]:

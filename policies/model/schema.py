@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from expunge.policies.errors import PolicyError, shown
+from expunge.policies.kinds import Kind
 from expunge.policies.model.text import (
     checked_anchor,
     checked_name,
@@ -122,7 +123,6 @@ def later(default: Any) -> Any:
 
 MOST_MINUTES = 100_000
 
-Kind = Literal["copyright", "trademark", "privacy_erasure", "ncii", "court_order", "voluntary", "other"]
 Category = Literal["object", "style", "identity", "character", "explicit"]
 Level = Literal["quick", "standard", "adversarial"]
 BY_USE = ("concept_vector", "start_picture", "other_settings", "relearn")

@@ -4,15 +4,11 @@ from expunge.policies.notices.draft import draft_policy, draft_withdrawal
 from expunge.policies.notices.notice import Notice
 from expunge.policies.notices.read_notice import read_notice
 from expunge.policies.notices.redaction import public_form
-from expunge.policies.notices.requirements import REQUIREMENTS, Element, missing_elements
 
 __all__ = [
-    "REQUIREMENTS",
-    "Element",
     "Notice",
     "draft_policy",
     "draft_withdrawal",
-    "missing_elements",
     "public_form",
     "read_notice",
 ]

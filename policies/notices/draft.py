@@ -6,9 +6,10 @@ import json
 from datetime import datetime
 
 from expunge.policies.errors import PolicyError
+from expunge.policies.kinds import PRIVATE_KINDS
 from expunge.policies.model.policy import Policy
 from expunge.policies.model.text import checked_target
-from expunge.policies.notices.notice import PRIVATE_KINDS, Notice
+from expunge.policies.notices.notice import Notice
 
 HEAD = """\
 schema_version: "1"

@@ -13,11 +13,12 @@ import yaml
 
 from expunge.policies.errors import PolicyError
 from expunge.policies.floor import Terms, raised
-from expunge.policies.model.schema import Acceptance, Category, Kind
+from expunge.policies.kinds import KINDS, Kind
+from expunge.policies.kinds.kind import Element
+from expunge.policies.model.schema import Acceptance, Category
 from expunge.policies.model.text import checked_anchor, checked_name, checked_target
 from expunge.policies.notices.draft import HEAD
 from expunge.policies.notices.notice import is_filled
-from expunge.policies.notices.requirements import REQUIREMENTS, Element
 
 FIRST = Acceptance(max_retain_drop=0.10, sampling="sequential", seeds=32, round_seeds=4)
 """What a first policy asks for: enough pictures that a good edit can be proven."""
@@ -101,7 +102,7 @@ def checked_element(kind: Kind, name: str, text: str) -> str:
 
     Raises PolicyError, with the field and the cure, where the kind has no such element, or the text is no answer.
     """
-    known = {element.name: element for element in REQUIREMENTS[kind]}
+    known = {element.name: element for element in KINDS[kind].elements}
     if name not in known:
         cure = f"a request of the kind {kind} has {', '.join(known)}"
         raise PolicyError(f"element {name}", "is unknown", cure)

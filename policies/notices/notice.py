@@ -10,15 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from expunge.policies.model.schema import Kind, Strict, spelled
+from expunge.policies.kinds import PRIVATE_KINDS, NoticeKind
+from expunge.policies.model.schema import Strict, spelled
 
 MOST_TEXT = 500
 PRIVATE = "[private]"
-NoticeKind = Kind | Literal["counter_notice", "court_action", "rescission"]
-"""Kinds of what comes in: requests, and what answers one or takes it back."""
-PRIVATE_KINDS: tuple[Kind, ...] = ("ncii", "privacy_erasure")
-"""Kinds that keep a person out of pictures. Of their notices no text is kept, for it would name the person, and
-of their work no picture leaves the home."""
 MAIL_ADDRESS = re.compile(r"[^\s<>\"'(),;:]{1,64}@[^\s<>\"'(),;:]{1,255}")
 PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()/-]{6,20}\d(?!\w)")
 PLACEHOLDER = re.compile(r"\W*|[\[<{].*|_+|n/?a|none|tbd|to follow|(see )?attached.*|unknown", re.IGNORECASE)

@@ -6,8 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from expunge.policies.notices.notice import MAIL_ADDRESS, NoticeKind, is_filled, kept_text
-from expunge.policies.notices.requirements import REQUIREMENTS, Element
+from expunge.policies.kinds import KINDS, NoticeKind
+from expunge.policies.kinds.kind import Element
+from expunge.policies.notices.notice import MAIL_ADDRESS, is_filled, kept_text
 
 LABELLED = re.compile(r"[\s\d.()*-]*(?P<label>[A-Za-z][A-Za-z -]{1,40}?)\s*:\s*(?P<value>\S.*)")
 SIGNATURE = re.compile(r"\s*/s/\s*(?P<name>\w.*)")
@@ -37,12 +38,12 @@ def find_elements(text: str, kind: NoticeKind) -> dict[str, str]:
     """Return by name the elements of this kind that the text states, each as the record keeps it."""
     labels, sentences = labelled(text), list(_sentences(text))
     found = {}
-    for element in REQUIREMENTS[kind]:
+    for element in KINDS[kind].elements:
         value = _value(element, labels, sentences)
         if value:
             found[element.name] = kept_text(kind, element.name, value)
     if "contact" not in found and MAIL_ADDRESS.search(text):
-        found |= {element.name: "stated" for element in REQUIREMENTS[kind] if element.name == "contact"}
+        found |= {element.name: "stated" for element in KINDS[kind].elements if element.name == "contact"}
     return found
 
 

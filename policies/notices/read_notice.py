@@ -10,22 +10,19 @@ import email
 import email.policy
 import re
 from email.message import EmailMessage
-from typing import Any, get_args
+from typing import Any
 
 from expunge.policies.errors import PolicyError, PolicyErrors
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import KINDS, PRIVATE_KINDS, REQUESTS, NoticeKind
 from expunge.policies.notices.notice import (
     MAIL_ADDRESS,
-    PRIVATE_KINDS,
     Notice,
-    NoticeKind,
     cleared,
     contact_reference,
     is_filled,
     kept_text,
 )
 from expunge.policies.notices.plain_text import find_elements, labelled, own_text
-from expunge.policies.notices.requirements import REQUIREMENTS
 from expunge.policies.reading.guard import decoded
 from expunge.policies.reading.nodes import Branch, tree
 from expunge.policies.reading.values import read_values
@@ -33,12 +30,7 @@ from expunge.policies.reading.values import read_values
 MOST_MAIL, MOST_PARTS, MOST_BODY, MOST_CONTACTS = 10_000_000, 100, 200_000, 10
 HEADER = re.compile(rb"\A(?:[A-Za-z][A-Za-z-]{0,60}:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
 PDQ_LINE = re.compile(r"\bPDQ\s*:\s*([0-9a-f]{64})\b", re.IGNORECASE)
-LUMEN_KINDS: dict[str, Kind] = {
-    "DMCA": "copyright",
-    "Trademark": "trademark",
-    "CourtOrder": "court_order",
-    "DataProtection": "privacy_erasure",
-}
+LUMEN_KINDS = {kind.lumen: kind.name for kind in KINDS.values() if kind.lumen and not kind.lumen_is_wider}
 OWN_FIELDS = ("kind", "concept", "contacts", "reference_pdq", "elements")
 
 
@@ -77,7 +69,7 @@ def _of_mail(data: bytes, source: str, key: bytes, kind: NoticeKind | None) -> N
         raise PolicyError("", f"is no mail that can be read ({type(error).__name__})", cure, None, source) from None
     text, known = own_text(text), kind or "other"
     found = find_elements(text, known)
-    if senders and any(element.name == "contact" for element in REQUIREMENTS[known]):
+    if senders and any(element.name == "contact" for element in KINDS[known].elements):
         found["contact"] = "stated"
     return Notice(
         kind=known,
@@ -122,7 +114,7 @@ def _of_lumen(tree_of: dict[str, Any], source: str, key: bytes, kind: NoticeKind
     descriptions = [text for work in works if is_filled(text := _text(work.get("description")))]
     texts = {"work": "; ".join(descriptions), "mark": "", "material": " ".join(addresses)}
     body = own_text(_text(inner.get("body")))
-    wanted = {element.name for element in REQUIREMENTS[known]}
+    wanted = {element.name for element in KINDS[known].elements}
     listed = {name: kept_text(known, name, text) for name, text in texts.items() if text and name in wanted}
     return Notice(
         kind=known,
@@ -141,13 +133,13 @@ def _of_form(fields: dict[str, Any], source: str, key: bytes, kind: NoticeKind |
         if name not in OWN_FIELDS:
             raise PolicyError(cleared(name), "is an unknown field", f"use {', '.join(OWN_FIELDS)}", None, source)
     stated = kind or fields.get("kind")
-    if kind is None and stated is not None and stated not in get_args(Kind):
-        raise PolicyError("kind", "is none of the kinds", f"use one of: {', '.join(get_args(Kind))}", None, source)
+    if kind is None and stated is not None and stated not in REQUESTS:
+        raise PolicyError("kind", "is none of the kinds", f"use one of: {', '.join(REQUESTS)}", None, source)
     known: NoticeKind = stated or "other"
     elements = fields.get("elements", {})
     if not isinstance(elements, dict):
         raise PolicyError("elements", "is no mapping", "write 'element: text' lines", None, source)
-    names = [element.name for element in REQUIREMENTS[known]]
+    names = [element.name for element in KINDS[known].elements]
     for name in elements:
         if name not in names:
             cure = f"use {', '.join(names)}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from expunge.policies.kinds import PRIVATE_KINDS
 from expunge.policies.model.policy import Policy
-from expunge.policies.notices.notice import PRIVATE, PRIVATE_KINDS, cleared
+from expunge.policies.notices.notice import PRIVATE, cleared
 
 NAMES = ("id", "name", "aliases", "prompts", "kin", "anchor")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import expunge.engine
 from expunge.canonical_json import canonical_json, sha256
 from expunge.engine.files.atomic import write_new, write_whole
+from expunge.policies.kinds import KINDS, NoticeKind
 from expunge.policies.model.deadlines import due_after
-from expunge.policies.notices import Notice, missing_elements, read_notice
-from expunge.policies.notices.notice import NoticeKind
+from expunge.policies.notices import Notice, read_notice
 from expunge.tasks.core.errors import IntegrityError, UsageError
 from expunge.tasks.core.machine.own_secret import own_secret
 from expunge.tasks.core.settings import actor
@@ -108,7 +108,7 @@ def what_is_missing(notice: Notice, senders: Collection[str] | None = None) -> l
     """Return name, source and the sentence to send back of all that a notice lacks."""
     unknown = (KIND_UNKNOWN, "intake", "Please say on which law or right you rely, so that we know its rules.")
     found = notice.found.keys() - ({"due_at"} if _ordered(notice) is None else set())
-    lacking = missing_elements(notice.kind, found)
+    lacking = KINDS[notice.kind].missing(found)
     other = ("sender", "intake", "Please write from the address from which the notice came, so that we know it is you.")
     return [
         *([] if notice.kind_stated else [unknown]),
@@ -171,9 +171,7 @@ def _is_earlier(at: datetime | None, before: Sequence[Receipt]) -> bool:
 
 
 def _ordered(notice: Notice) -> datetime | None:
-    """Return the date that a court set, if the order gives a moment that has no two readings."""
-    if notice.kind != "court_order":
-        return None
+    """Return the date that a notice sets, as a court order does, if it gives a moment that has no two readings."""
     try:
         moment = datetime.fromisoformat(notice.found.get("due_at", ""))
     except ValueError:

@@ -5,18 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from expunge.policies import Policy
+from expunge.policies.kinds import KINDS
 from expunge.policies.model.deadlines import TERMS, due_at
 from expunge.tasks.ledger.case import Case
 
-KINDS = {
-    "copyright": "copyright notice",
-    "trademark": "trademark notice",
-    "privacy_erasure": "request for erasure of personal data",
-    "ncii": "notice of an intimate picture without consent",
-    "court_order": "court order",
-    "voluntary": "own decision",
-    "other": "other request",
-}
 BUILT_IN = {"builtin:emoji": "the built-in emoji model"}
 
 
@@ -37,7 +29,7 @@ def request_facts(case: Case, policy: Policy | None) -> dict[str, str]:
     due = due_at(policy)
     return {
         **({"Request": policy.title} if policy.title else {}),
-        "Kind": KINDS[policy.kind],
+        "Kind": KINDS[policy.kind].words,
         **asked,
         "Handled by": ", ".join(dict.fromkeys(receipt.who for receipt in case.receipts)) or "nobody yet",
         "Received": f"{policy.received_at:%Y-%m-%d %H:%M %Z}",

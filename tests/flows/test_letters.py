@@ -21,14 +21,13 @@ from expunge.flows.casework.letters import possible_letters, transparency, write
 from expunge.flows.casework.notices import notice_rows
 from expunge.flows.casework.wording import checked
 from expunge.policies import read
-from expunge.policies.model.schema import Kind
-from expunge.policies.notices.notice import NoticeKind
+from expunge.policies.kinds import KINDS, REQUESTS, NoticeKind
 from expunge.tasks.core.errors import IntegrityError, LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import VERDICT, work_folder
 from expunge.tasks.intake import note_repeated
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import journal, note
-from expunge.tasks.views.letters.facts import KIND_WORDS, facts_of, on_record
+from expunge.tasks.views.letters.facts import facts_of, on_record
 from expunge.tasks.views.letters.plain_text import defused
 from expunge.tasks.views.letters.template import FOLDER, letters, write
 from tests.flows.conftest import policy_file, run_cli, withdrawal
@@ -465,7 +464,7 @@ def test_attack_a_withdrawal_is_told_as_an_erasure(tmp_path: Path) -> None:
 
 def test_every_kind_of_letter_that_comes_in_has_words() -> None:
     others = {kind for part in get_args(NoticeKind) for kind in get_args(part)}
-    assert {*get_args(Kind), *others} == KIND_WORDS.keys()
+    assert {*REQUESTS, *others} == KINDS.keys()
 
 
 WINTER = datetime(2026, 1, 5, 15, tzinfo=UTC)  # its 14 business days are over

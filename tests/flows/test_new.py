@@ -6,7 +6,6 @@ import json
 import os
 import pty
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -14,14 +13,12 @@ from typer.testing import CliRunner, Result
 
 from expunge.flows.casework.questions import ask_elements
 from expunge.flows.cli import app
+from expunge.policies.kinds import KINDS, REQUESTS, Kind
 from expunge.policies.model.lasting import PERMANENT
-from expunge.policies.model.schema import Kind
-from expunge.policies.notices.requirements import REQUIREMENTS
 from expunge.tasks.audit.record import audit
 from expunge.tasks.ledger.floor_store import read_to_submit
 from tests.flows.conftest import run_cli
 
-KINDS = get_args(Kind)
 MOMENT = "2027-01-31T17:00:00+01:00"
 ANSWERED = ("--target", "panda; panda bear", "--keep", "koala; bear")
 
@@ -38,7 +35,7 @@ def typed(said: str, *words: str) -> Result:
 
 def elements_of(kind: Kind) -> list[str]:
     """What a person answers for each element of a kind, in the order of the table."""
-    found = REQUIREMENTS[kind]
+    found = KINDS[kind].elements
     return ["yes" if one.statement else MOMENT if one.name == "due_at" else f"the {one.name}" for one in found]
 
 
@@ -47,7 +44,7 @@ def written(home: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", REQUESTS)
 def test_answers_from_a_pipe_become_a_policy_that_can_be_submitted(kind: Kind, home: Path) -> None:
     rest = ["panda; panda bear", "object", "koala; bear", "dog", "castle", "builtin:emoji", "2027-01-31T17:00:00Z"]
     rest = rest[:-1] if kind in PERMANENT else rest
@@ -74,7 +71,7 @@ def test_answers_by_options_need_no_terminal_and_say_what_is_missing(kind: Kind,
     assert done.exit_code == 0, done.output
     assert read_to_submit(written(home), home).kind == kind
     missing = [one["element"] for one in json.loads(done.stdout)["missing"]]
-    assert missing == [one.name for one in REQUIREMENTS[kind]]
+    assert missing == [one.name for one in KINDS[kind].elements]
 
 
 @pytest.mark.parametrize("kind", ["court_order", "voluntary"])
@@ -85,7 +82,7 @@ def test_answers_from_a_terminal_are_read_from_it(kind: Kind, monkeypatch: pytes
         monkeypatch.setattr("sys.stdin", terminal)
         found = ask_elements(kind, {})
     os.close(ours)
-    assert found.keys() == {one.name for one in REQUIREMENTS[kind]}
+    assert found.keys() == {one.name for one in KINDS[kind].elements}
 
 
 def test_a_bad_answer_is_asked_for_again_with_its_cure(home: Path) -> None:

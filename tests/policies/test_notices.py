@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from expunge.policies import PolicyErrors, parse
-from expunge.policies.model.schema import Kind
-from expunge.policies.notices import REQUIREMENTS, Notice, draft_policy, missing_elements, public_form, read_notice
+from expunge.policies.kinds import KINDS, REQUESTS, Kind
+from expunge.policies.notices import Notice, draft_policy, public_form, read_notice
 from expunge.policies.notices.notice import contact_reference
 
 HERE = Path(__file__).parent / "notices"
@@ -26,7 +25,7 @@ def read(text: str | bytes, kind: Kind | None = "copyright") -> Notice:
 
 
 def missing(notice: Notice) -> list[str]:
-    return [element.name for element in missing_elements(notice.kind, notice.found)]
+    return [element.name for element in KINDS[notice.kind].missing(notice.found)]
 
 
 def test_a_complete_mail_lacks_nothing() -> None:
@@ -36,8 +35,8 @@ def test_a_complete_mail_lacks_nothing() -> None:
 
 
 def test_every_kind_has_its_table_and_every_element_a_source_and_a_sentence() -> None:
-    assert set(REQUIREMENTS) == {*get_args(Kind), "counter_notice", "court_action", "rescission"}
-    for elements in REQUIREMENTS.values():
+    assert set(KINDS) == {*REQUESTS, "counter_notice", "court_action", "rescission"}
+    for elements in (kind.elements for kind in KINDS.values()):
         assert all(one.source and one.ask.startswith("Please") and (one.labels or one.statement) for one in elements)
 
 
@@ -74,7 +73,7 @@ def test_attack_what_is_denied_quoted_disguised_or_left_blank_is_missing(written
 
 def test_attack_a_mail_of_html_alone_states_nothing() -> None:
     notice = read(MAIL.replace("text/plain", "text/html"))
-    assert missing(notice) == [one.name for one in REQUIREMENTS["copyright"] if one.name != "contact"]
+    assert missing(notice) == [one.name for one in KINDS["copyright"].elements if one.name != "contact"]
     assert "HTML" in notice.unclear[0]
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from expunge.policies import Policy
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import REQUESTS, Kind
 from expunge.tasks.ledger.decisions.counters import requests_in
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt
@@ -44,4 +43,4 @@ def kinds_of(home: Path, chain: Sequence[Receipt], policy: Policy, notices: Sequ
     related = related_policies(home, chain, policy)
     kinds = {one.kind for policies in related.values() for one in policies}
     said = {receipt.settings["kind"] for receipt in requests_in(notices) if receipt.request_id in related}
-    return kinds | {kind for kind in get_args(Kind) if kind in said}
+    return kinds | {kind for kind in REQUESTS if kind in said}

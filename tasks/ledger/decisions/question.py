@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expunge.policies import Floor, Policy
-from expunge.policies.model.schema import Kind
+from expunge.policies.kinds import Kind
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.floor_store import kept_floor

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expunge.policies import Policy, counting_key
+from expunge.policies.kinds import KINDS
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.decisions.counters import Countered, open_counters, requests_in, rescissions, window_of
 from expunge.tasks.ledger.notices import kept_notice, senders_of
 from expunge.tasks.ledger.policy_store import kept_policy
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 
-UNBOUND = ("court_order", "ncii", "privacy_erasure")
+UNBOUND = tuple(kind.name for kind in KINDS.values() if kind.goes_on)
 """Kinds of notices that a counter-notice under copyright law does not answer, whoever sends them."""
 NAMING = ("work", "mark")
 """Elements of a notice that name what it is about, where no policy has come of it."""

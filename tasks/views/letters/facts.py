@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from expunge.policies import Policy
+from expunge.policies.kinds import KINDS, PRIVATE_KINDS
 from expunge.policies.model.deadlines import TERMS
-from expunge.policies.notices.notice import PRIVATE_KINDS
 from expunge.tasks.core.errors import LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.ledger.decisions.counters import answered_counters, open_counters, window_of
 from expunge.tasks.ledger.notices import kept_notice, what_is_missing
@@ -23,16 +23,10 @@ from expunge.tasks.ledger.queries import NOTICES, read, states_in
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
 from expunge.tasks.views.letters.outcome import outcome_of, put_back
 from expunge.tasks.views.letters.proof import Proof, proof_of
-from expunge.tasks.views.request_facts import KINDS, base_name
+from expunge.tasks.views.request_facts import base_name
 
 OWN_ID = re.compile(r"notice-\d{8}-[0-9a-f]{12}")
 """The ids that this software gives: they name nobody."""
-KIND_WORDS = {
-    **KINDS,
-    "counter_notice": "counter-notice",
-    "court_action": "news of a court action",
-    "rescission": "letter by which a notice is taken back",
-}
 PUBLISHED = ("published", "repeated")
 
 
@@ -96,7 +90,7 @@ class OnRecord:
     def names_a_person(self) -> bool:
         """Return whether the names of its targets are those of a person who must not be named."""
         kinds = {str(self.notice.settings["kind"]) if self.notice else "", self.policy.kind if self.policy else ""}
-        return not kinds.isdisjoint(PRIVATE_KINDS) or "identity" in self.categories
+        return not PRIVATE_KINDS.isdisjoint(kinds) or "identity" in self.categories
 
     @property
     def private(self) -> bool:
@@ -167,13 +161,13 @@ def facts_of(found: OnRecord) -> Facts:
     return Facts(
         reference=found.reference,
         kind=kind,
-        kind_words=KIND_WORDS[kind],
+        kind_words=KINDS[kind].words,
         state=state,
         private=found.private,
         explicit="explicit" in found.categories,
         received=day(received),
         due=day(min(dues, key=datetime.fromisoformat)) if dues else "",
-        term=TERMS.get(kind, "") if kind in KINDS else "",  # pyright: ignore[reportCallIssue, reportArgumentType]
+        term=TERMS.get(kind, ""),
         missing=tuple((ask, source) for _, source, ask in what_is_missing(known)) if known else (),
         work=shown.get("work", shown.get("mark", "")),
         material=shown.get("material", ""),

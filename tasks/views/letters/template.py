@@ -4,6 +4,7 @@ The header is the first comment of the file, as YAML:
 
     title: what it is
     kinds: [the kinds of requests that it is for]       all if left out
+    of: what must hold of the kind, such as `asks`      a field of `KindOfNotice`
     states: [the states in which it can be written]     all if left out
     needs: [facts without which it cannot be written]   none if left out
     otherwise: what to do where it cannot be written
@@ -31,6 +32,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from expunge.policies.kinds import KINDS
 from expunge.tasks.core.errors import NothingOnRecord, UsageError
 from expunge.tasks.views.letters.facts import Facts
 from expunge.tasks.views.letters.plain_text import plain
@@ -49,6 +51,7 @@ class Letter:
     language: str
     title: str
     kinds: list[str] = field(default_factory=list)
+    of: str = ""
     states: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
     otherwise: str = ""
@@ -61,8 +64,9 @@ class Letter:
 
     def problem(self, facts: Facts) -> str:
         """Say why the letter cannot be written of these facts; "" if it can."""
-        if self.kinds and facts.kind not in self.kinds:
-            return f"it is for the kinds {', '.join(self.kinds)}, and this is {facts.kind}"
+        kinds = [kind.name for kind in KINDS.values() if not self.of or getattr(kind, self.of)]
+        if facts.kind not in (fitting := [name for name in kinds if not self.kinds or name in self.kinds]):
+            return f"it is for the kinds {', '.join(fitting)}, and this is {facts.kind}"
         if self.states and facts.state not in self.states:
             return f"the request is {facts.state}. {self.otherwise}".strip()
         lacking = [name for name in self.needs if not getattr(facts, name)]
@@ -95,7 +99,7 @@ def write(letter: Letter, facts: Facts, note: str = "") -> str:
     """Return the text of a letter. NothingOnRecord says what is not on record yet, with the cure."""
     if problem := letter.problem(facts):
         raise NothingOnRecord(f"the letter {letter.name} about {facts.reference} cannot be written: {problem}")
-    text = rendered(letter.language, letter.file, {**asdict(facts), "note": note})
+    text = rendered(letter.language, letter.file, {**asdict(facts), "of": KINDS[facts.kind], "note": note})
     if not letter.file.endswith(".json"):
         return "\n".join(map(_folded, text.strip().split("\n"))) + "\n"
     content = json.loads(text)
