@@ -77,7 +77,7 @@ def test_its_notice_is_taken_in_and_answered(patched: Path) -> None:
     out = run(patched, "-m", "expunge.flows.cli", "receive", "notice.eml", "--kind", "patent", "--json")
     found = json.loads(out)
     assert (found["kind"], [one["element"] for one in found["missing"]]) == ("patent", ["signature"])
-    letter = run(patched, "-m", "expunge.flows.cli", "letter", found["request_id"], "missing-elements")
+    letter = run(patched, "-m", "expunge.flows.cli", "letter", "missing-elements", found["request_id"])
     assert "Your patent notice came in" in letter
     assert "Please sign." in letter
 
