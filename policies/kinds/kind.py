@@ -59,10 +59,10 @@ class KindOfNotice:
     """One kind of what comes in.
 
     `heading` names it in a list, `words` in a sentence. `asks` is false of what answers a request or takes it back.
-    `protects_a_person`: no text of such a notice is kept, and no picture of its work leaves the home. `lasts_by`
-    is the law by which its erasure has no end. `is_countered`: a counter-notice can answer it. `goes_on`: a counter-notice against another request does not stop it.
-    `lumen` is its type in the Lumen database; other kinds have this type, too, where `lumen_is_wider`.
-    `reasons` is None where no statement of reasons is owed.
+    `protects_a_person`: no text of such a notice is kept, and no picture of its work leaves the home. `lasts_by` is
+    the law by which its erasure has no end. `is_countered`: a counter-notice can answer it. `goes_on`: a
+    counter-notice against another request does not stop it. `lumen` is its type in the Lumen database; other kinds
+    have this type, too, where `lumen_is_wider`. `reasons` is None where no statement of reasons is owed.
     """
 
     name: str

@@ -12,7 +12,7 @@ RULES = {
     "policies": ("floor",),
     "policies/model": ("canonical", "checks", "policy", "schema", "text"),
     "policies/reading": ("values",),
-    "policies/merge": ("concepts", "desired_state"),
+    "policies/merge": ("concepts", "desired_state", "expiry"),
     "expunge": ("canonical_json",),
     "engine/files": ("comparison", "digests"),
     "engine/stats": (
@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "0a7b38289b2c15197d05fba1d1330e7d31c5a1d983ba09c7790bfa6404c257be")
+PINNED = ("0.20.0", "234576a1b2af0be8d4280402254d78fdfd2c900c691e3ea43f1d770f9b639f7d")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
