@@ -11,7 +11,6 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import get_args
 
 import jsonschema
 import pytest
@@ -21,7 +20,6 @@ from expunge.flows.casework.letters import possible_letters, transparency, write
 from expunge.flows.casework.notices import notice_rows
 from expunge.flows.casework.wording import checked
 from expunge.policies import read
-from expunge.policies.kinds import KINDS, REQUESTS, NoticeKind
 from expunge.tasks.core.errors import IntegrityError, LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import VERDICT, work_folder
 from expunge.tasks.intake import note_repeated
@@ -460,11 +458,6 @@ def test_attack_a_withdrawal_is_told_as_an_erasure(tmp_path: Path) -> None:
             write_letter(tmp_path / "home", name, "back")
     with pytest.raises(NothingOnRecord, match="is replaced"):
         write_letter(tmp_path / "home", "decision", "first")
-
-
-def test_every_kind_of_letter_that_comes_in_has_words() -> None:
-    others = {kind for part in get_args(NoticeKind) for kind in get_args(part)}
-    assert {*REQUESTS, *others} == KINDS.keys()
 
 
 WINTER = datetime(2026, 1, 5, 15, tzinfo=UTC)  # its 14 business days are over
