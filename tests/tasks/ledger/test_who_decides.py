@@ -12,15 +12,17 @@ from securesystemslib.signer import CryptoSigner
 
 from expunge.flows.casework.approval import approve, refuse, waiting
 from expunge.flows.casework.notices import take_in
+from expunge.policies import read
 from expunge.tasks.core.errors import UsageError
 from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.decisions import envelope, record
+from expunge.tasks.ledger.decisions.kinds import kinds_of
 from expunge.tasks.ledger.decisions.record import NotApproved, approval_of
 from expunge.tasks.ledger.decisions.validity import refusal_of
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.ledger.signatures.keys import private_key
-from tests.flows.conftest import policy_file
+from tests.flows.conftest import policy_file, withdrawal
 from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.test_decisions import BUNDLE, DIGEST, Desk
 from tests.tasks.ledger.test_decisions import desk as desk  # the fixture
@@ -74,7 +76,7 @@ def test_an_approval_holds_as_long_as_the_stricter_of_two_floors_allows(desk: De
 
 
 def test_of_several_kinds_the_shortest_time_holds_and_whoever_may_decide_on_all(desk: Desk) -> None:
-    people = {"copyright": {"approvers": ["bea"], "hours": 9}, "trademark": {"approvers": ["ada", "bea"], "hours": 3}}
+    people = {"copyright": {"approvers": ["ada", "bea"], "hours": 9}, "trademark": {"approvers": ["bea"], "hours": 3}}
     approval = {
         kind: {"approvers": {one: key_line(desk, one) for one in told["approvers"]}, "hours": told["hours"]}
         for kind, told in people.items()
@@ -153,6 +155,38 @@ def test_a_request_that_waits_on_two_lines_is_decided_on_one_that_is_named(desk:
 def test_a_reason_has_up_to_2000_characters(desk: Desk) -> None:
     desk.submitted()
     assert len(refuse(desk.home, "first", "a" * 2000, desk.key("bea"))["reason"]) == 2000
+
+
+def test_attack_a_longer_reason_goes_past_the_command(desk: Desk) -> None:
+    desk.submitted()
+    with pytest.raises(UsageError, match="--reason"):
+        record.refuse(desk.home, "first", "a" * 2001, desk.key("bea"))
+
+
+def test_attack_another_work_of_the_same_request_is_published_by_this_question(desk: Desk) -> None:
+    """It has the same bundle, and was read before people were asked."""
+    other = handed_in(policy_file(desk.folder, DIGEST, "first", "umbrella"), desk.home)
+    desk.submitted()
+    desk.approve()
+    with pytest.raises(NotApproved, match="first waits for no decision on bundle"):
+        approval_of(open_case(other), BUNDLE)
+
+
+def test_a_question_is_closed_by_another_bundle_and_by_another_policy_of_its_request(desk: Desk) -> None:
+    case = desk.submitted()
+    note(case.order, Step.BUNDLED, {"candidate": "e" * 64}, {"bundle": "e" * 64})
+    assert waiting(desk.home) == []
+    desk.submitted("second", "f" * 64)
+    assert [row["request_id"] for row in waiting(desk.home)] == ["second"]
+    handed_in(policy_file(desk.folder, DIGEST, "second", "umbrella"), desk.home)
+    assert waiting(desk.home) == []
+
+
+def test_a_withdrawal_is_of_the_kind_of_what_it_replaces_before_it_is_on_record(desk: Desk) -> None:
+    case = desk.submitted()
+    back = withdrawal(desk.folder / "first.yaml", "back", "first")
+    back.write_text(back.read_text().replace('"trademark"', '"voluntary"'))
+    assert kinds_of(desk.home, case.chain, read(back), []) == {"voluntary", "trademark"}
 
 
 def test_attack_a_reason_has_signs_that_a_terminal_obeys(desk: Desk) -> None:
