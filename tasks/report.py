@@ -20,6 +20,7 @@ from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS, readable
 from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
@@ -45,6 +46,7 @@ PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+PAGES.globals["WORDS_OR_WEIGHTS"] = WORDS_OR_WEIGHTS
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 PAGES.filters["width"] = width
 PAGES.filters["at_most"] = lambda bound: f"{100 * rounded_up(bound):.1f} %"

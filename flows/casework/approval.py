@@ -16,6 +16,7 @@ from expunge.tasks.ledger.decisions.question import last_answer, open_questions
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.record.appending import append_for_all
 from expunge.tasks.views.letters.facts import on_record
+from expunge.tasks.views.question_words import question_words
 
 
 def waiting(home: Path) -> list[dict[str, Any]]:
@@ -59,6 +60,10 @@ def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, A
         approvers = sorted(record.people_of(home, chain, asked).approvers)
     except (record.NotApproved, IntegrityError, UsageError) as error:
         problem = str(error)
+    try:
+        words = question_words(home, asked)
+    except IntegrityError as error:
+        words, problem = {"outcome": None, "headline": None, "assurance": None}, problem or str(error)
     report = work_folder(home, asked.work) / REPORT
     return {
         "request_id": asked.request_id,
@@ -74,6 +79,7 @@ def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, A
         "policy": asked.inputs["policy"],
         "bundle": asked.inputs["bundle"],
         "verdict": asked.inputs.get("verdict"),
+        **words,
         "report": str(report) if report.exists() else None,
         "work": asked.work,
         "receipt": asked.digest,

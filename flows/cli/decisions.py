@@ -106,6 +106,8 @@ def _print_waiting(data: dict[str, Any]) -> None:
         table.add_row(escape(row["request_id"]), *map(escape, (*cells, *more)))
     console.print(table)
     for row in data["waiting"]:
+        if row["headline"]:
+            console.print(f"[bold]{row['outcome']}[/] {escape(row['headline'])} {escape(row['assurance'])}")
         console.print(f"report   {escape(row['report'] or 'none')}")
         if row["problem"]:
             console.print(f"- {escape(row['request_id'])}: {escape(row['problem'])}")

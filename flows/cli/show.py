@@ -7,6 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.flows.terminal import Console
 from expunge.tasks.core.errors import IntegrityError
 
@@ -137,6 +138,7 @@ def _print_verdict(data: dict[str, Any]) -> None:
     for sentence in data["sentences"]:
         console.print(f"- {escape(sentence)}")
     console.print(f"grade    {escape(data['grade'])}")
+    console.print(WORDS_OR_WEIGHTS, style="dim")
 
 
 def print_states(data: dict[str, Any]) -> None:
@@ -168,6 +170,8 @@ def print_states(data: dict[str, Any]) -> None:
             )
             amendment = f"takes the place of {one['request_id']}, on {one['at']} by {one['who']}. Changed: {changed}"
             console.print(f"- {escape(row['request_id'])}: {escape(amendment)}")
+    if any(row["grade"] for row in data["requests"]):
+        console.print(WORDS_OR_WEIGHTS, style="dim")
 
 
 def _print_notices(notices: list[dict[str, Any]]) -> None:

@@ -14,24 +14,28 @@ from expunge.tasks.core.errors import LedgerError, NothingOnRecord, UsageError
 from expunge.tasks.core.paths import EVIDENCE, VERDICT, readable, work_folder
 from expunge.tasks.core.work_order import Ref
 from expunge.tasks.ledger import queries
+from expunge.tasks.ledger.line.work import bring_back
 from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.storage.record.fetching import fetching
 
 MODELS = {"before": "the unedited model", "after": "the edited model", DENOISER: "the edited denoiser alone"}
 ROLES = {"target": "had to go", "look_alike": "looks like a target and had to stay", "general": "had to stay"}
 
 
 def describe_evidence(home: Path, request_id: str, line: str = "") -> dict[str, Any]:
-    """Return what was drawn and seen for the last verdict on a request.
+    """Return what was drawn and seen for the last verdict on a request; what the home lacks of it is fetched from S3.
 
     Raises:
-        NothingOnRecord: nothing was verified for it, or the file is not here.
+        NothingOnRecord: nothing was verified for it, or the file is neither here nor in S3.
         UsageError: several lines have it, and `line` names none.
         IntegrityError: evidence or verdict is not what the receipt names.
     """
     receipt = _verified(home, request_id, line)
     folder = work_folder(home, receipt.work)
+    with fetching(home):
+        bring_back(home, receipt.work, [receipt])
     if not (folder / EVIDENCE).is_file():
-        raise NothingOnRecord(f"{folder / EVIDENCE} is not here: restore it from S3 or a backup")
+        raise NothingOnRecord(f"{folder / EVIDENCE} is neither here nor in S3: restore it from a backup")
     path = Ref(str(folder / EVIDENCE), receipt.outputs["evidence"], 0).path
     with readable(path):
         found = counts(read(path))

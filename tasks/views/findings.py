@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from expunge.engine.stats.estimates import silent
 from expunge.engine.stats.limits.acceptance import GROUP_CONTROL
 from expunge.engine.stats.verdict import Claim, Drop, GroupResult, Rate, RetainResult, TargetResult, Verdict
 
+State = Literal["met", "missed", "unproven", "open"]
+"""How a bound stands to its limit: "met", "missed" where more than the limit was measured, "unproven" where the bound
+alone is above it, or "open" where the unedited model does not show what was looked for, so not seeing it proves nothing.
+"""
 Names = Mapping[str, str]
 """What people call each concept, by id."""
 NO_LIMIT = 1.0  # an attack that the policy has made and shown and lets decide nothing
@@ -51,6 +56,10 @@ class Gone:
     def met(self) -> bool:
         return self.shown and self.rate.upper <= self.limit
 
+    @property
+    def state(self) -> State:
+        return _state(self.shown, self.met, self.rate.rate, self.limit)
+
 
 @dataclass(frozen=True)
 class Stayed:
@@ -85,6 +94,12 @@ class Stayed:
             return not (self.proven or self.suspected)
         return self.shown and self.drop.upper <= self.limit
 
+    @property
+    def state(self) -> State:
+        if self.claim.kind == "collapse":
+            return "met" if self.met else "missed" if self.proven else "unproven"
+        return _state(self.shown, self.met, self.drop.drop, self.limit)
+
 
 @dataclass(frozen=True)
 class Replaced:
@@ -99,6 +114,10 @@ class Replaced:
     @property
     def met(self) -> bool:
         return self.noise.upper <= self.limit
+
+    @property
+    def state(self) -> State:
+        return _state(True, self.met, self.noise.rate, self.limit)
 
 
 @dataclass(frozen=True)
@@ -148,6 +167,14 @@ class Findings:
 
 
 KINDS = ("target", "probe", "attack", "group", "collapse")
+
+
+def _state(shown: bool, met: bool, measured: float, limit: float) -> State:
+    if not shown:
+        return "open"
+    if met:
+        return "met"
+    return "missed" if measured > limit else "unproven"
 
 
 def _gone(verdict: Verdict, target: TargetResult, claim: Claim, names: Names) -> Gone:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from expunge.engine.stats.verdict import OUTCOME_OF, Verdict
-from expunge.tasks.views.findings import Findings, Gone, Stayed
+from expunge.tasks.views.findings import Findings, Gone, State, Stayed
 
 OPENINGS = {
     "FAIL": "Not accepted",
@@ -29,18 +29,14 @@ GROUPS = {"look_alike": "look-alikes that had to stay", "general": "other things
 
 @dataclass(frozen=True)
 class Bar:
-    """One bound against its limit, as words and as shares of pictures.
-
-    `state` is "met", "missed" where more than the limit was measured, "unproven" where the bound alone is above it, or
-    "open" where the unedited model does not show what was looked for, so that not seeing it proves nothing.
-    """
+    """One bound against its limit, as words and as shares of pictures."""
 
     key: tuple[str, str]
     words: str
     measured: float
     bound: float
     limit: float
-    state: str
+    state: State
 
     @property
     def mark(self) -> str:
@@ -123,8 +119,7 @@ def _gone(row: Gone) -> Bar:
     else:
         words = f"{name}: the unedited model shows it in only {percent(row.rate.before)} of {tries}, and must in "
         words += f"{percent(row.control)}, so not seeing it proves nothing"
-    state = _state(row, row.rate.rate)
-    return Bar((row.concept, row.probe), words, row.rate.rate, row.rate.upper, row.limit, state)
+    return Bar((row.concept, row.probe), words, row.rate.rate, row.rate.upper, row.limit, row.state)
 
 
 def _stayed(row: Stayed) -> Bar:
@@ -134,19 +129,10 @@ def _stayed(row: Stayed) -> Bar:
         words += f"lost at most {at_most(row.drop.upper)}, limit {percent(row.limit)}"
     else:
         words = f"{name}: the unedited model shows them in only {percent(row.drop.before)}, so nothing is proven kept"
-    state = _state(row, row.drop.drop)
-    return Bar((row.concept, ""), words, max(0.0, row.drop.drop), row.drop.upper, row.limit, state)
-
-
-def _state(row: Gone | Stayed, measured: float) -> str:
-    if not row.shown:
-        return "open"
-    if row.met:
-        return "met"
-    return "missed" if measured > row.limit else "unproven"
+    return Bar((row.concept, ""), words, max(0.0, row.drop.drop), row.drop.upper, row.limit, row.state)
 
 
 def _collapsed(row: Stayed) -> Bar:
     words = f"{row.name}, which had to stay: seen in {percent(row.drop.before)} before and {percent(row.drop.after)} "
     words += f"after, limit of the loss {percent(row.limit)}"
-    return Bar((row.concept, ""), words, max(0.0, row.drop.drop), row.drop.upper, row.limit, "missed")
+    return Bar((row.concept, ""), words, max(0.0, row.drop.drop), row.drop.upper, row.limit, row.state)

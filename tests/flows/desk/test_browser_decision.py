@@ -93,6 +93,9 @@ def test_a_report_reads_on_a_desk_and_on_a_telephone(
         assert WORDS[outcome] in said
         assert ("limit 20 % above the limit" in said) == (outcome == "FAIL")
         assert ("perhaps above the limit" in said) == (outcome == "INCONCLUSIVE")
+        cells = page.locator("td.met, td.missed, td.unproven, td.open").all_inner_texts()
+        assert ("missed" in cells) == (outcome == "FAIL")
+        assert ("perhaps" in cells) == (outcome == "INCONCLUSIVE")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -103,6 +106,7 @@ def test_somebody_decides_with_the_report_at_hand(size: str, desk: Desk, enter: 
     page.get_by_role("link", name="first", exact=True).click()
     page.get_by_role("heading", name="Decide").wait_for()
     look(page, f"{size}-decide")
+    assert f"PASS: bicycle: {WORDS['PASS']}" in page.locator("body").inner_text()
     page.get_by_role("link", name="Read the report first").click()
     page.get_by_text(WORDS["PASS"]).first.wait_for()
     page.go_back()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from expunge.engine.stats.evidence.table import Row
+from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.engine.stats.verdict import Verdict
 from expunge.flows.cli import show
 from expunge.tasks.evidence.examination import examination
@@ -40,8 +41,8 @@ def test_attack_a_pass_of_which_no_claim_stands_alone_reads_as_no_failure(tmp_pa
     assert (verdict.outcome, verdict.proven) == ("PASS", ())
     assert "by itself" not in card
     assert not re.search(r"<td[^>]*>\s*no\b", page)
-    count = f"0 of {len(verdict.claims)} claims"
-    assert page.index("Appendix: single claims") < page.index(count)
+    assert f"0 of {len(verdict.claims)}" not in page
+    assert "p: corrected" not in page[: page.index("Appendix: single claims")]
 
 
 def test_a_pass_names_the_count_the_bound_and_the_limit(tmp_path: Path) -> None:
@@ -93,3 +94,27 @@ def test_the_terminal_says_the_same_sentence(tmp_path: Path, capsys: pytest.Capt
     data = examined(order, reached, "model", "", order.folder)
     show.print_examination(data)
     assert data["headline"] in capsys.readouterr().out
+
+
+def test_a_cell_of_the_table_says_what_its_bar_says(tmp_path: Path) -> None:
+    """A bound alone above its limit is no failure; once the table said "missed" beside a bar that said "perhaps"."""
+    order = new_order(tmp_path, "quick")
+    verdict = Verdict.load(verified(order, lambda row: good(row) or row.seed == 0)[0].path)
+    findings = Findings.of(verdict, examination(order).names)
+    assert (verdict.outcome, bars(findings)[0].state) == ("INCONCLUSIVE", "unproven")
+    page = render_report(open_case(order), verdict, {}).read_text(encoding="utf-8")
+    assert '<td class="unproven">perhaps</td>' in page
+    assert ">missed<" not in page
+
+
+def test_one_sentence_tells_by_words_from_by_weights_wherever_a_grade_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = new_order(tmp_path, "quick")
+    reached, _ = verified(order, good)
+    verdict = Verdict.load(reached.path)
+    case = open_case(order)
+    show.print_examination(examined(order, reached, "model", "", order.folder))
+    page = " ".join(render_report(case, verdict, {}).read_text(encoding="utf-8").split())
+    for place in (capsys.readouterr().out, page, render_card(case, verdict).decode()):
+        assert WORDS_OR_WEIGHTS in place
