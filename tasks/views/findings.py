@@ -12,8 +12,7 @@ from expunge.engine.stats.verdict import Claim, Drop, GroupResult, Rate, RetainR
 
 State = Literal["met", "missed", "unproven", "open"]
 """How a bound stands to its limit: "met", "missed" where more than the limit was measured, "unproven" where the bound
-alone is above it, or "open" where the unedited model does not show what was looked for, so not seeing it proves nothing.
-"""
+alone is above it, or "open" where the unedited model does not show what was looked for, so that it proves nothing."""
 Names = Mapping[str, str]
 """What people call each concept, by id."""
 NO_LIMIT = 1.0  # an attack that the policy has made and shown and lets decide nothing

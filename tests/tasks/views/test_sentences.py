@@ -116,5 +116,7 @@ def test_one_sentence_tells_by_words_from_by_weights_wherever_a_grade_stands(
     case = open_case(order)
     show.print_examination(examined(order, reached, "model", "", order.folder))
     page = " ".join(render_report(case, verdict, {}).read_text(encoding="utf-8").split())
-    for place in (capsys.readouterr().out, page, render_card(case, verdict).decode()):
-        assert WORDS_OR_WEIGHTS in place
+    said = " ".join(capsys.readouterr().out.split())
+    assert WORDS_OR_WEIGHTS in said
+    assert WORDS_OR_WEIGHTS in page
+    assert verdict.assurance in render_card(case, verdict).decode()
