@@ -20,7 +20,6 @@ from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
-from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS, readable
 from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
@@ -31,6 +30,7 @@ from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.receipt import Receipt, Step, of_step
+from expunge.tasks.views.assurances import WORDS_OR_WEIGHTS
 from expunge.tasks.views.closest_attempts import Tried, ranked_attempts
 from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thumbnail
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets

@@ -7,9 +7,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.flows.terminal import Console
 from expunge.tasks.core.errors import IntegrityError
+from expunge.tasks.views.assurances import WORDS_OR_WEIGHTS
 
 console = Console(highlight=False, soft_wrap=True)
 console.width = max(console.width, 1000)  # a terminal wraps lines, where a table of its width would cut cells short

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from expunge.engine.stats.evidence.table import Row
-from expunge.engine.stats.limits.grade import WORDS_OR_WEIGHTS
 from expunge.engine.stats.verdict import Verdict
 from expunge.flows.cli import show
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.report import render_card, render_report
+from expunge.tasks.views.assurances import WORDS_OR_WEIGHTS
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.outcome import examined
 from expunge.tasks.views.sentences import at_most, bars, headline
