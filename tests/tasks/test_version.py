@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "60045561bf2329f780783ad80c5b53199de198b0c8aa7cc7fe31d1ac107cd2f7")
+PINNED = ("0.20.0", "234576a1b2af0be8d4280402254d78fdfd2c900c691e3ea43f1d770f9b639f7d")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
