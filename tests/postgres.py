@@ -28,8 +28,6 @@ class Server:
         self.binaries, self._folder = BINARIES[-1].parent, folder
         self._run = [] if os.getuid() else ["runuser", "-u", "postgres", "--"]  # the server refuses to run as root
         if self._run:
-            for parent in (folder, *folder.parents[:3]):
-                parent.chmod(parent.stat().st_mode | 0o055)  # it must be let through to its files
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, "postgres")
         port = port or choose([Wish("postgres")])["postgres"]
@@ -60,6 +58,9 @@ class Server:
         return f"{self.address}/{name}"
 
     def _do(self, *words: str) -> None:
+        if self._run:  # it must be let through to its files, and other tests that begin close the way
+            for parent in (self._folder, *self._folder.parents[:3]):
+                parent.chmod(parent.stat().st_mode | 0o055)
         done = subprocess.run(
             [*self._run, str(self.binaries / words[0]), *words[1:]], capture_output=True, text=True, cwd="/"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from expunge.tasks.core.errors import UsageError
 
@@ -66,8 +67,9 @@ def enter_pool(client: SyncPrefectClient, place: Place) -> None:
     try:
         pool = client.read_work_pool(POOL)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type=place.kind, base_job_template=template))
-        return
+        with suppress(ObjectAlreadyExists):  # somebody else made it since
+            client.create_work_pool(WorkPoolCreate(name=POOL, type=place.kind, base_job_template=template))
+        pool = client.read_work_pool(POOL)
     if pool.type != place.kind:
         raise UsageError(
             f"the work pool {POOL!r} is of type {pool.type}: say --pool {pool.type}, or delete the pool in Prefect"
@@ -81,6 +83,7 @@ def enter_queues(client: SyncPrefectClient) -> None:
     known = {queue.name: queue for queue in client.read_work_queues(work_pool_name=POOL)}
     for priority, (name, description) in enumerate(QUEUES.items(), 1):
         if name not in known:
-            client.create_work_queue(name, description=description, priority=priority, work_pool_name=POOL)
+            with suppress(ObjectAlreadyExists):
+                client.create_work_queue(name, description=description, priority=priority, work_pool_name=POOL)
         elif (known[name].priority, known[name].description) != (priority, description):
             client.update_work_queue(known[name].id, priority=priority, description=description)
