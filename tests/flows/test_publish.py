@@ -149,7 +149,7 @@ def test_attack_a_counter_notice_comes_in_during_a_run(
     reset(line, name, kept)
     before, path = (
         approved(name, line),
-        policy_file(tmp_path, base_digest, "answered", "umbrella", **FEW | {"seeds": 3}),
+        policy_file(tmp_path, base_digest, "answered", "panda", **FEW | {"seeds": 3}),
     )
     path.write_text(path.read_text().replace('"trademark"', '"copyright"'))
 
