@@ -47,8 +47,8 @@ def _countered(
 ) -> dict[str, Any]:
     refuse_no_home(home)
     if not KINDS[kind := _kind_of(request_id, home)].is_countered:
-        answered = ", ".join(one.words for one in KINDS.values() if one.is_countered)
-        raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer only: {answered}")
+        answered = " and ".join(f"{one.words}s" for one in KINDS.values() if one.is_countered)
+        raise UsageError(f"{request_id} is of the kind {kind}, and counter-notices answer {answered} only")
     of_kind: NoticeKind = "court_action" if court_action else "counter_notice"
     senders = (senders_of(home, request_id) or None) if court_action else None
     receipt, notice = receive(home, data, source, of_kind, at, request_id, senders)

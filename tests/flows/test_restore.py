@@ -142,7 +142,7 @@ def test_a_base_that_is_another_model_is_told(line: Settings, name: str, tmp_pat
 @pytest.mark.slow
 @pytest.mark.usefixtures("restored")
 def test_the_next_request_on_a_restored_base_is_as_the_first(line: Settings, name: str, base_digest: str) -> None:
-    done = submitted(line, policy_file(line.home.parent, base_digest, "later", **FEW | {"seeds": 3}))
+    done = submitted(line, policy_file(line.home.parent, base_digest, "later", "bicycle", **FEW | {"seeds": 3}))
     assert (done["restored"], done["verdict"]) == (False, "PASS")
     again = run_cli("submit", str(away(line)))
     assert (again.code, "other requests have been published since" in again.out) == (0, True)
