@@ -148,8 +148,10 @@ def _say_news(prefect: SyncPrefectClient, number: UUID, known: int) -> int:
 
 
 def _refuse_alone(prefect: SyncPrefectClient, run: FlowRun) -> None:
-    """Cancel a run that waits in a queue which no worker asks, and raise ServiceUnreachable; one that waits its turn is
-    left alone."""
+    """Cancel a run that waits in a queue which no worker asks, and raise ServiceUnreachable.
+
+    A run that waits its turn stays.
+    """
     queue = prefect.read_work_queue_by_name(run.work_queue_name or "default", work_pool_name=POOL)
     paused = queue.is_paused or prefect.read_work_pool(POOL).is_paused
     asked = queue.last_polled and datetime.now(UTC) - queue.last_polled < POLLED
