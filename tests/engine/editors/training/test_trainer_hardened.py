@@ -248,12 +248,12 @@ def test_words_that_draw_a_target_are_not_kept(monkeypatch: pytest.MonkeyPatch) 
     one, other = (pipeline.tokenizer(name, add_special_tokens=False)["input_ids"][0] for name in ("cat", "kitty"))
     with torch.no_grad():
         table[other] = table[one] + 1e-4
-    stay = kept_prompts(pipeline, HARDENED, 100, torch.Generator().manual_seed(0))
+    stay = kept_prompts(pipeline, HARDENED, 600, torch.Generator().manual_seed(0))
     place = next(number for number, own in enumerate(stay) if own.word == "kitty")
     texts = [own.text for own in stay]
     assert suspected(TARGETS[0], stay[place]) == stay[place].text.replace("kitty", "cat")
     monkeypatch.setattr("expunge.engine.editors.training.hardening.material.kept_prompts", lambda *_: stay)
-    found = gathered(teacher(pipeline), HARDENED, 100, 2, 8, 1.0, HOW)
+    found = gathered(teacher(pipeline), HARDENED, 600, 2, 8, 1.0, HOW)
     kept = {texts[int(number)] for group in found.groups for number in group}
     assert len(kept) > 10
     assert {text for text in texts if "kitty" in text} - kept, "no picture of it is kept for certain"
