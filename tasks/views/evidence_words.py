@@ -34,8 +34,8 @@ def describe_evidence(home: Path, request_id: str, line: str = "") -> dict[str, 
     folder = work_folder(home, receipt.work)
     with fetching(home):
         bring_back(home, receipt.work, [receipt])
-    if not (folder / EVIDENCE).is_file():
-        raise NothingOnRecord(f"{folder / EVIDENCE} is neither here nor in S3: restore it from a backup")
+    if lost := [folder / name for name in (EVIDENCE, VERDICT) if not (folder / name).is_file()]:
+        raise NothingOnRecord(f"{lost[0]} is neither here nor in S3: restore it from a backup")
     path = Ref(str(folder / EVIDENCE), receipt.outputs["evidence"], 0).path
     with readable(path):
         found = counts(read(path))
