@@ -20,6 +20,7 @@ from expunge.engine.files.atomic import write_whole
 from expunge.engine.models.format import pipeline_name
 from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.limits.attempts import confidence_over_all
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS, readable
 from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
@@ -36,6 +37,7 @@ from expunge.tasks.views.closest_pictures import keep_closest, read_closest, thu
 from expunge.tasks.views.contact_sheets import TITLES, contact_sheets
 from expunge.tasks.views.findings import Findings
 from expunge.tasks.views.judge_facts import judge_facts
+from expunge.tasks.views.model_card import example, front_matter
 from expunge.tasks.views.request_facts import request_facts
 from expunge.tasks.views.sentences import bars, headline, rounded_up, width
 
@@ -50,9 +52,9 @@ PAGES.globals["WORDS_OR_WEIGHTS"] = WORDS_OR_WEIGHTS
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 PAGES.filters["width"] = width
 PAGES.filters["at_most"] = lambda bound: f"{100 * rounded_up(bound):.1f} %"
-PAGES.filters["literal"] = lambda name: MARKS.sub(r"\\\g<0>", name)
+PAGES.filters["literal"] = lambda text: MARKS.sub(r"\\\g<0>", " ".join(text.split()))
 PAGES.filters["chance"] = lambda p: f"{p:.2g}"
-MARKS = re.compile(r"[\\*_\[\]()!~]")
+MARKS = re.compile(r"[\\`*_\[\]()!~|]")
 """What Markdown would read in a name; HTML is escaped in every page."""
 EXACT = "those of Clopper and Pearson, exact for a number of pictures that was fixed beforehand"
 BOUNDS = {
@@ -173,7 +175,26 @@ def doubts(receipts: Sequence[Receipt]) -> list[str]:
 
 def render_card(case: Case, verdict: Verdict) -> bytes:
     """Return the model card that travels in the bundle."""
-    return PAGES.get_template("model_card.md").render(**facts(case, verdict)).encode()
+    base, exam = case.order.base_folder, examination(case.order)
+    page = PAGES.get_template("model_card.md").render(
+        **facts(case, verdict),
+        **proof_facts(verdict),
+        front_matter=front_matter(base, verdict.grade.partition(";")[0].replace(" ", "-")),
+        example=example(base, exam),
+    )
+    return page.encode()
+
+
+def proof_facts(verdict: Verdict) -> dict[str, Any]:
+    """Return what a page needs that says what the proof says and what it does not.
+
+    `risk` is the chance of a false PASS, `attacks` are those that were made.
+    """
+    terms = verdict.acceptance
+    return {
+        "risk": 1 - confidence_over_all(terms.confidence, terms.attempt),
+        "attacks": sorted({attack for target in verdict.targets for attack in target.attacks}),
+    }
 
 
 def _closest_file(order: Order) -> Path:

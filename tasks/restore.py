@@ -21,6 +21,7 @@ from expunge.tasks.storage.bundle_store import published_files
 from expunge.tasks.storage.manifest import listed, model_digest
 from expunge.tasks.storage.pointer import check_served
 from expunge.tasks.tracking.runs import STATE_TAG, VERDICT_TAG, RunRecord
+from expunge.tasks.views.model_card import front_matter
 
 
 def assemble_base(order: Order) -> str:
@@ -32,7 +33,8 @@ def assemble_base(order: Order) -> str:
     """
     check_layout(order.base_folder, files(order.base_folder))
     check_complete(order.base_folder)
-    card = PAGES.get_template("base_card.md").render(order=order, state=order.desired)
+    matter = front_matter(order.base_folder)
+    card = PAGES.get_template("base_card.md").render(order=order, state=order.desired, front_matter=matter)
     folder = order.folder / BUNDLE
     digest = assemble(order.base_folder, {"README.md": card.encode()}, folder)
     if (found := model_digest(listed(folder))) != order.base:
