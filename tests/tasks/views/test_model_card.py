@@ -63,7 +63,7 @@ def test_the_hub_reads_the_front_matter(card: str) -> None:
 
 
 def test_the_card_opens_with_the_verdict_and_says_what_it_says_and_what_not(card: str, done: tuple[Order, Ref]) -> None:
-    order, verdict = done
+    _, verdict = done
     reached = Verdict.load(verdict.path)
     assert "**PASS.** bicycle: seen in 0 of" in card.split("## Use")[0]
     assert WORDS_OR_WEIGHTS in card
