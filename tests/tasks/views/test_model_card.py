@@ -127,9 +127,7 @@ def test_attack_a_hostile_name_breaks_out_of_neither_front_matter_nor_code_nor_p
 
 def named_hostile(exam: Examination) -> Examination:
     subjects = tuple(replace(subject, name=HOSTILE) for subject in exam.subjects)
-    questions = tuple(
-        Question(each.subject, each.probe, replace(each.shot, prompt=HOSTILE)) for each in exam.questions
-    )
+    questions = tuple(Question(each.subject, each.probe, replace(each.shot, prompt=HOSTILE)) for each in exam.questions)
     return replace(exam, subjects=subjects, questions=questions)
 
 
