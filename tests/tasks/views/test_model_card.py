@@ -145,7 +145,7 @@ def test_a_model_of_videos_is_told_as_one_and_keeps_a_video(tmp_path: Path) -> N
     order = replace(new_order(tmp_path, "quick"), base=folder_digest(folder), base_folder=folder)
     verdict, _ = verified(order)
     told = render_card(open_case(order), Verdict.load(verdict.path)).decode()
-    assert ModelCard(told).data.pipeline_tag == "text-to-video"
+    assert ModelCard(told).data.to_dict()["pipeline_tag"] == "text-to-video"
     assert "export_to_video(output.frames[0]" in code_of(told)
 
 
@@ -153,7 +153,8 @@ def test_the_card_of_a_base_that_is_back_is_read_by_the_hub_too(done: tuple[Orde
     order, _ = done
     assemble_base(order)
     told = ModelCard((order.folder / "bundle" / "README.md").read_text(encoding="utf-8"))
-    assert (told.data.library_name, told.data.pipeline_tag) == ("diffusers", "text-to-image")
+    read = told.data.to_dict()
+    assert (read["library_name"], read["pipeline_tag"]) == ("diffusers", "text-to-image")
     assert "as it was" in told.text
     assert "from_pretrained" in code_of(told.content)
     shutil.rmtree(order.folder / "bundle")
