@@ -23,21 +23,26 @@ def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: S
     Checks and refusals that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable.
     """
     for line, chain in chains.items():
-        status = LineStatus.by(home, chain)
-        for problem in [*_of_runs(line, chain, status, settings), *_of_alias(line, status, settings)]:
+        for problem in [*shown_otherwise(home, line, chain, settings), *not_entered(home, line, chain, settings)]:
             yield f"MLflow, {line}: {problem}"
 
 
-def _of_runs(line: str, chain: Sequence[Receipt], status: LineStatus | None, settings: Settings) -> Iterator[str]:
-    wanted, missing = _on_record(chain, status), {receipt.digest for receipt in of_step(chain, Step.PUBLISHED)}
+def shown_otherwise(home: Path, line: str, chain: Sequence[Receipt], settings: Settings) -> Iterator[str]:
+    """Yield which runs of a line show something else than these receipts say: somebody wrote that."""
+    wanted = _on_record(chain, LineStatus.by(home, chain))
     for run in runs_of(settings, line):
-        missing.discard(run.receipt)
         if (expected := wanted.get(run.receipt)) is None:
             yield f"run {run.id} names the receipt {run.receipt or 'none'}, which ends no work here"
         elif expected != run.shown:
             yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(expected)}"
-    for receipt in sorted(missing):
+
+
+def not_entered(home: Path, line: str, chain: Sequence[Receipt], settings: Settings) -> Iterator[str]:
+    """Yield what MLflow did not hear of a line, and can be told."""
+    entered = {run.receipt for run in runs_of(settings, line)}
+    for receipt in sorted({receipt.digest for receipt in of_step(chain, Step.PUBLISHED)} - entered):
         yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
+    yield from _of_alias(line, LineStatus.by(home, chain), settings)
 
 
 def _of_alias(line: str, status: LineStatus | None, settings: Settings) -> Iterator[str]:

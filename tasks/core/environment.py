@@ -16,11 +16,13 @@ from expunge.tasks.core.errors import UsageError
 MOST_DAYS = 36_500  # S3's own limit is a hundred years
 MOST_ACTOR = 200  # characters, as a receipt takes them
 MOST_LEASE_SECONDS = 3600
+ORPHAN_DAYS = 7
 CURES = {
     "EXPUNGE_CREW": "give processes, which draw on this machine, or ray, whose actors draw on a cluster",
     "EXPUNGE_CREW_DEVICE": "give cpu, or cuda where each actor has a GPU of its own",
     "EXPUNGE_WORKERS": "give how many processes may draw side by side, such as 2",
     "EXPUNGE_RETENTION_DAYS": f"give for how many days S3 is to lock the record, up to {MOST_DAYS}",
+    "EXPUNGE_ORPHAN_DAYS": f"give how many days old an object in S3 must be that nothing names, up to {MOST_DAYS}",
     "EXPUNGE_LEASE_SECONDS": (
         f"give after how many seconds a worker that does not answer loses its line, up to {MOST_LEASE_SECONDS}"
     ),
@@ -51,6 +53,7 @@ class Environment(BaseSettings):
     actor: str = Field("", validation_alias="EXPUNGE_ACTOR")
     retention_days: Count = Field(0, le=MOST_DAYS, validation_alias="EXPUNGE_RETENTION_DAYS")
     lease_seconds: Count = Field(60, ge=1, le=MOST_LEASE_SECONDS, validation_alias="EXPUNGE_LEASE_SECONDS")
+    orphan_days: Count = Field(ORPHAN_DAYS, le=MOST_DAYS, validation_alias="EXPUNGE_ORPHAN_DAYS")
     prefect_api_url: str = Field("", validation_alias="PREFECT_API_URL")
     mlflow_tracking_uri: str = Field("", validation_alias="MLFLOW_TRACKING_URI")
     s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from expunge.engine.files.reading.strict_json import SMALL, read_json
-from expunge.tasks.core.environment import Environment
+from expunge.tasks.core.environment import ORPHAN_DAYS, Environment
 from expunge.tasks.core.errors import ServiceUnreachable, UsageError
 
 SILENCE: Mapping[str, str] = {
@@ -157,6 +157,7 @@ class Settings:
     session_token: str | None = field(default=None, repr=False)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     retention_days: int = 0
+    orphan_days: int = ORPHAN_DAYS
 
     @property
     def locked_until(self) -> datetime | None:
@@ -194,6 +195,7 @@ class Settings:
             session_token=found.session_token,
             passwords={name: variables[name] for name in PASSWORDS if variables.get(name)},
             retention_days=found.retention_days,
+            orphan_days=found.orphan_days,
         )
 
     def export(self) -> None:
@@ -213,6 +215,7 @@ class Settings:
             "EXPUNGE_HOME": str(self.home),
             "EXPUNGE_BUCKET": self.bucket,
             "EXPUNGE_RETENTION_DAYS": str(self.retention_days),
+            "EXPUNGE_ORPHAN_DAYS": str(self.orphan_days),
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint_url,

@@ -4,9 +4,10 @@ import base64
 import hashlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +160,40 @@ def sha256_of_object(s3: Any, bucket: str, key: str) -> str:
 
 def names_under(s3: Any, bucket: str, prefix: str) -> set[str]:
     """Return the keys that begin with `prefix`, without it."""
+    return {key.removeprefix(prefix) for key in written_under(s3, bucket, prefix)}
+
+
+def written_under(s3: Any, bucket: str, prefix: str) -> dict[str, datetime]:
+    """Return by key when each object was written whose key begins with `prefix`, by the clock of S3."""
     with reaching(s3):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])}
+        return {entry["Key"]: entry["LastModified"] for page in pages for entry in page.get("Contents", [])}
+
+
+def is_withheld(s3: Any, bucket: str, key: str) -> bool:
+    """Return whether a lock or a legal hold keeps the object from being deleted now."""
+    found = _find(s3, bucket, key) or {}
+    until = found.get("ObjectLockRetainUntilDate")
+    return found.get("ObjectLockLegalHoldStatus") == "ON" or (until is not None and until > datetime.now(UTC))
+
+
+def remove(s3: Any, bucket: str, keys: Sequence[str]) -> dict[str, str]:
+    """Delete these objects, at most a thousand, by one request; return by key why S3 refused one.
+
+    What is not there is no refusal. A bucket with versions keeps each as an earlier version.
+    """
+    wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    with reaching(s3):
+        answer = s3.delete_objects(Bucket=bucket, Delete=wanted)
+    return {one["Key"]: f"{one.get('Code', '')} {one.get('Message', '')}".strip() for one in answer.get("Errors", [])}
+
+
+def clock(s3: Any, bucket: str) -> datetime:
+    """Return the time by the clock of S3, or by this machine's if that is earlier."""
+    with reaching(s3):
+        stated = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"].get("date")
+    here = datetime.now(UTC)
+    return min(here, parsedate_to_datetime(stated)) if stated else here
 
 
 def folders_under(s3: Any, bucket: str, prefix: str) -> list[str]:

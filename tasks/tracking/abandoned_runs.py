@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from expunge.tasks.ledger.state.database import Database
-from expunge.tasks.ledger.state.holders import new_holder
+from expunge.tasks.ledger.state.holders import is_dead, new_holder
 from expunge.tasks.ledger.state.record_number import known_number
 
 PROCESS = "expunge-process:"
+PAGE = 200
 MESSAGE = "The process of this run was killed; the next run of the same work found it so and goes on with it."
 
 
@@ -56,18 +59,55 @@ def close_abandoned(line: str, home: Path) -> int:
     That Prefect cannot be told keeps nobody from the work: the next run tells it.
     """
     import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
     from prefect.exceptions import PrefectException
-    from prefect.states import Crashed
 
-    running = {"tags": {"all_": [mark_of(line, home)]}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
     try:
-        with get_client(sync_client=True) as client:
-            found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(running))
-            for run in found:
-                client.set_flow_run_state(run.id, Crashed(message=MESSAGE), force=True)
-            return len(found)
+        return close_runs(abandoned_on(line, home))
     except (httpx.HTTPError, PrefectException) as error:
         logging.getLogger(__name__).warning("what was killed is not closed in Prefect yet: %s", error)
         return 0
+
+
+def abandoned_on(line: str, home: Path) -> set[UUID]:
+    """Return the runs of a line that Prefect takes for running. While the line is held, nobody works at them.
+
+    Raises what Prefect's client raises.
+    """
+    return {run.id for run in _running({"tags": {"all_": [mark_of(line, home)]}})}
+
+
+def abandoned_here(flows: Collection[str]) -> set[UUID]:
+    """Return the runs of flows of these names whose process was one of this machine and has ended. Raises as above."""
+    return {run.id for run in _running({}, flows) if any(_is_of_dead_process(tag) for tag in run.tags)}
+
+
+def close_runs(runs: Collection[UUID]) -> int:
+    """Set these runs to Crashed, with the reason; return how many there were. Raises as above."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        for run in runs:
+            client.set_flow_run_state(run, Crashed(message=MESSAGE), force=True)
+    return len(runs)
+
+
+def _running(wanted: dict[str, Any], flows: Collection[str] = ()) -> list[Any]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+
+    runs = FlowRunFilter.model_validate({**wanted, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
+    named = FlowFilter.model_validate({"name": {"any_": list(flows)}}) if flows else None
+    found = list[Any]()
+    with get_client(sync_client=True) as client:
+        while page := client.read_flow_runs(flow_filter=named, flow_run_filter=runs, limit=PAGE, offset=len(found)):
+            found += page
+    return found
+
+
+def _is_of_dead_process(tag: str) -> bool:
+    """Return whether a tag is that of a process of this machine that has ended; anybody can write a tag."""
+    try:
+        return tag.startswith(PROCESS) and is_dead(tag.removeprefix(PROCESS))
+    except ValueError:
+        return False

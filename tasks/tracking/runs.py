@@ -140,6 +140,27 @@ def _indexed(run: Run) -> Indexed:
     return Indexed(run.info.run_id, receipt, (shown[0], shown[1]))
 
 
+def unfinished_runs(settings: Settings, receipts: Collection[str]) -> list[str]:
+    """Return the ids of the runs that MLflow takes for running, of works that ended with one of these receipts."""
+    with reaching(settings) as client:
+        experiment, found, token = _experiment(client), list[Run](), None
+        while True:
+            found += (
+                page := client.search_runs(
+                    [experiment], "attributes.status = 'RUNNING'", max_results=PAGE, page_token=token
+                )
+            )
+            if not (token := page.token):
+                return [run.info.run_id for run in found if run.data.tags.get(RECEIPT_TAG) in receipts]
+
+
+def end_unfinished(settings: Settings, runs: Collection[str]) -> None:
+    """Say of these runs that whoever wrote them was killed; the next record of the same work takes their place."""
+    with reaching(settings) as client:
+        for run in runs:
+            client.set_terminated(run, "KILLED")
+
+
 def recorded_run(settings: Settings, receipt: str) -> str | None:
     """Return the id of the finished run that records the work that ended with this receipt; None if there is none."""
     run = _recorded(settings, receipt)

@@ -42,9 +42,20 @@ def disagreements(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> Iterat
     for line, chain in chains.items():
         if line not in known or lease_name(line) in busy:
             continue
-        rows = _rows(home, chain)
+        rows = rows_in(home, chain)
         if all(request["received"] for request in rows.requests) and (wrong := _wrong(rows, found)):
             yield f"the database says otherwise than the receipts of {line} in {', '.join(wrong)}: {CURE}"
+
+
+def wrong_tables(home: Path, chain: Sequence[Receipt]) -> list[str]:
+    """Return the names of the tables in which the line of these receipts, which hold, has other rows than they say.
+
+    Of a line of which a policy is lost nothing is said.
+    """
+    rows = rows_in(home, chain)
+    with Database.of(home).transaction() as connection:
+        found = read_rows(connection)
+    return _wrong(rows, found) if all(request["received"] for request in rows.requests) else []
 
 
 def rebuild(home: Path) -> dict[str, Any]:
@@ -76,13 +87,14 @@ def _rebuild_line(database: Database, home: Path, line: str) -> bool:
     with database.transaction() as connection:
         before = read_rows(connection)
     with alone_on(line, home, wait=False) as lease:
-        rows = _rows(home, journal(home, line).receipts())
+        rows = rows_in(home, journal(home, line).receipts())
         adopt(database, lease, rows)
         mark_unfenced(database, lease)
     return bool(_wrong(rows, before))
 
 
-def _rows(home: Path, chain: Sequence[Receipt]) -> Rows:
+def rows_in(home: Path, chain: Sequence[Receipt]) -> Rows:
+    """Return the rows of a line with these receipts."""
     policies, lost = kept_policies(home, named_policies(chain))
     return rows_of(chain, signing.envelope(home, chain[-1]) or b"", policies, lost)
 

@@ -53,6 +53,19 @@ def head_of(database: Database, line: str) -> Head | None:
         return _head(connection, line)
 
 
+def heads_in(connection: Connection) -> dict[str, tuple[int, str]]:
+    """Return by line the number and the digest of its last receipt, as the database has them."""
+    found = connection.execute(select(LINES.c.id, LINES.c.sequence, LINES.c.head))
+    return {row.id: (row.sequence, row.head) for row in found}
+
+
+def forget_line(database: Database, lease: Lease, line: str) -> None:
+    """Delete the rows of a line that has no receipts. Raises LeaseLost."""
+    with database.transaction() as connection:
+        check_held(connection, lease, "the state of the line")
+        connection.execute(delete(LINES).where(LINES.c.id == line))
+
+
 def move_head(database: Database, lease: Lease, rows: Rows, follows: Head | None) -> None:
     """Write the rows of a line with one more receipt, if its head is still the one that this receipt follows.
 

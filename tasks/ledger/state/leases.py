@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from expunge.errors import ExpungeError
@@ -136,6 +136,36 @@ def release(database: Database, lease: Lease) -> None:
     mine = (LEASES.c.name == lease.name) & (LEASES.c.holder == lease.holder)
     with database.transaction() as connection:
         connection.execute(update(LEASES).where(mine).values(holder=None, expires=None))
+
+
+def free_abandoned(database: Database) -> list[str]:
+    """Release the leases whose holders are dead or did not renew them; return the names of those that are held."""
+    with database.transaction() as connection:
+        held = list(connection.execute(select(LEASES.c.name).where(LEASES.c.holder.is_not(None))).scalars())
+    busy = []
+    for name in held:
+        if lease := acquire(database, name):
+            release(database, lease)
+        else:
+            busy.append(name)
+    return busy
+
+
+def is_held(database: Database, name: str) -> bool:
+    """Return whether a worker holds the lease who is not known to be dead, and whose time has not come."""
+    with database.transaction() as connection:
+        found = connection.execute(select(LEASES).where(LEASES.c.name == name)).one_or_none()
+        return bool(found and found.holder and found.expires > clock(connection) and not is_dead(found.holder))
+
+
+@contextmanager
+def nobody_at_work(database: Database) -> Iterator[Connection | None]:
+    """Yield a connection if no lease is held, else None. Nobody takes one before this ends, so be quick."""
+    with database.transaction() as connection:
+        if connection.dialect.name == "postgresql":  # on SQLite one transaction runs at a time anyway
+            connection.execute(text("LOCK TABLE leases IN SHARE ROW EXCLUSIVE MODE"))
+        held = connection.execute(select(LEASES.c.name).where(LEASES.c.holder.is_not(None))).first()
+        yield connection if held is None else None
 
 
 def is_fenced(database: Database, lease: Lease) -> bool:

@@ -27,7 +27,7 @@ class RecordInS3:
     """The record of a home under `place` in the settings' bucket. Every method raises ServiceUnreachable."""
 
     def __init__(self, settings: Settings, place: str) -> None:
-        self._settings, self._place = settings, place
+        self._settings, self.place = settings, place
         self._client, self._kept = s3.client(settings), set[str]()
 
     @classmethod
@@ -43,29 +43,37 @@ class RecordInS3:
 
     def fetch(self) -> None:
         """Store in the home the receipts that it lacks, of all lines, and what they name. LedgerError as a ledger."""
-        for line in s3.folders_under(self._client, self._settings.bucket, f"{self._place}{HEADS}"):
-            if LINE.fullmatch(line):
-                journal(self._settings.home, line, record=self).fetch()
+        for line in self.lines():
+            self.fetch_line(line)
+
+    def lines(self) -> list[str]:
+        """Return the lines that have a receipt here."""
+        found = s3.folders_under(self._client, self._settings.bucket, f"{self.place}{HEADS}")
+        return [line for line in found if LINE.fullmatch(line)]
+
+    def fetch_line(self, line: str) -> None:
+        """Store in the home the receipts of one line that it lacks, and what they name. LedgerError as a ledger."""
+        journal(self._settings.home, line, record=self).fetch()
 
     def claim(self, receipt: Receipt, envelope: bytes) -> None:
         """Write a receipt into the slot of its number. Raises LeaseLost where another receipt has it."""
         try:
-            self._put(self._slot(receipt.line, receipt.sequence), envelope, sha256(envelope))
+            self._put(self.slot_name(receipt.line, receipt.sequence), envelope, sha256(envelope))
         except IntegrityError:
             raise LeaseLost(lease_name(receipt.line), named(receipt)) from None
 
     def slot(self, line: str, sequence: int) -> bytes | None:
         """Return the signed receipt in a slot, None as long as it is free."""
-        return s3.find(self._client, self._settings.bucket, self._place + self._slot(line, sequence))
+        return s3.find(self._client, self._settings.bucket, self.place + self.slot_name(line, sequence))
 
     def keep_named(self, receipt: Receipt) -> None:
         """Store what a receipt names and the home has. IntegrityError where S3 has something else by that name."""
         for one in (*of_record(self._settings.home, receipt), *of_work(self._settings.home, receipt)):
             if one.key not in self._kept and one.path.is_file():
-                self._keep(one)
+                self.keep(one)
                 self._kept.add(one.key)
         if receipt.step == Step.BUNDLED:
-            self._keep_bundle(self._bundle_of(receipt), receipt.outputs["bundle"])
+            self.keep_bundle(receipt)
 
     def fetch_named(self, receipt: Receipt) -> None:
         """Fetch policy, floor, notice and time stamp of a receipt where the home lacks them. IntegrityError as above.
@@ -89,15 +97,24 @@ class RecordInS3:
     def _bundle_of(self, receipt: Receipt) -> Path:
         return work_folder(self._settings.home, receipt.work) / BUNDLE
 
-    def _keep_bundle(self, folder: Path, digest: str) -> None:
-        """Store a bundle where it will be published; nothing points there yet. An earlier one has left its folder."""
-        if (folder / MANIFEST).is_file() and file_digest(folder / MANIFEST) == digest:
-            keep_bundle(folder, self._settings)
+    def keep_bundle(self, receipt: Receipt) -> None:
+        """Store the bundle that a step made where it will be published; nothing points there yet.
 
-    def _keep(self, one: Named) -> None:
+        Nothing is done where the home has another bundle of that work by now, or none.
+        """
+        if self.has_bundle(receipt):
+            keep_bundle(self._bundle_of(receipt), self._settings)
+
+    def has_bundle(self, receipt: Receipt) -> bool:
+        """Return whether the home has the bundle that a step made, by its manifest."""
+        manifest = self._bundle_of(receipt) / MANIFEST
+        return manifest.is_file() and file_digest(manifest) == receipt.outputs["bundle"]
+
+    def keep(self, one: Named) -> None:
+        """Store what is named, from the home. IntegrityError where the home or S3 has something else by that name."""
         if one.says is None:
             return self._put(one.key, one.path, one.digest)
-        found = s3.find(self._client, self._settings.bucket, self._place + one.key)
+        found = s3.find(self._client, self._settings.bucket, self.place + one.key)
         if found is None:
             content = one.path.read_bytes()
             return self._put(one.key, content, sha256(content))
@@ -105,7 +122,7 @@ class RecordInS3:
             raise self._hostile(one)
 
     def _fetch(self, one: Named) -> None:
-        key, bucket = self._place + one.key, self._settings.bucket
+        key, bucket = self.place + one.key, self._settings.bucket
         if one.path.exists() or not s3.is_there(self._client, bucket, key):
             return
         one.path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,14 +141,16 @@ class RecordInS3:
             scratch.unlink(missing_ok=True)
 
     def _put(self, name: str, content: Path | bytes, digest: str) -> None:
-        place, until = self._place + name, self._settings.locked_until
+        place, until = self.place + name, self._settings.locked_until
         s3.put_once(self._client, self._settings.bucket, place, content, digest, until)
 
-    def _slot(self, line: str, sequence: int) -> str:
+    @staticmethod
+    def slot_name(line: str, sequence: int) -> str:
+        """Return where in the record's place the receipt of this number lies."""
         return f"{HEADS}{line}/{sequence:06d}"
 
     def _hostile(self, one: Named) -> IntegrityError:
         return IntegrityError(
-            f"s3://{self._settings.bucket}/{self._place}{one.key} is not what its name says: restore an earlier "
+            f"s3://{self._settings.bucket}/{self.place}{one.key} is not what its name says: restore an earlier "
             "version of it"
         )
