@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -136,3 +138,20 @@ def rebuild(as_json: AsJson = False) -> None:
         from expunge.flows.history import rebuild as write_anew
 
         say(as_json, write_anew(home_folder()), show.print_fields)
+
+
+@commands.command(rich_help_panel=GROUP, epilog="Example: expunge reconcile --dry-run")
+def reconcile(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be repaired")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold database, S3, MLflow and Prefect against the receipts, repair what is safe, and say the rest."""
+    with at_home(as_json):
+        settings = Settings.load()
+        settings.export()
+        from expunge.flows.reconcile import reconcile as hold_against
+
+        with redirect_stdout(sys.stderr):
+            found = hold_against(settings, dry_run)
+        say(as_json, found, show.print_reconciled)
+        raise typer.Exit(found["exit_code"])

@@ -208,6 +208,15 @@ def print_checks(data: dict[str, Any]) -> None:
         console.print(f"report   {escape(row['report'])}" if row["report"] else "report   none")
 
 
+def print_reconciled(data: dict[str, Any]) -> None:
+    for row in data["findings"]:
+        colour = "red" if row["done"] in ("left to people", "not looked at") else "green"
+        where = f"{row['place']}, {escape(row['where'])}"
+        console.print(f"[{colour}]{row['done']}[/]  {where}: {escape(row['what'])}")
+    left = "something is left, see above" if data["exit_code"] else "nothing is left to do"
+    console.print(f"{len(data['lines'])} lines: {left}")
+
+
 def _of_an_edit(row: dict[str, Any]) -> tuple[str, ...]:
     bad = "suspect" if row["suspect"] else "not checked" if row["problem"] else ""
     result = f"[bold red]{bad}[/]" if bad else "[bold green]PASS[/]"

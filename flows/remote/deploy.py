@@ -16,6 +16,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
+from expunge.flows.reconcile import reconcile_all
 from expunge.flows.remote.forms import publish_request, submit_policy
 from expunge.flows.remote.queues import CHECKS, GPU, LIGHT, POOL, Place, enter_pool, enter_queues
 from expunge.flows.reverify import reverify_due
@@ -56,6 +57,14 @@ TAKEDOWN = Deployment(
 DEPLOYMENTS = (
     TAKEDOWN,
     Deployment("publish", publish_request, LIGHT, "Publishes what a person approved.", variables=NO_GPU),
+    Deployment(
+        "all",
+        reconcile_all,
+        LIGHT,
+        "Holds database, S3, MLflow and Prefect against the receipts, repairs what is safe, and says the rest. "
+        "It may run at any time.",
+        variables=NO_GPU,
+    ),
     Deployment(
         "daily",
         reverify_due,
