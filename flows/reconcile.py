@@ -63,8 +63,8 @@ def reconcile_all(dry_run: bool = False) -> Any:
     for each in found["findings"]:
         tell(in_words(each))
     if found["exit_code"]:
-        left = [each for each in found["findings"] if each["done"] not in (Done.REPAIRED, Done.WAITS)]
-        raise Unreconciled(left, found["exit_code"])
+        unsolved = [each for each in found["findings"] if each["done"] not in (Done.REPAIRED, Done.WAITS)]
+        raise Unreconciled(unsolved, found["exit_code"])
     return found["lines"]
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from expunge.engine.files.bundle import DIGEST, MANIFEST, VOUCHER
 from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.ledger.queries import lines, read
-from expunge.tasks.ledger.receipt import Receipt
+from expunge.tasks.ledger.receipt import LINE, Receipt
 from expunge.tasks.ledger.state.heads import heads_in
 from expunge.tasks.ledger.state.leases import free_abandoned, nobody_at_work
 from expunge.tasks.reconcile.finding import S3, Done, Finding, failures
@@ -23,11 +23,14 @@ from expunge.tasks.reconcile.look import BUNDLES, Look
 from expunge.tasks.reconcile.named_here import bundles_named, digests_elsewhere, files_of_bundle, keys_named
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import get_pointer
+from expunge.tasks.storage.record.place import HEADS
 
 MADE = re.compile(r"files/[0-9a-f]{64}|states/[0-9a-f]{64}\.json")
 """What a run makes, and would make again."""
 OURS = re.compile(r"number|keys/[0-9a-f]{64}\.pem|(?:receipts|signatures)/.*")
 """What belongs to a record and is named by no receipt; earlier versions copied receipts into the last two."""
+SLOT = re.compile(rf"{HEADS}({LINE.pattern})/[^/]+")
+"""What `slots.py` looks at."""
 BATCH = 500
 """So many objects are deleted by one request, while nobody can begin to work."""
 
@@ -72,7 +75,7 @@ def _listed(receipts: Sequence[Receipt], look: Look) -> Orphans:
         name = key.removeprefix(look.place)
         if MADE.fullmatch(name) and name not in named:
             made[key] = at
-        elif name not in named and not OURS.fullmatch(name):
+        elif name not in named and not OURS.fullmatch(name) and not SLOT.fullmatch(name):
             others[key] = "no receipt names it, and no run made it: see who wrote it, and remove it if nobody needs it"
     there = dict[str, dict[str, datetime]]()
     for key, at in s3.written_under(look.client, look.bucket, BUNDLES).items():

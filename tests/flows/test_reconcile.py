@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.state.database import FILE, Database
 from expunge.tasks.ledger.state.leases import acquire, lease_name, leased, release
 from expunge.tasks.ledger.state.tables import LINES, REQUESTS
-from expunge.tasks.reconcile import orphans
+from expunge.tasks.reconcile import orphans, runs
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.bundle_store import bundle_uri, publish_bundle
 from expunge.tasks.storage.pointer import approved, pointer_key
@@ -44,7 +45,7 @@ from tests.flows.lines import reset
 JUNK = "ee" * 32
 
 
-def told(settings: Settings, dry: bool = False) -> list[tuple[str, str]]:
+def outcomes(settings: Settings, dry: bool = False) -> list[tuple[str, str]]:
     """What is found, as place and what was done."""
     return [(row["place"], row["done"]) for row in reconcile(settings, dry)["findings"]]
 
@@ -63,7 +64,7 @@ def put(settings: Settings, key: str, content: bytes = b"junk") -> str:
     return key
 
 
-def gone(settings: Settings, key: str) -> str:
+def remove(settings: Settings, key: str) -> str:
     s3.client(settings).delete_object(Bucket=settings.bucket, Key=key)
     return key
 
@@ -114,16 +115,16 @@ def test_a_home_without_a_record_is_told_so(stack: Settings, tmp_path: Path) -> 
 
 def test_a_lost_database_is_written_from_the_receipts(sound: Settings, name: str) -> None:
     (sound.home / FILE).unlink()
-    assert told(sound, dry=True) == [("database", "can be repaired")]
-    assert told(sound) == [("database", "repaired")]
-    assert told(sound) == []
+    assert outcomes(sound, dry=True) == [("database", "can be repaired")]
+    assert outcomes(sound) == [("database", "repaired")]
+    assert outcomes(sound) == []
 
 
 def test_attack_a_state_in_the_database_is_not_believed(sound: Settings, name: str) -> None:
     with Database.of(sound.home).transaction() as connection:
         connection.execute(update(REQUESTS).values(state="rejected"))
     assert "requests" in words(sound, dry=True)
-    assert told(sound) == [("database", "repaired")]
+    assert outcomes(sound) == [("database", "repaired")]
     with Database.of(sound.home).transaction() as connection:
         assert list(connection.execute(select(REQUESTS.c.state)).scalars()) == ["published"]
 
@@ -132,7 +133,7 @@ def test_attack_a_line_in_the_database_that_nobody_signed_goes(sound: Settings, 
     forged = {"id": "forged-000000000000", "base": None, "head": JUNK, "sequence": 3, "envelope": b"{}"}
     with Database.of(sound.home).transaction() as connection:
         connection.execute(insert(LINES).values(**forged))
-    assert told(sound) == [("database", "repaired")]
+    assert outcomes(sound) == [("database", "repaired")]
     with Database.of(sound.home).transaction() as connection:
         assert list(connection.execute(select(LINES.c.id)).scalars()) == [name]
 
@@ -142,8 +143,8 @@ def test_a_receipt_that_the_database_alone_has_is_put_on_record(sound: Settings,
     last = journal(sound.home, name).receipts()[-1]
     for folder in ("receipts", "signatures"):
         (sound.home / folder / name / last.file_name).unlink()
-    gone(sound, place(sound) + RecordInS3.slot_name(name, last.sequence))
-    assert told(sound) == [("database", "repaired")]
+    remove(sound, place(sound) + RecordInS3.slot_name(name, last.sequence))
+    assert outcomes(sound) == [("database", "repaired")]
     assert journal(sound.home, name).receipts()[-1] == last
     assert there(sound, place(sound) + RecordInS3.slot_name(name, last.sequence))
 
@@ -152,17 +153,17 @@ def test_a_receipt_that_the_database_alone_has_is_put_on_record(sound: Settings,
 
 
 def test_a_slot_that_was_never_written_is_written_from_the_home(sound: Settings, name: str) -> None:
-    slot = gone(sound, place(sound) + RecordInS3.slot_name(name, 3))
-    assert told(sound, dry=True) == [("S3", "can be repaired")]
+    slot = remove(sound, place(sound) + RecordInS3.slot_name(name, 3))
+    assert outcomes(sound, dry=True) == [("S3", "can be repaired")]
     assert not there(sound, slot)
-    assert told(sound) == [("S3", "repaired")]
+    assert outcomes(sound) == [("S3", "repaired")]
     assert there(sound, slot)
 
 
 def test_attack_a_slot_that_was_written_over_is_left_to_people(sound: Settings, name: str) -> None:
     slot = put(sound, place(sound) + RecordInS3.slot_name(name, 3))
-    other = gone(sound, place(sound) + RecordInS3.slot_name(name, 4))
-    assert told(sound) == [("S3", "left to people")]
+    other = remove(sound, place(sound) + RecordInS3.slot_name(name, 4))
+    assert outcomes(sound) == [("S3", "left to people")]
     assert not there(sound, other), "where the record may have forked nothing is written"
     assert s3.read(s3.client(sound), sound.bucket, slot) == b"junk"
 
@@ -171,7 +172,7 @@ def test_attack_a_receipt_that_was_removed_everywhere_is_not_made_up(sound: Sett
     chain = journal(sound.home, name).receipts()
     for folder in ("receipts", "signatures"):
         (sound.home / folder / name / chain[3].file_name).unlink()
-    gone(sound, place(sound) + RecordInS3.slot_name(name, 4))
+    remove(sound, place(sound) + RecordInS3.slot_name(name, 4))
     before = everything(sound)
     found = reconcile(replace(sound, orphan_days=0))
     assert {row["done"] for row in found["findings"]} == {"left to people"}
@@ -182,7 +183,7 @@ def test_attack_a_receipt_that_was_removed_everywhere_is_not_made_up(sound: Sett
 def test_attack_the_last_receipts_were_removed_and_a_slot_after_them_is_left(sound: Settings, name: str) -> None:
     last = journal(sound.home, name).receipts()[-1]
     put(sound, place(sound) + RecordInS3.slot_name(name, last.sequence + 2))
-    assert told(sound) == [("S3", "left to people")]
+    assert outcomes(sound) == [("S3", "left to people")]
     assert "receipts were removed" in words(sound)
 
 
@@ -190,34 +191,34 @@ def test_attack_the_last_receipts_were_removed_and_a_slot_after_them_is_left(sou
 
 
 def test_what_a_receipt_names_is_stored_again_where_the_home_has_it(sound: Settings, name: str, published: Any) -> None:
-    key = gone(sound, f"{place(sound)}files/{published.inputs['verdict']}")
-    bundle = gone(sound, f"bundles/{published.outputs['bundle']}/README.md")
-    assert told(sound, dry=True) == [("S3", "can be repaired")] * 2
-    assert told(sound) == [("S3", "repaired")] * 2
+    key = remove(sound, f"{place(sound)}files/{published.inputs['verdict']}")
+    bundle = remove(sound, f"bundles/{published.outputs['bundle']}/README.md")
+    assert outcomes(sound, dry=True) == [("S3", "can be repaired")] * 2
+    assert outcomes(sound) == [("S3", "repaired")] * 2
     assert there(sound, key)
     assert there(sound, bundle)
 
 
 def test_what_is_lost_in_all_places_is_left_to_people(sound: Settings, name: str, published: Any) -> None:
-    gone(sound, f"{place(sound)}files/{published.inputs['verdict']}")
+    remove(sound, f"{place(sound)}files/{published.inputs['verdict']}")
     (work_folder(sound.home, published.work) / "verdict.json").unlink()
-    assert told(sound, dry=True) == [("S3", "left to people")]
+    assert outcomes(sound, dry=True) == [("S3", "left to people")]
     found = reconcile(sound)
     assert ("S3", "left to people") in [(row["place"], row["done"]) for row in found["findings"]]
     assert found["exit_code"] == 6
 
 
 def test_attack_the_home_has_another_file_by_that_name(sound: Settings, name: str, published: Any) -> None:
-    key = gone(sound, f"{place(sound)}files/{published.inputs['verdict']}")
+    key = remove(sound, f"{place(sound)}files/{published.inputs['verdict']}")
     (work_folder(sound.home, published.work) / "verdict.json").write_bytes(b"{}")
-    assert told(sound, dry=True) == [("S3", "left to people")]
+    assert outcomes(sound, dry=True) == [("S3", "left to people")]
     assert not there(sound, key)
 
 
 @pytest.mark.parametrize("kind", ["policies/{policy}.yaml", "files/{verdict}", "states/{state}.json"])
 def test_attack_what_a_receipt_names_was_exchanged(sound: Settings, published: Any, kind: str) -> None:
     put(sound, place(sound) + kind.format(**published.inputs), b"something else")
-    assert told(sound) == [("S3", "left to people")]
+    assert outcomes(sound) == [("S3", "left to people")]
     assert "is not what its name says" in words(sound)
 
 
@@ -233,19 +234,19 @@ def test_attack_the_manifest_of_a_bundle_was_exchanged(sound: Settings, publishe
 
 def test_attack_a_pointer_that_says_something_else_is_left_to_people(sound: Settings, name: str) -> None:
     key = put(sound, pointer_key(name), canonical_json({"bundle": JUNK, "line": name}))
-    assert told(sound) == [("S3", "left to people")]
+    assert outcomes(sound) == [("S3", "left to people")]
     assert approved(name, sound) == JUNK, f"{key} is moved by a publication alone"
 
 
 def test_attack_a_pointer_of_a_line_that_nobody_knows(sound: Settings) -> None:
     put(sound, pointer_key("other-aaaaaaaaaaaa"), canonical_json({"bundle": JUNK, "line": "other-aaaaaaaaaaaa"}))
-    assert told(sound) == [("S3", "left to people")]
+    assert outcomes(sound) == [("S3", "left to people")]
 
 
 def test_a_line_that_was_only_taken_over_is_no_finding(sound: Settings) -> None:
     fence = {"bundle": None, "line": "other-aaaaaaaaaaaa", "fencing_token": 7}
     put(sound, pointer_key("other-aaaaaaaaaaaa"), canonical_json(fence))
-    assert told(sound) == []
+    assert outcomes(sound) == []
 
 
 # MLflow
@@ -254,25 +255,25 @@ def test_a_line_that_was_only_taken_over_is_no_finding(sound: Settings) -> None:
 def test_a_publication_that_mlflow_never_heard_of_is_entered(sound: Settings, name: str, published: Any) -> None:
     run = recorded_run(sound, published.digest)
     MlflowClient(sound.mlflow_tracking_uri).delete_run(run)
-    assert told(sound, dry=True) == [("MLflow", "can be repaired")]
+    assert outcomes(sound, dry=True) == [("MLflow", "can be repaired")]
     assert recorded_run(sound, published.digest) is None
-    assert told(sound) == [("MLflow", "repaired")]
+    assert outcomes(sound) == [("MLflow", "repaired")]
     assert recorded_run(sound, published.digest) not in (None, run)
     assert is_registered(sound, name, bundle_uri(published.outputs["bundle"], sound))
 
 
 def test_an_alias_that_is_missing_is_set(sound: Settings, name: str, published: Any) -> None:
     withdraw(sound, name)
-    assert told(sound) == [("MLflow", "repaired")]
+    assert outcomes(sound) == [("MLflow", "repaired")]
     assert is_registered(sound, name, bundle_uri(published.outputs["bundle"], sound))
 
 
 def test_attack_what_mlflow_shows_was_written_by_somebody_else(sound: Settings, published: Any) -> None:
     client, run = MlflowClient(sound.mlflow_tracking_uri), recorded_run(sound, published.digest)
     client.set_tag(run, "expunge.verdict", "FAIL")
-    assert told(sound) == [("MLflow", "left to people")]
+    assert outcomes(sound) == [("MLflow", "left to people")]
     client.delete_run(run)
-    assert told(sound) == [("MLflow", "repaired")], "the cure"
+    assert outcomes(sound) == [("MLflow", "repaired")], "the cure"
 
 
 def test_a_run_in_mlflow_that_a_killed_worker_left_is_ended(sound: Settings, published: Any) -> None:
@@ -283,14 +284,14 @@ def test_a_run_in_mlflow_that_a_killed_worker_left_is_ended(sound: Settings, pub
         client.create_run(experiment.experiment_id, tags={"expunge.receipt": receipt}).info.run_id
         for receipt in (published.digest, JUNK)
     )
-    assert told(sound) == [("MLflow", "repaired")]
+    assert outcomes(sound) == [("MLflow", "repaired")]
     assert [client.get_run(run).info.status for run in (ours, others)] == ["KILLED", "RUNNING"]
     client.delete_run(ours)
     client.delete_run(others)
 
 
 def test_without_mlflow_all_else_is_repaired(sound: Settings, name: str) -> None:
-    slot = gone(sound, place(sound) + RecordInS3.slot_name(name, 3))
+    slot = remove(sound, place(sound) + RecordInS3.slot_name(name, 3))
     found = reconcile(replace(sound, mlflow_tracking_uri="http://127.0.0.1:9"))
     assert [(row["place"], row["done"]) for row in found["findings"]] == [
         ("MLflow", "not looked at"),
@@ -332,27 +333,27 @@ def test_a_run_whose_process_was_killed_is_closed(
     sound: Settings, name: str, running: Callable[..., Any], tmp_path: Path
 ) -> None:
     ours, others = running(mark_of(name, sound.home)), running(mark_of(name, tmp_path))
-    assert told(sound, dry=True) == [("Prefect", "can be repaired")]
+    assert outcomes(sound, dry=True) == [("Prefect", "can be repaired")]
     assert state_of(ours) == "Running"
-    assert told(sound) == [("Prefect", "repaired")]
+    assert outcomes(sound) == [("Prefect", "repaired")]
     assert (state_of(ours), state_of(others)) == ("Crashed", "Running")
 
 
 def test_a_run_that_is_just_about_to_say_its_end_is_not_closed(
-    sound: Settings, name: str, running: Callable[..., Any]
+    sound: Settings, name: str, running: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.states import Completed
 
-    run = running(mark_of(name, sound.home))
+    run, waited = running(mark_of(name, sound.home)), list[float]()
 
-    def end() -> None:
+    def end(seconds: float) -> None:
+        waited.append(seconds)
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run, Completed(), force=True)
 
-    ending = threading.Timer(1.5, end)
-    ending.start()
-    assert told(sound) == []
-    ending.join()
+    monkeypatch.setattr(runs, "time", SimpleNamespace(sleep=end))
+    assert outcomes(sound) == []
+    assert waited == [runs.SETTLED]
     assert state_of(run) == "Completed"
 
 
@@ -362,9 +363,9 @@ def test_a_run_on_a_worker_whose_process_is_dead_is_closed(sound: Settings, runn
     alive = new_holder()
     machine, _, rest = alive.partition(":")
     dead = f"{machine}:{2**22 + 1}:{rest.split(':', 1)[1]}"
-    runs = [running(f"expunge-process:{holder}") for holder in (dead, alive, f"other-{dead}", "nonsense")]
-    assert told(sound) == [("Prefect", "repaired")]
-    assert [state_of(run) for run in runs] == ["Crashed", "Running", "Running", "Running"]
+    made = [running(f"expunge-process:{holder}") for holder in (dead, alive, f"other-{dead}", "nonsense")]
+    assert outcomes(sound) == [("Prefect", "repaired")]
+    assert [state_of(run) for run in made] == ["Crashed", "Running", "Running", "Running"]
 
 
 # orphans
@@ -375,9 +376,9 @@ def test_a_run_on_a_worker_whose_process_is_dead_is_closed(sound: Settings, runn
 )
 def test_an_orphan_that_is_old_enough_is_deleted(at_once: Settings, key: str) -> None:
     before, orphan = everything(at_once), put(at_once, key.format(place=place(at_once)))
-    assert told(at_once, dry=True) == [("S3", "can be repaired")]
+    assert outcomes(at_once, dry=True) == [("S3", "can be repaired")]
     assert there(at_once, orphan)
-    assert told(at_once) == [("S3", "repaired")]
+    assert outcomes(at_once) == [("S3", "repaired")]
     assert everything(at_once) == before
 
 
@@ -395,9 +396,9 @@ def test_an_orphan_of_a_week_ago_is_old_by_the_clock_of_s3(sound: Settings, monk
     orphan = put(sound, f"bundles/{JUNK}/manifest.json")
     now = datetime.now(UTC)
     monkeypatch.setattr(s3, "clock", lambda *_: now + timedelta(days=6.9))
-    assert told(sound) == [("S3", "waits")]
+    assert outcomes(sound) == [("S3", "waits")]
     monkeypatch.setattr(s3, "clock", lambda *_: now + timedelta(days=7.1))
-    assert told(sound) == [("S3", "repaired")]
+    assert outcomes(sound) == [("S3", "repaired")]
     assert not there(sound, orphan)
 
 
@@ -424,7 +425,7 @@ def test_attack_an_orphan_that_looks_as_if_it_was_named(at_once: Settings, name:
     put(at_once, f"{place(at_once)}states/{published.inputs['verdict']}.json")
     put(at_once, f"bundles/{published.outputs['bundle']}/model/unet/more.bin")
     put(at_once, f"bundles/{published.inputs['verdict']}/manifest.json")
-    assert told(at_once) == [("S3", "repaired")] * 4
+    assert outcomes(at_once) == [("S3", "repaired")] * 4
     assert everything(at_once) == before
 
 
@@ -448,7 +449,7 @@ def test_an_object_that_a_receipt_of_another_line_names_stays(at_once: Settings,
     other = journal(at_once.home, "other-bbbbbbbbbbbb", record=RecordInS3.own(at_once))
     named = {"inputs": {}, "outputs": {"plan": sha256(content)}, "settings": {"work": "cd" * 32}}
     other.append("planned", request_id="other", who="x", **named)
-    assert told(at_once) == []
+    assert outcomes(at_once) == []
     assert there(at_once, f"{place(at_once)}files/{sha256(content)}")
 
 
@@ -459,7 +460,7 @@ def test_a_bundle_of_another_record_in_the_bucket_stays(at_once: Settings, name:
     named.append("bundled", request_id="other", who="x", inputs={}, outputs={"bundle": JUNK}, settings={"work": "w"})
     bundle = put(at_once, f"bundles/{JUNK}/manifest.json")
     orphan = put(at_once, f"bundles/{'dd' * 32}/manifest.json")
-    assert told(at_once) == [("S3", "repaired")]
+    assert outcomes(at_once) == [("S3", "repaired")]
     assert (there(at_once, bundle), there(at_once, orphan)) == (True, False)
     assert there(at_once, f"record/{'ab' * 16}/heads/other-bbbbbbbbbbbb/000001")
 
@@ -467,13 +468,13 @@ def test_a_bundle_of_another_record_in_the_bucket_stays(at_once: Settings, name:
 def test_attack_a_receipt_of_another_record_that_nobody_can_read(at_once: Settings) -> None:
     put(at_once, f"record/{'ab' * 16}/heads/other-bbbbbbbbbbbb/000001", b"no receipt")
     orphan = put(at_once, f"bundles/{JUNK}/manifest.json")
-    assert told(at_once) == [("S3", "left to people")]
+    assert outcomes(at_once) == [("S3", "left to people")]
     assert there(at_once, orphan)
 
 
 def test_a_bundle_that_somebody_vouched_for_is_left_to_people(at_once: Settings) -> None:
     bundle, voucher = (put(at_once, f"bundles/{JUNK}/{name}") for name in ("manifest.json", "published.json"))
-    assert told(at_once) == [("S3", "left to people")]
+    assert outcomes(at_once) == [("S3", "left to people")]
     assert there(at_once, bundle)
     assert there(at_once, voucher)
 
@@ -481,7 +482,7 @@ def test_a_bundle_that_somebody_vouched_for_is_left_to_people(at_once: Settings)
 def test_a_bundle_that_a_pointer_names_is_left_to_people(at_once: Settings) -> None:
     bundle = put(at_once, f"bundles/{JUNK}/manifest.json")
     put(at_once, pointer_key("other-aaaaaaaaaaaa"), canonical_json({"bundle": JUNK, "line": "other-aaaaaaaaaaaa"}))
-    assert set(told(at_once)) == {("S3", "left to people")}
+    assert set(outcomes(at_once)) == {("S3", "left to people")}
     assert there(at_once, bundle)
 
 
@@ -490,7 +491,7 @@ def test_a_bundle_that_a_pointer_names_is_left_to_people(at_once: Settings) -> N
 )
 def test_what_people_wrote_and_no_receipt_names_is_left_to_people(at_once: Settings, name_of: str) -> None:
     key = put(at_once, place(at_once) + name_of.format(JUNK))
-    assert told(at_once) == [("S3", "left to people")]
+    assert outcomes(at_once) == [("S3", "left to people")]
     assert there(at_once, key)
 
 
@@ -498,7 +499,7 @@ def test_what_is_not_of_a_record_is_no_matter_of_ours(at_once: Settings) -> None
     for key in ("pictures/a.png", "models/files/x", "handed-in/x", "results/x/1.json", "somebody/else"):
         put(at_once, key)
     before = everything(at_once)
-    assert told(at_once) == []
+    assert outcomes(at_once) == []
     assert everything(at_once) == before
 
 
@@ -522,9 +523,9 @@ def test_while_any_line_is_held_no_orphan_is_deleted(at_once: Settings, name: st
     """A run of that line may have found what an earlier run had stored, and not have its receipt yet."""
     orphan = put(at_once, f"bundles/{JUNK}/manifest.json")
     with leased(Database.of(at_once.home), "cccccccccccc"):
-        assert told(at_once) == [("S3", "waits")]
+        assert outcomes(at_once) == [("S3", "waits")]
     assert there(at_once, orphan)
-    assert told(at_once) == [("S3", "repaired")]
+    assert outcomes(at_once) == [("S3", "repaired")]
 
 
 def test_attack_a_run_begins_and_ends_between_the_look_and_the_deletion(
@@ -541,7 +542,7 @@ def test_attack_a_run_begins_and_ends_between_the_look_and_the_deletion(
         return look(*words)
 
     monkeypatch.setattr(s3, "is_withheld", meanwhile)
-    assert told(at_once) == [("S3", "waits")]
+    assert outcomes(at_once) == [("S3", "waits")]
     assert there(at_once, bundle)
 
 
@@ -567,7 +568,7 @@ def test_attack_nobody_takes_a_line_while_orphans_go(
         return remove(*words)
 
     monkeypatch.setattr(s3, "remove", slowly)
-    assert told(at_once) == [("S3", "repaired")]
+    assert outcomes(at_once) == [("S3", "repaired")]
     taker.join(30)
     assert taken.is_set()
     assert not there(at_once, orphan)
@@ -577,7 +578,7 @@ def test_attack_nobody_takes_a_line_while_orphans_go(
 
 
 def test_a_line_that_is_busy_is_passed_by(sound: Settings, name: str) -> None:
-    gone(sound, place(sound) + RecordInS3.slot_name(name, 3))
+    remove(sound, place(sound) + RecordInS3.slot_name(name, 3))
     with leased(Database.of(sound.home), lease_name(name)):
         for dry in (False, True):
             found = reconcile(sound, dry)
@@ -588,8 +589,8 @@ def test_a_line_that_is_busy_is_passed_by(sound: Settings, name: str) -> None:
 def test_two_at_once_do_no_harm(at_once: Settings, name: str, published: Any) -> None:
     before = everything(at_once)
     put(at_once, f"bundles/{JUNK}/manifest.json")
-    gone(at_once, place(at_once) + RecordInS3.slot_name(name, 3))
-    gone(at_once, f"{place(at_once)}files/{published.inputs['verdict']}")
+    remove(at_once, place(at_once) + RecordInS3.slot_name(name, 3))
+    remove(at_once, f"{place(at_once)}files/{published.inputs['verdict']}")
     with ThreadPoolExecutor(3) as pool:
         ends = list(pool.map(lambda _: reconcile(at_once), range(3)))
     assert {end["exit_code"] for end in ends} == {0}
@@ -600,7 +601,7 @@ def test_two_at_once_do_no_harm(at_once: Settings, name: str, published: Any) ->
 
 def test_a_dry_run_changes_nothing_and_says_that_something_is_left(at_once: Settings, name: str) -> None:
     put(at_once, f"bundles/{JUNK}/manifest.json")
-    gone(at_once, place(at_once) + RecordInS3.slot_name(name, 3))
+    remove(at_once, place(at_once) + RecordInS3.slot_name(name, 3))
     before = everything(at_once)
     variables = {**at_once.variables()}
     done = run_cli("reconcile", "--dry-run", "--json", **variables)
@@ -628,19 +629,19 @@ def test_a_new_machine_reconciles_what_another_did(sound: Settings, name: str, t
     other = replace(sound, home=tmp_path / "other", orphan_days=0)
     (other.home / "private").mkdir(parents=True, mode=0o700)
     shutil.copy(sound.home / "private" / "signing.pem", other.home / "private")
-    assert told(other) == [("database", "repaired")]
-    assert told(other) == []
-    gone(sound, f"{place(sound)}files/{published.inputs['evidence']}") if "evidence" in published.inputs else None
+    assert outcomes(other) == [("database", "repaired")]
+    assert outcomes(other) == []
+    remove(sound, f"{place(sound)}files/{published.inputs['evidence']}") if "evidence" in published.inputs else None
     of_bundle = of_step(journal(sound.home, name).receipts(), Step.BUNDLED)[-1]
     evidence = of_bundle.inputs["evidence"]
-    gone(sound, f"{place(sound)}files/{evidence}")
+    remove(sound, f"{place(sound)}files/{evidence}")
     shutil.rmtree(other.home / "work", ignore_errors=True)
-    assert told(other)[0] == ("S3", "left to people")
+    assert outcomes(other)[0] == ("S3", "left to people")
     assert (work_folder(sound.home, published.work) / EVIDENCE).exists()
-    assert told(sound) == [("S3", "repaired")]
+    assert outcomes(sound) == [("S3", "repaired")]
 
 
 def test_what_was_published_is_still_served_after_all_of_it(at_once: Settings, name: str, published: Any) -> None:
-    assert told(at_once) == []
+    assert outcomes(at_once) == []
     folder = work_folder(at_once.home, published.work) / "bundle"
     assert publish_bundle(folder, name, at_once) == published.outputs["bundle"]

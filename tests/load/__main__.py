@@ -3,6 +3,7 @@
 Two machines with a home each share S3, PostgreSQL, Prefect and MLflow. Each has two workers, which submit requests
 whose pictures are made up. Every few seconds a worker is killed. In turn S3, the database, MLflow and Prefect are
 stopped for a while. In the end each request has one state, every line is one chain, and the audit finds it whole.
+`reconcile` then repairs what the killed workers left behind, and finds nothing more when it runs again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 from expunge.deployments.ports import Wish, choose
 from expunge.engine.emoji import CLIP_JUDGE
 from expunge.tasks.core.settings import SILENCE, Settings
+from expunge.tasks.reconcile.finding import Done
 from tests.conftest import run_stack
 from tests.faults.runs import harm
 from tests.load.machines import ROOT, Load, Machine
@@ -121,10 +123,18 @@ def run(folder: Path, requests: int, lines: int, kill_every: float, outage: floa
         assert not load.refused, f"refused, by exit code: {load.refused}"
         assert (outages.number == len(HARMED) and not outages.down) or not outage, "a server was not stopped"
         receipts = [_whole(environ, requests, lines) for environ in environs]
+        repaired = _reconciled(environs[0], lines)
+        receipts += [_whole(environ, requests, lines) for environ in environs]
     assert len(set(receipts)) == 1, f"the machines tell of {receipts} receipts"
     ends = {"killed": load.ended[-signal.SIGKILL], "ended for want of a server": sum(load.ended.values()) - requests}
     ends["ended for want of a server"] -= ends["killed"]
-    return {"requests": requests, "lines": lines, "minutes": round(seconds / 60, 1), **ends, "receipts": receipts[0]}
+    return {
+        "requests": requests,
+        "lines": lines,
+        "minutes": round(seconds / 60, 1),
+        **ends,
+        "receipts": receipts[0],
+    } | repaired
 
 
 def _environ(home: Path, variables: Mapping[str, str], key: Path) -> dict[str, str]:
@@ -145,6 +155,17 @@ def _whole(environ: Mapping[str, str], requests: int, lines: int) -> int:
     audited = _command(environ, "audit", "--stored", "--json")
     assert audited["problems"] == [], audited["problems"]
     return sum(line["receipts"] for line in audited["lines"])
+
+
+def _reconciled(environ: Mapping[str, str], lines: int) -> dict[str, Any]:
+    """Return how much `reconcile` repaired in each place; AssertionError if anything is still wrong after it."""
+    at_once = {**environ, "EXPUNGE_ORPHAN_DAYS": "0"}
+    found = _command(at_once, "reconcile", "--json")
+    assert len(found["lines"]) == lines, found["lines"]
+    assert not (other := [row for row in found["findings"] if row["done"] != Done.REPAIRED]), other
+    again = _command(at_once, "reconcile", "--json")
+    assert again["findings"] == [], again["findings"]
+    return {"repaired": dict(Counter(row["place"] for row in found["findings"]))}
 
 
 def _command(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
