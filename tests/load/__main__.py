@@ -83,16 +83,15 @@ class Services:
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
     """Start the servers, and stop them in the end."""
-    home, database = folder / "stack", folder / "postgres"
+    home = folder / "stack"
     home.mkdir()
-    database.mkdir()
     ports = choose([Wish(f"EXPUNGE_{name}_PORT") for name in ("S3", "MLFLOW", "PREFECT")])
 
     def up() -> None:
         started = run_stack("up", home, **{name: str(port) for name, port in ports.items()})
         assert started.returncode == 0, started.stdout + started.stderr
 
-    with running(database) as postgres:
+    with running() as postgres:
         up()
         variables = Settings.of(home, json.loads((home / "stack" / "env.json").read_text())).variables()
         named = {**variables, "EXPUNGE_DATABASE": postgres.new_database()}

@@ -88,8 +88,7 @@ def asker(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("remote")
     settings = replace(stack, bucket=f"remote-{uuid.uuid4().hex}")
     s3.client(stack).create_bucket(Bucket=settings.bucket)
-    (folder / "postgres").mkdir()
-    with running(folder / "postgres") as server:
+    with running() as server:
         shared = {
             **settings.variables(),
             "EXPUNGE_DATABASE": server.new_database(),

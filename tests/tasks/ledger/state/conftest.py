@@ -11,11 +11,11 @@ from tests.postgres import BINARIES, Server, running
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgres() -> Iterator[Server]:
     """A PostgreSQL server of its own."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`")
-    with running(tmp_path_factory.mktemp("postgres")) as server:
+    with running() as server:
         yield server
 
 
