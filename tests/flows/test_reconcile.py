@@ -253,7 +253,7 @@ def test_a_line_that_was_only_taken_over_is_no_finding(sound: Settings) -> None:
 
 
 def test_a_publication_that_mlflow_never_heard_of_is_entered(sound: Settings, name: str, published: Any) -> None:
-    run = recorded_run(sound, published.digest)
+    assert (run := recorded_run(sound, published.digest)) is not None
     MlflowClient(sound.mlflow_tracking_uri).delete_run(run)
     assert outcomes(sound, dry=True) == [("MLflow", "can be repaired")]
     assert recorded_run(sound, published.digest) is None
@@ -269,7 +269,8 @@ def test_an_alias_that_is_missing_is_set(sound: Settings, name: str, published: 
 
 
 def test_attack_what_mlflow_shows_was_written_by_somebody_else(sound: Settings, published: Any) -> None:
-    client, run = MlflowClient(sound.mlflow_tracking_uri), recorded_run(sound, published.digest)
+    client = MlflowClient(sound.mlflow_tracking_uri)
+    assert (run := recorded_run(sound, published.digest)) is not None
     client.set_tag(run, "expunge.verdict", "FAIL")
     assert outcomes(sound) == [("MLflow", "left to people")]
     client.delete_run(run)
@@ -326,7 +327,7 @@ def state_of(run: Any) -> str:
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(run).state
     assert state is not None
-    return state.name
+    return state.name or ""
 
 
 def test_a_run_whose_process_was_killed_is_closed(
