@@ -253,7 +253,8 @@ def test_a_line_that_was_only_taken_over_is_no_finding(sound: Settings) -> None:
 
 
 def test_a_publication_that_mlflow_never_heard_of_is_entered(sound: Settings, name: str, published: Any) -> None:
-    assert (run := recorded_run(sound, published.digest)) is not None
+    run = recorded_run(sound, published.digest)
+    assert run is not None
     MlflowClient(sound.mlflow_tracking_uri).delete_run(run)
     assert outcomes(sound, dry=True) == [("MLflow", "can be repaired")]
     assert recorded_run(sound, published.digest) is None
@@ -270,7 +271,8 @@ def test_an_alias_that_is_missing_is_set(sound: Settings, name: str, published: 
 
 def test_attack_what_mlflow_shows_was_written_by_somebody_else(sound: Settings, published: Any) -> None:
     client = MlflowClient(sound.mlflow_tracking_uri)
-    assert (run := recorded_run(sound, published.digest)) is not None
+    run = recorded_run(sound, published.digest)
+    assert run is not None
     client.set_tag(run, "expunge.verdict", "FAIL")
     assert outcomes(sound) == [("MLflow", "left to people")]
     client.delete_run(run)
