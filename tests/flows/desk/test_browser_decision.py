@@ -12,50 +12,21 @@ from typing import Any
 
 import pytest
 
-from expunge.engine.stats.evidence.table import Row
-from expunge.engine.stats.verdict import Verdict
 from expunge.flows.desk.people import Door, add_token
-from expunge.tasks.evidence.quality import measure_quality
-from expunge.tasks.ledger.case import Case, open_case
-from expunge.tasks.ledger.decisions.record import ask
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import note
-from expunge.tasks.report import write_report
+from tests.flows.desk.reported import reported
 from tests.flows.desk.test_browser import SIZES, look, pytestmark
 from tests.flows.desk.test_browser import address as address  # fixtures of a desk that listens
 from tests.flows.desk.test_browser import browser as browser
-from tests.tasks.evidence.examined import CANDIDATE, EDIT, verified
-from tests.tasks.ledger.test_decisions import BUNDLE, Desk
+from tests.tasks.evidence.examined import CANDIDATE
+from tests.tasks.ledger.test_decisions import Desk
 from tests.tasks.ledger.test_decisions import desk as desk  # the fixture
 
 pytestmark = pytestmark  # slow, and with Chromium alone
 Enter = Callable[[str, str], Any]
 WORDS = {"PASS": "seen in 0 of 40 pictures", "FAIL": "seen in 40 of 40 pictures", "INCONCLUSIVE": "seen in 5 of 40"}
 RUN = "20260101000000-0123456789ab"
-
-
-def saw(outcome: str) -> Callable[[Row], bool]:
-    """What a judge sees of an edit that comes to this verdict."""
-
-    def seen(row: Row) -> bool:
-        if row.arm == "before" or row.role != "target":
-            return True
-        return outcome == "FAIL" or (outcome == "INCONCLUSIVE" and row.seed == 0)
-
-    return seen
-
-
-def reported(case: Case, outcome: str) -> None:
-    """Verify an order to this verdict, and write its report."""
-    EDIT.save(case.order.folder / "deltas.safetensors")
-    verdict, table = verified(case.order, saw(outcome))
-    assert Verdict.load(verdict.path).outcome == outcome
-    measure_quality(case.order, CANDIDATE, table)
-    proof = {"verdict": verdict.sha256, "evidence": table.sha256}
-    note(case.order, Step.VERIFIED, {"candidate": CANDIDATE}, proof, {"outcome": outcome, "reasons": []})
-    write_report(open_case(case.order), CANDIDATE, verdict, table)
-    note(case.order, Step.BUNDLED, {"candidate": CANDIDATE, "verdict": verdict.sha256}, {"bundle": BUNDLE})
-    ask(open_case(case.order), BUNDLE, verdict.sha256)
 
 
 @pytest.fixture
