@@ -13,13 +13,15 @@ import pytest
 from expunge.canonical_json import canonical_json
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest
+from expunge.policies import read
 from expunge.tasks.approval import Approved, ask_task, reopen_task
 from expunge.tasks.core.errors import IntegrityError, NothingOnRecord
-from expunge.tasks.core.paths import BUNDLE
+from expunge.tasks.core.paths import BUNDLE, EVIDENCE, VERDICT
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.core.work_order import Order
+from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.ledger.case import open_case
 from expunge.tasks.ledger.decisions.record import NotApproved
+from expunge.tasks.ledger.policy_store import keep_policy
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.ledger.recorder import journal, note
 from expunge.tasks.restore import base_bundle_task
@@ -28,6 +30,8 @@ from tests.tasks.handed_in import handed_in
 from tests.tasks.ledger.test_decisions import DIGEST, Desk
 from tests.tasks.ledger.test_decisions import desk as desk  # the fixture
 from tests.tasks.storage.bundles import make_bundle
+
+PROOF = {"verdict": VERDICT, "evidence": EVIDENCE}
 
 
 def looked_at(desk: Desk, order: Order, request_id: str) -> Approved:
@@ -82,8 +86,24 @@ def publish_under_the_same_bundle(desk: Desk, order: Order) -> None:
     note(other, Step.PUBLISHED, inputs, {"bundle": order.follows})
 
 
-def exchange_order(desk: Desk, order: Order) -> None:
+def exchange_state(desk: Desk, order: Order) -> None:
     replace(order, state="e" * 64).save()
+
+
+def exchange_policy(desk: Desk, order: Order) -> None:
+    """Another policy of this request, which is on record, too."""
+    path = policy_file(desk.folder, DIGEST, order.request_id, "rainbow")
+    digest = read(path).digest
+    keep_policy(desk.home, digest, path.read_bytes())
+    replace(order, policy=digest).save()
+
+
+def exchange_line(desk: Desk, order: Order) -> None:
+    replace(order, line="another-line").save()
+
+
+def follow_another(desk: Desk, order: Order) -> None:
+    replace(order, follows="e" * 64).save()
 
 
 def lose_policy(desk: Desk, order: Order) -> None:
@@ -98,7 +118,7 @@ def lose_policy(desk: Desk, order: Order) -> None:
         (exchange_bundle, "people were asked about another"),
         (publish_another, "something else was published on"),
         (publish_under_the_same_bundle, "the floor, or what is in force on .*, changed since"),
-        (exchange_order, "holds another order than people were asked about"),
+        (exchange_state, "holds another order than people were asked about"),
         (lose_policy, "is not the published policy that was received"),
     ],
 )
@@ -109,6 +129,60 @@ def test_attack_what_people_approved_is_exchanged_before_it_is_published(
     change(desk, waits)
     with pytest.raises(IntegrityError, match=words):
         looked_at(desk, waits, "back")
+
+
+@pytest.fixture
+def proven(desk: Desk) -> Order:
+    """An erasure with all that a publication rests on, which a person approved."""
+    order = handed_in(policy_file(desk.folder, DIGEST, "first"), desk.home)
+    bundle = file_digest(make_bundle(order.folder / BUNDLE) / MANIFEST)
+    made = {"state": order.state, "plan": "a" * 64, "candidate": "c" * 64, "bundle": bundle}
+    for name, file in PROOF.items():
+        (order.folder / file).write_text(f"the {name}")
+        made[name] = file_digest(order.folder / file)
+    for step, inputs, outputs, outcome in (
+        (Step.PLANNED, ("state",), ("plan",), None),
+        (Step.ERASED, ("plan",), ("candidate",), None),
+        (Step.VERIFIED, ("candidate",), ("verdict", "evidence"), "PASS"),
+        (Step.GATED, ("verdict", "evidence"), (), "open"),
+        (Step.BUNDLED, ("candidate", "verdict", "evidence"), ("bundle",), None),
+    ):
+        digests = ({name: made[name] for name in names} for names in (inputs, outputs))
+        note(order, step, *digests, outcome and {"outcome": outcome, "reasons": []})
+    assert ask_task.fn(open_case(order), bundle, Ref.of(order.folder / VERDICT))
+    desk.approve()
+    return order
+
+
+def test_what_was_proven_is_published_with_its_proof(desk: Desk, proven: Order) -> None:
+    found = looked_at(desk, proven, "first")
+    assert (found.bundle, found.candidate) == (file_digest(proven.folder / BUNDLE / MANIFEST), "c" * 64)
+    assert (found.verdict, found.evidence) == tuple(Ref.of(proven.folder / file) for file in PROOF.values())
+
+
+@pytest.mark.parametrize("name", PROOF)
+def test_attack_a_file_of_the_proof_is_changed_after_people_were_asked(name: str, desk: Desk, proven: Order) -> None:
+    (proven.folder / PROOF[name]).write_text(f"another {name}")
+    with pytest.raises(IntegrityError, match=f"is not the {name} that people were asked on"):
+        looked_at(desk, proven, "first")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (exchange_bundle, "people were asked about another"),
+        (exchange_state, "holds another order than people were asked about"),
+        (exchange_policy, "holds another order than people were asked about"),
+        (exchange_line, "holds another order than people were asked about"),
+        (follow_another, "something else was published on"),
+    ],
+)
+def test_attack_what_was_proven_and_approved_is_exchanged_before_it_is_published(
+    change: Callable[[Desk, Order], None], words: str, desk: Desk, proven: Order
+) -> None:
+    change(desk, proven)
+    with pytest.raises(IntegrityError, match=words):
+        looked_at(desk, proven, "first")
 
 
 @pytest.fixture
