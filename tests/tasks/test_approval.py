@@ -147,8 +147,8 @@ def proven(desk: Desk) -> Order:
         (Step.GATED, ("verdict", "evidence"), (), "open"),
         (Step.BUNDLED, ("candidate", "verdict", "evidence"), ("bundle",), None),
     ):
-        digests = ({name: made[name] for name in names} for names in (inputs, outputs))
-        note(order, step, *digests, outcome and {"outcome": outcome, "reasons": []})
+        said = {"outcome": outcome, "reasons": []} if outcome else None
+        note(order, step, {name: made[name] for name in inputs}, {name: made[name] for name in outputs}, said)
     assert ask_task.fn(open_case(order), bundle, Ref.of(order.folder / VERDICT))
     desk.approve()
     return order
