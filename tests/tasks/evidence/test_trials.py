@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ from expunge.tasks.edit import plan_edit
 from expunge.tasks.evidence.attacks.jobs import AttackShard
 from expunge.tasks.evidence.auto_tuning import keep, proving, trial_of
 from expunge.tasks.evidence.drawing.judge import Recorded
-from expunge.tasks.evidence.drawing.workers import Done, Examiner, Work, picture_store
+from expunge.tasks.evidence.drawing.workers import Done, Examiner, Shard, Work, picture_store
 from expunge.tasks.evidence.examination import examination
 from expunge.tasks.ledger.case import open_case
 from expunge.tasks.report import rerender, write_report
@@ -205,21 +204,26 @@ def test_what_prompts_refuse_is_not_attacked(tmp_path: Path, monkeypatch: pytest
     assert not crew.attacks
 
 
-@pytest.mark.slow
-def test_a_setting_that_prompts_accept_and_attacks_do_not_is_passed_over(tmp_path: Path) -> None:
-    asked = {"level": "standard", "max_retain_drop": 0.7, "max_attack_rate": 0.5}
-    order = taken_in(tmp_path, ONE_AXIS, **asked)
+def test_a_setting_that_prompts_accept_and_attacks_do_not_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edits are real, and what is seen of them is made up: only the weakest is brought back, by one attack."""
+    order = taken_in(tmp_path, ONE_AXIS, level="standard", prompts=8, seeds=4, max_attack_rate=0.25)
+    edits: list[str] = []
+
+    def saw(row: Row) -> bool:
+        part = crew.given[-1]
+        if row.arm == "after" and isinstance(part, (Shard, AttackShard)) and part.model.digest not in edits:
+            edits.append(part.model.digest)
+        return gone(row) or (row.probe == "relearn" and len(edits) == 1)
+
+    crew = MadeUp(monkeypatch, saw)
     made = plan_edit(order)
-    told = trace(order)["trials"]
-    attacked = [
-        trial
-        for trial in told
-        if re.search("bicycle by (concept_vector|start_picture|other_settings|relearn)", trial["problem"])
-    ]
-    (found,) = (trial for trial in told if trial["accepted"])
-    assert attacked
-    assert all(trial["worst"]["change"] < found["worst"]["change"] for trial in attacked)
-    assert EditPlan.load(made.path).settings["strength"] == found["settings"]["strength"]
+    weakest, chosen, *stronger = sorted(trace(order)["trials"], key=lambda trial: trial["worst"]["change"])
+    assert (weakest["accepted"], chosen["accepted"], len(edits)) == (False, True, 2)
+    assert "bicycle by relearn is still seen in" in weakest["problem"]
+    assert all(trial["accepted"] is None for trial in stronger)
+    assert EditPlan.load(made.path).settings["strength"] == chosen["settings"]["strength"]
 
 
 def test_an_attack_that_decides_nothing_is_not_made_on_trial(
