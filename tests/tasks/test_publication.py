@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,16 +18,18 @@ from expunge.engine.emoji import MODEL
 from expunge.engine.files.bundle import MANIFEST
 from expunge.engine.files.digests import file_digest, folder_digest
 from expunge.flows.casework.counter import counter
-from expunge.policies import read
+from expunge.policies import PolicyError, read
+from expunge.tasks.core.errors import IntegrityError
 from expunge.tasks.core.paths import BUNDLE, STATE
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.core.work_order import Order
 from expunge.tasks.ledger.case import Case, open_case
+from expunge.tasks.ledger.decisions import expiry
 from expunge.tasks.ledger.decisions.counters import Countered
 from expunge.tasks.ledger.decisions.envelope import Decision, keep_decision, sign_decision
 from expunge.tasks.ledger.decisions.record import NotApproved, ask
 from expunge.tasks.ledger.policy_store import keep_policy
-from expunge.tasks.ledger.receipt import Step
+from expunge.tasks.ledger.receipt import Receipt, Step
 from expunge.tasks.ledger.recorder import note
 from expunge.tasks.ledger.signatures.keys import private_key
 from expunge.tasks.publish import publish_task
@@ -40,6 +43,8 @@ from tests.tasks.ledger.test_decisions import floor_for
 from tests.tasks.storage.bundles import make_bundle
 from tests.tasks.storage.puts import hook_puts
 
+END = datetime(2099, 1, 31, 17, tzinfo=UTC)
+
 
 @pytest.fixture
 def ready(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Case, str]:
@@ -47,13 +52,43 @@ def ready(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t
     for name, value in replace(stack, home=tmp_path / "home").variables().items():
         monkeypatch.setenv(name, value)
     path = policy_file(tmp_path, folder_digest(MODEL), f"asked-{uuid4().hex[:8]}")
-    path.write_text(path.read_text().replace('"trademark"', '"copyright"'))
+    policy = json.loads(path.read_text()) | {"kind": "copyright", "expires_at": f"{END:%Y-%m-%dT%H:%M:%SZ}"}
+    path.write_text(json.dumps(policy))
     order = replace(handed_in(path, tmp_path / "home"), line=f"line-{uuid4().hex[:12]}")
     order.save()
     bundle = file_digest(make_bundle(order.folder / BUNDLE, uuid4().bytes) / MANIFEST)
     note(order, "read", {"policy": order.policy, "base": order.base, "floor": order.floor}, {"state": order.state})
     note(order, "bundled", {}, {"bundle": bundle})
     return open_case(order, Settings.load()), bundle
+
+
+def waits(folder: Path, case: Case, bundle: str, monkeypatch: pytest.MonkeyPatch) -> Receipt:
+    """The question to bea whether it may be published."""
+    write_key(folder, "bea")
+    monkeypatch.setenv("EXPUNGE_FLOOR", str(floor_for(folder, "asks", {"copyright": ["bea"]})))
+    asked = ask(case, bundle, None)
+    assert asked is not None
+    return asked
+
+
+def approve(folder: Path, case: Case, asked: Receipt, ends: datetime) -> None:
+    of = {"line": asked.line, "request_id": asked.request_id, "policy": asked.inputs["policy"]}
+    of |= {"bundle": asked.inputs["bundle"], "nonce": asked.digest}
+    decision = Decision.model_validate({"outcome": "approved", "by": "bea", "expires": ends, **of})
+    digest = keep_decision(case.order.home, sign_decision(decision, private_key(folder / "bea.pem")))
+    case.note(Step.APPROVED, {name: of[name] for name in ("policy", "bundle")} | {"approval": digest}, {})
+
+
+def while_uploading(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen when the first file of a bundle is sent."""
+    sent = list[str]()
+
+    def interrupt(key: str) -> None:
+        if key.startswith("bundles/") and not sent:
+            sent.append(key)
+            happens()
+
+    hook_puts(monkeypatch, interrupt)
 
 
 def test_s3_has_the_record_of_a_bundle_before_the_line_serves_it(
@@ -121,24 +156,55 @@ def test_attack_an_approval_expires_while_the_bundle_is_uploaded(
     ready: tuple[Case, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, bundle = ready
-    write_key(tmp_path, "bea")
-    monkeypatch.setenv("EXPUNGE_FLOOR", str(floor_for(tmp_path, "asks", {"copyright": ["bea"]})))
-    asked = ask(case, bundle, None)
-    assert asked is not None
-    of = {"line": asked.line, "request_id": asked.request_id, "policy": asked.inputs["policy"], "bundle": bundle}
+    asked = waits(tmp_path, case, bundle, monkeypatch)
     ends = datetime.now(UTC) + timedelta(seconds=2)
-    decision = Decision.model_validate(
-        {"outcome": "approved", "by": "bea", "nonce": asked.digest, "expires": ends, **of}
-    )
-    digest = keep_decision(case.order.home, sign_decision(decision, private_key(tmp_path / "bea.pem")))
-    case.note(Step.APPROVED, {"policy": case.order.policy, "bundle": bundle, "approval": digest}, {})
-
-    def delay(key: str) -> None:
-        if key.startswith("bundles/"):
-            time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds() + 0.1))
-
-    hook_puts(monkeypatch, delay)
+    approve(tmp_path, case, asked, ends)
+    while_uploading(monkeypatch, lambda: time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds() + 0.1)))
     with pytest.raises(NotApproved, match="the approval expired"):
+        publish_task.fn(case, bundle)
+    assert approved(case.order.line, case.settings) is None
+
+
+def test_attack_an_approval_is_exchanged_while_the_bundle_is_uploaded(
+    ready: tuple[Case, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt of the publication would name one that does not count any more."""
+    case, bundle = ready
+    asked, soon = waits(tmp_path, case, bundle, monkeypatch), datetime.now(UTC) + timedelta(minutes=30)
+    approve(tmp_path, case, asked, soon)
+    while_uploading(monkeypatch, lambda: approve(tmp_path, case, asked, soon + timedelta(minutes=1)))
+    with pytest.raises(NotApproved, match="was approved anew meanwhile"):
+        publish_task.fn(case, bundle)
+    assert approved(case.order.line, case.settings) is None
+
+
+class Later(datetime):
+    """The clock after the end of the policy."""
+
+    @classmethod
+    def now(cls, tz: object = None) -> datetime:
+        return END + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("when", ["before", "while it is uploaded"])
+def test_attack_a_policy_expires_before_it_is_published(
+    when: str, ready: tuple[Case, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, bundle = ready
+    if when == "before":
+        monkeypatch.setattr(expiry, "datetime", Later)
+    else:
+        while_uploading(monkeypatch, lambda: monkeypatch.setattr(expiry, "datetime", Later))
+    with pytest.raises(PolicyError, match=r"expires_at.* has passed"):
+        publish_task.fn(case, bundle)
+    assert approved(case.order.line, case.settings) is None
+    assert "published" not in {receipt.step for receipt in open_case(case.order).chain}
+
+
+def test_attack_the_bundle_is_another_than_was_proven(ready: tuple[Case, str]) -> None:
+    case, bundle = ready
+    make_bundle(case.order.folder / BUNDLE, b"another model")
+    with pytest.raises(IntegrityError, match=f"is no longer bundle {bundle}"):
         publish_task.fn(case, bundle)
     assert approved(case.order.line, case.settings) is None
 
