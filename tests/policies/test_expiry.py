@@ -71,7 +71,7 @@ def test_what_erases_nothing_has_no_end_and_what_erases_follows_none(tmp_path: P
 
 
 def test_a_policy_expires_at_its_end_and_says_in_how_many_days(ending: Policy, tmp_path: Path) -> None:
-    assert (has_expired(ending, BEFORE), has_expired(ending, AFTER)) == (False, True)
+    assert [has_expired(ending, at) for at in (BEFORE, AFTER, END + timedelta(days=1))] == [False, True, True]
     words = [end_in_words(ending, END - timedelta(**ahead)) for ahead in ({"days": 2}, {"hours": 25}, {"hours": 1}, {})]
     assert words == ["expires in 2 days", "expires in 2 days", "expires in 1 day", "expired"]
     assert end_in_words(policy(tmp_path, "endless"), END) == ""
