@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.errors import ExpungeError
 from expunge.policies import Policy, in_force
 from expunge.policies.kinds import PRIVATE_KINDS
 from expunge.tasks.core.errors import IntegrityError
-from expunge.tasks.core.paths import GATE, QUALITY, REPORT, SHEETS, VERDICT
+from expunge.tasks.core.paths import GATE, QUALITY, REPORT, VERDICT
 from expunge.tasks.core.policy_adapter import sampler
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.core.workflow.steps import LONGEST_CALL, step
@@ -20,9 +22,11 @@ from expunge.tasks.evidence.quality import read_quality
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.receipt import Step, of_step
 from expunge.tasks.publish import Release
+from expunge.tasks.report import describe
 from expunge.tasks.tracking.metrics import metrics
 from expunge.tasks.tracking.registry import register, withdraw
 from expunge.tasks.tracking.runs import GRADE_TAG, LONGEST_VALUE, STATE_TAG, VERDICT_TAG, RunRecord, record, supersede
+from expunge.tasks.views.contact_sheets import kept_sheets
 
 
 @step("record in MLflow", seconds=LONGEST_CALL)
@@ -77,10 +81,22 @@ def run_record(case: Case, verdict: Verdict, table: Path, receipt: str, bundle: 
         tags=tags | ({"expunge.worst_kept": quality.worst.concept} if quality else {}),
         evidence=table,
         data_docs=_here(order.folder / GATE / DATA_DOCS),
-        contact_sheets=tuple(sorted((order.folder / SHEETS).glob("*.png"))) if shown else (),
+        contact_sheets=kept_sheets(order) if shown else (),
+        description=described(case, verdict, shown),
         report=_here(order.folder / REPORT) if shown else None,
         further=tuple(filter(None, [order.folder / VERDICT, order.folder / QUALITY, trials_file(order)])),
     )
+
+
+def described(case: Case, verdict: Verdict, named: bool) -> str:
+    """Return what MLflow says of a run: figures and what they prove, where concepts may be `named`.
+
+    Without them where the machine lacks what they are told from: the record goes before its description.
+    """
+    if named:
+        with suppress(ExpungeError, OSError):
+            return describe(case, verdict)
+    return f"{case.order.request_id}: {verdict.outcome.value}. Grade: {verdict.grade}."
 
 
 def _here(path: Path) -> Path | None:

@@ -185,6 +185,12 @@ def render_card(case: Case, verdict: Verdict) -> bytes:
     return page.encode()
 
 
+def describe(case: Case, verdict: Verdict) -> str:
+    """Return the model card as other pages have it, of a model that is published or is not."""
+    page = PAGES.get_template("description.md").render(**facts(case, verdict), **proof_facts(verdict))
+    return page.strip()
+
+
 def proof_facts(verdict: Verdict) -> dict[str, Any]:
     """Return what a page needs that says what the proof says and what it does not.
 

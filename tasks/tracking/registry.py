@@ -5,9 +5,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from expunge.tasks.core.settings import Settings
-from expunge.tasks.tracking.runs import reaching
+from expunge.tasks.tracking.runs import NOTE, reaching, shortened
 
 BUNDLE_TAG = "expunge.bundle"
+LONGEST_DESCRIPTION = 5000  # MLflow's own column of it
 ALIAS = "approved"
 NO_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -15,14 +16,15 @@ NO_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 def register(settings: Settings, uri: str, run_id: str, line: str, digest: str) -> str:
     """Enter the published bundle as a version of the line's registered model and alias it `approved`.
 
-    Returns the version; the same bundle keeps its version. The source is the bundle's own S3 URI.
+    Returns the version; the same bundle keeps its version. The source is the bundle's own S3 URI. A new version has
+    the description of its run.
     """
     name = model_name(settings, line)
     with reaching(settings) as client:
         _unapprove(client, line, settings)
         _ensure_model(client, name)
         found = [one for one in client.search_model_versions(f"name = '{name}'") if one.source == uri]
-        made = found[0] if found else client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest})
+        made = found[0] if found else _new_version(client, name, uri, run_id, digest)
         client.set_registered_model_alias(name, ALIAS, str(made.version))
         return str(made.version)
 
@@ -60,6 +62,11 @@ def _approved(client: MlflowClient, name: str) -> ModelVersion | None:
         if error.error_code not in NO_ALIAS:
             raise
         return None
+
+
+def _new_version(client: MlflowClient, name: str, uri: str, run_id: str, digest: str) -> ModelVersion:
+    told = shortened(client.get_run(run_id).data.tags.get(NOTE, ""), LONGEST_DESCRIPTION)
+    return client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest}, description=told)
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:

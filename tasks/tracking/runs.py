@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
@@ -20,11 +19,14 @@ from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.receipt import Step
 from expunge.tasks.tracking.connection import MLFLOW, ask_mlflow
+from expunge.tasks.tracking.run_files import log_files
 
 EXPERIMENT = "takedowns"
 KEY_TAG, RECEIPT_TAG = "expunge.key", "expunge.receipt"
 STATE_TAG, VERDICT_TAG, GRADE_TAG = "expunge.state", "expunge.verdict", "expunge.grade"
 SUCCESSOR_TAG = "expunge.replaced_by"
+NOTE = "mlflow.note.content"
+"""What MLflow shows as the description of a run."""
 NAME = re.compile(r"[/\w.\- :]{1,250}")
 KEY = re.compile(r"[\w.\-]{1,128}")
 SUSPECT = "suspect"
@@ -33,6 +35,8 @@ OF_CHECKS = (str(Step.CHECKED), SUSPECT)
 PAGE = 500
 AS_RUNS = "workflowType=machine_learning"  # or MLflow's pages look for traces of a chat
 LONGEST_VALUE = 500  # MLflow cuts longer parameters (6,000) and tags (8,000) without a word
+LONGEST_DESCRIPTION = 8000
+REST = "\n\nThe rest is in the report and, of what is published, in the bundle's README.md."
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class RunRecord:
     run, another outcome (a machine that could prove what the first could not) has a run of its own.
     identity: parameters (policy, base, bundle and desired-state digest, engine version, editor, seed).
     metrics: by `<concept>/<measure>`, finite. tags: state and verdict. evidence: a parquet table, one row a picture,
-    if any was judged.
+    if any was judged. contact_sheets: pictures, in the order in which people look at them. description: Markdown.
     further: files shown beside the report.
     Raises ValueError naming the field that MLflow would refuse, change or cut.
     """
@@ -59,6 +63,14 @@ class RunRecord:
     contact_sheets: tuple[Path, ...] = field(default=())
     report: Path | None = None
     further: tuple[Path, ...] = field(default=())
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what the list of runs shows: the request and what it came to."""
+        verdict, checked = self.tags.get(VERDICT_TAG, ""), self.tags.get(STATE_TAG) in OF_CHECKS
+        parts = ["checked again" if checked else "", "the base" if verdict == "none" else verdict]
+        return ": ".join([self.request_id, " ".join(filter(None, parts))]).removesuffix(": ")
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -216,10 +228,10 @@ def _finished_run(client: MlflowClient, experiment: str, what: RunRecord) -> str
 
 def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:
     tags = {KEY_TAG: what.key, RECEIPT_TAG: what.receipt_digest, **what.tags}
-    run_id = client.create_run(experiment, tags=tags, run_name=what.request_id).info.run_id
+    run_id = client.create_run(experiment, tags=tags, run_name=what.name).info.run_id
     try:
         _log_values(client, run_id, what)
-        _log_files(client, run_id, what)
+        log_files(client, run_id, what)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
@@ -229,26 +241,21 @@ def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:
 
 def _log_values(client: MlflowClient, run_id: str, what: RunRecord) -> None:
     parameters = {"request_id": what.request_id, "receipt": what.receipt_digest, **what.identity}
+    told = what.description or f"Request {what.request_id}, receipt {what.receipt_digest}"
     client.log_batch(
         run_id,
         params=[Param(name, value) for name, value in parameters.items()],
         metrics=[Metric(name, float(value), 0, 0) for name, value in what.metrics.items()],
-        tags=[RunTag("mlflow.note.content", f"Request {what.request_id}, receipt {what.receipt_digest}")],
+        tags=[RunTag(NOTE, shortened(told, LONGEST_DESCRIPTION))],
     )
 
 
-def _log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
-    if what.evidence is not None:
-        client.log_artifact(run_id, str(what.evidence), "evidence")
-        client.log_table(run_id, pd.read_parquet(what.evidence), "evidence.json")
-    if what.data_docs is not None:
-        client.log_artifacts(run_id, str(what.data_docs), "data_docs")
-    for sheet in what.contact_sheets:
-        client.log_artifact(run_id, str(sheet), "contact_sheets")
-    if what.report is not None:
-        client.log_artifact(run_id, str(what.report))
-    for file in what.further:
-        client.log_artifact(run_id, str(file))
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters: cut between two lines, with a word on where the rest is."""
+    if len(text) <= most:
+        return text
+    lines = text[: most - len(REST)].splitlines()[:-1]
+    return "\n".join(lines) + REST
 
 
 @contextmanager

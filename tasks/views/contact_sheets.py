@@ -60,6 +60,12 @@ def contact_sheets(order: Order, candidate: str, path: Path, ranked: Ranked) -> 
     return made
 
 
+def kept_sheets(order: Order) -> tuple[Path, ...]:
+    """Return the sheets that a work left, in the order of TITLES."""
+    files = [order.folder / SHEETS / f"{name}.png" for name in TITLES]
+    return tuple(file for file in files if file.exists())
+
+
 def _by_denoiser(order: Order, sampler: Sampler, plain: pd.DataFrame) -> list[Strip]:
     """Return the targets once more where the edited denoiser drew in the base's pipeline too."""
     alone = exchanged(order) if DENOISER in arms_in(plain) else None

@@ -306,3 +306,36 @@ def test_what_a_full_disk_left_of_the_gate_is_not_gone_on_with(tmp_path, content
     for path in left:
         path.write_bytes(path.read_bytes()[:20] if content is None else content)
     assert gate(frame, terms, verdict, tmp_path).passed
+
+
+def test_the_index_has_the_verdict_and_every_result_and_its_counts_agree(tmp_path):
+    frame, verdict = sample(seen_after=12)
+    index = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path).data_docs.read_text()
+    told, numbers = text_of(tmp_path / "data_docs" / "index.html"), len(list(state(verdict, LIMITS, {})))
+    assert "FAIL Not accepted: panda: seen in 12 of 40 pictures" in told
+    assert f"The verdict makes {len(verdict.claims)} claims." in told
+    assert f"The gate holds {numbers} numbers to their limits" in told
+    assert f"the {numbers + 1} columns of the table limits" in told
+    assert f"beside the outcome it has {numbers} numbers, each with its limit {numbers + 1} " in told
+    links, places = (re.findall(rf'{name}="([^"]+)"', index) for name in ("href", "id"))
+    assert [link.removeprefix("#") for link in links] == places
+    assert {place.partition("-")[0] for place in places} == {"evidence", "limits"}
+    limits = index[index.index('<h2 id="limits') :]
+    held = re.findall(r"<tr><td>(yes|no)</td>", limits)
+    assert held == ["no"] * held.count("no") + ["yes"] * held.count("yes"), "what does not hold comes first"
+    assert f"{held.count('yes')} of {len(held)}" in told
+
+
+def test_no_page_links_to_another_for_mlflow_opens_each_by_itself(tmp_path):
+    frame, verdict = sample()
+    gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path)
+    for page in tmp_path.rglob("data_docs/**/*.html"):
+        assert not re.findall(r'href="(?!#)[^"]*"', page.read_text()), page
+
+
+def test_attack_a_pass_that_the_gate_doubts_reads_as_none(tmp_path):
+    frame, verdict = sample()
+    result = gate(frame, Terms(len(frame) + 2, LIMITS), verdict, tmp_path)
+    told = text_of(result.data_docs)
+    assert "PASS, and the gate doubts it" in told
+    assert all(doubt.replace(">", "&gt;") in told for doubt in result.failed_expectations)

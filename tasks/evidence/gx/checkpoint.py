@@ -26,10 +26,15 @@ from expunge.engine.stats.decide import decide
 from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.sampling_plan import breaches
 from expunge.engine.stats.verdict import JudgeError, Outcome, Verdict
-from expunge.tasks.evidence.gx.data_docs import make_self_contained
+from expunge.tasks.evidence.gx.data_docs import Suite, make_self_contained, write_index
 from expunge.tasks.evidence.gx.expectations import evidence_expectations, limits_expectations, limits_table, state
 
 SITE, DATA_DOCS = "local_site", "data_docs"
+ABOUT = {
+    "evidence": "the judged pictures: all are there, whole and told apart",
+    "limits": "the verdict: each number that it rests on keeps its limit",
+}
+"""The subject of each suite."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,14 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -
         f"limits-{content}": (limits_table(statements, verdict), limits_expectations(statements)),
     }
     context = open_context(folder)
+    site, told = folder / DATA_DOCS, list[Suite]()
     failed = list(_unproven(evidence, terms, verdict))
     for name, (frame, expectations) in suites.items():
         result = validate(context, name, frame, expectations)
         failed += failures(name, result, len(expectations))
-    docs = make_self_contained(folder / DATA_DOCS)
+        told.append(Suite.of(name, ABOUT[name.partition("-")[0]], result, site))
+    make_self_contained(site)
+    docs = write_index(site, verdict, terms.names, told, len(statements), failed)
     return GateResult(not failed, tuple(failed), docs)
 
 

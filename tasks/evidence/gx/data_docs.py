@@ -1,48 +1,130 @@
-"""Great Expectations' Data Docs made readable without a network.
+"""Great Expectations' Data Docs made readable without a network, and wherever they are opened.
 
 As built, every page loads Bootstrap, jQuery, pictures and fonts from public content networks, and the index fills its
-table by those scripts: opened offline it is empty. So scripts and whatever is loaded from elsewhere are taken out, a
-short style is put in, and the index is written as a plain list.
+table by those scripts: opened offline it is empty. So scripts and whatever is loaded from elsewhere are taken out, and
+a short style is put in. MLflow opens a page without its folder, where a link to another page leads nowhere. So the
+index has all results itself, and no page links to another.
 """
+
+from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.views.findings import Findings, Names
+from expunge.tasks.views.sentences import headline
+
 LOADED = re.compile(
-    r"<script\b.*?</script>|<link\b[^>]*\bhref=\"https?:[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|<footer\b.*?</footer>",
+    r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|<footer\b.*?</footer>|<nav\b.*?</nav>",
     re.DOTALL,
 )
+ELSEWHERE = re.compile(r"<a\b[^>]*\bhref=\"(?!#)[^\"]*\"[^>]*>(.*?)</a>", re.DOTALL)
 BACKGROUND = re.compile(r"url\(['\"]?https?:[^)]*\)")
 STYLE = """<style>
-body{font:15px/1.5 sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
+body{font:15px/1.5 sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;margin:.5rem 0}
-th,td{border:1px solid #ccc;padding:.4rem .6rem;text-align:left}
+th,td{border:1px solid #ccc;padding:.4rem .6rem;text-align:left;vertical-align:top}
 .alert{background:#eef1f4;padding:.4rem .8rem;margin-top:1rem}
 .fa-check-circle::before{content:"\\2713";color:#176b32}.fa-times::before{content:"\\2717";color:#a11}
 .collapse,.modal,.sticky,button{display:none}
 </style>"""
+PAGES = Environment(
+    loader=PackageLoader("expunge.tasks.views", "pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def make_self_contained(site: Path) -> Path:
-    """Rewrite every page below `site` in place and return the index page. Doing it twice changes nothing."""
+@dataclass(frozen=True)
+class Line:
+    """One expectation: whether it holds, what is expected in words, and what was found."""
+
+    held: bool
+    text: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite came to, what did not hold first; `page` is Great Expectations' own page of it."""
+
+    name: str
+    about: str
+    page: str
+    rows: tuple[Line, ...]
+
+    @property
+    def held(self) -> int:
+        return sum(row.held for row in self.rows)
+
+    @classmethod
+    def of(cls, name: str, about: str, result: ExpectationSuiteValidationResult, site: Path) -> Suite:
+        pages = sorted(site.glob(f"validations/{name}/*/*/*.html"), key=lambda page: page.parent.name)
+        rows = sorted(map(_line, result.results), key=lambda row: row.held)
+        return cls(name, about, pages[-1].relative_to(site).as_posix() if pages else "", tuple(rows))
+
+
+def make_self_contained(site: Path) -> None:
+    """Rewrite every page below `site` in place. Doing it twice changes nothing."""
     for page in site.rglob("*.html"):
-        text = BACKGROUND.sub("none", LOADED.sub("", page.read_text(encoding="utf-8")))
+        text = ELSEWHERE.sub(r"\1", LOADED.sub("", page.read_text(encoding="utf-8")))
+        text = BACKGROUND.sub("none", text)
         page.write_text(text if STYLE in text else text.replace("</head>", STYLE + "</head>", 1), encoding="utf-8")
     for sheet in site.rglob("*.css"):
         sheet.write_text(BACKGROUND.sub("none", sheet.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def write_index(
+    site: Path, verdict: Verdict, names: Names, suites: Sequence[Suite], numbers: int, doubts: Sequence[str]
+) -> Path:
+    """Write the page that has verdict and results, and return it.
+
+    `numbers` is how many the verdict rests on, `doubts` what kept the gate shut.
+    """
+    page = PAGES.get_template("data_docs.html").render(
+        style=STYLE,
+        outcome=verdict.outcome.value,
+        headline=headline(verdict, Findings.of(verdict, names)),
+        claims=len(verdict.claims),
+        numbers=numbers,
+        suites=suites,
+        doubts=doubts,
+    )
     index = site / "index.html"
-    index.write_text(_index(site), encoding="utf-8")
+    index.write_text(page, encoding="utf-8")
     return index
 
 
-def _index(site: Path) -> str:
-    """Return a page of all validations, the newest first; their folders are validations/<suite>/<run>/<time>."""
-    pages = sorted(site.glob("validations/*/*/*/*.html"), key=lambda page: page.parent.name, reverse=True)
-    links = (
-        f'<li><a href="{html.escape(page.relative_to(site).as_posix())}">'
-        f"{html.escape(page.parents[2].name)}, {html.escape(page.parent.name)}</a></li>"
-        for page in pages
-    )
-    title = "<title>Data Docs</title>"
-    return f"<!doctype html><meta charset=utf-8>{title}{STYLE}<h1>Validations</h1><ul>{''.join(links)}</ul>\n"
+def _line(item: ExpectationValidationResult) -> Line:
+    wanted = item.expectation_config
+    stated = ((wanted.meta or {}).get("statement") or _written(wanted.description)) if wanted else None
+    return Line(item.success is True, stated or (wanted.type if wanted else "says not what it expects"), _found(item))
+
+
+def _written(description: str | None) -> str:
+    """Return a description as it was before Great Expectations had it for HTML and templates."""
+    return html.unescape((description or "").replace("$$", "$"))
+
+
+def _found(item: ExpectationValidationResult) -> str:
+    result = item.result or {}
+    if "observed_value" in result:
+        return _short(result["observed_value"])
+    if "unexpected_count" in result:
+        return f"{result['unexpected_count']} of {result.get('element_count', '?')} are otherwise"
+    return "not evaluated" if item.exception_info and item.success is not True else ""
+
+
+def _short(value: object) -> str:
+    """Return a value as people read it."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else f"{text[:200]} ..."

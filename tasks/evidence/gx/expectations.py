@@ -150,7 +150,8 @@ def limits_expectations(statements: tuple[Statement, ...]) -> list[Expectation]:
     return [
         gxe.ExpectTableRowCountToEqual(value=1, description="there is one verdict"),
         gxe.ExpectTableColumnCountToEqual(
-            value=1 + len(statements), description=f"it rests on {len(statements)} numbers, each with its limit"
+            value=1 + len(statements),
+            description=f"beside the outcome it has {len(statements)} numbers, each with its limit",
         ),
         gxe.ExpectColumnValuesToNotBeNull(column="outcome", description="the verdict has an outcome"),
         gxe.ExpectColumnValuesToBeInSet(

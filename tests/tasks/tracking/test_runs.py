@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from PIL import Image
 
+from expunge.engine.stats.evidence import table as evidence
+from expunge.engine.stats.evidence.table import Row
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.tracking.registry import is_registered, model_name, register, withdraw
@@ -22,14 +24,16 @@ from expunge.tasks.tracking.runs import (
     record,
     recorded_publications,
     recorded_run,
+    shortened,
     supersede,
 )
 
 
 @pytest.fixture
 def what(tmp_path: Path) -> RunRecord:
-    rows = {"concept": ["apple", "apple"], "seed": [1, 2], "seen": [0.1, 0.2], "note": ["a", None]}
-    pd.DataFrame(rows).to_parquet(tmp_path / "evidence.parquet")
+    shown = [("before", True, 0.9, 1), ("after", False, 0.2, 1), ("after", False, 0.7, 2), ("after", True, 0.6, 3)]
+    rows = [Row("apple", "target", "object", "name", "an apple", seed, arm, *says, "") for arm, *says, seed in shown]
+    evidence.write(evidence.table(rows), tmp_path / "evidence.parquet")
     Image.new("RGB", (8, 8)).save(tmp_path / "sheet.png")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/index.html").write_text("<p>docs</p>")
@@ -112,6 +116,47 @@ def test_a_run_shows_identity_metrics_state_and_files(stack, what):
     assert [entry.path for entry in client(stack).list_artifacts(run_id, "data_docs")] == ["data_docs/index.html"]
 
 
+def test_the_list_of_runs_says_request_and_verdict(stack, what):
+    told = {"expunge.verdict": "FAIL", "expunge.state": "rejected"}
+    names = {
+        "REQ-1: FAIL": told,
+        "REQ-1: checked again PASS": {"expunge.verdict": "PASS", "expunge.state": "reverified"},
+        "REQ-1: checked again FAIL": {"expunge.verdict": "FAIL", "expunge.state": "suspect"},
+        "REQ-1: the base": {"expunge.verdict": "none", "expunge.state": "published"},
+    }
+    assert [dataclasses.replace(what, tags=tags).name for tags in names.values()] == list(names)
+    run = client(stack).get_run(record(stack, dataclasses.replace(what, tags=told)))
+    assert run.info.run_name == "REQ-1: FAIL"
+
+
+def test_run_and_version_have_the_description_cut_between_lines_where_mlflow_would_cut_it(stack, what):
+    page = "\n".join([f"line {number} " + "x" * 90 for number in range(200)])
+    line = f"line-{uuid.uuid4().hex[:8]}"
+    run = record(stack, dataclasses.replace(what, description=page))
+    told = client(stack).get_run(run).data.tags["mlflow.note.content"]
+    register(stack, "s3://expunge/bundles/d", run, line, "d" * 64)
+    version = client(stack).get_model_version(model_name(stack, line), "1").description
+    for text, most in ((told, 8000), (version, 5000)):
+        assert most - 300 < len(text) <= most
+        assert text.endswith("in the bundle's README.md.")
+        assert page.startswith(text.split("\n\n")[0] + "\n")
+    assert shortened("short", 8000) == "short"
+
+
+def test_what_speaks_against_the_model_comes_first(stack, what, tmp_path):
+    run = record(stack, what)
+    table = client(stack).download_artifacts(run, "evidence.json", str(tmp_path))
+    rows = pd.read_json(table, orient="split")
+    assert list(zip(rows["arm"], rows["seed"], strict=True)) == [
+        ("after", 3),
+        ("after", 2),
+        ("after", 1),
+        ("before", 1),
+    ]
+    sheets = [entry.path for entry in client(stack).list_artifacts(run, "contact_sheets")]
+    assert sheets == ["contact_sheets/1-sheet.png"]
+
+
 def test_the_artifacts_lie_in_s3(stack, what):
     from expunge.tasks.storage import s3
 
@@ -125,7 +170,7 @@ def test_recording_twice_gives_one_run_and_one_table(stack, what, tmp_path):
     assert first == second
     assert runs_of(stack, what.key) == [first]
     table = client(stack).download_artifacts(first, "evidence.json", str(tmp_path))
-    assert len(pd.read_json(table, orient="split")) == 2
+    assert len(pd.read_json(table, orient="split")) == 4
 
 
 def test_the_run_of_a_replaced_request_says_by_which(stack, what):

@@ -22,7 +22,7 @@ from expunge.engine.stats.verdict import Verdict
 from expunge.tasks.core.work_order import Order, Ref
 from expunge.tasks.evidence.examination import Examination, examination
 from expunge.tasks.ledger.case import open_case
-from expunge.tasks.report import render_card
+from expunge.tasks.report import describe, render_card
 from expunge.tasks.restore import assemble_base
 from expunge.tasks.views.assurances import WORDS_OR_WEIGHTS
 from expunge.tasks.views.model_card import literal
@@ -158,3 +158,20 @@ def test_the_card_of_a_base_that_is_back_is_read_by_the_hub_too(done: tuple[Orde
     assert "as it was" in told.text
     assert "from_pretrained" in code_of(told.content)
     shutil.rmtree(order.folder / "bundle")
+
+
+def test_mlflow_is_told_figures_and_what_they_prove_of_what_passed_and_what_did_not(
+    done: tuple[Order, Ref], tmp_path: Path
+) -> None:
+    order, verdict = done
+    passed = describe(open_case(order), Verdict.load(verdict.path))
+    assert passed.startswith("# shown: PASS\n\nbicycle: seen in 0 of")
+    assert "## What it does not say" in passed
+    failing = new_order(tmp_path, "quick")
+    reached = Verdict.load(verified(failing, lambda _: True)[0].path)
+    failed = describe(open_case(failing), reached)
+    assert failed.startswith("# shown: FAIL\n\nNot accepted: bicycle: seen in")
+    assert "The verdict is FAIL, so nothing is proven:" in failed
+    assert failed.count("\n- ") >= len(reached.reasons)
+    assert "A PASS is false" in failed
+    assert "every byte was compared" not in failed
