@@ -20,11 +20,12 @@ from expunge.tasks.ledger.queries import publication_in
 from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.preflight import prefect_staying, secured
 from expunge.tasks.publish import follow_task, publish_task
-from expunge.tasks.record import record_task
+from expunge.tasks.record import is_of_a_person, record_task
 from expunge.tasks.restore import record_base_task
 from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.views.outcome import outcome
+from expunge.tasks.views.run_page import show_base, show_sheets, show_verdict
 
 STEPS = 4
 """How many steps the publication takes."""
@@ -50,8 +51,12 @@ def publish(request_id: RequestId, line: LineName, home: Path) -> Case:
             follow_task(case)
             release = publish_task(case, approved.bundle, approved.verdict)
             if approved.verdict and approved.evidence:
+                named = not is_of_a_person(case)
+                show_verdict(case.order, approved.verdict, named)
+                show_sheets(case.order, named)
                 record_task(case, approved.verdict, approved.evidence, release.receipt, release)
             else:
+                show_base(request_id, release.bundle)
                 record_base_task(case, release)
             return case
 

@@ -6,6 +6,7 @@ from expunge.tasks.approval import ask_task
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.publish import publish_task
 from expunge.tasks.restore import base_bundle_task, record_base_task
+from expunge.tasks.views.run_page import show_base
 
 
 def restore(case: Case) -> Case:
@@ -14,5 +15,6 @@ def restore(case: Case) -> Case:
     if ask_task(case, bundle):
         return case
     release = publish_task(case, bundle)
+    show_base(case.order.request_id, bundle)
     record_base_task(case, release)
     return case

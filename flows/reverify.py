@@ -21,18 +21,24 @@ from expunge.flows.remote.give_way import must_give_way, wait_again
 from expunge.tasks.catch_up import catch_up
 from expunge.tasks.core.errors import EXIT_CODE_OF, ChecksFailed, NothingOnRecord, exit_code_of
 from expunge.tasks.core.machine.private_home import private
+from expunge.tasks.core.paths import VERDICT
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Ref
+from expunge.tasks.core.workflow.run_progress import progress_of
 from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.ledger.ledger import Ledger
 from expunge.tasks.ledger.line.lock import alone_on
+from expunge.tasks.ledger.line.proof import doubts_of
 from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.queries import is_to_check, lines_to_check, summary
-from expunge.tasks.ledger.receipt import LINE
+from expunge.tasks.ledger.receipt import LINE, Receipt
 from expunge.tasks.ledger.recorder import journal
 from expunge.tasks.ledger.state.leases import LineBusy
 from expunge.tasks.preflight import check_here, prefect_staying, reach, secured
+from expunge.tasks.record import is_of_a_person
 from expunge.tasks.restore import look_task
 from expunge.tasks.reverify import (
+    Check,
     conclude_task,
     fetch_task,
     finding_task,
@@ -43,11 +49,14 @@ from expunge.tasks.reverify import (
 )
 from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import close_abandoned, mark_run
+from expunge.tasks.views.run_page import show_base, show_sheets, show_verdict
 
 LineName = Annotated[str, Field(pattern=f"^{LINE.pattern}$")]
 AnyLine = Annotated[str, Field(pattern=f"^({LINE.pattern})?$")]
 # What falls due within it is checked: a check takes its time, and the night after may fail.
 AHEAD = timedelta(days=2)
+STEPS = 5
+"""How many steps the check of an edited model takes."""
 
 
 @flow(name="reverify", flow_run_name="{line}", persist_result=False)
@@ -62,19 +71,22 @@ def reverify(line: LineName, home: Path) -> str:
     settings = replace(Settings.load(), home=home)
     with private(home), secured(line, settings) as ledger:
         mark_run(line, home, "reverify")
-        return _questioned(ledger, settings)
+        with progress_of(line, STEPS):
+            return _questioned(ledger, settings)
 
 
 def _questioned(ledger: Ledger, settings: Settings) -> str:
     status = LineStatus.by(settings.home, ledger.chain)
     if status is not None and status.restored:
         key = look_task(ledger, settings)
+        show_base(ledger.line, status.proof.bundle)
         catch_up(ledger, settings)
         return key
     check = open_task(ledger, settings)
     model = fetch_task(check)
     evidence = question_task(check, model)
     receipt = conclude_task(check, model, evidence)
+    _show(check, receipt)
     try:
         finding_task(check, receipt, evidence)
     except Exception:
@@ -82,6 +94,12 @@ def _questioned(ledger: Ledger, settings: Settings) -> str:
         raise
     refuse(ledger.line, receipt)
     return check.order.key
+
+
+def _show(check: Check, receipt: Receipt) -> None:
+    named = not is_of_a_person(check.case)
+    show_verdict(check.order, Ref.of(check.order.folder / VERDICT), named, doubts_of(receipt))
+    show_sheets(check.order, named)
 
 
 @flow(name="reverify what is due", persist_result=False)

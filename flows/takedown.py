@@ -20,6 +20,7 @@ from expunge.tasks.approval import ask_task
 from expunge.tasks.bundle import bundle_task
 from expunge.tasks.core.machine.private_home import private
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.core.work_order import Ref, Weights
 from expunge.tasks.core.workflow.run_progress import progress_of
 from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.edit import edit_task, plan_task
@@ -36,7 +37,7 @@ from expunge.tasks.report import report_task
 from expunge.tasks.storage.record.fetching import fetch_if_possible
 from expunge.tasks.tracking.abandoned_runs import mark_run
 from expunge.tasks.verify import attempt_task, compare_task, returned_task, verdict_task, verify_task
-from expunge.tasks.views.run_page import show_verdict
+from expunge.tasks.views.run_page import show_sheets, show_verdict
 
 STEPS = 14
 """How many steps a request takes that is published."""
@@ -84,18 +85,24 @@ def _carried_out(policy: Policy, data: bytes, ledger: Ledger, settings: Settings
     evidence = verify_task(case, candidate)
     verdict = verdict_task(case, candidate, comparison, evidence)
     gate = gate_task(case, candidate, comparison, evidence, verdict)
-    show_verdict(case.order, verdict, named=not is_of_a_person(case))
+    named = not is_of_a_person(case)
+    show_verdict(case.order, verdict, named, gate.failed if gate.shut else ())
     if gate.shut:
         with suppress(Exception):  # what was found goes before what MLflow says, which Prefect has of the task
-            report_task(case, candidate, verdict, evidence)
+            _report(case, candidate, verdict, evidence, named)
             record_task(case, verdict, evidence, gate.receipt, None)
         refuse(verdict, gate)
     returned_task(case, candidate)
     bundle = bundle_task(case, plan, candidate, verdict, evidence)
     if ask_task(case, bundle, verdict):
-        report_task(case, candidate, verdict, evidence)  # people decide by it
+        _report(case, candidate, verdict, evidence, named)  # people decide by it
         return case
     release = publish_task(case, bundle, verdict)
-    report_task(case, candidate, verdict, evidence)
+    _report(case, candidate, verdict, evidence, named)
     record_task(case, verdict, evidence, release.receipt, release)
     return case
+
+
+def _report(case: Case, candidate: Weights, verdict: Ref, evidence: Ref, named: bool) -> None:
+    report_task(case, candidate, verdict, evidence)
+    show_sheets(case.order, named)
