@@ -6,29 +6,31 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from mlflow import MlflowClient
 
 from expunge.tasks.views.evidence_order import against_first
 
-if TYPE_CHECKING:
-    from expunge.tasks.tracking.runs import RunRecord
 
-
-def log_files(client: MlflowClient, run_id: str, what: RunRecord) -> None:
+def log_files(
+    client: MlflowClient,
+    run_id: str,
+    evidence: Path | None,
+    data_docs: Path | None,
+    sheets: Sequence[Path],
+    files: Sequence[Path | None],
+) -> None:
     """Log what a run has to show, in the order in which people look at it."""
-    if what.evidence is not None:
-        client.log_artifact(run_id, str(what.evidence), "evidence")
-        client.log_table(run_id, against_first(pd.read_parquet(what.evidence)), "evidence.json")
-    if what.data_docs is not None:
-        client.log_artifacts(run_id, str(what.data_docs), "data_docs")
-    _log_sheets(client, run_id, what.contact_sheets)
-    if what.report is not None:
-        client.log_artifact(run_id, str(what.report))
-    for file in what.further:
-        client.log_artifact(run_id, str(file))
+    if evidence is not None:
+        client.log_artifact(run_id, str(evidence), "evidence")
+        client.log_table(run_id, against_first(pd.read_parquet(evidence)), "evidence.json")
+    if data_docs is not None:
+        client.log_artifacts(run_id, str(data_docs), "data_docs")
+    _log_sheets(client, run_id, sheets)
+    for file in files:
+        if file is not None:
+            client.log_artifact(run_id, str(file))
 
 
 def _log_sheets(client: MlflowClient, run_id: str, sheets: Sequence[Path]) -> None:

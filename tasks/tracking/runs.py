@@ -231,7 +231,8 @@ def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:
     run_id = client.create_run(experiment, tags=tags, run_name=what.name).info.run_id
     try:
         _log_values(client, run_id, what)
-        log_files(client, run_id, what)
+        files = [what.report, *what.further]
+        log_files(client, run_id, what.evidence, what.data_docs, what.contact_sheets, files)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise

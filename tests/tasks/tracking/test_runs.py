@@ -32,7 +32,10 @@ from expunge.tasks.tracking.runs import (
 @pytest.fixture
 def what(tmp_path: Path) -> RunRecord:
     shown = [("before", True, 0.9, 1), ("after", False, 0.2, 1), ("after", False, 0.7, 2), ("after", True, 0.6, 3)]
-    rows = [Row("apple", "target", "object", "name", "an apple", seed, arm, *says, "") for arm, *says, seed in shown]
+    rows = [
+        Row("apple", "target", "object", "name", "an apple", seed, arm, seen, score, "")
+        for arm, seen, score, seed in shown
+    ]
     evidence.write(evidence.table(rows), tmp_path / "evidence.parquet")
     Image.new("RGB", (8, 8)).save(tmp_path / "sheet.png")
     (tmp_path / "docs").mkdir()
@@ -135,7 +138,7 @@ def test_run_and_version_have_the_description_cut_between_lines_where_mlflow_wou
     run = record(stack, dataclasses.replace(what, description=page))
     told = client(stack).get_run(run).data.tags["mlflow.note.content"]
     register(stack, "s3://expunge/bundles/d", run, line, "d" * 64)
-    version = client(stack).get_model_version(model_name(stack, line), "1").description
+    version = str(client(stack).get_model_version(model_name(stack, line), "1").description)
     for text, most in ((told, 8000), (version, 5000)):
         assert most - 300 < len(text) <= most
         assert text.endswith("in the bundle's README.md.")
