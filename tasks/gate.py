@@ -18,6 +18,7 @@ from expunge.tasks.evidence.examination import examination
 from expunge.tasks.evidence.gx.checkpoint import GateResult, Terms, gate
 from expunge.tasks.ledger.case import Case
 from expunge.tasks.ledger.receipt import Step
+from expunge.tasks.views.outcome import in_words
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def run_gate(order: Order, model: Weights, comparison: Ref, table: Ref, verdict:
     exam, frame = examination(order), evidence.read(table.path)
     planned, compared = exam.rows(frame, arms_of(order, model)), Comparison.load(comparison.path)
     terms = Terms(planned, exam.acceptance, exam.plan, exam.judge, exam.names, compared)
-    return gate(frame, terms, Verdict.load(verdict.path), order.folder / GATE)
+    known = Verdict.load(verdict.path)
+    return gate(frame, terms, known, order.folder / GATE, in_words(order, known)["headline"])
 
 
 def refuse(verdict: Ref, gate: Gated) -> NoReturn:

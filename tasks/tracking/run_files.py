@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from expunge.tasks.views.evidence_order import against_first
+from expunge.tasks.tracking.evidence_order import against_first
 
 
 def log_files(

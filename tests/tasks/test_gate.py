@@ -15,6 +15,8 @@ from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import JudgeError, Outcome, Verdict
 from expunge.tasks.evidence.gx.checkpoint import Terms, failures, gate, open_context, validate
 from expunge.tasks.evidence.gx.expectations import Statement, evidence_expectations, state
+from expunge.tasks.views.findings import Findings
+from expunge.tasks.views.sentences import headline
 from tests.engine.stats.rows import rows
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
@@ -310,7 +312,8 @@ def test_what_a_full_disk_left_of_the_gate_is_not_gone_on_with(tmp_path, content
 
 def test_the_index_has_the_verdict_and_every_result_and_its_counts_agree(tmp_path):
     frame, verdict = sample(seen_after=12)
-    index = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path).data_docs.read_text()
+    words = headline(verdict, Findings.of(verdict, {}))
+    index = gate(frame, Terms(len(frame), LIMITS), verdict, tmp_path, words).data_docs.read_text()
     told, numbers = text_of(tmp_path / "data_docs" / "index.html"), len(list(state(verdict, LIMITS, {})))
     assert "FAIL Not accepted: panda: seen in 12 of 40 pictures" in told
     assert f"The verdict makes {len(verdict.claims)} claims." in told

@@ -64,10 +64,10 @@ class Terms:
     comparison: Comparison | None = None
 
 
-def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -> GateResult:
+def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path, headline: str = "") -> GateResult:
     """Open only if every expectation holds and the verdict, decided anew from the evidence, is the same and a PASS.
 
-    The file context and its Data Docs are kept in `folder`.
+    The file context and its Data Docs are kept in `folder`; `headline` is the verdict in a sentence.
     """
     planned, statements = terms.planned, tuple(state(verdict, terms.acceptance, terms.names))
     content = sha256(verdict.to_json().encode())[:12]
@@ -83,7 +83,7 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path) -
         failed += failures(name, result, len(expectations))
         told.append(Suite.of(name, ABOUT[name.partition("-")[0]], result, site))
     make_self_contained(site)
-    docs = write_index(site, verdict, terms.names, told, len(statements), failed)
+    docs = write_index(site, verdict, headline, told, len(statements), failed)
     return GateResult(not failed, tuple(failed), docs)
 
 

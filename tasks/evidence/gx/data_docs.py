@@ -18,8 +18,6 @@ from great_expectations.core import ExpectationSuiteValidationResult, Expectatio
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.views.findings import Findings, Names
-from expunge.tasks.views.sentences import headline
 
 LOADED = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|<footer\b.*?</footer>|<nav\b.*?</nav>",
@@ -37,7 +35,7 @@ th{overflow-wrap:normal}
 .collapse,.modal,.sticky,button{display:none}
 </style>"""
 PAGES = Environment(
-    loader=PackageLoader("expunge.tasks.views", "pages"),
+    loader=PackageLoader("expunge.tasks.evidence.gx", "pages"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -85,16 +83,16 @@ def make_self_contained(site: Path) -> None:
 
 
 def write_index(
-    site: Path, verdict: Verdict, names: Names, suites: Sequence[Suite], numbers: int, doubts: Sequence[str]
+    site: Path, verdict: Verdict, headline: str, suites: Sequence[Suite], numbers: int, doubts: Sequence[str]
 ) -> Path:
     """Write the page that has verdict and results, and return it.
 
-    `numbers` is how many the verdict rests on, `doubts` what kept the gate shut.
+    `headline` is the verdict in a sentence, `numbers` is how many numbers it rests on, `doubts` what kept the gate shut.
     """
     page = PAGES.get_template("data_docs.html").render(
         style=STYLE,
         outcome=verdict.outcome.value,
-        headline=headline(verdict, Findings.of(verdict, names)),
+        headline=headline,
         claims=len(verdict.claims),
         numbers=numbers,
         suites=suites,
