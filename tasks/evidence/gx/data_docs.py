@@ -87,7 +87,7 @@ def write_index(
 ) -> Path:
     """Write the page that has verdict and results, and return it.
 
-    `headline` is the verdict in a sentence, `numbers` is how many numbers it rests on, `doubts` what kept the gate shut.
+    `headline` is the verdict in a sentence, `numbers` is how many it rests on, `doubts` what kept the gate shut.
     """
     page = PAGES.get_template("data_docs.html").render(
         style=STYLE,
