@@ -67,7 +67,7 @@ def _operators() -> Iterator[tuple[str, Any]]:
 def _mutant(source: str, name: str, occurrence: int, line: int) -> Mutant | None:
     """Return the mutant, or None if the program is the same for the interpreter: in an annotation, say."""
     mutated = mutate_code(source, plugins.get_operator(name)(), occurrence)
-    if mutated is None or _meaning(mutated) == _meaning(source):
+    if mutated is None or _meaning(mutated) in ("", _meaning(source)):
         return None
     pairs = zip(source.splitlines(), mutated.splitlines(), strict=False)
     number, (before, after) = next(
@@ -77,8 +77,11 @@ def _mutant(source: str, name: str, occurrence: int, line: int) -> Mutant | None
 
 
 def _meaning(source: str) -> str:
-    """The program without the annotations of its functions, which nobody evaluates."""
-    tree = ast.parse(source)
+    """The program without the annotations of its functions, which nobody evaluates; "" if it is none."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return ""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None

@@ -85,6 +85,8 @@ def test_attack_the_verdict_is_changed_after_people_were_asked(
         assert "PASS:" not in said
         assert "unicorn" not in said
         assert f"{file} is n" in said, "no longer what was made, or not what was published"
+    assert "Approve and publish" not in page
+    assert "Refuse" in page
     (row,) = waiting(order.home)
     assert (row["outcome"], row["headline"], row["assurance"]) == (None, None, None)
     assert file in row["problem"]
