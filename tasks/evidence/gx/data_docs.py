@@ -30,6 +30,7 @@ body{font:15px/1.5 sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;co
 table{border-collapse:collapse;width:100%;margin:.5rem 0}
 th,td{border:1px solid #ccc;padding:.4rem .6rem;text-align:left;vertical-align:top}
 th{overflow-wrap:normal}
+summary{margin:.6rem 0;cursor:pointer;font-weight:bold}
 .alert{background:#eef1f4;padding:.4rem .8rem;margin-top:1rem}
 .fa-check-circle::before{content:"\\2713";color:#176b32}.fa-times::before{content:"\\2717";color:#a11}
 .collapse,.modal,.sticky,button{display:none}
