@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-from expunge.tasks.core.settings import Settings
-from tests.faults.runs import submit_and_exit
-from tests.load.stand_in import stand_in
+from tests.load import worker
 
 _ALONE = threading.Lock()
 
@@ -24,10 +20,10 @@ _ALONE = threading.Lock()
 def main() -> None:
     """Submit what is asked for, side by side, until there is nothing more to read."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([worker.__name__])  # so that its libraries are read once, not by each process
     threads = []
     for line in sys.stdin:
-        process = context.Process(target=_submit, args=(line.strip(),))
+        process = context.Process(target=worker.submit, args=(line.strip(),))
         process.start()
         _say(policy=line.strip(), pid=process.pid)
         threads.append(threading.Thread(target=_wait, args=(process, line.strip())))
@@ -44,15 +40,6 @@ def _wait(process: Any, policy: str) -> None:
 def _say(**words: Any) -> None:
     with _ALONE:
         print(json.dumps(words), flush=True)
-
-
-def _submit(policy: str) -> None:
-    log = Path(os.environ["EXPUNGE_HOME"]).parent / "log"
-    with log.open("a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    stand_in()
-    submit_and_exit(Path(policy), Settings.load())
 
 
 if __name__ == "__main__":
