@@ -17,6 +17,7 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.queries import lines
+from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.tables import LINES
 from expunge.tasks.preflight import ask_prefect
@@ -27,6 +28,7 @@ from expunge.tasks.reconcile.orphans import reconcile_orphans
 from expunge.tasks.reconcile.pointers import look_at_other_pointers
 from expunge.tasks.reconcile.runs import reconcile_processes
 from expunge.tasks.storage import s3
+from expunge.tasks.storage.record.place import HEADS
 from expunge.tasks.storage.record.shared import RecordInS3
 from expunge.tasks.tracking.abandoned_runs import mark_process
 from expunge.tasks.tracking.connection import ask_mlflow
@@ -107,7 +109,9 @@ def _silence(place: str, ask: Callable[[], None]) -> list[Finding]:
 
 
 def _lines(look: Look) -> list[str]:
-    """Return the lines that S3, the home or the database knows."""
+    """Return the lines that S3, the home or the database knows. An empty folder, which some servers keep, is none."""
     with Database.of(look.home).transaction() as connection:
         rows = set(connection.execute(select(LINES.c.id)).scalars())
-    return sorted({*look.record.lines(), *lines(look.home), *rows})
+    slots = s3.names_under(look.client, look.bucket, f"{look.place}{HEADS}")
+    stored = {line for line in (slot.partition("/")[0] for slot in slots) if LINE.fullmatch(line)}
+    return sorted({*stored, *lines(look.home), *rows})

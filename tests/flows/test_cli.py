@@ -174,4 +174,4 @@ def test_every_command_has_an_example_that_the_shell_could_run() -> None:
 def test_a_shell_can_complete_commands() -> None:
     asked = {"_EXPUNGE_COMPLETE": "complete_bash", "COMP_WORDS": "expunge rec", "COMP_CWORD": "1"}
     done = CliRunner().invoke(app, [], env=asked, prog_name="expunge")
-    assert done.stdout.split() == ["receive", "receipts"]
+    assert done.stdout.split() == ["receive", "receipts", "reconcile"]

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -594,8 +595,9 @@ def test_two_at_once_do_no_harm(at_once: Settings, name: str, published: Any) ->
     put(at_once, f"bundles/{JUNK}/manifest.json")
     remove(at_once, place(at_once) + RecordInS3.slot_name(name, 3))
     remove(at_once, f"{place(at_once)}files/{published.inputs['verdict']}")
-    with ThreadPoolExecutor(3) as pool:
-        ends = list(pool.map(lambda _: reconcile(at_once), range(3)))
+    with ThreadPoolExecutor(3) as pool:  # each knows where Prefect is, as the thread of the test does
+        runs_at_once = [pool.submit(copy_context().run, reconcile, at_once) for _ in range(3)]
+        ends = [run.result() for run in runs_at_once]
     assert {end["exit_code"] for end in ends} == {0}
     reconcile(at_once)
     assert reconcile(at_once)["findings"] == []
