@@ -20,6 +20,7 @@ from expunge.tasks.storage.pointer import approved
 from expunge.tasks.storage.record_replica import differences
 from tests.flows.conftest import FEW, Finished, policy_file, run_cli, withdrawal
 from tests.flows.lines import reset
+from tests.flows.test_run_pages import shown
 from tests.tasks.ledger.signatures.keys import write_key
 from tests.tasks.ledger.test_counters import letter
 from tests.tasks.ledger.test_decisions import floor_for
@@ -76,6 +77,9 @@ def test_a_takedown_waits_and_a_person_publishes_it(line: Settings, name: str, w
     assert approved(name, line) == done.data["bundle"]
     assert [row["state"] for row in states(line.home)][-1] == "published"
     assert is_whole(line)
+    page = shown(line, name, "publish")
+    assert page.keys() == {"verdict", "pictures", "progress"}
+    assert str(page["verdict"].data).startswith("# PASS: second")
     again = decide(waits, "publish", "second")
     assert (again.code, "waits for a decision" in again.err) == (2, True)
     assert submit(waits).data["repeated"]
