@@ -17,7 +17,6 @@ from expunge.tasks.core.workflow.run_progress import tell
 from expunge.tasks.core.workflow.steps import refusals_end_plainly
 from expunge.tasks.ledger.line.head import sharing
 from expunge.tasks.ledger.queries import lines
-from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.tables import LINES
 from expunge.tasks.preflight import ask_prefect
@@ -28,7 +27,6 @@ from expunge.tasks.reconcile.orphans import reconcile_orphans
 from expunge.tasks.reconcile.pointers import look_at_other_pointers
 from expunge.tasks.reconcile.runs import reconcile_processes
 from expunge.tasks.storage import s3
-from expunge.tasks.storage.record.place import HEADS
 from expunge.tasks.storage.record.shared import RecordInS3
 from expunge.tasks.tracking.abandoned_runs import mark_process
 from expunge.tasks.tracking.connection import ask_mlflow
@@ -88,7 +86,8 @@ def reconcile(settings: Settings, dry: bool = False) -> dict[str, Any]:
     with sharing(settings.home, record):
         for line in known:
             found += reconcile_line(line, look)
-        found += [*look_at_other_pointers(known, look), *reconcile_orphans(look)]
+        found += look_at_other_pointers(known, look)
+        found += reconcile_orphans(found, look)
     if PREFECT not in look.silent:
         found += reconcile_processes(BY_PROCESS, look)
     rows = [asdict(each) for each in found]
@@ -109,9 +108,7 @@ def _silence(place: str, ask: Callable[[], None]) -> list[Finding]:
 
 
 def _lines(look: Look) -> list[str]:
-    """Return the lines that S3, the home or the database knows. An empty folder, which some servers keep, is none."""
+    """Return the lines that S3, the home or the database knows."""
     with Database.of(look.home).transaction() as connection:
         rows = set(connection.execute(select(LINES.c.id)).scalars())
-    slots = s3.names_under(look.client, look.bucket, f"{look.place}{HEADS}")
-    stored = {line for line in (slot.partition("/")[0] for slot in slots) if LINE.fullmatch(line)}
-    return sorted({*stored, *lines(look.home), *rows})
+    return sorted({*look.lines_under(look.place), *lines(look.home), *rows})

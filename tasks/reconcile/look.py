@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from expunge.tasks.core.settings import Settings
+from expunge.tasks.ledger.receipt import LINE
 from expunge.tasks.ledger.state.database import Database
 from expunge.tasks.ledger.state.heads import head_of
 from expunge.tasks.ledger.state.leases import LineBusy, is_held, lease_name, leased
 from expunge.tasks.reconcile.finding import Done
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.manifest import prefix
+from expunge.tasks.storage.record.place import HEADS
 from expunge.tasks.storage.record.shared import RecordInS3
 
 BUNDLES = "bundles/"
@@ -44,7 +46,7 @@ class Look:
 
     @property
     def repaired(self) -> Done:
-        """What becomes of a finding that is repaired if anything is."""
+        """Return the outcome of a finding that can be repaired."""
         return Done.CAN_BE if self.dry else Done.REPAIRED
 
     @cached_property
@@ -57,12 +59,17 @@ class Look:
 
     @cached_property
     def bundles(self) -> dict[str, set[str]]:
-        """The names of the files under each bundle's digest, as they were at the first look."""
+        """Return the names of the files under each bundle's digest, as they were at the first look."""
         found = dict[str, set[str]]()
         for key in s3.written_under(self.client, self.bucket, BUNDLES):
             digest, _, name = key.removeprefix(BUNDLES).partition("/")
             found.setdefault(digest, set()).add(name)
         return found
+
+    def lines_under(self, place: str) -> set[str]:
+        """Return the lines of which a record has a slot. An empty folder, which some servers keep, is no line."""
+        slots = s3.names_under(self.client, self.bucket, f"{place}{HEADS}")
+        return {line for line in (slot.partition("/")[0] for slot in slots) if LINE.fullmatch(line)}
 
     def uri(self, key: str) -> str:
         """Return how a message names an object."""

@@ -3,6 +3,8 @@
 A takedown stores what a receipt names before the receipt. So an orphan may be of a run that is under way, and a run
 that is killed and submitted again finds what it had stored. Therefore nothing is deleted that is younger than
 `EXPUNGE_ORPHAN_DAYS`, and nothing at all while anybody holds a lease, or where something was appended since the look.
+Nor is anything deleted while anything else of the record is left to people or was not looked at. Else somebody who
+removes the receipts of a line would have its files removed, too.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from expunge.tasks.ledger.queries import lines, read
 from expunge.tasks.ledger.receipt import LINE, Receipt
 from expunge.tasks.ledger.state.heads import heads_in
 from expunge.tasks.ledger.state.leases import free_abandoned, nobody_at_work
-from expunge.tasks.reconcile.finding import S3, Done, Finding, failures
+from expunge.tasks.reconcile.finding import DATABASE, S3, Done, Finding, failures
 from expunge.tasks.reconcile.look import BUNDLES, Look
 from expunge.tasks.reconcile.named_here import bundles_named, digests_elsewhere, files_of_bundle, keys_named
 from expunge.tasks.storage import s3
@@ -37,14 +39,15 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Orphans:
-    """What no receipt names: `made` by a run, by key when it was written; `others`, with what to do about each."""
+    """Objects that no receipt names: `made` by a run, with the time of writing; `others`, with the cure of each."""
 
     made: Mapping[str, datetime]
     others: Mapping[str, str]
 
 
-def reconcile_orphans(look: Look) -> list[Finding]:
-    """Delete what no receipt names, or say why it stays."""
+def reconcile_orphans(before_it: Sequence[Finding], look: Look) -> list[Finding]:
+    """Delete what no receipt names, or say why it stays. `before_it` are the findings on the lines and pointers."""
+    unsolved = any(one.place in (DATABASE, S3) and one.done not in (Done.REPAIRED, Done.CAN_BE) for one in before_it)
     found = list[Finding]()
     with failures(found, S3, look.uri(look.place)):
         busy = [] if look.dry else free_abandoned(look.database)
@@ -59,7 +62,7 @@ def reconcile_orphans(look: Look) -> list[Finding]:
         if young:
             what = f"{len(young)} objects that no receipt names are not {look.settings.orphan_days} days old yet"
             found.append(Finding(S3, look.uri(min(young)), f"{what}: they may be of a run that goes on", Done.WAITS))
-        found += _removed(old, before, busy, look)
+        found += _removed(old, before, busy, unsolved or bool(orphans.others), look)
     return found
 
 
@@ -80,9 +83,9 @@ def _listed(receipts: Sequence[Receipt], look: Look) -> Orphans:
     there = dict[str, dict[str, datetime]]()
     for key, at in s3.written_under(look.client, look.bucket, BUNDLES).items():
         there.setdefault(key.removeprefix(BUNDLES).partition("/")[0], {})[key] = at
-    for key, at in _beside_bundles(there, bundles_named(receipts), look):
-        made[key] = at
-    unnamed = {digest: keys for digest, keys in there.items() if digest not in bundles_named(receipts)}
+    bundles = bundles_named(receipts)
+    made |= dict(_beside_bundles(there, bundles, look))
+    unnamed = {digest: keys for digest, keys in there.items() if digest not in bundles}
     for digest, keys in _nobodys(unnamed, others, look).items():
         made |= keys if DIGEST.fullmatch(digest) else {}
     return Orphans(made, others)
@@ -141,7 +144,7 @@ def _by_age(made: Mapping[str, datetime], look: Look) -> tuple[list[str], list[s
 
 
 def _removed(
-    old: Sequence[str], before: Mapping[str, tuple[int, str]], busy: Sequence[str], look: Look
+    old: Sequence[str], before: Mapping[str, tuple[int, str]], busy: Sequence[str], doubted: bool, look: Look
 ) -> list[Finding]:
     """Delete these, the manifests first: with a manifest a bundle counts as whole."""
     locked = [key for key in old if s3.is_withheld(look.client, look.bucket, key)]
@@ -149,6 +152,9 @@ def _removed(
     doomed = sorted({*old} - {*locked}, key=lambda key: (not key.endswith(f"/{MANIFEST}"), key))
     if busy and doomed:
         what = f"{len(doomed)} objects that no receipt names stay as long as work is under way on {', '.join(busy)}"
+        return [*found, Finding(S3, look.uri(doomed[0]), what, Done.WAITS)]
+    if doubted and doomed:
+        what = f"{len(doomed)} files stay that no receipt names: one that is missing may have named them, see above"
         return [*found, Finding(S3, look.uri(doomed[0]), what, Done.WAITS)]
     for first in range(0, len(doomed), BATCH):
         found += _batch(doomed[first : first + BATCH], before, look)

@@ -10,7 +10,7 @@ from expunge.tasks.reconcile.finding import S3, Done, Finding, failures
 from expunge.tasks.reconcile.look import Look
 from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import approved, check_served, pointer_uri
-from expunge.tasks.storage.record.place import HEADS, RECORDS
+from expunge.tasks.storage.record.place import RECORDS
 
 LINES = "lines/"
 
@@ -43,6 +43,5 @@ def look_at_other_pointers(known: Collection[str], look: Look) -> list[Finding]:
 
 def _lines_elsewhere(look: Look) -> set[str]:
     """Return the lines of the other records in the bucket."""
-    numbers = s3.folders_under(look.client, look.bucket, RECORDS)
-    places = [f"{RECORDS}{number}/{HEADS}" for number in numbers]
-    return {line for place in places for line in s3.folders_under(look.client, look.bucket, place)}
+    places = [f"{RECORDS}{number}/" for number in s3.folders_under(look.client, look.bucket, RECORDS)]
+    return {line for place in places if place != look.place for line in look.lines_under(place)}

@@ -457,6 +457,26 @@ def test_an_object_that_a_receipt_of_another_line_names_stays(at_once: Settings,
     assert there(at_once, f"{place(at_once)}files/{sha256(content)}")
 
 
+@pytest.mark.parametrize("known_by", ["the head in the database", "the pointer in S3"])
+def test_attack_the_receipts_of_a_line_were_removed_so_that_its_files_go(
+    at_once: Settings, name: str, known_by: str
+) -> None:
+    """Another line of the record holds. What the lost line names must not be taken for an orphan."""
+    other = journal(at_once.home, "other-bbbbbbbbbbbb", record=RecordInS3.own(at_once))
+    other.append("planned", request_id="other", who="x", inputs={}, outputs={}, settings={"work": "cd" * 32})
+    for receipt in journal(at_once.home, name).receipts():
+        remove(at_once, place(at_once) + RecordInS3.slot_name(name, receipt.sequence))
+    for folder in ("receipts", "signatures"):
+        shutil.rmtree(at_once.home / folder / name)
+    if known_by == "the pointer in S3":
+        (at_once.home / FILE).unlink()
+    before = everything(at_once)
+    found = reconcile(at_once)
+    assert found["exit_code"] == 6
+    assert everything(at_once).keys() >= before.keys()
+    assert "files stay" in "\n".join(row["what"] for row in found["findings"])
+
+
 def test_a_bundle_of_another_record_in_the_bucket_stays(at_once: Settings, name: str, tmp_path: Path) -> None:
     """Its receipts are signed by a key that nobody here trusts, and keep what they name all the same."""
     other = replace(at_once, home=tmp_path / "other")
@@ -518,7 +538,7 @@ def test_what_a_lock_keeps_stays(stack: Settings, at_once: Settings) -> None:
     client.put_object(
         Bucket=locked.bucket, Key=key, Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until
     )
-    found = orphans._removed([key], orphans._heads(_look(locked)), [], _look(locked))
+    found = orphans._removed([key], orphans._heads(_look(locked)), [], False, _look(locked))
     assert [one.done for one in found] == ["waits"]
     assert there(locked, key)
 
