@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from expunge.canonical_json import canonical_json
 from expunge.engine.families import family_named
 from expunge.engine.files.atomic import write_whole
@@ -22,6 +20,7 @@ from expunge.engine.plans.edit_plan import EditPlan
 from expunge.engine.stats.evidence import table as evidence
 from expunge.engine.stats.limits.attempts import confidence_over_all
 from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.pages import pages_of
 from expunge.tasks.core.paths import DELTAS, REPORT, ROUNDING, SHEETS, readable
 from expunge.tasks.core.work_order import Order, Ref, Weights, verdict_of
 from expunge.tasks.core.workflow.steps import step
@@ -41,13 +40,7 @@ from expunge.tasks.views.model_card import example, front_matter
 from expunge.tasks.views.request_facts import request_facts
 from expunge.tasks.views.sentences import bars, headline, rounded_up, width
 
-PAGES = Environment(
-    loader=PackageLoader("expunge.tasks.views", "pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+PAGES = pages_of("expunge.tasks.views")
 PAGES.globals["WORDS_OR_WEIGHTS"] = WORDS_OR_WEIGHTS
 PAGES.filters["percent"] = lambda share: f"{100 * share:.1f} %"
 PAGES.filters["width"] = width

@@ -16,7 +16,7 @@ from expunge.tasks.ledger.decisions.question import last_answer, open_questions
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.storage.record.appending import append_for_all
 from expunge.tasks.views.letters.facts import on_record
-from expunge.tasks.views.question_words import question_words
+from expunge.tasks.views.question_words import NO_WORDS, question_words
 
 
 def waiting(home: Path) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def _row(home: Path, chain: Sequence[Receipt], asked: Receipt, dues: dict[str, A
     try:
         words = question_words(home, asked)
     except IntegrityError as error:
-        words, problem = {"outcome": None, "headline": None, "assurance": None}, problem or str(error)
+        words, problem = NO_WORDS, problem or str(error)
     report = work_folder(home, asked.work) / REPORT
     return {
         "request_id": asked.request_id,

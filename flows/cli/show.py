@@ -209,12 +209,14 @@ def print_checks(data: dict[str, Any]) -> None:
 
 
 def print_reconciled(data: dict[str, Any]) -> None:
+    from expunge.tasks.reconcile.finding import Done
+
     for row in data["findings"]:
-        colour = "red" if row["done"] in ("left to people", "not looked at") else "green"
+        colour = "red" if row["done"] in (Done.LEFT, Done.UNREACHED) else "green"
         where = f"{row['place']}, {escape(row['where'])}"
         console.print(f"[{colour}]{row['done']}[/]  {where}: {escape(row['what'])}")
-    left = "something is left, see above" if data["exit_code"] else "nothing is left to do"
-    console.print(f"{len(data['lines'])} lines: {left}")
+    result = "something is left, see above" if data["exit_code"] else "nothing is left to do"
+    console.print(f"{len(data['lines'])} lines: {result}")
 
 
 def _of_an_edit(row: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from expunge.tasks.ledger.line.status import LineStatus
 from expunge.tasks.ledger.receipt import Receipt, Step, is_of_a_base, of_step
 from expunge.tasks.storage.bundle_store import bundle_uri
 from expunge.tasks.tracking.registry import is_registered
-from expunge.tasks.tracking.runs import SUSPECT, runs_of
+from expunge.tasks.tracking.runs import SUSPECT, Indexed, runs_of
 
 Shown = tuple[str, str]  # verdict and state
 
@@ -23,26 +23,29 @@ def differences(home: Path, chains: Mapping[str, Sequence[Receipt]], settings: S
     Checks and refusals that MLflow missed while it was down stay in the record alone. Raises ServiceUnreachable.
     """
     for line, chain in chains.items():
-        for problem in [*shown_otherwise(home, line, chain, settings), *not_entered(home, line, chain, settings)]:
+        status, runs = LineStatus.by(home, chain), runs_of(settings, line)
+        for problem in [*shown_otherwise(chain, status, runs), *not_entered(line, chain, status, runs, settings)]:
             yield f"MLflow, {line}: {problem}"
 
 
-def shown_otherwise(home: Path, line: str, chain: Sequence[Receipt], settings: Settings) -> Iterator[str]:
-    """Yield which runs of a line show something else than these receipts say: somebody wrote that."""
-    wanted = _on_record(chain, LineStatus.by(home, chain))
-    for run in runs_of(settings, line):
+def shown_otherwise(chain: Sequence[Receipt], status: LineStatus | None, runs: Sequence[Indexed]) -> Iterator[str]:
+    """Yield which of a line's runs show something else than its receipts say: somebody wrote that."""
+    wanted = _on_record(chain, status)
+    for run in runs:
         if (expected := wanted.get(run.receipt)) is None:
             yield f"run {run.id} names the receipt {run.receipt or 'none'}, which ends no work here"
         elif expected != run.shown:
             yield f"run {run.id} shows {' and '.join(run.shown)}, on record is {' and '.join(expected)}"
 
 
-def not_entered(home: Path, line: str, chain: Sequence[Receipt], settings: Settings) -> Iterator[str]:
+def not_entered(
+    line: str, chain: Sequence[Receipt], status: LineStatus | None, runs: Sequence[Indexed], settings: Settings
+) -> Iterator[str]:
     """Yield what MLflow did not hear of a line, and can be told."""
-    entered = {run.receipt for run in runs_of(settings, line)}
+    entered = {run.receipt for run in runs}
     for receipt in sorted({receipt.digest for receipt in of_step(chain, Step.PUBLISHED)} - entered):
         yield f"no run names the receipt {receipt} of a publication; the next check enters it, if its work is kept"
-    yield from _of_alias(line, LineStatus.by(home, chain), settings)
+    yield from _of_alias(line, status, settings)
 
 
 def _of_alias(line: str, status: LineStatus | None, settings: Settings) -> Iterator[str]:

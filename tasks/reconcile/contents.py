@@ -50,8 +50,7 @@ def _is_as_named(key: str, one: Named, look: Look) -> bool:
     """Return whether an object is what is named. Where S3 computed no sha256 when it was written, it is read."""
     if one.says:
         return is_named(s3.read(look.client, look.bucket, key), one)
-    kept = s3.kept_sha256(look.client, look.bucket, key)
-    return (kept or s3.sha256_of_object(look.client, look.bucket, key)) == one.digest
+    return s3.stored_sha256(look.client, look.bucket, key) == one.digest
 
 
 def _is_here(one: Named) -> bool:

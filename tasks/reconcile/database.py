@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from expunge.tasks.ledger.line.rebuild import rows_in, wrong_tables
-from expunge.tasks.ledger.receipt import named
+from expunge.tasks.ledger.receipt import Receipt, named
 from expunge.tasks.ledger.recorder import journal
-from expunge.tasks.ledger.state.heads import adopt, forget_line, head_of
+from expunge.tasks.ledger.state.heads import adopt, forget_line, head_of, read_rows
 from expunge.tasks.ledger.state.leases import turn
 from expunge.tasks.reconcile.finding import DATABASE, Finding
 from expunge.tasks.reconcile.look import Look
@@ -21,13 +23,13 @@ def reconcile_rows(line: str, look: Look) -> list[Finding]:
     """
     ledger = journal(look.home, line)
     chain, problems = ledger.read()
-    before = [] if problems or not chain else wrong_tables(look.home, chain)
+    before = [] if problems or not chain else _wrong(chain, look)
     if not look.dry:
         ledger.finish()
     after = ledger.receipts()
     if not after:
         return _without_receipts(line, look)
-    if not look.dry and wrong_tables(look.home, after):
+    if not look.dry and _wrong(after, look):
         with turn(line, look.home) as lease:
             adopt(look.database, lease, rows_in(look.home, after))
     promised = [
@@ -35,6 +37,12 @@ def reconcile_rows(line: str, look: Look) -> list[Finding]:
     ]
     wrong = [f"it says otherwise than the receipts in {', '.join(before)}: the receipts count"] if before else []
     return [Finding(DATABASE, line, what, look.repaired) for what in promised or wrong]
+
+
+def _wrong(chain: Sequence[Receipt], look: Look) -> list[str]:
+    with look.database.transaction() as connection:
+        rows = read_rows(connection)
+    return wrong_tables(look.home, chain, rows)
 
 
 def _without_receipts(line: str, look: Look) -> list[Finding]:

@@ -15,7 +15,7 @@ OTHERWISE = (IntegrityError, LedgerError, NothingOnRecord)
 
 
 class Done(StrEnum):
-    """What became of a finding. `CAN_BE`: a run that is not dry repairs it. `WAITS`: nothing is wrong, it is early."""
+    """The outcome of a finding. `CAN_BE`: a run that is not dry repairs it. `WAITS`: nothing is wrong, it is early."""
 
     REPAIRED = "repaired"
     CAN_BE = "can be repaired"

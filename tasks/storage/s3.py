@@ -158,6 +158,15 @@ def sha256_of_object(s3: Any, bucket: str, key: str) -> str:
     return digest.hexdigest()
 
 
+def stored_sha256(s3: Any, bucket: str, key: str, every_byte: bool = False) -> str:
+    """Return the sha256 of an object: as S3 computed it or, where it did not and for `every_byte`, of what it serves.
+
+    IntegrityError when there is no object.
+    """
+    kept = "" if every_byte else kept_sha256(s3, bucket, key)
+    return kept or sha256_of_object(s3, bucket, key)
+
+
 def names_under(s3: Any, bucket: str, prefix: str) -> set[str]:
     """Return the keys that begin with `prefix`, without it."""
     return {key.removeprefix(prefix) for key in written_under(s3, bucket, prefix)}

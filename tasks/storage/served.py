@@ -50,14 +50,9 @@ def _of_bundle(client: Any, bucket: str, bundle: str, keys: Sequence[SSlibKey], 
         return
     for path, sha256 in files.items():
         try:
-            if (found := _sha256(client, bucket, f"{place}/{path}", every_byte)) != sha256:
+            if (found := s3.stored_sha256(client, bucket, f"{place}/{path}", every_byte)) != sha256:
                 yield f"{path} has the sha256 {found}, by the manifest it is {sha256}: publish it again"
         except IntegrityError as error:
             yield str(error)
     for stray in sorted(s3.names_under(client, bucket, f"{place}/") - {*files, MANIFEST, VOUCHER}):
         yield f"{stray!r} lies beside its files and is in no manifest: remove it from S3"
-
-
-def _sha256(client: Any, bucket: str, key: str, every_byte: bool) -> str:
-    kept = "" if every_byte else s3.kept_sha256(client, bucket, key)
-    return kept or s3.sha256_of_object(client, bucket, key)

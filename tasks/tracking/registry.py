@@ -65,8 +65,8 @@ def _approved(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _new_version(client: MlflowClient, name: str, uri: str, run_id: str, digest: str) -> ModelVersion:
-    told = shortened(client.get_run(run_id).data.tags.get(NOTE, ""), LONGEST_DESCRIPTION)
-    return client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest}, description=told)
+    description = shortened(client.get_run(run_id).data.tags.get(NOTE, ""), LONGEST_DESCRIPTION)
+    return client.create_model_version(name, uri, run_id, tags={BUNDLE_TAG: digest}, description=description)
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:

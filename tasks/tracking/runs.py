@@ -135,11 +135,16 @@ def runs_of(settings: Settings, line: str, *only: str) -> list[Indexed]:
     """Return the finished runs of a line in this bucket, as far as they meet the conditions of `only`."""
     query = " and ".join([f"params.line = '{line}'", "attributes.status = 'FINISHED'", *only])
     with reaching(settings) as client:
-        experiment, found, token = _experiment(client), list[Run](), None
-        while True:
-            found += (page := client.search_runs([experiment], query, max_results=PAGE, page_token=token))
-            if not (token := page.token):
-                return [_indexed(run) for run in found if _is_ours(run, settings)]
+        return [_indexed(run) for run in _found(client, query) if _is_ours(run, settings)]
+
+
+def _found(client: MlflowClient, query: str) -> list[Run]:
+    """Return all runs that meet a query, page by page."""
+    experiment, found, token = _experiment(client), list[Run](), None
+    while True:
+        found += (page := client.search_runs([experiment], query, max_results=PAGE, page_token=token))
+        if not (token := page.token):
+            return found
 
 
 def _is_ours(run: Run, settings: Settings) -> bool:
@@ -155,15 +160,8 @@ def _indexed(run: Run) -> Indexed:
 def unfinished_runs(settings: Settings, receipts: Collection[str]) -> list[str]:
     """Return the ids of the runs that MLflow takes for running, of works that ended with one of these receipts."""
     with reaching(settings) as client:
-        experiment, found, token = _experiment(client), list[Run](), None
-        while True:
-            found += (
-                page := client.search_runs(
-                    [experiment], "attributes.status = 'RUNNING'", max_results=PAGE, page_token=token
-                )
-            )
-            if not (token := page.token):
-                return [run.info.run_id for run in found if run.data.tags.get(RECEIPT_TAG) in receipts]
+        running = _found(client, "attributes.status = 'RUNNING'")
+        return [run.info.run_id for run in running if run.data.tags.get(RECEIPT_TAG) in receipts]
 
 
 def end_unfinished(settings: Settings, runs: Collection[str]) -> None:
@@ -242,12 +240,12 @@ def _new_run(client: MlflowClient, experiment: str, what: RunRecord) -> str:
 
 def _log_values(client: MlflowClient, run_id: str, what: RunRecord) -> None:
     parameters = {"request_id": what.request_id, "receipt": what.receipt_digest, **what.identity}
-    told = what.description or f"Request {what.request_id}, receipt {what.receipt_digest}"
+    description = what.description or f"Request {what.request_id}, receipt {what.receipt_digest}"
     client.log_batch(
         run_id,
         params=[Param(name, value) for name, value in parameters.items()],
         metrics=[Metric(name, float(value), 0, 0) for name, value in what.metrics.items()],
-        tags=[RunTag(NOTE, shortened(told, LONGEST_DESCRIPTION))],
+        tags=[RunTag(NOTE, shortened(description, LONGEST_DESCRIPTION))],
     )
 
 

@@ -41,12 +41,12 @@ def front_matter(base: Path, *tags: str) -> str:
 
     The base is no model of the hub that could be named by `base_model`: the page has its digest.
     """
-    told = {
+    metadata = {
         "library_name": "diffusers",
         "pipeline_tag": "text-to-video" if _family(base).frames else "text-to-image",
         "tags": ["expunge", "concept-erasure", *tags],
     }
-    return f"---\n{yaml.safe_dump(told, sort_keys=False)}---"
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---"
 
 
 def example(base: Path, exam: Examination) -> str:

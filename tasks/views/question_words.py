@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expunge.engine.stats.verdict import Verdict
-from expunge.tasks.core.paths import STATE, VERDICT, readable, work_folder
-from expunge.tasks.core.work_order import Ref
+from expunge.tasks.core.paths import STATE, VERDICT, work_folder
 from expunge.tasks.ledger.receipt import Receipt
 from expunge.tasks.views.findings import Findings
-from expunge.tasks.views.letters.proof import published_state
+from expunge.tasks.views.letters.proof import published_state, verdict_named
 from expunge.tasks.views.sentences import headline
+
+NO_WORDS = {"outcome": None, "headline": None, "assurance": None}
+"""The words of a question without a verdict, or with one that is not the one on record."""
 
 
 def question_words(home: Path, asked: Receipt) -> dict[str, str | None]:
@@ -23,10 +24,8 @@ def question_words(home: Path, asked: Receipt) -> dict[str, str | None]:
     """
     folder = work_folder(home, asked.work)
     if "verdict" not in asked.inputs or not all((folder / name).is_file() for name in (VERDICT, STATE)):
-        return {"outcome": None, "headline": None, "assurance": None}
-    path = Ref(str(folder / VERDICT), asked.inputs["verdict"], 0).path
-    with readable(path):
-        verdict = Verdict.load(path)
+        return {**NO_WORDS}
+    _, verdict = verdict_named(home, asked)
     state = published_state(home, asked)
     names = {one.id: one.name for one in (*state.concepts, *state.retain)}
     found = Findings.of(verdict, names)

@@ -76,14 +76,14 @@ def gate(evidence: pd.DataFrame, terms: Terms, verdict: Verdict, folder: Path, h
         f"limits-{content}": (limits_table(statements, verdict), limits_expectations(statements)),
     }
     context = open_context(folder)
-    site, told = folder / DATA_DOCS, list[Suite]()
+    site, results = folder / DATA_DOCS, list[Suite]()
     failed = list(_unproven(evidence, terms, verdict))
     for name, (frame, expectations) in suites.items():
         result = validate(context, name, frame, expectations)
         failed += failures(name, result, len(expectations))
-        told.append(Suite.of(name, ABOUT[name.partition("-")[0]], result, site))
+        results.append(Suite.of(name, ABOUT[name.partition("-")[0]], result, site))
     make_self_contained(site)
-    docs = write_index(site, verdict, headline, told, len(statements), failed)
+    docs = write_index(site, verdict, headline, results, len(statements), failed)
     return GateResult(not failed, tuple(failed), docs)
 
 

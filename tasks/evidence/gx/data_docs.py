@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from expunge.engine.stats.verdict import Verdict
+from expunge.tasks.core.pages import pages_of
 
 LOADED = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|<footer\b.*?</footer>|<nav\b.*?</nav>",
@@ -35,13 +35,7 @@ summary{margin:.6rem 0;cursor:pointer;font-weight:bold}
 .fa-check-circle::before{content:"\\2713";color:#176b32}.fa-times::before{content:"\\2717";color:#a11}
 .collapse,.modal,.sticky,button{display:none}
 </style>"""
-PAGES = Environment(
-    loader=PackageLoader("expunge.tasks.evidence.gx", "pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+PAGES = pages_of("expunge.tasks.evidence.gx")
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite came to, what did not hold first; `page` is Great Expectations' own page of it."""
+    """The results of one suite, those that fail first; `page` is Great Expectations' own page of it."""
 
     name: str
     about: str

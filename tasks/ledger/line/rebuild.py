@@ -42,19 +42,16 @@ def disagreements(home: Path, chains: Mapping[str, Sequence[Receipt]]) -> Iterat
     for line, chain in chains.items():
         if line not in known or lease_name(line) in busy:
             continue
-        rows = rows_in(home, chain)
-        if all(request["received"] for request in rows.requests) and (wrong := _wrong(rows, found)):
+        if wrong := wrong_tables(home, chain, found):
             yield f"the database says otherwise than the receipts of {line} in {', '.join(wrong)}: {CURE}"
 
 
-def wrong_tables(home: Path, chain: Sequence[Receipt]) -> list[str]:
-    """Return the names of the tables in which the line of these receipts, which hold, has other rows than they say.
+def wrong_tables(home: Path, chain: Sequence[Receipt], found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return the names of the tables in which a line has other rows, `found`, than its receipts say, which hold.
 
     Of a line of which a policy is lost nothing is said.
     """
     rows = rows_in(home, chain)
-    with Database.of(home).transaction() as connection:
-        found = read_rows(connection)
     return _wrong(rows, found) if all(request["received"] for request in rows.requests) else []
 
 

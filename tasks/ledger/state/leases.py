@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -105,7 +106,7 @@ def acquire(database: Database, name: str) -> Lease | None:
     with suppress(IntegrityError), database.transaction() as connection:  # another wrote the row of a new name first
         found = locked(connection, name)
         now = clock(connection)
-        if found and found.holder and found.expires > now and not is_dead(found.holder):
+        if found and _is_busy(found, now):
             return None
         free = found is None or found.holder is None
         token = max(found.token + 1 if found else 1, int(now.timestamp() * 1000))  # grows where the database is new too
@@ -155,7 +156,11 @@ def is_held(database: Database, name: str) -> bool:
     """Return whether a worker holds the lease who is not known to be dead, and whose time has not come."""
     with database.transaction() as connection:
         found = connection.execute(select(LEASES).where(LEASES.c.name == name)).one_or_none()
-        return bool(found and found.holder and found.expires > clock(connection) and not is_dead(found.holder))
+        return found is not None and _is_busy(found, clock(connection))
+
+
+def _is_busy(row: Row[Any], now: datetime) -> bool:
+    return bool(row.holder) and row.expires > now and not is_dead(row.holder)
 
 
 @contextmanager

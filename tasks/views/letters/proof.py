@@ -48,10 +48,7 @@ def proof_of(home: Path, publication: Receipt, policy: Policy, private: bool) ->
     """
     if "verdict" not in publication.inputs:
         return None
-    folder = work_folder(home, publication.work)
-    path = Ref(str(folder / VERDICT), publication.inputs["verdict"], 0).path
-    with readable(path):
-        verdict = Verdict.load(path)
+    path, verdict = verdict_named(home, publication)
     if verdict.outcome != "PASS":
         return None
     own = own_entries(published_state(home, publication).concepts, policy.concepts)
@@ -62,6 +59,13 @@ def proof_of(home: Path, publication: Receipt, policy: Policy, private: bool) ->
     return Proof(
         headline(verdict, found), verdict.assurance, percent(verdict.acceptance.confidence), found.targets[0].rate.n
     )
+
+
+def verdict_named(home: Path, receipt: Receipt) -> tuple[Path, Verdict]:
+    """Return the verdict that a receipt was made on, and its file. IntegrityError if the file is another."""
+    path = Ref(str(work_folder(home, receipt.work) / VERDICT), receipt.inputs["verdict"], 0).path
+    with readable(path):
+        return path, Verdict.load(path)
 
 
 def published_state(home: Path, publication: Receipt) -> DesiredState:
