@@ -164,8 +164,9 @@ def test_the_artifacts_lie_in_s3(stack, what):
     from expunge.tasks.storage import s3
 
     run_id = record(stack, what)
-    found = s3.client(stack).list_objects_v2(Bucket="mlflow", Prefix="artifacts/").get("Contents", [])
-    assert any(run_id in entry["Key"] and entry["Key"].endswith("evidence.parquet") for entry in found)
+    experiment = client(stack).get_run(run_id).info.experiment_id
+    found = s3.client(stack).list_objects_v2(Bucket="mlflow", Prefix=f"artifacts/{experiment}/{run_id}/")
+    assert any(entry["Key"].endswith("/evidence.parquet") for entry in found.get("Contents", []))
 
 
 def test_recording_twice_gives_one_run_and_one_table(stack, what, tmp_path):
