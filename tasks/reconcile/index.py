@@ -21,12 +21,12 @@ def reconcile_index(line: str, chain: Sequence[Receipt], look: Look) -> list[Fin
 
     While the line is held: whoever enters something of a line holds it.
     """
-    found, settings, status = list[Finding](), look.settings, LineStatus.by(look.home, chain)
+    found, settings = list[Finding](), look.settings
     with failures(found, MLFLOW, line):
         for run in sorted(unfinished := unfinished_runs(settings, {receipt.digest for receipt in chain})):
             what = f"run {run} is shown as running, and whoever wrote it was killed"
             found.append(Finding(MLFLOW, line, what, look.repaired))
-        runs, still = runs_of(settings, line), set[str]()
+        status, runs, still = LineStatus.by(look.home, chain), runs_of(settings, line), set[str]()
         missed = set(not_entered(line, chain, status, runs, settings))
         if not look.dry:
             end_unfinished(settings, unfinished)

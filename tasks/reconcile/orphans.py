@@ -150,11 +150,9 @@ def _removed(
     locked = [key for key in old if s3.is_withheld(look.client, look.bucket, key)]
     found = [Finding(S3, look.uri(key), "no receipt names it, and a lock keeps it", Done.WAITS) for key in locked]
     doomed = sorted({*old} - {*locked}, key=lambda key: (not key.endswith(f"/{MANIFEST}"), key))
-    if busy and doomed:
-        what = f"{len(doomed)} objects that no receipt names stay as long as work is under way on {', '.join(busy)}"
-        return [*found, Finding(S3, look.uri(doomed[0]), what, Done.WAITS)]
-    if doubted and doomed:
-        what = f"{len(doomed)} files stay that no receipt names: one that is missing may have named them, see above"
+    if doomed and (busy or doubted):
+        reason = f"work is under way on {', '.join(busy)}" if busy else "a missing one may have named them, see above"
+        what = f"{len(doomed)} files stay that no receipt names: {reason}"
         return [*found, Finding(S3, look.uri(doomed[0]), what, Done.WAITS)]
     for first in range(0, len(doomed), BATCH):
         found += _batch(doomed[first : first + BATCH], before, look)

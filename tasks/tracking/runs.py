@@ -109,7 +109,7 @@ def supersede(settings: Settings, line: str, requests: Collection[str], by: str)
     with reaching(settings) as client:
         for request in requests:
             query = f"params.request_id = '{request}' and params.line = '{line}' and tags.`{STATE_TAG}` = 'published'"
-            for run in client.search_runs([_experiment(client)], query):
+            for run in _found(client, query):
                 if not _is_ours(run, settings):
                     continue
                 client.set_tag(run.info.run_id, SUCCESSOR_TAG, by)
