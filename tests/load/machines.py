@@ -122,6 +122,7 @@ class Load:
         self.ended[code] += 1
         if code == 0:
             self.done.add(policy)
+            print(f"{len(self.done)} of {len(self.policies)} published", file=sys.stderr, flush=True)
         elif code in (-signal.SIGKILL, ServiceUnreachable.exit_code):
             waiting.append((time.monotonic() + AGAIN, policy))
         else:
