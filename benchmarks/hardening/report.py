@@ -16,7 +16,7 @@ Row = Mapping[str, str]
 NEVER, UNEDITED = "never-trained", "unedited"
 COLUMNS = (UNEDITED, "scapre", "esd", "salun", "stereo", "advunlearn", "hardened", NEVER)
 PLOTTED = COLUMNS[1:-1]  # six series; the models that are no edit are lines
-SEARCH, LONG = "inversion", 4  # the attack and budget of the plot, or the longest that was measured
+SEARCH = "inversion"  # the attack of the plot
 PAGE, PLOT = DOCS / "verification" / "measured.md", "frontier.png"
 AREA = 12.0  # of a mark, in square points for each minute
 LEAST = 30.0  # of a mark
@@ -100,11 +100,9 @@ def frontier(rows: Sequence[Row]) -> bool:
 
     All marks are means over the same cases: those in which every editor of the plot was measured.
     """
-    job = _longest(rows)
-    found = {name: shares(rows, name, job) for name in PLOTTED}
-    found = {name: own for name, own in found.items() if own}
-    cases = set.intersection(*map(set, found.values())) if found else set()
-    if not cases:
+    job = compared(rows)
+    found = _measured(rows, job)
+    if not (cases := _shared(found)):
         return False
     figure = Figure(figsize=(7, 5))
     axis = figure.subplots()
@@ -119,7 +117,7 @@ def frontier(rows: Sequence[Row]) -> bool:
         ylabel="target seen after the attack, per cent",
         ylim=(-3, 103),
     )
-    axis.margins(x=0.15)
+    axis.margins(x=0.3)
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(PAGE.parent / PLOT, dpi=110, bbox_inches="tight", metadata={"Software": None})
     return True
@@ -137,7 +135,18 @@ def _mark(axis: Axes, colour: str, name: str, rows: Sequence[Row], own: Mapping[
     axis.annotate(f"{name}, {minutes:.1f} min", (x, y), textcoords="offset points", xytext=(8, 8), fontsize="small")
 
 
-def _longest(rows: Sequence[Row]) -> Job:
-    """Return the search of the plot: at 4x or, where that was not measured, at the longest budget that was."""
-    measured = [int(row["budget"]) for row in rows if row["attack"] == SEARCH and row["editor"] in PLOTTED]
-    return Job(SEARCH, LONG if LONG in measured or not measured else max(measured))
+def compared(rows: Sequence[Row]) -> Job:
+    """Return the search of the plot, at the longest of the budgets at which most editors share a case."""
+    jobs = [Job(SEARCH, budget) for budget in BUDGETS]
+    return max(jobs, key=lambda job: (len(found) if _shared(found := _measured(rows, job)) else 0, job.budget))
+
+
+def _measured(rows: Sequence[Row], job: Job) -> dict[str, dict[str, float]]:
+    """Return the shares seen of each editor that the search was made on."""
+    found = {name: shares(rows, name, job) for name in PLOTTED}
+    return {name: own for name, own in found.items() if own}
+
+
+def _shared(found: Mapping[str, Mapping[str, float]]) -> set[str]:
+    """Return the cases in which every editor was measured."""
+    return set.intersection(*map(set, found.values())) if found else set()

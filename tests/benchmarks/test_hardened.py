@@ -87,6 +87,17 @@ def test_nothing_measured_is_refused_and_a_plot_of_no_shared_case_is_none(tmp_pa
     assert len(report.PLOTTED) == 6
 
 
+def test_the_plot_has_the_search_that_most_editors_met(tmp_path: Path) -> None:
+    results = measured(tmp_path / "hardened.tsv")
+    row = {"case": "monkey", "attack": "inversion", "pictures": 30, "seen": 0.2, "h_o": 0.9, "minutes": 8.0}
+    assert report.compared(list(results.rows.values())) == Job("inversion", 4)
+    results.add({**row, "editor": "hardened", "budget": 16})
+    assert report.compared(list(results.rows.values())) == Job("inversion", 4), "one editor compares nothing"
+    for editor in ("hardened", "scapre", "esd"):
+        results.add({**row, "editor": editor, "budget": 1})
+    assert report.compared(list(results.rows.values())) == Job("inversion", 1)
+
+
 def test_the_page_has_a_place_for_the_tables() -> None:
     assert "<!-- hardened -->" in report.PAGE.read_text(encoding="utf-8")
     assert set(report.COLUMNS) == set(hardened.EDITORS)
