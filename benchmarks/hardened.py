@@ -26,6 +26,7 @@ from tempfile import gettempdir
 from typing import Any
 
 import torch
+from scipy import stats
 
 from benchmarks.common import measure
 from benchmarks.common.arms import Arm, with_settings
@@ -162,16 +163,27 @@ def print_table(results: Results) -> None:
         floors = {row["case"]: float(row["seen"]) for row in results.where(editor=NEVER, attack=attack, budget=budget)}
         share = mean(float(row["seen"]) for row in rows)
         line = f"{editor:14} {attack:14} {budget:>2}x: seen {share:.3f} in {len(rows)} cases"
-        excess = [float(row["seen"]) - floors[row["case"]] for row in rows if row["case"] in floors]
-        if excess and editor != NEVER:
+        both = [(float(row["seen"]), floors[row["case"]]) for row in rows if row["case"] in floors]
+        if both and editor != NEVER:
+            excess = [own - floor for own, floor in both]
             few = sum(one <= MOST_EXCESS for one in excess)
             line += f"; excess {mean(excess):+.3f}, at most {MOST_EXCESS:.2f} in {few} of {len(excess)}"
+            line += ranked(both)
         print(line)
     for editor in sorted({row["editor"] for row in results.rows.values()}):
         rows = results.where(editor=editor, attack=PLAIN)
         if own := [float(row["h_o"]) for row in rows if row["h_o"]]:
             minutes = [float(row["minutes"]) for row in rows if row["minutes"]]
             print(f"{editor:14} H_o {100 * mean(own):.1f} in {len(own)} cases; minutes {mean(minutes or [0]):.1f}")
+
+
+def ranked(shares: Sequence[tuple[float, float]]) -> str:
+    """Return how far the shares of an editor and of the never-trained model, a pair a case, have the same order."""
+    own, floors = zip(*shares, strict=True)
+    if min(len(set(own)), len(set(floors))) < 2:
+        return ""
+    found = stats.spearmanr(own, floors)
+    return f"; rank correlation with {NEVER} {found.statistic:+.2f}, p {found.pvalue:.3f}"
 
 
 def own_settings(editor: str, given: Sequence[str]) -> list[str]:

@@ -98,6 +98,12 @@ def test_the_plot_has_the_search_that_most_editors_met(tmp_path: Path) -> None:
     assert report.compared(list(results.rows.values())) == Job("inversion", 1)
 
 
+def test_shares_are_ranked_beside_the_never_trained_model() -> None:
+    assert "+1.00" in hardened.ranked([(0.1, 0.0), (0.5, 0.2), (0.9, 0.3)])
+    assert "-1.00" in hardened.ranked([(0.1, 0.3), (0.5, 0.2), (0.9, 0.0)])
+    assert hardened.ranked([(0.0, 0.3), (0.0, 0.2)]) == "", "equal shares have no order"
+
+
 def test_the_page_has_a_place_for_the_tables() -> None:
     assert "<!-- hardened -->" in report.PAGE.read_text(encoding="utf-8")
     assert set(report.COLUMNS) == set(hardened.EDITORS)
