@@ -8,38 +8,48 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import queue
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from tests.load import worker
 
-_ALONE = threading.Lock()
+Asked = queue.SimpleQueue[str | None]
 
 
 def main() -> None:
-    """Submit what is asked for, side by side, until there is nothing more to read."""
+    """Submit what is asked for, side by side, until there is nothing more to read.
+
+    One thread starts processes and asks for their exit codes. Two that ask for the same code at once read 255.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([worker.__name__])  # so that its libraries are read once, not by each process
-    threads = []
+    asked: Asked = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    running: dict[str, Any] = {}
+    more = True
+    while more or running:
+        with suppress(queue.Empty):
+            if policy := asked.get(timeout=0.1):
+                running[policy] = context.Process(target=worker.submit, args=(policy,))
+                running[policy].start()
+                _say(policy=policy, pid=running[policy].pid)
+            else:
+                more = False
+        for policy in [policy for policy, process in running.items() if process.exitcode is not None]:
+            _say(policy=policy, code=running.pop(policy).exitcode)
+
+
+def _read(asked: Asked) -> None:
     for line in sys.stdin:
-        process = context.Process(target=worker.submit, args=(line.strip(),))
-        process.start()
-        _say(policy=line.strip(), pid=process.pid)
-        threads.append(threading.Thread(target=_wait, args=(process, line.strip())))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-
-
-def _wait(process: Any, policy: str) -> None:
-    process.join()
-    _say(policy=policy, code=process.exitcode)
+        asked.put(line.strip())
+    asked.put(None)
 
 
 def _say(**words: Any) -> None:
-    with _ALONE:
-        print(json.dumps(words), flush=True)
+    print(json.dumps(words), flush=True)
 
 
 if __name__ == "__main__":

@@ -83,17 +83,21 @@ class Load:
         """Work everything off; `look` is called all the time with the number of requests that are done."""
         waiting = deque((0.0, str(path)) for path in self.policies)
         busy: dict[str, tuple[int, int]] = {}  # machine and process of each request
-        killed = time.monotonic()
+        next_kill = time.monotonic() + self._pause()
         while waiting or busy:
             self._hand_out(waiting, busy)
             with suppress(queue.Empty):
                 machine, said = self.events.get(timeout=0.2)
                 self._take(machine, said, waiting, busy)
-            if time.monotonic() - killed > self.kill_every and (alive := [pid for _, pid in busy.values() if pid]):
-                killed = time.monotonic()
+            if time.monotonic() > next_kill and (alive := [pid for _, pid in busy.values() if pid]):
+                next_kill = time.monotonic() + self._pause()
                 with suppress(ProcessLookupError):  # it ended just now
                     os.kill(self.draws.choice(alive), signal.SIGKILL)
             look(len(self.done))
+
+    def _pause(self) -> float:
+        """Return the seconds until the next kill. They vary, so that the last worker is not always struck too early."""
+        return self.draws.expovariate(1 / self.kill_every)
 
     def _hand_out(self, waiting: deque[tuple[float, str]], busy: dict[str, tuple[int, int]]) -> None:
         """Give every machine with a worker to spare the next request whose time has come."""

@@ -14,7 +14,7 @@ from expunge.tasks.evidence.drawing.workers import Done, Examiner, Work, picture
 from tests.tasks.evidence.examined import made_up
 
 SECONDS = 0.01
-"""What a picture takes. A run that is killed is often killed while it draws."""
+"""What a picture takes that is not there yet. A run that is killed is often killed while it draws."""
 
 
 def stand_in() -> None:
@@ -29,8 +29,9 @@ def _erased(row: Row) -> bool:
 @contextmanager
 def _crew(home: Path, judge: Recorded, workers: int = 1) -> Iterator[Examiner]:
     def do(work: Sequence[Work]) -> Iterator[Done]:
+        store = picture_store(home)
         for part in work:
-            time.sleep(SECONDS * part.size)
-            yield Done(made_up(part, picture_store(home), _erased), 0, 0.0)
+            time.sleep(SECONDS * len(part.lacks(store)))
+            yield Done(made_up(part, store, _erased), 0, 0.0)
 
     yield do
