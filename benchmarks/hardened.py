@@ -182,7 +182,7 @@ def ranked(shares: Sequence[tuple[float, float]]) -> str:
     own, floors = zip(*shares, strict=True)
     if min(len(set(own)), len(set(floors))) < 2:
         return ""
-    found = stats.spearmanr(own, floors)
+    found: Any = stats.spearmanr(own, floors)
     return f"; rank correlation with {NEVER} {found.statistic:+.2f}, p {found.pvalue:.3f}"
 
 
