@@ -137,8 +137,12 @@ def _mark(axis: Axes, colour: str, name: str, rows: Sequence[Row], own: Mapping[
 
 def compared(rows: Sequence[Row]) -> Job:
     """Return the search of the plot, at the longest of the budgets at which most editors share a case."""
-    jobs = [Job(SEARCH, budget) for budget in BUDGETS]
-    return max(jobs, key=lambda job: (len(found) if _shared(found := _measured(rows, job)) else 0, job.budget))
+
+    def editors(job: Job) -> int:
+        found = _measured(rows, job)
+        return len(found) if _shared(found) else 0
+
+    return max((Job(SEARCH, budget) for budget in BUDGETS), key=lambda job: (editors(job), job.budget))
 
 
 def _measured(rows: Sequence[Row], job: Job) -> dict[str, dict[str, float]]:

@@ -3,8 +3,7 @@
 Two machines with a home each share S3, PostgreSQL, Prefect and MLflow. Each has two workers, which submit requests
 whose pictures are made up. Every few seconds, at random, a worker is killed. In turn S3, the database, MLflow and
 Prefect are stopped for a while. In the end each request has one state, every line is one chain, and the audit finds it
-whole.
-`reconcile` then repairs what the killed workers left behind, and finds nothing more when it runs again.
+whole. `reconcile` then repairs what the killed workers left behind, and finds nothing more when it runs again.
 """
 
 from __future__ import annotations
