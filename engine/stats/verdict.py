@@ -143,7 +143,7 @@ class JudgeError:
     """The error of a judge, counted on labelled pictures.
 
     The judge saw the label in `hits` of `labelled` pictures. In `false_alarms` of `negatives` pictures it saw what they
-    do not show. `pictures` describes the pictures in words. Raises ValueError where a count exceeds its whole.
+    do not show. `pictures` describes the pictures in words. Raises ValueError where a count is below 0 or exceeds its whole.
     """
 
     hits: int
@@ -154,7 +154,7 @@ class JudgeError:
 
     def __post_init__(self) -> None:
         if not (0 <= self.hits <= self.labelled and 0 <= self.false_alarms <= self.negatives):
-            raise ValueError(f"{self} has a count above its whole: measure the judge again")
+            raise ValueError(f"{self} has a count below 0 or above its whole: measure the judge again")
 
 
 AS_TARGET = "target/"
@@ -234,8 +234,8 @@ class Verdict:
     evaluated: int
     acceptance: Acceptance
     evidence: str
+    family_alpha: float
     claims: tuple[Claim, ...] = ()
-    family_alpha: float = 0.0
     judge: dict[str, JudgeError] = field(default_factory=dict)
     comparison: Comparison | None = None
 

@@ -18,7 +18,7 @@ OF_VERDICTS = _files(STATS, "verdict", "claims", "coverage", "grade", "controls"
 OF_RECEIPTS = _files(LEDGER, "receipts") + _files(AUDIT, "audit")
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "engine/stats/verdict.py": OF_VERDICTS,
+    "engine/stats/verdict.py": OF_VERDICTS + _files(STATS, "collapse") + OF_A_JUDGE,
     "engine/stats/decide.py": OF_VERDICTS + _files(STATS, "collapse", "attack_budgets") + OF_A_JUDGE,
     "engine/stats/hypotheses.py": _files(STATS, "claims", "coverage", "noise", "collapse", "verdict"),
     "engine/stats/estimates.py": _files(STATS, "claims", "coverage", "collapse", "verdict") + OF_A_JUDGE,

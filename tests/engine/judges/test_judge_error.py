@@ -109,9 +109,11 @@ def test_a_folder_may_show_something_else_where_that_is_said() -> None:
     error.check_labels(["red", "anything"], None, [])
 
 
-def test_counts_above_their_whole_are_refused() -> None:
-    with pytest.raises(ValueError, match="above its whole"):
-        JudgeError(hits=2, labelled=1, false_alarms=0, negatives=1)
+@pytest.mark.parametrize("counts", [(2, 1, 0, 1), (1, 1, 2, 1), (-1, 1, 0, 1), (1, 1, -1, 1)])
+def test_counts_outside_their_whole_are_refused(counts: tuple[int, int, int, int]) -> None:
+    JudgeError(1, 1, 0, 1)
+    with pytest.raises(ValueError, match="below 0 or above its whole"):
+        JudgeError(*counts)
 
 
 def test_errors_are_kept_beside_the_judge_under_its_digest(tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_where_the_seeds_do_not_prove_it_a_suspicion_remains_and_nothing_passes(
         assert claim.p <= FIXED.alpha < claim.holm
 
 
+def test_only_what_is_kept_can_be_suspected_of_a_collapse():
+    """A claim about an attack says that the target is gone. One that fails to be proven is no collapse."""
+    evidence = table(row for question in questions(2) for row in rows(question, "k7"))
+    result = decide(evidence, len(evidence), FIXED)
+    (collapse,) = result.suspected
+    attack = replace(collapse, kind="attack", concept="panda", probe="inversion")
+    assert replace(result, claims=(attack, collapse)).suspected == (collapse,)
+
+
 def test_rounds_go_on_until_a_collapse_could_be_suspected_at_all():
     """5 pairs of a concept, all of them lost, are no suspicion; 10 are."""
     pairs, torn = in_rounds(6, gone="k7", round_seeds=1)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from expunge.engine.stats import verdict as verdict_module
 from expunge.engine.stats.bounds.clopper_pearson import (
     clopper_pearson_lower,
     clopper_pearson_upper,
@@ -19,6 +20,7 @@ from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import Outcome, Verdict
 from tests.engine.stats.reasons import by_concept as codes
 from tests.engine.stats.rows import rows
+from tests.mutation.frozen import changeable
 
 LIMITS = Acceptance(max_target_rate=0.10, max_retain_drop=0.05, min_control_rate=0.8, confidence=0.95)
 N = 96  # pictures a concept and arm
@@ -297,3 +299,7 @@ def test_a_limit_of_a_family_that_asked_for_no_target_is_an_error_that_names_it(
     (reason,) = [reason.message for reason in result.reasons]
     assert f"limits the probe {family}, which asked for no target" in reason
     assert verdict(*asked, limits=replace(LIMITS, probe_limits={"name": 0.1})).outcome == Outcome.PASS
+
+
+def test_nothing_of_a_verdict_can_be_changed():
+    assert changeable(verdict_module) == []

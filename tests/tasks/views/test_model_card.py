@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_the_card_opens_with_the_verdict_and_says_what_it_says_and_what_not(card
     made = "concept_vector, other_settings, relearn, start_picture, each with a budget of its own"
     assert f"What was made is {made}" in silent
     assert "a trigger that was planted" in silent
+
+
+def test_a_blank_line_stands_before_each_heading(done: tuple[Order, Ref]) -> None:
+    order, verdict = done
+    plain = Verdict.load(verdict.path)
+    replaced = tuple(replace(one, noise=one.total, replaced_by=(("car", 2),)) for one in plain.targets)
+    for result in (plain, replace(plain, targets=replaced)):
+        lines = render_card(open_case(order), result).decode().split("---\n", 2)[2].splitlines()
+        assert [after for before, after in pairwise(lines) if after.startswith("## ") and before] == []
 
 
 def test_an_attempt_is_counted_into_the_chance_of_a_false_pass(done: tuple[Order, Ref]) -> None:
