@@ -21,7 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "engine/stats/verdict.py": OF_VERDICTS + _files(STATS, "collapse") + OF_A_JUDGE,
     "engine/stats/decide.py": OF_VERDICTS + _files(STATS, "collapse", "attack_budgets") + OF_A_JUDGE,
     "engine/stats/hypotheses.py": _files(STATS, "claims", "coverage", "noise", "collapse", "verdict"),
-    "engine/stats/estimates.py": _files(STATS, "claims", "coverage", "collapse", "verdict") + OF_A_JUDGE,
+    "engine/stats/estimates.py": _files(STATS, "estimates", "claims", "coverage", "collapse", "verdict") + OF_A_JUDGE,
     "engine/stats/sampling_plan.py": _files(STATS, "rounds", "controls", "noise", "collapse"),
     "engine/stats/bounds/confidence_sequence.py": _files(STATS, "sequential", "coverage", "claims"),
     "engine/stats/bounds/clopper_pearson.py": _files(STATS, "claims", "verdict", "sequential", "coverage"),
@@ -32,9 +32,10 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
     "tasks/gate.py": (f"{TASKS}/test_gate.py", f"{TASKS}/evidence/test_arms.py"),
     "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
+    + _files(STORAGE, "shared_record")
     + _files(SIGNATURES, "signing", "trust")
     + _files(AUDIT, "audit"),
-    "tasks/ledger/receipt.py": OF_RECEIPTS,
+    "tasks/ledger/receipt.py": OF_RECEIPTS + _files(LEDGER, "receipt"),
     **{
         f"tasks/ledger/decisions/{name}.py": _files(LEDGER, "who_decides", "decisions", *more)
         for name, more in {
