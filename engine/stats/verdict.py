@@ -143,7 +143,10 @@ class JudgeError:
     """The error of a judge, counted on labelled pictures.
 
     The judge saw the label in `hits` of `labelled` pictures. In `false_alarms` of `negatives` pictures it saw what they
-    do not show. `pictures` describes the pictures in words. Raises ValueError where a count is below 0 or exceeds its whole.
+    do not show. `pictures` describes the pictures in words.
+
+    Raises:
+        ValueError: a count is below 0 or exceeds its whole.
     """
 
     hits: int
