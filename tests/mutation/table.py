@@ -18,15 +18,15 @@ OF_VERDICTS = _files(STATS, "verdict", "claims", "coverage", "grade", "controls"
 OF_RECEIPTS = _files(LEDGER, "receipts") + _files(AUDIT, "audit")
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "engine/stats/verdict.py": OF_VERDICTS + _files(STATS, "collapse") + OF_A_JUDGE,
+    "engine/stats/verdict.py": OF_VERDICTS + _files(STATS, "outcome", "collapse") + OF_A_JUDGE,
     "engine/stats/decide.py": OF_VERDICTS + _files(STATS, "collapse", "attack_budgets") + OF_A_JUDGE,
     "engine/stats/hypotheses.py": _files(STATS, "claims", "coverage", "noise", "collapse", "verdict"),
     "engine/stats/estimates.py": _files(STATS, "estimates", "claims", "coverage", "collapse", "verdict") + OF_A_JUDGE,
     "engine/stats/sampling_plan.py": _files(STATS, "rounds", "controls", "noise", "collapse"),
     "engine/stats/bounds/confidence_sequence.py": _files(STATS, "sequential", "coverage", "claims"),
     "engine/stats/bounds/clopper_pearson.py": _files(STATS, "claims", "verdict", "sequential", "coverage"),
-    "engine/stats/evidence/table.py": _files(STATS, "evidence", "verdict", "claims", "pairing", "attack_budgets"),
-    "policies/merge/desired_state.py": _files(POLICIES, "desired_state"),
+    "engine/stats/evidence/table.py": _files(STATS, "evidence", "never_shown", "verdict", "claims", "pairing"),
+    "policies/merge/desired_state.py": _files(POLICIES, "desired_state", "one_id"),
     "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
     "policies/merge/expiry.py": _files(POLICIES, "expiry") + _files(LEDGER, "expiry"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
@@ -49,13 +49,14 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     },
     "tasks/ledger/decisions/expiry.py": _files(LEDGER, "expiry"),
     "tasks/approval.py": _files(TASKS, "approval"),
-    "tasks/ledger/signatures/signing.py": _files(SIGNATURES, "signing", "trust") + _files(AUDIT, "vouched"),
-    "tasks/ledger/signatures/trust.py": _files(SIGNATURES, "trust", "signing"),
-    "tasks/audit/record.py": _files(AUDIT, "audit", "audit_rederived", "audit_restored")
+    "tasks/ledger/signatures/signing.py": _files(SIGNATURES, "statements", "signing", "trust")
+    + _files(AUDIT, "vouched"),
+    "tasks/ledger/signatures/trust.py": _files(SIGNATURES, "following", "trust", "signing"),
+    "tasks/audit/record.py": _files(AUDIT, "findings", "audit", "audit_rederived", "audit_restored")
     + _files(SIGNATURES, "trust", "timestamps"),
     "tasks/record.py": (f"{TASKS}/tracking/test_runs.py", *_files(TASKS, "publication")),
-    "tasks/publish.py": (f"{TASKS}/core/test_work_order.py", *_files(TASKS, "publication")),
-    "tasks/storage/pointer.py": _files(STORAGE, "pointer", "publish") + _files(TASKS, "publication"),
+    "tasks/publish.py": (f"{TASKS}/core/test_work_order.py", *_files(TASKS, "in_place", "publication")),
+    "tasks/storage/pointer.py": _files(STORAGE, "pointer", "fence", "publish") + _files(TASKS, "publication"),
     "tasks/storage/bundle_store.py": _files(STORAGE, "publish") + _files(AUDIT, "vouched"),
     "tasks/storage/s3.py": _files(STORAGE, "publish", "pointer", "kept_checksums") + _files(TASKS, "preflight"),
     "tasks/reverify.py": ("tests/flows/test_reverify.py",),
