@@ -54,11 +54,12 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "tasks/ledger/signatures/trust.py": _files(SIGNATURES, "following", "trust", "signing"),
     "tasks/audit/record.py": _files(AUDIT, "findings", "audit", "audit_rederived", "audit_restored")
     + _files(SIGNATURES, "trust", "timestamps"),
-    "tasks/record.py": (f"{TASKS}/tracking/test_runs.py", *_files(TASKS, "publication")),
+    "tasks/record.py": _files(f"{TASKS}/tracking", "entered", "runs"),
     "tasks/publish.py": (f"{TASKS}/core/test_work_order.py", *_files(TASKS, "in_place", "publication")),
     "tasks/storage/pointer.py": _files(STORAGE, "pointer", "fence", "publish") + _files(TASKS, "publication"),
-    "tasks/storage/bundle_store.py": _files(STORAGE, "publish") + _files(AUDIT, "vouched"),
-    "tasks/storage/s3.py": _files(STORAGE, "publish", "pointer", "kept_checksums") + _files(TASKS, "preflight"),
+    "tasks/storage/bundle_store.py": _files(STORAGE, "objects", "publish") + _files(AUDIT, "vouched"),
+    "tasks/storage/s3.py": _files(STORAGE, "objects", "publish", "pointer", "kept_checksums")
+    + _files(TASKS, "preflight"),
     "tasks/reverify.py": ("tests/flows/test_reverify.py",),
 }
 """By module the files of its tests; those of `tests/flows` need minutes each time."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from expunge.engine.stats.decide import decide
-from expunge.engine.stats.estimates import METHODS, drop_bounds
+from expunge.engine.stats.estimates import METHODS, drop_bounds, rounded_down, rounded_up
 from expunge.engine.stats.evidence.table import table
 from expunge.engine.stats.limits.acceptance import Acceptance
 from expunge.engine.stats.verdict import JudgeError
@@ -30,3 +30,9 @@ def test_a_judge_no_better_than_chance_says_nothing_of_a_drop(error: JudgeError,
     method = METHODS[replace(LIMITS, sampling=sampling).sampling]
     assert drop_bounds(method, 5, 5, 100, 0.95, error) == (-1.0, 1.0)
     assert drop_bounds(method, 5, 5, 100, 0.95, JudgeError(1000, 1000, 0, 1000))[1] < 1
+
+
+def test_bounds_are_rounded_away_from_what_was_counted() -> None:
+    assert (rounded_down(0.1234567), rounded_up(0.1234561)) == (0.123456, 0.123457)
+    assert (rounded_down(-0.1234561), rounded_up(-0.1234567)) == (-0.123457, -0.123456)
+    assert (rounded_down(0.5), rounded_up(0.5)) == (0.5, 0.5)
