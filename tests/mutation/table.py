@@ -30,14 +30,14 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
     "policies/merge/expiry.py": _files(POLICIES, "expiry") + _files(LEDGER, "expiry"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
-    "tasks/gate.py": (f"{TASKS}/test_gate.py", f"{TASKS}/evidence/test_arms.py"),
+    "tasks/gate.py": _files(TASKS, "gate_task", "gate") + _files(f"{TASKS}/evidence", "arms"),
     "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
     + _files(STORAGE, "shared_record")
     + _files(SIGNATURES, "signing", "trust")
     + _files(AUDIT, "audit"),
     "tasks/ledger/receipt.py": OF_RECEIPTS + _files(LEDGER, "receipt"),
     **{
-        f"tasks/ledger/decisions/{name}.py": _files(LEDGER, "who_decides", "decisions", *more)
+        f"tasks/ledger/decisions/{name}.py": _files(LEDGER, "envelope", "who_decides", "decisions", *more)
         for name, more in {
             "validity": (),
             "envelope": (),
