@@ -42,9 +42,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
             "validity": (),
             "envelope": (),
             "record": (),
-            "question": (),
-            "kinds": ("counters",),
-            "stopping": ("counters",),
+            "question": ("questions",),
+            "kinds": ("questions", "counters"),
+            "stopping": ("stopped", "counters"),
         }.items()
     },
     "tasks/ledger/decisions/expiry.py": _files(LEDGER, "expiry"),
