@@ -47,7 +47,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
             "stopping": ("stopped", "counters"),
         }.items()
     },
-    "tasks/ledger/decisions/expiry.py": _files(LEDGER, "expiry"),
+    "tasks/ledger/decisions/expiry.py": _files(LEDGER, "untimely", "expiry"),
     "tasks/approval.py": _files(TASKS, "approval"),
     "tasks/ledger/signatures/signing.py": _files(SIGNATURES, "statements", "signing", "trust")
     + _files(AUDIT, "vouched"),
