@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from expunge.policies import read
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.queries import lines_to_check
 from expunge.tasks.storage import s3
-from tests.flows.lines import DRAWN, bring, draw_anew, is_sound, is_untouched, keep, reset
+from tests.flows.lines import draw_anew, is_sound, is_untouched, keep, reset
 
 
 @dataclass(frozen=True)
@@ -111,42 +109,15 @@ def policy_file(folder: Path, base_digest: str, request_id: str, erase: str = "b
     return path
 
 
-def own_settings(stack: Settings, folder: Path) -> Settings:
-    """The shared stack with a home in this folder and a bucket of its own."""
+@pytest.fixture(scope="module")
+def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Iterator[Settings]:
+    """A home and bucket of its own in which one policy, `checked.yaml` beside it, is published, with few pictures and
+    limits that they can prove; commands and tasks find it by the environment."""
+    folder = tmp_path_factory.mktemp("line")
     settings = replace(stack, home=folder / "home", bucket=f"home-{uuid.uuid4().hex}")
     s3.client(stack).create_bucket(Bucket=settings.bucket)
-    return settings
-
-
-@contextmanager
-def in_environment(settings: Settings) -> Iterator[Settings]:
-    """Let commands and tasks find the home and its servers by the environment."""
-    with patch.dict(os.environ, settings.variables()), temporary_settings(prefect_at(settings.variables())):
-        yield settings
-
-
-@pytest.fixture(scope="session")
-def first_publication(stack: Settings, tmp_path_factory: pytest.TempPathFactory, base_digest: str) -> Path:
-    """What `keep` leaves of a home in which one policy, `checked.yaml`, is published, and beside it what was drawn.
-
-    It has few pictures, and limits that they can prove. It is made once a session.
-    """
-    kept = tmp_path_factory.mktemp("first")
-    with in_environment(own_settings(stack, tmp_path_factory.mktemp("published"))) as settings:
-        file = policy_file(settings.home.parent, base_digest, "checked", **FEW)
-        assert submitted(settings, file)["verdict"] == "PASS"
-        keep(settings, kept)
-        shutil.copytree(settings.home / DRAWN, kept / "drawn")
-    return kept
-
-
-@pytest.fixture(scope="module")
-def line(stack: Settings, tmp_path_factory: pytest.TempPathFactory, first_publication: Path) -> Iterator[Settings]:
-    """A home and bucket of its own with the first publication; commands and tasks find it by the environment."""
-    with in_environment(own_settings(stack, tmp_path_factory.mktemp("line"))) as settings:
-        shutil.copytree(first_publication / "drawn", settings.home / DRAWN)
-        (name,) = (path.name for path in (first_publication / "home" / "receipts").iterdir() if path.is_dir())
-        bring(settings, name, first_publication)
+    with patch.dict(os.environ, settings.variables()), temporary_settings(prefect_at(stack.variables())):
+        assert submitted(settings, policy_file(folder, base_digest, "checked", **FEW))["verdict"] == "PASS"
         yield settings
 
 

@@ -45,21 +45,16 @@ def reset(line: Settings, name: str, kept: Path) -> None:
     for path in line.home.iterdir():
         if path.name != DRAWN:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(kept / "home", line.home, dirs_exist_ok=True)
     for file in line.home.parent.glob("*.yaml"):
         file.unlink()
+    for file in kept.glob("*.yaml"):
+        shutil.copy(file, line.home.parent)
     client = s3.client(line)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=line.bucket):
         for entry in page.get("Contents", ()):
             client.delete_object(Bucket=line.bucket, Key=entry["Key"])
     _forget_in_mlflow(line, name)
-    bring(line, name, kept)
-
-
-def bring(line: Settings, name: str, kept: Path) -> None:
-    """Fill home, bucket and MLflow, which know nothing of the line, with what was kept of a home."""
-    shutil.copytree(kept / "home", line.home, dirs_exist_ok=True)
-    for file in kept.glob("*.yaml"):
-        shutil.copy(file, line.home.parent)
     for receipt in publications(line.home, name):
         publish_bundle(line.home / "work" / receipt.work / "bundle", name, line)
     store(line)
