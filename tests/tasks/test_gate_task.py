@@ -12,7 +12,7 @@ from expunge.engine.files.digests import folder_digest
 from expunge.engine.stats.verdict import Verdict
 from expunge.tasks import gate
 from expunge.tasks.core.errors import VerdictNotPassed
-from expunge.tasks.core.work_order import Ref
+from expunge.tasks.core.work_order import Ref, Weights
 from expunge.tasks.evidence.gx.checkpoint import GateResult
 from expunge.tasks.gate import Gated, gate_task, refuse
 from expunge.tasks.ledger.case import Case, open_case
@@ -42,7 +42,7 @@ def test_the_receipt_says_what_the_gate_decided(
 ) -> None:
     monkeypatch.setattr(gate, "run_gate", lambda *_: GateResult(not failed, failed, tmp_path))
     of = kept(tmp_path, PASSED)
-    found = gate_task.fn(case, case.order.base, of, of, of)
+    found = gate_task.fn(case, Weights(MODEL, "0" * 64), of, of, of)
     (receipt,) = (one for one in open_case(case.order).chain if one.step == Step.GATED)
     assert receipt.verdict == {"outcome": outcome, "failed": list(failed)}
     assert receipt.inputs == {"evidence": of.sha256, "verdict": of.sha256}

@@ -95,8 +95,8 @@ def published_beside(
 
 def entered(case: Case, receipt: Receipt, *, released: bool = True) -> Run:
     release = Release(BUNDLE, bundle_uri(BUNDLE, case.settings), receipt.digest) if released else None
-    files = (Ref.of(case.order.folder / name) for name in (VERDICT, EVIDENCE))
-    run = record_task.fn(open_case(case.order, case.settings), *files, receipt.digest, release)
+    reached, table = (Ref.of(case.order.folder / name) for name in (VERDICT, EVIDENCE))
+    run = record_task.fn(open_case(case.order, case.settings), reached, table, receipt.digest, release)
     return MlflowClient(case.settings.mlflow_tracking_uri).get_run(run)
 
 
