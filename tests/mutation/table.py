@@ -27,9 +27,13 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "engine/stats/bounds/clopper_pearson.py": _files(STATS, "claims", "verdict", "sequential", "coverage"),
     "engine/stats/evidence/table.py": _files(STATS, "evidence", "never_shown", "verdict", "claims", "pairing"),
     "policies/merge/desired_state.py": _files(POLICIES, "desired_state", "one_id"),
-    "policies/model/checks.py": _files(POLICIES, "reader_refusals", "names", "desired_state", "floor", "examples"),
+    "policies/model/checks.py": _files(
+        POLICIES, "ends", "reader_refusals", "names", "desired_state", "floor", "examples"
+    ),
     "policies/merge/expiry.py": _files(POLICIES, "expiry") + _files(LEDGER, "expiry"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
+    "policies/kinds/privacy_erasure.py": _files(POLICIES, "deadlines"),
+    "policies/kinds/ncii.py": _files(POLICIES, "deadlines"),
     "tasks/gate.py": _files(TASKS, "gate_task", "gate") + _files(f"{TASKS}/evidence", "arms"),
     "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
     + _files(STORAGE, "shared_record")
