@@ -32,8 +32,6 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     ),
     "policies/merge/expiry.py": _files(POLICIES, "expiry") + _files(LEDGER, "expiry"),
     "policies/model/deadlines.py": _files(POLICIES, "deadlines"),
-    "policies/kinds/privacy_erasure.py": _files(POLICIES, "deadlines"),
-    "policies/kinds/ncii.py": _files(POLICIES, "deadlines"),
     "tasks/gate.py": _files(TASKS, "gate_task", "gate") + _files(f"{TASKS}/evidence", "arms"),
     "tasks/ledger/ledger.py": _files(LEDGER, "receipts")
     + _files(STORAGE, "shared_record")
