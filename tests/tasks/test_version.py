@@ -34,7 +34,7 @@ RULES = {
     "tasks/audit": ("replay",),
     "tasks/core": ("policy_adapter",),
 }
-PINNED = ("0.20.0", "234576a1b2af0be8d4280402254d78fdfd2c900c691e3ea43f1d770f9b639f7d")
+PINNED = ("0.20.0", "4e4aca5a97009b4a95b2bc6e9302d272adf109914117384aaa5ba7e883590dfd")
 
 
 def test_the_rules_are_those_of_this_version() -> None:
