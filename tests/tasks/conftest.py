@@ -1,7 +1,8 @@
-"""A home with something on record, and the key that signs."""
+"""A home with something on record, the key that signs, and the name of a line of its own."""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,9 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     private, public = write_key(tmp_path, "operator")
     monkeypatch.setenv("EXPUNGE_SIGNING_KEY", str(private))
     return public
+
+
+@pytest.fixture
+def line() -> str:
+    """A name that no other test has: all share one S3 server."""
+    return f"line-{uuid.uuid4().hex[:12]}"

@@ -62,6 +62,12 @@ def taken_in(path: Path, home: Path, publish: bool = False) -> list[Receipt]:
     return list(open_case(order).chain)
 
 
+def wait_past(receipt: Receipt) -> None:
+    """Wait until a receipt has another time than this one: they have whole seconds."""
+    later = datetime.fromisoformat(receipt.at) + timedelta(seconds=1)
+    time.sleep(max(0.0, (later - datetime.now(UTC)).total_seconds()))
+
+
 def state_of(home: Path, request_id: str = "first") -> str:
     return next(row["state"] for row in states(home, None)["requests"] if row["request_id"] == request_id)
 
@@ -473,8 +479,6 @@ def test_what_was_in_force_before_the_counter_notice_is_not_stopped_by_one_again
     home, path = tmp_path / "home", asked(tmp_path, "earlier")
     chain = taken_in(path, home, publish=True)
     taken_in(asked(tmp_path), home)
-    at = datetime.fromisoformat(chain[-1].at)
-    while datetime.now(UTC) < at + timedelta(seconds=1):
-        time.sleep(0.05)
+    wait_past(chain[-1])
     counter("first", letter(tmp_path, "reply"), None, home)
     stop(home, path, chain)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import sleep
 
 import pytest
 
@@ -12,7 +10,7 @@ from expunge.flows.casework.counter import counter
 from expunge.policies import read
 from expunge.tasks.ledger.decisions.counters import Countered
 from expunge.tasks.ledger.decisions.stopping import OTHERS
-from tests.tasks.ledger.test_counters import asked, contested, letter, stop, taken_in
+from tests.tasks.ledger.test_counters import asked, contested, letter, stop, taken_in, wait_past
 
 
 def test_only_who_has_the_same_target_is_told_how_another_owner_goes_on(tmp_path: Path) -> None:
@@ -48,9 +46,7 @@ def test_attack_the_policy_of_the_countered_request_is_removed(tmp_path: Path) -
 def test_attack_an_earlier_publication_of_another_request_lets_this_one_through(tmp_path: Path) -> None:
     home = tmp_path / "home"
     chain = taken_in(asked(tmp_path, "earlier", "umbrella"), home, publish=True)
-    at = datetime.fromisoformat(chain[-1].at)
-    while datetime.now(UTC) < at + timedelta(seconds=1):
-        sleep(0.05)
+    wait_past(chain[-1])
     taken_in(asked(tmp_path), home)
     counter("first", letter(tmp_path, "reply"), None, home)
     chain = taken_in(other := asked(tmp_path, "other"), home)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -10,20 +9,10 @@ import pytest
 from expunge.tasks.core.errors import ServiceUnreachable
 from expunge.tasks.core.settings import Settings
 from expunge.tasks.ledger.state.leases import LeaseLost
-from expunge.tasks.storage import pointer, s3
+from expunge.tasks.storage import pointer
 from expunge.tasks.storage.pointer import Pointer, PointerMoved, get_pointer, point, raise_fence
 
 FIRST, OTHER = "1" * 64, "2" * 64
-
-
-@pytest.fixture
-def line() -> str:
-    return f"line-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def client(stack: Settings) -> Any:
-    return s3.client(stack)
 
 
 def read(client: Any, stack: Settings, line: str) -> Pointer:

@@ -23,11 +23,6 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def client(stack: Settings) -> Any:
-    return s3.client(stack)
-
-
-@pytest.fixture
 def key() -> str:
     return f"objects/{uuid.uuid4().hex}"
 
@@ -117,8 +112,7 @@ def test_only_a_bucket_that_can_lock_is_taken_for_one(stack: Settings, client: A
     assert not s3.is_locked(client, plain, f"{key}/none")
 
 
-def test_a_bundle_that_was_fetched_is_fetched_again_without_a_key(stack: Settings, tmp_path: Path) -> None:
-    line = f"line-{uuid.uuid4().hex[:12]}"
+def test_a_bundle_that_was_fetched_is_fetched_again_without_a_key(stack: Settings, tmp_path: Path, line: str) -> None:
     digest = publish_bundle(make_bundle(tmp_path / "made", uuid.uuid4().bytes), line, stack)
     for _ in range(2):
         assert fetch_bundle(line, tmp_path / "fetched", replace(stack, home=tmp_path)).digest == digest

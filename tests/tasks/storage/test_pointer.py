@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -20,16 +19,6 @@ from expunge.tasks.storage import s3
 from expunge.tasks.storage.pointer import Pointer, PointerMoved, approved, check_served, get_pointer, point
 
 FIRST, ONE, OTHER = "1" * 64, "2" * 64, "3" * 64
-
-
-@pytest.fixture
-def line() -> str:
-    return f"line-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def client(stack: Settings) -> Any:
-    return s3.client(stack)
 
 
 @pytest.fixture

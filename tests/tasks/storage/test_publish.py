@@ -29,11 +29,6 @@ CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>busy</Messag
 
 
 @pytest.fixture
-def line() -> str:
-    return f"line-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
 def unique() -> bytes:
     """Bytes that no earlier test has published: bundles are shared by digest."""
     return uuid.uuid4().bytes

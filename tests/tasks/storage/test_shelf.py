@@ -28,11 +28,6 @@ def prefix() -> str:
     return f"pictures/{uuid.uuid4().hex}"
 
 
-@pytest.fixture
-def client(stack: Settings) -> Any:
-    return s3.client(stack)
-
-
 def laid(client: Any, bucket: str, key: str, content: bytes) -> None:
     client.put_object(Bucket=bucket, Key=key, Body=content)
 
